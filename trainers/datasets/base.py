@@ -50,10 +50,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Subset:
-    """A view of some images of a split, in the order of `indices`."""
+    """A view of some images of a split, in the order of `indices`, int64 [N]."""
 
     images: Images
-    indices: Sequence[int]
+    indices: np.ndarray
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,0 +1,59 @@
+"""The methods: one small file each, found by their place in this package."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+from typing import Any
+
+from search_spaces.errors import InputError, nearest
+from trainers.methods.base import GradientMethod, Method
+
+__all__ = ["GradientMethod", "Method", "get", "registry"]
+
+
+@cache
+def registry() -> dict[str, Method]:
+    """Name -> method, for every module of this package."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return {method.name: method() for method in sorted(_concrete(Method), key=lambda found: found.name)}
+
+
+@cache
+def get(name: str) -> Method:
+    """The method of this name, or the class that `module.path:ClassName` names.
+
+    Raises InputError for an unknown name, or when the class cannot be imported or is no `Method`.
+    """
+    if ":" in name:
+        return _imported(name)
+    if name not in registry():
+        known = ", ".join(registry())
+        raise InputError(
+            f"methods: found {name!r}; expected one of {known}, or 'module:Class'{nearest(name, registry())}"
+        )
+    return registry()[name]
+
+
+def _imported(name: str) -> Method:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"methods: {name!r} cannot be imported ({error}); expected 'module.path:ClassName'") from error
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise InputError(f"methods: {name!r} is not a subclass of trainers.methods.Method")
+    return found()
+
+
+def _concrete(base: Any) -> set[type[Method]]:
+    """Subclasses, at any depth, that live in this package and lack nothing."""
+    found = set[type[Method]]()
+    for subclass in base.__subclasses__():
+        found |= _concrete(subclass)
+        if subclass.__module__.startswith(__name__) and not inspect.isabstract(subclass):
+            found.add(subclass)
+    return found

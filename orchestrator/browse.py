@@ -1,0 +1,56 @@
+"""The MLflow view after the fact: rebuilt from a ledger, and served to a browser."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from orchestrator.mirror import STORE, Tracking, default_uri, quiet_environment, store_uri
+from orchestrator.outputs import planned_cells, table_of
+from results import render
+from results.run_folder import RunFolder
+from search_spaces.complaints import one_line
+from search_spaces.errors import InputError
+from search_spaces.loading import load
+
+
+def sync_run(folder: RunFolder, uri: str | None) -> str:
+    """Bring the MLflow view of a run up to its ledger; returns what was done, in a line.
+
+    Raises InputError when the store does not answer.
+    """
+    quiet_environment()
+    from mlflow.exceptions import MlflowException
+
+    trials = [record for record in folder.records() if record["kind"] == "trial"]
+    artifacts = folder.path.resolve() / "mlflow"
+    try:
+        tracking = Tracking(uri or default_uri(folder.path), load(folder.space).name, folder.name, artifacts)
+        before = len(tracking.trials)
+        for record in trials:
+            tracking.add(record)
+        tracking.finish(folder, render(table_of(folder, planned_cells(folder)), "markdown"), complete=True)
+    except (OSError, MlflowException) as error:
+        raise InputError(f"--mlflow: the store does not answer ({one_line(str(error))}); nothing is lost") from error
+    return f"{len(tracking.trials) - before} trials added, {before} were there"
+
+
+def serve(run: Path | None, host: str, port: int) -> int:
+    """Serve the MLflow UI of a run's store, or of the runs in ./runs, until Ctrl-C; returns the exit code.
+
+    Raises InputError when there is no store.
+    """
+    store = (run.resolve().parent if run else Path("runs")) / STORE
+    if not store.is_file():
+        raise InputError(f"{store}: found no MLflow store; make one with `flyp-sweep run` or `flyp-sweep sync RUN`")
+    quiet_environment()
+    print(f"MLflow UI on http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(store)]
+    process = subprocess.Popen([*command, "--host", host, "--port", str(port)])
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        return 0

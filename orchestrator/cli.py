@@ -1,0 +1,203 @@
+"""The command line. Nothing heavy is imported before a command needs it: `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+data_root_option = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    envvar="FLYP_SWEEP_DATA",
+    show_default=True,
+    show_envvar=True,
+    help="Folder that data sets lie in.",
+)
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="flyp-sweep")
+def cli() -> None:
+    """Experiment sweeps for robust fine-tuning of CLIP-like models."""
+
+
+@cli.command()
+@click.argument("space")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<name of the space>]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=3.")
+@data_root_option
+@click.option("--mlflow", metavar="URI", help="MLflow tracking URI.  [default: mlflow.db beside the run folder]")
+@click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
+def run(
+    space: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    data_root: Path,
+    mlflow: str | None,
+    address: str | None,
+    dry_run: bool,
+) -> None:
+    """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
+
+    SPACE is a YAML file or the name of a bundled search space. Run again to resume: only what the run folder's ledger
+    lacks is run.
+    """
+    from orchestrator import sweep
+
+    if dry_run:
+        from orchestrator.dry_run import describe
+
+        click.echo(describe(*sweep.prepare(space, overrides, data_root.expanduser().resolve())))
+        return
+    options = sweep.Options(out=out, data_root=data_root, mlflow=mlflow, address=address)
+    sys.exit(sweep.run(space, overrides, options, console()))
+
+
+@cli.command()
+@run_argument
+def status(run: Path) -> None:
+    """Cells, stages, trials done and failed, best score so far."""
+    from orchestrator.status import status_table
+    from results.run_folder import RunFolder
+
+    console().print(status_table(RunFolder(run)))
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "style", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
+def table(runs: tuple[Path, ...], style: str, output: Path | None) -> None:
+    """Comparison tables of one or several RUNS."""
+    from orchestrator.outputs import planned_cells, table_of
+    from results import render
+    from results.run_folder import RunFolder
+
+    folders = [RunFolder(path) for path in runs]
+    text = "\n".join(render(table_of(folder, planned_cells(folder)), style) for folder in folders)
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the figures.  [default: the run's]")
+def plot(runs: tuple[Path, ...], output: Path | None) -> None:
+    """ID-OOD frontier curves of one or several RUNS, as PNG and PDF."""
+    from results import save_frontiers
+    from results.run_folder import RunFolder
+
+    for path in runs:
+        folder = RunFolder(path)
+        saved = save_frontiers(folder.frame(), output or folder.figures)
+        for written in saved.paths:
+            click.echo(written)
+        for reason in saved.skipped:
+            click.echo(reason, err=True)
+
+
+@cli.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option("--port", type=int, default=5000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+def ui(run: Path | None, port: int, host: str) -> None:
+    """Browse the trials of RUN, or of all runs in ./runs, in the MLflow UI."""
+    from orchestrator.browse import serve
+
+    sys.exit(serve(run, host, port))
+
+
+@cli.command()
+@run_argument
+@click.option("--mlflow", metavar="URI", help="MLflow tracking URI.  [default: mlflow.db beside the run folder]")
+def sync(run: Path, mlflow: str | None) -> None:
+    """Rebuild the MLflow view of RUN from its ledger; what is there already stays."""
+    from orchestrator.browse import sync_run
+    from results.run_folder import RunFolder
+
+    click.echo(sync_run(RunFolder(run), mlflow))
+
+
+@cli.group()
+def data() -> None:
+    """Data sets: what is missing, and where it comes from."""
+
+
+@data.command()
+@click.argument("dataset")
+@click.option("--root", type=click.Path(path_type=Path), default=Path("data"), show_default=True)
+def check(dataset: str, root: Path) -> None:
+    """Say whether the files of DATASET are under --root, and where missing ones come from."""
+    from trainers import datasets
+
+    found = datasets.make(dataset, root.expanduser().resolve())
+    missing = found.missing()
+    for one in missing:
+        click.echo(f"missing: {one.path} (from {one.source})")
+    if missing:
+        sys.exit(BAD_INPUT)
+    for split, role in found.splits.items():
+        click.echo(f"{split:<24} {role:<8} {len(found.load(split)):>8} images")
+
+
+@cli.command("list")
+@click.argument("what", type=click.Choice(["methods", "datasets", "spaces"]))
+def list_(what: str) -> None:
+    """What there is, a line each."""
+    for name, summary in _catalogue(what).items():
+        click.echo(f"{name:<20} {summary}")
+
+
+def _catalogue(what: str) -> dict[str, str]:
+    if what == "spaces":
+        from search_spaces.loading import bundled
+
+        return bundled()
+    if what == "datasets":
+        from trainers import datasets
+
+        return {name: found.summary for name, found in datasets.registry().items()}
+    from trainers import methods
+
+    return {name: method.summary for name, method in methods.registry().items()}
+
+
+def console(**options: Any) -> Console:
+    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, **options)
+
+
+def main() -> None:
+    """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
+    try:
+        cli.main(standalone_mode=False)
+    except InputError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(BAD_INPUT)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

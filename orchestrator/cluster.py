@@ -1,0 +1,129 @@
+"""Ray: started quietly on this machine, or joined where it runs, and one Tune run over it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import InputError
+from search_spaces.model import Resources, SearchSpace
+
+MAX_WORKER_FAILURES = 2
+"""Times a trial is started again after its worker died."""
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Trials pass only small results through Ray's object store."""
+
+
+def quiet_environment(*, local: bool) -> None:
+    """Ray without usage reports and without its own files per trial; what the user has set stays."""
+    defaults = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_MAX_PENDING_TRIALS_PG": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        # Ray would otherwise write a token into the home folder; a private head on 127.0.0.1 needs none.
+        **({"RAY_AUTH_MODE": "disabled"} if local else {}),
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def ray_session(address: str | None) -> Generator[None]:
+    """Ray for the length of the block: a private one on this machine, or the cluster at `address`.
+
+    Raises InputError when no cluster answers there.
+    """
+    quiet_environment(local=address is None)
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address is None:
+            ray.init(
+                include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", **quiet
+            )
+        else:
+            ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        raise InputError(
+            f"--address: found no Ray cluster at {address!r}; start one with `ray start --head`"
+        ) from error
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def resources_per_trial(space: SearchSpace) -> Resources:
+    """What a trial gets: as the YAML says, else one GPU and its share of the cores, else one core."""
+    import ray
+
+    total = ray.cluster_resources()
+    cpus, gpus = total.get("CPU", 1.0), total.get("GPU", 0.0)
+    wanted = space.resources or Resources(cpu=max(1, cpus // gpus) if gpus else 1, gpu=1.0 if gpus else 0.0)
+    if wanted.cpu > cpus or wanted.gpu > gpus:
+        raise InputError(
+            f"{space.source}: resources: found cpu {wanted.cpu:g}, gpu {wanted.gpu:g} per trial; "
+            f"there are {cpus:g} CPUs and {gpus:g} GPUs"
+        )
+    return wanted
+
+
+def tune(space: SearchSpace, data_root: Path, searcher: Any, scheduler: Any) -> None:
+    """Run all trials that `searcher` hands out; returns when it has no more, or on SIGINT or SIGTERM."""
+    from ray import tune as ray_tune
+
+    from orchestrator.trainable import Worker
+
+    resources = resources_per_trial(space)
+    worker = ray_tune.with_parameters(
+        Worker,
+        space=space.model_dump(mode="json", exclude_none=True),
+        data_root=str(data_root),
+        threads=max(1, int(resources.cpu)),
+    )
+    with tempfile.TemporaryDirectory(prefix="flyp-sweep-") as scratch, sigterm_as_sigint():
+        ray_tune.Tuner(
+            ray_tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
+            tune_config=ray_tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=ray_tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                verbose=0,
+                failure_config=ray_tune.FailureConfig(max_failures=MAX_WORKER_FAILURES),
+                checkpoint_config=ray_tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+
+
+def _name(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+@contextmanager
+def sigterm_as_sigint() -> Generator[None]:
+    """SIGTERM ends a sweep as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

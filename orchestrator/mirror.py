@@ -1,0 +1,226 @@
+"""The MLflow mirror: what the ledger holds, made to be browsed. It follows the ledger and never leads it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.run_folder import RunFolder
+from search_spaces.cell import Cell
+from search_spaces.complaints import one_line
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from orchestrator.protocol import Selection
+    from trainers.spec import TrialSpec
+
+Record = dict[str, Any]
+
+PREFIX = "flyp_sweep"
+STORE = "mlflow.db"
+RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
+METRICS_PER_BATCH = 900
+PATIENCE_IN_TROUBLE = 3.0
+
+
+def quiet_environment() -> None:
+    """MLflow without telemetry, prints or minutes of retries; what the user has set stays."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def store_uri(path: Path) -> str:
+    """The URI of an SQLite store."""
+    return f"sqlite:///{path.resolve()}"
+
+
+def default_uri(run_path: Path) -> str:
+    """The tracking store of a run when none is named: one SQLite file for all runs of a runs folder."""
+    return store_uri(run_path.resolve().parent / STORE)
+
+
+class Tracking:
+    """One sweep in one MLflow store: an experiment per search space, a parent run, a child run per trial.
+
+    Every write is idempotent: a run that is there already, found by its trial id, is left alone.
+    """
+
+    def __init__(self, uri: str, experiment: str, sweep: str, artifacts: Path) -> None:
+        quiet_environment()
+        from mlflow import MlflowClient
+
+        self.client: MlflowClient = MlflowClient(tracking_uri=uri)
+        self.sweep = sweep
+        self.experiment = self._experiment(experiment, uri, artifacts)
+        self.parent = self._parent()
+        self.trials = set(self._known_trials())
+
+    def _experiment(self, name: str, uri: str, artifacts: Path) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        local = uri.startswith("sqlite:")
+        return self.client.create_experiment(name, artifact_location=artifacts.as_uri() if local else None)
+
+    def _parent(self) -> str:
+        found = self._search(f"tags.`{PREFIX}.sweep` = '{self.sweep}' and tags.`{PREFIX}.kind` = 'sweep'")
+        for run in found:
+            return run.info.run_id
+        tags = {f"{PREFIX}.sweep": self.sweep, f"{PREFIX}.kind": "sweep"}
+        return self.client.create_run(self.experiment, tags=tags, run_name=self.sweep).info.run_id
+
+    def _known_trials(self) -> Iterator[str]:
+        for run in self._search(f"tags.mlflow.parentRunId = '{self.parent}'"):
+            if run.info.status == "RUNNING":  # half-written by a driver that died: written anew
+                self.client.delete_run(run.info.run_id)
+            else:
+                yield run.data.tags[f"{PREFIX}.trial_id"]
+
+    def _search(self, condition: str) -> Iterator[Any]:
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([self.experiment], condition, max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Mirror one trial of the ledger, unless it is there."""
+        from mlflow.entities import Param, RunTag
+
+        if record["trial_id"] in self.trials:
+            return
+        end = int(datetime.fromisoformat(record["finished"]).timestamp() * 1000)
+        start = end - int(record["seconds"] * 1000)
+        run = self.client.create_run(
+            self.experiment, start_time=start, tags={"mlflow.parentRunId": self.parent}, run_name=run_name(record)
+        )
+        tags = [RunTag(key, value) for key, value in trial_tags(record).items()]
+        params = [Param(key, str(value)) for key, value in record["hparams"].items()]
+        metrics = list(trial_metrics(record, start, end))
+        self.client.log_batch(run.info.run_id, metrics[:METRICS_PER_BATCH], params, tags)
+        for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
+            self.client.log_batch(run.info.run_id, metrics[at : at + METRICS_PER_BATCH])
+        status = "FAILED" if record["status"] == "failed" else "FINISHED"
+        self.client.set_terminated(run.info.run_id, status, end)
+        self.trials.add(record["trial_id"])
+
+    def finish(self, folder: RunFolder, description: str, *, complete: bool) -> None:
+        """Put the tables and figures of the run folder, and the summary table, on the parent run."""
+        self.client.set_tag(self.parent, "mlflow.note.content", description)
+        self.client.log_artifact(self.parent, str(folder.space))
+        for part in (folder.tables, folder.figures):
+            if part.is_dir():
+                self.client.log_artifacts(self.parent, str(part), part.name)
+        self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
+
+
+def run_name(record: Mapping[str, Any]) -> str:
+    """A readable name that sorts: method, stage, then the seed or the configuration."""
+    cell = Cell.from_json(record["cell"])
+    shots = "" if cell.shots is None else f" {cell.shots}-shot"
+    return f"{cell.dataset}{shots} {cell.method} {record['stage']} seed {record['seed']:02d} {record['config_id'][:6]}"
+
+
+def trial_tags(record: Mapping[str, Any]) -> dict[str, str]:
+    """Tags to filter by."""
+    cell = record["cell"]
+    tags = {name: str(cell[name]) for name in ("method", "dataset", "model")}
+    tags["shots"] = "full" if cell["shots"] is None else str(cell["shots"])
+    tags |= {name: str(record[name]) for name in ("stage", "seed", "status", "config_id")}
+    if record["reason"]:
+        tags["reason"] = record["reason"][:4000]
+    return {**tags, f"{PREFIX}.trial_id": record["trial_id"], f"{PREFIX}.kind": "trial"}
+
+
+def trial_metrics(record: Mapping[str, Any], start: int, end: int) -> Iterator[Any]:
+    """Curves per epoch, then the final numbers: `score`, and per split `without/...` and `with/...` ensembling."""
+    from mlflow.entities import Metric
+
+    curve = record["curve"]
+    for point in curve:
+        when = start + int((end - start) * point["epoch"] / len(curve))
+        for name, value in point.items():
+            if name != "epoch":
+                yield Metric(f"epoch/{name}", value, when, int(point["epoch"]))
+    for name in ("score", "alpha", "best_epoch"):
+        if record[name] is not None:
+            yield Metric(name, float(record[name]), end, 0)
+    for one in record["evaluations"]:
+        for side in sides(one["alpha"], record["alpha"]):
+            yield Metric(f"{side}/{one['split']}/{one['metric']}", one["value"], end, 0)
+        if one["primary"] and record["alpha"] is not None:
+            yield Metric(f"frontier/{one['split']}", one["value"], end, round(100 * one["alpha"]))
+
+
+def sides(alpha: float, chosen: float | None) -> list[str]:
+    """Which of the table's two columns a number at `alpha` belongs to."""
+    return ["without"] * (alpha == 1.0) + ["with"] * (alpha == chosen)
+
+
+class Mirror:
+    """Follows the ledger from a thread of its own; a `Listener` of the recorder.
+
+    A store that is slow, down or refusing is tried again with growing pauses; trials never wait for it.
+    """
+
+    def __init__(self, uri: str, experiment: str, sweep: str, artifacts: Path, earlier: Iterable[Record] = ()) -> None:
+        self._make = lambda: Tracking(uri, experiment, sweep, artifacts)
+        self._records: queue.Queue[Record | None] = queue.Queue()
+        self._tracking: Tracking | None = None
+        self.trouble: str | None = None
+        for record in earlier:
+            self.finished(record)
+        self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
+        self._thread.start()
+
+    def started(self, spec: TrialSpec) -> None:
+        pass
+
+    def selected(self, selection: Selection) -> None:
+        pass
+
+    def finished(self, record: Record) -> None:
+        if record["kind"] == "trial":
+            self._records.put(record)
+
+    def close(self, folder: RunFolder, description: str, *, complete: bool, patience: float = 30.0) -> str | None:
+        """Catch up for at most `patience` seconds, then finish the parent run; returns what went wrong, if anything."""
+        self._records.put(None)
+        self._thread.join(PATIENCE_IN_TROUBLE if self.trouble else patience)
+        if self._thread.is_alive():
+            return self.trouble or f"it is still {self._records.qsize()} trials behind"
+        if self._tracking is None:
+            return self.trouble
+        try:
+            self._tracking.finish(folder, description, complete=complete)
+        except Exception as error:
+            return one_line(str(error))
+        return None
+
+    def _follow(self) -> None:
+        while (record := self._records.get()) is not None:
+            for pause in (*RETRY_SECONDS, *iter(lambda: RETRY_SECONDS[-1], None)):
+                try:
+                    self._tracking = self._tracking or self._make()
+                    self._tracking.add(record)
+                    self.trouble = None
+                    break
+                except Exception as error:  # whatever a store can throw: the ledger has the record
+                    self.trouble = one_line(str(error))
+                    time.sleep(pause)

@@ -1,0 +1,81 @@
+"""From a search space to what its cells will run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces.cell import Cell
+from search_spaces.distributions import Distribution
+from search_spaces.model import SearchSpace
+from trainers import methods
+from trainers.preflight import Checked
+from trainers.spec import REPEAT, SEARCH, TrialSpec
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What one cell searches and repeats, and how its trials are specified."""
+
+    cell: Cell
+    space: SearchSpace
+    searched: Mapping[str, Distribution]
+    data: str
+    weights: str
+    metric: str
+    seeded: bool
+
+    @property
+    def search_seeds(self) -> range:
+        return range(self.space.search.seeds)
+
+    @property
+    def repeat_seeds(self) -> range:
+        return range(self.space.repeats.seeds if self.seeded else 1)
+
+    def search_trial(self, hparams: Mapping[str, Any], seed: int) -> TrialSpec:
+        """A trial of the search stage: `id_val` alone is evaluated."""
+        return self._trial(SEARCH, hparams, seed, alphas=(), frontier=False)
+
+    def repeat_trial(self, hparams: Mapping[str, Any], seed: int) -> TrialSpec:
+        """A trial of the repeat stage, with its WiSE-FT grid; there is nothing to interpolate for zero-shot."""
+        wise_ft = self.space.wise_ft
+        alphas = wise_ft.grid if self.seeded else (0.0,)
+        return self._trial(REPEAT, hparams, seed, alphas=alphas, frontier=wise_ft.frontier and self.seeded)
+
+    def _trial(
+        self, stage: str, hparams: Mapping[str, Any], seed: int, *, alphas: tuple[float, ...], frontier: bool
+    ) -> TrialSpec:
+        train = self.space.train
+        return TrialSpec(
+            cell=self.cell,
+            stage=stage,
+            seed=seed,
+            hparams=dict(hparams),
+            epochs=train.epochs,
+            batch_size=train.batch_size,
+            warmup_steps=train.warmup(self.cell.shots),
+            templates=None if train.templates == "all" else train.templates,
+            patience=self.space.early_stopping.patience,
+            alphas=alphas,
+            frontier=frontier,
+            data=self.data,
+            weights=self.weights,
+        )
+
+
+def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
+    """One plan per cell of `space`, in the order of the YAML."""
+    return [
+        CellPlan(
+            cell=cell,
+            space=space,
+            searched=checked.searched[cell.method],
+            data=checked.data[cell.dataset],
+            weights=checked.weights[cell.model],
+            metric=checked.metrics[cell.dataset],
+            seeded=methods.get(cell.method).seeded,
+        )
+        for cell in space.cells()
+    ]

@@ -1,0 +1,203 @@
+"""The protocol as a state machine: search, select, repeat. No Ray, no files, no clock in it.
+
+What it learns of a finished trial is an `Outcome`: a status and two numbers of `id_val`. Test and OOD numbers do not
+fit through that door, so no selection can depend on them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from orchestrator.algorithms import ALGORITHMS, Config, Tried, planned_configs
+from orchestrator.plan import CellPlan
+from trainers.spec import TrialSpec
+
+DONE, STOPPED, FAILED = "done", "stopped", "failed"
+"""How a trial ends: by itself, by its cell's scheduler, without a result."""
+
+UNREADABLE = "unreadable"
+"""How a trial ends whose data cannot be read: no outcome at all, so the ledger does not keep it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that the protocol may know of a finished trial: `score` and `loss` are those on `id_val`."""
+
+    trial_id: str
+    status: str
+    score: float | None
+    loss: float | None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Outcome:
+        """The outcome in a trial's ledger record."""
+        return cls(record["trial_id"], record["status"], record["score"], record["loss"])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The winner of a cell's search: which configuration, on what grounds, and the trials that will repeat it."""
+
+    plan: CellPlan
+    winner: Config
+    score: float | None
+    searched: tuple[TrialSpec, ...]
+    repeats: tuple[TrialSpec, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The ledger's record of the selection."""
+        return {
+            "kind": "selection",
+            "cell": self.plan.cell.to_json(),
+            "config_id": self.repeats[0].config_id,
+            "hparams": self.winner,
+            "score": self.score,
+            "metric": self.plan.metric,
+            "split": "id_val",
+            "configs": len({spec.config_id for spec in self.searched}),
+            "seeds": len(self.plan.search_seeds) if self.searched else 0,
+            "searched": [spec.trial_id for spec in self.searched],
+            "repeats": [spec.trial_id for spec in self.repeats],
+        }
+
+
+class CellProtocol:
+    """One cell: generations of its search, then the selection, then its repeats."""
+
+    def __init__(self, plan: CellPlan) -> None:
+        self.plan = plan
+        self.generation = -1
+        self.searched: list[TrialSpec] = []
+        self.selection: Selection | None = None
+        self.pending: deque[TrialSpec] = deque()
+        self.over = False
+        self._open: set[str] = set()
+        self._configs: list[Config] = []
+
+    def finish(self, trial_id: str, outcomes: Mapping[str, Outcome]) -> Selection | None:
+        """Take in that a trial of this cell has an outcome; returns the selection when it is made."""
+        self._open.discard(trial_id)
+        return self.advance(outcomes)
+
+    def advance(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
+        """Move on as far as `outcomes` (by trial id) allow; returns the selection when it is made."""
+        selected = None
+        while not self.over and not self._open:
+            if self.selection is not None:
+                self.over = True
+            elif not self._next_generation(outcomes):
+                selected = self.selection = self._select(outcomes)
+                self._start(selected.repeats if selected else (), outcomes)
+                self.over = selected is None
+        return selected
+
+    def _start(self, specs: Iterable[TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
+        """Make the trials of the next step pending, but for those that have an outcome already."""
+        self.pending = deque(spec for spec in specs if spec.trial_id not in outcomes)
+        self._open = {spec.trial_id for spec in self.pending}
+
+    @property
+    def planned(self) -> int:
+        """Trials that the whole cell will take at most."""
+        return planned_configs(self.plan) * len(self.plan.search_seeds) + len(self.plan.repeat_seeds)
+
+    def _next_generation(self, outcomes: Mapping[str, Outcome]) -> bool:
+        """Ask the search algorithm; False when the search is over."""
+        if not self.plan.searched:
+            return False
+        self.generation += 1
+        tried = [Tried(config, self._mean(config, outcomes)[0]) for config in self._configs]
+        asked = ALGORITHMS[self.plan.space.search.algorithm](self.plan, self.generation, tried)
+        self._configs += asked
+        known = {spec.trial_id for spec in self.searched}
+        fresh = {spec.trial_id: spec for config in asked for spec in self._trials(config)}
+        new = [spec for trial_id, spec in fresh.items() if trial_id not in known]
+        self.searched += new
+        self._start(new, outcomes)
+        return bool(asked)
+
+    def _trials(self, config: Config) -> list[TrialSpec]:
+        return [self.plan.search_trial(config, seed) for seed in self.plan.search_seeds]
+
+    def _mean(self, config: Config, outcomes: Mapping[str, Outcome]) -> tuple[float | None, float, bool]:
+        """Mean score and loss of a configuration over its seeds, and whether all its trials ran to their end.
+
+        The score is None where a trial failed.
+        """
+        found = [outcomes[spec.trial_id] for spec in self._trials(config)]
+        scores = [one.score for one in found if one.status != FAILED and one.score is not None]
+        losses = [one.loss for one in found if one.loss is not None]
+        if len(scores) < len(found):
+            return None, float("inf"), False
+        return fmean(scores), fmean(losses), all(one.status == DONE for one in found)
+
+    def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
+        """The configuration of highest mean score (ties: lower mean loss, then asked earlier).
+
+        One that a scheduler stopped wins only where none ran to its end; None when every configuration failed.
+        """
+        if not self.plan.searched:
+            return self._selection({}, None)
+        ranked = [(self._mean(config, outcomes), config) for config in self._configs]
+        able = [(ended, score, -loss, config) for (score, loss, ended), config in ranked if score is not None]
+        if not able:
+            return None
+        _, score, _, winner = max(able, key=lambda one: one[:3])
+        return self._selection(winner, score)
+
+    def _selection(self, winner: Config, score: float | None) -> Selection:
+        repeats = tuple(self.plan.repeat_trial(winner, seed) for seed in self.plan.repeat_seeds)
+        return Selection(self.plan, winner, score, tuple(self.searched), repeats)
+
+
+class Protocol:
+    """The whole sweep: hands out trials of any cell that can go on, in the order of the cells."""
+
+    def __init__(self, plans: Iterable[CellPlan], outcomes: Iterable[Outcome] = ()) -> None:
+        self.cells = [CellProtocol(plan) for plan in plans]
+        self.outcomes = {outcome.trial_id: outcome for outcome in outcomes}
+        self._running: dict[str, CellProtocol] = {}
+        self._blocked: set[str] = set()
+        self.selections: list[Selection] = []
+        for cell in self.cells:
+            self._keep(cell.advance(self.outcomes))
+
+    def next(self) -> TrialSpec | None:
+        """The next trial to start; None when all that can start has."""
+        for cell in self._startable():
+            spec = cell.pending.popleft()
+            self._running[spec.trial_id] = cell
+            return spec
+        return None
+
+    def finish(self, outcome: Outcome) -> Selection | None:
+        """Take in a finished trial; returns the selection of its cell when this trial completed the search."""
+        cell = self._running.pop(outcome.trial_id)
+        self.outcomes[outcome.trial_id] = outcome
+        return self._keep(cell.finish(outcome.trial_id, self.outcomes))
+
+    def give_up(self, trial_id: str) -> None:
+        """The data set of this trial cannot be read: start no more of its cells, and keep no outcome."""
+        self._blocked.add(self._running.pop(trial_id).plan.cell.dataset)
+
+    @property
+    def done(self) -> bool:
+        """Nothing runs and nothing can start."""
+        return not self._running and not any(True for _ in self._startable())
+
+    @property
+    def complete(self) -> bool:
+        """Every cell has gone through search and repeats."""
+        return all(cell.over for cell in self.cells)
+
+    def _startable(self) -> Iterator[CellProtocol]:
+        return (cell for cell in self.cells if cell.pending and cell.plan.cell.dataset not in self._blocked)
+
+    def _keep(self, selection: Selection | None) -> Selection | None:
+        if selection is not None:
+            self.selections.append(selection)
+        return selection

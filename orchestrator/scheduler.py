@@ -1,0 +1,74 @@
+"""Ray Tune's scheduler: one ASHA per cell for its search, nothing for repeats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+
+from orchestrator.recorder import Recorder
+from search_spaces.cell import Cell
+from search_spaces.model import SearchSpace
+from trainers.spec import SEARCH, TrialSpec
+
+
+class CellScheduler(FIFOScheduler):
+    """Runs trials in the order in which they came, and lets each cell's own ASHA stop weak search trials.
+
+    Two cells never meet in one ASHA: accuracies of different data sets, shots or methods do not compare.
+    """
+
+    def __init__(self, space: SearchSpace, recorder: Recorder) -> None:
+        super().__init__()
+        self.space = space
+        self.recorder = recorder
+        self.brackets: dict[Cell, ASHAScheduler] = {}
+
+    def bracket(self, trial: Trial) -> ASHAScheduler | None:
+        """The ASHA that may stop this trial; None for a repeat, or where the space asks for no scheduler."""
+        spec = TrialSpec.from_json(trial.config["spec"])
+        if self.space.scheduler.name != "asha" or spec.stage != SEARCH:
+            return None
+        if spec.cell not in self.brackets:
+            self.brackets[spec.cell] = ASHAScheduler(
+                time_attr="epoch",
+                metric="score",
+                mode="max",
+                max_t=spec.epochs + 1,  # the last epoch is not a stop: the loop itself ends there
+                grace_period=self.space.scheduler.grace_epochs,
+                reduction_factor=self.space.scheduler.reduction_factor,
+            )
+        return self.brackets[spec.cell]
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        asha = self.bracket(trial)
+        if asha is not None:
+            asha.on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        asha = self.bracket(trial)
+        if asha is None or "ending" in result:
+            return TrialScheduler.CONTINUE
+        decision = asha.on_trial_result(tune_controller, trial, result)
+        if decision == TrialScheduler.STOP:
+            self.recorder.stopped_by_scheduler(trial.config["spec"], result)
+        return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        asha = self.bracket(trial)
+        if asha is not None:
+            asha.on_trial_error(tune_controller, trial)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        asha = self.bracket(trial)
+        if asha is not None and "score" in result:
+            asha.on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        asha = self.bracket(trial)
+        if asha is not None:
+            asha.on_trial_remove(tune_controller, trial)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as for the searcher: Ray pickles it, and we resume from the ledger

@@ -1,0 +1,67 @@
+"""The worker: a Ray Tune trainable that runs one trial after the other with model and data kept warm."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Generator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from orchestrator.protocol import DONE, FAILED, UNREADABLE
+from search_spaces.errors import InputError
+from trainers.spec import Epoch, TrialResult, TrialSpec
+
+
+class Worker(tune.Trainable):
+    """One step is one epoch; the last step brings the trial's `ending`. Nothing of a trial raises out of here.
+
+    What Ray, and so any scheduler, gets to see of a trial is an `Epoch`: numbers of `id_val` alone.
+    """
+
+    def setup(  # type: ignore[override]  # tune.with_parameters passes the rest by keyword
+        self, config: dict[str, Any], space: dict[str, Any], data_root: str, threads: int
+    ) -> None:
+        import torch
+
+        from search_spaces.loading import from_mapping
+        from trainers.runner import TrialRunner
+
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        self.runner = TrialRunner(from_mapping(space), Path(data_root), threads=threads)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self.spec = TrialSpec.from_json(config["spec"])
+        self.running: Generator[Epoch, None, TrialResult] | None = None
+        self.began = time.time()
+
+    def step(self) -> dict[str, Any]:
+        from trainers.training import TrialFailed
+
+        try:
+            if self.running is None:
+                self.running = self.runner.run(self.spec)
+            return asdict(next(self.running))
+        except StopIteration as end:
+            return self._end(DONE, result=end.value.to_json())
+        except TrialFailed as failure:
+            return self._end(FAILED, reason=str(failure))
+        except InputError as error:
+            return self._end(UNREADABLE, reason=str(error))
+        except Exception as error:  # whatever went wrong belongs to this trial; the worker goes on with the next
+            return self._end(FAILED, reason=f"{type(error).__name__}: {error}", log=traceback.format_exc())
+
+    def _end(self, status: str, **more: Any) -> dict[str, Any]:
+        self.running = None
+        ending = {"status": status, "seconds": time.time() - self.began, **more}
+        return {"done": True, "ending": json.dumps(ending)}  # text: Ray flattens nested results

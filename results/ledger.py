@@ -1,0 +1,180 @@
+"""The ledger: the append-only record of finished trials, and the single source of truth of a run folder.
+
+One JSON object per line. The driver alone appends; anyone may read, also while it is being written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from results.records import Record, cell_of, fault
+from search_spaces.cell import Cell
+from search_spaces.errors import InputError
+
+_BLOCK = 1 << 16
+
+
+class LedgerWarning(UserWarning):
+    """Something in a ledger was passed over without loss: a torn last line, or a line that is there twice."""
+
+
+class Ledger:
+    """One `ledger.jsonl`, with a single writer.
+
+    `path` need not exist yet: an absent ledger is an empty one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def append(self, record: Record) -> None:
+        """Add one line and return when it is on the disk (flushed and fsynced).
+
+        A torn last line, left by a driver that was killed while writing, is repaired first. Raises ValueError for what
+        is no ledger record or holds NaN or an infinity, TypeError for what JSON cannot hold; nothing is then written.
+        """
+        problem = fault(record)
+        if problem:
+            raise ValueError(f"not a ledger record: it {problem}")
+        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        is_new = not self.path.exists()
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+            _repair_end(file)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            _sync_folder(self.path.parent)
+
+    def load(self) -> list[Record]:
+        """All records, as `read` gives them."""
+        return read(self.path)
+
+
+def read(path: str | Path) -> list[Record]:
+    """The records of the ledger at `path`, in file order and each trial once; none when there is no file.
+
+    A torn last line (no newline at its end, not a whole JSON object) and an exact duplicate of a trial are passed over
+    with a `LedgerWarning`. Of a failed trial and its retry the finished one holds, of two failures the later. Raises
+    InputError, with file and line, for any other line that cannot be read, for one that lacks a field, and for a trial
+    that finished twice with different content.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    kept: dict[int, Record] = {}
+    line_of: dict[str, int] = {}
+    for number, record in _numbered_records(path):
+        if record["kind"] == "trial":
+            earlier = line_of.get(record["trial_id"])
+            if earlier is not None:
+                if not _supersedes(record, kept[earlier], path, (earlier, number)):
+                    continue
+                del kept[earlier]
+            line_of[record["trial_id"]] = number
+        kept[number] = record
+    return list(kept.values())
+
+
+def trials_by_id(records: Iterable[Record]) -> dict[str, Record]:
+    """The trials among `records`, by trial_id."""
+    return {record["trial_id"]: record for record in records if record["kind"] == "trial"}
+
+
+def last_selections(records: Iterable[Record]) -> dict[Cell, Record]:
+    """The selection that holds for each cell: the last one in the ledger."""
+    return {cell_of(record): record for record in records if record["kind"] == "selection"}
+
+
+def _numbered_records(path: Path) -> Iterator[tuple[int, Record]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            record = _decode(line)
+            if record is None:
+                if line.endswith(b"\n"):
+                    raise InputError(
+                        f"{path}:{number}: found no JSON object, expected one per line; restore or delete the line"
+                    )
+                _warn(f"{path}:{number}: the last line is torn (the driver was killed while writing it); passed over")
+                return
+            problem = fault(record)
+            if problem:
+                raise InputError(f"{path}:{number}: the record {problem}; restore or delete the line")
+            yield number, record
+
+
+def _supersedes(later: Record, earlier: Record, path: Path, lines: tuple[int, int]) -> bool:
+    """Whether `later` takes the place of `earlier`, a line of the same trial. Raises InputError on a contradiction."""
+    if later == earlier:
+        _warn(f"{path}:{lines[1]}: trial {later['trial_id']} repeats line {lines[0]}; dropped")
+        return False
+    if earlier["status"] == "failed":
+        return True
+    if later["status"] == "failed":
+        return False
+    raise InputError(
+        f"{path}: lines {lines[0]} and {lines[1]} hold different results of trial {later['trial_id']}, expected one; "
+        "delete the line that is wrong"
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _decode(line: bytes) -> Record | None:
+    """The JSON object in `line`, or None when there is none, or not the whole of one."""
+    try:
+        record = _DECODER.decode(line.decode())
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _repair_end(file: BinaryIO) -> None:
+    """Leave `file` positioned at the start of a fresh line: complete a whole last line, cut off a torn one."""
+    start, tail = _unterminated_tail(file)
+    if not tail:
+        return
+    if _decode(tail) is not None:
+        file.write(b"\n")
+    else:
+        file.seek(start)
+        file.truncate()
+
+
+def _unterminated_tail(file: BinaryIO) -> tuple[int, bytes]:
+    """Offset and bytes of what follows the last newline; the file is left positioned at its end."""
+    end = start = file.seek(0, os.SEEK_END)
+    tail = b""
+    while start > 0 and b"\n" not in tail:
+        size = min(_BLOCK, start)
+        start -= size
+        file.seek(start)
+        tail = file.read(size) + tail
+    tail = tail[tail.rfind(b"\n") + 1 :]
+    file.seek(end)
+    return end - len(tail), tail
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable too: fsync of a file alone may lose its directory entry."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, LedgerWarning, stacklevel=3)

@@ -1,0 +1,46 @@
+"""How cells are ordered and named wherever a reader sees them: methods, shots, blocks, files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from search_spaces.cell import Cell
+
+ZEROSHOT = "zeroshot"
+
+# The order of the paper's tables.
+METHOD_LABELS = {ZEROSHOT: "zero-shot", "lp": "LP", "ft": "FT", "l2sp": "L2-SP", "lpft": "LP-FT", "flyp": "FLYP"}
+
+_CANONICAL = list(METHOD_LABELS)
+
+
+def method_label(method: str) -> str:
+    """The name of a method as the paper prints it; methods that the paper's tables lack keep their own."""
+    return METHOD_LABELS.get(method, method)
+
+
+def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str]:
+    """Sort key: the paper's order, then that of `others`, then the alphabet."""
+    known = [*_CANONICAL, *(name for name in others if name not in METHOD_LABELS)]
+    return (known.index(method) if method in known else len(known), method)
+
+
+def shots_label(shots: int | None) -> str:
+    """`full` or e.g. `4-shot`."""
+    return "full" if shots is None else f"{shots}-shot"
+
+
+def block_order(cell: Cell) -> tuple[str, str, float]:
+    """Sort key of a cell's block: dataset, model, then shots upwards with the whole training split last."""
+    return (cell.dataset, cell.model, float("inf") if cell.shots is None else cell.shots)
+
+
+def block_title(dataset: str, model: str, shots: int | None) -> str:
+    """E.g. `digits, digits-clip, 4-shot`; of the whole training split nothing is said."""
+    return ", ".join([dataset, model] + ([] if shots is None else [shots_label(shots)]))
+
+
+def slug(*parts: str) -> str:
+    """`parts` joined into a name that is safe as a file name and as a LaTeX label."""
+    return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts)

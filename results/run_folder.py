@@ -1,0 +1,89 @@
+"""A run folder: where the search space, the ledger and all that is made from them lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.ledger import Ledger
+from results.records import Record
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class RunFolder:
+    """An existing run folder, e.g. `RunFolder("runs/fewshot_pcam")`.
+
+    Raises InputError when `path` is no folder or holds neither a `space.yaml` nor a `ledger.jsonl`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            found = "a file" if self.path.exists() else "nothing"
+            raise InputError(f"{self.path}: found {found}, expected a run folder; make one with `flyp-sweep run SPACE`")
+        if not (self.space.is_file() or self.ledger.path.is_file()):
+            raise InputError(
+                f"{self.path}: found neither space.yaml nor ledger.jsonl, expected a run folder; "
+                "name one that `flyp-sweep run` made"
+            )
+
+    @classmethod
+    def create(cls, path: str | Path, space: str) -> RunFolder:
+        """Make a run folder with `space` (YAML text) as its search space.
+
+        Raises InputError when something is already there, an empty folder excepted: what exists is opened, not made.
+        """
+        path = Path(path)
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise InputError(f"{path}: found something there already, expected an empty or new folder; choose another")
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "space.yaml").write_text(space, encoding="utf-8")
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def space(self) -> Path:
+        """The copy of the search space that the run follows."""
+        return self.path / "space.yaml"
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.path / "ledger.jsonl")
+
+    @property
+    def results(self) -> Path:
+        """The tidy results, Parquet."""
+        return self.path / "results.parquet"
+
+    @property
+    def tables(self) -> Path:
+        return self.path / "tables"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def mlflow(self) -> Path:
+        """The SQLite store of the MLflow mirror."""
+        return self.path / "mlflow.db"
+
+    def records(self) -> list[Record]:
+        """The records of the ledger; none when no trial has finished yet."""
+        return self.ledger.load()
+
+    def frame(self) -> pd.DataFrame:
+        """The tidy results, made afresh from the ledger: see `results.tidy.tidy_frame`."""
+        from results.tidy import tidy_frame  # pandas is heavy, and most of the command line has no use for it
+
+        return tidy_frame(self.records())

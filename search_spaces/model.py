@@ -1,0 +1,165 @@
+"""The search space: the typed, validated model of one YAML file."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
+
+from search_spaces.cell import Cell
+from search_spaces.complaints import FieldError, mismatch, problem, show
+from search_spaces.distributions import Distribution
+from search_spaces.errors import nearest
+from search_spaces.fields import (
+    LIST,
+    MAPPING,
+    NUMBER,
+    TEXT,
+    Count,
+    FromList,
+    MethodName,
+    Section,
+    Slug,
+    Text,
+    Unique,
+    repeated,
+    shape,
+)
+from search_spaces.own_data import Folders, OwnDataset
+from search_spaces.sections import EarlyStopping, Model, Repeats, Resources, Scheduler, Search, Train, WiseFT
+
+__all__ = [
+    "EarlyStopping",
+    "Folders",
+    "Model",
+    "OwnDataset",
+    "Repeats",
+    "Resources",
+    "Scheduler",
+    "Search",
+    "SearchSpace",
+    "Train",
+    "WiseFT",
+]
+
+AnyDataset = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[OwnDataset, Tag(MAPPING)], Discriminator(shape)]
+Shots = Annotated[Count, Field(ge=1)]
+
+
+class SearchSpace(Section):
+    """One sweep: which cells there are, and how each is searched, repeated and evaluated.
+
+    The fields are as written in the file; `datasets`, `models` and `shots_list` are the same as tuples. Two search
+    spaces are equal when their settings are, wherever they were read from.
+    """
+
+    name: Slug = Field(description="a name of a-z, 0-9, '_', '.' and '-': that of the run's folder")
+    dataset: Annotated[
+        Annotated[Text, Tag(TEXT)]
+        | Annotated[OwnDataset, Tag(MAPPING)]
+        | Annotated[tuple[AnyDataset, ...], FromList, Field(min_length=1), Tag(LIST)],
+        Discriminator(shape),
+    ] = Field(description="a data set's name, a mapping for your own folders, or a list of these")
+    shots: (
+        Annotated[
+            Annotated[Shots, Tag(NUMBER)]
+            | Annotated[tuple[Shots, ...], FromList, Unique, Field(min_length=1), Tag(LIST)],
+            Discriminator(shape),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="a whole number, 1 or more, or a list of them (leave it out for the full training set)",
+    )
+    model: Annotated[
+        Annotated[Model, Tag(MAPPING)] | Annotated[tuple[Model, ...], FromList, Field(min_length=1), Tag(LIST)],
+        Discriminator(shape),
+    ] = Field(description="a mapping such as {arch: ViT-B-16, pretrained: openai}, or a list of them")
+    methods: Annotated[tuple[MethodName, ...], FromList, Unique] = Field(
+        min_length=1, description="a list of methods, as in [zeroshot, ft, flyp]"
+    )
+    train: Train = Train()
+    search: Search = Field(
+        description="a mapping such as {num_samples: 20, space: {lr: {loguniform: [1.0e-6, 1.0e-3]}}}"
+    )
+    early_stopping: EarlyStopping = EarlyStopping()
+    scheduler: Scheduler = Scheduler()
+    repeats: Repeats = Repeats()
+    wise_ft: WiseFT = WiseFT()
+    resources: Resources | None = None
+
+    _source: str = PrivateAttr("search space")
+
+    @property
+    def source(self) -> str:
+        """The display name of the file it was read from, for error messages."""
+        return self._source
+
+    @property
+    def datasets(self) -> tuple[str | OwnDataset, ...]:
+        return self.dataset if isinstance(self.dataset, tuple) else (self.dataset,)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        return self.model if isinstance(self.model, tuple) else (self.model,)
+
+    @property
+    def shots_list(self) -> tuple[int | None, ...]:
+        return self.shots if isinstance(self.shots, tuple) else (self.shots,)
+
+    def cells(self) -> list[Cell]:
+        """All cells, in the order data set, model, shots, method."""
+        names = [dataset_name(dataset) for dataset in self.datasets]
+        labels = [model.label for model in self.models]
+        return [Cell(*key) for key in product(names, labels, self.shots_list, self.methods)]
+
+    def for_method(self, method: str) -> dict[str, Distribution]:
+        """The hyper-parameters of `method`: those of `search.space`, replaced and extended by its own."""
+        return self.search.for_method(method)
+
+    def dataset_of(self, cell: Cell) -> str | OwnDataset:
+        """The data set of `cell`. Raises KeyError for a cell of another search space."""
+        return {dataset_name(dataset): dataset for dataset in self.datasets}[cell.dataset]
+
+    def model_of(self, cell: Cell) -> Model:
+        """The model of `cell`. Raises KeyError for a cell of another search space."""
+        return {model.label: model for model in self.models}[cell.model]
+
+    @field_validator("dataset")
+    @classmethod
+    def _datasets_differ(cls, dataset: Any) -> Any:
+        if isinstance(dataset, tuple):
+            for name in repeated(map(dataset_name, dataset)):
+                raise FieldError(
+                    problem(f"two data sets named {show(name)}", "every data set once, with a name of its own")
+                )
+        return dataset
+
+    @field_validator("model")
+    @classmethod
+    def _models_differ(cls, model: Any) -> Any:
+        if isinstance(model, tuple):
+            for label in repeated(one.label for one in model):
+                raise FieldError(problem(f"two models shown as {show(label)}", "different ones", "(give each a name)"))
+        return model
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        for method in self.search.per_method:
+            if method not in self.methods:
+                expected = f"one of the methods of this search space: {', '.join(self.methods)}"
+                raise mismatch(method, expected, nearest(method, self.methods), at=("search", "per_method"))
+        grace, epochs = self.scheduler.grace_epochs, self.train.epochs
+        if self.scheduler.name == "asha" and grace > epochs:
+            expected = f"at most train.epochs, which is {epochs}"
+            raise mismatch(grace, expected, at=("scheduler", "grace_epochs"))
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchSpace) and self.__dict__ == other.__dict__
+
+
+def dataset_name(dataset: str | OwnDataset) -> str:
+    """The name that a data set has in cells and tables."""
+    return dataset if isinstance(dataset, str) else dataset.name

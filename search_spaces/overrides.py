@@ -1,0 +1,56 @@
+"""`--set key.path=value`: changes to a search space from the command line, before it is checked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces import yaml_text
+from search_spaces.complaints import key_path, one_line, problem, shorten, show
+from search_spaces.errors import InputError
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `--set`: where, and which value belongs there."""
+
+    text: str
+    keys: tuple[str, ...]
+    value: Any
+
+    @classmethod
+    def parse(cls, text: str) -> Override:
+        """Raises InputError unless `text` is `key.path=value`, the value in YAML."""
+        path, equals, value = text.partition("=")
+        keys = tuple(key.strip() for key in path.split("."))
+        if not equals or not all(keys) or len(keys) > yaml_text.DEEPEST or not path.isprintable():
+            expected = "key.path=value, as in train.epochs=3"
+            raise InputError(f"--set: {problem(show(text), expected)}")
+        return cls(text, keys, yaml_text.read(value, one_line(shorten(f"--set {text}"))))
+
+    def concerns(self, at: Sequence[str | int]) -> bool:
+        """Whether a complaint about the place `at` may be about this override."""
+        return bool(at) and all(str(part) == key for part, key in zip(at, self.keys, strict=False))
+
+
+def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -> dict[Any, Any]:
+    """A copy of `data` with the overrides made in turn; sections that are missing are created.
+
+    Raises InputError for a path that leads into something that is no mapping.
+    """
+    result: dict[Any, Any] = copy.deepcopy(dict(data))
+    for override in overrides:
+        section = result
+        for depth, key in enumerate(override.keys[:-1], start=1):
+            if section.get(key) is None:
+                section[key] = {}
+            section = section[key]
+            if not isinstance(section, dict):
+                expected = f"a mapping, as --set {shorten(override.text)} needs one"
+                place = key_path(override.keys[:depth])
+                hint = f"(write the whole of it: --set '{place}=...')"
+                raise InputError(one_line(f"{source}: {place}: {problem(show(section), expected, hint)}"))
+        section[override.keys[-1]] = copy.deepcopy(override.value)
+    return result

@@ -1,0 +1,177 @@
+"""The sections of a search space, each with its defaults and the checks that need nothing but itself."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_serializer, model_validator
+
+from search_spaces.complaints import FieldError, mismatch, problem
+from search_spaces.distributions import Distribution, endless
+from search_spaces.fields import (
+    LIST,
+    NUMBER,
+    TEXT,
+    Count,
+    FromList,
+    MethodName,
+    Section,
+    Space,
+    Text,
+    repeated,
+    shape,
+)
+
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+LARGEST_GRID = 10_000
+MOST_ALPHAS = 1001
+
+
+class Model(Section):
+    """A pretrained model: any open_clip architecture, and a tag, hub id, local checkpoint or `bundled`."""
+
+    arch: Text = Field(description="the name of an architecture, as in ViT-B-16")
+    pretrained: Text | None = Field(
+        default=None, description="a tag, a hub id or the path of a checkpoint, as in openai"
+    )
+    name: Text | None = Field(default=None, description="a text to show in tables")
+
+    @property
+    def label(self) -> str:
+        """The display name: `name`, else the architecture and, unless they are the bundled ones, its weights."""
+        if self.name is not None:
+            return self.name
+        if self.pretrained is None or self.pretrained == "bundled":
+            return self.arch
+        path = PurePath(self.pretrained)
+        return f"{self.arch}/{path.stem if path.suffix in WEIGHT_SUFFIXES else path.name}"
+
+
+class Train(Section):
+    """How one trial trains; `epochs` is the most it may take, early stopping may end it sooner."""
+
+    epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
+    batch_size: Count = Field(default=256, ge=2, description="a whole number, 2 or more")
+    warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
+    templates: Annotated[
+        Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
+    ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
+
+    def warmup(self, shots: int | None) -> int:
+        """Warm-up steps of a cell: as given, else 500, or 0 in a few-shot cell."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return 500 if shots is None else 0
+
+
+class Search(Section):
+    """Which configurations are tried, and on how many seeds each. Only optuna reads `batch`."""
+
+    algorithm: Literal["grid", "random", "optuna"] = "random"
+    num_samples: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
+    seeds: Count = Field(default=1, ge=1, description="a whole number, 1 or more")
+    space: Space = Field(default={}, description="a mapping from hyper-parameters to distributions")
+    per_method: dict[MethodName, Space] = Field(
+        default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
+    )
+
+    def for_method(self, method: str) -> dict[str, Distribution]:
+        """The hyper-parameters of `method`: those of `space`, replaced and extended by its own."""
+        return {**self.space, **self.per_method.get(method, {})}
+
+    @model_validator(mode="after")
+    def _samples_fit_algorithm(self) -> Self:
+        if self.algorithm == "grid":
+            if self.num_samples is not None:
+                hint = "(a grid takes its whole product: leave it out, or --set search.num_samples=null)"
+                raise mismatch(self.num_samples, "nothing with algorithm grid", hint, at=("num_samples",))
+            self._check_grid()
+        elif self.num_samples is None:
+            raise mismatch(None, f"a whole number, 1 or more, with algorithm {self.algorithm}", at=("num_samples",))
+        return self
+
+    def _check_grid(self) -> None:
+        spaces: list[tuple[tuple[str, ...], dict[str, Distribution]]] = [(("space",), self.space)]
+        spaces += [(("per_method", method), own) for method, own in self.per_method.items()]
+        for at, space in spaces:
+            for name, distribution in space.items():
+                if distribution.count is None:
+                    raise FieldError(endless(distribution).problem, at=(*at, name))
+        for at, space in spaces:
+            size = 1
+            for distribution in {**self.space, **space}.values():
+                size *= distribution.count or 1
+            if size > LARGEST_GRID:
+                found = f"a grid of {size} configurations"
+                raise FieldError(problem(found, f"at most {LARGEST_GRID}", "(or algorithm: random)"), at=at)
+
+
+class EarlyStopping(Section):
+    """When a trial ends: after `patience` epochs without a better score."""
+
+    patience: Count = Field(default=5, ge=1, description="a whole number, 1 or more")
+
+
+class Scheduler(Section):
+    """Whether weak trials of a cell's search are stopped early: `asha` does, after `grace_epochs`; `fifo` never."""
+
+    name: Literal["asha", "fifo"] = "fifo"
+    grace_epochs: Count = Field(default=1, ge=1, description="a whole number, 1 or more")
+    reduction_factor: Count = Field(default=3, ge=2, description="a whole number, 2 or more")
+
+    @model_validator(mode="after")
+    def _only_asha_has_settings(self) -> Self:
+        if self.name == "fifo":
+            for key in ("grace_epochs", "reduction_factor"):
+                if key in self.model_fields_set:
+                    raise mismatch(getattr(self, key), "nothing with scheduler fifo", "(only asha reads it)", at=(key,))
+        return self
+
+    @model_serializer
+    def _without_unused(self) -> dict[str, Any]:
+        if self.name == "fifo":
+            return {"name": self.name}
+        return {"name": self.name, "grace_epochs": self.grace_epochs, "reduction_factor": self.reduction_factor}
+
+
+class Repeats(Section):
+    """On how many seeds a cell's winner is run again."""
+
+    seeds: Count = Field(default=5, ge=1, description="a whole number, 1 or more")
+
+
+Alpha = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class WiseFT(Section):
+    """The mixing coefficients at which each repeat is evaluated: so many evenly from 0 to 1, or a list of them."""
+
+    alphas: Annotated[
+        Annotated[int, Field(ge=2, le=MOST_ALPHAS), Tag(NUMBER)]
+        | Annotated[tuple[Alpha, ...], FromList, Field(min_length=1, max_length=MOST_ALPHAS), Tag(LIST)],
+        Discriminator(shape),
+    ] = Field(default=11, description=f"a whole number from 2 to {MOST_ALPHAS}, or a list of numbers from 0 to 1")
+    frontier: bool = Field(default=False, description="true or false")
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """Alphas in ascending order, to 10 decimals; 1 (the fine-tuned model itself) is always among them."""
+        if isinstance(self.alphas, int):
+            return tuple(round(i / (self.alphas - 1), 10) for i in range(self.alphas))
+        return tuple(sorted({round(alpha, 10) for alpha in self.alphas} | {1.0}))
+
+    @field_validator("alphas")
+    @classmethod
+    def _alphas_differ(cls, alphas: int | tuple[float, ...]) -> int | tuple[float, ...]:
+        if isinstance(alphas, tuple) and repeated(round(alpha, 10) for alpha in alphas):
+            raise mismatch(list(alphas), "every alpha once, to 10 decimals")
+        return alphas
+
+
+class Resources(Section):
+    """What one trial takes of a machine; parts of a GPU may be shared."""
+
+    cpu: float = Field(gt=0, allow_inf_nan=False, description="a number above 0")
+    gpu: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")

@@ -1,0 +1,139 @@
+"""Pydantic's errors in the words of the search space's author."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from search_spaces.complaints import FieldError, key_path, problem, shorten, show, unknown_key
+from search_spaces.errors import nearest
+from search_spaces.fields import LIST, MAPPING, NUMBER, TEXT
+
+Location = tuple[str | int, ...]
+
+_UNKNOWN = ("extra_forbidden", "invalid_key")
+_KEY = "[key]"
+"""What pydantic adds to a location when it means a key rather than its value."""
+_MARKERS = (NUMBER, TEXT, LIST, MAPPING, _KEY)
+_MOST = 100
+"""Errors that are looked at: a file with more is not worth the time."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: where, and in words that name the place."""
+
+    at: Location
+    text: str
+
+
+def findings(error: ValidationError, root: type[BaseModel]) -> list[Finding]:
+    """What `error` found in data for `root`: unknown keys first, as they often explain what is then missing."""
+    errors = error.errors(include_url=False)[:_MOST]
+    unknown = [_unknown(one, root) for one in errors if one["type"] in _UNKNOWN]
+    others = [_finding(one, root) for one in errors if one["type"] not in _UNKNOWN]
+    return _innermost(unknown + [one for one in others if not any(_explains(key, one) for key in unknown)])
+
+
+def _explains(unknown: Finding, other: Finding) -> bool:
+    """Whether `other` only misses what the unknown key was probably meant to be."""
+    return other.at[:-1] == unknown.at[:-1] and unknown.text.endswith(f" (did you mean {other.at[-1]!r}?)")
+
+
+def _innermost(found: list[Finding]) -> list[Finding]:
+    """Without the findings that only follow from one deeper inside, e.g. a list that is short of its wrong items."""
+    outer = {finding.at[:depth] for finding in found for depth in range(len(finding.at))}
+    return [finding for finding in found if finding.at not in outer]
+
+
+def _unknown(error: Any, root: type[BaseModel]) -> Finding:
+    *section, key = error["loc"]
+    at = _clean(section)
+    return Finding((*at, key), unknown_key(key, key_path(at), list(_section(root, at).model_fields)))
+
+
+def _finding(error: Any, root: type[BaseModel]) -> Finding:
+    at = _clean(error["loc"])
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, FieldError):
+        at += cause.at
+        return _located(at, cause.problem)
+    found = "nothing" if error["type"] == "missing" else show(error["input"])
+    if error["loc"] and error["loc"][-1] == _KEY:
+        return _located(
+            at[:-1], problem(f"key {found}", "a text as a key", f"(write '{shorten(str(error['input']))}')")
+        )
+    return _located(at, problem(found, *_expected(error, root, at)))
+
+
+def _located(at: Location, text: str) -> Finding:
+    return Finding(at, f"{key_path(at)}: {text}" if at else text)
+
+
+def _clean(location: Iterable[str | int]) -> Location:
+    """A location as the author knows it, without the branches of unions."""
+    return tuple(part for part in location if part not in _MARKERS)
+
+
+def _expected(error: Any, root: type[BaseModel], at: Location) -> tuple[str, str]:
+    """What belongs at a place, and a hint that fits what was found there."""
+    found = error["input"]
+    field = _field(root, at)
+    if field is None:
+        return _mapping_of(root), ""
+    if field.description is None:
+        if choices := get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+            return f"one of {', '.join(choices)}", nearest(str(found), choices)
+        return _mapping_of(next(_models(field.annotation))), ""
+    hint = _hint(error)
+    # The description is that of the list; what is wrong is one of the texts in it.
+    if error["type"] == "string_type" and isinstance(at[-1], int):
+        return "a text", hint
+    return field.description, hint
+
+
+def _hint(error: Any) -> str:
+    """What to do about a number that is written as a text, the other way round, or about one that is too large."""
+    kind, found = error["type"], error["input"]
+    if kind == "string_type" and isinstance(found, bool | int | float):
+        return f"(in quotes it is a text: '{str(found).lower()}')"
+    if kind == "less_than_equal" and isinstance(found, int):
+        return f"(at most {error['ctx']['le']:g})"
+    if isinstance(found, str) and kind in ("int_type", "float_type", "union_tag_invalid") and found.strip().isdecimal():
+        return "(leave out the quotes)"
+    return ""
+
+
+def _mapping_of(model: type[BaseModel]) -> str:
+    return f"a mapping with keys out of {', '.join(model.model_fields)}"
+
+
+def _section(root: type[BaseModel], at: Location) -> type[BaseModel]:
+    """The model of the mapping at a place."""
+    field = _field(root, at)
+    return root if field is None else next(_models(field.annotation))
+
+
+def _field(root: type[BaseModel], at: Location) -> FieldInfo | None:
+    """The innermost field around a place: a list's or mapping's own field stands for its items."""
+    field: FieldInfo | None = None
+    models = [root]
+    for part in at:
+        for model in models:
+            if part in model.model_fields:
+                field = model.model_fields[str(part)]
+                models = list(_models(field.annotation))
+                break
+    return field
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models within a type, e.g. OwnDataset within `tuple[str | OwnDataset, ...]`."""
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

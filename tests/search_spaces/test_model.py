@@ -1,0 +1,122 @@
+"""What a valid search space says: defaults, cells, labels, grids of alphas."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from search_spaces import Cell, Model, OwnDataset, SearchSpace, WiseFT, from_mapping
+from search_spaces.distributions import Choice, Constant, LogUniform
+
+MINIMAL: dict[str, Any] = {
+    "name": "x",
+    "dataset": "digits",
+    "model": {"arch": "digits-clip", "pretrained": "bundled"},
+    "methods": ["ft", "flyp"],
+    "search": {"num_samples": 3},
+}
+FOLDERS = {"train": "a/train", "id_val": "a/val"}
+
+
+def test_defaults() -> None:
+    space = from_mapping(MINIMAL)
+    assert space.datasets == ("digits",)
+    assert space.shots_list == (None,)
+    assert [model.label for model in space.models] == ["digits-clip"]
+    assert (space.train.epochs, space.train.batch_size, space.train.templates) == (10, 256, "all")
+    assert (space.search.algorithm, space.search.batch, space.search.seeds) == ("random", 4, 1)
+    assert (space.early_stopping.patience, space.scheduler.name, space.repeats.seeds) == (5, "fifo", 5)
+    assert (space.wise_ft.alphas, space.wise_ft.frontier, space.resources) == (11, False, None)
+    assert space.source == "search space"
+
+
+def test_warmup_follows_the_shots_of_a_cell() -> None:
+    train = from_mapping(MINIMAL).train
+    assert (train.warmup(None), train.warmup(4)) == (500, 0)
+    given = from_mapping({**MINIMAL, "train": {"warmup_steps": 7}}).train
+    assert (given.warmup(None), given.warmup(4)) == (7, 7)
+
+
+def test_cells_come_in_the_order_data_set_model_shots_method() -> None:
+    models = [{"arch": "A", "pretrained": "t"}, {"arch": "B"}]
+    own = {"name": "mine", "folders": FOLDERS}
+    space = from_mapping({**MINIMAL, "dataset": ["digits", own], "model": models, "shots": [4, 16]})
+    cells = space.cells()
+    assert len(cells) == 16
+    assert cells[:3] == [
+        Cell("digits", "A/t", 4, "ft"),
+        Cell("digits", "A/t", 4, "flyp"),
+        Cell("digits", "A/t", 16, "ft"),
+    ]
+    assert cells[4] == Cell("digits", "B", 4, "ft")
+    assert cells[8] == Cell("mine", "A/t", 4, "ft")
+    assert space.model_of(cells[4]) is space.models[1]
+    assert isinstance(space.dataset_of(cells[8]), OwnDataset)
+
+
+def test_a_method_replaces_and_extends_the_space_they_share() -> None:
+    search = {
+        "num_samples": 3,
+        "space": {"lr": {"loguniform": [1e-6, 1e-3]}, "weight_decay": {"choice": [0, 0.1]}},
+        "per_method": {"ft": {"lr": 0.1, "extra": 1}},
+    }
+    space = from_mapping({**MINIMAL, "search": search})
+    assert space.for_method("ft") == {"lr": Constant(0.1), "weight_decay": Choice((0.0, 0.1)), "extra": Constant(1)}
+    assert space.for_method("flyp") == {"lr": LogUniform(1e-6, 1e-3), "weight_decay": Choice((0.0, 0.1))}
+
+
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        (Model(arch="digits-clip", pretrained="bundled"), "digits-clip"),
+        (Model(arch="hf-hub:org/clip"), "hf-hub:org/clip"),
+        (Model(arch="ViT-B-16", pretrained="openai"), "ViT-B-16/openai"),
+        (Model(arch="ViT-B-16", pretrained="runs/a/best.v2.safetensors"), "ViT-B-16/best.v2"),
+        (Model(arch="ViT-B-16", pretrained="best.pt"), "ViT-B-16/best"),
+        (Model(arch="ViT-B-16", pretrained="openai", name="CLIP"), "CLIP"),
+    ],
+)
+def test_label(model: Model, label: str) -> None:
+    assert model.label == label
+
+
+def test_alphas() -> None:
+    assert WiseFT().grid == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    assert WiseFT(alphas=2).grid == (0.0, 1.0)
+    assert from_mapping({**MINIMAL, "wise_ft": {"alphas": [0.5, 0]}}).wise_ft.grid == (0.0, 0.5, 1.0)
+    assert from_mapping({**MINIMAL, "wise_ft": {"alphas": [1]}}).wise_ft.grid == (1.0,)
+
+
+def test_own_dataset_defaults() -> None:
+    (dataset,) = from_mapping({**MINIMAL, "dataset": {"name": "mine", "folders": FOLDERS}}).datasets
+    assert isinstance(dataset, OwnDataset)
+    assert dataset.templates == ("a photo of a {}.",)
+    assert (dataset.metric, dataset.class_names, dataset.folders.id_test, dataset.folders.ood) == (
+        "accuracy",
+        None,
+        None,
+        {},
+    )
+
+
+def test_frozen() -> None:
+    space = from_mapping(MINIMAL)
+    with pytest.raises(ValidationError):
+        space.name = "other"
+
+
+def test_equal_whatever_the_source_and_carried_to_another_process() -> None:
+    space = from_mapping(MINIMAL, "here.yaml")
+    assert space == from_mapping(MINIMAL, "there.yaml")
+    copy = pickle.loads(pickle.dumps(space))
+    assert copy == space
+    assert copy.source == "here.yaml"
+    assert space != from_mapping({**MINIMAL, "name": "y"})
+
+
+def test_a_space_can_be_built_in_python() -> None:
+    built = SearchSpace.model_validate({**MINIMAL, "model": Model(arch="digits-clip", pretrained="bundled")})
+    assert built == from_mapping(MINIMAL)

@@ -1,0 +1,106 @@
+"""The UCI digits and their style shifts."""
+
+import subprocess
+import sys
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search_spaces.errors import InputError
+from trainers.datasets.digits import STYLES, Digits, restyle, stratified_order, uci_digits
+
+ID_SPLITS = ("train", "id_val", "id_test")
+
+
+@pytest.fixture
+def digits() -> Digits:
+    return Digits(Path("nowhere"))
+
+
+def pixels(dataset: Digits, split: str) -> np.ndarray:
+    images = dataset.load(split).images
+    return np.stack([np.asarray(images[i]) for i in range(len(images))])
+
+
+def test_splits_have_the_documented_sizes_and_roles(digits: Digits) -> None:
+    sizes = {name: len(digits.load(name)) for name in digits.splits}
+    assert sizes == {"train": 800, "id_val": 400, "id_test": 597} | dict.fromkeys(STYLES, 597)
+    assert digits.named("ood") == list(STYLES)
+    assert all(digits.load(name).role == role for name, role in digits.splits.items())
+
+
+def test_id_splits_are_disjoint_and_cover_everything(digits: Digits) -> None:
+    parts = [{image.tobytes() for image in pixels(digits, name)} for name in ID_SPLITS]
+    assert not parts[0] & parts[1]
+    assert not parts[0] & parts[2]
+    assert not parts[1] & parts[2]
+    assert sum(len(digits.load(name)) for name in ID_SPLITS) == len(uci_digits()[0]) == 1797
+
+
+def test_id_splits_are_stratified(digits: Digits) -> None:
+    shares = np.bincount(uci_digits()[1]) / 1797
+    for name in ID_SPLITS:
+        labels = digits.load(name).labels
+        assert np.abs(np.bincount(labels, minlength=10) - shares * len(labels)).max() <= 3
+
+
+def test_images_are_dark_ink_on_light_paper_in_rgb(digits: Digits) -> None:
+    image = digits.load("train").images[0]
+    assert isinstance(image, Image.Image)
+    assert image.mode == "RGB"
+    assert image.size == (32, 32)
+    border = np.concatenate([pixels(digits, "id_test")[:, 0].ravel(), pixels(digits, "id_test")[:, :, 0].ravel()])
+    assert np.median(border) == 255
+    assert pixels(digits, "id_test").min() < 30
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_keeps_the_labels_and_changes_every_image(digits: Digits, style: str) -> None:
+    plain, shifted = digits.load("id_test"), digits.load(style)
+    assert np.array_equal(plain.labels, shifted.labels)
+    assert (pixels(digits, "id_test") != pixels(digits, style)).reshape(597, -1).any(axis=1).all()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_is_the_same_on_every_call_and_leaves_its_input_alone(style: str) -> None:
+    plain = uci_digits()[0][:20].copy()
+    first, second = restyle(plain, style), restyle(plain, style)
+    assert np.array_equal(first, second)
+    assert first.dtype == np.uint8
+    assert np.array_equal(plain, uci_digits()[0][:20])
+
+
+def test_everything_is_the_same_in_a_fresh_process(digits: Digits) -> None:
+    script = """
+import zlib
+from pathlib import Path
+from trainers.datasets.digits import Digits
+digits = Digits(Path("elsewhere"))
+print(digits.fingerprint())
+for name in digits.splits:
+    print(zlib.crc32(digits.load(name).images.pixels.tobytes()))
+"""
+    fresh = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    here = [str(crc32(pixels(digits, name)[..., 0].tobytes())) for name in digits.splits]
+    assert fresh == [digits.fingerprint(), *here]
+
+
+def test_importing_the_module_imports_no_scikit_learn() -> None:
+    script = "import sys, trainers.datasets.digits; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_stratified_order_is_a_permutation_with_even_stretches() -> None:
+    labels = np.repeat(np.arange(4), (40, 40, 40, 80))
+    order = stratified_order(labels, seed=3)
+    assert sorted(order) == list(range(200))
+    counts = np.bincount(labels[order[:100]])
+    assert np.abs(counts - (20, 20, 20, 40)).max() <= 1
+
+
+def test_an_unknown_split_is_refused_with_the_known_ones(digits: Digits) -> None:
+    with pytest.raises(InputError, match=r"no split 'sketch'.*inverted"):
+        digits.load("sketch")

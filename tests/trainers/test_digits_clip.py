@@ -1,0 +1,156 @@
+"""The bundled CLIP: the checkpoint that ships, and the code that rebuilds it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trainers.datasets.digits import STYLES, Digits
+from trainers.digits_clip import ARCH, CHECKPOINT, CONFIG_DIR, pretrain
+from trainers.digits_clip.captions import DRAWS, caption
+from trainers.digits_clip.fonts import printed
+from trainers.digits_clip.render import Bank, build_bank, low_resolution, render
+from trainers.digits_clip.strokes import CANVAS, SKELETONS, handwritten
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    return build_bank(per_digit=12)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# The checkpoint
+
+
+@pytest.fixture(scope="module")
+def zero_shot() -> dict[str, float]:
+    return pretrain.zero_shot_accuracy(pretrain.load(), Digits(Path()))
+
+
+def test_the_checkpoint_is_small_and_in_half_precision() -> None:
+    assert CHECKPOINT.stat().st_size <= 8_000_000
+    assert {weight.dtype for weight in load_file(CHECKPOINT).values()} == {torch.float16}
+
+
+def test_the_checkpoint_loads_through_open_clip_alone() -> None:
+    open_clip.add_model_config(CONFIG_DIR)
+    clip = open_clip.create_model(ARCH, pretrained=str(CHECKPOINT), require_pretrained=True)
+    saved = load_file(CHECKPOINT)
+    assert saved.keys() == clip.state_dict().keys()
+    assert all(torch.equal(weight, saved[name].float()) for name, weight in clip.state_dict().items())
+    assert not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in clip.modules())
+    assert 1 < clip.logit_scale.exp() <= 101
+
+
+def test_zero_shot_on_handwriting_is_far_above_chance_and_leaves_room(zero_shot: dict[str, float]) -> None:
+    assert 0.35 <= zero_shot["id_test"] <= 0.85
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_zero_shot_is_above_chance_on_every_shift(zero_shot: dict[str, float], style: str) -> None:
+    assert 0.2 <= zero_shot[style] <= 0.95
+
+
+def test_the_package_is_light_to_import() -> None:
+    script = (
+        "import sys, trainers.digits_clip; sys.exit(any(m in sys.modules for m in ('torch', 'open_clip', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+# Rendering
+
+
+def test_pictures_and_captions_are_decided_by_the_seed(bank: Bank) -> None:
+    first, same, other = (render(bank, 64, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first.pictures, same.pictures)
+    assert first.captions == same.captions
+    assert not torch.equal(first.pictures, other.pictures)
+    assert first.captions != other.captions
+
+
+def test_the_bank_is_decided_by_the_seed(bank: Bank) -> None:
+    again, other = build_bank(per_digit=12), build_bank(per_digit=12, seed=8)
+    assert all(torch.equal(a, b) for a, b in zip(bank.fields, again.fields, strict=True))
+    assert not torch.equal(bank.fields[1], other.fields[1])
+
+
+def test_pictures_have_the_documented_shape_and_show_something(bank: Bank) -> None:
+    batch = render(bank, 256, generator())
+    assert batch.pictures.shape == (256, 32, 32)
+    assert batch.pictures.dtype == torch.uint8
+    assert set(batch.digits.tolist()) == set(range(10))
+    assert batch.pictures.float().flatten(1).std(dim=1).min() > 2
+
+
+def test_captions_name_their_digit(bank: Bank) -> None:
+    batch = render(bank, 256, generator())
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    for digit, text in zip(batch.digits.tolist(), batch.captions, strict=True):
+        spoken = text.replace('"', " ").replace(".", " ").split()
+        assert [w for w in spoken if w in words or w.isdigit()] in ([words[digit]], [str(digit)])
+
+
+def test_captions_tell_the_medium_and_the_styles_with_the_right_article() -> None:
+    assert caption(3, "handwritten", ["inverted"], [0.0, 0.0, 0.0, 0.0]) == "a photo of an inverted handwritten three."
+    assert caption(8, "printed", [], [0.0, 0.9, 0.9, 0.9]) == "a photo of an 8."
+    assert caption(1, "printed", ["thin"], [0.99, 0.0, 0.9, 0.9]) == "the number one in print."
+    assert caption(1, "printed", [], [0.0, 0.0, 0.9, 0.9][:DRAWS]) == "a photo of a one."
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_every_digit_has_several_skeletons_and_fills_its_box(digit: int) -> None:
+    assert len(SKELETONS[digit]) >= 3
+    fields = handwritten(digit, 6, generator())
+    assert fields.shape == (6, CANVAS, CANVAS)
+    rows = (fields < 0.1).any(dim=2).sum(dim=1)
+    assert (rows >= CANVAS * 0.6).all()
+    assert (rows <= CANVAS * 0.8).all()
+
+
+def test_printed_fields_are_negative_inside_the_ink_and_all_digits_differ() -> None:
+    fields = torch.stack([printed(digit) for digit in range(10)])
+    assert fields.shape[1] >= 15
+    assert (fields.flatten(2).amin(dim=2) < 0).all()
+    assert (fields[:, :, 0, 0] > 0.3).all()
+    for font in fields.unbind(dim=1):
+        assert torch.cdist(font.flatten(1), font.flatten(1)).fill_diagonal_(9).min() > 1
+
+
+def test_low_resolution_softens_edges_and_keeps_the_ink() -> None:
+    ink = torch.zeros(1, 32, 32)
+    ink[:, 8:24, 12:20] = 1
+    coarse = low_resolution(ink)
+    assert coarse.shape == ink.shape
+    assert 0 < coarse[0, 16, 11] < 1
+    assert coarse[0, 16, 16] > 0.9
+    assert coarse[0, 0, 0] == 0
+
+
+# Pretraining
+
+
+def test_a_short_pretraining_writes_a_checkpoint_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pretrain, "BATCH_SIZE", 8)
+    monkeypatch.setattr(pretrain, "HANDWRITING_PER_DIGIT", 4)
+    out = tmp_path / "deep" / "tiny.safetensors"
+    pretrain.main(["--steps", "3", "--out", str(out), "--seed", "1"])
+    printed_lines = capsys.readouterr().out
+    assert "step 3/3" in printed_lines
+    assert "zero-shot id_test" in printed_lines
+    assert load_file(out).keys() == load_file(CHECKPOINT).keys()
+
+
+def test_pretraining_is_decided_by_the_seed() -> None:
+    first, same, other = (pretrain.pretrain(2, seed, batch_size=8, per_digit=4).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)

@@ -1,0 +1,44 @@
+"""The data sets: one small file each, found by their place in this package."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search_spaces.errors import InputError, nearest
+from trainers.datasets.base import Dataset, Missing, Split
+
+if TYPE_CHECKING:
+    from search_spaces.model import OwnDataset
+
+__all__ = ["Dataset", "Missing", "Split", "make", "registry"]
+
+
+@cache
+def registry() -> dict[str, type[Dataset]]:
+    """Name -> class, for every module of this package that defines a named data set."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    named = [found for found in Dataset.__subclasses__() if found.__module__.startswith(__name__)]
+    return {found.name: found for found in sorted(named, key=lambda found: found.name) if found.name}
+
+
+def make(entry: str | OwnDataset, root: Path) -> Dataset:
+    """The data set that the YAML's `dataset` names or describes, its files looked for under `root`.
+
+    Raises InputError for an unknown name.
+    """
+    from trainers.datasets.folders import ImageFolders
+
+    if not isinstance(entry, str):
+        return ImageFolders(entry, root)
+    if entry not in registry():
+        known = ", ".join(registry())
+        raise InputError(
+            f"dataset: found {entry!r}; expected one of {known}, or a mapping for your own folders"
+            f"{nearest(entry, registry())}"
+        )
+    return registry()[entry](root)

@@ -1,0 +1,13 @@
+"""The CLIP that ships with the package: small enough for a laptop CPU, pretrained on captioned renderings of digits.
+
+`python -m trainers.digits_clip.pretrain` rebuilds the checkpoint. No UCI or MNIST image was seen in pretraining.
+
+    open_clip.add_model_config(CONFIG_DIR)
+    clip = open_clip.create_model(ARCH, pretrained=str(CHECKPOINT))
+"""
+
+from pathlib import Path
+
+ARCH = "digits-clip"
+CONFIG_DIR = Path(__file__).parent
+CHECKPOINT = CONFIG_DIR / "digits-clip.safetensors"

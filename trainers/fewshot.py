@@ -1,0 +1,22 @@
+"""Few-shot draws: k images per class, set by the seed alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def draw(labels: np.ndarray, shots: int, rng: np.random.Generator, exclude: np.ndarray | None = None) -> np.ndarray:
+    """Indices, int64 [classes * shots] in ascending order, of `shots` images of every class that occurs in `labels`.
+
+    Indices in `exclude` are never drawn. Raises ValueError when a class has too few images left.
+    """
+    free = np.ones(len(labels), dtype=bool)
+    if exclude is not None:
+        free[exclude] = False
+    drawn = []
+    for label in np.unique(labels):
+        pool = np.flatnonzero(free & (labels == label))
+        if len(pool) < shots:
+            raise ValueError(f"class {label} has {len(pool)} images to draw from, fewer than {shots}")
+        drawn.append(rng.choice(pool, size=shots, replace=False))
+    return np.sort(np.concatenate(drawn))

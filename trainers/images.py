@@ -1,0 +1,178 @@
+"""Images on their way to the network: CLIP's evaluation transform, and random resized crops for training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from torch import nn
+
+from trainers.datasets.base import Images
+
+CROP_SCALE = (0.9, 1.0)
+CROP_RATIO = (3 / 4, 4 / 3)
+CROP_TRIES = 10
+
+MEMORY_BUDGET = 256 * 2**20
+"""Bytes of decoded images that a worker keeps per split; a larger split is decoded again each time."""
+
+BATCHES_AHEAD = 2
+
+Indices = Sequence[int] | np.ndarray
+
+Crop = tuple[int, int, int, int]
+"""top, left, height, width in pixels"""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a CLIP model wants its images: `size` (height, width) in pixels, channel `mean` and `std` on [0, 1]."""
+
+    size: tuple[int, int]
+    mean: torch.Tensor
+    std: torch.Tensor
+    resample: Image.Resampling
+    resize: Callable[[Image.Image], Image.Image]
+
+    @classmethod
+    def of(cls, clip: nn.Module) -> Preprocess:
+        """The preprocessing that came with the weights of an open_clip model."""
+        config = open_clip.get_model_preprocess_cfg(clip)
+        height, width = (config["size"],) * 2 if isinstance(config["size"], int) else config["size"]
+        whole = open_clip.image_transform(
+            (height, width),
+            is_train=False,
+            mean=config["mean"],
+            std=config["std"],
+            resize_mode=config["resize_mode"],
+            interpolation=config["interpolation"],
+            fill_color=config["fill_color"],
+        )
+
+        # All of open_clip's steps but the last two, to-tensor and normalise, which `to_batch` does for a batch.
+        steps: list[Callable[[Image.Image], Image.Image]] = whole.transforms[:-2]
+
+        def resize(image: Image.Image) -> Image.Image:
+            for step in steps:
+                image = step(image)
+            return image
+
+        bilinear = config["interpolation"] == "bilinear"
+        return cls(
+            size=(height, width),
+            mean=torch.tensor(config["mean"]).view(3, 1, 1),
+            std=torch.tensor(config["std"]).view(3, 1, 1),
+            resample=Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC,
+            resize=resize,
+        )
+
+    def crop(self, image: Image.Image, crop: Crop) -> Image.Image:
+        """The training view of an image: `crop` of it, resized. The pixels are those of torchvision's resized_crop."""
+        top, left, height, width = crop
+        view = image.crop((left, top, left + width, top + height)).resize(self.size[::-1], self.resample)
+        return view if view.mode == "RGB" else view.convert("RGB")
+
+    def to_batch(self, pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """Normalised float32 [B, 3, height, width] on `device` from uint8 [B, height, width, 3]."""
+        scaled = pixels.to(device).permute(0, 3, 1, 2).contiguous().float().div(255)
+        return (scaled - self.mean.to(device)) / self.std.to(device)
+
+
+def stack(images: Sequence[Image.Image]) -> torch.Tensor:
+    """uint8 [B, height, width, 3] of equally large RGB images."""
+    return torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+
+
+class Remembered:
+    """Images that are decoded once, as far as `budget` bytes reach; the pixels are those of `images`."""
+
+    def __init__(self, images: Images, budget: int = MEMORY_BUDGET) -> None:
+        self.images = images
+        self._left = budget
+        self._decoded: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int, /) -> Image.Image:
+        index = int(index)
+        if index in self._decoded:
+            return self._decoded[index]
+        image = self.images[index]
+        image.load()
+        size = 3 * image.width * image.height
+        if size <= self._left:
+            self._left -= size
+            self._decoded[index] = image
+        return image
+
+
+def random_crop(width: int, height: int, uniforms: Sequence[Sequence[float]]) -> Crop:
+    """A crop with a share of the area within CROP_SCALE and an aspect ratio within CROP_RATIO.
+
+    The rejection rule is that of torchvision's RandomResizedCrop: CROP_TRIES tries, then the largest centred crop of an
+    allowed ratio. All chance comes from `uniforms`, [CROP_TRIES, 4] numbers in [0, 1).
+    """
+    low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
+    for scale, ratio, top, left in uniforms:
+        area = width * height * (CROP_SCALE[0] + scale * (CROP_SCALE[1] - CROP_SCALE[0]))
+        aspect = math.exp(low + ratio * (high - low))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(top * (height - h + 1)), int(left * (width - w + 1)), h, w
+    w = min(width, round(height * CROP_RATIO[1]))
+    h = min(height, round(width / CROP_RATIO[0]))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+class Loader:
+    """Decodes batches of images, ahead of the network where there are threads to spare.
+
+    `threads` decode at once; with one, decoding happens in the caller's thread. The order and the crops do not depend
+    on `threads`.
+    """
+
+    def __init__(self, preprocess: Preprocess, device: torch.device, threads: int = 1) -> None:
+        self.preprocess = preprocess
+        self.device = device
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def evaluation_batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
+        """uint8 batches [B, H, W, 3] of all images in order, as `Preprocess.of` resizes them."""
+        batches = [range(at, min(at + batch_size, len(images))) for at in range(0, len(images), batch_size)]
+        return self._decode(batches, lambda i: self.preprocess.resize(images[i]))
+
+    def training_batches(
+        self, images: Images, batches: Sequence[Indices], rng: np.random.Generator
+    ) -> Iterator[torch.Tensor]:
+        """Batches [B, 3, H, W] of the images at `batches`, each randomly cropped with its own draws from `rng`."""
+        chances = rng.random((len(images), CROP_TRIES, 4)).tolist()
+
+        def view(index: int) -> Image.Image:
+            image = images[index]
+            return self.preprocess.crop(image, random_crop(*image.size, chances[index]))
+
+        return (self.to_device(pixels) for pixels in self._decode(batches, view))
+
+    def to_device(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised float32 [B, 3, H, W] of uint8 [B, H, W, 3]."""
+        return self.preprocess.to_batch(pixels, self.device)
+
+    def _decode(self, batches: Sequence[Indices], view: Callable[[int], Image.Image]) -> Iterator[torch.Tensor]:
+        if self._pool is None:
+            for batch in batches:
+                yield stack([view(i) for i in batch])
+            return
+        ahead: list[list[Future[Image.Image]]] = []
+        for batch in batches:
+            ahead.append([self._pool.submit(view, i) for i in batch])
+            if len(ahead) > BATCHES_AHEAD:
+                yield stack([future.result() for future in ahead.pop(0)])
+        for pending in ahead:
+            yield stack([future.result() for future in pending])

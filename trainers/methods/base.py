@@ -1,0 +1,98 @@
+"""What a method is: where it starts, what its loss is, how it predicts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from search_spaces.distributions import Distribution
+from trainers import training
+from trainers.spec import Epoch
+from trainers.task import Task
+from trainers.training import Batch, Classifier, Fitted
+
+
+class Method(ABC):
+    """A method: what it searches, its zero-shot end, how it is fitted and how it predicts.
+
+    It must not change what `task.shared` holds, which other trials see too.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    hparams: ClassVar[Mapping[str, Distribution | None]]
+    """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
+    frozen_encoder: ClassVar[bool] = False
+    """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
+    seeded: ClassVar[bool] = True
+    """False where chance plays no part: one repeat, no interval."""
+
+    @abstractmethod
+    def zero_shot(self, task: Task) -> nn.Module:
+        """A fresh model that predicts as the pretrained one does zero-shot: alpha = 0 of WiSE-FT.
+
+        Its state dict has the names that a fitted one has.
+        """
+
+    @abstractmethod
+    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
+        """Yield a report per epoch and return the best one."""
+
+    def classifier(self, model: nn.Module, task: Task) -> Classifier:
+        """A function from a batch to logits [B, C]; what can be computed once for many batches is computed here."""
+        return model
+
+
+class GradientMethod(Method):
+    """A method that the shared training loop fits.
+
+    The loop calls `start` once; for every batch `loss` and, after the optimiser's step, `after_step`; after every
+    epoch `classifier`, for the evaluation on `id_val`. Trained are the parameters of `start`'s model that require a
+    gradient. `lr` and `weight_decay` are those of AdamW.
+    """
+
+    hparams = {"lr": None, "weight_decay": None}
+
+    def start(self, task: Task) -> nn.Module:
+        """The model as training finds it; the zero-shot one unless a method says otherwise."""
+        return self.zero_shot(task)
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
+        """The loss of one batch, a scalar."""
+
+    def after_step(self, model: nn.Module) -> None:
+        """Called after every step of the optimiser, e.g. to keep a parameter within bounds."""
+
+    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
+        return training.fit(self, task)
+
+
+class ImageClassifier(nn.Module):
+    """An image encoder and a linear head over its normalised features.
+
+    `weight` is [C, D], `bias` [C] or None for zeros. Maps images [B, 3, H, W] to logits [B, C].
+    """
+
+    def __init__(self, encoder: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = linear_head(weight, bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(F.normalize(self.encoder(images), dim=-1))
+
+
+def linear_head(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Linear:
+    """A linear layer with a copy of `weight` [C, D] and `bias` [C] (None: zeros)."""
+    classes, width = weight.shape
+    head = nn.Linear(width, classes, device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        head.weight.copy_(weight)
+        head.bias.zero_() if bias is None else head.bias.copy_(bias)
+    return head

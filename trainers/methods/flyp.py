@@ -1,0 +1,48 @@
+"""FLYP: fine-tune like you pretrain."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from trainers.losses import contrastive_loss
+from trainers.methods.base import GradientMethod
+from trainers.prompts import encode_unique, zero_shot_head
+from trainers.task import Task
+from trainers.training import Batch, Classifier
+
+MAX_LOG_SCALE = math.log(100)
+"""CLIP's bound on the logit scale in pretraining (Radford et al., 2021, Section 2.5)."""
+
+
+class FLYP(GradientMethod):
+    """The contrastive loss of pretraining between images and prompts of their classes (Goyal et al., 2023, Section 3).
+
+    Both encoders and the logit scale are trained; every image gets one template, drawn anew each time.
+    """
+
+    name = "flyp"
+    summary = "both encoders and the logit scale, the contrastive loss of pretraining"
+
+    def zero_shot(self, task: Task) -> nn.Module:
+        return copy.deepcopy(task.pretrained.clip)
+
+    def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
+        templates = batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))
+        tokens = task.prompts[batch.labels, torch.from_numpy(templates).to(task.device)]
+        images = F.normalize(model.visual(batch.images), dim=-1)
+        return contrastive_loss(images, encode_unique(model, tokens), model.logit_scale.exp())
+
+    def after_step(self, model: Any) -> None:
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=MAX_LOG_SCALE)
+
+    def classifier(self, model: Any, task: Task) -> Classifier:
+        """Zero-shot prediction with the model's own encoders."""
+        head = zero_shot_head(model, task.prompts)
+        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T

@@ -1,0 +1,26 @@
+"""FT: full fine-tuning of the image encoder and a linear head that starts from the zero-shot weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from trainers.methods.base import GradientMethod, ImageClassifier
+from trainers.task import Task
+from trainers.training import Batch
+
+
+class FineTuning(GradientMethod):
+    """Cross-entropy over encoder and head (Goyal et al., 2023, Section 2, full fine-tuning)."""
+
+    name = "ft"
+    summary = "image encoder and head, cross-entropy; the head starts zero-shot"
+
+    def zero_shot(self, task: Task) -> nn.Module:
+        return ImageClassifier(copy.deepcopy(task.pretrained.clip.visual), task.zero_shot_head)
+
+    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
+        return F.cross_entropy(model(batch.images), batch.labels)

@@ -1,0 +1,33 @@
+"""L2-SP: fine-tuning that is pulled back towards the pretrained encoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from trainers.methods.base import ImageClassifier
+from trainers.methods.ft import FineTuning
+from trainers.task import Task
+from trainers.training import Batch
+
+
+class L2SP(FineTuning):
+    """FT plus lambda / 2 times the squared distance to the pretrained encoder (Li et al., 2018).
+
+    The penalty is on the encoder's weights alone: the head has no pretrained value.
+    """
+
+    name = "l2sp"
+    summary = "as ft, plus l2sp_strength / 2 * squared distance to the pretrained encoder"
+    hparams = {**FineTuning.hparams, "l2sp_strength": None}
+
+    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
+        assert isinstance(model, ImageClassifier)
+        distance = squared_distance(model.encoder, task.pretrained.clip.visual)
+        return super().loss(model, batch, task) + task.hparams["l2sp_strength"] / 2 * distance
+
+
+def squared_distance(tuned: nn.Module, pretrained: nn.Module) -> torch.Tensor:
+    """Sum over all parameters of the squared differences; a scalar with gradients for `tuned` alone."""
+    pairs = zip(tuned.parameters(), pretrained.parameters(), strict=True)
+    return torch.stack([(theta - origin.detach()).square().sum() for theta, origin in pairs]).sum()

@@ -1,0 +1,91 @@
+"""LP: linear probing, multinomial logistic regression on frozen image features."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
+from torch import nn
+
+from search_spaces.distributions import Choice
+from trainers.evaluation import Scores, score
+from trainers.methods.base import Method, linear_head
+from trainers.spec import Epoch
+from trainers.task import Task, identity
+from trainers.training import Fitted, TrialFailed, predict, solved
+
+MAX_ITERATIONS = 10_000
+
+STRENGTHS = tuple(10.0**exponent for exponent in range(-7, 1))
+"""L2 strengths searched when the YAML gives none."""
+
+
+class LinearProbing(Method):
+    """Cross-entropy + l2 / 2 * |W|^2, solved to convergence; the encoder is never run twice on an image."""
+
+    name = "lp"
+    summary = "linear head on frozen, normalised image features, by L-BFGS; l2 is searched"
+    hparams = {"l2": Choice(STRENGTHS)}
+    frozen_encoder = True
+
+    def zero_shot(self, task: Task) -> nn.Module:
+        return linear_head(task.zero_shot_head)
+
+    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
+        return solved(*probe(self, task, task.hparams["l2"]))
+
+
+def probe(method: LinearProbing, task: Task, l2: float) -> tuple[nn.Linear, Scores]:
+    """The head for this L2 strength and its scores on `id_val`; solved once per (training images, l2) in a worker."""
+
+    def solve() -> nn.Linear:
+        features = task.shared.features(task.train)
+        labels = torch.from_numpy(task.train.labels)
+        weight, bias = logistic_regression(features, labels, len(task.shared.dataset.class_names), l2)
+        return linear_head(weight.to(features), bias.to(features))
+
+    head = task.shared.once(("probe", l2, identity(task.train)), solve)
+    return head, score(predict(method, head, task, task.id_val), task.id_val)
+
+
+def best_probe(task: Task) -> nn.Linear:
+    """The head of the best of `STRENGTHS` on `id_val` (ties: lower loss): the linear-probing stage of LP-FT."""
+    method = LinearProbing()
+    probes = [probe(method, task, l2) for l2 in STRENGTHS]
+    return max(probes, key=lambda found: found[1].rank)[0]
+
+
+def logistic_regression(
+    features: torch.Tensor, labels: torch.Tensor, classes: int, l2: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Minimise mean cross-entropy + l2 / 2 * |W|^2 over W [C, D] and b [C], in float64, by L-BFGS.
+
+    Shapes: `features` [N, D], `labels` int64 [N]. The bias is not penalised. The same problem as scikit-learn's
+    LogisticRegression with C = 1 / (l2 * N). Raises TrialFailed when it does not converge.
+    """
+    x, y = features.double(), labels.to(features.device)
+    width = x.shape[1]
+
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        both = torch.from_numpy(theta).to(x.device).reshape(classes, width + 1)
+        weight, bias = both[:, :width], both[:, width]
+        logits = x @ weight.T + bias
+        residual = (F.softmax(logits, dim=1) - F.one_hot(y, classes)) / len(x)
+        gradient = torch.cat([residual.T @ x + l2 * weight, residual.sum(0)[:, None]], dim=1)
+        value = F.cross_entropy(logits, y) + l2 / 2 * weight.square().sum()
+        return value.item(), gradient.cpu().numpy().ravel()
+
+    solution = minimize(
+        objective,
+        np.zeros(classes * (width + 1)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "gtol": 1e-6, "ftol": 1e-12, "maxcor": 20},
+    )
+    if not solution.success:
+        raise TrialFailed(f"L-BFGS did not converge with l2 = {l2:g}: {solution.message}; search larger values")
+    both = torch.from_numpy(solution.x).reshape(classes, width + 1)
+    return both[:, :width], both[:, width]

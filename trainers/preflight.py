@@ -1,0 +1,105 @@
+"""All that can be known to be wrong with a sweep before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search_spaces.errors import InputError
+from search_spaces.model import SearchSpace
+from trainers import datasets, methods, models
+from trainers.datasets.base import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from search_spaces.distributions import Distribution
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks found: fingerprints by display name, and what each method searches."""
+
+    data: dict[str, str]
+    weights: dict[str, str]
+    metrics: dict[str, str]
+    searched: dict[str, Mapping[str, Distribution]]
+    images: dict[str, dict[str, int]]
+    """Data set -> split -> number of images."""
+
+
+def check(space: SearchSpace, data_root: Path) -> Checked:
+    """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong."""
+    searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
+    weights = {model.label: models.fingerprint(model) for model in space.models}
+    made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
+    for dataset in made.values():
+        check_files(dataset)
+        check_shots(dataset, space)
+    for model in space.models:
+        models.check_architecture(model)
+    return Checked(
+        data={name: dataset.fingerprint() for name, dataset in made.items()},
+        weights=weights,
+        metrics={name: dataset.metric for name, dataset in made.items()},
+        searched=searched,
+        images={name: {split: len(dataset.load(split)) for split in dataset.splits} for name, dataset in made.items()},
+    )
+
+
+def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
+    """What is searched for method `name`: its own hyper-parameters, from the YAML or by its own default."""
+    method = methods.get(name)
+    given = space.for_method(name)
+    searched = {}
+    for hparam, default in method.hparams.items():
+        found = given.get(hparam, default)
+        if found is None:
+            raise InputError(
+                f"{space.source}: search.space: method {name!r} needs {hparam!r}; "
+                f"expected it in search.space or search.per_method.{name}"
+            )
+        searched[hparam] = found
+    own = space.search.per_method.get(name, {})
+    unused = [hparam for hparam in own if hparam not in method.hparams]
+    if unused:
+        raise InputError(
+            f"{space.source}: search.per_method.{name}: found {unused[0]!r}; "
+            f"{name} has {', '.join(method.hparams) or 'no hyper-parameters'}"
+        )
+    return searched
+
+
+def check_files(dataset: Dataset) -> None:
+    """Raise InputError when a file of `dataset` is absent."""
+    missing = dataset.missing()
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"dataset {dataset.name!r}: found no {missing[0].path}{more}; expected from {missing[0].source}; "
+            "--data-root names the folder that data sets lie in"
+        )
+
+
+def check_shots(dataset: Dataset, space: SearchSpace) -> None:
+    """Raise InputError when a class has too few images for the shots, or a full-data cell no `id_val` split."""
+    own_id_val = dataset.named("id_val")
+    for shots in space.shots_list:
+        if shots is None:
+            if not own_id_val:
+                raise InputError(f"dataset {dataset.name!r} has no id_val split, which a cell without shots needs")
+            continue
+        need = {"train": shots} if own_id_val else {"train": 2 * shots}
+        need |= {"id_val": shots} if own_id_val else {}
+        for role, images in need.items():
+            labels = dataset.load(dataset.named(role)[0]).labels
+            counts = np.bincount(labels)
+            scarce = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
+            if counts[scarce] < images:
+                raise InputError(
+                    f"{space.source}: shots: found {shots}; class {dataset.class_names[scarce]!r} of {dataset.name!r} "
+                    f"has {counts[scarce]} images in {role}, so at most {counts[scarce] * shots // images} are allowed"
+                )

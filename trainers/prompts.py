@@ -1,0 +1,75 @@
+"""Prompts: tokenised once, encoded only as far as they reach, averaged into zero-shot heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import text_global_pool
+from torch import nn
+
+Tokenizer = Callable[[list[str]], torch.Tensor]
+
+CHUNK = 1024
+"""Prompts that go through the text tower at once when a head is built."""
+
+
+def tokenize(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    """Tokens of every class in every template, int64 [classes, templates, context length]."""
+    prompts = [template.format(name) for name in class_names for template in templates]
+    return tokenizer(prompts).reshape(len(class_names), len(templates), -1)
+
+
+def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """L2-normalised text embeddings [N, D] of `tokens` [N, context length]; `clip` is any open_clip model.
+
+    The tower of CLIP is causal, so nothing after the end token can change the embedding at it: the batch is cut after
+    its longest prompt's end token, with the same result up to rounding. Towers built in another way see all tokens.
+    """
+    if not _is_causal(clip):
+        return F.normalize(clip.encode_text(tokens), dim=-1)
+    length = int(_end_positions(clip, tokens).max()) + 1
+    tokens = tokens[:, :length]
+    dtype = clip.transformer.get_cast_dtype()
+    hidden = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)
+    hidden = clip.transformer(hidden, attn_mask=clip.attn_mask[:length, :length])
+    pooled = text_global_pool(clip.ln_final(hidden), tokens, clip.text_pool_type, eos_token_id=clip.text_eos_id)
+    projection = clip.text_projection
+    if projection is not None:
+        pooled = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+    return F.normalize(pooled, dim=-1)
+
+
+def encode_unique(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """As `encode_text`, with every distinct prompt of the batch encoded once; gradients add up over its copies."""
+    unique, inverse = torch.unique(tokens, dim=0, return_inverse=True)
+    return encode_text(clip, unique)[inverse]
+
+
+def class_embeddings(clip: Any, prompts: torch.Tensor) -> torch.Tensor:
+    """Normalised mean over templates of normalised prompt embeddings, [C, D], from tokens [C, T, context length].
+
+    Source: CLIP (Radford et al., 2021), Section 3.1.4, prompt ensembling.
+    """
+    classes, templates, _ = prompts.shape
+    chunks = [encode_text(clip, chunk) for chunk in prompts.flatten(0, 1).split(CHUNK)]
+    return F.normalize(torch.cat(chunks).reshape(classes, templates, -1).mean(dim=1), dim=-1)
+
+
+def zero_shot_head(clip: Any, prompts: torch.Tensor) -> torch.Tensor:
+    """Weights [C, D] of the zero-shot linear head: class embeddings times the exponentiated logit scale."""
+    return clip.logit_scale.exp() * class_embeddings(clip, prompts)
+
+
+def _is_causal(clip: Any) -> bool:
+    return isinstance(clip, open_clip.CLIP) and clip.attn_mask is not None and clip.text_pool_type in ("argmax", "eos")
+
+
+def _end_positions(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Index [N] of the token each embedding is read at."""
+    if clip.text_pool_type == "argmax":
+        return tokens.argmax(dim=-1)
+    return (tokens == clip.text_eos_id).int().argmax(dim=-1)

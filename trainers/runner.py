@@ -1,0 +1,55 @@
+"""Runs the trials of one search space, keeping model and data warm between them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import torch
+
+from search_spaces.cell import Cell
+from search_spaces.model import SearchSpace
+from trainers import datasets, methods, models, trial
+from trainers.spec import Epoch, TrialResult, TrialSpec
+from trainers.task import Shared, Task
+
+
+class TrialRunner:
+    """Runs `TrialSpec`s of `space` one after the other in this process.
+
+    `data_root` is the folder that data sets lie in; `threads` decode images and run torch's CPU kernels.
+    From a notebook:
+
+        runner = TrialRunner(load("quickstart"), Path("data"))
+        result = runner.result(spec)
+    """
+
+    def __init__(
+        self, space: SearchSpace, data_root: Path, device: torch.device | None = None, threads: int = 1
+    ) -> None:
+        self.space = space
+        self.data_root = data_root
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.threads = threads
+        self._shared: dict[tuple[str, str], Shared] = {}
+
+    def run(self, spec: TrialSpec) -> Generator[Epoch, None, TrialResult]:
+        """Yield a report per epoch, return the result. Raises TrialFailed, or InputError for unreadable data."""
+        return trial.run(methods.get(spec.cell.method), Task(self._shared_of(spec.cell), spec))
+
+    def result(self, spec: TrialSpec) -> TrialResult:
+        """Run `spec` to its end."""
+        running = self.run(spec)
+        while True:
+            try:
+                next(running)
+            except StopIteration as end:
+                return end.value
+
+    def _shared_of(self, cell: Cell) -> Shared:
+        key = cell.dataset, cell.model
+        if key not in self._shared:
+            pretrained = models.load(self.space.model_of(cell), self.device)
+            dataset = datasets.make(self.space.dataset_of(cell), self.data_root)
+            self._shared[key] = Shared(pretrained, dataset, self.device, self.threads)
+        return self._shared[key]

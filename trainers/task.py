@@ -1,0 +1,171 @@
+"""What a method gets to work with: the pretrained model, the prompts, the data, and results shared between trials."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from trainers import fewshot, prompts
+from trainers.datasets.base import Dataset, Split, Subset
+from trainers.images import MEMORY_BUDGET, Loader, Remembered
+from trainers.models import Pretrained
+from trainers.seeding import stream
+from trainers.spec import TrialSpec
+
+EVALUATION_BATCH = 256
+
+T = TypeVar("T")
+
+
+class Shared:
+    """What all trials of one (model, data set) in a worker share: each part is computed when first asked for.
+
+    Everything in here is a function of the model, the data set and the key alone, never of the order in which trials
+    came, so a trial's numbers are the same in a fresh worker and in a warm one.
+    """
+
+    def __init__(self, pretrained: Pretrained, dataset: Dataset, device: torch.device, threads: int = 1) -> None:
+        self.pretrained = pretrained
+        self.dataset = dataset
+        self.device = device
+        self.loader = Loader(pretrained.preprocess, device, threads)
+        self._splits: dict[str, Split] = {}
+        self._memo: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+
+    def split(self, name: str) -> Split:
+        """The split `name` of the data set, loaded once."""
+        if name not in self._splits:
+            split = self.dataset.load(name)
+            self._splits[name] = replace(split, images=Remembered(split.images))
+        return self._splits[name]
+
+    def prompts(self, templates: int | None) -> torch.Tensor:
+        """Tokens [C, T, L] of the first `templates` templates, or of all."""
+        return self.once(
+            ("prompts", templates),
+            lambda: prompts.tokenize(
+                self.pretrained.tokenizer, self.dataset.class_names, self.dataset.templates[:templates]
+            ).to(self.device),
+        )
+
+    def zero_shot_head(self, templates: int | None) -> torch.Tensor:
+        """Weights [C, D] of the pretrained model's zero-shot head."""
+        with torch.no_grad():
+            return self.once(
+                ("head", templates),
+                lambda: prompts.zero_shot_head(self.pretrained.clip, self.prompts(templates)),
+            )
+
+    @torch.no_grad()
+    def features(self, split: Split) -> torch.Tensor:
+        """L2-normalised image features [N, D] of the frozen pretrained encoder."""
+
+        def compute() -> torch.Tensor:
+            encode = self.pretrained.clip.visual
+            return torch.cat([F.normalize(encode(batch), dim=-1) for batch in self.evaluation_batches(split)])
+
+        return self.once(("features", identity(split)), compute)
+
+    def evaluation_batches(self, split: Split) -> Iterator[torch.Tensor]:
+        """Batches [B, 3, H, W] of all images of `split` in order; those of a small split are resized only once."""
+        height, width = self.pretrained.preprocess.size
+        batches: Iterable[torch.Tensor] = self.loader.evaluation_batches(split.images, EVALUATION_BATCH)
+        if 3 * height * width * len(split) <= MEMORY_BUDGET:
+            first = batches
+            batches = self.once(("pixels", identity(split)), lambda: list(first))
+        return map(self.loader.to_device, batches)
+
+    def once(self, key: tuple[object, ...], compute: Callable[[], T], keep: int = 256) -> T:
+        """The value of `compute()`, remembered under `key`; the least recently used of `keep` values goes first."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+            if len(self._memo) > keep:
+                self._memo.popitem(last=False)
+        self._memo.move_to_end(key)
+        return self._memo[key]
+
+
+def identity(split: Split) -> tuple[object, ...]:
+    """Identifies a split, or a draw from one, within its data set."""
+    images = split.images
+    if isinstance(images, Subset):
+        return split.name, hashlib.sha256(np.asarray(images.indices, dtype=np.int64).tobytes()).hexdigest()
+    return split.name, None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial's view: `shared` is common to many trials, the rest is this trial's own."""
+
+    shared: Shared
+    spec: TrialSpec
+
+    @property
+    def device(self) -> torch.device:
+        return self.shared.device
+
+    @property
+    def hparams(self) -> Mapping[str, Any]:
+        return self.spec.hparams
+
+    @property
+    def pretrained(self) -> Pretrained:
+        return self.shared.pretrained
+
+    @property
+    def prompts(self) -> torch.Tensor:
+        """Tokens [C, T, L] of the class prompts."""
+        return self.shared.prompts(self.spec.templates)
+
+    @property
+    def zero_shot_head(self) -> torch.Tensor:
+        """Weights [C, D] of the pretrained model's zero-shot head."""
+        return self.shared.zero_shot_head(self.spec.templates)
+
+    def stream(self, *names: str | int) -> np.random.Generator:
+        """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""
+        return stream(self.spec.stage, self.spec.seed, *names)
+
+    @cached_property
+    def train(self) -> Split:
+        """The training images: all of them, or this seed's few-shot draw."""
+        whole = self.shared.split(self.shared.dataset.named("train")[0])
+        shots = self.spec.cell.shots
+        if shots is None:
+            return whole
+        return _take(whole, fewshot.draw(whole.labels, shots, self.stream("shots", "train")))
+
+    @cached_property
+    def id_val(self) -> Split:
+        """The validation images: all of them, or this seed's few-shot draw, disjoint from the training draw."""
+        own = self.shared.dataset.named("id_val")
+        shots = self.spec.cell.shots
+        if own and shots is None:
+            return self.shared.split(own[0])
+        assert shots is not None, "preflight refuses a full-data cell without an id_val split"
+        rng = self.stream("shots", "id_val")
+        if own:
+            pool = self.shared.split(own[0])
+            return _take(pool, fewshot.draw(pool.labels, shots, rng))
+        pool = replace(self.shared.split(self.shared.dataset.named("train")[0]), role="id_val")
+        assert isinstance(self.train.images, Subset)
+        taken = np.asarray(self.train.images.indices)
+        return replace(_take(pool, fewshot.draw(pool.labels, shots, rng, exclude=taken)), name="id_val")
+
+    def reported(self) -> Iterator[Split]:
+        """The splits that are evaluated for the table alone: id_test, then every OOD set."""
+        for role in ("id_test", "ood"):
+            for name in self.shared.dataset.named(role):
+                yield self.shared.split(name)
+
+
+def _take(split: Split, indices: np.ndarray) -> Split:
+    return replace(split, images=Subset(split.images, indices), labels=split.labels[indices])

@@ -1,0 +1,175 @@
+"""The one training loop: AdamW, warm-up and cosine, early stopping by the score on `id_val`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainers.evaluation import Scores, score
+from trainers.spec import Epoch
+from trainers.task import EVALUATION_BATCH, Task
+
+if TYPE_CHECKING:
+    from trainers.datasets.base import Split
+    from trainers.methods.base import GradientMethod, Method
+
+
+Classifier = Callable[[torch.Tensor], torch.Tensor]
+
+
+class TrialFailed(Exception):
+    """A trial that cannot end well: the message is the reason that the ledger keeps."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best epoch of a fit: its weights, and its scores on `id_val`."""
+
+    state: dict[str, torch.Tensor]
+    scores: Scores
+    report: Epoch
+
+
+def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int) -> float:
+    """Learning rate of step `step`, from 0: linear warm-up to `base`, then half a cosine down to 0 at `total_steps`."""
+    if step < warmup_steps:
+        return base * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return base * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
+    """Train `method` on the task, yielding a report after every epoch and returning the best one.
+
+    The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier); `patience` epochs in a row
+    that are not the best so far end the training. Raises TrialFailed when a loss is not finite.
+    """
+    spec = task.spec
+    model = method.start(task)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=spec.hparams["lr"], weight_decay=spec.hparams["weight_decay"], fused=True)
+    best: Fitted | None = None
+    curve: list[dict[str, float]] = []
+    for epoch in range(1, spec.epochs + 1):
+        train_loss = train_epoch(method, model, optimizer, task, epoch)
+        scores = score(predict(method, model, task, task.id_val), task.id_val)
+        if not math.isfinite(scores.loss):
+            raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {epoch}")
+        curve.append(point(epoch, scores, train_loss=train_loss))
+        if best is None or scores.rank > best.scores.rank:
+            state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            best = Fitted(state, scores, report(epoch, scores, epoch, curve))
+        best = Fitted(best.state, best.scores, report(epoch, best.scores, best.report.best_epoch, curve))
+        yield best.report
+        if epoch - best.report.best_epoch >= spec.patience:
+            break
+    assert best is not None
+    return best
+
+
+def solved(model: nn.Module, scores: Scores) -> Generator[Epoch, None, Fitted]:
+    """The fit of a method that needs no epochs: one report, then `model` with its scores on `id_val`."""
+    fitted = Fitted(dict(model.state_dict()), scores, report(1, scores, 1, [point(1, scores)]))
+    yield fitted.report
+    return fitted
+
+
+def point(epoch: int, scores: Scores, **more: float) -> dict[str, float]:
+    """One point of a trial's curve."""
+    return {"epoch": epoch, **more, "loss": scores.loss, **scores.metrics}
+
+
+def report(epoch: int, best: Scores, best_epoch: int, curve: list[dict[str, float]]) -> Epoch:
+    """The report after `epoch`, with a copy of the curve so far."""
+    return Epoch(epoch=epoch, score=best.score, loss=best.loss, best_epoch=best_epoch, curve=list(curve))
+
+
+def train_epoch(
+    method: GradientMethod, model: nn.Module, optimizer: torch.optim.Optimizer, task: Task, epoch: int
+) -> float:
+    """One pass over the training images in this epoch's order; returns the mean loss per step.
+
+    Order, crops and the method's own draws come from the stream of (stage, seed, epoch): an epoch can be repeated
+    without those before it.
+    """
+    spec, split = task.spec, task.train
+    rng = task.stream("epoch", epoch)
+    order = rng.permutation(len(split))
+    batches = [order[at : at + spec.batch_size] for at in range(0, len(order), spec.batch_size)]
+    labels = torch.from_numpy(split.labels).to(task.device)
+    first_step = (epoch - 1) * len(batches)
+    losses = []
+    model.train()
+    with seeded(int(rng.integers(2**63)), task.device):
+        images = task.shared.loader.training_batches(split.images, batches, rng)
+        for step, (batch, indices) in enumerate(zip(images, batches, strict=True), start=first_step):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(
+                    step,
+                    base=spec.hparams["lr"],
+                    warmup_steps=spec.warmup_steps,
+                    total_steps=spec.epochs * len(batches),
+                )
+            loss = method.loss(model, Batch(batch, labels[torch.from_numpy(indices).to(task.device)], rng), task)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            method.after_step(model)
+            losses.append(loss.detach())
+    return _mean_loss(torch.stack(losses), first_step)
+
+
+def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
+    # Looked at once per epoch: reading every step's loss would make a GPU wait for the host at every step.
+    finite = torch.isfinite(losses)
+    if not finite.all():
+        worst = int((~finite).nonzero()[0])
+        raise TrialFailed(f"the training loss is {losses[worst].item()} at step {first_step + worst + 1}")
+    return losses.mean().item()
+
+
+def predict(method: Method, model: nn.Module, task: Task, split: Split) -> torch.Tensor:
+    """Logits [N, C] of `model` on all of `split`."""
+    return classify(ready(method, model, task), method, task, split)
+
+
+@torch.no_grad()
+def ready(method: Method, model: nn.Module, task: Task) -> Classifier:
+    """The classifier of `model` as it now is, in evaluation mode."""
+    model.eval()
+    return method.classifier(model, task)
+
+
+@torch.no_grad()
+def classify(classifier: Classifier, method: Method, task: Task, split: Split) -> torch.Tensor:
+    """Logits [N, C] of `classifier` on all of `split`, from cached features where the method allows it."""
+    inputs: Iterable[torch.Tensor]
+    if method.frozen_encoder:
+        inputs = task.shared.features(split).split(EVALUATION_BATCH)
+    else:
+        inputs = task.shared.evaluation_batches(split)
+    return torch.cat([classifier(batch) for batch in inputs])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Generator[None]:
+    """Torch's global generator seeded inside, and as it was outside: for dropout and its like."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
