@@ -25,6 +25,7 @@ def quiet_environment(*, local: bool) -> None:
     """Ray without usage reports and without its own files per trial; what the user has set stays."""
     defaults = {
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

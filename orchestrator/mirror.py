@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,7 +216,7 @@ class Mirror:
 
     def _follow(self) -> None:
         while (record := self._records.get()) is not None:
-            for pause in (*RETRY_SECONDS, *iter(lambda: RETRY_SECONDS[-1], None)):
+            for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
                 try:
                     self._tracking = self._tracking or self._make()
                     self._tracking.add(record)

@@ -14,13 +14,7 @@ from typing import Any
 
 from orchestrator.algorithms import ALGORITHMS, Config, Tried, planned_configs
 from orchestrator.plan import CellPlan
-from trainers.spec import TrialSpec
-
-DONE, STOPPED, FAILED = "done", "stopped", "failed"
-"""How a trial ends: by itself, by its cell's scheduler, without a result."""
-
-UNREADABLE = "unreadable"
-"""How a trial ends whose data cannot be read: no outcome at all, so the ledger does not keep it."""
+from trainers.spec import DONE, FAILED, TrialSpec
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from importlib.metadata import version
 from typing import Any
 from typing import Protocol as Interface
 
-from orchestrator.protocol import FAILED, STOPPED, UNREADABLE, Outcome, Protocol, Selection
+from orchestrator.protocol import Outcome, Protocol, Selection
 from results.ledger import Ledger
 from search_spaces.cell import Cell
-from trainers.spec import TrialSpec
+from trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
 Record = dict[str, Any]
 

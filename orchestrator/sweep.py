@@ -13,7 +13,7 @@ from rich.console import Console
 from orchestrator.mirror import Mirror, default_uri
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
-from orchestrator.protocol import FAILED, Outcome, Protocol
+from orchestrator.protocol import Outcome, Protocol
 from orchestrator.recorder import Recorder
 from results.ledger import last_selections, trials_by_id
 from results.records import Record
@@ -21,6 +21,7 @@ from results.run_folder import RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
 from search_spaces.model import SearchSpace
+from trainers.spec import FAILED
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""

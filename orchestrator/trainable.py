@@ -7,14 +7,18 @@ import time
 import traceback
 from collections.abc import Generator
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from orchestrator.protocol import DONE, FAILED, UNREADABLE
 from search_spaces.errors import InputError
-from trainers.spec import Epoch, TrialResult, TrialSpec
+from trainers.failure import TrialFailed
+from trainers.spec import DONE, FAILED, UNREADABLE, Epoch, TrialResult, TrialSpec
+
+if TYPE_CHECKING:
+    from trainers.runner import TrialRunner
 
 
 class Worker(tune.Trainable):
@@ -26,19 +30,26 @@ class Worker(tune.Trainable):
     def setup(  # type: ignore[override]  # tune.with_parameters passes the rest by keyword
         self, config: dict[str, Any], space: dict[str, Any], data_root: str, threads: int
     ) -> None:
-        import torch
-
-        from search_spaces.loading import from_mapping
-        from trainers.runner import TrialRunner
-
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        self.runner = TrialRunner(from_mapping(space), Path(data_root), threads=threads)
+        self.space = space
+        self.data_root = data_root
+        self.threads = threads
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._begin(new_config)
         return True
+
+    @cached_property
+    def runner(self) -> TrialRunner:
+        """Made by the first step, not by `setup`: Ray drops a worker that is still setting up when another is free."""
+        import torch
+
+        from search_spaces.loading import from_mapping
+        from trainers.runner import TrialRunner
+
+        torch.set_num_threads(self.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        return TrialRunner(from_mapping(self.space), Path(self.data_root), threads=self.threads)
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.spec = TrialSpec.from_json(config["spec"])
@@ -46,8 +57,6 @@ class Worker(tune.Trainable):
         self.began = time.time()
 
     def step(self) -> dict[str, Any]:
-        from trainers.training import TrialFailed
-
         try:
             if self.running is None:
                 self.running = self.runner.run(self.spec)

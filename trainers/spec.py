@@ -15,6 +15,13 @@ PROTOCOL_VERSION = 1
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
 
 SEARCH, REPEAT = "search", "repeat"
+"""The stages of a cell."""
+
+DONE, STOPPED, FAILED = "done", "stopped", "failed"
+"""How a trial ends: by itself, by its cell's scheduler, without a result."""
+
+UNREADABLE = "unreadable"
+"""How a trial ends whose data cannot be read: no outcome at all, so the ledger does not keep it."""
 
 
 def digest(value: object) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from trainers.evaluation import Scores, score
+from trainers.failure import TrialFailed
 from trainers.spec import Epoch
 from trainers.task import EVALUATION_BATCH, Task
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 
 Classifier = Callable[[torch.Tensor], torch.Tensor]
-
-
-class TrialFailed(Exception):
-    """A trial that cannot end well: the message is the reason that the ledger keeps."""
 
 
 @dataclass(frozen=True)

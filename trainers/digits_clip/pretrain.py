@@ -27,7 +27,7 @@ from trainers.digits_clip.render import Batch, build_bank, render
 from trainers.images import Preprocess, stack
 from trainers.losses import contrastive_loss
 
-STEPS = 1500
+STEPS = 1000
 BATCH_SIZE = 256
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05

@@ -22,7 +22,7 @@ STYLES = ("inverted", "rotated", "noisy", "faint", "blurred", "thick", "thin", "
 PLAIN = 0.35  # share of pictures without any style
 SECOND_STYLE = 0.2
 LOW_RESOLUTION = 0.2
-HANDWRITTEN = 0.25
+HANDWRITTEN = 0.5
 BANK_SEED = 7
 
 

@@ -12,10 +12,11 @@ from torch import nn
 
 from search_spaces.distributions import Choice
 from trainers.evaluation import Scores, score
+from trainers.failure import TrialFailed
 from trainers.methods.base import Method, linear_head
 from trainers.spec import Epoch
 from trainers.task import Task, identity
-from trainers.training import Fitted, TrialFailed, predict, solved
+from trainers.training import Fitted, predict, solved
 
 MAX_ITERATIONS = 10_000
 

@@ -1,0 +1,28 @@
+# make quickstart: set up and run the main job.  make test: set up and pass all checks.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test lint checkpoint clean
+
+quickstart: .venv/ready
+	$(BIN)/flyp-sweep run quickstart
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The CLIP of the quickstart, pretrained anew (some ten minutes on two cores).
+checkpoint: .venv/ready
+	$(BIN)/python -m trainers.digits_clip.pretrain
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
