@@ -26,8 +26,8 @@ from trainers.training import Fitted
 
 CPU = torch.device("cpu")
 VALUES = {"lr": 3e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3}
-PER_CLASS = {"train": 8, "id_val": 9, "id_test": 7, "inverted": 7, "faint": 7}
-Evaluated = tuple[str, str, float]
+ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24), "inverted": (24, 31), "faint": (24, 31)}
+"""Split -> which of a class's images are in it."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,7 @@ class Tiny(Dataset):
         if split in self.closed:
             raise InputError(f"{split} was opened")
         ink, digits = load_digits(return_X_y=True)
-        at = 0
-        for name, count in PER_CLASS.items():
-            if name == split:
-                break
-            at += 0 if name == "inverted" else count
-        rows = np.concatenate([np.flatnonzero(digits == label)[at : at + PER_CLASS[split]] for label in range(3)])
+        rows = np.concatenate([np.flatnonzero(digits == label)[slice(*ROWS[split])] for label in range(3)])
         rows = rows[np.random.default_rng(1).permutation(len(rows))]
         grey = (ink[rows].reshape(-1, 8, 8) * (15 if split != "faint" else 4)).astype(np.uint8)
         grey = grey if split == "inverted" else 255 - grey

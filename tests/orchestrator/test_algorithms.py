@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from conftest import answer, drive, plans_of, space_of
+
+from orchestrator.algorithms import Tried, grid, optuna, planned_configs, random
+from orchestrator.protocol import Protocol
+
+GRID = {"algorithm": "grid", "space": {"lr": {"choice": [1e-4, 1e-3]}, "weight_decay": {"choice": [0.0, 0.1, 0.2]}}}
+
+
+def ft_plan(**search):
+    return plans_of(space_of(methods=["ft"], search=search))[0]
+
+
+def optuna_plan(**changes):
+    base = space_of().search.model_dump(mode="json", exclude_none=True)
+    return ft_plan(**{**base, **changes})
+
+
+def test_a_grid_is_its_whole_product_in_one_generation():
+    plan = ft_plan(**GRID)
+    configs = grid(plan, 0, [])
+    assert len(configs) == planned_configs(plan) == 6
+    assert len({tuple(sorted(config.items())) for config in configs}) == 6
+    assert grid(plan, 1, []) == []
+
+
+def test_lp_in_a_grid_takes_its_own_strengths():
+    plan = plans_of(space_of(methods=["lp"], search=GRID))[0]
+    assert len(grid(plan, 0, [])) == 8
+
+
+def test_optuna_asks_in_generations_of_fixed_size_and_ends_after_num_samples():
+    plan = optuna_plan(num_samples=5, batch=2)
+    tried: list[Tried] = []
+    sizes = []
+    for generation in range(4):
+        configs = optuna(plan, generation, tried)
+        sizes.append(len(configs))
+        tried += [Tried(config, config["lr"]) for config in configs]
+    assert sizes == [2, 2, 1, 0]
+
+
+def test_optuna_depends_on_what_it_was_told_and_on_nothing_else():
+    plan = optuna_plan(num_samples=8, batch=4)
+    first = optuna(plan, 0, [])
+    good = [Tried(config, config["lr"]) for config in first]
+    bad = [Tried(config, -config["lr"]) for config in first]
+    assert optuna(plan, 1, good) == optuna(plan, 1, good)
+    assert optuna(plan, 1, good) != optuna(plan, 1, bad)
+    assert optuna(plan, 1, [Tried(one.config, None) for one in good])  # all failed: it goes on at random
+
+
+def test_optuna_finds_better_learning_rates_than_its_first_generation():
+    plan = optuna_plan(num_samples=32, batch=4)
+    protocol = Protocol([plan])
+    searched = [spec.hparams["lr"] for spec in drive(protocol, answer) if spec.stage == "search"]
+    assert sum(searched[-8:]) > sum(searched[:8])
+
+
+def test_cells_ask_their_own_questions_but_start_from_common_draws():
+    plans = plans_of(space_of(methods=["ft", "flyp"]))
+    starts = [optuna(plan, 0, []) for plan in plans]
+    assert starts[0] == starts[1]
+    told = [Tried(config, config["lr"]) for config in starts[0]]
+    assert optuna(plans[0], 1, told) != optuna(plans[1], 1, told)
+
+
+def test_a_new_hyper_parameter_leaves_the_draws_of_the_others():
+    space = {"lr": {"loguniform": [1e-4, 1e-2]}, "weight_decay": {"uniform": [0.0, 0.2]}}
+    plain = ft_plan(algorithm="random", num_samples=4, space=space)
+    other = plans_of(
+        space_of(
+            methods=["l2sp"],
+            search={"algorithm": "random", "num_samples": 4, "space": {**space, "l2sp_strength": {"uniform": [0, 1]}}},
+        )
+    )[0]
+    for few, many in zip(random(plain, 0, []), random(other, 0, []), strict=True):
+        assert few.items() <= many.items()
+
+
+def test_questions_are_the_same_in_a_fresh_process():
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_algorithms import *\n"
+        "plan = optuna_plan(num_samples=8, batch=4)\n"
+        "told = [Tried(c, c['lr']) for c in optuna(plan, 0, [])]\n"
+        "print(told, optuna(plan, 1, told))"
+    )
+    here = __file__.rsplit("/", 1)[0]
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", script, here],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(runs) == 1

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+
+import pytest
+from conftest import answer, drive, plans_of, space_of
+
+from orchestrator.protocol import Outcome, Protocol
+from trainers.spec import TrialSpec
+
+
+def ids(specs: list[TrialSpec]) -> set[str]:
+    return {spec.trial_id for spec in specs}
+
+
+def test_a_sweep_searches_selects_and_repeats_every_cell(plans):
+    protocol = Protocol(plans)
+    ran = drive(protocol)
+    assert protocol.complete
+    assert len(ids(ran)) == len(ran)
+    by_method = {method: [spec for spec in ran if spec.cell.method == method] for method in ("zeroshot", "lp", "ft")}
+    assert [len(found) for found in by_method.values()] == [1, 5 + 3, 5 + 3]
+    assert [spec.stage for spec in by_method["ft"]] == ["search"] * 5 + ["repeat"] * 3
+    assert [spec.seed for spec in by_method["ft"][5:]] == [0, 1, 2]
+
+
+def test_the_winner_has_the_highest_score_and_is_what_is_repeated(plans):
+    protocol = Protocol(plans)
+    ran = drive(protocol)
+    searched = [spec for spec in ran if spec.cell.method == "ft" and spec.stage == "search"]
+    best = max(searched, key=lambda spec: spec.hparams["lr"])
+    selection = next(one for one in protocol.selections if one.plan.cell.method == "ft")
+    assert selection.winner == best.hparams
+    assert {spec.config_id for spec in selection.repeats} == {best.config_id}
+    assert selection.to_json()["searched"] == [spec.trial_id for spec in searched]
+
+
+def test_ties_go_to_the_lower_loss_then_to_the_earlier(plans):
+    losses = itertools.count()
+    for loss_of, expected in ((lambda: 1.0, 0), (lambda: -next(losses), 4)):
+        protocol = Protocol(plans)
+        drive(protocol, lambda spec, loss_of=loss_of: Outcome(spec.trial_id, "done", 0.5, loss_of()))
+        selection = next(one for one in protocol.selections if one.plan.cell.method == "ft")
+        assert selection.winner == selection.searched[expected].hparams
+
+
+def test_a_failed_configuration_never_wins_and_a_cell_of_failures_has_no_repeats(plans):
+    def fails(spec: TrialSpec) -> Outcome:
+        if spec.cell.method == "ft" and spec.stage == "search":
+            return Outcome(spec.trial_id, "failed", None, None)
+        return answer(spec)
+
+    protocol = Protocol(plans)
+    ran = drive(protocol, fails)
+    assert protocol.done
+    assert protocol.complete
+    assert not [spec for spec in ran if spec.cell.method == "ft" and spec.stage == "repeat"]
+    assert {one.plan.cell.method for one in protocol.selections} == {"zeroshot", "lp"}
+
+
+def test_a_stopped_configuration_wins_only_where_none_ran_to_its_end(plans):
+    def stops(keep: int):
+        count = itertools.count()
+
+        def one(spec: TrialSpec) -> Outcome:
+            if spec.cell.method == "ft" and spec.stage == "search":
+                return dataclasses.replace(answer(spec), status="done" if next(count) == keep else "stopped")
+            return answer(spec)
+
+        return one
+
+    for keep in (2, 99):
+        protocol = Protocol(plans)
+        drive(protocol, stops(keep))
+        selection = next(one for one in protocol.selections if one.plan.cell.method == "ft")
+        best = max(selection.searched, key=lambda spec: spec.hparams["lr"])
+        assert selection.winner == (selection.searched[keep] if keep == 2 else best).hparams
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_the_trials_do_not_depend_on_the_number_of_workers_or_the_order_of_arrival(plans, workers):
+    assert ids(drive(Protocol(plans), at_once=workers)) == ids(drive(Protocol(plans)))
+
+
+@pytest.mark.parametrize("stop", range(0, 18, 3))
+def test_a_sweep_cut_anywhere_and_resumed_runs_what_an_undisturbed_one_runs(plans, stop):
+    whole = drive(Protocol(plans))
+    before = drive(Protocol(plans), at_once=2, stop_after=stop)
+    outcomes = [answer(spec) for spec in before]
+    random.Random(stop).shuffle(outcomes)
+    after = drive(Protocol(plans, outcomes))
+    assert ids(before) | ids(after) == ids(whole)
+    assert not ids(before) & ids(after)
+
+
+def test_repeats_of_one_cell_start_while_another_still_searches(plans):
+    protocol = Protocol(plans)
+    stages = []
+    for _ in range(12):
+        spec = protocol.next()
+        if spec is None:
+            break
+        stages.append((spec.cell.method, spec.stage))
+        if spec.cell.method != "ft":
+            protocol.finish(answer(spec))
+    assert ("lp", "repeat") in stages
+    assert stages.count(("ft", "search")) == 2  # one generation: the next waits for its results
+
+
+def test_more_seeds_methods_or_samples_run_only_what_is_new():
+    first = drive(Protocol(plans_of(space_of())))
+    outcomes = [answer(spec) for spec in first]
+    more_seeds = drive(Protocol(plans_of(space_of(repeats={"seeds": 5})), outcomes))
+    assert [(spec.stage, spec.seed) for spec in more_seeds] == [("repeat", 3), ("repeat", 4)] * 2
+    more_methods = drive(Protocol(plans_of(space_of(methods=["zeroshot", "lp", "ft", "flyp"])), outcomes))
+    assert {spec.cell.method for spec in more_methods} == {"flyp"}
+    search = space_of().search.model_dump(mode="json", exclude_none=True)
+    more_samples = drive(Protocol(plans_of(space_of(search={**search, "num_samples": 7})), outcomes))
+    assert sum(spec.stage == "search" for spec in more_samples) == 2 * 2
+
+
+def test_the_search_and_the_repeats_of_a_seed_are_different_trials_of_one_configuration(plans):
+    plan = plans[2]
+    hparams = {"lr": 1e-3, "weight_decay": 0.0}
+    search, repeat = plan.search_trial(hparams, 0), plan.repeat_trial(hparams, 0)
+    assert search.trial_id != repeat.trial_id
+    assert search.config_id == repeat.config_id
+    assert search.alphas == ()
+    assert TrialSpec.from_json(repeat.to_json()) == repeat
+    assert TrialSpec.from_json(repeat.to_json()).trial_id == repeat.trial_id
+
+
+def test_several_search_seeds_are_averaged():
+    search = space_of().search.model_dump(mode="json", exclude_none=True)
+    protocol = Protocol(plans_of(space_of(methods=["ft"], search={**search, "seeds": 3})))
+
+    def noisy(spec: TrialSpec) -> Outcome:
+        luck = 0.9 if spec.seed == 0 and spec.hparams["weight_decay"] == 0.1 else 0.0
+        return Outcome(spec.trial_id, "done", 0.1 + luck + spec.hparams["lr"], 0.0)
+
+    ran = drive(protocol, noisy)
+    (selection,) = protocol.selections
+    scores: dict[str, list[float]] = {}
+    for spec in ran:
+        if spec.stage == "search":
+            scores.setdefault(spec.config_id, []).append(noisy(spec).score or 0.0)
+    assert all(len(found) == 3 for found in scores.values())
+    assert selection.repeats[0].config_id == max(scores, key=lambda config: sum(scores[config]))
+
+
+def test_an_unreadable_data_set_blocks_its_own_cells_alone(plans):
+    protocol = Protocol(plans)
+    spec = protocol.next()
+    assert spec is not None
+    protocol.give_up(spec.trial_id)
+    assert protocol.next() is None
+    assert protocol.done
+    assert not protocol.complete
+    assert not protocol.outcomes
+
+
+def test_what_selection_sees_cannot_hold_a_test_or_ood_number():
+    assert [field.name for field in dataclasses.fields(Outcome)] == ["trial_id", "status", "score", "loss"]
+    record = {"trial_id": "a", "status": "done", "score": 0.5, "loss": 1.0, "evaluations": [{"split": "ood"}]}
+    assert not hasattr(Outcome.of(record), "evaluations")

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+from conftest import plans_of, space_of
+from ray.tune.experiment import Trial
+
+from orchestrator.scheduler import CellScheduler
+
+ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2}
+
+
+class Stops:
+    """Stands where the recorder does, and keeps what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def stopped_by_scheduler(self, spec, result):
+        self.told.append(spec["cell"]["method"])
+
+
+def trial_of(spec):
+    return Trial("stub", config={"spec": spec.to_json()}, stub=True)
+
+
+def report(scheduler, trial, epoch, score):
+    scheduler.on_trial_add(None, trial)
+    return scheduler.on_trial_result(None, trial, {"epoch": epoch, "score": score, "time_total_s": 1.0})
+
+
+@pytest.fixture
+def sweep():
+    space = space_of(methods=["ft", "flyp"], train={"epochs": 8}, scheduler=ASHA)
+    stops = Stops()
+    return CellScheduler(space, stops), plans_of(space), stops
+
+
+def search(plan, lr):
+    return trial_of(plan.search_trial({"lr": lr, "weight_decay": 0.0}, 0))
+
+
+def test_asha_stops_the_weak_of_one_cell(sweep):
+    scheduler, plans, stops = sweep
+    assert report(scheduler, search(plans[0], 1e-3), 1, 0.9) == "CONTINUE"
+    assert report(scheduler, search(plans[0], 2e-3), 1, 0.1) == "STOP"
+    assert stops.told == ["ft"]
+
+
+def test_asha_never_compares_two_cells(sweep):
+    scheduler, plans, stops = sweep
+    for lr in (1e-3, 2e-3, 3e-3):
+        report(scheduler, search(plans[0], lr), 1, 0.9)
+    assert report(scheduler, search(plans[1], 1e-3), 1, 0.1) == "CONTINUE"
+    assert stops.told == []
+    assert len(scheduler.brackets) == 2
+
+
+def test_asha_never_touches_a_repeat(sweep):
+    scheduler, plans, stops = sweep
+    for lr in (1e-3, 2e-3, 3e-3):
+        report(scheduler, search(plans[0], lr), 1, 0.9)
+    repeat = trial_of(plans[0].repeat_trial({"lr": 1e-3, "weight_decay": 0.0}, 0))
+    assert report(scheduler, repeat, 1, 0.0) == "CONTINUE"
+    assert stops.told == []
+
+
+def test_fifo_stops_nothing():
+    space = space_of(methods=["ft"])
+    scheduler = CellScheduler(space, Stops())
+    (plan,) = plans_of(space)
+    assert [report(scheduler, search(plan, lr), 1, score) for lr, score in ((1e-3, 0.9), (2e-3, 0.0))] == [
+        "CONTINUE"
+    ] * 2
+
+
+def test_the_last_epoch_is_no_stop(sweep):
+    scheduler, plans, _ = sweep
+    assert report(scheduler, search(plans[0], 1e-3), 8, 0.9) == "CONTINUE"
