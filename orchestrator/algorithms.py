@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 
+ASKS_PER_CONFIG = 5
+"""Questions to Optuna per configuration wanted: over a few choices it asks again what it knows the answer to."""
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -88,8 +91,15 @@ def _ask_optuna(plan: CellPlan, generation: int, tried: Sequence[Tried], count: 
         if one.score is not None:
             params = {name: one.config[name] for name in free}
             study.add_trial(optuna.trial.create_trial(params=params, distributions=free, value=one.score))
-    asked = [study.ask(fixed_distributions=free).params for _ in range(count)]
-    return [{name: (fixed | params)[name] for name in plan.searched} for params in asked]
+    asked: list[Config] = []
+    for _ in range(count * ASKS_PER_CONFIG):
+        if len(asked) == count:
+            break
+        params = fixed | study.ask(fixed_distributions=free).params
+        config = {name: params[name] for name in plan.searched}
+        if config not in asked and all(config != one.config for one in tried):
+            asked.append(config)
+    return asked
 
 
 def _seed(*names: str | int) -> int:

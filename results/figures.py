@@ -167,7 +167,9 @@ def _free_side(points: Frontier) -> tuple[float, float, str, str]:
 
 def _all_points(curve: Curve) -> np.ndarray:
     ends = [point for point in (curve.chosen, curve.finetuned) if point is not None]
-    return np.concatenate([curve.points.to_numpy(dtype=float), np.array(ends, dtype=float).reshape(-1, 2)])
+    corners = np.concatenate([curve.points.to_numpy(dtype=float), np.array(ends, dtype=float).reshape(-1, 2)])
+    along = np.linspace(0, len(corners) - 1, 20 * len(corners))  # the lines between the corners count too
+    return np.stack([np.interp(along, np.arange(len(corners)), axis) for axis in corners.T], axis=1)
 
 
 def _legend(points: Frontier, colours: dict[str, str]) -> list[Line2D]:

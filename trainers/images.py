@@ -152,11 +152,11 @@ class Loader:
         self, images: Images, batches: Sequence[Indices], rng: np.random.Generator
     ) -> Iterator[torch.Tensor]:
         """Batches [B, 3, H, W] of the images at `batches`, each randomly cropped with its own draws from `rng`."""
-        chances = rng.random((len(images), CROP_TRIES, 4)).tolist()
+        chances = rng.random((len(images), CROP_TRIES, 4))
 
         def view(index: int) -> Image.Image:
             image = images[index]
-            return self.preprocess.crop(image, random_crop(*image.size, chances[index]))
+            return self.preprocess.crop(image, random_crop(*image.size, chances[index].tolist()))
 
         return (self.to_device(pixels) for pixels in self._decode(batches, view))
 

@@ -73,9 +73,11 @@ def load(model: Model, device: torch.device) -> Pretrained:
     check_architecture(model)
     path = weights_path(model)
     try:
-        clip = open_clip.create_model(
-            model.arch, pretrained=str(path or model.pretrained), device=device, require_pretrained=True
-        )
+        # open_clip first draws random weights, which the process's global stream must not notice.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            clip = open_clip.create_model(
+                model.arch, pretrained=str(path or model.pretrained), device=device, require_pretrained=True
+            )
     except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
         raise _unloadable(model, path, error) from error
     clip.eval()

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
-from conftest import answer, drive, plans_of, space_of
+from sweeps import answer, drive, plans_of, space_of
 
 from orchestrator.algorithms import Tried, grid, optuna, planned_configs, random
 from orchestrator.protocol import Protocol
@@ -84,16 +85,16 @@ def test_a_new_hyper_parameter_leaves_the_draws_of_the_others():
 
 def test_questions_are_the_same_in_a_fresh_process():
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
         "from test_algorithms import *\n"
         "plan = optuna_plan(num_samples=8, batch=4)\n"
         "told = [Tried(c, c['lr']) for c in optuna(plan, 0, [])]\n"
         "print(told, optuna(plan, 1, told))"
     )
-    here = __file__.rsplit("/", 1)[0]
+    here = Path(__file__).parent
     runs = {
         subprocess.run(
-            [sys.executable, "-c", script, here],
+            [sys.executable, "-c", script, str(here), str(here.parent / "support")],
             capture_output=True,
             text=True,
             check=True,

@@ -5,7 +5,7 @@ import itertools
 import random
 
 import pytest
-from conftest import answer, drive, plans_of, space_of
+from sweeps import answer, drive, plans_of, space_of
 
 from orchestrator.protocol import Outcome, Protocol
 from trainers.spec import TrialSpec
@@ -21,7 +21,9 @@ def test_a_sweep_searches_selects_and_repeats_every_cell(plans):
     assert protocol.complete
     assert len(ids(ran)) == len(ran)
     by_method = {method: [spec for spec in ran if spec.cell.method == method] for method in ("zeroshot", "lp", "ft")}
-    assert [len(found) for found in by_method.values()] == [1, 5 + 3, 5 + 3]
+    assert len(by_method["zeroshot"]) == 1
+    assert len(by_method["ft"]) == 5 + 3
+    assert len(by_method["lp"]) <= 5 + 3  # of its few strengths one may be asked twice, and is then run once
     assert [spec.stage for spec in by_method["ft"]] == ["search"] * 5 + ["repeat"] * 3
     assert [spec.seed for spec in by_method["ft"][5:]] == [0, 1, 2]
 

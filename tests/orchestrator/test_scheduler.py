@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import plans_of, space_of
 from ray.tune.experiment import Trial
+from sweeps import plans_of, space_of
 
 from orchestrator.scheduler import CellScheduler
 

@@ -143,7 +143,14 @@ def random_clip(kind: type = open_clip.CLIP, image: Any = 16, vision: Any = None
         torch.manual_seed(11)
         clip = kind(
             embed_dim=12,
-            vision_cfg={"image_size": image, "patch_size": 8, "width": 16, "head_width": 8, "layers": 1, **(vision or {})},
+            vision_cfg={
+                "image_size": image,
+                "patch_size": 8,
+                "width": 16,
+                "head_width": 8,
+                "layers": 1,
+                **(vision or {}),
+            },
             text_cfg={"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2, **text},
         )
         for parameter in clip.parameters():

@@ -27,7 +27,7 @@ def pixels(dataset: Digits, split: str) -> np.ndarray:
 
 def test_splits_have_the_documented_sizes_and_roles(digits: Digits) -> None:
     sizes = {name: len(digits.load(name)) for name in digits.splits}
-    assert sizes == {"train": 800, "id_val": 400, "id_test": 597} | dict.fromkeys(STYLES, 597)
+    assert sizes == {"train": 800, "id_val": 400, "id_test": 597} | dict.fromkeys(STYLES, 300)
     assert digits.named("ood") == list(STYLES)
     assert all(digits.load(name).role == role for name, role in digits.splits.items())
 
@@ -60,8 +60,8 @@ def test_images_are_dark_ink_on_light_paper_in_rgb(digits: Digits) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_a_style_keeps_the_labels_and_changes_every_image(digits: Digits, style: str) -> None:
     plain, shifted = digits.load("id_test"), digits.load(style)
-    assert np.array_equal(plain.labels, shifted.labels)
-    assert (pixels(digits, "id_test") != pixels(digits, style)).reshape(597, -1).any(axis=1).all()
+    assert np.array_equal(plain.labels[:300], shifted.labels)
+    assert (pixels(digits, "id_test")[:300] != pixels(digits, style)).reshape(300, -1).any(axis=1).all()
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -29,7 +29,7 @@ TOWERS: dict[str, dict[str, Any]] = {
     "separate tower": {"kind": open_clip.CustomTextCLIP},
 }
 CAUSAL = ("shipped", "argmax", "eos", "biased projection")
-LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0])
+LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
 """A batch with class collisions."""
 
 

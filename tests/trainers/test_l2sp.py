@@ -49,7 +49,7 @@ def test_its_gradient_is_strength_times_the_distance_and_spares_the_head(
         inside = name.removeprefix("encoder.")
         expected = strength * (theta - origin[inside]) if inside in origin else torch.zeros_like(theta)
         torch.testing.assert_close(pulled[name] - free[name], expected.detach(), rtol=1e-9, atol=1e-12)
-        total += float(expected.square().sum()) / (2 * strength)
+        total += float(expected.detach().square().sum()) / (2 * strength)
     assert {name for name in names if name.removeprefix("encoder.") not in origin} == {"head.weight", "head.bias"}
     assert (with_penalty - without).item() == pytest.approx(total, rel=1e-9)
     assert all(parameter.grad is None for parameter in clip.parameters())

@@ -91,7 +91,8 @@ class ImageClassifier(nn.Module):
 def linear_head(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Linear:
     """A linear layer with a copy of `weight` [C, D] and `bias` [C] (None: zeros)."""
     classes, width = weight.shape
-    head = nn.Linear(width, classes, device=weight.device, dtype=weight.dtype)
+    # Random initial weights, soon overwritten, would be drawn from the process's global stream.
+    head = nn.utils.skip_init(nn.Linear, width, classes, device=weight.device, dtype=weight.dtype)
     with torch.no_grad():
         head.weight.copy_(weight)
         head.bias.zero_() if bias is None else head.bias.copy_(bias)

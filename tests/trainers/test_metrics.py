@@ -1,0 +1,57 @@
+"""Metrics and scores against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
+
+from trainers.datasets.base import Split
+from trainers.evaluation import as_evaluations, score
+from trainers.metrics import METRICS, all_metrics
+
+
+def case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of which some classes are absent, and predictions that may be of an absent class."""
+    rng = np.random.default_rng(seed)
+    present = rng.choice(7, size=rng.integers(1, 8), replace=False)
+    labels = rng.choice(present, size=rng.integers(1, 60))
+    predictions = np.where(rng.random(len(labels)) < 0.5, labels, rng.integers(7, size=len(labels)))
+    return predictions, labels
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_metrics_equal_those_of_scikit_learn_over_the_classes_that_occur(seed: int) -> None:
+    predictions, labels = case(seed)
+    present = np.unique(labels)
+    expected = {
+        "accuracy": accuracy_score(labels, predictions),
+        "mean_per_class_accuracy": recall_score(labels, predictions, labels=present, average="macro"),
+        "macro_f1": f1_score(labels, predictions, labels=present, average="macro"),
+    }
+    found = all_metrics(predictions, labels, 7)
+    assert found.keys() == expected.keys() == METRICS.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-12), name
+        assert isinstance(found[name], float)
+
+
+def test_the_cases_do_have_absent_classes_and_predictions_of_them() -> None:
+    assert any(set(predictions) - set(labels) for predictions, labels in map(case, range(40)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_scores_of_logits_rank_by_the_split_s_own_metric(metric: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=50)
+    logits = rng.normal(size=(50, 4)) + np.eye(4)[labels]
+    split = Split("photo", "ood", [None] * 50, labels, metric)  # type: ignore[arg-type]
+    scores = score(torch.from_numpy(logits), split)
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert scores.loss == pytest.approx(log_loss(labels, chances), rel=1e-6)
+    assert scores.score == all_metrics(logits.argmax(1), labels, 4)[metric]
+    lines = as_evaluations(scores, split, 0.25)
+    assert [(line.metric, line.value) for line in lines] == list(scores.metrics.items())
+    assert [line.metric for line in lines if line.primary] == [metric]
+    assert {(line.alpha, line.split, line.role, line.n_examples) for line in lines} == {(0.25, "photo", "ood", 50)}

@@ -1,0 +1,157 @@
+"""WiSE-FT: the ends are exact, the middle is the mean, and what a repeat reports is what its models score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score
+
+from trainers import methods
+from trainers.evaluation import Scores
+from trainers.training import predict
+from trainers.trial import AlphaCurve, choose_alpha
+from trainers.wise_ft import interpolate
+
+if TYPE_CHECKING:
+    from tests.trainers.conftest import Bench
+
+METHODS = list(methods.registry())
+TRAINED = [name for name, method in methods.registry().items() if method.seeded]
+
+
+def states() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    rng = torch.Generator().manual_seed(0)
+    zero_shot = {"w": torch.randn(50, 3, generator=rng), "scale": torch.tensor(2.0), "count": torch.tensor(3)}
+    finetuned = {"w": torch.randn(50, 3, generator=rng) * 1e3, "scale": torch.tensor(7.0), "count": torch.tensor(8)}
+    zero_shot["w"][0], finetuned["w"][1] = torch.tensor([0.0, -0.0, 1e-42]), torch.tensor([-0.0, 0.0, 3e38])
+    return zero_shot, finetuned
+
+
+@pytest.mark.parametrize("alpha", [0, 0.0, 1, 1.0])
+def test_the_ends_are_the_two_models_bit_for_bit(alpha: float) -> None:
+    pair = states()
+    mixed, expected = interpolate(*pair, alpha), pair[int(alpha)]
+    for name in ("w", "scale"):
+        assert mixed[name].numpy().tobytes() == expected[name].numpy().tobytes()
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
+def test_between_the_ends_it_is_the_weighted_mean(alpha: float) -> None:
+    zero_shot, finetuned = states()
+    mixed = interpolate(zero_shot, finetuned, alpha)
+    for name in ("w", "scale"):
+        expected = alpha * finetuned[name].double() + (1 - alpha) * zero_shot[name].double()
+        torch.testing.assert_close(mixed[name].double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_integer_buffers_are_those_of_the_finetuned_model(alpha: float) -> None:
+    mixed = interpolate(*states(), alpha)
+    assert mixed["count"].dtype == torch.int64
+    assert mixed["count"].item() == 8
+
+
+def test_neither_model_is_changed() -> None:
+    pair, copies = states(), states()
+    interpolate(*pair, 0.4)["w"].zero_()
+    assert all(torch.equal(a[name], b[name]) for a, b in zip(pair, copies, strict=True) for name in a)
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.0001, float("nan"), float("inf")])
+def test_an_alpha_outside_0_to_1_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match="alpha is"):
+        interpolate(*states(), alpha)
+
+
+def test_models_of_different_parameters_are_refused_by_name() -> None:
+    zero_shot, finetuned = states()
+    with pytest.raises(ValueError, match="scale"):
+        interpolate(zero_shot, {name: value for name, value in finetuned.items() if name != "scale"}, 0.5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_alpha_0_reports_the_numbers_of_a_zeroshot_trial(bench: Bench, name: str) -> None:
+    mixed = bench.run(bench.repeat(name, frontier=True, shots=3))
+    zero_shot = bench.run(bench.repeat("zeroshot", alphas=(0.0,), shots=3))
+    at_0 = [line for line in mixed.evaluations if line.alpha == 0.0]
+    assert {line.split for line in at_0} == {"id_val", "id_test", "inverted", "faint"}
+    assert at_0 == zero_shot.evaluations
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_method_s_own_zero_shot_model_is_the_pretrained_one(bench: Bench, name: str) -> None:
+    task, method = bench.task(bench.repeat(name)), methods.get(name)
+    clip = bench.pretrained.clip
+    for split in (task.id_val, *task.reported()):
+        logits = predict(method, method.zero_shot(task), task, split)
+        with torch.no_grad():
+            images = torch.cat([clip.encode_image(b, normalize=True) for b in task.shared.evaluation_batches(split)])
+            expected = images @ task.zero_shot_head.T
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_ends_of_a_trial_s_curve_hold_the_pretrained_and_the_fitted_weights(bench: Bench, name: str) -> None:
+    task, method = bench.task(bench.repeat(name)), methods.get(name)
+    fitted = bench.fit(task.spec)
+    curve = AlphaCurve(method, task, fitted)
+    assert bench.same(curve.zero_shot, dict(method.zero_shot(task).state_dict()))
+    test = task.shared.split("id_test")
+    curve.scores(1.0, test)
+    assert bench.same(dict(curve.model.state_dict()), fitted.state)
+    curve.scores(0.5, test)
+    for key, value in curve.model.state_dict().items():
+        mean = (curve.zero_shot[key].double() + fitted.state[key].double()) / 2
+        torch.testing.assert_close(value.double(), mean, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_reported_accuracies_are_those_of_the_mixed_models(bench: Bench, name: str) -> None:
+    spec = bench.repeat(name, alphas=(0.0, 0.3, 1.0), frontier=True)
+    task, method = bench.task(spec), methods.get(name)
+    result, fitted = bench.run(spec, task.shared), bench.fit(spec, task.shared)
+    zero_shot = {key: value.clone() for key, value in method.zero_shot(task).state_dict().items()}
+    for alpha in (0.3, 1.0):
+        model = method.zero_shot(task)
+        mixed = {key: (1 - alpha) * zero_shot[key] + alpha * value for key, value in fitted.state.items()}
+        model.load_state_dict(fitted.state if alpha == 1.0 else mixed)
+        found = bench.primary(result, alpha)
+        for split in (task.id_val, *task.reported()):
+            expected = accuracy_score(split.labels, predict(method, model, task, split).argmax(1))
+            assert found[split.name] == pytest.approx(expected, abs=1e-12), (split.name, alpha)
+    assert bench.primary(result, 1.0)["id_val"] == result.score
+
+
+@pytest.mark.parametrize("frontier", [False, True])
+def test_test_splits_are_reported_at_alpha_1_and_the_chosen_alpha_or_along_the_frontier(
+    bench: Bench, frontier: bool
+) -> None:
+    grid = (0.0, 0.25, 0.5, 0.75, 1.0)
+    result = bench.run(bench.repeat("ft", alphas=grid, frontier=frontier))
+    assert {line.alpha for line in result.evaluations if line.role == "id_val"} == set(grid)
+    reported = {line.alpha for line in result.evaluations if line.role in ("id_test", "ood")}
+    assert reported == (set(grid) if frontier else {1.0, result.alpha})
+    keys = [(line.alpha, line.split, line.metric) for line in result.evaluations]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_chosen_alpha_is_the_best_on_id_val_then_of_lower_loss_then_the_larger() -> None:
+    def scores(accuracy: float, loss: float) -> Scores:
+        return Scores({"accuracy": accuracy, "macro_f1": 1 - accuracy}, loss, "accuracy")
+
+    assert choose_alpha({0.0: scores(0.5, 0.1), 0.5: scores(0.7, 9.0), 1.0: scores(0.6, 0.1)}) == 0.5
+    assert choose_alpha({0.0: scores(0.7, 0.3), 0.5: scores(0.7, 0.2), 1.0: scores(0.7, 0.4)}) == 0.5
+    assert choose_alpha({0.0: scores(0.7, 0.2), 0.5: scores(0.7, 0.2), 1.0: scores(0.6, 0.1)}) == 0.5
+
+
+def test_a_trial_chooses_the_alpha_of_best_id_val_accuracy(bench: Bench) -> None:
+    grid = tuple(np.linspace(0, 1, 11).round(2).tolist())
+    result = bench.run(bench.repeat("ft", alphas=grid, shots=2))
+    on_id_val = {
+        line.alpha: line.value for line in result.evaluations if line.role == "id_val" and line.metric == "accuracy"
+    }
+    assert result.alpha is not None
+    assert on_id_val[result.alpha] == max(on_id_val.values())
