@@ -134,12 +134,14 @@ class Sweep:
         self.console.print(renderable(table))
         behind = self.mirror.close(self.folder, render(table, "markdown"), complete=self.protocol.complete)
         if behind:
-            self.console.print(f"MLflow is behind ({behind}); bring it up to date: flyp-sweep sync {self.folder.path}")
-        self.console.print("written: " + ", ".join(str(path) for path in paths))
+            uri = f" --mlflow {self.options.mlflow}" if self.options.mlflow else ""
+            command = f"flyp-sweep sync {self.folder.path}{uri}"
+            self.console.print(f"MLflow is behind ({behind}); bring it up to date: {command}", soft_wrap=True)
+        self.console.print("written: " + ", ".join(str(path) for path in paths), soft_wrap=True)
         for reason in unreadable[:1]:
-            self.console.print(f"error: {reason}", style="red")
+            self.console.print(f"error: {reason}", style="red", soft_wrap=True)
         if code in (BAD_INPUT, INTERRUPTED):
-            self.console.print(f"nothing is lost; go on with: {resume}")
+            self.console.print(f"nothing is lost; go on with: {resume}", soft_wrap=True)
 
 
 @contextmanager

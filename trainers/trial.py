@@ -37,7 +37,7 @@ def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
 
 def choose_alpha(on_id_val: dict[float, Scores]) -> float:
     """The alpha of best score on `id_val`; ties: lower loss, then nearer to the fine-tuned model."""
-    return max(on_id_val, key=lambda alpha: (*on_id_val[alpha].rank, -alpha))
+    return max(on_id_val, key=lambda alpha: (*on_id_val[alpha].rank, alpha))
 
 
 class AlphaCurve:

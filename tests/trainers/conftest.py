@@ -19,6 +19,7 @@ from search_spaces.errors import InputError
 from search_spaces.model import Model
 from trainers import methods, models, trial
 from trainers.datasets.base import Dataset, Split
+from trainers.methods import lp
 from trainers.models import Pretrained
 from trainers.spec import REPEAT, SEARCH, TrialResult, TrialSpec
 from trainers.task import Shared, Task
@@ -181,3 +182,10 @@ def bench(pretrained: Pretrained) -> Bench:
 @pytest.fixture(scope="session")
 def make_clip() -> Any:
     return random_clip
+
+
+@pytest.fixture(autouse=True)
+def _few_probes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LP-FT solves three quick probes in place of all `STRENGTHS`, but where probes themselves are tested."""
+    if "test_linear_probing" not in request.node.nodeid:
+        monkeypatch.setattr(lp, "STRENGTHS", (1e-1, 1e-2, 1e-3))

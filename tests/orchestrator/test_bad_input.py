@@ -1,0 +1,140 @@
+"""Bad input through the command line: one clear line, exit code 2, nothing lost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from commands import QUICK, call, numbers, run
+from PIL import Image
+
+FOLDERS = """
+name: own
+dataset:
+  name: tiny
+  folders: {train: train, id_val: id_val, id_test: id_test, ood: {shifted: shifted}}
+model: {arch: digits-clip, pretrained: bundled}
+methods: [zeroshot, lp]
+search: {algorithm: random, num_samples: 2, space: {l2: {loguniform: [1.0e-3, 1.0e-1]}}}
+repeats: {seeds: 2}
+wise_ft: {alphas: 3}
+"""
+
+MISTAKES = {
+    "misspelt key": (QUICK.replace("repeats:", "repeat:"), "unknown key 'repeat'", "did you mean 'repeats'"),
+    "wrong type": (QUICK.replace("{seeds: 2}", "{seeds: many}"), "repeats.seeds: found 'many'", "a whole number"),
+    "unknown method": (QUICK.replace("lp]", "lpf]"), "found 'lpf'", "did you mean 'lp"),
+    "unknown data set": (QUICK.replace("digits\n", "digit\n", 1), "found 'digit'", "did you mean 'digits'"),
+    "inverted range": (QUICK.replace("[1.0e-3, 1.0e-1]", "[1.0e-1, 1.0e-3]"), "search.space.l2", "low < high"),
+    "zero seeds": (QUICK.replace("{seeds: 2}", "{seeds: 0}"), "repeats.seeds: found 0", "1 or more"),
+    "shots above the class size": (QUICK + "shots: 500\n", "shots: found 500", "images in train"),
+    "missing file": (QUICK.replace("dataset: digits", "dataset: mnist"), "found no", "t10k-images-idx3-ubyte"),
+    "missing parameter": (QUICK.replace("lp]", "l2sp]"), "needs 'lr'", "search.per_method.l2sp"),
+    "absent checkpoint": (QUICK.replace("bundled", "absent.safetensors"), "absent.safetensors", "expected"),
+    "unknown architecture": (QUICK.replace("digits-clip", "ViT-B-61"), "found 'ViT-B-61'", "did you mean 'ViT-B-16'"),
+    "unknown tag": (
+        QUICK.replace("digits-clip, pretrained: bundled", "ViT-B-16, pretrained: opena"),
+        "found 'opena'",
+        "openai",
+    ),
+    "broken YAML": (QUICK + "methods: [\n", "quick.yaml", "line"),
+}
+
+
+def one_line(output: str) -> str:
+    """The error line; fails when there is a traceback or more than one line."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    assert len(lines) == 1, output
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line_before_anything_starts(tmp_path, mistake):
+    text, *fragments = MISTAKES[mistake]
+    (tmp_path / "quick.yaml").write_text(text)
+    code, output = call("run", "quick.yaml", cwd=tmp_path)
+    line = one_line(output)
+    assert code == 2
+    assert all(fragment in line for fragment in fragments), line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"no checkpoint at all")
+    (tmp_path / "quick.yaml").write_text(QUICK.replace("bundled", "broken.safetensors"))
+    code, output = call("run", "quick.yaml", cwd=tmp_path)
+    assert code == 2
+    assert "broken.safetensors is not a readable safetensors checkpoint" in one_line(output)
+
+
+def test_an_override_is_checked_like_the_file(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, output = call("run", "quick.yaml", "--set", "repeats.seed=3", cwd=tmp_path)
+    assert code == 2
+    assert "did you mean 'seeds'" in one_line(output)
+
+
+def test_the_run_folder_of_another_space_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    assert run("run", "quick.yaml", "--out", "mine", cwd=tmp_path)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").glob("*.*") if path.is_file()}
+    code, output = call("run", "quick.yaml", "--set", "name=other", "--out", "mine", cwd=tmp_path)
+    assert code == 2
+    assert "found a run of search space 'quick', expected 'other'" in one_line(output)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_that_is_no_run_folder_is_refused(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.tex").write_text("precious")
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, output = call("run", "quick.yaml", "--out", "full", cwd=tmp_path)
+    assert code == 2
+    assert "expected a run folder" in one_line(output)
+    assert call("status", "absent", cwd=tmp_path)[0] == 2
+
+
+@pytest.fixture
+def own_data(tmp_path) -> Path:
+    """A tiny data set in folders and its search space."""
+    for split, count in (("train", 6), ("id_val", 3), ("id_test", 3), ("shifted", 3)):
+        for name, grey in (("dark", 40), ("light", 210)):
+            (tmp_path / split / name).mkdir(parents=True)
+            for index in range(count):
+                Image.new("RGB", (40, 36), (grey + 5 * index,) * 3).save(tmp_path / split / name / f"{index}.png")
+    (tmp_path / "own.yaml").write_text(FOLDERS)
+    return tmp_path
+
+
+def test_a_corrupt_image_stops_its_data_set_in_one_line_and_once_mended_the_run_goes_on(own_data):
+    bad = own_data / "id_test/light/1.png"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:60])
+    code, output = run("run", "own.yaml", "--data-root", ".", cwd=own_data)
+    assert code == 2, output
+    assert f"error: {bad}: not a readable image" in output
+    assert "Traceback" not in output
+    kept = numbers(own_data / "runs/own")
+    bad.write_bytes(good)
+    code, output = run("run", "own.yaml", "--data-root", ".", cwd=own_data)
+    assert code == 0, output
+    after = numbers(own_data / "runs/own")
+    assert len(after) == 1 + 2 + 2
+    assert kept.items() <= after.items()
+
+
+def test_a_missing_folder_is_named(own_data):
+    (own_data / "shifted").rename(own_data / "moved")
+    code, output = call("run", "own.yaml", "--data-root", ".", cwd=own_data)
+    assert code == 2
+    assert str(own_data / "shifted") in one_line(output)
+
+
+def test_help_answers_before_anything_heavy_is_imported(tmp_path):
+    began = time.perf_counter()
+    code, output = run("--help", cwd=tmp_path)
+    assert code == 0
+    assert "Experiment sweeps" in output
+    assert time.perf_counter() - began < 5  # seconds; it takes 0.2, but a machine may be busy

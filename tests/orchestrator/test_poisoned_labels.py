@@ -1,0 +1,71 @@
+"""The promise of the protocol: no test or OOD label can change a selection."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sweeps import plans_of, space_of
+
+from orchestrator.protocol import Outcome, Protocol
+from trainers import datasets
+from trainers.datasets.digits import Digits
+from trainers.runner import TrialRunner
+
+SPACE = {
+    "methods": ["zeroshot", "lp", "ft", "lpft", "flyp"],
+    "shots": 8,
+    "train": {"epochs": 2, "batch_size": 40},
+    "search": {
+        "algorithm": "optuna",
+        "num_samples": 4,
+        "batch": 2,
+        "space": {
+            "lr": {"loguniform": [1e-4, 1e-2]},
+            "weight_decay": {"choice": [0.0, 0.1]},
+            "l2": {"loguniform": [1e-4, 1.0]},
+        },
+    },
+    "repeats": {"seeds": 2},
+}
+
+
+class Poisoned(Digits):
+    """The digits with every label of every test and OOD split replaced by another one."""
+
+    def load(self, split):
+        loaded = super().load(split)
+        if loaded.role in ("id_test", "ood"):
+            return dataclasses.replace(loaded, labels=(loaded.labels + 3) % 10)
+        return loaded
+
+
+def sweep():
+    """Run the whole protocol in this process; returns what was decided and what was reported."""
+    space = space_of(**SPACE)
+    runner, protocol = TrialRunner(space, Path("absent")), Protocol(plans_of(space))
+    decided, reported = {}, {}
+    while (spec := protocol.next()) is not None:
+        result = runner.result(spec)
+        key = (spec.cell.method, spec.stage, spec.seed, tuple(spec.hparams.items()))
+        decided[key] = (result.score, result.best_epoch, result.alpha)
+        reported[key] = [one.value for one in result.evaluations if one.role in ("id_test", "ood")]
+        protocol.finish(Outcome(spec.trial_id, "done", result.score, result.loss))
+    winners = {one.plan.cell.method: one.winner for one in protocol.selections}
+    return winners, decided, reported
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_poisoning_every_test_and_ood_label_leaves_every_selection_unchanged(monkeypatch):
+    winners, decided, reported = sweep()
+    monkeypatch.setitem(datasets.registry(), "digits", Poisoned)
+    poisoned_winners, poisoned_decided, poisoned_reported = sweep()
+    assert poisoned_winners == winners
+    assert poisoned_decided == decided
+    assert len(winners) == 5
+    assert poisoned_reported != reported
+    clean = np.mean([value for values in reported.values() for value in values])
+    poison = np.mean([value for values in poisoned_reported.values() for value in values])
+    assert poison < clean / 2

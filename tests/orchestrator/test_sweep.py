@@ -1,0 +1,198 @@
+"""Whole sweeps through the command line: real Ray, real training, real MLflow store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """The folder in which `small.yaml` has run to its end, and what it printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.yaml").write_text(SMALL)
+    code, output = run("run", "small.yaml", cwd=folder)
+    assert code == 0, output
+    return folder, output
+
+
+def test_a_sweep_ends_with_a_table_and_figures(finished):
+    folder, output = finished
+    assert "without ensembling" in output
+    assert all(label in output for label in ("zero-shot", "LP-FT", "L2-SP", "FLYP", "mean OOD"))
+    made = {
+        str(path.relative_to(folder / "runs/small")) for path in (folder / "runs/small").rglob("*") if path.is_file()
+    }
+    assert made >= {"space.yaml", "ledger.jsonl", "results.parquet", "tables/comparison.tex", "tables/comparison.csv"}
+    figures = sorted(path.suffix for path in (folder / "runs/small/figures").iterdir())
+    assert figures == [".pdf", ".png"]
+
+
+def test_search_trials_hold_id_val_alone_and_repeats_every_split(finished):
+    folder, _ = finished
+    records = trials(folder / "runs/small")
+    for stage, roles in {"search": {"id_val"}, "repeat": {"id_val", "id_test", "ood"}}.items():
+        of_stage = [record for record in records if record["stage"] == stage]
+        assert {one["role"] for record in of_stage for one in record["evaluations"]} == roles
+
+
+def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(finished):
+    folder, _ = finished
+    records = trials(folder / "runs/small")
+    assert len({record["trial_id"] for record in records}) == len(records) == 5 * (3 + 2) + 1
+    frame = pd.read_parquet(folder / "runs/small/results.parquet")
+    assert set(frame["trial_id"]) == {record["trial_id"] for record in records}
+    assert {"dataset", "method", "seed", "alpha", "split", "role", "metric", "value", "hparam_lr"} <= set(frame.columns)
+
+
+def test_the_same_space_in_another_folder_gives_the_same_numbers_bit_for_bit(finished, tmp_path):
+    folder, _ = finished
+    code, output = run("run", folder / "small.yaml", "--out", "elsewhere", cwd=tmp_path)
+    assert code == 0, output
+    assert numbers(tmp_path / "elsewhere") == numbers(folder / "runs/small")
+
+
+@pytest.mark.parametrize("after", [4, 15])
+def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(finished, tmp_path, after):
+    folder, _ = finished
+    driver = start("run", folder / "small.yaml", cwd=tmp_path)
+    wait_for_trials(tmp_path / "runs/small", after, driver)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = numbers(tmp_path / "runs/small")
+    code, output = run("run", folder / "small.yaml", cwd=tmp_path)
+    assert code == 0, output
+    assert before.items() <= numbers(tmp_path / "runs/small").items()
+    assert numbers(tmp_path / "runs/small") == numbers(folder / "runs/small")
+
+
+def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_that(finished, tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    run("run", "quick.yaml", cwd=tmp_path)
+    ledger = (tmp_path / "runs/quick/ledger.jsonl").read_bytes()
+    code, output = run("run", "quick.yaml", cwd=tmp_path)
+    assert code == 0, output
+    assert (tmp_path / "runs/quick/ledger.jsonl").read_bytes() == ledger
+    code, _ = run("run", "quick.yaml", "--set", "repeats.seeds=3", cwd=tmp_path)
+    added = (tmp_path / "runs/quick/ledger.jsonl").read_bytes().removeprefix(ledger).splitlines()
+    assert code == 0
+    assert [json.loads(line)["kind"] for line in added] == ["selection", "trial"]
+
+
+def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_exits_with_130(finished, tmp_path):
+    folder, _ = finished
+    driver = start("run", folder / "small.yaml", cwd=tmp_path)
+    wait_for_trials(tmp_path / "runs/small", 3, driver)
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 130, output
+    assert f"go on with: flyp-sweep run {folder / 'small.yaml'}" in output
+    assert "Traceback" not in output
+    kept = numbers(tmp_path / "runs/small")
+    assert kept.items() <= numbers(folder / "runs/small").items()
+    assert len(kept) >= 3
+
+
+def test_a_second_driver_on_a_folder_is_refused(finished, tmp_path):
+    folder, _ = finished
+    driver = start("run", folder / "small.yaml", cwd=tmp_path)
+    wait_for_trials(tmp_path / "runs/small", 1, driver)
+    code, output = run("run", folder / "small.yaml", cwd=tmp_path)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert code == 2
+    assert "another flyp-sweep is running" in output
+
+
+def test_mlflow_holds_the_sweep_and_every_trial_once(finished):
+    from mlflow import MlflowClient
+
+    folder, _ = finished
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/runs/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    parents = [run for run in runs if run.data.tags["flyp_sweep.kind"] == "sweep"]
+    children = [run for run in runs if run.data.tags["flyp_sweep.kind"] == "trial"]
+    assert len(parents) == 1
+    assert sorted(run.data.tags["flyp_sweep.trial_id"] for run in children) == sorted(numbers(folder / "runs/small"))
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children)
+    assert all(run.info.status == "FINISHED" for run in runs)
+    assert "without ensembling" in parents[0].data.tags["mlflow.note.content"].lower()
+    artifacts = {item.path for item in client.list_artifacts(parents[0].info.run_id)}
+    assert {"tables", "figures", "space.yaml"} <= artifacts
+    flyp = next(run for run in children if run.data.tags["method"] == "flyp" and run.data.tags["stage"] == "repeat")
+    assert len(client.get_metric_history(flyp.info.run_id, "epoch/train_loss")) == 2
+    record = next(r for r in trials(folder / "runs/small") if r["trial_id"] == flyp.data.tags["flyp_sweep.trial_id"])
+    id_test = {
+        one["alpha"]: one["value"] for one in record["evaluations"] if one["split"] == "id_test" and one["primary"]
+    }
+    assert flyp.data.metrics["without/id_test/accuracy"] == id_test[1.0]
+    assert flyp.data.metrics["with/id_test/accuracy"] == id_test[record["alpha"]]
+
+
+def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(finished, tmp_path):
+    folder, _ = finished
+    uri = f"sqlite:///{tmp_path}/other.db"
+    first = run("sync", folder / "runs/small", "--mlflow", uri, cwd=tmp_path)
+    second = run("sync", folder / "runs/small", "--mlflow", uri, cwd=tmp_path)
+    assert first[0] == second[0] == 0, first[1] + second[1]
+    assert "26 trials added, 0 were there" in first[1]
+    assert "0 trials added, 26 were there" in second[1]
+
+
+def test_a_tracking_server_that_is_down_costs_no_trial(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, output = run("run", "quick.yaml", "--mlflow", "http://127.0.0.1:9", cwd=tmp_path)
+    assert code == 0, output
+    assert "MLflow is behind" in output
+    assert "flyp-sweep sync runs/quick --mlflow http://127.0.0.1:9" in output
+    assert len(trials(tmp_path / "runs/quick")) == 1 + 3 + 2
+
+
+def test_status_table_and_plot_read_a_finished_run(finished):
+    folder, _ = finished
+    code, output = run("status", "runs/small", cwd=folder)
+    assert code == 0
+    assert output.count("done") >= 6
+    code, output = run("table", "runs/small", "--format", "latex", "-o", "table.tex", cwd=folder)
+    assert code == 0, output
+    assert "\\toprule" in (folder / "table.tex").read_text()
+    code, output = run("plot", "runs/small", "-o", "figures", cwd=folder)
+    assert code == 0, output
+    assert sorted(path.suffix for path in (folder / "figures").iterdir()) == [".pdf", ".png"]
+
+
+FAILING = '''
+from trainers.failure import TrialFailed
+from trainers.methods.lp import LinearProbing
+
+
+class Fragile(LinearProbing):
+    """Linear probing that fails for small strengths, as training may for some configuration."""
+
+    name = "fragile"
+
+    def fit(self, task):
+        if task.hparams["l2"] < 0.005:
+            raise TrialFailed("the training loss is nan at step 7")
+        if task.spec.stage == "repeat" and task.spec.seed == 1:
+            raise ValueError("an accident")
+        return (yield from super().fit(task))
+'''
+
+
+def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(tmp_path):
+    (tmp_path / "fragile.py").write_text(FAILING)
+    (tmp_path / "quick.yaml").write_text(QUICK.replace("lp]", "'fragile:Fragile']"))
+    code, output = run("run", "quick.yaml", "--set", "repeats.seeds=3", cwd=tmp_path, path=tmp_path)
+    assert code == 1, output
+    failed = {r["reason"] for r in trials(tmp_path / "runs/quick") if r["status"] == "failed"}
+    assert failed == {"the training loss is nan at step 7", "ValueError: an accident"}
+    assert "an accident" in output
+    assert "2 of 3" in output
