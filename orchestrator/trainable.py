@@ -49,6 +49,7 @@ class Worker(tune.Trainable):
 
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs every allocation
         return TrialRunner(from_mapping(self.space), Path(self.data_root), threads=self.threads)
 
     def _begin(self, config: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, nearest
 from search_spaces.model import SearchSpace
 from trainers import datasets, methods, models
 from trainers.datasets.base import Dataset
@@ -34,6 +34,7 @@ class Checked:
 def check(space: SearchSpace, data_root: Path) -> Checked:
     """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong."""
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
+    check_read(space)
     weights = {model.label: models.fingerprint(model) for model in space.models}
     made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
     for dataset in made.values():
@@ -71,6 +72,17 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
             f"{name} has {', '.join(method.hparams) or 'no hyper-parameters'}"
         )
     return searched
+
+
+def check_read(space: SearchSpace) -> None:
+    """Raise InputError for a key of `search.space` that no method of the space reads."""
+    read = sorted({hparam for name in space.methods for hparam in methods.get(name).hparams})
+    for hparam in space.search.space:
+        if hparam not in read:
+            raise InputError(
+                f"{space.source}: search.space: found {hparam!r}, which none of {', '.join(space.methods)} has; "
+                f"expected {', '.join(read) or 'nothing'}{nearest(hparam, read)}"
+            )
 
 
 def check_files(dataset: Dataset) -> None:

@@ -22,6 +22,9 @@ from trainers.spec import TrialSpec
 
 EVALUATION_BATCH = 256
 
+MEMO_BUDGET = 2 * 2**30
+"""Bytes of tensors that a worker shares between its trials per (model, data set)."""
+
 T = TypeVar("T")
 
 
@@ -39,6 +42,7 @@ class Shared:
         self.loader = Loader(pretrained.preprocess, device, threads)
         self._splits: dict[str, Split] = {}
         self._memo: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self._memo_bytes = 0
 
     def split(self, name: str) -> Split:
         """The split `name` of the data set, loaded once."""
@@ -83,14 +87,25 @@ class Shared:
             batches = self.once(("pixels", identity(split)), lambda: list(first))
         return map(self.loader.to_device, batches)
 
-    def once(self, key: tuple[object, ...], compute: Callable[[], T], keep: int = 256) -> T:
-        """The value of `compute()`, remembered under `key`; the least recently used of `keep` values goes first."""
+    def once(self, key: tuple[object, ...], compute: Callable[[], T]) -> T:
+        """The value of `compute()`, remembered under `key`; beyond MEMO_BUDGET the least recently used goes first."""
         if key not in self._memo:
             self._memo[key] = compute()
-            if len(self._memo) > keep:
-                self._memo.popitem(last=False)
+            self._memo_bytes += tensor_bytes(self._memo[key])
+            while self._memo_bytes > MEMO_BUDGET and len(self._memo) > 1:
+                _, dropped = self._memo.popitem(last=False)
+                self._memo_bytes -= tensor_bytes(dropped)
         self._memo.move_to_end(key)
         return self._memo[key]
+
+
+def tensor_bytes(value: object) -> int:
+    """Bytes of a tensor, of a list of tensors or of a module's state; 0 for anything else, which is small."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, list):
+        return sum(map(tensor_bytes, value))
+    return sum(tensor.nbytes for tensor in value.state_dict().values()) if isinstance(value, torch.nn.Module) else 0
 
 
 def identity(split: Split) -> tuple[object, ...]:

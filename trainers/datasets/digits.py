@@ -124,7 +124,7 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 class Digits(Dataset):
-    """UCI handwritten digits: 800 to train on, 400 for ID validation, 597 for the ID test, 300 of those in six styles."""
+    """UCI handwritten digits: 800 to train on, 400 for ID validation, 597 for ID test, 300 of those in six styles."""
 
     name = "digits"
     summary = "UCI handwritten digits (installed with scikit-learn), 10 classes, OOD: six styles of the held-out digits"

@@ -42,6 +42,11 @@ def read_image(path: Path) -> Image.Image:
         raise InputError(f"{path}: not a readable image ({error}); repair, replace or delete the file") from error
 
 
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder`, sorted; hidden ones, which editors and notebooks leave behind, do not count."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
 class ImageFolders(Dataset):
     """A data set described by `search_spaces.model.OwnDataset`: a folder per split, in it a folder per class.
 
@@ -72,7 +77,7 @@ class ImageFolders(Dataset):
     @property
     def class_folders(self) -> list[str]:
         """Names of the class folders in label order: as in the YAML's mapping, else sorted."""
-        found = sorted(path.name for path in self.folders["train"].iterdir() if path.is_dir())
+        found = [path.name for path in subfolders(self.folders["train"])]
         if not isinstance(self.entry.class_names, dict):
             return found
         absent = [name for name in self.entry.class_names if name not in found]
@@ -98,7 +103,7 @@ class ImageFolders(Dataset):
     def load(self, split: str) -> Split:
         folder = self.folders[split]
         labels = {name: label for label, name in enumerate(self.class_folders)}
-        found = sorted(path for path in folder.iterdir() if path.is_dir())
+        found = subfolders(folder)
         unknown = [path.name for path in found if path.name not in labels]
         if unknown:
             raise InputError(
