@@ -96,19 +96,20 @@ def table(runs: tuple[Path, ...], style: str, output: Path | None) -> None:
 
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the figures.  [default: the run's]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A .png or .pdf file for one figure, else a folder.  [default: the run's figures/]",
+)
 def plot(runs: tuple[Path, ...], output: Path | None) -> None:
     """ID-OOD frontier curves of one or several RUNS, as PNG and PDF."""
-    from results import save_frontiers
+    from orchestrator.outputs import plot_run
     from results.run_folder import RunFolder
 
     for path in runs:
-        folder = RunFolder(path)
-        saved = save_frontiers(folder.frame(), output or folder.figures)
-        for written in saved.paths:
-            click.echo(written)
-        for reason in saved.skipped:
-            click.echo(reason, err=True)
+        for line in plot_run(RunFolder(path), output):
+            click.echo(line)
 
 
 @cli.command()

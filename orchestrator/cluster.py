@@ -94,6 +94,7 @@ def tune(space: SearchSpace, data_root: Path, searcher: Any, scheduler: Any) -> 
         space=space.model_dump(mode="json", exclude_none=True),
         data_root=str(data_root),
         threads=max(1, int(resources.cpu)),
+        device="cuda" if resources.gpu else "cpu",
     )
     with tempfile.TemporaryDirectory(prefix="flyp-sweep-") as scratch, sigterm_as_sigint():
         ray_tune.Tuner(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from results import comparison_table, render, save_frontiers
+from results import comparison_table, frontier, render, save_frontiers
+from results.frontiers import blocks_of
 from results.run_folder import RunFolder
 from results.tables import Table
 from results.tidy import tidy_frame, write_parquet
 from search_spaces.cell import Cell
+from search_spaces.errors import InputError
 from search_spaces.loading import load
 
 SUFFIXES = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
@@ -36,3 +38,19 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> list[Path]:
         path.write_text(render(table, style), encoding="utf-8")
         paths.append(path)
     return [*paths, *save_frontiers(frame, folder.figures).paths]
+
+
+def plot_run(folder: RunFolder, output: Path | None) -> list[str]:
+    """Draw the frontiers of a run into its figures/, a folder or one file; returns a line per file and per reason.
+
+    Raises InputError when one file is named but the run has several figures, or none.
+    """
+    frame = folder.frame()
+    if output is None or output.suffix not in (".png", ".pdf"):
+        saved = save_frontiers(frame, output or folder.figures)
+        return [*map(str, saved.paths), *(f"{title}: {reason}" for title, reason in saved.skipped.items())]
+    figures = [found for block in blocks_of(frame) if (found := frontier(frame, *block)) is not None]
+    if len(figures) != 1:
+        raise InputError(f"-o {output}: {folder.path} has {len(figures)} figures; expected one: name a folder instead")
+    figures[0].savefig(output, dpi=200)
+    return [str(output)]

@@ -28,11 +28,12 @@ class Worker(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]  # tune.with_parameters passes the rest by keyword
-        self, config: dict[str, Any], space: dict[str, Any], data_root: str, threads: int
+        self, config: dict[str, Any], space: dict[str, Any], data_root: str, threads: int, device: str
     ) -> None:
         self.space = space
         self.data_root = data_root
         self.threads = threads
+        self.device = device
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -50,7 +51,8 @@ class Worker(tune.Trainable):
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs every allocation
-        return TrialRunner(from_mapping(self.space), Path(self.data_root), threads=self.threads)
+        device = torch.device(self.device)
+        return TrialRunner(from_mapping(self.space), Path(self.data_root), device, self.threads)
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.spec = TrialSpec.from_json(config["spec"])

@@ -166,6 +166,8 @@ def test_status_table_and_plot_read_a_finished_run(finished):
     code, output = run("plot", "runs/small", "-o", "figures", cwd=folder)
     assert code == 0, output
     assert sorted(path.suffix for path in (folder / "figures").iterdir()) == [".pdf", ".png"]
+    assert run("plot", "runs/small", "-o", "one.png", cwd=folder)[0] == 0
+    assert (folder / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
 FAILING = '''
@@ -189,7 +191,9 @@ class Fragile(LinearProbing):
 
 def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(tmp_path):
     (tmp_path / "fragile.py").write_text(FAILING)
-    (tmp_path / "quick.yaml").write_text(QUICK.replace("lp]", "'fragile:Fragile']"))
+    search = "{algorithm: grid, space: {l2: {choice: [0.001, 0.01, 0.1]}}}"
+    text = QUICK.replace("lp]", "'fragile:Fragile']").replace(QUICK.split("search: ")[1].split("\n")[0], search)
+    (tmp_path / "quick.yaml").write_text(text)
     code, output = run("run", "quick.yaml", "--set", "repeats.seeds=3", cwd=tmp_path, path=tmp_path)
     assert code == 1, output
     failed = {r["reason"] for r in trials(tmp_path / "runs/quick") if r["status"] == "failed"}
