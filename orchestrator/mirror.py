@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
@@ -64,6 +65,7 @@ class Tracking:
         quiet_environment()
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
         self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.sweep = sweep
         self.experiment = self._experiment(experiment, uri, artifacts)

@@ -18,6 +18,9 @@ from trainers.spec import TrialSpec
 LINE_EVERY_SECONDS = 10.0
 MOST_CELLS = 20
 
+ENOUGH_TO_TELL = 5
+"""Trials after which the time left is told: the first ones pay for imports."""
+
 
 class Progress:
     """A live board on a terminal, a line now and then elsewhere; a `Listener` of the recorder."""
@@ -72,7 +75,7 @@ class Progress:
         """The whole sweep in a line."""
         done, planned = sum(self.done.values()), self.planned
         elapsed = time.monotonic() - self.began
-        left = elapsed / self.this_run * (planned - done) if self.this_run else None
+        left = elapsed / self.this_run * (planned - done) if self.this_run >= ENOUGH_TO_TELL else None
         rest = f", about {_duration(left)} left" if left is not None and done < planned else ""
         return f"{done} of {planned} trials, {_duration(elapsed)} elapsed{rest}"
 
