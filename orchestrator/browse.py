@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orchestrator.cluster import sigterm_as_sigint
 from orchestrator.mirror import STORE, Tracking, default_uri, quiet_environment, store_uri
 from orchestrator.outputs import planned_cells, table_of
 from results import render
@@ -49,7 +50,8 @@ def serve(run: Path | None, host: str, port: int) -> int:
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(store)]
     process = subprocess.Popen([*command, "--host", host, "--port", str(port)])
     try:
-        return process.wait()
+        with sigterm_as_sigint():
+            return process.wait()
     except KeyboardInterrupt:
         process.terminate()
         process.wait()

@@ -76,8 +76,10 @@ class Tracking:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        local = uri.startswith("sqlite:")
-        return self.client.create_experiment(name, artifact_location=artifacts.as_uri() if local else None)
+        location = artifacts.as_uri() if uri.startswith("sqlite:") else None
+        # The kind makes the UI open on runs and charts; it opens on language-model traces else.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return self.client.create_experiment(name, artifact_location=location, tags=tags)
 
     def _parent(self) -> str:
         found = self._search(f"tags.`{PREFIX}.sweep` = '{self.sweep}' and tags.`{PREFIX}.kind` = 'sweep'")
