@@ -75,13 +75,17 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
 
 
 def check_read(space: SearchSpace) -> None:
-    """Raise InputError for a key of `search.space` that no method of the space reads."""
-    read = sorted({hparam for name in space.methods for hparam in methods.get(name).hparams})
+    """Raise InputError for a key of `search.space` that no method reads, those outside the space included.
+
+    A space that is cut down to fewer methods may keep the hyper-parameters of the others.
+    """
+    known = {*methods.registry(), *space.methods}
+    read = sorted({hparam for name in known for hparam in methods.get(name).hparams})
     for hparam in space.search.space:
         if hparam not in read:
             raise InputError(
-                f"{space.source}: search.space: found {hparam!r}, which none of {', '.join(space.methods)} has; "
-                f"expected {', '.join(read) or 'nothing'}{nearest(hparam, read)}"
+                f"{space.source}: search.space: found {hparam!r}, which no method has; "
+                f"expected {', '.join(read)}{nearest(hparam, read)}"
             )
 
 

@@ -38,6 +38,7 @@ MISTAKES = {
         "found 'opena'",
         "openai",
     ),
+    "hyper-parameter of no method": (QUICK.replace("{l2:", "{l_2:"), "found 'l_2'", "did you mean 'l2'"),
     "broken YAML": (QUICK + "methods: [\n", "quick.yaml", "line"),
 }
 
