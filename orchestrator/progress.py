@@ -97,8 +97,7 @@ class Progress:
 
 def _known(cell: CellProtocol, protocol: Protocol) -> int:
     """Trials of the cell that have an outcome already."""
-    repeats = cell.selection.repeats if cell.selection else ()
-    return sum(spec.trial_id in protocol.outcomes for spec in (*cell.searched, *repeats))
+    return sum(spec.trial_id in protocol.outcomes for spec in cell.trials)
 
 
 def _duration(seconds: float) -> str:

@@ -95,6 +95,11 @@ class CellProtocol:
         self._open = {spec.trial_id for spec in self.pending}
 
     @property
+    def trials(self) -> list[TrialSpec]:
+        """The trials decided on so far, those of the search first."""
+        return [*self.searched, *(self.selection.repeats if self.selection else ())]
+
+    @property
     def planned(self) -> int:
         """Trials that the whole cell will take at most."""
         return planned_configs(self.plan) * len(self.plan.search_seeds) + len(self.plan.repeat_seeds)
@@ -182,6 +187,12 @@ class Protocol:
     def done(self) -> bool:
         """Nothing runs and nothing can start."""
         return not self._running and not any(True for _ in self._startable())
+
+    @property
+    def failed(self) -> bool:
+        """A trial of this sweep has failed; what an earlier version of the space ran does not count."""
+        ids = (spec.trial_id for cell in self.cells for spec in cell.trials)
+        return any(trial_id in self.outcomes and self.outcomes[trial_id].status == FAILED for trial_id in ids)
 
     @property
     def complete(self) -> bool:

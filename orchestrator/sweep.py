@@ -21,7 +21,6 @@ from results.run_folder import RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
 from search_spaces.model import SearchSpace
-from trainers.spec import FAILED
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -69,8 +68,7 @@ def exit_code(protocol: Protocol, unreadable: Sequence[str]) -> int:
         return BAD_INPUT
     if not protocol.done:
         return INTERRUPTED
-    failed = any(outcome.status == FAILED for outcome in protocol.outcomes.values())
-    return SOME_FAILED if failed or not protocol.complete else DONE
+    return SOME_FAILED if protocol.failed or not protocol.complete else DONE
 
 
 class Sweep:
