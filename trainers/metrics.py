@@ -40,6 +40,20 @@ def macro_f1(predictions: np.ndarray, labels: np.ndarray, classes: int) -> float
     return float(np.mean(2 * hits[present] / (counts + predicted)[present]))
 
 
-def all_metrics(predictions: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, float]:
-    """Every metric of `METRICS`; `predictions` and `labels` are int64 [N]."""
-    return {name: metric(predictions, labels, classes) for name, metric in METRICS.items()}
+def worst_group_accuracy(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    """The lowest top-1 accuracy of a group; images of group -1 belong to none, and empty groups do not count.
+
+    For FMoW the groups are regions: its worst-region accuracy as WILDS computes it.
+    """
+    hits = predictions == labels
+    return float(min(np.mean(hits[groups == group]) for group in np.unique(groups[groups >= 0])))
+
+
+def all_metrics(
+    predictions: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray | None = None
+) -> dict[str, float]:
+    """Every metric of `METRICS`, and `worst_group_accuracy` where there are `groups`; all arrays are int64 [N]."""
+    found = {name: metric(predictions, labels, classes) for name, metric in METRICS.items()}
+    if groups is not None:
+        found["worst_group_accuracy"] = worst_group_accuracy(predictions, labels, groups)
+    return found

@@ -183,4 +183,5 @@ class Task:
 
 
 def _take(split: Split, indices: np.ndarray) -> Split:
-    return replace(split, images=Subset(split.images, indices), labels=split.labels[indices])
+    groups = None if split.groups is None else split.groups[indices]
+    return replace(split, images=Subset(split.images, indices), labels=split.labels[indices], groups=groups)

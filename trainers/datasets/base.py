@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -28,8 +28,11 @@ class Images(Protocol):
 class Split:
     """Images and labels of one split.
 
-    `labels` is int64 [N]; `metric` names the split's primary metric (see `trainers.metrics`).
-    Raises ValueError for an unknown role or when images and labels differ in number.
+    `labels` is int64 [N]; `metric` names the split's primary metric (see `trainers.metrics`). A split whose labels are
+    not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
+    label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
+    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none.
+    Raises ValueError for an unknown role or when images, labels and groups differ in number.
     """
 
     name: str
@@ -37,12 +40,16 @@ class Split:
     images: Images
     labels: np.ndarray
     metric: str = "accuracy"
+    class_map: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise ValueError(f"split {self.name!r} has role {self.role!r}; roles are {', '.join(ROLES)}")
         if len(self.images) != len(self.labels):
             raise ValueError(f"split {self.name!r} has {len(self.images)} images but {len(self.labels)} labels")
+        if self.groups is not None and len(self.groups) != len(self.labels):
+            raise ValueError(f"split {self.name!r} has {len(self.labels)} labels but {len(self.groups)} groups")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,9 +92,12 @@ class Dataset(ABC):
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"
+    published: Mapping[str, int] = {}
+    """Images that each split holds as published; a copy that holds another number is refused as incomplete."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._loaded: dict[str, Split] = {}
 
     def missing(self) -> list[Missing]:
         """The files that are needed and absent; empty when the data set can be loaded."""
@@ -100,8 +110,14 @@ class Dataset(ABC):
         Raises `search_spaces.errors.InputError` when a file cannot be read.
         """
 
+    def split(self, name: str) -> Split:
+        """As `load`, but read once: what was listed stays listed."""
+        if name not in self._loaded:
+            self._loaded[name] = self.load(name)
+        return self._loaded[name]
+
     def fingerprint(self) -> str:
-        """Hex digest of what determines results besides the pixels: classes, templates, labels of every split.
+        """Hex digest of what determines results besides the pixels: classes, templates, and every split's labels.
 
         It goes into every trial id. The folder the data lies in does not: the same data elsewhere is the same trial.
         """
@@ -109,8 +125,14 @@ class Dataset(ABC):
             json.dumps([self.name, list(self.class_names), list(self.templates), self.splits, self.metric]).encode()
         )
         for split in self.splits:
-            digest.update(self.load(split).labels.tobytes())
+            found = self.split(split)
+            for numbers in (found.labels, found.class_map, found.groups):
+                digest.update(b"-" if numbers is None else numbers.tobytes())
         return digest.hexdigest()[:16]
+
+    def counts(self) -> dict[str, int]:
+        """Images that each split holds here, to compare with `published`."""
+        return {split: len(self.split(split)) for split in self.splits}
 
     def named(self, role: str) -> list[str]:
         """Names of the splits with this role."""
