@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,18 +28,29 @@ class Checked:
     weights: dict[str, str]
     metrics: dict[str, str]
     searched: dict[str, Mapping[str, Distribution]]
-    images: dict[str, dict[str, int]]
-    """Data set -> split -> number of images."""
+    classes: dict[str, int]
+    """Data set -> number of classes."""
+    images: dict[str, Counter[str]]
+    """Data set -> split role -> number of images."""
+    incomplete: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Data set -> split -> number of images as published, where the copy holds another number; empty when complete."""
 
 
-def check(space: SearchSpace, data_root: Path) -> Checked:
-    """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong."""
+def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -> Checked:
+    """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong.
+
+    With `allow_incomplete`, data sets may hold other numbers of images than published.
+    """
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
     weights = {model.label: models.fingerprint(model) for model in space.models}
     made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
+    images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
         check_files(dataset)
+        images[dataset.name] = dataset.counts()
+        if not allow_incomplete:
+            check_complete(dataset, images[dataset.name])
         check_shots(dataset, space)
     for model in space.models:
         models.check_architecture(model)
@@ -47,7 +59,9 @@ def check(space: SearchSpace, data_root: Path) -> Checked:
         weights=weights,
         metrics={name: dataset.metric for name, dataset in made.items()},
         searched=searched,
-        images={name: {split: len(dataset.load(split)) for split in dataset.splits} for name, dataset in made.items()},
+        classes={name: len(dataset.class_names) for name, dataset in made.items()},
+        images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
+        incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
     )
 
 
@@ -100,6 +114,30 @@ def check_files(dataset: Dataset) -> None:
         )
 
 
+def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
+    """Split role -> number of images, from split -> number of images."""
+    images = Counter[str]()
+    for split, count in counts.items():
+        images[dataset.splits[split]] += count
+    return images
+
+
+def incomplete(dataset: Dataset, found: Mapping[str, int]) -> dict[str, int]:
+    """Split -> number of images as published, for the splits that hold another number here."""
+    return {split: images for split, images in dataset.published.items() if split in found and found[split] != images}
+
+
+def check_complete(dataset: Dataset, found: Mapping[str, int]) -> None:
+    """Raise InputError when a split of `dataset` holds another number of images than published."""
+    wrong = incomplete(dataset, found)
+    for split, expected in wrong.items():
+        more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
+        raise InputError(
+            f"dataset {dataset.name!r}: split {split!r}: found {found[split]} images; expected {expected}, as "
+            f"published{more}; complete the copy in {dataset.root}; --allow-incomplete goes on"
+        )
+
+
 def check_shots(dataset: Dataset, space: SearchSpace) -> None:
     """Raise InputError when a class has too few images for the shots, or a full-data cell no `id_val` split."""
     own_id_val = dataset.named("id_val")
@@ -111,7 +149,7 @@ def check_shots(dataset: Dataset, space: SearchSpace) -> None:
         need = {"train": shots} if own_id_val else {"train": 2 * shots}
         need |= {"id_val": shots} if own_id_val else {}
         for role, images in need.items():
-            labels = dataset.load(dataset.named(role)[0]).labels
+            labels = dataset.split(dataset.named(role)[0]).labels
             counts = np.bincount(labels)
             scarce = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
             if counts[scarce] < images:

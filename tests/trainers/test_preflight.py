@@ -124,6 +124,19 @@ def test_files_that_are_missing(tmp_path: Path) -> None:
     refused(space(dataset=own), "'own'", str(tmp_path / "train"), "and 2 more", "--data-root", root=tmp_path)
 
 
+def test_a_copy_that_differs_from_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = preflight.datasets.registry()["digits"]
+    monkeypatch.setattr(digits, "published", {"train": 800, "id_val": 401, "id_test": 596})
+    refused(
+        space(), "'digits'", "'id_val'", "found 400", "expected 401", "1 more such split", "--allow-incomplete goes on"
+    )
+    checked = preflight.check(space(), Path("data"), allow_incomplete=True)
+    assert checked.incomplete == {"digits": {"id_val": 401, "id_test": 596}}
+    assert checked.images["digits"]["id_val"] == 400
+    monkeypatch.setattr(digits, "published", {"train": 800})
+    assert preflight.check(space(), Path("data")).incomplete == {}
+
+
 def test_a_checkpoint_that_is_absent_or_unreadable(tmp_path: Path) -> None:
     torn = tmp_path / "torn.safetensors"
     refused(space(model={"arch": "ViT-B-32", "pretrained": str(torn)}), str(torn), "found no file")

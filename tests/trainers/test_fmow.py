@@ -1,0 +1,151 @@
+"""FMoW on a tiny copy in WILDS' layout: splits by year, regions by country, images by row."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from search_spaces.errors import InputError
+from trainers.datasets.fmow import CATEGORIES, REGIONS, FMoW
+from trainers.evaluation import score
+
+HEADER = "split,img_filename,category,country_code,cloud_cover,timestamp"
+ROWS = [
+    ("train", "zoo", "USA", "2012-12-31T23:59:59Z"),
+    ("seq", "airport", "KEN", "2010-05-01T08:00:00Z"),
+    ("train", "airport", "KEN", "2002-06-01T08:12:42Z"),
+    ("train", "barn", "FRA", "2013-01-01T00:00:00Z"),
+    ("val", "barn", "FRA", "2011-01-01T10:00:00Z"),
+    ("val", "barn", "FRA", "2014-01-01T10:00:00Z"),
+    ("seq", "zoo", "USA", "2017-01-01T10:00:00Z"),
+    ("test", "multi-unit_residential", "XKX", "2012-07-01T10:00:00Z"),
+    ("test", "dam", "NAM", "2009-07-01T10:00:00Z"),
+    ("test", "dam", "NAM", "2015-12-31T23:59:59Z"),
+    ("test", "airport", "USA", "2016-01-01T00:00:00Z"),
+    ("train", "airport", "USA", "2016-05-01T00:00:00Z"),
+    ("test", "zoo", "KEN", "2017-03-26T10:17:29.123Z"),
+    ("test", "barn", "USA", "2016-02-01T00:00:00Z"),
+    ("test", "barn", "XKX", "2016-03-01T00:00:00Z"),
+]
+"""Split, class, country and time; the image of row N is of the grey 10 N, and its file bears N."""
+COUNTRIES = """name,alpha-2,alpha-3,country-code,iso_3166-2,region,sub-region
+Antarctica,AQ,ATA,010,ISO 3166-2:AQ,,
+France,FR,FRA,250,ISO 3166-2:FR,Europe,Western Europe
+Kenya,KE,KEN,404,ISO 3166-2:KE,Africa,Sub-Saharan Africa
+Namibia,NA,NAM,516,ISO 3166-2:NA,Africa,Sub-Saharan Africa
+United States of America,US,USA,840,ISO 3166-2:US,Americas,Northern America
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "fmow_v1.1"
+    (folder / "images").mkdir(parents=True)
+    lines = [f"{split},{kind}_{i}_rgb.jpg,{kind},{land},0,{time}" for i, (split, kind, land, time) in enumerate(ROWS)]
+    (folder / "rgb_metadata.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+    (folder / "country_code_mapping.csv").write_text(COUNTRIES)
+    for i in range(len(ROWS)):
+        Image.new("RGB", (4, 4), (10 * i, 10 * i, 10 * i)).save(folder / "images" / f"rgb_img_{i}.png")
+    return tmp_path
+
+
+def rows(dataset: FMoW, split: str) -> list[int]:
+    images = dataset.load(split).images
+    return [int(np.asarray(images[i])[0, 0, 0]) // 10 for i in range(len(images))]
+
+
+def test_splits_are_by_year_and_images_by_row_counting_sequestered_ones(root: Path) -> None:
+    dataset = FMoW(root)
+    assert dataset.missing() == []
+    assert {split: rows(dataset, split) for split in dataset.splits} == {
+        "train": [0, 2],
+        "id_val": [4],
+        "id_test": [7, 8],
+        "ood_test": [10, 12, 13, 14],
+    }
+
+
+def test_labels_are_the_classes_in_alphabetical_order(root: Path) -> None:
+    assert len(CATEGORIES) == 62
+    assert list(CATEGORIES) == sorted(CATEGORIES)
+    assert [CATEGORIES[i] for i in (0, 6, 12, 30, 61)] == ["airport", "barn", "dam", "multi-unit_residential", "zoo"]
+    assert FMoW(root).load("train").labels.tolist() == [61, 0]
+    assert FMoW(root).load("id_test").labels.tolist() == [30, 12]
+    assert FMoW.class_names[30] == "multi-unit residential"
+    assert not any("_" in name for name in FMoW.class_names)
+
+
+def test_templates_put_the_article_before_a_name() -> None:
+    airport, zoo = FMoW.class_names[0], FMoW.class_names[61]
+    assert len(FMoW.templates) == 16
+    assert FMoW.templates[0].format(zoo) == "satellite photo of a zoo."
+    assert FMoW.templates[2].format(zoo) == "satellite photo of a zoo."
+    assert FMoW.templates[3].format(airport) == "aerial photo of an airport."
+    assert FMoW.templates[-1].format(airport) == "airport."
+
+
+def test_groups_are_regions_and_countries_without_one_are_in_none(root: Path) -> None:
+    split = FMoW(root).load("ood_test")
+    assert split.groups is not None
+    named = [REGIONS[group] if group >= 0 else None for group in split.groups]
+    assert named == ["Americas", "Africa", "Americas", None]
+
+
+def test_the_ood_split_is_scored_on_its_worst_region_and_the_others_on_accuracy(root: Path) -> None:
+    dataset = FMoW(root)
+    split = dataset.load("ood_test")
+    predicted = torch.tensor([0, 61, 0, 0])  # right, right, wrong in the Americas; wrong in no region
+    scores = score(torch.nn.functional.one_hot(predicted, 62).float(), split)
+    assert scores.primary == "worst_group_accuracy"
+    assert scores.score == 0.5
+    assert scores.metrics["accuracy"] == 0.5
+    predicted = torch.tensor([0, 0, 6, 6])  # wrong in Africa's only image
+    assert score(torch.nn.functional.one_hot(predicted, 62).float(), split).score == 0
+    assert {dataset.load(name).metric for name in ("train", "id_val", "id_test")} == {"accuracy"}
+
+
+def test_an_image_file_that_is_absent_does_not_count(root: Path) -> None:
+    (root / "fmow_v1.1" / "images" / "rgb_img_12.png").unlink()
+    assert FMoW(root).load("ood_test").labels.tolist() == [0, 6, 6]
+
+
+def test_what_is_missing_is_named_with_its_source(tmp_path: Path) -> None:
+    missing = FMoW(tmp_path).missing()
+    assert [found.path.name for found in missing] == ["rgb_metadata.csv", "country_code_mapping.csv", "images"]
+    assert all("fmow_v1.1" in str(found.path) and "worksheets.codalab.org" in found.source for found in missing)
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "named"),
+    [
+        ("rgb_metadata.csv", "barn,FRA", "shed,FRA", "shed"),
+        ("rgb_metadata.csv", "2014-01-01T10:00:00Z", "yesterday", "yesterday"),
+        ("rgb_metadata.csv", "category", "kind", r"rgb_metadata\.csv"),
+        ("country_code_mapping.csv", "alpha-3", "code", r"country_code_mapping\.csv"),
+        ("country_code_mapping.csv", "Africa,", "Nowhere,", "region"),
+    ],
+)
+def test_damaged_tables_are_named(root: Path, file: str, before: str, after: str, named: str) -> None:
+    path = root / "fmow_v1.1" / file
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.raises(InputError, match=named):
+        FMoW(root).load("id_test")
+
+
+def test_a_corrupt_image_is_named(root: Path) -> None:
+    (root / "fmow_v1.1" / "images" / "rgb_img_4.png").write_bytes(b"no image")
+    split = FMoW(root).load("id_val")
+    with pytest.raises(InputError, match=r"rgb_img_4\.png"):
+        split.images[0]
+
+
+def test_an_unknown_split_is_an_error(root: Path) -> None:
+    with pytest.raises(InputError, match="no split 'val'"):
+        FMoW(root).load("val")
+
+
+def test_published_numbers_are_given_for_every_split() -> None:
+    assert FMoW.published == {"train": 76863, "id_val": 11483, "id_test": 11327, "ood_test": 22108}
+    assert list(FMoW.published) == list(FMoW.splits)

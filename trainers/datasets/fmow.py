@@ -1,0 +1,160 @@
+"""Functional Map of the World, as WILDS publishes it (FMoW v1.1): satellite images, shifted in time."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from search_spaces.errors import InputError
+from trainers.datasets.base import Dataset, Missing, Split
+from trainers.datasets.named_files import NamedFiles, as_names, image_names, read_table
+
+FOLDER = "fmow_v1.1"
+SOURCE = (
+    "https://worksheets.codalab.org/rest/bundles/0xaec91eb7c9d548ebb15e1b5e60f966ab/contents/blob/ "
+    "(WILDS, FMoW v1.1, unpacked)"
+)
+OOD_FROM, TEST_FROM = 2013, 2016
+"""Images from before 2013 are ID, those from 2016 on the OOD test set; WILDS validates OOD on the years between."""
+
+REGIONS = ("Africa", "Americas", "Asia", "Europe", "Oceania")
+"""Groups in the order of their numbers; WILDS leaves countries of no region out of the worst region."""
+
+CATEGORY_NAMES = """
+airport airport_hangar airport_terminal amusement_park aquaculture archaeological_site barn border_checkpoint
+burial_site car_dealership construction_site crop_field dam debris_or_rubble educational_institution
+electric_substation factory_or_powerplant fire_station flooded_road fountain gas_station golf_course
+ground_transportation_station helipad hospital impoverished_settlement interchange lake_or_pond lighthouse
+military_facility multi-unit_residential nuclear_powerplant office_building oil_or_gas_facility park
+parking_lot_or_garage place_of_worship police_station port prison race_track railway_bridge recreational_facility
+road_bridge runway shipyard shopping_mall single-unit_residential smokestack solar_farm space_facility stadium
+storage_tank surface_mine swimming_pool toll_booth tower tunnel_opening waste_disposal water_treatment_facility
+wind_farm zoo
+"""
+CATEGORIES = tuple(CATEGORY_NAMES.split())
+
+
+class ClassName(str):
+    """A class name that a template can ask for with its article: `{}` gives "airport", `{:a}` "an airport"."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        if spec != "a":
+            return super().__format__(spec)
+        return f"an {self}" if self[0] in "aeiou" else f"a {self}"
+
+
+class FMoW(Dataset):
+    """Uses of land and buildings in 62 classes; trained on years before 2013, OOD from 2016 on.
+
+    Of the publisher's files, rgb_metadata.csv names each image's split, class, time and country: the image of row
+    N, counted from 0 and over the sequestered rows as well, is images/rgb_img_N.png. Rows without an image file do
+    not count, so that an incomplete copy shows.
+    """
+
+    name = "fmow"
+    summary = "FMoW-WILDS, satellite images of 62 classes, OOD: later years, scored on the worst region"
+
+    class_names = tuple(ClassName(category.replace("_", " ")) for category in CATEGORIES)
+    templates = (
+        "satellite photo of a {}.",
+        "aerial photo of a {}.",
+        "satellite photo of {:a}.",
+        "aerial photo of {:a}.",
+        "satellite photo of a {} in asia.",
+        "aerial photo of a {} in asia.",
+        "satellite photo of a {} in africa.",
+        "aerial photo of a {} in africa.",
+        "satellite photo of a {} in the americas.",
+        "aerial photo of a {} in the americas.",
+        "satellite photo of a {} in europe.",
+        "aerial photo of a {} in europe.",
+        "satellite photo of a {} in oceania.",
+        "aerial photo of a {} in oceania.",
+        "a photo of a {}.",
+        "{}.",
+    )
+    splits = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood_test": "ood"}
+    published = {"train": 76_863, "id_val": 11_483, "id_test": 11_327, "ood_test": 22_108}
+
+    def missing(self) -> list[Missing]:
+        """The publisher's two tables and its folder of images, where absent."""
+        folder = self.root / FOLDER
+        tables = [folder / name for name in ("rgb_metadata.csv", "country_code_mapping.csv")]
+        absent = [path for path in tables if not path.is_file()]
+        absent += [path for path in (folder / "images",) if not path.is_dir()]
+        return [Missing(path, SOURCE) for path in absent]
+
+    def load(self, split: str) -> Split:
+        """Return one split, with its regions as groups; raises InputError for an unknown one and damaged tables."""
+        if split not in self.splits:
+            raise InputError(f"data set 'fmow' has no split {split!r}; it has {', '.join(self.splits)}")
+        folder = self.root / FOLDER
+        rows = np.flatnonzero(self._split_names == split)
+        rows = np.array([row for row in rows if f"rgb_img_{row}.png" in self._present], dtype=np.int64)
+        groups = self._groups[rows]
+        if not (groups >= 0).any():
+            raise InputError(
+                f"{folder}: found no image of {split!r} in a region of the world; unpack the archive again"
+            )
+        images = NamedFiles(folder / "images", as_names(f"rgb_img_{row}.png" for row in rows))
+        metric = "worst_group_accuracy" if split == "ood_test" else self.metric
+        return Split(split, self.splits[split], images, self._labels[rows], metric, groups=groups)
+
+    @cached_property
+    def _table(self) -> dict[str, np.ndarray]:
+        columns = ["split", "category", "country_code", "timestamp"]
+        table = read_table(self.root / FOLDER / "rgb_metadata.csv", columns)
+        return {name: table[name].to_numpy(dtype=object) for name in columns}
+
+    @cached_property
+    def _present(self) -> set[str]:
+        return set(image_names(self.root / FOLDER / "images"))
+
+    @cached_property
+    def _split_names(self) -> np.ndarray:
+        """The name of each row's split among `splits`, empty for rows in none of them."""
+        drawn, years = self._table["split"], self._years
+        names = np.full(len(drawn), "", dtype=object)
+        before = years < OOD_FROM
+        names[before & (drawn == "train")] = "train"
+        names[before & (drawn == "val")] = "id_val"
+        names[before & (drawn == "test")] = "id_test"
+        names[(years >= TEST_FROM) & (drawn == "test")] = "ood_test"
+        return names
+
+    @cached_property
+    def _years(self) -> np.ndarray:
+        """The year of each row in universal time."""
+        import pandas as pd
+
+        try:
+            times = pd.to_datetime(pd.Series(self._table["timestamp"]), utc=True, format="ISO8601")
+        except ValueError as error:
+            raise InputError(
+                f"{self.root / FOLDER / 'rgb_metadata.csv'}: found a timestamp that is none ({error}); "
+                "expected times such as 2015-12-27T08:12:42Z; get the file again"
+            ) from error
+        return times.dt.year.to_numpy()
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        numbers = {category: label for label, category in enumerate(CATEGORIES)}
+        unknown = [name for name in self._table["category"] if name not in numbers]
+        if unknown:
+            raise InputError(
+                f"{self.root / FOLDER / 'rgb_metadata.csv'}: found the category {unknown[0]!r}; "
+                f"expected one of FMoW's {len(CATEGORIES)}; get the file again"
+            )
+        return np.array([numbers[name] for name in self._table["category"]], dtype=np.int64)
+
+    @cached_property
+    def _groups(self) -> np.ndarray:
+        """The number of each row's region, -1 where the table of countries gives none."""
+        countries = read_table(self.root / FOLDER / "country_code_mapping.csv", ["alpha-3", "region"])
+        regions = dict(zip(countries["alpha-3"], countries["region"], strict=True))
+        numbers = {region: number for number, region in enumerate(REGIONS)}
+        codes = self._table["country_code"]
+        return np.array([numbers.get(regions.get(code, ""), -1) for code in codes], dtype=np.int64)
