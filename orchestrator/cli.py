@@ -13,6 +13,8 @@ from search_spaces.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from trainers.datasets.base import Dataset
+
 BAD_INPUT, INTERRUPTED = 2, 130
 
 data_root_option = click.option(
@@ -22,6 +24,13 @@ data_root_option = click.option(
     envvar="FLYP_SWEEP_DATA",
     show_default=True,
     show_envvar=True,
+    help="Folder that data sets lie in.",
+)
+root_option = click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
     help="Folder that data sets lie in.",
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))
@@ -40,6 +49,7 @@ def cli() -> None:
 @data_root_option
 @click.option("--mlflow", metavar="URI", help="MLflow tracking URI.  [default: mlflow.db beside the run folder]")
 @click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]")
+@click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 def run(
     space: str,
@@ -48,6 +58,7 @@ def run(
     data_root: Path,
     mlflow: str | None,
     address: str | None,
+    allow_incomplete: bool,
     dry_run: bool,
 ) -> None:
     """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
@@ -60,9 +71,12 @@ def run(
     if dry_run:
         from orchestrator.dry_run import describe
 
-        click.echo(describe(*sweep.prepare(space, overrides, data_root.expanduser().resolve())))
+        root = data_root.expanduser().resolve()
+        click.echo(describe(*sweep.prepare(space, overrides, root, allow_incomplete)))
         return
-    options = sweep.Options(out=out, data_root=data_root, mlflow=mlflow, address=address)
+    options = sweep.Options(
+        out=out, data_root=data_root, mlflow=mlflow, address=address, allow_incomplete=allow_incomplete
+    )
     sys.exit(sweep.run(space, overrides, options, console()))
 
 
@@ -136,24 +150,66 @@ def sync(run: Path, mlflow: str | None) -> None:
 
 @cli.group()
 def data() -> None:
-    """Data sets: what is missing, and where it comes from."""
+    """Data sets: what is missing or incomplete, where it comes from, and how to get it."""
 
 
 @data.command()
 @click.argument("dataset")
-@click.option("--root", type=click.Path(path_type=Path), default=Path("data"), show_default=True)
+@root_option
 def check(dataset: str, root: Path) -> None:
-    """Say whether the files of DATASET are under --root, and where missing ones come from."""
+    """Compare the files of DATASET under --root with what was published; say where missing ones come from."""
     from trainers import datasets
 
-    found = datasets.make(dataset, root.expanduser().resolve())
+    _check(datasets.make(dataset, root.expanduser().resolve()))
+
+
+@data.command()
+@click.argument("dataset")
+@click.option(
+    "--from-text",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Render rendered_sst2 from SST-2's train.tsv, dev.tsv and test.tsv in DIR.",
+)
+@root_option
+def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
+    """Get DATASET into --root: download it where torchvision can, else say where the files come from."""
+    from trainers import datasets
+
+    root = root.expanduser().resolve()
+    made = datasets.make(dataset, root)
+    if from_text is not None:
+        if dataset != "rendered_sst2":
+            raise InputError(f"--from-text: found data set {dataset!r}; only rendered_sst2 is made from text")
+        from trainers.datasets.render_text import prepare_from_text
+
+        prepare_from_text(from_text.expanduser(), root)
+    else:
+        from trainers.datasets.fetch import fetch
+
+        fetch(made, root)
+    _check(made)
+
+
+def _check(found: Dataset) -> None:
+    """Print what is missing, or how many images each split holds; end with BAD_INPUT when something is wrong."""
     missing = found.missing()
     for one in missing:
         click.echo(f"missing: {one.path} (from {one.source})")
     if missing:
         sys.exit(BAD_INPUT)
+    counts, wrong = found.counts(), False
     for split, role in found.splits.items():
-        click.echo(f"{split:<24} {role:<8} {len(found.load(split)):>8} images")
+        expected = found.published.get(split, counts[split])
+        wrong = wrong or counts[split] != expected
+        published = f", {expected} as published" if split in found.published else ""
+        note = "" if counts[split] == expected else ": INCOMPLETE" if counts[split] < expected else ": TOO MANY"
+        click.echo(f"{split:<24} {role:<8} {counts[split]:>8} images{published}{note}")
+    if wrong:
+        raise InputError(
+            f"data set {found.name!r}: the copy in {found.root} is not what was published; replace it, "
+            "or run with --allow-incomplete"
+        )
 
 
 @cli.command("list")

@@ -7,17 +7,60 @@ from collections.abc import Sequence
 from orchestrator.algorithms import planned_configs
 from orchestrator.plan import CellPlan
 from search_spaces.model import SearchSpace
+from trainers import methods
 
 
 def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
-    """Cells, configurations and trials of a sweep, a line each."""
+    """Cells, trials and image passes of a sweep: at most, as if no trial stopped early."""
     lines = [f"{space.name}: {len(plans)} cells"]
-    total = 0
     for plan in plans:
-        searched = planned_configs(plan) * len(plan.search_seeds)
-        total += searched + len(plan.repeat_seeds)
         lines.append(
             f"  {plan.cell.key}: {planned_configs(plan)} configurations x {len(plan.search_seeds)} seeds searched, "
-            f"{len(plan.repeat_seeds)} repeats"
+            f"{len(plan.repeat_seeds)} repeats, {passes(plan):,} image passes"
         )
-    return "\n".join([*lines, f"{total} trials at most"])
+    total = sum(searches(plan) + len(plan.repeat_seeds) for plan in plans)
+    ours, naive = sum(map(passes, plans)), sum(map(naive_passes, plans))
+    share = f" ({naive / ours:.1f} times as many)" if ours else ""
+    lines.append(f"{total:,} trials and {ours:,} image passes at most")
+    lines.append(f"evaluating every split at every epoch and alpha would cost {naive:,}{share}")
+    return "\n".join(lines)
+
+
+def searches(plan: CellPlan) -> int:
+    """Trials of the search stage."""
+    return planned_configs(plan) * len(plan.search_seeds)
+
+
+def passes(plan: CellPlan) -> int:
+    """Images that go through the image encoder, forward or forward and backward, over all trials of a cell.
+
+    A frozen encoder sees each image once: its features are shared. Zero-shot results (alpha = 0) are shared too and
+    counted with the `zeroshot` cell; `id_val` at alpha = 1 is known from training.
+    """
+    train, id_val, reported = _sizes(plan)
+    if _frozen(plan):
+        return train * plan.seeded + id_val + reported
+    fitting = plan.space.train.epochs * (train + id_val)
+    alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
+    at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
+    repeat = fitting + (len(alphas) - 1) * id_val + at_the_end * reported
+    return searches(plan) * fitting + len(plan.repeat_seeds) * repeat
+
+
+def naive_passes(plan: CellPlan) -> int:
+    """The same with every split evaluated at every epoch of every trial, and at every alpha of every repeat."""
+    train, id_val, reported = _sizes(plan)
+    epochs = 1 if _frozen(plan) else plan.space.train.epochs
+    trial = epochs * (train * plan.seeded + id_val + reported)
+    alphas = len(plan.space.wise_ft.grid) * (id_val + reported) if plan.seeded else 0
+    return searches(plan) * trial + len(plan.repeat_seeds) * (trial + alphas)
+
+
+def _sizes(plan: CellPlan) -> tuple[int, int, int]:
+    """Images to train on, to validate on, and to report: ID test and OOD."""
+    roles = plan.images
+    return roles.get("train", 0), roles.get("id_val", 0), roles.get("id_test", 0) + roles.get("ood", 0)
+
+
+def _frozen(plan: CellPlan) -> bool:
+    return methods.get(plan.cell.method).frozen_encoder

@@ -24,6 +24,8 @@ class CellPlan:
     data: str
     weights: str
     metric: str
+    images: Mapping[str, int]
+    """Split role -> number of images that a trial of this cell sees of it."""
     seeded: bool
 
     @property
@@ -75,7 +77,17 @@ def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
             data=checked.data[cell.dataset],
             weights=checked.weights[cell.model],
             metric=checked.metrics[cell.dataset],
+            images=_images(cell, checked),
             seeded=methods.get(cell.method).seeded,
         )
         for cell in space.cells()
     ]
+
+
+def _images(cell: Cell, checked: Checked) -> dict[str, int]:
+    """Split role -> images; a few-shot cell draws its training and its validation images."""
+    images = dict(checked.images[cell.dataset])
+    if cell.shots is not None:
+        drawn = cell.shots * checked.classes[cell.dataset]
+        images |= {"train": drawn, "id_val": drawn}
+    return images

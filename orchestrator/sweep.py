@@ -34,23 +34,29 @@ class Options:
     data_root: Path = Path("data")
     mlflow: str | None = None
     address: str | None = None
+    allow_incomplete: bool = False
 
     def run_path(self, space: SearchSpace) -> Path:
         return self.out or Path("runs") / space.name
 
 
-def prepare(source: str, overrides: Sequence[str], data_root: Path) -> tuple[SearchSpace, list[CellPlan]]:
-    """Load and check a search space. Raises InputError for whatever can be known to be wrong before the start."""
+def prepare(
+    source: str, overrides: Sequence[str], data_root: Path, allow_incomplete: bool = False
+) -> tuple[SearchSpace, list[CellPlan]]:
+    """Load and check a search space. Raises InputError for whatever can be known to be wrong before the start.
+
+    With `allow_incomplete`, data sets may hold other numbers of images than published.
+    """
     space = load(source, overrides)
     from trainers.preflight import check
 
-    return space, plan(space, check(space, data_root))
+    return space, plan(space, check(space, data_root, allow_incomplete))
 
 
 def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
     data_root = options.data_root.expanduser().resolve()
-    space, plans = prepare(source, overrides, data_root)
+    space, plans = prepare(source, overrides, data_root, options.allow_incomplete)
     path = options.run_path(space)
     with locked(path):
         folder = open_folder(path, space)
@@ -184,4 +190,5 @@ def resume_command(source: str, overrides: Sequence[str], options: Options) -> s
     words += [f"--set {override}" for override in overrides]
     words += [f"--data-root {options.data_root}"] if options.data_root != Path("data") else []
     words += [f"--mlflow {options.mlflow}"] if options.mlflow else []
+    words += ["--allow-incomplete"] if options.allow_incomplete else []
     return " ".join(words + ([f"--address {options.address}"] if options.address else []))

@@ -1,0 +1,148 @@
+"""`flyp-sweep data check`, `data prepare`, and a run on data that is missing or incomplete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+import torchvision
+from commands import call
+
+from orchestrator.sweep import Options, resume_command
+from trainers.datasets import registry
+
+SPACE = """
+name: reviews
+dataset: rendered_sst2
+model: {arch: digits-clip, pretrained: bundled}
+methods: [zeroshot, lp]
+search: {algorithm: random, num_samples: 2, space: {l2: {loguniform: [1.0e-3, 1.0e-1]}}}
+repeats: {seeds: 2}
+wise_ft: {alphas: 3}
+"""
+PUBLISHED = {"train": 6920, "id_val": 872, "id_test": 1821}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder with SST-2's text, two sentences for each split, and a search space."""
+    for name in ("train", "dev", "test"):
+        (tmp_path / f"{name}.tsv").write_text("good\t1\nbad\t0\n")
+    (tmp_path / "space.yaml").write_text(SPACE)
+    return tmp_path
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No network; returns the URLs that were asked for."""
+    asked: list[str] = []
+
+    def refuse(url: str, *_: Any, **__: Any) -> None:
+        asked.append(url)
+        raise URLError("no network\nat all")
+
+    for module in ("caltech", "flowers102", "rendered_sst2"):
+        monkeypatch.setattr(getattr(torchvision.datasets, module), "download_and_extract_archive", refuse)
+    monkeypatch.setattr(torchvision.datasets.pcam, "download_file_from_google_drive", refuse)
+    return asked
+
+
+@pytest.mark.parametrize("name", ["caltech101", "stanford_cars", "flowers102", "pcam", "rendered_sst2"])
+def test_check_names_every_missing_file_and_its_source(tmp_path: Path, name: str) -> None:
+    code, output = call("data", "check", name, "--root", "data", cwd=tmp_path)
+    assert code == 2
+    lines = output.splitlines()
+    assert len(lines) == len(registry()[name](tmp_path).missing())
+    assert all(f"missing: {tmp_path}/data/" in line and "https://" in line for line in lines), output
+    assert not (tmp_path / "data").exists()
+
+
+def test_preparing_from_text_is_followed_by_the_check(small: Path) -> None:
+    code, output = call("data", "prepare", "rendered_sst2", "--from-text", ".", "--root", "data", cwd=small)
+    assert code == 2, "two sentences are not the published data set"
+    *lines, last = output.splitlines()
+    assert "the copy in" in last
+    assert "--allow-incomplete" in last
+    for line, (split, expected) in zip(lines, PUBLISHED.items(), strict=True):
+        assert line.split()[:3] == [split, split, "2"]
+        assert line.endswith(f"{expected} as published: INCOMPLETE")
+    assert call("data", "check", "rendered_sst2", "--root", "data", cwd=small) == (2, output)
+
+
+def test_a_data_set_without_published_numbers_is_counted(tmp_path: Path) -> None:
+    code, output = call("data", "check", "digits", cwd=tmp_path)
+    assert code == 0
+    assert "train" in output
+    assert "800 images\n" in output
+    assert "published" not in output
+
+
+def test_a_complete_copy_passes_and_one_image_more_does_not(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("data", "prepare", "rendered_sst2", "--from-text", ".", "--root", "data", cwd=small)
+    monkeypatch.setattr(registry()["rendered_sst2"], "published", dict.fromkeys(PUBLISHED, 2))
+    assert call("data", "check", "rendered_sst2", "--root", "data", cwd=small)[0] == 0
+    folder = small / "data" / "rendered-sst2" / "test" / "negative"
+    (folder / "more.png").write_bytes((folder / "00001.png").read_bytes())
+    code, output = call("data", "check", "rendered_sst2", "--root", "data", cwd=small)
+    assert code == 2
+    assert "3 images, 2 as published: TOO MANY" in output
+
+
+def test_a_run_refuses_an_incomplete_copy_unless_it_is_allowed(small: Path) -> None:
+    call("data", "prepare", "rendered_sst2", "--from-text", ".", "--root", "data", cwd=small)
+    for arguments in ((), ("--dry-run",)):
+        code, output = call("run", "space.yaml", *arguments, cwd=small)
+        assert code == 2
+        assert output.count("\n") == 1
+        for words in ("'rendered_sst2'", "'train'", "found 2", "expected 6920", "--allow-incomplete"):
+            assert words in output
+    code, output = call("run", "space.yaml", "--allow-incomplete", "--dry-run", cwd=small)
+    assert code == 0, output
+    assert not (small / "runs").exists()
+
+
+def test_a_run_without_the_files_says_so_in_one_line(small: Path) -> None:
+    code, output = call("run", "space.yaml", cwd=small)
+    assert code == 2
+    assert output.count("\n") == 1
+    assert str(small / "data" / "rendered-sst2") in output
+
+
+def test_the_command_to_go_on_allows_what_this_one_allowed() -> None:
+    assert resume_command("space.yaml", [], Options(allow_incomplete=True)).endswith(" --allow-incomplete")
+    assert "--allow-incomplete" not in resume_command("space.yaml", [], Options())
+
+
+@pytest.mark.parametrize("name", ["caltech101", "flowers102", "pcam", "rendered_sst2"])
+def test_a_download_that_fails_is_one_line(tmp_path: Path, offline: list[str], name: str) -> None:
+    code, output = call("data", "prepare", name, "--root", "data", cwd=tmp_path)
+    assert code == 2
+    assert len(offline) == 1
+    assert output.count("\n") == 1
+    assert f"'{name}': the download failed" in output
+    assert "no network at all" in output
+    assert "comes from https://" in output
+
+
+@pytest.mark.parametrize("name", ["stanford_cars", "mnist"])
+def test_what_cannot_be_fetched_says_where_it_comes_from(tmp_path: Path, name: str) -> None:
+    code, output = call("data", "prepare", name, "--root", "data", cwd=tmp_path)
+    assert code == 2
+    assert output.count("\n") == 1
+    assert "cannot be downloaded with this command" in output
+    assert "https://" in output
+
+
+def test_only_rendered_sst2_is_made_from_text(small: Path) -> None:
+    code, output = call("data", "prepare", "pcam", "--from-text", ".", cwd=small)
+    assert (code, output.count("\n")) == (2, 1)
+    assert "only rendered_sst2" in output
+
+
+def test_an_unknown_data_set(tmp_path: Path) -> None:
+    for command in ("check", "prepare"):
+        code, output = call("data", command, "flower102", cwd=tmp_path)
+        assert code == 2
+        assert "did you mean 'flowers102'?" in output
