@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -103,6 +102,6 @@ class Recorder:
             **(ending.get("result") or {**empty, "curve": [], "evaluations": []}),
             "log": ending.get("log"),
             "seconds": round(ending["seconds"], 3),
-            "finished": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": self._versions,
         }

@@ -35,7 +35,7 @@ class CellScheduler(FIFOScheduler):
                 time_attr="epoch",
                 metric="score",
                 mode="max",
-                max_t=spec.epochs + 1,  # the last epoch is not a stop: the loop itself ends there
+                max_t=spec.epochs,
                 grace_period=self.space.scheduler.grace_epochs,
                 reduction_factor=self.space.scheduler.reduction_factor,
             )
@@ -51,6 +51,8 @@ class CellScheduler(FIFOScheduler):
         if asha is None or "ending" in result:
             return TrialScheduler.CONTINUE
         decision = asha.on_trial_result(tune_controller, trial, result)
+        if result["epoch"] >= trial.config["spec"]["epochs"]:
+            return TrialScheduler.CONTINUE  # it has trained to its end: there is nothing to stop, and it may win
         if decision == TrialScheduler.STOP:
             self.recorder.stopped_by_scheduler(trial.config["spec"], result)
         return decision

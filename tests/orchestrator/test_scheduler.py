@@ -74,5 +74,7 @@ def test_fifo_stops_nothing():
 
 
 def test_the_last_epoch_is_no_stop(sweep):
-    scheduler, plans, _ = sweep
+    scheduler, plans, stops = sweep
     assert report(scheduler, search(plans[0], 1e-3), 8, 0.9) == "CONTINUE"
+    assert report(scheduler, search(plans[0], 2e-3), 8, 0.1) == "CONTINUE"
+    assert stops.told == []

@@ -170,6 +170,24 @@ def test_status_table_and_plot_read_a_finished_run(finished):
     assert (folder / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_asha_s_stops_are_kept_in_the_ledger_and_honoured_by_the_next_run(tmp_path):
+    text = SMALL.replace("[zeroshot, lp, ft, l2sp, lpft, flyp]", "[ft]").split("  per_method")[0]
+    text = text.replace("epochs: 2", "epochs: 4").replace("num_samples: 3", "num_samples: 6")
+    text = text.replace("algorithm: optuna", "algorithm: random")
+    text += "scheduler: {name: asha, grace_epochs: 1, reduction_factor: 2}\nrepeats: {seeds: 1}\n"
+    (tmp_path / "small.yaml").write_text(text)
+    code, output = run("run", "small.yaml", cwd=tmp_path)
+    assert code == 0, output
+    records = trials(tmp_path / "runs/small")
+    stopped = [record for record in records if record["status"] == "stopped"]
+    assert stopped
+    assert all(record["stage"] == "search" and len(record["curve"]) == record["epochs"] < 4 for record in stopped)
+    assert all(record["epochs"] == 4 for record in records if record["status"] == "done")
+    ledger = (tmp_path / "runs/small/ledger.jsonl").read_bytes()
+    assert run("run", "small.yaml", cwd=tmp_path)[0] == 0
+    assert (tmp_path / "runs/small/ledger.jsonl").read_bytes() == ledger
+
+
 FAILING = '''
 from trainers.failure import TrialFailed
 from trainers.methods.lp import LinearProbing

@@ -130,7 +130,7 @@ class Mine(Method):
     hparams = {}
 
     def zero_shot(self, task: Task) -> torch.nn.Module:
-        raise NotImplementedError
+        return torch.nn.Identity()
 
     fit = zero_shot  # type: ignore[assignment]
 
