@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from trainers.datasets.base import Dataset
-
-BAD_INPUT, INTERRUPTED = 2, 130
 
 data_root_option = click.option(
     "--data-root",
@@ -72,7 +71,8 @@ def run(
         from orchestrator.dry_run import describe
 
         root = data_root.expanduser().resolve()
-        click.echo(describe(*sweep.prepare(space, overrides, root, allow_incomplete)))
+        loaded, plans, _ = sweep.prepare(space, overrides, root, allow_incomplete)
+        click.echo(describe(loaded, plans))
         return
     options = sweep.Options(
         out=out, data_root=data_root, mlflow=mlflow, address=address, allow_incomplete=allow_incomplete

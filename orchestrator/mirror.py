@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from orchestrator.protocol import Selection
-    from trainers.spec import TrialSpec
 
 Record = dict[str, Any]
 
@@ -193,9 +192,6 @@ class Mirror:
             self.finished(record)
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
-
-    def started(self, spec: TrialSpec) -> None:
-        pass
 
     def selected(self, selection: Selection) -> None:
         pass

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.protocol import CellProtocol, Protocol, Selection
-from trainers.spec import TrialSpec
 
 LINE_EVERY_SECONDS = 10.0
 MOST_CELLS = 20
@@ -30,7 +29,6 @@ class Progress:
         self.console = console
         self.began = time.monotonic()
         self.done = Counter({cell.plan.cell: _known(cell, protocol) for cell in protocol.cells})
-        self.running: Counter[Any] = Counter()
         self.failed: Counter[Any] = Counter()
         self.best: dict[Any, float] = {}
         self.this_run = 0
@@ -45,17 +43,15 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def started(self, spec: TrialSpec) -> None:
-        self.running[spec.cell] += 1
-
     def finished(self, record: dict[str, Any]) -> None:
         cell = next(c.plan.cell for c in self.protocol.cells if c.plan.cell.to_json() == record["cell"])
-        self.running[cell] -= 1
         self.done[cell] += 1
         self.this_run += 1
         if record["status"] == "failed":
             self.failed[cell] += 1
-            self.console.print(f"failed: {cell.key} seed {record['seed']}: {record['reason']}", style="red")
+            self.console.print(
+                f"failed: {cell.key} seed {record['seed']}: {record['reason']}", style="red", markup=False
+            )
         if record["score"] is not None:
             self.best[cell] = max(record["score"], self.best.get(cell, 0.0))
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
@@ -92,7 +88,7 @@ class Progress:
         best = f"best {100 * self.best[key]:.1f}" if key in self.best else ""
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
         bar = ProgressBar(total=cell.planned, completed=self.done[key], width=20)
-        return key.key, stage, bar, f"{self.done[key]}/{cell.planned}", best, Text(failed, style="red")
+        return Text(key.key), stage, bar, f"{self.done[key]}/{cell.planned}", best, Text(failed, style="red")
 
 
 def _known(cell: CellProtocol, protocol: Protocol) -> int:

@@ -23,8 +23,6 @@ VERSIONS = ("flyp-sweep", "torch", "torchvision", "open_clip_torch", "ray", "opt
 class Listener(Interface):
     """Hears of a sweep's progress, in the driver's thread: it must be quick and must not raise."""
 
-    def started(self, spec: TrialSpec) -> None: ...
-
     def finished(self, record: Record) -> None: ...
 
     def selected(self, selection: Selection) -> None: ...
@@ -46,10 +44,6 @@ class Recorder:
         for selection in selections:
             if known.get(selection.plan.cell) != selection.to_json():
                 self._write_selection(selection)
-
-    def started(self, spec: TrialSpec) -> None:
-        for listener in self.listeners:
-            listener.started(spec)
 
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
         """Note that the scheduler stops this trial after `epoch`; its end follows in `ended`."""

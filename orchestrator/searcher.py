@@ -25,11 +25,7 @@ class ProtocolSearcher(Searcher):
         if spec is None:
             return Searcher.FINISHED if self.protocol.done else None
         self.specs[trial_id] = spec
-        self.recorder.started(spec)
         return {"spec": spec.to_json()}
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        pass
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.recorder.ended(self.specs.pop(trial_id), result, crashed=error)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from orchestrator.mirror import Mirror, default_uri
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
@@ -22,8 +25,8 @@ from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
 from search_spaces.model import SearchSpace
 
-DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes."""
+if TYPE_CHECKING:
+    from trainers.preflight import Checked
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Options:
 
 def prepare(
     source: str, overrides: Sequence[str], data_root: Path, allow_incomplete: bool = False
-) -> tuple[SearchSpace, list[CellPlan]]:
+) -> tuple[SearchSpace, list[CellPlan], Checked]:
     """Load and check a search space. Raises InputError for whatever can be known to be wrong before the start.
 
     With `allow_incomplete`, data sets may hold other numbers of images than published.
@@ -50,13 +53,17 @@ def prepare(
     space = load(source, overrides)
     from trainers.preflight import check
 
-    return space, plan(space, check(space, data_root, allow_incomplete))
+    checked = check(space, data_root, allow_incomplete)
+    return space, plan(space, checked), checked
 
 
 def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
     data_root = options.data_root.expanduser().resolve()
-    space, plans = prepare(source, overrides, data_root, options.allow_incomplete)
+    space, plans, checked = prepare(source, overrides, data_root, options.allow_incomplete)
+    for name, published in checked.incomplete.items():
+        splits = ", ".join(f"{split} (published: {images} images)" for split, images in published.items())
+        console.print(f"data set {name} holds another number of images in {splits}", style="yellow", markup=False)
     path = options.run_path(space)
     with locked(path):
         folder = open_folder(path, space)
@@ -140,12 +147,18 @@ class Sweep:
         if behind:
             uri = f" --mlflow {self.options.mlflow}" if self.options.mlflow else ""
             command = f"flyp-sweep sync {self.folder.path}{uri}"
-            self.console.print(f"MLflow is behind ({behind}); bring it up to date: {command}", soft_wrap=True)
-        self.console.print("written: " + ", ".join(str(path) for path in paths), soft_wrap=True)
+            self.console.print(
+                f"MLflow is behind ({behind}); bring it up to date: {command}", soft_wrap=True, markup=False
+            )
+        self._say("written: " + ", ".join(str(path) for path in paths))
         for reason in unreadable[:1]:
-            self.console.print(f"error: {reason}", style="red", soft_wrap=True)
+            self._say(f"error: {reason}", style="red")
         if code in (BAD_INPUT, INTERRUPTED):
-            self.console.print(f"nothing is lost; go on with: {resume}", soft_wrap=True)
+            self._say(f"nothing is lost; go on with: {resume}")
+
+    def _say(self, line: str, style: str | None = None) -> None:
+        """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
+        self.console.print(line, style=style, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -184,11 +197,13 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
 
 
 def resume_command(source: str, overrides: Sequence[str], options: Options) -> str:
-    """The command that goes on with this run."""
-    words = ["flyp-sweep run", source]
-    words += [f"--out {options.out}"] if options.out else []
-    words += [f"--set {override}" for override in overrides]
-    words += [f"--data-root {options.data_root}"] if options.data_root != Path("data") else []
-    words += [f"--mlflow {options.mlflow}"] if options.mlflow else []
+    """The command that goes on with this run, quoted for a shell."""
+    words = ["flyp-sweep", "run", source]
+    words += ["--out", str(options.out)] if options.out else []
+    for override in overrides:
+        words += ["--set", override]
+    words += ["--data-root", str(options.data_root)] if options.data_root != Path("data") else []
+    words += ["--mlflow", options.mlflow] if options.mlflow else []
+    words += ["--address", options.address] if options.address else []
     words += ["--allow-incomplete"] if options.allow_incomplete else []
-    return " ".join(words + ([f"--address {options.address}"] if options.address else []))
+    return shlex.join(words)
