@@ -27,6 +27,8 @@ class CellPlan:
     images: Mapping[str, int]
     """Split role -> number of images that a trial of this cell sees of it."""
     seeded: bool
+    incomplete: Mapping[str, Mapping[str, int]]
+    """Split -> images found and published, where the copy of the data set differs from what was published."""
 
     @property
     def search_seeds(self) -> range:
@@ -79,6 +81,7 @@ def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
             metric=checked.metrics[cell.dataset],
             images=_images(cell, checked),
             seeded=methods.get(cell.method).seeded,
+            incomplete=checked.incomplete.get(cell.dataset, {}),
         )
         for cell in space.cells()
     ]

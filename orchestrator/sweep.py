@@ -61,9 +61,9 @@ def run(source: str, overrides: Sequence[str], options: Options, console: Consol
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
     data_root = options.data_root.expanduser().resolve()
     space, plans, checked = prepare(source, overrides, data_root, options.allow_incomplete)
-    for name, published in checked.incomplete.items():
-        splits = ", ".join(f"{split} (published: {images} images)" for split, images in published.items())
-        console.print(f"data set {name} holds another number of images in {splits}", style="yellow", markup=False)
+    for name, wrong in checked.incomplete.items():
+        splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
+        console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
     path = options.run_path(space)
     with locked(path):
         folder = open_folder(path, space)

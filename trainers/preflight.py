@@ -32,8 +32,8 @@ class Checked:
     """Data set -> number of classes."""
     images: dict[str, Counter[str]]
     """Data set -> split role -> number of images."""
-    incomplete: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Data set -> split -> number of images as published, where the copy holds another number; empty when complete."""
+    incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """Data set -> split -> images `found` and `published`, where these differ; empty when all are complete."""
 
 
 def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -> Checked:
@@ -122,18 +122,22 @@ def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
     return images
 
 
-def incomplete(dataset: Dataset, found: Mapping[str, int]) -> dict[str, int]:
-    """Split -> number of images as published, for the splits that hold another number here."""
-    return {split: images for split, images in dataset.published.items() if split in found and found[split] != images}
+def incomplete(dataset: Dataset, counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Split -> images `found` and `published`, for the splits of which this copy holds another number."""
+    return {
+        split: {"found": counts[split], "published": images}
+        for split, images in dataset.published.items()
+        if split in counts and counts[split] != images
+    }
 
 
-def check_complete(dataset: Dataset, found: Mapping[str, int]) -> None:
+def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
     """Raise InputError when a split of `dataset` holds another number of images than published."""
-    wrong = incomplete(dataset, found)
-    for split, expected in wrong.items():
+    wrong = incomplete(dataset, counts)
+    for split, images in wrong.items():
         more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
         raise InputError(
-            f"dataset {dataset.name!r}: split {split!r}: found {found[split]} images; expected {expected}, as "
+            f"dataset {dataset.name!r}: split {split!r}: found {images['found']} images; expected {images['published']}, as "
             f"published{more}; complete the copy in {dataset.root}; --allow-incomplete goes on"
         )
 

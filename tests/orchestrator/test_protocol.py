@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import random
 
 import pytest
@@ -37,6 +38,14 @@ def test_the_winner_has_the_highest_score_and_is_what_is_repeated(plans):
     assert selection.winner == best.hparams
     assert {spec.config_id for spec in selection.repeats} == {best.config_id}
     assert selection.to_json()["searched"] == [spec.trial_id for spec in searched]
+
+
+def test_a_selection_says_which_splits_are_not_as_published(plans):
+    wrong = {"id_val": {"found": 399, "published": 400}}
+    complete, incomplete = Protocol(plans), Protocol([dataclasses.replace(plan, incomplete=wrong) for plan in plans])
+    assert drive(complete) == drive(incomplete)
+    assert {json.dumps(one.to_json().get("incomplete")) for one in incomplete.selections} == {json.dumps(wrong)}
+    assert all("incomplete" not in one.to_json() for one in complete.selections)
 
 
 def test_ties_go_to_the_lower_loss_then_to_the_earlier(plans):

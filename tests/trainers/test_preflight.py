@@ -131,7 +131,9 @@ def test_a_copy_that_differs_from_what_was_published(monkeypatch: pytest.MonkeyP
         space(), "'digits'", "'id_val'", "found 400", "expected 401", "1 more such split", "--allow-incomplete goes on"
     )
     checked = preflight.check(space(), Path("data"), allow_incomplete=True)
-    assert checked.incomplete == {"digits": {"id_val": 401, "id_test": 596}}
+    assert checked.incomplete == {
+        "digits": {"id_val": {"found": 400, "published": 401}, "id_test": {"found": 597, "published": 596}}
+    }
     assert checked.images["digits"]["id_val"] == 400
     monkeypatch.setattr(digits, "published", {"train": 800})
     assert preflight.check(space(), Path("data")).incomplete == {}
