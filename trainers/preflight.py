@@ -137,8 +137,9 @@ def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
     for split, images in wrong.items():
         more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
         raise InputError(
-            f"dataset {dataset.name!r}: split {split!r}: found {images['found']} images; expected {images['published']}, as "
-            f"published{more}; complete the copy in {dataset.root}; --allow-incomplete goes on"
+            f"dataset {dataset.name!r}: split {split!r}: found {images['found']} images; "
+            f"expected {images['published']}, as published{more}; "
+            f"complete the copy in {dataset.root}; --allow-incomplete goes on"
         )
 
 

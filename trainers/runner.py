@@ -10,6 +10,7 @@ import torch
 from search_spaces.cell import Cell
 from search_spaces.model import SearchSpace
 from trainers import datasets, methods, models, trial
+from trainers.checkpoints import Checkpoint
 from trainers.spec import Epoch, TrialResult, TrialSpec
 from trainers.task import Shared, Task
 
@@ -33,9 +34,12 @@ class TrialRunner:
         self.threads = threads
         self._shared: dict[tuple[str, str], Shared] = {}
 
-    def run(self, spec: TrialSpec) -> Generator[Epoch, None, TrialResult]:
-        """Yield a report per epoch, return the result. Raises TrialFailed, or InputError for unreadable data."""
-        return trial.run(methods.get(spec.cell.method), Task(self._shared_of(spec.cell), spec))
+    def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
+        """Yield a report per epoch, return the result; goes on from `checkpoint`, and is offered to it.
+
+        Raises TrialFailed, or InputError for unreadable data.
+        """
+        return trial.run(methods.get(spec.cell.method), Task(self._shared_of(spec.cell), spec, checkpoint))
 
     def result(self, spec: TrialSpec) -> TrialResult:
         """Run `spec` to its end."""

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from trainers import fewshot, prompts
+from trainers.checkpoints import Checkpoint
 from trainers.datasets.base import Dataset, Split, Subset
 from trainers.images import MEMORY_BUDGET, Loader, Remembered
 from trainers.models import Pretrained
@@ -118,10 +119,14 @@ def identity(split: Split) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class Task:
-    """One trial's view: `shared` is common to many trials, the rest is this trial's own."""
+    """One trial's view: `shared` is common to many trials, the rest is this trial's own.
+
+    `checkpoint` keeps the fit between processes; None: it is not kept.
+    """
 
     shared: Shared
     spec: TrialSpec
+    checkpoint: Checkpoint | None = None
 
     @property
     def device(self) -> torch.device:

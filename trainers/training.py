@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from trainers.checkpoints import Saved
 from trainers.evaluation import Scores, score
 from trainers.failure import TrialFailed
-from trainers.spec import Epoch
+from trainers.spec import Epoch, TrialSpec
 from trainers.task import EVALUATION_BATCH, Task
 
 if TYPE_CHECKING:
@@ -55,29 +56,86 @@ def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
     """Train `method` on the task, yielding a report after every epoch and returning the best one.
 
     The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier); `patience` epochs in a row
-    that are not the best so far end the training. Raises TrialFailed when a loss is not finite.
+    that are not the best so far end the training. Goes on after the last epoch that `task.checkpoint` holds, with the
+    numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite.
     """
     spec = task.spec
     model = method.start(task)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=spec.hparams["lr"], weight_decay=spec.hparams["weight_decay"], fused=True)
-    best: Fitted | None = None
-    curve: list[dict[str, float]] = []
-    for epoch in range(1, spec.epochs + 1):
-        train_loss = train_epoch(method, model, optimizer, task, epoch)
+    progress = Progress(model, optimizer)
+    if task.checkpoint is not None and (saved := task.checkpoint.load()) is not None:
+        progress.restore(saved)
+    while not progress.over(spec):
+        train_loss = train_epoch(method, model, optimizer, task, progress.epoch + 1)
         scores = score(predict(method, model, task, task.id_val), task.id_val)
         if not math.isfinite(scores.loss):
-            raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {epoch}")
-        curve.append(point(epoch, scores, train_loss=train_loss))
-        if best is None or scores.rank > best.scores.rank:
-            state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-            best = Fitted(state, scores, report(epoch, scores, epoch, curve))
-        best = Fitted(best.state, best.scores, report(epoch, best.scores, best.report.best_epoch, curve))
-        yield best.report
-        if epoch - best.report.best_epoch >= spec.patience:
-            break
-    assert best is not None
-    return best
+            raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch + 1}")
+        progress.add(scores, train_loss)
+        if task.checkpoint is not None:
+            task.checkpoint.offer(progress.saved)
+        yield progress.fitted.report
+    return progress.fitted
+
+
+class Progress:
+    """How far a training has come: the model and optimiser after the last whole epoch, the best epoch, the curve.
+
+    No random state belongs to it: an epoch draws from a stream of its own (see `train_epoch`).
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.curve: list[dict[str, float]] = []
+        self.best: tuple[int, Scores, dict[str, torch.Tensor]] | None = None
+
+    @property
+    def epoch(self) -> int:
+        return len(self.curve)
+
+    @property
+    def fitted(self) -> Fitted:
+        assert self.best is not None
+        best_epoch, scores, state = self.best
+        return Fitted(state, scores, report(self.epoch, scores, best_epoch, self.curve))
+
+    def over(self, spec: TrialSpec) -> bool:
+        """Whether the last epoch was the last one, by number or by patience."""
+        late = self.best is not None and self.epoch - self.best[0] >= spec.patience
+        return late or self.epoch >= spec.epochs
+
+    def add(self, scores: Scores, train_loss: float) -> None:
+        """Take in the epoch that the model has just been trained for."""
+        self.curve.append(point(self.epoch + 1, scores, train_loss=train_loss))
+        if self.best is None or scores.rank > self.best[1].rank:
+            state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best = self.epoch, scores, state
+
+    def saved(self) -> Saved:
+        """All of it, for a checkpoint; a model that is its own best epoch is saved once."""
+        assert self.best is not None
+        best_epoch, scores, state = self.best
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if best_epoch < self.epoch:
+            tensors |= {f"best/{name}": tensor for name, tensor in state.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
+        return Saved(tensors, {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores)})
+
+    def restore(self, saved: Saved) -> None:
+        """Go to the epoch after which `saved` was made."""
+        self.model.load_state_dict(saved.part("model"))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for path, tensor in saved.part("optimizer").items():
+            index, name = path.split("/", 1)
+            moments.setdefault(int(index), {})[name] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.curve = list(saved.facts["curve"])
+        device = next(self.model.parameters()).device
+        state = saved.part("best") or saved.part("model")
+        best = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
+        self.best = saved.facts["best_epoch"], Scores(**saved.facts["best"]), best
 
 
 def solved(model: nn.Module, scores: Scores) -> Generator[Epoch, None, Fitted]:

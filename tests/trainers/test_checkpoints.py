@@ -1,0 +1,137 @@
+"""A trial that is taken up again from its checkpoint ends as one that nothing disturbed, bit for bit."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from trainers import methods
+from trainers.checkpoints import Checkpoint, Policy
+from trainers.methods import GradientMethod
+from trainers.spec import Epoch, TrialSpec
+from trainers.task import Task
+from trainers.training import Fitted
+
+if TYPE_CHECKING:
+    from tests.trainers.conftest import Bench
+
+GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
+
+
+def cut(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint, epochs: int) -> None:
+    """Fit `spec` in a worker of its own, which is gone after `epochs`."""
+    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
+    for _ in itertools.islice(running, epochs):
+        pass
+
+
+def go_on(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint | None) -> tuple[list[Epoch], Fitted]:
+    """The reports and the result of `spec` in a fresh worker."""
+    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
+    reports = []
+    while True:
+        try:
+            reports.append(next(running))
+        except StopIteration as end:
+            return reports, end.value
+
+
+@pytest.mark.parametrize("method", GRADIENT)
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_it_ends_as_if_undisturbed(bench: Bench, tmp_path: Path, method: str, after: int) -> None:
+    spec = bench.spec(method, epochs=3, shots=4)
+    policy = Policy(tmp_path / "checkpoints", every_seconds=0)
+    cut(bench, spec, Checkpoint(policy, spec.trial_id), after)
+    checkpoint = Checkpoint(policy, spec.trial_id)
+    reports, fitted = go_on(bench, spec, checkpoint)
+    expected_reports, expected = go_on(bench, spec, None)
+    assert checkpoint.trouble is None
+    assert reports == expected_reports[after:]
+    assert (fitted.report, fitted.scores) == (expected.report, expected.scores)
+    assert bench.same(fitted.state, expected.state)
+
+
+def test_the_best_epoch_is_kept_beside_a_worse_last_one(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec("ft", epochs=6, patience=2, hparams={"lr": 3.0, "weight_decay": 0.0})
+    _, expected = go_on(bench, spec, None)
+    assert expected.report.best_epoch < expected.report.epoch < 6, "patience has to end it, after its best epoch"
+    policy = Policy(tmp_path, every_seconds=0)
+    for after in range(1, expected.report.epoch + 1):
+        checkpoint = Checkpoint(policy, spec.trial_id)
+        cut(bench, spec, checkpoint, after)
+        reports, fitted = go_on(bench, spec, Checkpoint(policy, spec.trial_id))
+        assert len(reports) == expected.report.epoch - after
+        assert fitted.report == expected.report
+        assert bench.same(fitted.state, expected.state)
+        checkpoint.path.unlink()
+
+
+def test_an_epoch_is_saved_when_due_and_when_asked_for(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec("ft", epochs=3)
+    patient = Checkpoint(Policy(tmp_path, every_seconds=3600), spec.trial_id)
+    cut(bench, spec, patient, 2)
+    assert not patient.path.exists()
+    patient.flush()
+    assert patient.path.exists()
+    before = patient.path.read_bytes()
+    patient.flush()
+    assert patient.path.read_bytes() == before
+    assert len(go_on(bench, spec, patient)[0]) == 1
+
+
+def test_what_is_on_the_disk_is_safetensors_and_json(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec("flyp", epochs=2)
+    cut(bench, spec, Checkpoint(Policy(tmp_path, every_seconds=0), spec.trial_id), 1)
+    (path,) = tmp_path.iterdir()
+    with safe_open(path, "pt") as file:
+        assert set(file.metadata()) == {"facts"}
+        names = {name.split("/")[0] for name in file.keys()}  # noqa: SIM118  # not a dict
+    assert names == {"model", "optimizer"}, "the first epoch is the best one, and saved once"
+
+
+def test_a_damaged_checkpoint_costs_epochs_and_no_more(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec("ft", epochs=2)
+    policy = Policy(tmp_path, every_seconds=0)
+    cut(bench, spec, Checkpoint(policy, spec.trial_id), 1)
+    path = policy.path(spec.trial_id)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:100], whole[:-100], b"x" * 200):
+        path.write_bytes(damaged)
+        checkpoint = Checkpoint(policy, spec.trial_id)
+        reports, fitted = go_on(bench, spec, checkpoint)
+        assert len(reports) == 2
+        assert "began anew" in str(checkpoint.trouble)
+        assert bench.same(fitted.state, go_on(bench, spec, None)[1].state)
+
+
+def test_all_checkpoints_together_stay_within_the_bound(bench: Bench, tmp_path: Path) -> None:
+    first, second = bench.spec("ft", epochs=2), bench.spec("ft", epochs=2, seed=1)
+    free = Policy(tmp_path, every_seconds=0)
+    cut(bench, first, Checkpoint(free, first.trial_id), 2)
+    size = free.path(first.trial_id).stat().st_size
+    tight = Policy(tmp_path, every_seconds=0, max_bytes=int(1.5 * size))
+    refused = Checkpoint(tight, second.trial_id)
+    cut(bench, second, refused, 2)
+    assert "checkpoints.max_gb" in str(refused.trouble)
+    assert not refused.path.exists()
+    again = Checkpoint(tight, first.trial_id)  # to replace one's own takes no more room
+    cut(bench, first, again, 2)
+    assert again.trouble is None
+    free.path(first.trial_id).unlink()
+    cut(bench, second, Checkpoint(tight, second.trial_id), 2)
+    assert refused.path.exists()
+
+
+def test_a_folder_that_cannot_be_written_costs_the_checkpoint_alone(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec("ft", epochs=2)
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    checkpoint = Checkpoint(Policy(tmp_path / "taken", every_seconds=0), spec.trial_id)
+    reports, fitted = go_on(bench, spec, checkpoint)
+    assert len(reports) == 2
+    assert "no checkpoint was written" in str(checkpoint.trouble)
+    assert all(torch.isfinite(tensor).all() for tensor in fitted.state.values())
