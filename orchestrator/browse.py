@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.cluster import sigterm_as_sigint
+from orchestrator.credentials import redacted
+from orchestrator.interrupt import sigterm_as_sigint
 from orchestrator.mirror import STORE, Tracking, default_uri, quiet_environment, store_uri
 from orchestrator.outputs import planned_cells, table_of
 from results import render
@@ -33,7 +34,8 @@ def sync_run(folder: RunFolder, uri: str | None) -> str:
             tracking.add(record)
         tracking.finish(folder, render(table_of(folder, planned_cells(folder)), "markdown"), complete=True)
     except (OSError, MlflowException) as error:
-        raise InputError(f"--mlflow: the store does not answer ({one_line(str(error))}); nothing is lost") from error
+        reason = redacted(one_line(str(error)))
+        raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error
     return f"{len(tracking.trials) - before} trials added, {before} were there"
 
 

@@ -32,6 +32,26 @@ root_option = click.option(
     show_default=True,
     help="Folder that data sets lie in.",
 )
+
+
+def _no_password(context: click.Context, option: click.Parameter, uri: str | None) -> str | None:
+    """Raise InputError for a password on the command line, which every user of the machine and Ray's logs can read."""
+    from orchestrator.credentials import has_credentials, redacted
+
+    source = context.get_parameter_source(option.name or "")
+    if uri and source == click.core.ParameterSource.COMMANDLINE and has_credentials(uri):
+        raise InputError(f"--mlflow: found a password in {redacted(uri)}; put the URI into MLFLOW_TRACKING_URI instead")
+    return uri
+
+
+mlflow_option = click.option(
+    "--mlflow",
+    metavar="URI",
+    envvar="MLFLOW_TRACKING_URI",
+    show_envvar=True,
+    callback=_no_password,
+    help="MLflow tracking URI.  [default: mlflow.db beside the run folder]",
+)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
@@ -46,9 +66,10 @@ def cli() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<name of the space>]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=3.")
 @data_root_option
-@click.option("--mlflow", metavar="URI", help="MLflow tracking URI.  [default: mlflow.db beside the run folder]")
+@mlflow_option
 @click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]")
 @click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
+@click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 def run(
     space: str,
@@ -58,6 +79,7 @@ def run(
     mlflow: str | None,
     address: str | None,
     allow_incomplete: bool,
+    retry_failed: bool,
     dry_run: bool,
 ) -> None:
     """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
@@ -75,7 +97,12 @@ def run(
         click.echo(describe(loaded, plans))
         return
     options = sweep.Options(
-        out=out, data_root=data_root, mlflow=mlflow, address=address, allow_incomplete=allow_incomplete
+        out=out,
+        data_root=data_root,
+        mlflow=mlflow,
+        address=address,
+        allow_incomplete=allow_incomplete,
+        retry_failed=retry_failed,
     )
     sys.exit(sweep.run(space, overrides, options, console()))
 
@@ -139,7 +166,7 @@ def ui(run: Path | None, port: int, host: str) -> None:
 
 @cli.command()
 @run_argument
-@click.option("--mlflow", metavar="URI", help="MLflow tracking URI.  [default: mlflow.db beside the run folder]")
+@mlflow_option
 def sync(run: Path, mlflow: str | None) -> None:
     """Rebuild the MLflow view of RUN from its ledger; what is there already stays."""
     from orchestrator.browse import sync_run

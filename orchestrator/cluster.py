@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.running import Running
 from search_spaces.errors import InputError
 from search_spaces.model import Resources, SearchSpace
-
-MAX_WORKER_FAILURES = 2
-"""Times a trial is started again after its worker died."""
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
@@ -29,6 +26,8 @@ def quiet_environment(*, local: bool) -> None:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours hears SIGTERM too
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has them, in a line each
         "TUNE_MAX_PENDING_TRIALS_PG": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -82,21 +81,36 @@ def resources_per_trial(space: SearchSpace) -> Resources:
     return wanted
 
 
-def tune(space: SearchSpace, data_root: Path, searcher: Any, scheduler: Any) -> None:
-    """Run all trials that `searcher` hands out; returns when it has no more, or on SIGINT or SIGTERM."""
+def tune(
+    space: SearchSpace,
+    data_root: Path,
+    running: Running,
+    searcher: Any,
+    scheduler: Any,
+    stop: Callable[[], bool],
+) -> None:
+    """Run all trials that `searcher` hands out; returns when it has no more, or when `stop` says so.
+
+    Trials that are then under way are saved in `running`, if they can be within seconds.
+    """
     from ray import tune as ray_tune
 
+    from orchestrator.stopper import OnRequest
     from orchestrator.trainable import Worker
 
     resources = resources_per_trial(space)
+    hang = space.failures.hang_minutes
     worker = ray_tune.with_parameters(
         Worker,
         space=space.model_dump(mode="json", exclude_none=True),
         data_root=str(data_root),
+        running=running,
+        policy=running.policy(space.checkpoints),
+        hang_seconds=None if hang is None else 60 * hang,
         threads=max(1, int(resources.cpu)),
         device="cuda" if resources.gpu else "cpu",
     )
-    with tempfile.TemporaryDirectory(prefix="flyp-sweep-") as scratch, sigterm_as_sigint():
+    with tempfile.TemporaryDirectory(prefix="flyp-sweep-", ignore_cleanup_errors=True) as scratch:
         ray_tune.Tuner(
             ray_tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=ray_tune.TuneConfig(
@@ -111,7 +125,9 @@ def tune(space: SearchSpace, data_root: Path, searcher: Any, scheduler: Any) -> 
                 name="tune",
                 storage_path=scratch,
                 verbose=0,
-                failure_config=ray_tune.FailureConfig(max_failures=MAX_WORKER_FAILURES),
+                stop=OnRequest(stop),
+                # A trial is started again by the searcher, after a pause, and as often as the space says.
+                failure_config=ray_tune.FailureConfig(max_failures=0),
                 checkpoint_config=ray_tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
@@ -119,13 +135,3 @@ def tune(space: SearchSpace, data_root: Path, searcher: Any, scheduler: Any) -> 
 
 def _name(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-@contextmanager
-def sigterm_as_sigint() -> Generator[None]:
-    """SIGTERM ends a sweep as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

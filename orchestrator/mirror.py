@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from orchestrator.protocol import Selection
+    from trainers.spec import TrialSpec
 
 Record = dict[str, Any]
 
@@ -194,6 +195,9 @@ class Mirror:
         self._thread.start()
 
     def selected(self, selection: Selection) -> None:
+        pass
+
+    def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
         pass
 
     def finished(self, record: Record) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.protocol import CellProtocol, Protocol, Selection
+from trainers.spec import TrialSpec
 
 LINE_EVERY_SECONDS = 10.0
 MOST_CELLS = 20
@@ -52,11 +53,18 @@ class Progress:
             self.console.print(
                 f"failed: {cell.key} seed {record['seed']}: {record['reason']}", style="red", markup=False
             )
+        for note in record["notes"]:
+            self.console.print(f"{cell.key} seed {record['seed']}: {note}", style="yellow", markup=False)
         if record["score"] is not None:
             self.best[cell] = max(record["score"], self.best.get(cell, 0.0))
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             self.console.print(self.line())
+
+    def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
+        self.console.print(
+            f"again in {pause:g} s: {spec.cell.key} seed {spec.seed}: {reason}", style="yellow", markup=False
+        )
 
     def selected(self, selection: Selection) -> None:
         if not self.console.is_terminal and selection.score is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from typing import Protocol as Interface
 
 from orchestrator.protocol import Outcome, Protocol, Selection
+from orchestrator.running import Running
 from results.ledger import Ledger
 from search_spaces.cell import Cell
 from trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
@@ -20,23 +21,37 @@ Record = dict[str, Any]
 VERSIONS = ("flyp-sweep", "torch", "torchvision", "open_clip_torch", "ray", "optuna")
 
 
+DEATH = "the worker died (killed, or out of memory)"
+
+
 class Listener(Interface):
     """Hears of a sweep's progress, in the driver's thread: it must be quick and must not raise."""
 
     def finished(self, record: Record) -> None: ...
 
+    def retried(self, spec: TrialSpec, reason: str, pause: float) -> None: ...
+
     def selected(self, selection: Selection) -> None: ...
 
 
 class Recorder:
-    """The one writer of the ledger, and the one who tells the protocol what came out."""
+    """The one writer of the ledger, and the one who tells the protocol what came out.
 
-    def __init__(self, ledger: Ledger, protocol: Protocol, listeners: Sequence[Listener] = ()) -> None:
+    `trouble` holds what a user has to mend before the sweep can be completed; `broken` is set once the ledger can no
+    longer be written: nothing is taken in from then on.
+    """
+
+    def __init__(
+        self, ledger: Ledger, protocol: Protocol, running: Running, listeners: Sequence[Listener] = ()
+    ) -> None:
         self.ledger = ledger
         self.protocol = protocol
+        self.running = running
         self.listeners = listeners
-        self.unreadable: list[str] = []
+        self.trouble: list[str] = []
+        self.broken = False
         self._stops: dict[str, Record] = {}
+        self._crashes: dict[str, tuple[str, str | None]] = {}
         self._versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
 
     def write_selections(self, selections: Sequence[Selection], known: Mapping[Cell, Record]) -> None:
@@ -54,21 +69,41 @@ class Recorder:
             | {"epochs": epoch["epoch"], "metric": None, "alpha": None, "evaluations": []},
         }
 
-    def ended(self, spec: TrialSpec, result: Mapping[str, Any] | None, *, crashed: bool) -> None:
-        """Take in the end of a trial: ledger, protocol, listeners, in this order."""
+    def crashed(self, spec: Mapping[str, Any], error: BaseException | None) -> None:
+        """Note why the worker of this trial is gone; `retried` or `ended` follows."""
+        trial_id = TrialSpec.from_json(spec).trial_id
+        self._crashes[trial_id] = death_of(error, self.running.trace(trial_id))
+
+    def retried(self, spec: TrialSpec, pause: float) -> None:
+        """The trial whose worker crashed will be started again after `pause` seconds."""
+        reason, _ = self._crashes.pop(spec.trial_id, (DEATH, None))
+        for listener in self.listeners:
+            listener.retried(spec, reason, pause)
+
+    def ended(self, spec: TrialSpec, result: Mapping[str, Any] | None, *, attempts: int = 0) -> None:
+        """Take in the end of a trial: ledger, protocol, listeners, in this order.
+
+        `attempts` counts those that crashed in a row, when the last one did; 0: none did.
+        """
+        if self.broken:
+            return
         ending: Record | None = self._stops.pop(spec.trial_id, None)
         if result and "ending" in result:
             ending = json.loads(result["ending"])
-        elif ending is None and not crashed:
-            return  # interrupted: no result, so nothing to keep; the next run starts the trial again
+        elif attempts:
+            reason, log = self._crashes.pop(spec.trial_id, (DEATH, None))
+            times = f" ({attempts} times in a row)" if attempts > 1 else ""
+            ending = {"status": FAILED, "reason": f"{reason}{times}", "log": log, "seconds": 0.0}
         if ending is None:
-            ending = {"status": FAILED, "reason": "the worker died (killed, or out of memory)", "seconds": 0.0}
+            return  # interrupted: no result, so nothing to keep; the next run takes the trial up again
         if ending["status"] == UNREADABLE:
-            self.unreadable.append(ending["reason"])
+            self.trouble.append(ending["reason"])
             self.protocol.give_up(spec.trial_id)
             return
         record = self._record(spec, ending)
-        self.ledger.append(record)
+        if not self._append(record):
+            return
+        self.running.forget(spec.trial_id)
         selection = self.protocol.finish(Outcome.of(record))
         for listener in self.listeners:
             listener.finished(record)
@@ -76,9 +111,20 @@ class Recorder:
             self._write_selection(selection)
 
     def _write_selection(self, selection: Selection) -> None:
-        self.ledger.append(selection.to_json())
-        for listener in self.listeners:
-            listener.selected(selection)
+        if self._append(selection.to_json()):
+            for listener in self.listeners:
+                listener.selected(selection)
+
+    def _append(self, record: Record) -> bool:
+        """Whether the record is in the ledger; if not, the sweep has to end."""
+        try:
+            self.ledger.append(record)
+        except OSError as error:
+            self.broken = True
+            self.trouble.append(
+                f"{self.ledger.path}: cannot be written ({error.strerror or error}); free space or mend the folder"
+            )
+        return not self.broken
 
     def _record(self, spec: TrialSpec, ending: Mapping[str, Any]) -> Record:
         """The ledger's line: what was run, how it ended, what came out."""
@@ -95,7 +141,20 @@ class Recorder:
             "reason": ending.get("reason"),
             **(ending.get("result") or {**empty, "curve": [], "evaluations": []}),
             "log": ending.get("log"),
+            "notes": ending.get("notes", []),
             "seconds": round(ending["seconds"], 3),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": self._versions,
         }
+
+
+def death_of(error: BaseException | None, trace: str | None) -> tuple[str, str | None]:
+    """The reason, and what there is of a log, of a worker that is gone; `trace` is where it hung, if it did."""
+    if trace is not None:
+        return "the worker hung: it reported nothing for failures.hang_minutes", trace
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {cause}", str(error)
+    if type(error).__name__ == "OutOfMemoryError":
+        return "the machine ran low on memory, and Ray killed the worker", str(error)
+    return DEATH, None if error is None else str(error)

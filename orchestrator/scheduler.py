@@ -58,6 +58,7 @@ class CellScheduler(FIFOScheduler):
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self.recorder.crashed(trial.config["spec"], trial.get_pickled_error())
         asha = self.bracket(trial)
         if asha is not None:
             asha.on_trial_error(tune_controller, trial)

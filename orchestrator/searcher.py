@@ -8,27 +8,41 @@ from ray.tune.search import Searcher
 
 from orchestrator.protocol import Protocol
 from orchestrator.recorder import Recorder
+from orchestrator.retries import Retries
 from trainers.spec import TrialSpec
 
 
 class ProtocolSearcher(Searcher):
-    """The bridge from Ray's loop to the protocol; it runs in the driver and keeps no state of its own to save."""
+    """The bridge from Ray's loop to the protocol; it runs in the driver and keeps no state of its own to save.
 
-    def __init__(self, protocol: Protocol, recorder: Recorder) -> None:
+    A trial whose worker died is handed out again, as a new trial to Ray, when `retries` says so.
+    """
+
+    def __init__(self, protocol: Protocol, recorder: Recorder, retries: Retries) -> None:
         super().__init__()
         self.protocol = protocol
         self.recorder = recorder
+        self.retries = retries
         self.specs: dict[str, TrialSpec] = {}
+        self.epochs: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        spec = self.protocol.next()
+        spec = self.retries.due() or self.protocol.next()
         if spec is None:
             return Searcher.FINISHED if self.protocol.done else None
         self.specs[trial_id] = spec
         return {"spec": spec.to_json()}
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if "epoch" in result:
+            self.epochs[trial_id] = result["epoch"]
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.recorder.ended(self.specs.pop(trial_id), result, crashed=error)
+        spec, epoch = self.specs.pop(trial_id), self.epochs.pop(trial_id, 0)
+        if error and (pause := self.retries.again(spec, epoch)) is not None:
+            self.recorder.retried(spec, pause)
+        else:
+            self.recorder.ended(spec, result, attempts=self.retries.attempts(spec) if error else 0)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles searchers to restore an experiment; ours is restored from the ledger

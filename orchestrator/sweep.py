@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
+from orchestrator.credentials import has_credentials, redacted
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
+from orchestrator.interrupt import interruptible, sigterm_as_sigint
+from orchestrator.lock import locked
 from orchestrator.mirror import Mirror, default_uri
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
 from orchestrator.protocol import Outcome, Protocol
 from orchestrator.recorder import Recorder
+from orchestrator.retries import Retries
+from orchestrator.running import Running
 from results.ledger import last_selections, trials_by_id
-from results.records import Record
 from results.run_folder import RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
 from search_spaces.model import SearchSpace
+from trainers.spec import FAILED
 
 if TYPE_CHECKING:
     from trainers.preflight import Checked
@@ -38,6 +41,7 @@ class Options:
     mlflow: str | None = None
     address: str | None = None
     allow_incomplete: bool = False
+    retry_failed: bool = False
 
     def run_path(self, space: SearchSpace) -> Path:
         return self.out or Path("runs") / space.name
@@ -65,23 +69,11 @@ def run(source: str, overrides: Sequence[str], options: Options, console: Consol
         splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
         console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
     path = options.run_path(space)
-    with locked(path):
+    with sigterm_as_sigint(), locked(path):
         folder = open_folder(path, space)
-        records = folder.records()
-        protocol = Protocol(plans, [Outcome.of(record) for record in trials_by_id(records).values()])
-        sweep = Sweep(space, folder, protocol, records, options, console)
-        unreadable = sweep.go(data_root)
-        code = exit_code(protocol, unreadable)
-        sweep.report(code, unreadable, resume=resume_command(source, overrides, options))
-        return code
-
-
-def exit_code(protocol: Protocol, unreadable: Sequence[str]) -> int:
-    if unreadable:
-        return BAD_INPUT
-    if not protocol.done:
-        return INTERRUPTED
-    return SOME_FAILED if protocol.failed or not protocol.complete else DONE
+        sweep = Sweep(space, plans, folder, options, console, resume_command(source, overrides, options))
+        sweep.go(data_root)
+        return sweep.report()
 
 
 class Sweep:
@@ -90,51 +82,87 @@ class Sweep:
     def __init__(
         self,
         space: SearchSpace,
+        plans: Sequence[CellPlan],
         folder: RunFolder,
-        protocol: Protocol,
-        records: Sequence[Record],
         options: Options,
         console: Console,
+        resume: str,
     ) -> None:
         self.space = space
         self.folder = folder
-        self.protocol = protocol
-        self.records = records
         self.options = options
         self.console = console
+        self.resume = resume
+        self.records = folder.records()
+        self.running = Running(folder.running)
+        finished = trials_by_id(self.records)
+        if options.retry_failed:
+            finished = {name: record for name, record in finished.items() if record["status"] != FAILED}
+        self.running.clear(finished)
+        self.protocol = Protocol(plans, [Outcome.of(record) for record in finished.values()])
+        self.progress = Progress(self.protocol, console)
+        artifacts = folder.path.resolve() / "mlflow"
+        uri = options.mlflow or default_uri(folder.path)
+        self.mirror = Mirror(uri, space.name, folder.name, artifacts, self.records)
+        self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress, self.mirror])
 
-    def go(self, data_root: Path) -> list[str]:
-        """Run all that is left; returns what could not be read."""
-        uri = self.options.mlflow or default_uri(self.folder.path)
-        artifacts = self.folder.path.resolve() / "mlflow"
-        self.mirror = Mirror(uri, self.space.name, self.folder.name, artifacts, self.records)
-        progress = Progress(self.protocol, self.console)
-        recorder = Recorder(self.folder.ledger, self.protocol, [progress, self.mirror])
-        recorder.write_selections(self.protocol.selections, last_selections(self.records))
+    def go(self, data_root: Path) -> None:
+        """Run all that is left."""
+        self.recorder.write_selections(self.protocol.selections, last_selections(self.records))
         self.console.print(
-            f"{self.space.name}: {len(self.protocol.cells)} cells, {progress.planned} trials planned, "
-            f"{sum(progress.done.values())} done, in {self.folder.path}"
+            f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
+            f"{sum(self.progress.done.values())} done, in {self.folder.path}"
         )
         if not self.protocol.done:
-            self._run_trials(data_root, recorder, progress)
-        return recorder.unreadable
+            self._run_trials(data_root)
+        self.running.clear(self.protocol.outcomes)
 
-    def _run_trials(self, data_root: Path, recorder: Recorder, progress: Progress) -> None:
+    def _run_trials(self, data_root: Path) -> None:
         from orchestrator import cluster
 
-        with progress, cluster.ray_session(self.options.address):
+        with (
+            self.progress,
+            interruptible(self.last_words) as interruption,
+            cluster.ray_session(self.options.address),
+        ):
             from orchestrator.scheduler import CellScheduler
             from orchestrator.searcher import ProtocolSearcher
 
             cluster.tune(
                 self.space,
                 data_root,
-                ProtocolSearcher(self.protocol, recorder),
-                CellScheduler(self.space, recorder),
+                self.running,
+                ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
+                CellScheduler(self.space, self.recorder),
+                stop=lambda: interruption.asked or self.recorder.broken,
             )
 
-    def report(self, code: int, unreadable: Sequence[str], *, resume: str) -> None:
-        """Write and print what came out, bring MLflow up to date, and say how to go on."""
+    @property
+    def exit_code(self) -> int:
+        if self.recorder.trouble:
+            return BAD_INPUT
+        if not self.protocol.done:
+            return INTERRUPTED
+        return SOME_FAILED if self.protocol.failed or not self.protocol.complete else DONE
+
+    def report(self) -> int:
+        """Write and print what came out, bring MLflow up to date, and say how to go on; returns the exit code."""
+        try:
+            written = self._write_outputs()
+        except OSError as error:
+            written = []
+            self.recorder.trouble.append(f"{error.filename or self.folder.path}: cannot be written ({error.strerror})")
+        if written:
+            self._say("written: " + ", ".join(str(path) for path in written))
+        for reason in self.recorder.trouble[:1]:
+            self._say(f"error: {reason}", style="red")
+        if self.exit_code == SOME_FAILED:
+            self._say(f"try failed trials again with: {self.resume} --retry-failed")
+        elif self.exit_code in (BAD_INPUT, INTERRUPTED):
+            self.last_words()
+        return self.exit_code
+
+    def _write_outputs(self) -> list[Path]:
         from orchestrator.outputs import table_of, write_outputs
         from results import render
         from results.formats.text import renderable
@@ -145,37 +173,19 @@ class Sweep:
         self.console.print(renderable(table))
         behind = self.mirror.close(self.folder, render(table, "markdown"), complete=self.protocol.complete)
         if behind:
-            uri = f" --mlflow {self.options.mlflow}" if self.options.mlflow else ""
-            command = f"flyp-sweep sync {self.folder.path}{uri}"
-            self.console.print(
-                f"MLflow is behind ({behind}); bring it up to date: {command}", soft_wrap=True, markup=False
-            )
-        self._say("written: " + ", ".join(str(path) for path in paths))
-        for reason in unreadable[:1]:
-            self._say(f"error: {reason}", style="red")
-        if code in (BAD_INPUT, INTERRUPTED):
-            self._say(f"nothing is lost; go on with: {resume}")
+            uri = self.options.mlflow
+            named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""
+            command = f"flyp-sweep sync {self.folder.path}{named}"
+            self._say(f"MLflow is behind ({redacted(behind)}); bring it up to date: {command}")
+        return paths
+
+    def last_words(self) -> None:
+        """How to go on."""
+        self._say(f"nothing is lost; go on with: {self.resume}")
 
     def _say(self, line: str, style: str | None = None) -> None:
         """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
         self.console.print(line, style=style, soft_wrap=True, markup=False)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """The run folder for this driver alone. Raises InputError when another one has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.parent / f".{path.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(
-            f"{path}: another flyp-sweep is running in this folder; wait for it or choose --out"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def open_folder(path: Path, space: SearchSpace) -> RunFolder:
@@ -203,7 +213,8 @@ def resume_command(source: str, overrides: Sequence[str], options: Options) -> s
     for override in overrides:
         words += ["--set", override]
     words += ["--data-root", str(options.data_root)] if options.data_root != Path("data") else []
-    words += ["--mlflow", options.mlflow] if options.mlflow else []
+    # One with a password came from the environment, and is there again next time.
+    words += ["--mlflow", options.mlflow] if options.mlflow and not has_credentials(options.mlflow) else []
     words += ["--address", options.address] if options.address else []
     words += ["--allow-incomplete"] if options.allow_incomplete else []
     return shlex.join(words)

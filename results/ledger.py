@@ -9,8 +9,9 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 from results.records import Record, cell_of, fault
 from search_spaces.cell import Cell
@@ -36,18 +37,23 @@ class Ledger:
         """Add one line and return when it is on the disk (flushed and fsynced).
 
         A torn last line, left by a driver that was killed while writing, is repaired first. Raises ValueError for what
-        is no ledger record or holds NaN or an infinity, TypeError for what JSON cannot hold; nothing is then written.
+        is no ledger record or holds NaN or an infinity, TypeError for what JSON cannot hold, OSError when the disk is
+        full; the ledger then is as it was.
         """
         problem = fault(record)
         if problem:
             raise ValueError(f"not a ledger record: it {problem}")
         line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         is_new = not self.path.exists()
-        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0) as file:
             _repair_end(file)
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+            start = file.tell()
+            try:
+                _write_whole(file, line)
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(start)
+                raise
         if is_new:
             _sync_folder(self.path.parent)
 
@@ -141,7 +147,14 @@ def _decode(line: bytes) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
-def _repair_end(file: BinaryIO) -> None:
+def _write_whole(file: RawIOBase, line: bytes) -> None:
+    """Write all of `line`: a full disk takes a part of it first and refuses the rest at the next call."""
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def _repair_end(file: RawIOBase) -> None:
     """Leave `file` positioned at the start of a fresh line: complete a whole last line, cut off a torn one."""
     start, tail = _unterminated_tail(file)
     if not tail:
@@ -153,7 +166,7 @@ def _repair_end(file: BinaryIO) -> None:
         file.truncate()
 
 
-def _unterminated_tail(file: BinaryIO) -> tuple[int, bytes]:
+def _unterminated_tail(file: RawIOBase) -> tuple[int, bytes]:
     """Offset and bytes of what follows the last newline; the file is left positioned at its end."""
     end = start = file.seek(0, os.SEEK_END)
     tail = b""
@@ -161,7 +174,7 @@ def _unterminated_tail(file: BinaryIO) -> tuple[int, bytes]:
         size = min(_BLOCK, start)
         start -= size
         file.seek(start)
-        tail = file.read(size) + tail
+        tail = (file.read(size) or b"") + tail
     tail = tail[tail.rfind(b"\n") + 1 :]
     file.seek(end)
     return end - len(tail), tail

@@ -70,13 +70,9 @@ class RunFolder:
         return self.path / "figures"
 
     @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def mlflow(self) -> Path:
-        """The SQLite store of the MLflow mirror."""
-        return self.path / "mlflow.db"
+    def running(self) -> Path:
+        """What trials under way have saved; there while there are any."""
+        return self.path / "running"
 
     def records(self) -> list[Record]:
         """The records of the ledger; none when no trial has finished yet."""

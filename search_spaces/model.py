@@ -27,10 +27,23 @@ from search_spaces.fields import (
     shape,
 )
 from search_spaces.own_data import Folders, OwnDataset
-from search_spaces.sections import EarlyStopping, Model, Repeats, Resources, Scheduler, Search, Train, WiseFT
+from search_spaces.sections import (
+    Checkpoints,
+    EarlyStopping,
+    Failures,
+    Model,
+    Repeats,
+    Resources,
+    Scheduler,
+    Search,
+    Train,
+    WiseFT,
+)
 
 __all__ = [
+    "Checkpoints",
     "EarlyStopping",
+    "Failures",
     "Folders",
     "Model",
     "OwnDataset",
@@ -87,6 +100,8 @@ class SearchSpace(Section):
     scheduler: Scheduler = Scheduler()
     repeats: Repeats = Repeats()
     wise_ft: WiseFT = WiseFT()
+    failures: Failures = Failures()
+    checkpoints: Checkpoints = Checkpoints()
     resources: Resources | None = None
 
     _source: str = PrivateAttr("search space")

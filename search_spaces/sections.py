@@ -170,6 +170,25 @@ class WiseFT(Section):
         return alphas
 
 
+class Failures(Section):
+    """What becomes of a trial whose worker dies or hangs.
+
+    It is started again after `backoff_seconds`, doubled each time, until it has failed more than `max_failures` times
+    in a row without getting further. A worker that reports nothing for `hang_minutes` counts as dead (None: never).
+    """
+
+    max_failures: Count = Field(default=3, ge=0, description="a whole number, 0 or more")
+    backoff_seconds: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
+    hang_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="a number above 0")
+
+
+class Checkpoints(Section):
+    """How often a trial under way is saved, and how much room all of them may take together (None: no bound)."""
+
+    every_seconds: float = Field(default=60.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
+    max_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="a number above 0")
+
+
 class Resources(Section):
     """What one trial takes of a machine; parts of a GPU may be shared."""
 

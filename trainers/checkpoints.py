@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+
+if TYPE_CHECKING:
+    import torch
 
 SUFFIX = ".safetensors"
 
@@ -90,6 +91,8 @@ class Checkpoint:
 
     def save(self, saved: Saved) -> None:
         """Write the checkpoint, or keep the one before where there is no room."""
+        from safetensors.torch import save_file  # with it comes torch, which the driver has no use for here
+
         self._last = time.monotonic()
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in saved.tensors.items()}
         size = sum(tensor.nbytes for tensor in tensors.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from search_spaces.model import OwnDataset
 
 IMAGE_FILES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of a disk, a network or a machine that say nothing of the file."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,18 @@ class ImageFiles:
 
 
 def read_image(path: Path) -> Image.Image:
-    """The RGB image in `path`. Raises InputError, naming the file, when it cannot be decoded."""
+    """The RGB image in `path`.
+
+    Raises InputError, naming the file, when it cannot be decoded, and OSError when the disk or network fails.
+    """
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
     except FileNotFoundError as error:
         raise InputError(f"{path}: the image is gone; put it back, or remove the data set from the space") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise
         raise InputError(f"{path}: not a readable image ({error}); repair, replace or delete the file") from error
 
 

@@ -1,0 +1,114 @@
+"""One driver per run folder: who has it, whether that driver still lives, and the refusal of a second one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from search_spaces.errors import InputError
+
+BEAT_SECONDS = 15.0
+STALE_SECONDS = 4 * BEAT_SECONDS
+"""A driver on another host that has given no sign of life for so long is gone."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The driver that has a run folder."""
+
+    host: str
+    pid: int
+    since: str
+
+    @classmethod
+    def this(cls) -> Owner:
+        return cls(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @classmethod
+    def read(cls, path: Path) -> Owner | None:
+        """Who wrote `path`; None when nobody did, or not in a way that can be read."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The run folder `path` for this driver alone. Raises InputError when another one has it, or it cannot be written.
+
+    The kernel's lock tells a live driver from a dead one on one host, and where the file system carries locks, on all.
+    Where it does not, a driver on another host is known by the owner file beside the folder, which it touches now and
+    then.
+    """
+    owner = path.parent / f".{path.name}.owner"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.parent / f".{path.name}.lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise refusal(path, Owner.read(owner)) from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: the run folder cannot be written ({error.strerror or error}); mend that or choose another --out"
+        ) from error
+    try:
+        with _owned(path, owner):
+            yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _owned(path: Path, owner: Path) -> Iterator[None]:
+    """The owner file, kept fresh; the lock is held, so whoever else wrote it here is gone."""
+    this, found = Owner.this(), Owner.read(owner)
+    draft = owner.with_suffix(f".{this.pid}")
+    try:
+        draft.write_text(json.dumps(asdict(this)))
+        # Both times are the file system's own, so the clocks of two hosts need not agree.
+        if found is not None and found.host != this.host:
+            silence = draft.stat().st_mtime - owner.stat().st_mtime
+            if silence < STALE_SECONDS:
+                draft.unlink()
+                raise refusal(path, found, f" (last sign of life {max(0, round(silence))} s ago)")
+        draft.replace(owner)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: cannot be written ({error.strerror or error}); mend that or choose another --out"
+        ) from error
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(owner, over), name="owner-beat", daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beat.join()
+        with contextlib.suppress(OSError):
+            owner.unlink(missing_ok=True)
+
+
+def _beat(owner: Path, over: threading.Event) -> None:
+    while not over.wait(BEAT_SECONDS):
+        with contextlib.suppress(OSError):
+            os.utime(owner)
+
+
+def refusal(path: Path, owner: Owner | None, more: str = "") -> InputError:
+    """The one line for a second driver."""
+    who = f": {owner}{more}" if owner else ""
+    return InputError(f"{path}: another flyp-sweep is running in this folder{who}; wait for it or choose --out")
