@@ -143,7 +143,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         ),
         (
             "dataset=3",
-            "dataset: found 3; expected a data set's name, a mapping for your own folders, or a list of these",
+            "dataset: found 3; expected a data set's name, a mapping for your own images, or a list of these",
         ),
         ("dataset=[digits, digits]", "dataset: found two data sets named 'digits'; expected every data set once"),
         ("dataset={folders: {train: a}}", "dataset.name: found nothing; expected a name of a-z"),
