@@ -184,10 +184,15 @@ def data() -> None:
 @click.argument("dataset")
 @root_option
 def check(dataset: str, root: Path) -> None:
-    """Compare the files of DATASET under --root with what was published; say where missing ones come from."""
+    """Compare the files of DATASET under --root with what was published; say where missing ones come from.
+
+    DATASET is a name, or the YAML file of a search space, all of whose data sets are then checked.
+    """
+    from search_spaces.loading import SUFFIXES, load
     from trainers import datasets
 
-    _check(datasets.make(dataset, root.expanduser().resolve()))
+    entries = load(Path(dataset)).datasets if dataset.endswith(SUFFIXES) else (dataset,)
+    _check(*(datasets.make(entry, root.expanduser().resolve()) for entry in entries))
 
 
 @data.command()
@@ -218,13 +223,28 @@ def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
     _check(made)
 
 
-def _check(found: Dataset) -> None:
+def _check(*made: Dataset) -> None:
     """Print what is missing, or how many images each split holds; end with BAD_INPUT when something is wrong."""
+    complete = True
+    for found in made:
+        if len(made) > 1:
+            click.echo(f"{found.name}:")
+        try:
+            complete = _is_complete(found) and complete
+        except InputError as error:  # the other data sets are worth knowing about
+            click.echo(f"error: {error}", err=True)
+            complete = False
+    if not complete:
+        sys.exit(BAD_INPUT)
+
+
+def _is_complete(found: Dataset) -> bool:
+    """Print what is missing, or how many images each split holds. Raises InputError when these are wrong."""
     missing = found.missing()
     for one in missing:
         click.echo(f"missing: {one.path} (from {one.source})")
     if missing:
-        sys.exit(BAD_INPUT)
+        return False
     counts, wrong = found.counts(), False
     for split, role in found.splits.items():
         expected = found.published.get(split, counts[split])
@@ -237,6 +257,7 @@ def _check(found: Dataset) -> None:
             f"data set {found.name!r}: the copy in {found.root} is not what was published; replace it, "
             "or run with --allow-incomplete"
         )
+    return True
 
 
 @cli.command("list")

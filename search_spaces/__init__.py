@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from search_spaces.loading import bundled, dump, from_mapping, load
     from search_spaces.model import (
         EarlyStopping,
+        FolderDataset,
         Folders,
         Model,
         OwnDataset,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
         Scheduler,
         Search,
         SearchSpace,
+        TableDataset,
+        Tables,
         Train,
         WiseFT,
     )
@@ -43,6 +46,7 @@ _HOMES = {
     "loading": ("bundled", "dump", "from_mapping", "load"),
     "model": (
         "EarlyStopping",
+        "FolderDataset",
         "Folders",
         "Model",
         "OwnDataset",
@@ -51,6 +55,8 @@ _HOMES = {
         "Scheduler",
         "Search",
         "SearchSpace",
+        "TableDataset",
+        "Tables",
         "Train",
         "WiseFT",
     ),
@@ -64,6 +70,7 @@ __all__ = [
     "Constant",
     "Distribution",
     "EarlyStopping",
+    "FolderDataset",
     "Folders",
     "InputError",
     "IntRange",
@@ -75,6 +82,8 @@ __all__ = [
     "Scheduler",
     "Search",
     "SearchSpace",
+    "TableDataset",
+    "Tables",
     "Train",
     "Uniform",
     "WiseFT",

@@ -16,7 +16,11 @@ from search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, show
 from search_spaces.distributions import Distribution, parse
 
 NUMBER, TEXT, LIST, MAPPING = "<number>", "<text>", "<list>", "<mapping>"
-"""Tags of the branches of a union, which `shape` chooses by; `translation` drops them from key paths."""
+"""Tags of the branches of a union, which `shape` chooses by."""
+FOLDERS, TABLES = "<folders>", "<tables>"
+"""Tags of the kinds of own data, which their keys choose by."""
+TAGS = (NUMBER, TEXT, LIST, MAPPING, FOLDERS, TABLES)
+"""What stands in pydantic's locations, but in no key path."""
 
 RESERVED_HPARAMS = frozenset(
     {"trial_id", "dataset", "model", "shots", "method", "stage", "seed", "alpha", "split", "role", "metric", "value"}

@@ -26,7 +26,7 @@ from search_spaces.fields import (
     repeated,
     shape,
 )
-from search_spaces.own_data import Folders, OwnDataset
+from search_spaces.own_data import AnyOwnDataset, FolderDataset, Folders, OwnDataset, TableDataset, Tables
 from search_spaces.sections import (
     Checkpoints,
     EarlyStopping,
@@ -44,6 +44,7 @@ __all__ = [
     "Checkpoints",
     "EarlyStopping",
     "Failures",
+    "FolderDataset",
     "Folders",
     "Model",
     "OwnDataset",
@@ -52,11 +53,13 @@ __all__ = [
     "Scheduler",
     "Search",
     "SearchSpace",
+    "TableDataset",
+    "Tables",
     "Train",
     "WiseFT",
 ]
 
-AnyDataset = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[OwnDataset, Tag(MAPPING)], Discriminator(shape)]
+AnyDataset = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[AnyOwnDataset, Tag(MAPPING)], Discriminator(shape)]
 Shots = Annotated[Count, Field(ge=1)]
 
 
@@ -70,10 +73,10 @@ class SearchSpace(Section):
     name: Slug = Field(description="a name of a-z, 0-9, '_', '.' and '-': that of the run's folder")
     dataset: Annotated[
         Annotated[Text, Tag(TEXT)]
-        | Annotated[OwnDataset, Tag(MAPPING)]
+        | Annotated[AnyOwnDataset, Tag(MAPPING)]
         | Annotated[tuple[AnyDataset, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),
-    ] = Field(description="a data set's name, a mapping for your own folders, or a list of these")
+    ] = Field(description="a data set's name, a mapping for your own images, or a list of these")
     shots: (
         Annotated[
             Annotated[Shots, Tag(NUMBER)]

@@ -1,15 +1,31 @@
-"""A data set of the user's own, described in the search space: image folders for each split."""
+"""A data set of the user's own, described in the search space: image folders, or tables of paths and labels."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from search_spaces.complaints import mismatch
-from search_spaces.fields import LIST, MAPPING, FromList, Section, Slug, Text, Unique, repeated, shape
+from search_spaces.complaints import FieldError, mismatch, one_of, problem
+from search_spaces.errors import nearest
+from search_spaces.fields import (
+    FOLDERS,
+    LIST,
+    MAPPING,
+    TABLES,
+    FromList,
+    Section,
+    Slug,
+    Text,
+    Unique,
+    repeated,
+    shape,
+)
 
 SPLITS = ("train", "id_val", "id_test")
+TABLE_FILES = (".csv", ".tsv", ".parquet")
 
 
 def _check_template(template: str) -> str:
@@ -18,18 +34,40 @@ def _check_template(template: str) -> str:
     return template
 
 
-Template = Annotated[Text, AfterValidator(_check_template)]
+def _check_display_names(names: dict[str, str]) -> dict[str, str]:
+    for name in repeated(names.values()):
+        raise mismatch(name, "every display name once")
+    return names
 
 
-class Folders(Section):
-    """Where the images of each split lie: one sub-folder per class. The paths are as written, not yet resolved."""
+Name = Annotated[Slug, Field(description="a name of a-z, 0-9, '_', '.' and '-'")]
+ClassNames = Annotated[
+    Annotated[
+        Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=2), Tag(LIST)]
+        | Annotated[dict[Text, Text], Field(min_length=2), AfterValidator(_check_display_names), Tag(MAPPING)],
+        Discriminator(shape),
+    ]
+    | None,
+    Field(description="at least 2 texts, or a mapping from at least 2 classes to texts"),
+]
+"""Display names, in the sorted order of the classes or keyed by class; None takes the classes' own names with
+underscores as spaces."""
+Templates = Annotated[
+    tuple[Annotated[Text, AfterValidator(_check_template)], ...],
+    FromList,
+    Unique,
+    Field(min_length=1, description="a list of texts, each with one {} for the class name"),
+]
+Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1"]
 
-    train: Text = Field(description="the path of a folder")
-    id_val: Text = Field(description="the path of a folder")
-    id_test: Text | None = Field(default=None, description="the path of a folder")
-    ood: dict[Text, Text] = Field(
-        default={}, description="a mapping from labels to paths of folders, as in {sketch: data/sketch}"
-    )
+
+class Splits(Section):
+    """Where the images of each split are told. The paths are as written, not yet resolved."""
+
+    train: Text = Field(description="a path")
+    id_val: Text = Field(description="a path")
+    id_test: Text | None = Field(default=None, description="a path")
+    ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
 
     @model_validator(mode="after")
     def _labels_are_free(self) -> Self:
@@ -39,32 +77,85 @@ class Folders(Section):
         return self
 
 
-class OwnDataset(Section):
-    """A data set in image folders.
+class Folders(Splits):
+    """A folder for each split: in it one sub-folder per class."""
 
-    `class_names` are display names, listed in the alphabetical order of the class folders or keyed by folder; None
-    takes the folder names with underscores as spaces. Other sources of images become models of their own, told apart
-    by the key that stands in the place of `folders`.
-    """
 
-    name: Slug = Field(description="a name of a-z, 0-9, '_', '.' and '-'")
-    folders: Folders
-    class_names: (
-        Annotated[
-            Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=2), Tag(LIST)]
-            | Annotated[dict[Text, Text], Field(min_length=2), Tag(MAPPING)],
-            Discriminator(shape),
-        ]
-        | None
-    ) = Field(default=None, description="at least 2 texts, or a mapping from at least 2 folder names to texts")
-    templates: Annotated[tuple[Template, ...], FromList, Unique] = Field(
-        default=("a photo of a {}.",), min_length=1, description="a list of texts, each with one {} for the class name"
-    )
-    metric: Literal["accuracy", "mean_per_class_accuracy", "macro_f1"] = "accuracy"
+class Tables(Splits):
+    """A file for each split: a table with a row per image."""
 
     @model_validator(mode="after")
-    def _display_names_differ(self) -> Self:
-        if isinstance(self.class_names, dict):
-            for name in repeated(self.class_names.values()):
-                raise mismatch(name, "every display name once", at=("class_names",))
+    def _kinds_are_known(self) -> Self:
+        named = {(split,): getattr(self, split) for split in SPLITS} | {("ood", key): self.ood[key] for key in self.ood}
+        for at, path in named.items():
+            if path is not None and PurePath(path).suffix.lower() not in TABLE_FILES:
+                raise mismatch(path, f"the path of a {one_of(TABLE_FILES)} file", at=at)
         return self
+
+
+class Columns(Section):
+    """Which columns of the tables hold the paths of the images and their labels."""
+
+    path: Text = Field(default="path", description="the name of a column")
+    label: Text = Field(default="label", description="the name of a column")
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        if self.path == self.label:
+            raise mismatch(self.label, "another column than that of the paths", at=("label",))
+        return self
+
+
+class FolderDataset(Section):
+    """A data set in image folders; its classes are the sub-folders."""
+
+    name: Name
+    folders: Folders
+    class_names: ClassNames = None
+    templates: Templates = ("a photo of a {}.",)
+    metric: Metric = "accuracy"
+
+
+class TableDataset(Section):
+    """A data set in tables of paths and labels; its classes are the labels.
+
+    Relative paths in the tables start from the folder `images`, or, without it, from the table's own folder.
+    """
+
+    name: Name
+    tables: Tables
+    columns: Columns = Columns()
+    images: Text | None = Field(default=None, description="the path of a folder")
+    class_names: ClassNames = None
+    templates: Templates = ("a photo of a {}.",)
+    metric: Metric = "accuracy"
+
+
+OwnDataset = FolderDataset | TableDataset
+
+_SOURCES = {"folders": FOLDERS, "tables": TABLES}
+"""The key that tells where the images are -> the tag of the model that has it."""
+
+
+def _sources(value: Mapping[Any, Any] | BaseModel) -> list[str]:
+    """Which of the keys that tell where the images are `value` has; without any, one that a key of it resembles."""
+    if isinstance(value, BaseModel):
+        return [key for key in _SOURCES if hasattr(value, key)]
+    meant = [key for key in _SOURCES if any(isinstance(found, str) and nearest(found, [key]) for found in value)]
+    return [key for key in _SOURCES if key in value] or meant[:1]
+
+
+def _check_source(value: Any) -> Any:
+    found = _sources(value)
+    if len(found) != 1:
+        both_or_none = " and ".join(found) if found else f"neither {' nor '.join(_SOURCES)}"
+        raise FieldError(problem(both_or_none, f"one of them: {one_of(_SOURCES)}"))
+    return value
+
+
+AnyOwnDataset = Annotated[
+    Annotated[FolderDataset, Tag(FOLDERS)] | Annotated[TableDataset, Tag(TABLES)],
+    Discriminator(lambda value: _SOURCES[_sources(value)[0]]),
+    BeforeValidator(_check_source),
+]
+"""An OwnDataset, told apart by where its images are, so that an error speaks of one of them only."""

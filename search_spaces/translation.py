@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from search_spaces.complaints import FieldError, key_path, problem, shorten, show, unknown_key
 from search_spaces.errors import nearest
-from search_spaces.fields import LIST, MAPPING, NUMBER, TEXT
+from search_spaces.fields import TAGS
 
 Location = tuple[str | int, ...]
 
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 _KEY = "[key]"
 """What pydantic adds to a location when it means a key rather than its value."""
-_MARKERS = (NUMBER, TEXT, LIST, MAPPING, _KEY)
+_MARKERS = (*TAGS, _KEY)
 _MOST = 100
 """Errors that are looked at: a file with more is not worth the time."""
 
@@ -53,7 +53,7 @@ def _innermost(found: list[Finding]) -> list[Finding]:
 def _unknown(error: Any, root: type[BaseModel]) -> Finding:
     *section, key = error["loc"]
     at = _clean(section)
-    return Finding((*at, key), unknown_key(key, key_path(at), list(_section(root, at).model_fields)))
+    return Finding((*at, key), unknown_key(key, key_path(at), list(_section(root, section).model_fields)))
 
 
 def _finding(error: Any, root: type[BaseModel]) -> Finding:
@@ -67,7 +67,7 @@ def _finding(error: Any, root: type[BaseModel]) -> Finding:
         return _located(
             at[:-1], problem(f"key {found}", "a text as a key", f"(write '{shorten(str(error['input']))}')")
         )
-    return _located(at, problem(found, *_expected(error, root, at)))
+    return _located(at, problem(found, *_expected(error, root)))
 
 
 def _located(at: Location, text: str) -> Finding:
@@ -79,19 +79,19 @@ def _clean(location: Iterable[str | int]) -> Location:
     return tuple(part for part in location if part not in _MARKERS)
 
 
-def _expected(error: Any, root: type[BaseModel], at: Location) -> tuple[str, str]:
-    """What belongs at a place, and a hint that fits what was found there."""
-    found = error["input"]
-    field = _field(root, at)
+def _expected(error: Any, root: type[BaseModel]) -> tuple[str, str]:
+    """What belongs at the place of an error, and a hint that fits what was found there."""
+    found, location = error["input"], error["loc"]
+    field = _field(root, location)
     if field is None:
         return _mapping_of(root), ""
     if field.description is None:
         if choices := get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
             return f"one of {', '.join(choices)}", nearest(str(found), choices)
-        return _mapping_of(next(_models(field.annotation))), ""
+        return _mapping_of(next(_models(field.annotation, location))), ""
     hint = _hint(error)
     # The description is that of the list; what is wrong is one of the texts in it.
-    if error["type"] == "string_type" and isinstance(at[-1], int):
+    if error["type"] == "string_type" and isinstance(_clean(location)[-1], int):
         return "a text", hint
     return field.description, hint
 
@@ -112,28 +112,33 @@ def _mapping_of(model: type[BaseModel]) -> str:
     return f"a mapping with keys out of {', '.join(model.model_fields)}"
 
 
-def _section(root: type[BaseModel], at: Location) -> type[BaseModel]:
-    """The model of the mapping at a place."""
-    field = _field(root, at)
-    return root if field is None else next(_models(field.annotation))
+def _section(root: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
+    """The model of the mapping at a location."""
+    field = _field(root, location)
+    return root if field is None else next(_models(field.annotation, location))
 
 
-def _field(root: type[BaseModel], at: Location) -> FieldInfo | None:
-    """The innermost field around a place: a list's or mapping's own field stands for its items."""
+def _field(root: type[BaseModel], location: Sequence[str | int]) -> FieldInfo | None:
+    """The innermost field around a location: a list's or mapping's own field stands for its items."""
     field: FieldInfo | None = None
     models = [root]
-    for part in at:
+    for part in _clean(location):
         for model in models:
             if part in model.model_fields:
                 field = model.model_fields[str(part)]
-                models = list(_models(field.annotation))
+                models = list(_models(field.annotation, location))
                 break
     return field
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models within a type, e.g. OwnDataset within `tuple[str | OwnDataset, ...]`."""
+def _models(annotation: Any, location: Sequence[str | int]) -> Iterator[type[BaseModel]]:
+    """The models within a type, e.g. Model within `Model | tuple[Model, ...]`.
+
+    Of the branches of a union, those that `location` names.
+    """
     if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models(argument)
+        tags = [one.tag for one in getattr(argument, "__metadata__", ()) if isinstance(one, Tag)]
+        if all(tag in location for tag in tags):
+            yield from _models(argument, location)

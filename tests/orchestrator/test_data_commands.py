@@ -9,6 +9,7 @@ from urllib.error import URLError
 import pytest
 import torchvision
 from commands import call
+from trees import write_image
 
 from orchestrator.sweep import Options, resume_command
 from trainers.datasets import registry
@@ -77,6 +78,49 @@ def test_a_data_set_without_published_numbers_is_counted(tmp_path: Path) -> None
     assert "train" in output
     assert "800 images\n" in output
     assert "published" not in output
+
+
+OWN = """
+name: own
+dataset:
+  - {name: listed, tables: {train: t.csv, id_val: t.csv}}
+  - {name: tree, folders: {train: photos, id_val: photos}}
+  - digits
+model: {arch: digits-clip, pretrained: bundled}
+methods: [lp]
+search: {num_samples: 2}
+"""
+
+
+def test_every_data_set_of_a_search_space_is_checked(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / "data/photos" / name / "0.png", 9)
+    (tmp_path / "data/t.csv").write_text("path,label\nphotos/a/0.png,a\nphotos/b/0.png,b\nphotos/b/1.png,b\n")
+    (tmp_path / "own.yaml").write_text(OWN)
+    code, output = call("data", "check", "own.yaml", cwd=tmp_path)
+    assert code == 2
+    first, missing, second, *counts, third = output.splitlines()[:6]
+    assert (first, second, third) == ("listed:", "tree:", "digits:")
+    assert missing.startswith(
+        f"missing: {tmp_path}/data/photos/b/1.png (from row 3 of {tmp_path}/data/t.csv (2 of the 6"
+    )
+    assert [line.split() for line in counts] == [[split, split, "2", "images"] for split in ("train", "id_val")]
+
+    write_image(tmp_path / "data/photos/b/1.png", 9)
+    assert call("data", "check", "own.yaml", cwd=tmp_path)[0] == 0
+    (tmp_path / "data/t.csv").write_text("garbage")
+    code, output = call("data", "check", "own.yaml", cwd=tmp_path)
+    assert code == 2
+    assert output.count(f"error: {tmp_path}/data/t.csv: found no column 'path'") == 1
+    assert "digits:" in output, "one bad table does not keep the others from being checked"
+
+
+def test_a_search_space_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(OWN.replace("methods", "methds"))
+    for name, words in (("own.yaml", "did you mean 'methods'?"), ("absent.yml", "no such file")):
+        code, output = call("data", "check", name, cwd=tmp_path)
+        assert (code, output.count("\n")) == (2, 1)
+        assert words in output
 
 
 def test_a_complete_copy_passes_and_one_image_more_does_not(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ methods: [ft, flyp]
 search: {num_samples: 3, space: {lr: 1e-3}}
 """
 OWN = "dataset={name: a, folders: {train: a, id_val: b%s}%s}"
+TABLES = "dataset={name: a, tables: {train: a.csv, id_val: b.PARQUET%s}%s}"
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +144,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         ),
         (
             "dataset=3",
-            "dataset: found 3; expected a data set's name, a mapping for your own folders, or a list of these",
+            "dataset: found 3; expected a data set's name, a mapping for your own images, or a list of these",
         ),
         ("dataset=[digits, digits]", "dataset: found two data sets named 'digits'; expected every data set once"),
         ("dataset={folders: {train: a}}", "dataset.name: found nothing; expected a name of a-z"),
@@ -158,6 +159,40 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         (OWN % ("", ", templates: [photo]"), "dataset.templates[0]: found 'photo'; expected exactly one {}"),
         (OWN % ("", ", templates: ['{} {c}']"), "dataset.templates[0]: found '{} {c}'; expected exactly one {}"),
         (OWN % ("", ", metric: acuracy"), "dataset.metric: found 'acuracy'; expected one of accuracy, mean_per_class"),
+        (
+            OWN % ("", ", columns: {}"),
+            "unknown key 'columns' in dataset; allowed: name, folders, class_names, templates",
+        ),
+        (OWN % ("", ", tables: {}"), "dataset: found folders and tables; expected one of them: folders or tables"),
+        ("dataset={name: a}", "dataset: found neither folders nor tables; expected one of them: folders or tables"),
+        (
+            "dataset={name: a, foldrs: {train: a, id_val: b}}",
+            "unknown key 'foldrs' in dataset; allowed: name, folders, class_names, templates, metric (did you mean 'f",
+        ),
+        (
+            "dataset=[digits, {name: a, tabels: {train: a.csv}}]",
+            "unknown key 'tabels' in dataset[1]; allowed: name, tables, columns, images, class_names, templates, "
+            "metric (did you mean 'tables'?)",
+        ),
+        (TABLES % (", vla: 3", ""), "unknown key 'vla' in dataset.tables; allowed: train, id_val, id_test, ood"),
+        (
+            TABLES % (", id_test: c.xlsx", ""),
+            "dataset.tables.id_test: found 'c.xlsx'; expected the path of a .csv, .tsv or .parquet file",
+        ),
+        (TABLES % (", ood: {night: d}", ""), "dataset.tables.ood.night: found 'd'; expected the path of a .csv, .tsv"),
+        (TABLES % (", ood: {id_val: d.csv}", ""), "dataset.tables.ood: found 'id_val'; expected a label that is no"),
+        (
+            TABLES % ("", ", columns: {lable: x}"),
+            "unknown key 'lable' in dataset.columns; allowed: path, label (did you mean 'label'?)",
+        ),
+        (TABLES % ("", ", columns: {path: 3}"), "dataset.columns.path: found 3; expected the name of a column (in quo"),
+        (TABLES % ("", ", columns: [a, b]"), "dataset.columns: found [a, b]; expected a mapping with keys out of path"),
+        (
+            TABLES % ("", ", columns: {path: label}"),
+            "dataset.columns.label: found 'label'; expected another column than that of the paths",
+        ),
+        (TABLES % ("", ", images: 3"), "dataset.images: found 3; expected the path of a folder"),
+        (TABLES % ("", ", imags: x"), "unknown key 'imags' in dataset; allowed: name, tables, columns, images,"),
         ("early_stopping.patience=0", "early_stopping.patience: found 0; expected a whole number, 1 or more"),
         (
             "scheduler={name: fifo, grace_epochs: 3}",

@@ -26,6 +26,13 @@ VALID: dict[str, Any] = {
             "templates": ["a {}"],
             "metric": "macro_f1",
         },
+        {
+            "name": "listed",
+            "tables": {"train": "a.csv", "id_val": "b.parquet", "id_test": "c.tsv", "ood": {"sketch": "d.csv"}},
+            "columns": {"path": "file", "label": "y"},
+            "images": "e",
+            "class_names": ["x", "y"],
+        },
     ],
     "shots": [4, 16],
     "model": [{"arch": "A", "pretrained": "t"}, {"arch": "B", "name": "c"}],
@@ -49,6 +56,8 @@ WORDS = sorted(
     {
         "<list>",
         "<mapping>",
+        "<folders>",
+        "<tables>",
         "[key]",
         "",
         "all",
@@ -63,7 +72,7 @@ WORDS = sorted(
         "1e-6",
     }
     | set(SearchSpace.model_fields)
-    | {"epoch", "folders", "ood", "lr"}
+    | {"epoch", "folders", "tables", "table", "columns", "ood", "lr"}
 )
 scalars = (
     st.none()

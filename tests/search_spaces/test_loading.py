@@ -22,6 +22,11 @@ dataset:
     class_names: {"0": "no", "1": 1e-6 of it}
     templates: ["a {} in \\u00fc, 'quoted'", "{}"]
     metric: macro_f1
+  - name: listed
+    tables: {train: a.csv, id_val: b.tsv, id_test: c.parquet, ood: {"2019": d.CSV}}
+    columns: {path: file}
+    images: "1e-6"
+    class_names: [x, y]
 shots: [4, 16, 32]
 model:
   - {arch: ViT-B-16, pretrained: openai}

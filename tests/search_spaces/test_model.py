@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from search_spaces import Cell, Model, OwnDataset, SearchSpace, WiseFT, from_mapping
+from search_spaces import Cell, FolderDataset, Model, OwnDataset, SearchSpace, TableDataset, WiseFT, from_mapping
 from search_spaces.distributions import Choice, Constant, LogUniform
 
 MINIMAL: dict[str, Any] = {
@@ -99,6 +99,37 @@ def test_own_dataset_defaults() -> None:
         None,
         None,
         {},
+    )
+
+
+def test_tables_defaults() -> None:
+    tables = {"train": "train.csv", "id_val": "val.parquet", "ood": {"night": "night.TSV"}}
+    (dataset,) = from_mapping({**MINIMAL, "dataset": {"name": "mine", "tables": tables}}).datasets
+    assert isinstance(dataset, TableDataset)
+    assert isinstance(dataset, OwnDataset)
+    assert (dataset.tables.train, dataset.tables.id_test, dataset.tables.ood) == ("train.csv", None, tables["ood"])
+    assert (dataset.columns.path, dataset.columns.label, dataset.images) == ("path", "label", None)
+    assert (dataset.templates, dataset.metric, dataset.class_names) == (("a photo of a {}.",), "accuracy", None)
+
+
+def test_the_json_of_image_folders_keeps_its_order() -> None:
+    """That of the spaces in existing run folders."""
+    space = from_mapping({**MINIMAL, "dataset": {"metric": "macro_f1", "folders": FOLDERS, "name": "mine"}})
+    assert space.model_dump_json(include={"dataset"}) == (
+        '{"dataset":{"name":"mine","folders":{"train":"a/train","id_val":"a/val","id_test":null,"ood":{}},'
+        '"class_names":null,"templates":["a photo of a {}."],"metric":"macro_f1"}}'
+    )
+
+
+def test_own_data_of_both_kinds_may_stand_in_one_list() -> None:
+    own = [
+        {"name": "a", "tables": {"train": "t.csv", "id_val": "v.csv"}},
+        {"name": "b", "folders": FOLDERS},
+    ]
+    space = from_mapping({**MINIMAL, "dataset": ["digits", *own]})
+    assert [type(dataset) for dataset in space.datasets] == [str, TableDataset, FolderDataset]
+    assert SearchSpace.model_validate({**MINIMAL, "dataset": space.dataset}) == from_mapping(
+        {**MINIMAL, "dataset": ["digits", *own]}
     )
 
 

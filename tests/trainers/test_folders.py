@@ -178,6 +178,7 @@ def test_the_fingerprint_is_that_of_the_content_not_of_the_place(tree: Path, tmp
 
     shutil.copytree(tree, elsewhere)
     reference = make(tree).fingerprint()
+    assert reference == "0377f37fb9fec5b2", "the trials in existing ledgers would no longer be found"
     assert make(elsewhere).fingerprint() == reference
     assert make(tree, templates=["a {}."]).fingerprint() != reference
     assert make(tree, class_names=["a", "b", "c"]).fingerprint() != reference

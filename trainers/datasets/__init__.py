@@ -31,14 +31,20 @@ def make(entry: str | OwnDataset, root: Path) -> Dataset:
 
     Raises InputError for an unknown name.
     """
-    from trainers.datasets.folders import ImageFolders
-
     if not isinstance(entry, str):
-        return ImageFolders(entry, root)
+        return _own(entry, root)
     if entry not in registry():
         known = ", ".join(registry())
         raise InputError(
-            f"dataset: found {entry!r}; expected one of {known}, or a mapping for your own folders"
+            f"dataset: found {entry!r}; expected one of {known}, or a mapping for your own images"
             f"{nearest(entry, registry())}"
         )
     return registry()[entry](root)
+
+
+def _own(entry: OwnDataset, root: Path) -> Dataset:
+    from search_spaces.own_data import TableDataset
+    from trainers.datasets.folders import ImageFolders
+    from trainers.datasets.tables import ImageTables
+
+    return ImageTables(entry, root) if isinstance(entry, TableDataset) else ImageFolders(entry, root)

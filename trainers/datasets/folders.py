@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
-
-if TYPE_CHECKING:
-    from search_spaces.model import OwnDataset
+from search_spaces.own_data import FolderDataset
+from trainers.datasets.base import Missing, Split
+from trainers.datasets.own import OwnData, listed
 
 IMAGE_FILES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -56,67 +54,30 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-class ImageFolders(Dataset):
-    """A data set described by `search_spaces.model.OwnDataset`: a folder per split, in it a folder per class.
+class ImageFolders(OwnData):
+    """A folder per split, in it a folder per class."""
 
-    Relative folders are looked for under `root`. The classes are those of the training folder; every other split may
-    hold a subset of them.
-    """
-
-    name = ""
     summary = "image folders, one per split"
 
-    def __init__(self, entry: OwnDataset, root: Path) -> None:
-        super().__init__(root)
-        self.name = entry.name  # type: ignore[misc]
-        self.entry = entry
-        self.templates = entry.templates
-        self.metric = entry.metric
-        folders = entry.folders
-        named = [("train", folders.train, "train"), ("id_val", folders.id_val, "id_val")]
-        named += [("id_test", folders.id_test, "id_test")] if folders.id_test else []
-        named += [(label, path, "ood") for label, path in folders.ood.items()]
-        self.folders = {label: root / Path(path).expanduser() for label, path, _ in named}
-        self.splits = {label: role for label, _, role in named}
+    def __init__(self, entry: FolderDataset, root: Path) -> None:
+        super().__init__(entry, entry.folders, root)
 
     def missing(self) -> list[Missing]:
         source = f"dataset.folders of {self.name!r} in the search space"
-        return [Missing(path, source) for path in self.folders.values() if not path.is_dir()]
+        return [Missing(path, source) for path in self.paths.values() if not path.is_dir()]
 
-    @property
-    def class_folders(self) -> list[str]:
-        """Names of the class folders in label order: as in the YAML's mapping, else sorted."""
-        found = [path.name for path in subfolders(self.folders["train"])]
-        if not isinstance(self.entry.class_names, dict):
-            return found
-        absent = [name for name in self.entry.class_names if name not in found]
-        if absent:
-            raise InputError(f"{self.folders['train']}: no folder for class {absent[0]!r}; found {', '.join(found)}")
-        return list(self.entry.class_names)
-
-    @property
-    def class_names(self) -> list[str]:  # type: ignore[override]
-        """Display names in label order."""
-        given, folders = self.entry.class_names, self.class_folders
-        if given is None:
-            return [name.replace("_", " ") for name in folders]
-        if isinstance(given, dict):
-            return [given[name] for name in folders]
-        if len(given) != len(folders):
-            raise InputError(
-                f"dataset.class_names: found {len(given)} names; expected {len(folders)}, "
-                f"one for each folder of {self.folders['train']} in sorted order"
-            )
-        return list(given)
+    def found_classes(self) -> list[str]:
+        """Names of the class folders, in alphabetical order."""
+        return [path.name for path in subfolders(self.paths["train"])]
 
     def load(self, split: str) -> Split:
-        folder = self.folders[split]
-        labels = {name: label for label, name in enumerate(self.class_folders)}
+        folder = self.paths[split]
+        labels = {name: label for label, name in enumerate(self.classes)}
         found = subfolders(folder)
         unknown = [path.name for path in found if path.name not in labels]
         if unknown:
             raise InputError(
-                f"{folder}: folder {unknown[0]!r} is no class of the training split; expected {', '.join(labels)}"
+                f"{folder}: folder {unknown[0]!r} is no class of the training split; expected {listed(self.classes)}"
             )
         pairs = [
             (path, labels[one.name])

@@ -1,0 +1,282 @@
+"""Tables of paths and labels of the user's own: what they mean, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from trees import shade_of, write_image
+
+from search_spaces import from_mapping
+from search_spaces.cell import Cell
+from search_spaces.errors import InputError
+from search_spaces.model import SearchSpace
+from trainers import datasets, preflight
+from trainers.datasets.base import Dataset
+from trainers.datasets.tables import ImageTables
+from trainers.runner import TrialRunner
+from trainers.spec import REPEAT, TrialSpec
+
+SHADES = {"2": 20, "10": 120, "1": 220}
+"""Label -> the shade of its images, in the order in which the training table first has them."""
+TABLES = {
+    "train": "train.csv",
+    "id_val": "lists/val.parquet",
+    "id_test": "test.tsv",
+    "ood": {"night": "lists/night.csv"},
+}
+
+
+def write_table(path: Path, rows: list[tuple[Any, Any]], columns: tuple[str, str] = ("path", "label")) -> None:
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".parquet":
+        pd.DataFrame(rows, columns=columns).to_parquet(path)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",").writerows([columns, *rows])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three images of each of three labels that are whole numbers, and four tables of them."""
+    for label, shade in SHADES.items():
+        for number in range(3):
+            write_image(tmp_path / "photos" / label / f"{number}.png", shade + number)
+    every = [(f"photos/{label}/{number}.png", label) for label in SHADES for number in range(3)]
+    write_table(tmp_path / "train.csv", every)
+    write_table(tmp_path / "lists/val.parquet", [(f"../{path}", int(label)) for path, label in every[::-1]])
+    write_table(tmp_path / "test.tsv", every[1::3])
+    write_table(tmp_path / "lists/night.csv", [("../photos/1/2.png", 1), ("../photos/2/2.png", 2)])
+    return tmp_path
+
+
+def space(tables: dict[str, Any], **more: Any) -> SearchSpace:
+    return from_mapping(
+        {
+            "name": "own",
+            "dataset": {"name": "birds", "tables": tables, **more},
+            "model": {"arch": "digits-clip", "pretrained": "bundled"},
+            "methods": ["lp"],
+            "search": {"num_samples": 1, "space": {"l2": 1e-3}},
+        }
+    )
+
+
+def make(root: Path, tables: dict[str, Any] | None = None, **more: Any) -> Dataset:
+    return datasets.make(space(tables or TABLES, **more).datasets[0], root)
+
+
+def shades(dataset: Dataset, split: str) -> list[int]:
+    images = dataset.load(split).images
+    return [shade_of(images[i]) for i in range(len(images))]
+
+
+def refused(call: Any, *words: str) -> None:
+    with pytest.raises(InputError) as no:
+        call()
+    message = str(no.value)
+    assert message.isprintable()
+    assert all(word in message for word in words), message
+
+
+def one_table(root: Path, name: str, content: str | bytes, **more: Any) -> Dataset:
+    """A data set whose every split is one table with this content."""
+    (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return make(root, {"train": name, "id_val": name}, **more)
+
+
+def test_whole_numbers_are_sorted_as_numbers_whatever_the_kind_of_file(root: Path) -> None:
+    dataset = make(root)
+    assert isinstance(dataset, ImageTables)
+    assert dataset.missing() == []
+    assert dataset.class_names == ["1", "2", "10"]
+    assert dataset.splits == {"train": "train", "id_val": "id_val", "id_test": "id_test", "night": "ood"}
+    train, val = dataset.load("train"), dataset.load("id_val")
+    assert train.labels.dtype == np.int64
+    assert train.labels.tolist() == [1, 1, 1, 2, 2, 2, 0, 0, 0]
+    assert shades(dataset, "train") == [20, 21, 22, 120, 121, 122, 220, 221, 222]
+    assert val.labels.tolist() == [0, 0, 0, 2, 2, 2, 1, 1, 1]
+    assert shades(dataset, "id_val") == [222, 221, 220, 122, 121, 120, 22, 21, 20]
+    assert dataset.load("id_test").labels.tolist() == [1, 2, 0]
+    assert dataset.load("night").labels.tolist() == [0, 1]
+    assert shades(dataset, "night") == [222, 22]
+
+
+def test_other_labels_are_sorted_alphabetically_and_kept_as_they_are_written(tmp_path: Path) -> None:
+    labels = ["b_2", "NA", "10", "null", "a,b", "1.0", "2"]
+    write_table(tmp_path / "t.csv", [("x.png", label) for label in labels])
+    dataset = make(tmp_path, {"train": "t.csv", "id_val": "t.csv"})
+    assert dataset.class_names == ["1.0", "10", "2", "NA", "a,b", "b 2", "null"]
+    assert dataset.load("train").labels.tolist() == [5, 3, 1, 6, 4, 0, 2]
+
+
+def test_names_are_given_in_the_sorted_order_or_by_label(root: Path) -> None:
+    assert make(root, class_names=["one", "two", "ten"]).class_names == ["one", "two", "ten"]
+    dataset = make(root, class_names={"10": "ten", "1": "one", "2": "two"}, metric="macro_f1")
+    assert dataset.class_names == ["ten", "one", "two"]
+    assert dataset.load("train").labels.tolist() == [2, 2, 2, 0, 0, 0, 1, 1, 1]
+    assert dataset.load("train").metric == "macro_f1"
+    refused(lambda: make(root, class_names=["a", "b"]).load("train"), "found 2 names", "expected 3", "1, 2, 10")
+    refused(lambda: make(root, class_names={"1": "a", "3": "b"}).load("train"), "'3'", "train.csv", "1, 2, 10")
+    few = make(root, class_names={"1": "a", "2": "b"})
+    refused(lambda: few.load("train"), "train.csv: row 4 below", "label '10'", "dataset.class_names", "1, 2")
+
+
+def test_columns_and_the_folder_of_images_are_as_named(root: Path) -> None:
+    write_table(root / "lists/t.csv", [("1/0.png", "x"), (root / "photos/2/0.png", "y")], ("file", "species"))
+    tables = {"train": "lists/t.csv", "id_val": "lists/t.csv"}
+    dataset = make(root, tables, columns={"path": "file", "label": "species"}, images="photos")
+    assert dataset.missing() == []
+    assert shades(dataset, "train") == [220, 20]
+    (absent,) = make(root, tables, images="photso").missing()
+    assert absent.path == root / "photso"
+    assert "dataset.images" in absent.source
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (pa.array([2, 10]), ["2", "10"]),
+        (pa.array([2.0, 10.0]), ["2", "10"]),
+        (pa.array(["b", "a"]).dictionary_encode(), ["a", "b"]),
+        (pa.array([True, False]), ["false", "true"]),
+        (pa.array([b"b", b"a"]), ["a", "b"]),
+    ],
+)
+def test_labels_of_parquet_files_become_text(tmp_path: Path, labels: pa.Array, names: list[str]) -> None:
+    paths = pa.array(["0.png", "1.png"])
+    pq.write_table(pa.table({"more": labels, "path": paths, "label": labels}), tmp_path / "t.parquet")
+    assert make(tmp_path, {"train": "t.parquet", "id_val": "t.parquet"}).class_names == names
+
+
+def test_byte_order_marks_windows_lines_and_quotes_do_no_harm(tmp_path: Path) -> None:
+    dataset = one_table(tmp_path, "t.CSV", b'\xef\xbb\xbfid,path,label\r\n7,"a, b.png",\xc3\xbc\r\n8,c.png,v\r\n')
+    assert dataset.class_names == ["v", "\u00fc"]
+    (absent,) = dataset.missing()
+    assert absent.path == tmp_path / "a, b.png"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("path,species\na.png,x\n", ("no column 'label' among [path, species]", "dataset.columns")),
+        ("path,labels\na.png,x\n", ("no column 'label'", "did you mean 'labels'?")),
+        ("path;label\na.png;x\n", ("no column 'path' among ['path;label']",)),
+        ("path,label,label\na.png,x,y\n", ("the column 'label' 2 times", "expected it once")),
+        ("path,label\n", ("found no row", "one for each image")),
+        ("", ("could not be read", "No columns", "first row names its columns")),
+        ("path,label\na.png,x,y\n", ("could not be read", "line 2")),
+        ("path,label\na.png,x\nb.png,y\nc.png\n", ("row 3 below the header: found no label",)),
+        ("path,label\n,x\n", ("row 1 below the header: found no path",)),
+        ("path,label\na.png, \n", ("row 1 below the header: found no label",)),
+        ('path,label\n"a\nb.png",x\n', ("row 1 below the header", "'a\\nb.png' as path", "on one line")),
+        ("path,label\na\0.png,x\n", ("row 1 below the header", "'a\\x00.png' as path")),
+        ('path,label\n"a.png,x\n', ("could not be read",)),
+        (b"\xff\xfep\0a\0t\0h\0", ("could not be read", "UTF-8")),
+        ("path,label\n\u00fc.png,x\n".encode("latin-1"), ("could not be read", "UTF-8")),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, content: str | bytes, words: tuple[str, ...]) -> None:
+    dataset = one_table(tmp_path, "t.csv", content)
+    refused(lambda: dataset.load("train"), str(tmp_path / "t.csv"), *words)
+    refused(lambda: dataset.missing(), *words)
+
+
+def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    refused(lambda: one_table(tmp_path, "t.parquet", b"garbage\n" * 9).load("train"), "t.parquet", "could not be read")
+    for columns, words in (
+        ({"path": ["a"], "species": ["x"]}, ("no column 'label' among [path, species]",)),
+        ({"path": ["a"], "label": [None]}, ("row 1", "found no label")),
+        ({"path": ["a"], "label": [["x"]]}, ("could not be read", "texts or numbers")),
+        ({"path": [], "label": []}, ("found no row",)),
+    ):
+        pq.write_table(pa.table(columns), tmp_path / "u.parquet")
+        dataset = make(tmp_path, {"train": "u.parquet", "id_val": "u.parquet"})
+        refused(lambda dataset=dataset: dataset.load("train"), str(tmp_path / "u.parquet"), *words)
+
+
+def test_a_label_that_training_lacks_is_refused_by_its_row(root: Path) -> None:
+    write_table(root / "test.tsv", [("photos/1/0.png", "1"), ("photos/1/1.png", "11"), ("photos/1/2.png", "12")])
+    words = (f"{root / 'test.tsv'}: row 2 below the header", "found label '11'", str(root / "train.csv"), "1, 2, 10")
+    refused(lambda: make(root).load("id_test"), *words)
+    refused(lambda: preflight.check(space(TABLES), root), *words)
+
+
+def test_absent_tables_and_images_are_told_before_the_start(root: Path) -> None:
+    (root / "test.tsv").rename(root / "moved")
+    (missing,) = make(root).missing()
+    assert missing.path == root / "test.tsv"
+    assert "dataset.tables of 'birds'" in missing.source
+    (root / "moved").rename(root / "test.tsv")
+
+    shutil.rmtree(root / "photos" / "10")
+    (missing,) = make(root).missing()
+    assert missing.path == root / "photos/10/0.png"
+    count = "7 of the 23 images listed are absent"  # three in each of train and id_val, one in id_test
+    assert missing.source == f"row 4 of {root / 'train.csv'} ({count})"
+    refused(lambda: preflight.check(space(TABLES), root), str(missing.path), count)
+
+
+def test_links_to_images_are_images_and_folders_are_none(root: Path) -> None:
+    (root / "photos/1/1.png").unlink()
+    (root / "photos/1/1.png").symlink_to(root / "photos/1/0.png")
+    assert make(root).missing() == []
+    (root / "photos/1/1.png").unlink()
+    (root / "photos/1/1.png").mkdir()
+    assert [one.path for one in make(root).missing()] == [root / "photos/1/1.png"]
+
+
+def test_an_image_that_cannot_be_decoded_is_refused_by_its_path(root: Path) -> None:
+    (root / "photos/2/0.png").write_bytes(b"this is no image")
+    images = make(root).load("train").images
+    refused(lambda: images[0], str(root / "photos/2/0.png"), "not a readable image")
+    assert shade_of(images[1]) == 21
+
+
+def test_the_fingerprint_is_that_of_the_content_not_of_the_place(root: Path, tmp_path_factory: Any) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
+    shutil.copytree(root, elsewhere)
+    reference = make(root).fingerprint()
+    assert make(elsewhere).fingerprint() == reference
+    assert make(root, templates=["a {}."]).fingerprint() != reference
+    text = (elsewhere / "train.csv").read_text()
+    (elsewhere / "train.csv").write_text(text.replace("photos/2/0.png,2", "photos/2/1.png,2"))
+    assert make(elsewhere).fingerprint() != reference, "other images under the same labels are other data"
+    (elsewhere / "train.csv").write_text(text.replace("photos/2/0.png,2", "photos/2/0.png,1"))
+    assert make(elsewhere).fingerprint() != reference
+
+
+def test_a_trial_trains_on_tables(root: Path) -> None:
+    """Shades tell the classes apart, so a probe learns them; an OOD table with every label exchanged has none right."""
+    exchanged = [(f"../photos/{label}/1.png", other) for label, other in (("1", "2"), ("2", "10"), ("10", "1"))]
+    write_table(root / "lists/night.csv", exchanged)
+    checked = preflight.check(space(TABLES), root)
+    assert checked.classes == {"birds": 3}
+    assert checked.images["birds"] == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}
+    spec = TrialSpec(
+        Cell("birds", "digits-clip", None, "lp"),
+        stage=REPEAT,
+        seed=0,
+        hparams={"l2": 1e-3},
+        epochs=1,
+        batch_size=4,
+        warmup_steps=0,
+        templates=None,
+        patience=1,
+        alphas=(1.0,),
+        frontier=False,
+        data=checked.data["birds"],
+        weights=checked.weights["digits-clip"],
+    )
+    result = TrialRunner(space(TABLES), root, torch.device("cpu")).result(spec)
+    assert result.score == 1.0
+    found = {line.split: line.value for line in result.evaluations if line.primary}
+    assert (found["id_test"], found["night"]) == (1.0, 0.0)
