@@ -59,7 +59,15 @@ def ray_session(address: str | None) -> Generator[None]:
         raise InputError(
             f"--address: found no Ray cluster at {address!r}; start one with `ray start --head`"
         ) from error
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    except OSError as error:
+        if "AF_UNIX" not in str(error):
+            raise
+        raise InputError(
+            f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
+        ) from error
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    # Ray prints a paragraph for every dead worker, whatever `log_to_driver` says; ours is a line with the trial's name.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         yield
     finally:

@@ -12,6 +12,8 @@ from types import FrameType
 
 from orchestrator.exit_codes import INTERRUPTED
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 GRACE_SECONDS = 25.0
 """What a sweep may take to end: job managers kill 30 s after SIGTERM."""
 
@@ -27,6 +29,11 @@ class Interruption:
         self._asked: float | None = None
         self._patience = threading.Timer(GRACE_SECONDS, self.leave)
         self._patience.daemon = True
+
+    def listen(self) -> None:
+        """Hear SIGINT and SIGTERM from now on; to be called again after whatever takes them over, as Ray does."""
+        for number in SIGNALS:
+            signal.signal(number, self.handle)
 
     @property
     def asked(self) -> bool:
@@ -59,7 +66,8 @@ class Interruption:
 def interruptible(last_words: Callable[[], None]) -> Generator[Interruption]:
     """Inside the block SIGINT and SIGTERM are noted and do not raise; `last_words` is called if it has to be left."""
     interruption = Interruption(last_words)
-    before = {number: signal.signal(number, interruption.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    interruption.listen()
     try:
         yield interruption
     finally:

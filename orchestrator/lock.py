@@ -55,40 +55,25 @@ def locked(path: Path) -> Iterator[None]:
     then.
     """
     owner = path.parent / f".{path.name}.owner"
+    draft = path.parent / f".{path.name}.{os.getpid()}"
+    lock = FileLock(path.parent / f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.parent / f".{path.name}.lock")
+        draft.write_text(json.dumps(asdict(Owner.this())))
         lock.acquire(timeout=0)
+        _refuse_live(path, Owner.read(owner), owner, draft)
+        draft.replace(owner)
     except Timeout as error:
+        draft.unlink()
         raise refusal(path, Owner.read(owner)) from error
+    except InputError:
+        draft.unlink()
+        lock.release()
+        raise
     except OSError as error:
+        lock.release()
         raise InputError(
             f"{path}: the run folder cannot be written ({error.strerror or error}); mend that or choose another --out"
-        ) from error
-    try:
-        with _owned(path, owner):
-            yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _owned(path: Path, owner: Path) -> Iterator[None]:
-    """The owner file, kept fresh; the lock is held, so whoever else wrote it here is gone."""
-    this, found = Owner.this(), Owner.read(owner)
-    draft = owner.with_suffix(f".{this.pid}")
-    try:
-        draft.write_text(json.dumps(asdict(this)))
-        # Both times are the file system's own, so the clocks of two hosts need not agree.
-        if found is not None and found.host != this.host:
-            silence = draft.stat().st_mtime - owner.stat().st_mtime
-            if silence < STALE_SECONDS:
-                draft.unlink()
-                raise refusal(path, found, f" (last sign of life {max(0, round(silence))} s ago)")
-        draft.replace(owner)
-    except OSError as error:
-        raise InputError(
-            f"{path.parent}: cannot be written ({error.strerror or error}); mend that or choose another --out"
         ) from error
     over = threading.Event()
     beat = threading.Thread(target=_beat, args=(owner, over), name="owner-beat", daemon=True)
@@ -100,6 +85,18 @@ def _owned(path: Path, owner: Path) -> Iterator[None]:
         beat.join()
         with contextlib.suppress(OSError):
             owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _refuse_live(path: Path, found: Owner | None, owner: Path, draft: Path) -> None:
+    """Raise InputError when a driver on another host is alive; one on this host is not, for the lock was free.
+
+    Both times are the file system's own, so the clocks of the hosts need not agree.
+    """
+    if found is not None and found.host != socket.gethostname():
+        silence = draft.stat().st_mtime - owner.stat().st_mtime
+        if silence < STALE_SECONDS:
+            raise refusal(path, found, f" (last sign of life {max(0, round(silence))} s ago)")
 
 
 def _beat(owner: Path, over: threading.Event) -> None:

@@ -50,11 +50,9 @@ class Progress:
         self.this_run += 1
         if record["status"] == "failed":
             self.failed[cell] += 1
-            self.console.print(
-                f"failed: {cell.key} seed {record['seed']}: {record['reason']}", style="red", markup=False
-            )
+            self._say(f"failed: {cell.key} seed {record['seed']}: {record['reason']}", "red")
         for note in record["notes"]:
-            self.console.print(f"{cell.key} seed {record['seed']}: {note}", style="yellow", markup=False)
+            self._say(f"{cell.key} seed {record['seed']}: {note}", "yellow")
         if record["score"] is not None:
             self.best[cell] = max(record["score"], self.best.get(cell, 0.0))
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
@@ -62,14 +60,15 @@ class Progress:
             self.console.print(self.line())
 
     def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
-        self.console.print(
-            f"again in {pause:g} s: {spec.cell.key} seed {spec.seed}: {reason}", style="yellow", markup=False
-        )
+        self._say(f"again in {pause:g} s: {spec.cell.key} seed {spec.seed}: {reason}", "yellow")
 
     def selected(self, selection: Selection) -> None:
         if not self.console.is_terminal and selection.score is not None:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in selection.winner.items())
             self.console.print(f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})")
+
+    def _say(self, line: str, style: str) -> None:
+        self.console.print(line, style=style, soft_wrap=True, markup=False)
 
     @property
     def planned(self) -> int:

@@ -14,6 +14,7 @@ from orchestrator.protocol import Outcome, Protocol, Selection
 from orchestrator.running import Running
 from results.ledger import Ledger
 from search_spaces.cell import Cell
+from search_spaces.complaints import one_line
 from trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
 Record = dict[str, Any]
@@ -154,7 +155,7 @@ def death_of(error: BaseException | None, trace: str | None) -> tuple[str, str |
         return "the worker hung: it reported nothing for failures.hang_minutes", trace
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):
-        return f"{type(cause).__name__}: {cause}", str(error)
+        return f"{type(cause).__name__}: {one_line(str(cause))}", str(error)
     if type(error).__name__ == "OutOfMemoryError":
         return "the machine ran low on memory, and Ray killed the worker", str(error)
     return DEATH, None if error is None else str(error)

@@ -125,6 +125,7 @@ class Sweep:
             interruptible(self.last_words) as interruption,
             cluster.ray_session(self.options.address),
         ):
+            interruption.listen()
             from orchestrator.scheduler import CellScheduler
             from orchestrator.searcher import ProtocolSearcher
 

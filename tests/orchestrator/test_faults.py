@@ -1,0 +1,205 @@
+"""What goes wrong while a sweep runs: workers that die, hang or meet a bad disk; a full disk; signals; passwords."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
+
+FAULTY = '''
+"""FT that misbehaves once or always, by the seed of a repeat, unless a file `mended` lies beside this one."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from trainers.methods.ft import FineTuning
+
+HERE = Path(__file__).parent
+
+
+def first_time(what):
+    try:
+        (HERE / what).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+class Faulty(FineTuning):
+    name = "faulty"
+
+    def fit(self, task):
+        seed = task.spec.seed if task.spec.stage == "repeat" and not (HERE / "mended").exists() else None
+        if seed == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if seed == 2:
+            time.sleep(1000)
+        running = super().fit(task)
+        while True:
+            try:
+                report = next(running)
+            except StopIteration as end:
+                return end.value
+            with (HERE / "epochs").open("a") as file:
+                print(task.spec.stage, task.spec.seed, report.epoch, file=file)
+            if seed == 0 and report.epoch == 2 and first_time("killed"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if seed == 3 and report.epoch == 2 and first_time("bad disk"):
+                raise OSError(5, "Input/output error")
+            yield report
+'''
+
+SPACE = """
+name: faults
+dataset: digits
+shots: 4
+model: {arch: digits-clip, pretrained: bundled}
+methods: ["faulty:Faulty"]
+train: {epochs: 3, batch_size: 20}
+search: {algorithm: random, num_samples: 1, space: {lr: 1.0e-3, weight_decay: 0.1}}
+early_stopping: {patience: 9}
+repeats: {seeds: 5}
+wise_ft: {alphas: 3}
+checkpoints: {every_seconds: 0}
+failures: {max_failures: 1, backoff_seconds: 0.1, hang_minutes: 0.25}
+"""
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[int, dict]]:
+    """A folder in which the sweep has met every fault, what it printed, and its repeats by seed."""
+    folder = tmp_path_factory.mktemp("faulty")
+    (folder / "faulty.py").write_text(FAULTY)
+    (folder / "faults.yaml").write_text(SPACE)
+    code, output = run("run", "faults.yaml", cwd=folder, path=folder)
+    assert code == 1, output
+    return folder, output, {one["seed"]: one for one in trials(folder / "runs/faults") if one["stage"] == "repeat"}
+
+
+def test_a_trial_goes_on_in_another_worker_where_the_last_one_died(faulty):
+    folder, output, repeats = faulty
+    assert [repeats[seed]["status"] for seed in (0, 3, 4)] == ["done"] * 3
+    seen = Counter((folder / "epochs").read_text().splitlines())
+    assert seen == Counter(
+        f"{stage} {seed} {epoch}"
+        for stage, seed in [("search", 0), ("repeat", 0), ("repeat", 3), ("repeat", 4)]
+        for epoch in (1, 2, 3)
+    )
+    assert "again in 0.1 s" in output
+    assert "OSError: [Errno 5] Input/output error" in output
+
+
+def test_a_trial_that_keeps_failing_is_recorded_with_its_reason_and_marked_in_the_table(faulty):
+    folder, output, repeats = faulty
+    assert repeats[1]["status"] == repeats[2]["status"] == "failed"
+    assert repeats[1]["reason"] == "the worker died (killed, or out of memory) (2 times in a row)"
+    assert "hung" in repeats[2]["reason"]
+    assert "time.sleep" in repeats[2]["log"] or "in fit" in repeats[2]["log"]
+    assert "3 of 5" in output
+    assert "--retry-failed" in output
+    code, status = run("status", "runs/faults", cwd=folder, path=folder)
+    assert code == 0
+    assert repeats[2]["reason"] in " ".join(status.split())
+    assert not (folder / "runs/faults/running").exists()
+
+
+def test_retrying_what_failed_ends_as_if_nothing_had(faulty, tmp_path):
+    folder, _, _ = faulty
+    (folder / "mended").touch()
+    code, output = run("run", "faults.yaml", "--retry-failed", cwd=folder, path=folder)
+    assert code == 0, output
+    (tmp_path / "faults.yaml").write_text(SPACE)
+    code, output = run("run", "faults.yaml", cwd=tmp_path, path=folder)
+    assert code == 0, output
+    last = {one["trial_id"]: one for one in trials(folder / "runs/faults")}
+    expected = numbers(tmp_path / "runs/faults")
+    assert numbers(folder / "runs/faults") == expected
+    assert len(last) == 1 + 5
+    assert (folder / "runs/faults/tables/comparison.csv").read_bytes() == (
+        tmp_path / "runs/faults/tables/comparison.csv"
+    ).read_bytes()
+
+
+def test_a_signal_to_the_whole_process_group_ends_the_sweep_in_time(tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    driver = start("run", "small.yaml", cwd=tmp_path)
+    wait_for_trials(tmp_path / "runs/small", 2, driver)
+    os.killpg(driver.pid, signal.SIGTERM)  # as Slurm and many container runtimes do: Ray's servers get it too
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, output
+    assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
+    assert "Traceback" not in output
+
+
+@contextlib.contextmanager
+def small_disk(path: Path, size: str) -> Iterator[None]:
+    """A disk of its own at `path`."""
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a disk of a given size needs the right to mount one")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_a_full_disk_ends_the_sweep_with_a_whole_ledger_and_once_there_is_room_it_goes_on(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    disk = tmp_path / "disk"
+    options = ("--out", "disk/runs/quick", "--mlflow", f"sqlite:///{tmp_path}/elsewhere.db")
+    with small_disk(disk, "40k"):
+        code, output = run("run", "quick.yaml", *options, "--set", "repeats.seeds=40", cwd=tmp_path)
+        assert code == 2, output
+        assert "ledger.jsonl: cannot be written (No space left on device)" in output
+        assert "go on with: flyp-sweep run quick.yaml" in output
+        assert "Traceback" not in output
+        ledger = (disk / "runs/quick/ledger.jsonl").read_bytes()
+        assert ledger.endswith(b"\n")
+        done = len([json.loads(line) for line in ledger.splitlines()])
+        assert done > 3
+        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+        code, output = run("run", "quick.yaml", *options, "--set", "repeats.seeds=40", cwd=tmp_path)
+        assert code == 0, output
+        assert (disk / "runs/quick/ledger.jsonl").read_bytes().startswith(ledger)
+        assert len(numbers(disk / "runs/quick")) == 1 + 3 + 40
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_start(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    for out in ("/proc/run", str(tmp_path / "quick.yaml" / "run")):
+        code, output = run("run", "quick.yaml", "--out", out, cwd=tmp_path)
+        assert code == 2, output
+        assert output.count("\n") == 1
+        assert "cannot be written" in output
+
+
+def test_a_password_never_reaches_a_log_or_the_ledger(tmp_path, monkeypatch):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    uri = "http://someone:hunter2@127.0.0.1:9"
+    code, output = run("run", "quick.yaml", "--mlflow", uri, cwd=tmp_path)
+    assert code == 2
+    assert output.count("\n") == 1
+    assert "someone:***@127.0.0.1" in output
+    assert "hunter2" not in output
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with tempfile.TemporaryDirectory(prefix="r") as short:  # Ray's sockets allow no long path
+        monkeypatch.setenv("RAY_TMPDIR", short)
+        code, output = run("run", "quick.yaml", cwd=tmp_path)
+        assert code == 0, output
+        assert "MLflow is behind" in output
+        files = [path for folder in (tmp_path, Path(short)) for path in folder.rglob("*") if path.is_file()]
+        assert any(path.suffix == ".log" for path in files), "Ray's own logs are among them"
+        assert not [path for path in files if b"hunter2" in path.read_bytes()]
+    assert "hunter2" not in output

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator import lock
+from orchestrator.lock import STALE_SECONDS, Owner, locked
+from search_spaces.errors import InputError
+
+
+def leave_owner(path: Path, host: str, silent_for: float) -> None:
+    """What a driver on `host` left when it was last seen so many seconds ago."""
+    owner = path.parent / f".{path.name}.owner"
+    owner.write_text(json.dumps({"host": host, "pid": 4711, "since": "2026-01-02T03:04:05+00:00"}))
+    os.utime(owner, (time.time() - silent_for,) * 2)
+
+
+def test_a_second_driver_is_refused_and_told_who_has_the_folder(tmp_path):
+    path = tmp_path / "runs" / "x"
+    with (
+        locked(path),
+        pytest.raises(InputError, match=rf"another flyp-sweep is running .* process {os.getpid()} on "),
+        locked(path),
+    ):
+        pass
+    with locked(path):
+        pass
+    assert not [found for found in path.parent.iterdir() if found.suffix != ".lock"], "nothing of an owner stays behind"
+
+
+def test_a_driver_that_was_killed_on_this_host_leaves_no_lock(tmp_path):
+    path = tmp_path / "x"
+    code = (
+        "import os, sys, pathlib, signal\n"
+        "from orchestrator.lock import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, path], cwd=Path(lock.__file__).parents[1], check=False)
+    assert (tmp_path / ".x.owner").exists()
+    with locked(path):
+        assert Owner.read(tmp_path / ".x.owner").pid == os.getpid()
+
+
+def test_a_driver_on_another_host_counts_as_alive_while_it_gives_signs_of_life(tmp_path):
+    path = tmp_path / "x"
+    leave_owner(path, "elsewhere", silent_for=STALE_SECONDS - 20)
+    with pytest.raises(InputError, match=r"process 4711 on elsewhere, since 2026.*last sign of life \d+ s ago") as no:
+        locked(path).__enter__()
+    assert "\n" not in str(no.value)
+    leave_owner(path, "elsewhere", silent_for=STALE_SECONDS + 20)
+    with locked(path):
+        assert Owner.read(tmp_path / ".x.owner").pid == os.getpid()
+
+
+def test_the_driver_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    with locked(tmp_path / "x"):
+        owner = tmp_path / ".x.owner"
+        os.utime(owner, (1.0, 1.0))
+        deadline = time.monotonic() + 5
+        while owner.stat().st_mtime == 1.0:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_a_garbled_owner_file_is_no_owner(tmp_path):
+    for text in ("", "{", "[]", '{"host": "a"}'):
+        (tmp_path / ".x.owner").write_text(text)
+        with locked(tmp_path / "x"):
+            pass
