@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from results.records import Record
 from results.run_folder import RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
-from search_spaces.model import SearchSpace
+from search_spaces.model import Model, SearchSpace
 
 if TYPE_CHECKING:
     from trainers.preflight import Checked
@@ -65,15 +65,35 @@ def run(source: str, overrides: Sequence[str], options: Options, console: Consol
         splits = ", ".join(f"{split} (published: {images} images)" for split, images in published.items())
         console.print(f"data set {name} holds another number of images in {splits}", style="yellow", markup=False)
     path = options.run_path(space)
+    if not path.exists():  # a run that cannot begin leaves no folder behind
+        fetch_weights(space.models, console)
     with locked(path):
         folder = open_folder(path, space)
         records = folder.records()
         protocol = Protocol(plans, [Outcome.of(record) for record in trials_by_id(records).values()])
+        fetch_weights(still_used(space, protocol), console)
         sweep = Sweep(space, folder, protocol, records, options, console)
         unreadable = sweep.go(data_root)
         code = exit_code(protocol, unreadable)
         sweep.report(code, unreadable, resume=resume_command(source, overrides, options))
         return code
+
+
+def fetch_weights(models: Iterable[Model], console: Console) -> None:
+    """Download once, before there are workers, what the local cache lacks.
+
+    Raises InputError when that cannot be done.
+    """
+    from trainers import weights
+
+    for model in models:
+        weights.fetch(model, lambda line: console.print(line, soft_wrap=True, markup=False))
+
+
+def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
+    """The models of the cells that are not over."""
+    labels = {cell.plan.cell.model for cell in protocol.cells if not cell.over}
+    return [model for model in space.models if model.label in labels]
 
 
 def exit_code(protocol: Protocol, unreadable: Sequence[str]) -> int:
