@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import zipfile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,9 @@ def check_readable(path: Path) -> None:
             if not is_torchscript(path):
                 torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
             return
-        except Exception as error:  # pickle, zip and torch raise many types
+        except pickle.UnpicklingError:  # torch's own words advise to load it without the check
+            reason = "it is torn, or holds more than tensors"
+        except Exception as error:  # zip and torch raise many types
             reason = str(error)
     raise InputError(
         f"model.pretrained: {path} is not a readable {kind} ({' '.join(reason.split())[:200]}); "

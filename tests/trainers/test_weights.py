@@ -373,6 +373,7 @@ def test_garbage_is_refused_before_anything_starts(tmp_path: Path, suffix: str, 
         weights.fingerprint(Model(arch=ARCH, pretrained=str(path)))
     assert "\n" not in str(no.value)
     assert str(path) in str(no.value)
+    assert "weights_only" not in str(no.value)
 
 
 def test_a_local_folder_is_identified_by_content_and_loaded(tmp_path: Path) -> None:
