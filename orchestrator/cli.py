@@ -91,10 +91,14 @@ def run(
 
     if dry_run:
         from orchestrator.dry_run import describe
+        from trainers import weights
 
         root = data_root.expanduser().resolve()
         loaded, plans, _ = sweep.prepare(space, overrides, root, allow_incomplete)
         click.echo(describe(loaded, plans))
+        for model in loaded.models:
+            for file in weights.absent(model):
+                click.echo(f"a run would first fetch {weights.described(model, file)}")
         return
     options = sweep.Options(
         out=out,

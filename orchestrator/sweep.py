@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from results.ledger import last_selections, trials_by_id
 from results.run_folder import RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
-from search_spaces.model import SearchSpace
+from search_spaces.model import Model, SearchSpace
 from trainers.spec import FAILED
 
 if TYPE_CHECKING:
@@ -69,11 +69,31 @@ def run(source: str, overrides: Sequence[str], options: Options, console: Consol
         splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
         console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
     path = options.run_path(space)
-    with sigterm_as_sigint(), locked(path):
-        folder = open_folder(path, space)
-        sweep = Sweep(space, plans, folder, options, console, resume_command(source, overrides, options))
-        sweep.go(data_root)
-        return sweep.report()
+    with sigterm_as_sigint():
+        if not path.exists():  # a run that cannot begin leaves no folder behind
+            fetch_weights(space.models, console)
+        with locked(path):
+            folder = open_folder(path, space)
+            sweep = Sweep(space, plans, folder, options, console, resume_command(source, overrides, options))
+            sweep.go(data_root)
+            return sweep.report()
+
+
+def fetch_weights(models: Iterable[Model], console: Console) -> None:
+    """Download once, before there are workers, what the local cache lacks.
+
+    Raises InputError when that cannot be done.
+    """
+    from trainers import weights
+
+    for model in models:
+        weights.fetch(model, lambda line: console.print(line, soft_wrap=True, markup=False))
+
+
+def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
+    """The models of the cells that are not over."""
+    labels = {cell.plan.cell.model for cell in protocol.cells if not cell.over}
+    return [model for model in space.models if model.label in labels]
 
 
 class Sweep:
@@ -120,6 +140,7 @@ class Sweep:
     def _run_trials(self, data_root: Path) -> None:
         from orchestrator import cluster
 
+        fetch_weights(still_used(self.space, self.protocol), self.console)
         with (
             self.progress,
             interruptible(self.last_words) as interruption,

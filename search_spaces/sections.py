@@ -29,12 +29,13 @@ MOST_ALPHAS = 1001
 
 
 class Model(Section):
-    """A pretrained model: any open_clip architecture, and a tag, hub id, local checkpoint or `bundled`."""
+    """A pretrained model: any open_clip architecture, and a tag, local checkpoint or `bundled`.
 
-    arch: Text = Field(description="the name of an architecture, as in ViT-B-16")
-    pretrained: Text | None = Field(
-        default=None, description="a tag, a hub id or the path of a checkpoint, as in openai"
-    )
+    `hf-hub:organisation/name` and `local-dir:path` are architectures that bring their own weights.
+    """
+
+    arch: Text = Field(description="the name of an architecture, as in ViT-B-16, or a hub id, as in hf-hub:org/name")
+    pretrained: Text | None = Field(default=None, description="a tag or the path of a checkpoint, as in openai")
     name: Text | None = Field(default=None, description="a text to show in tables")
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from search_spaces.errors import InputError, nearest
 from search_spaces.model import SearchSpace
-from trainers import datasets, methods, models
+from trainers import datasets, methods, models, weights
 from trainers.datasets.base import Dataset
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     """
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
-    weights = {model.label: models.fingerprint(model) for model in space.models}
+    fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
     made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
     images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
@@ -56,7 +56,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         models.check_architecture(model)
     return Checked(
         data={name: dataset.fingerprint() for name, dataset in made.items()},
-        weights=weights,
+        weights=fingerprints,
         metrics={name: dataset.metric for name, dataset in made.items()},
         searched=searched,
         classes={name: len(dataset.class_names) for name, dataset in made.items()},

@@ -11,7 +11,7 @@ from typing import Any
 
 from search_spaces.cell import Cell
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
 
 SEARCH, REPEAT = "search", "repeat"

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, call, numbers, run
+from huggingface_hub import constants
 from PIL import Image
+
+from orchestrator import sweep
+from orchestrator.protocol import Outcome, Protocol
+from trainers.spec import DONE
 
 FOLDERS = """
 name: own
@@ -68,6 +73,45 @@ def test_a_checkpoint_that_is_none_is_refused(tmp_path):
     code, output = call("run", "quick.yaml", cwd=tmp_path)
     assert code == 2
     assert "broken.safetensors is not a readable safetensors checkpoint" in one_line(output)
+
+
+@pytest.fixture
+def without_hub(tmp_path, monkeypatch):
+    """An empty cache and no network, as far as huggingface_hub can tell."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+TAG = ("--set", "model.arch=ViT-B-16", "--set", "model.pretrained=openai", "--set", "methods=[zeroshot]")
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_weights_that_cannot_be_fetched_are_named_before_anything_starts(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, output = call("run", "quick.yaml", *TAG, cwd=tmp_path)
+    assert code == 2
+    assert "weights 'openai' of ViT-B-16 are not in the cache" in one_line(output)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_a_dry_run_says_what_would_be_fetched(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, output = call("run", "quick.yaml", *TAG, "--dry-run", cwd=tmp_path)
+    assert code == 0
+    assert "would first fetch weights 'openai' of ViT-B-16" in output
+    assert "would first fetch" not in call("run", "quick.yaml", "--dry-run", cwd=tmp_path)[1]
+
+
+def test_only_cells_that_go_on_need_their_weights(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    overrides = ["methods=[zeroshot]", "model=[{arch: ViT-B-16, pretrained: openai}, {arch: RN50, pretrained: openai}]"]
+    space, plans, _ = sweep.prepare(str(tmp_path / "quick.yaml"), overrides, tmp_path)
+    protocol = Protocol(plans)
+    assert sweep.still_used(space, protocol) == list(space.models)
+    first = protocol.next()
+    protocol.finish(Outcome(first.trial_id, DONE, 0.5, 0.5))
+    assert sweep.still_used(space, protocol) == [space.models[1]]
 
 
 def test_an_override_is_checked_like_the_file(tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 from search_spaces import SearchSpace, from_mapping
 from search_spaces.distributions import Choice, Constant
 from search_spaces.errors import InputError
-from trainers import models, preflight
+from trainers import models, preflight, weights
 from trainers.digits_clip import CHECKPOINT
 from trainers.methods.lp import STRENGTHS
 
@@ -155,7 +155,7 @@ def test_an_unknown_architecture_or_tag() -> None:
 
 def test_a_checkpoint_s_content_identifies_it_wherever_it_lies(tmp_path: Path) -> None:
     def fingerprint(path: Path | str) -> str:
-        return models.fingerprint(space(model={"arch": "digits-clip", "pretrained": str(path)}).models[0])
+        return weights.fingerprint(space(model={"arch": "digits-clip", "pretrained": str(path)}).models[0])
 
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(CHECKPOINT.read_bytes())
@@ -165,7 +165,7 @@ def test_a_checkpoint_s_content_identifies_it_wherever_it_lies(tmp_path: Path) -
     copy.write_bytes(changed)
     assert fingerprint(copy) != fingerprint("bundled")
     tag = space(model={"arch": "ViT-B-16", "pretrained": "openai"}).models[0]
-    assert models.fingerprint(tag) == "ViT-B-16:openai"
+    assert weights.fingerprint(tag) == "ViT-B-16:openai"
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

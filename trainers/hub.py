@@ -1,0 +1,98 @@
+"""Files of the Hugging Face hub: found in the local cache or fetched, and told at once where the hub does not answer.
+
+HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to huggingface_hub. Left to itself, that takes
+half a minute of retries to find out that there is no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from huggingface_hub import constants, get_session, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+from huggingface_hub.file_download import repo_folder_name
+
+PATIENCE = 3.0
+"""Seconds that the hub has to answer."""
+
+
+class HubError(Exception):
+    """A file cannot be had; says why in half a line."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of the repository `repo`: the first of `names` that the repository holds."""
+
+    repo: str
+    names: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """Where it is fetched from."""
+        return hf_hub_url(self.repo, self.names[0])
+
+    @property
+    def folder(self) -> Path:
+        """The repository's folder in the cache."""
+        return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.repo, repo_type="model")
+
+    def cached(self) -> Path | None:
+        """The file in the cache, as huggingface_hub finds it without the network."""
+        for name in self.names:
+            with suppress(LocalEntryNotFoundError):
+                return Path(hf_hub_download(self.repo, name, local_files_only=True))
+        return None
+
+    def fetch(self) -> Path:
+        """Download the file into the cache, with huggingface_hub's progress bar.
+
+        Raises HubError when the hub refuses, or the repository holds none of the names.
+        """
+        for name in self.names:
+            try:
+                return Path(hf_hub_download(self.repo, name))
+            except RemoteEntryNotFoundError:
+                continue
+            except Exception as error:  # repositories that are absent, private or gated, a full disk, a torn connection
+                raise HubError(_half_a_line(error)) from error
+        raise HubError(f"{self.repo} holds no {' or '.join(self.names)}")
+
+
+def silent() -> str | None:
+    """Why the hub does not answer, within PATIENCE seconds; None when it does, whatever it says."""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    outcome: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=PATIENCE)  # the session knows proxies and certificates
+            outcome.append(None)
+        except Exception as error:  # the kinds are those of whatever HTTP library huggingface_hub uses
+            outcome.append(f"{constants.ENDPOINT} does not answer: {_half_a_line(error)}")
+
+    # In a thread of its own because looking up a name may take much longer than any timeout that can be passed on.
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return outcome[0] if outcome else f"{constants.ENDPOINT} does not answer within {PATIENCE:g} s"
+
+
+@contextmanager
+def cache_where_silent() -> Iterator[None]:
+    """Within it, huggingface_hub uses its cache alone, and so at once, where the hub does not answer."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or silent() is not None
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _half_a_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
