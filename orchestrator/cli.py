@@ -90,12 +90,14 @@ def run(
     from orchestrator import sweep
 
     if dry_run:
+        root = data_root.expanduser().resolve()
+        loaded, plans, _ = sweep.prepare(space, overrides, root, allow_incomplete)
+        from orchestrator import room
         from orchestrator.dry_run import describe
         from trainers import weights
 
-        root = data_root.expanduser().resolve()
-        loaded, plans, _ = sweep.prepare(space, overrides, root, allow_incomplete)
         click.echo(describe(loaded, plans))
+        click.echo(room.needed(loaded, plans))
         for model in loaded.models:
             for file in weights.absent(model):
                 click.echo(f"a run would first fetch {weights.described(model, file)}")

@@ -29,7 +29,8 @@ PREFIX = "flyp_sweep"
 STORE = "mlflow.db"
 RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 METRICS_PER_BATCH = 900
-PATIENCE_IN_TROUBLE = 3.0
+PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
+"""What the end of a sweep waits for a store that is slow, and for one that refuses."""
 
 
 def quiet_environment() -> None:
@@ -70,7 +71,7 @@ class Tracking:
         self.sweep = sweep
         self.experiment = self._experiment(experiment, uri, artifacts)
         self.parent = self._parent()
-        self.trials = set(self._known_trials())
+        self.trials = dict(self._known_trials())
 
     def _experiment(self, name: str, uri: str, artifacts: Path) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -88,12 +89,13 @@ class Tracking:
         tags = {f"{PREFIX}.sweep": self.sweep, f"{PREFIX}.kind": "sweep"}
         return self.client.create_run(self.experiment, tags=tags, run_name=self.sweep).info.run_id
 
-    def _known_trials(self) -> Iterator[str]:
+    def _known_trials(self) -> Iterator[tuple[str, tuple[str, str]]]:
+        """Trial id -> run id and the trial's status."""
         for run in self._search(f"tags.mlflow.parentRunId = '{self.parent}'"):
             if run.info.status == "RUNNING":  # half-written by a driver that died: written anew
                 self.client.delete_run(run.info.run_id)
             else:
-                yield run.data.tags[f"{PREFIX}.trial_id"]
+                yield run.data.tags[f"{PREFIX}.trial_id"], (run.info.run_id, run.data.tags["status"])
 
     def _search(self, condition: str) -> Iterator[Any]:
         token: str | None = None
@@ -105,11 +107,15 @@ class Tracking:
                 return
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Mirror one trial of the ledger, unless it is there."""
+        """Mirror one trial of the ledger, unless it is there; one that had failed before is replaced."""
         from mlflow.entities import Param, RunTag
 
         if record["trial_id"] in self.trials:
-            return
+            known, status = self.trials[record["trial_id"]]
+            if status == record["status"] or status != "failed":
+                return
+            self.client.delete_run(known)
+            del self.trials[record["trial_id"]]
         end = int(datetime.fromisoformat(record["finished"]).timestamp() * 1000)
         start = end - int(record["seconds"] * 1000)
         run = self.client.create_run(
@@ -123,7 +129,7 @@ class Tracking:
             self.client.log_batch(run.info.run_id, metrics[at : at + METRICS_PER_BATCH])
         status = "FAILED" if record["status"] == "failed" else "FINISHED"
         self.client.set_terminated(run.info.run_id, status, end)
-        self.trials.add(record["trial_id"])
+        self.trials[record["trial_id"]] = run.info.run_id, record["status"]
 
     def finish(self, folder: RunFolder, description: str, *, complete: bool) -> None:
         """Put the tables and figures of the run folder, and the summary table, on the parent run."""
@@ -189,6 +195,7 @@ class Mirror:
         self._records: queue.Queue[Record | None] = queue.Queue()
         self._tracking: Tracking | None = None
         self.trouble: str | None = None
+        self._closing = threading.Event()
         for record in earlier:
             self.finished(record)
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
@@ -204,28 +211,39 @@ class Mirror:
         if record["kind"] == "trial":
             self._records.put(record)
 
-    def close(self, folder: RunFolder, description: str, *, complete: bool, patience: float = 30.0) -> str | None:
-        """Catch up for at most `patience` seconds, then finish the parent run; returns what went wrong, if anything."""
+    def close(self, folder: RunFolder, description: str, *, complete: bool) -> str | None:
+        """Catch up if that takes seconds, then finish the parent run; returns what went wrong, if anything."""
+        self._closing.set()
         self._records.put(None)
-        self._thread.join(PATIENCE_IN_TROUBLE if self.trouble else patience)
+        self._thread.join(PATIENCE_IN_TROUBLE if self.trouble else PATIENCE_SECONDS)
         if self._thread.is_alive():
             return self.trouble or f"it is still {self._records.qsize()} trials behind"
-        if self._tracking is None:
-            return self.trouble
         try:
+            self._tracking = self._tracking or self._make()
             self._tracking.finish(folder, description, complete=complete)
         except Exception as error:
             return one_line(str(error))
         return None
 
     def _follow(self) -> None:
+        """The thread: open the store, which makes its tables before any trial ends, then write what comes."""
+        self._write(None)
         while (record := self._records.get()) is not None:
-            for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
-                try:
-                    self._tracking = self._tracking or self._make()
+            self._write(record)
+
+    def _write(self, record: Record | None) -> None:
+        """Open the store if need be and write `record`, as often as it takes."""
+        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                self._tracking = self._tracking or self._make()
+                if record is not None:
                     self._tracking.add(record)
-                    self.trouble = None
-                    break
-                except Exception as error:  # whatever a store can throw: the ledger has the record
-                    self.trouble = one_line(str(error))
-                    time.sleep(pause)
+                self.trouble = None
+                return
+            except Exception as error:  # whatever a store can throw: the ledger has the record
+                self.trouble = one_line(str(error)) or type(error).__name__
+                # What of the write arrived is not known: the store is looked through again when it is back.
+                self._tracking = None
+                if self._closing.is_set():
+                    time.sleep(RETRY_SECONDS[0])
+                self._closing.wait(pause)

@@ -9,7 +9,6 @@ from typing import Any
 from search_spaces.cell import Cell
 from search_spaces.distributions import Distribution
 from search_spaces.model import SearchSpace
-from trainers import methods
 from trainers.preflight import Checked
 from trainers.spec import REPEAT, SEARCH, TrialSpec
 
@@ -26,6 +25,8 @@ class CellPlan:
     metric: str
     images: Mapping[str, int]
     """Split role -> number of images that a trial of this cell sees of it."""
+    splits: int
+    """ID test and OOD sets that a repeat evaluates."""
     seeded: bool
     incomplete: Mapping[str, Mapping[str, int]]
     """Split -> images found and published, where the copy of the data set differs from what was published."""
@@ -71,6 +72,8 @@ class CellPlan:
 
 def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
     """One plan per cell of `space`, in the order of the YAML."""
+    from trainers import methods  # seconds of torch, which bad input is not kept waiting for
+
     return [
         CellPlan(
             cell=cell,
@@ -80,6 +83,7 @@ def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
             weights=checked.weights[cell.model],
             metric=checked.metrics[cell.dataset],
             images=_images(cell, checked),
+            splits=checked.splits[cell.dataset],
             seeded=methods.get(cell.method).seeded,
             incomplete=checked.incomplete.get(cell.dataset, {}),
         )

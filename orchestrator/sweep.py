@@ -109,6 +109,7 @@ class Sweep:
         resume: str,
     ) -> None:
         self.space = space
+        self.plans = plans
         self.folder = folder
         self.options = options
         self.console = console
@@ -127,7 +128,9 @@ class Sweep:
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress, self.mirror])
 
     def go(self, data_root: Path) -> None:
-        """Run all that is left."""
+        """Run all that is left. Raises InputError when the disk has no room for a new run."""
+        if not self.protocol.done:
+            self._check_room()
         self.recorder.write_selections(self.protocol.selections, last_selections(self.records))
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
@@ -136,6 +139,14 @@ class Sweep:
         if not self.protocol.done:
             self._run_trials(data_root)
         self.running.clear(self.protocol.outcomes)
+
+    def _check_room(self) -> None:
+        from orchestrator import room
+
+        needed = room.needed(self.space, self.plans)
+        self._say(str(needed))
+        if not self.records:
+            room.check(needed, self.folder.path)
 
     def _run_trials(self, data_root: Path) -> None:
         from orchestrator import cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,22 @@ def _open(arch: str, pretrained: str | None, device: torch.device, *, quick_gelu
         return open_clip.create_model(
             arch, pretrained=pretrained, device=device, force_quick_gelu=quick_gelu, require_pretrained=True
         )
+
+
+def parameter_count(model: Model) -> int | None:
+    """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
+    import open_clip
+
+    if model.arch.startswith((weights.HUB, weights.FOLDER)):
+        return None
+    open_clip.add_model_config(digits_clip.CONFIG_DIR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
+    try:
+        clip = open_clip.create_model(model.arch, device="meta")
+    finally:
+        logging.disable(before)
+    return sum(parameter.numel() for parameter in clip.parameters())
 
 
 def check_architecture(model: Model) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from search_spaces.errors import InputError, nearest
 from search_spaces.model import SearchSpace
-from trainers import datasets, methods, models, weights
+from trainers import datasets
 from trainers.datasets.base import Dataset
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Checked:
     """Data set -> number of classes."""
     images: dict[str, Counter[str]]
     """Data set -> split role -> number of images."""
+    splits: dict[str, int]
+    """Data set -> number of ID test and OOD splits."""
     incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """Data set -> split -> images `found` and `published`, where these differ; empty when all are complete."""
 
@@ -41,13 +43,17 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
 
     With `allow_incomplete`, data sets may hold other numbers of images than published.
     """
+    made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
+    for dataset in made.values():
+        check_files(dataset)
+
+    from trainers import models, weights  # seconds of torch, which absent files are not kept waiting for
+
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
-    made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
     images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
-        check_files(dataset)
         images[dataset.name] = dataset.counts()
         if not allow_incomplete:
             check_complete(dataset, images[dataset.name])
@@ -61,12 +67,15 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         searched=searched,
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
+        splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},
         incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
     )
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
     """What is searched for method `name`: its own hyper-parameters, from the YAML or by its own default."""
+    from trainers import methods
+
     method = methods.get(name)
     given = space.for_method(name)
     searched = {}
@@ -93,6 +102,8 @@ def check_read(space: SearchSpace) -> None:
 
     A space that is cut down to fewer methods may keep the hyper-parameters of the others.
     """
+    from trainers import methods
+
     known = {*methods.registry(), *space.methods}
     read = sorted({hparam for name in known for hparam in methods.get(name).hparams})
     for hparam in space.search.space:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ FAULTY = '''
 """FT that misbehaves once or always, by the seed of a repeat, unless a file `mended` lies beside this one."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -155,22 +157,35 @@ def small_disk(path: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", path], check=True)
 
 
-def test_a_full_disk_ends_the_sweep_with_a_whole_ledger_and_once_there_is_room_it_goes_on(tmp_path):
+def test_a_disk_without_room_is_said_before_the_start(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    with small_disk(tmp_path / "disk", "40k"):
+        code, output = run("run", "quick.yaml", "--out", "disk/runs/quick", cwd=tmp_path)
+        assert code == 2, output
+        assert re.search(r"error: disk/runs/quick: found \d+ kB of free space; the run takes about \d+ kB", output)
+        assert not (tmp_path / "disk/runs/quick/ledger.jsonl").exists()
+
+
+def test_a_disk_that_fills_up_ends_the_sweep_with_a_whole_ledger_and_once_there_is_room_it_goes_on(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
     disk = tmp_path / "disk"
-    options = ("--out", "disk/runs/quick", "--mlflow", f"sqlite:///{tmp_path}/elsewhere.db")
-    with small_disk(disk, "40k"):
-        code, output = run("run", "quick.yaml", *options, "--set", "repeats.seeds=40", cwd=tmp_path)
-        assert code == 2, output
+    command = ("run", "quick.yaml", "--out", "disk/runs/quick", "--mlflow", f"sqlite:///{tmp_path}/elsewhere.db")
+    with small_disk(disk, "20m"):
+        driver = start(*command, "--set", "repeats.seeds=40", cwd=tmp_path)
+        wait_for_trials(disk / "runs/quick", 3, driver)
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(512))
+        output, _ = driver.communicate(timeout=120)
+        assert driver.returncode == 2, output
         assert "ledger.jsonl: cannot be written (No space left on device)" in output
         assert "go on with: flyp-sweep run quick.yaml" in output
         assert "Traceback" not in output
         ledger = (disk / "runs/quick/ledger.jsonl").read_bytes()
         assert ledger.endswith(b"\n")
-        done = len([json.loads(line) for line in ledger.splitlines()])
-        assert done > 3
-        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
-        code, output = run("run", "quick.yaml", *options, "--set", "repeats.seeds=40", cwd=tmp_path)
+        assert all(json.loads(line) for line in ledger.splitlines())
+        (disk / "filler").unlink()
+        code, output = run(*command, "--set", "repeats.seeds=40", cwd=tmp_path)
         assert code == 0, output
         assert (disk / "runs/quick/ledger.jsonl").read_bytes().startswith(ledger)
         assert len(numbers(disk / "runs/quick")) == 1 + 3 + 40

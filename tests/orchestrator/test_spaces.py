@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from commands import call
 from sweeps import plans_of, space_of
@@ -10,6 +15,7 @@ from orchestrator.dry_run import describe, naive_passes, passes
 from search_spaces.loading import bundled, load
 
 EMBEDDED = {"quickstart"}
+ENVIRONMENT = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
 
 PUBLISHED = {
     "imagenet": (1e-5, 0.1, 10, 512, 500),
@@ -41,6 +47,20 @@ def test_a_space_without_its_data_says_what_is_missing_in_one_line(name, tmp_pat
     assert "found no" in output
     assert str(tmp_path / "empty") in output
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_missing_is_said_before_anything_heavy_is_imported(tmp_path):
+    code = (
+        "import sys\n"
+        "from orchestrator import cli\n"
+        "sys.argv = ['flyp-sweep', 'run', 'imagenet', '--data-root', 'empty']\n"
+        "try:\n"
+        "    cli.main()\n"
+        "finally:\n"
+        "    print(sorted({'torch', 'open_clip', 'ray', 'mlflow', 'pandas'} & set(sys.modules)))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "[]\n"), ended.stderr
 
 
 def test_image_passes_are_counted_as_by_hand():

@@ -1,0 +1,67 @@
+"""The room that a sweep takes on the disk, told before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.dry_run import searches
+from orchestrator.plan import CellPlan
+from search_spaces.errors import InputError
+from search_spaces.model import SearchSpace
+from trainers import methods, models
+
+BYTES_PER_TRIAL, BYTES_PER_EPOCH, BYTES_PER_NUMBER = 2_500, 250, 150
+"""Of a ledger's line, roughly: the trial, one point of its curve, one metric of one split at one alpha."""
+
+METRICS = 3
+ROOM_BESIDE_LEDGER = 3
+"""Tidy results, tables, figures and the MLflow store, in multiples of the ledger."""
+
+CHECKPOINT_BYTES = 16
+"""Per parameter, in float32: the model, its best epoch and AdamW's two moments."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes: of the finished run, and at most of one trial under way."""
+
+    run: int
+    checkpoint: int
+
+    def __str__(self) -> str:
+        saved = f", and checkpoints of up to {size(self.checkpoint)} per trial under way" if self.checkpoint else ""
+        return f"the run takes about {size(self.run)} on the disk{saved}"
+
+
+def needed(space: SearchSpace, plans: Sequence[CellPlan]) -> Room:
+    """What a sweep will take."""
+    ledger = 0
+    for plan in plans:
+        trial = BYTES_PER_TRIAL + BYTES_PER_EPOCH * space.train.epochs
+        alphas = len(space.wise_ft.grid) if space.wise_ft.frontier else 2
+        numbers = METRICS * (len(space.wise_ft.grid) + alphas * plan.splits)
+        ledger += searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
+    saved = any(isinstance(methods.get(name), methods.GradientMethod) for name in space.methods)
+    parameters = max(models.parameter_count(model) or 0 for model in space.models) if saved else 0
+    return Room(ledger * (1 + ROOM_BESIDE_LEDGER), CHECKPOINT_BYTES * parameters)
+
+
+def check(room: Room, folder: Path) -> None:
+    """Raise InputError when the disk of `folder`, which exists, has no room for the finished run."""
+    free = shutil.disk_usage(folder).free
+    if free < room.run:
+        raise InputError(
+            f"{folder}: found {size(free)} of free space; the run takes about {size(room.run)}; "
+            "free some or choose another --out"
+        )
+
+
+def size(count: int) -> str:
+    """A number of bytes in words."""
+    for unit, one in (("GB", 10**9), ("MB", 10**6)):
+        if count >= one:
+            return f"{count / one:.1f} {unit}"
+    return f"{max(1, round(count / 1000))} kB"
