@@ -67,6 +67,7 @@ class CellPlan:
             frontier=frontier,
             data=self.data,
             weights=self.weights,
+            micro_batch=train.micro_batch,
         )
 
 

@@ -66,7 +66,7 @@ class Recorder:
         self._stops[TrialSpec.from_json(spec).trial_id] = {
             "status": STOPPED,
             "seconds": epoch["time_total_s"],
-            "result": {name: epoch[name] for name in ("score", "loss", "best_epoch", "curve")}
+            "result": {name: epoch[name] for name in ("score", "loss", "best_epoch", "curve", "notes")}
             | {"epochs": epoch["epoch"], "metric": None, "alpha": None, "evaluations": []},
         }
 
@@ -140,9 +140,8 @@ class Recorder:
             "settings": settings,
             "status": ending["status"],
             "reason": ending.get("reason"),
-            **(ending.get("result") or {**empty, "curve": [], "evaluations": []}),
+            **(ending.get("result") or {**empty, "curve": [], "evaluations": [], "notes": []}),
             "log": ending.get("log"),
-            "notes": ending.get("notes", []),
             "seconds": round(ending["seconds"], 3),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": self._versions,

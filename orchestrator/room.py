@@ -13,11 +13,11 @@ from search_spaces.errors import InputError
 from search_spaces.model import SearchSpace
 from trainers import methods, models
 
-BYTES_PER_TRIAL, BYTES_PER_EPOCH, BYTES_PER_NUMBER = 2_500, 250, 150
+BYTES_PER_TRIAL, BYTES_PER_EPOCH, BYTES_PER_NUMBER = 2_000, 200, 130
 """Of a ledger's line, roughly: the trial, one point of its curve, one metric of one split at one alpha."""
 
 METRICS = 3
-ROOM_BESIDE_LEDGER = 3
+ROOM_BESIDE_LEDGER = 2
 """Tidy results, tables, figures and the MLflow store, in multiples of the ledger."""
 
 CHECKPOINT_BYTES = 16

@@ -100,8 +100,7 @@ class Worker(tune.Trainable):
 
     def _end(self, status: str, **more: Any) -> dict[str, Any]:
         self.trial = None
-        notes = [self.checkpoint.trouble] if self.checkpoint.trouble else []
-        ending = {"status": status, "seconds": time.time() - self.began, "notes": notes, **more}
+        ending = {"status": status, "seconds": time.time() - self.began, **more}
         return {"done": True, "ending": json.dumps(ending)}  # text: Ray flattens nested results
 
     @contextmanager

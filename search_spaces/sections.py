@@ -50,10 +50,14 @@ class Model(Section):
 
 
 class Train(Section):
-    """How one trial trains; `epochs` is the most it may take, early stopping may end it sooner."""
+    """How one trial trains; `epochs` is the most it may take, early stopping may end it sooner.
+
+    Gradients are those of `batch_size` images, encoded `micro_batch` at a time where memory is short.
+    """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
     batch_size: Count = Field(default=256, ge=2, description="a whole number, 2 or more")
+    micro_batch: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
@@ -64,6 +68,13 @@ class Train(Section):
         if self.warmup_steps is not None:
             return self.warmup_steps
         return 500 if shots is None else 0
+
+    @model_validator(mode="after")
+    def _part_is_no_larger_than_the_whole(self) -> Self:
+        if self.micro_batch is not None and self.micro_batch > self.batch_size:
+            expected = f"at most train.batch_size, {self.batch_size}"
+            raise mismatch(self.micro_batch, expected, "(or leave it out)", at=("micro_batch",))
+        return self
 
 
 class Search(Section):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from search_spaces.complaints import space_error
 from search_spaces.errors import InputError, nearest
 from search_spaces.model import SearchSpace
 from trainers import datasets
@@ -51,6 +52,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
 
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
+    check_micro_batch(space)
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
     images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
@@ -112,6 +114,18 @@ def check_read(space: SearchSpace) -> None:
                 f"{space.source}: search.space: found {hparam!r}, which no method has; "
                 f"expected {', '.join(read)}{nearest(hparam, read)}"
             )
+
+
+def check_micro_batch(space: SearchSpace) -> None:
+    """Raise InputError when batches are to be divided for a method that takes them whole alone."""
+    from trainers import methods
+
+    for name in space.methods if space.train.micro_batch is not None else ():
+        method = methods.get(name)
+        if isinstance(method, methods.GradientMethod) and not method.divisible:
+            found, expected = space.train.micro_batch, "nothing with a method that defines `loss` as a whole"
+            hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
+            raise space_error(space.source, "train.micro_batch", found, expected, hint)
 
 
 def check_files(dataset: Dataset) -> None:

@@ -34,7 +34,8 @@ class TrialSpec:
     """All that determines the result of one training run.
 
     `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
-    and of the pretrained model. Paths, hosts and worker counts are not in here: they do not change a result.
+    and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), which decides how
+    sums are rounded. Paths, hosts and worker counts are not in here: they do not change a result.
     """
 
     cell: Cell
@@ -50,6 +51,7 @@ class TrialSpec:
     frontier: bool
     data: str
     weights: str
+    micro_batch: int | None = None
 
     @cached_property
     def trial_id(self) -> str:
@@ -63,7 +65,10 @@ class TrialSpec:
         return digest({name: value for name, value in self.to_json().items() if name not in varying})
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
+        data = {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
+        if self.micro_batch is None:
+            del data["micro_batch"]  # so that trials without it keep the ids that they had before it existed
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
@@ -74,7 +79,7 @@ class TrialSpec:
 class Epoch:
     """The report after one epoch: its number from 1, the best score so far, and the curve up to here.
 
-    `score` is the primary metric on `id_val`; nothing of another split is in here.
+    `score` is the primary metric on `id_val`; nothing of another split is in here. `notes` are as in `TrialResult`.
     """
 
     epoch: int
@@ -82,6 +87,7 @@ class Epoch:
     loss: float
     best_epoch: int
     curve: list[dict[str, float]]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """The outcome of a finished trial. `score` and `loss` are those of the best epoch on `id_val`."""
+    """The outcome of a finished trial. `score` and `loss` are those of the best epoch on `id_val`.
+
+    `notes` say, a sentence each, what was out of the ordinary and did not keep the trial from its result.
+    """
 
     score: float
     loss: float
@@ -109,6 +118,7 @@ class TrialResult:
     alpha: float | None
     curve: list[dict[str, float]]
     evaluations: list[Evaluation] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

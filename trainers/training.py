@@ -15,6 +15,7 @@ from torch import nn
 from trainers.checkpoints import Saved
 from trainers.evaluation import Scores, score
 from trainers.failure import TrialFailed
+from trainers.micro_batches import Gradients
 from trainers.spec import Epoch, TrialSpec
 from trainers.task import EVALUATION_BATCH, Task
 
@@ -57,17 +58,18 @@ def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
 
     The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier); `patience` epochs in a row
     that are not the best so far end the training. Goes on after the last epoch that `task.checkpoint` holds, with the
-    numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite.
+    numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as `Gradients` does.
     """
     spec = task.spec
     model = method.start(task)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=spec.hparams["lr"], weight_decay=spec.hparams["weight_decay"], fused=True)
-    progress = Progress(model, optimizer)
+    gradients = Gradients(method, model, task)
+    progress = Progress(model, optimizer, gradients)
     if task.checkpoint is not None and (saved := task.checkpoint.load()) is not None:
         progress.restore(saved)
     while not progress.over(spec):
-        train_loss = train_epoch(method, model, optimizer, task, progress.epoch + 1)
+        train_loss = train_epoch(gradients, optimizer, task, progress.epoch + 1)
         scores = score(predict(method, model, task, task.id_val), task.id_val)
         if not math.isfinite(scores.loss):
             raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch + 1}")
@@ -81,12 +83,14 @@ def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
 class Progress:
     """How far a training has come: the model and optimiser after the last whole epoch, the best epoch, the curve.
 
-    No random state belongs to it: an epoch draws from a stream of its own (see `train_epoch`).
+    Also the size that micro-batches have come to. No random state belongs to it: an epoch draws from a stream of its
+    own (see `train_epoch`).
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, gradients: Gradients) -> None:
         self.model = model
         self.optimizer = optimizer
+        self.gradients = gradients
         self.curve: list[dict[str, float]] = []
         self.best: tuple[int, Scores, dict[str, torch.Tensor]] | None = None
 
@@ -98,7 +102,7 @@ class Progress:
     def fitted(self) -> Fitted:
         assert self.best is not None
         best_epoch, scores, state = self.best
-        return Fitted(state, scores, report(self.epoch, scores, best_epoch, self.curve))
+        return Fitted(state, scores, report(self.epoch, scores, best_epoch, self.curve, self.gradients.notes))
 
     def over(self, spec: TrialSpec) -> bool:
         """Whether the last epoch was the last one, by number or by patience."""
@@ -121,7 +125,8 @@ class Progress:
             tensors |= {f"best/{name}": tensor for name, tensor in state.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
-        return Saved(tensors, {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores)})
+        facts = {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores)}
+        return Saved(tensors, facts | {"micro_batch": self.gradients.size, "notes": self.gradients.notes})
 
     def restore(self, saved: Saved) -> None:
         """Go to the epoch after which `saved` was made."""
@@ -132,6 +137,7 @@ class Progress:
             moments.setdefault(int(index), {})[name] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         self.curve = list(saved.facts["curve"])
+        self.gradients.size, self.gradients.notes = saved.facts["micro_batch"], list(saved.facts["notes"])
         device = next(self.model.parameters()).device
         state = saved.part("best") or saved.part("model")
         best = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
@@ -150,14 +156,16 @@ def point(epoch: int, scores: Scores, **more: float) -> dict[str, float]:
     return {"epoch": epoch, **more, "loss": scores.loss, **scores.metrics}
 
 
-def report(epoch: int, best: Scores, best_epoch: int, curve: list[dict[str, float]]) -> Epoch:
-    """The report after `epoch`, with a copy of the curve so far."""
-    return Epoch(epoch=epoch, score=best.score, loss=best.loss, best_epoch=best_epoch, curve=list(curve))
+def report(
+    epoch: int, best: Scores, best_epoch: int, curve: list[dict[str, float]], notes: Iterable[str] = ()
+) -> Epoch:
+    """The report after `epoch`, with copies of the curve so far and of the notes."""
+    return Epoch(
+        epoch=epoch, score=best.score, loss=best.loss, best_epoch=best_epoch, curve=list(curve), notes=list(notes)
+    )
 
 
-def train_epoch(
-    method: GradientMethod, model: nn.Module, optimizer: torch.optim.Optimizer, task: Task, epoch: int
-) -> float:
+def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Task, epoch: int) -> float:
     """One pass over the training images in this epoch's order; returns the mean loss per step.
 
     Order, crops and the method's own draws come from the stream of (stage, seed, epoch): an epoch can be repeated
@@ -170,7 +178,7 @@ def train_epoch(
     labels = torch.from_numpy(split.labels).to(task.device)
     first_step = (epoch - 1) * len(batches)
     losses = []
-    model.train()
+    gradients.model.train()
     with seeded(int(rng.integers(2**63)), task.device):
         images = task.shared.loader.training_batches(split.images, batches, rng)
         for step, (batch, indices) in enumerate(zip(images, batches, strict=True), start=first_step):
@@ -181,12 +189,9 @@ def train_epoch(
                     warmup_steps=spec.warmup_steps,
                     total_steps=spec.epochs * len(batches),
                 )
-            loss = method.loss(model, Batch(batch, labels[torch.from_numpy(indices).to(task.device)], rng), task)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            losses.append(gradients.backward(Batch(batch, labels[torch.from_numpy(indices).to(task.device)], rng)))
             optimizer.step()
-            method.after_step(model)
-            losses.append(loss.detach())
+            gradients.method.after_step(gradients.model)
     return _mean_loss(torch.stack(losses), first_step)
 
 

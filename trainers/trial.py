@@ -23,7 +23,7 @@ def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
     """
     fitted = yield from method.fit(task)
     if task.spec.stage == SEARCH:
-        return _result(fitted, None, as_evaluations(fitted.scores, task.id_val, 1.0))
+        return _result(task, fitted, None, as_evaluations(fitted.scores, task.id_val, 1.0))
     curve = AlphaCurve(method, task, fitted)
     on_id_val = {alpha: curve.scores(alpha, task.id_val) for alpha in task.spec.alphas}
     chosen = choose_alpha(on_id_val)
@@ -32,7 +32,7 @@ def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
     for alpha in sorted(reported):
         for split in task.reported():
             evaluations += as_evaluations(curve.scores(alpha, split), split, alpha)
-    return _result(fitted, chosen, evaluations)
+    return _result(task, fitted, chosen, evaluations)
 
 
 def choose_alpha(on_id_val: dict[float, Scores]) -> float:
@@ -74,8 +74,9 @@ def zero_shot_scores(task: Task, split: Split) -> Scores:
     return task.shared.once(("zero-shot", task.spec.templates, identity(split)), compute)
 
 
-def _result(fitted: Fitted, alpha: float | None, evaluations: Iterable[Evaluation]) -> TrialResult:
+def _result(task: Task, fitted: Fitted, alpha: float | None, evaluations: Iterable[Evaluation]) -> TrialResult:
     report = fitted.report
+    trouble = task.checkpoint.trouble if task.checkpoint is not None else None
     return TrialResult(
         score=report.score,
         loss=report.loss,
@@ -85,4 +86,5 @@ def _result(fitted: Fitted, alpha: float | None, evaluations: Iterable[Evaluatio
         alpha=alpha,
         curve=report.curve,
         evaluations=list(evaluations),
+        notes=report.notes + ([trouble] if trouble is not None else []),
     )

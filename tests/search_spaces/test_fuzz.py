@@ -37,7 +37,7 @@ VALID: dict[str, Any] = {
     "shots": [4, 16],
     "model": [{"arch": "A", "pretrained": "t"}, {"arch": "B", "name": "c"}],
     "methods": ["ft", "flyp", "a.b:C"],
-    "train": {"epochs": 20, "batch_size": 64, "warmup_steps": 0, "templates": "all"},
+    "train": {"epochs": 20, "batch_size": 64, "micro_batch": 16, "warmup_steps": 0, "templates": "all"},
     "search": {
         "algorithm": "random",
         "num_samples": 3,

@@ -32,7 +32,7 @@ model:
   - {arch: ViT-B-16, pretrained: openai}
   - {arch: ViT-B-16, pretrained: a/b.pt, name: "1e-6"}
 methods: [zeroshot, lp, ft, l2sp, "my.module:Method"]
-train: {epochs: 20, batch_size: 256, warmup_steps: 0, templates: 3}
+train: {epochs: 20, batch_size: 256, micro_batch: 32, warmup_steps: 0, templates: 3}
 search:
   algorithm: optuna
   num_samples: 20

@@ -51,9 +51,12 @@ class Method(ABC):
 class GradientMethod(Method):
     """A method that the shared training loop fits.
 
-    The loop calls `start` once; for every batch `loss` and, after the optimiser's step, `after_step`; after every
-    epoch `classifier`, for the evaluation on `id_val`. Trained are the parameters of `start`'s model that require a
-    gradient. `lr` and `weight_decay` are those of AdamW.
+    The loop calls `start` once; for every batch `inputs`, `encode` and `joint_loss` and, after the optimiser's step,
+    `after_step`; after every epoch `classifier`, for the evaluation on `id_val`. Trained are the parameters of
+    `start`'s model that require a gradient. `lr` and `weight_decay` are those of AdamW.
+
+    Where memory is short, `encode` is called twice on each of several chunks of `inputs`, and `joint_loss` on all
+    outputs put together. A method that defines `loss` in place of the three is given whole batches alone.
     """
 
     hparams = {"lr": None, "weight_decay": None}
@@ -62,9 +65,26 @@ class GradientMethod(Method):
         """The model as training finds it; the zero-shot one unless a method says otherwise."""
         return self.zero_shot(task)
 
-    @abstractmethod
+    def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
+        """What `encode` takes of a batch of B images, each [B, ...]. Chance of `batch.rng` belongs here alone."""
+        return (batch.images,)
+
+    def encode(self, model: nn.Module, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        """Outputs, each [b, ...], of the b rows of `inputs`: every row of its own, whatever the others are."""
+        raise NotImplementedError(f"{type(self).__name__} has neither `encode` and `joint_loss` nor a `loss`")
+
+    def joint_loss(self, model: nn.Module, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
+        """The loss of one batch, a scalar, from its `outputs`, each [B, ...]."""
+        raise NotImplementedError(f"{type(self).__name__} has neither `encode` and `joint_loss` nor a `loss`")
+
     def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
         """The loss of one batch, a scalar."""
+        return self.joint_loss(model, self.encode(model, self.inputs(batch, task), task), batch, task)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether a batch can be encoded in chunks: not where `loss` may be something else than its three parts."""
+        return type(self).loss is GradientMethod.loss
 
     def after_step(self, model: nn.Module) -> None:
         """Called after every step of the optimiser, e.g. to keep a parameter within bounds."""
@@ -85,7 +105,11 @@ class ImageClassifier(nn.Module):
         self.head = linear_head(weight, bias)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(F.normalize(self.encoder(images), dim=-1))
+        return self.head(self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised features [B, D]."""
+        return F.normalize(self.encoder(images), dim=-1)
 
 
 def linear_head(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Linear:

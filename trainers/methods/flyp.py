@@ -32,11 +32,17 @@ class FLYP(GradientMethod):
     def zero_shot(self, task: Task) -> nn.Module:
         return copy.deepcopy(task.pretrained.clip)
 
-    def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
+    def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
         templates = batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))
-        tokens = task.prompts[batch.labels, torch.from_numpy(templates).to(task.device)]
-        images = F.normalize(model.visual(batch.images), dim=-1)
-        return contrastive_loss(images, encode_unique(model, tokens), model.logit_scale.exp())
+        return batch.images, task.prompts[batch.labels, torch.from_numpy(templates).to(task.device)]
+
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        images, tokens = inputs
+        return F.normalize(model.visual(images), dim=-1), encode_unique(model, tokens)
+
+    def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
+        images, prompts = outputs
+        return contrastive_loss(images, prompts, model.logit_scale.exp())
 
     def after_step(self, model: Any) -> None:
         with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,5 +23,10 @@ class FineTuning(GradientMethod):
     def zero_shot(self, task: Task) -> nn.Module:
         return ImageClassifier(copy.deepcopy(task.pretrained.clip.visual), task.zero_shot_head)
 
-    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        return F.cross_entropy(model(batch.images), batch.labels)
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        (images,) = inputs
+        return (model.features(images),)
+
+    def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
+        (features,) = outputs
+        return F.cross_entropy(model.head(features), batch.labels)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from trainers.methods.base import ImageClassifier
 from trainers.methods.ft import FineTuning
 from trainers.task import Task
 from trainers.training import Batch
@@ -21,10 +22,9 @@ class L2SP(FineTuning):
     summary = "as ft, plus l2sp_strength / 2 * squared distance to the pretrained encoder"
     hparams = {**FineTuning.hparams, "l2sp_strength": None}
 
-    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        assert isinstance(model, ImageClassifier)
+    def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         distance = squared_distance(model.encoder, task.pretrained.clip.visual)
-        return super().loss(model, batch, task) + task.hparams["l2sp_strength"] / 2 * distance
+        return super().joint_loss(model, outputs, batch, task) + task.hparams["l2sp_strength"] / 2 * distance
 
 
 def squared_distance(tuned: nn.Module, pretrained: nn.Module) -> torch.Tensor:
