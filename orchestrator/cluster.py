@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.running import Running
 from search_spaces.errors import InputError
 from search_spaces.model import Resources, SearchSpace
+from trainers.checkpoints import Policy
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
@@ -92,31 +92,33 @@ def resources_per_trial(space: SearchSpace) -> Resources:
 def tune(
     space: SearchSpace,
     data_root: Path,
-    running: Running,
+    policy: Policy,
     searcher: Any,
     scheduler: Any,
     stop: Callable[[], bool],
 ) -> None:
     """Run all trials that `searcher` hands out; returns when it has no more, or when `stop` says so.
 
-    Trials that are then under way are saved in `running`, if they can be within seconds.
+    Trials that are then under way are saved as `policy` says where, if they can be within seconds.
     """
     from ray import tune as ray_tune
 
     from orchestrator.stopper import OnRequest
     from orchestrator.trainable import Worker
+    from orchestrator.trial_process import Settings
 
     resources = resources_per_trial(space)
     hang = space.failures.hang_minutes
     worker = ray_tune.with_parameters(
         Worker,
-        space=space.model_dump(mode="json", exclude_none=True),
-        data_root=str(data_root),
-        running=running,
-        policy=running.policy(space.checkpoints),
-        hang_seconds=None if hang is None else 60 * hang,
-        threads=max(1, int(resources.cpu)),
-        device="cuda" if resources.gpu else "cpu",
+        settings=Settings(
+            space=space.model_dump(mode="json", exclude_none=True),
+            data_root=str(data_root),
+            policy=policy,
+            threads=max(1, int(resources.cpu)),
+            device="cuda" if resources.gpu else "cpu",
+            hang_seconds=None if hang is None else 60 * hang,
+        ),
     )
     with tempfile.TemporaryDirectory(prefix="flyp-sweep-", ignore_cleanup_errors=True) as scratch:
         ray_tune.Tuner(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,15 +13,11 @@ from orchestrator.protocol import Outcome, Protocol, Selection
 from orchestrator.running import Running
 from results.ledger import Ledger
 from search_spaces.cell import Cell
-from search_spaces.complaints import one_line
-from trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
+from trainers.spec import STOPPED, UNREADABLE, TrialSpec
 
 Record = dict[str, Any]
 
 VERSIONS = ("flyp-sweep", "torch", "torchvision", "open_clip_torch", "ray", "optuna")
-
-
-DEATH = "the worker died (killed, or out of memory)"
 
 
 class Listener(Interface):
@@ -52,7 +47,6 @@ class Recorder:
         self.trouble: list[str] = []
         self.broken = False
         self._stops: dict[str, Record] = {}
-        self._crashes: dict[str, tuple[str, str | None]] = {}
         self._versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
 
     def write_selections(self, selections: Sequence[Selection], known: Mapping[Cell, Record]) -> None:
@@ -70,31 +64,16 @@ class Recorder:
             | {"epochs": epoch["epoch"], "metric": None, "alpha": None, "evaluations": []},
         }
 
-    def crashed(self, spec: Mapping[str, Any], error: BaseException | None) -> None:
-        """Note why the worker of this trial is gone; `retried` or `ended` follows."""
-        trial_id = TrialSpec.from_json(spec).trial_id
-        self._crashes[trial_id] = death_of(error, self.running.trace(trial_id))
-
-    def retried(self, spec: TrialSpec, pause: float) -> None:
-        """The trial whose worker crashed will be started again after `pause` seconds."""
-        reason, _ = self._crashes.pop(spec.trial_id, (DEATH, None))
+    def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
+        """The trial has died and will be started again after `pause` seconds."""
         for listener in self.listeners:
             listener.retried(spec, reason, pause)
 
-    def ended(self, spec: TrialSpec, result: Mapping[str, Any] | None, *, attempts: int = 0) -> None:
-        """Take in the end of a trial: ledger, protocol, listeners, in this order.
-
-        `attempts` counts those that crashed in a row, when the last one did; 0: none did.
-        """
+    def ended(self, spec: TrialSpec, ending: Record | None) -> None:
+        """Take in the end of a trial: ledger, protocol, listeners, in this order. None: it was broken off."""
         if self.broken:
             return
-        ending: Record | None = self._stops.pop(spec.trial_id, None)
-        if result and "ending" in result:
-            ending = json.loads(result["ending"])
-        elif attempts:
-            reason, log = self._crashes.pop(spec.trial_id, (DEATH, None))
-            times = f" ({attempts} times in a row)" if attempts > 1 else ""
-            ending = {"status": FAILED, "reason": f"{reason}{times}", "log": log, "seconds": 0.0}
+        ending = self._stops.pop(spec.trial_id, None) or ending
         if ending is None:
             return  # interrupted: no result, so nothing to keep; the next run takes the trial up again
         if ending["status"] == UNREADABLE:
@@ -146,15 +125,3 @@ class Recorder:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": self._versions,
         }
-
-
-def death_of(error: BaseException | None, trace: str | None) -> tuple[str, str | None]:
-    """The reason, and what there is of a log, of a worker that is gone; `trace` is where it hung, if it did."""
-    if trace is not None:
-        return "the worker hung: it reported nothing for failures.hang_minutes", trace
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, Exception):
-        return f"{type(cause).__name__}: {one_line(str(cause))}", str(error)
-    if type(error).__name__ == "OutOfMemoryError":
-        return "the machine ran low on memory, and Ray killed the worker", str(error)
-    return DEATH, None if error is None else str(error)

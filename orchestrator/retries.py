@@ -53,7 +53,7 @@ class Retries:
             return heapq.heappop(self._waiting)[2]
         return None
 
-    def attempts(self, spec: TrialSpec) -> int:
+    def failures(self, spec: TrialSpec) -> int:
         """Failures of the trial in a row."""
         streak = self._streaks.get(spec.trial_id)
         return streak.failures if streak else 0

@@ -1,4 +1,4 @@
-"""What trials under way leave in the run folder: checkpoints, and traces of workers that hung."""
+"""What trials under way leave in the run folder: their checkpoints."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 
 from search_spaces.sections import Checkpoints
 from trainers.checkpoints import SUFFIX, Policy
-
-TRACE = ".trace"
 
 
 class Running:
@@ -23,25 +21,10 @@ class Running:
         most = None if settings.max_gb is None else int(settings.max_gb * 1e9)
         return Policy(self.folder, settings.every_seconds, most)
 
-    def trace_path(self, trial_id: str) -> Path:
-        """Where a worker that hangs leaves the stacks of its threads."""
-        return self.folder / f"{trial_id}{TRACE}"
-
-    def trace(self, trial_id: str) -> str | None:
-        """What the worker of this trial left when it hung, taken away; None when it did not hang."""
-        path = self.trace_path(trial_id)
-        try:
-            text = path.read_text(errors="replace")
-            path.unlink()
-        except OSError:
-            return None
-        return text or None
-
     def forget(self, trial_id: str) -> None:
         """The trial is in the ledger: its checkpoint has served."""
-        for path in (self.folder / f"{trial_id}{SUFFIX}", self.trace_path(trial_id)):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        with contextlib.suppress(OSError):
+            (self.folder / f"{trial_id}{SUFFIX}").unlink()
 
     def clear(self, finished: Container[str]) -> None:
         """Remove what is left of `finished` trials and of writers that died, and the folder when nothing is in it."""

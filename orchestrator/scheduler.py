@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
@@ -60,7 +58,6 @@ class CellScheduler(FIFOScheduler):
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self.recorder.crashed(trial.config["spec"], _error_of(trial))
         asha = self.bracket(trial)
         if asha is not None:
             asha.on_trial_error(tune_controller, trial)
@@ -77,9 +74,3 @@ class CellScheduler(FIFOScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as for the searcher: Ray pickles it, and we resume from the ledger
-
-
-def _error_of(trial: Trial) -> BaseException | None:
-    """What ended the worker of this trial, as Ray has just left it in its scratch folder."""
-    path = trial.pickled_error_file
-    return cloudpickle.loads(Path(path).read_bytes()) if path else None

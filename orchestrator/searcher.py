@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -9,7 +10,14 @@ from ray.tune.search import Searcher
 from orchestrator.protocol import Protocol
 from orchestrator.recorder import Recorder
 from orchestrator.retries import Retries
-from trainers.spec import TrialSpec
+from trainers.spec import DIED, FAILED, TrialSpec
+
+WORKER_DIED = {
+    "status": DIED,
+    "reason": "the worker died (killed, or its machine is gone)",
+    "seconds": 0.0,
+}
+"""The ending of a trial whose Ray worker is gone; one whose process alone died has an ending of its own."""
 
 
 class ProtocolSearcher(Searcher):
@@ -39,10 +47,17 @@ class ProtocolSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         spec, epoch = self.specs.pop(trial_id), self.epochs.pop(trial_id, 0)
-        if error and (pause := self.retries.again(spec, epoch)) is not None:
-            self.recorder.retried(spec, pause)
+        ending = json.loads(result["ending"]) if result and "ending" in result else None
+        if error:
+            ending = WORKER_DIED
+        if ending is None or ending["status"] != DIED:
+            self.recorder.ended(spec, ending)
+        elif (pause := self.retries.again(spec, epoch)) is not None:
+            self.recorder.retried(spec, ending["reason"], pause)
         else:
-            self.recorder.ended(spec, result, attempts=self.retries.attempts(spec) if error else 0)
+            failures = self.retries.failures(spec)
+            times = f" ({failures} times in a row)" if failures > 1 else ""
+            self.recorder.ended(spec, {**ending, "status": FAILED, "reason": ending["reason"] + times})
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles searchers to restore an experiment; ours is restored from the ledger

@@ -164,7 +164,7 @@ class Sweep:
             cluster.tune(
                 self.space,
                 data_root,
-                self.running,
+                self.running.policy(self.space.checkpoints),
                 ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
                 CellScheduler(self.space, self.recorder),
                 stop=lambda: interruption.asked or self.recorder.broken,

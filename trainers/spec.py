@@ -23,6 +23,9 @@ DONE, STOPPED, FAILED = "done", "stopped", "failed"
 UNREADABLE = "unreadable"
 """How a trial ends whose data cannot be read: no outcome at all, so the ledger does not keep it."""
 
+DIED = "died"
+"""How a trial ends whose process died, or met an error that another one may not: it may be started again."""
+
 
 def digest(value: object) -> str:
     """16 hex digits that identify a JSON value."""

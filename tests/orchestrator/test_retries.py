@@ -38,7 +38,7 @@ def test_the_pause_doubles_and_then_the_trial_is_given_up(specs):
         assert retries.due() is None
     assert pauses == [2.0, 4.0, 8.0]
     assert retries.again(specs[0], 0) is None
-    assert retries.attempts(specs[0]) == 4
+    assert retries.failures(specs[0]) == 4
 
 
 def test_getting_further_starts_the_count_anew(specs):
@@ -73,7 +73,7 @@ def test_what_is_left_of_finished_trials_is_cleared_and_what_may_be_taken_up_sta
     policy = running.policy(Checkpoints(max_gb=2.5))
     assert policy.max_bytes == 2_500_000_000
     running.folder.mkdir()
-    for name in (f"done{SUFFIX}", f"open{SUFFIX}", "open.123.draft", "gone.trace"):
+    for name in (f"done{SUFFIX}", f"open{SUFFIX}", "open.123.draft"):
         (running.folder / name).write_text("x")
     running.clear({"done"})
     assert [path.name for path in running.folder.iterdir()] == [f"open{SUFFIX}"]
