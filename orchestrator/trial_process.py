@@ -31,7 +31,7 @@ from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
 from trainers.spec import DIED, DONE, FAILED, UNREADABLE, Epoch, TrialResult, TrialSpec
 
-PRELOADED = ["orchestrator.trial_process", "trainers.runner"]
+PRELOADED = ["orchestrator.trial_process", "trainers.preload"]
 NEXT, FLUSH = "next", "flush"
 TRACE_SECONDS = 2.0
 """What a process that hangs gets to write down where."""

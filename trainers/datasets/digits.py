@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 from zlib import crc32
 
@@ -102,15 +104,22 @@ def restyle(pixels: np.ndarray, style: str) -> np.ndarray:
 @cache
 def uci_digits() -> tuple[np.ndarray, np.ndarray]:
     """All 1797 UCI digits: images uint8 [1797, 32, 32], dark on light, and labels int64 [1797]; both read-only."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    small = _grey(255 - np.pad(digits.images, ((0, 0), (1, 1), (1, 1))) * (255 / 16))
+    table = _installed_table()
+    ink = table[:, :64].reshape(-1, 8, 8)
+    small = _grey(255 - np.pad(ink, ((0, 0), (1, 1), (1, 1))) * (255 / 16))
     pixels = np.stack([_upscale(image) for image in small])
-    labels = digits.target.astype(np.int64)
+    labels = table[:, 64].astype(np.int64)
     pixels.setflags(write=False)
     labels.setflags(write=False)
     return pixels, labels
+
+
+def _installed_table() -> np.ndarray:
+    """[1797, 65]: 64 ink counts (0 to 16) and the label, read from scikit-learn's file without importing it."""
+    spec = find_spec("sklearn")
+    assert spec is not None
+    assert spec.origin is not None
+    return np.loadtxt(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
