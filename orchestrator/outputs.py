@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from results import comparison_table, frontier, render, save_frontiers
+from results import Evidence, frontier, make_table, render, save_frontiers
 from results.frontiers import blocks_of
 from results.run_folder import RunFolder
 from results.tables import Table
@@ -17,13 +18,30 @@ SUFFIXES = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 
 
 def planned_cells(folder: RunFolder) -> list[Cell]:
-    """The cells of the search space in a run folder."""
-    return load(folder.space).cells()
+    """The cells of the search space in a run folder; none where there is a ledger alone."""
+    return load(folder.space).cells() if folder.space.is_file() else []
 
 
-def table_of(folder: RunFolder, planned: list[Cell]) -> Table:
-    """The comparison table of a run, with a row for every planned cell."""
-    return comparison_table(folder.records(), planned)
+def evidence_of(folders: Sequence[RunFolder]) -> list[Evidence]:
+    """What tables need of several runs: by name, or by path where two have the same name."""
+    names = [folder.name for folder in folders]
+    alike = len(set(names)) < len(names)
+    return [folder.evidence(planned_cells(folder), str(folder.path) if alike else None) for folder in folders]
+
+
+def run_folders(paths: Sequence[Path], runs: Path = Path("runs")) -> list[RunFolder]:
+    """The run folders at `paths`, or all in `runs`. Raises InputError where there is none."""
+    if paths:
+        return [RunFolder(path) for path in paths]
+    found = sorted(ledger.parent for ledger in runs.glob("*/ledger.jsonl"))
+    if not found:
+        raise InputError(f"{runs}: found no run folder; name one with --run")
+    return [RunFolder(path) for path in found]
+
+
+def table_of(folder: RunFolder, planned: Sequence[Cell]) -> Table:
+    """The table of a run in its natural layout, with a row for every planned cell."""
+    return make_table([folder.evidence(planned)])
 
 
 def write_outputs(folder: RunFolder, planned: list[Cell]) -> list[Path]:
