@@ -16,6 +16,9 @@ from results.statistics.intervals import Interval, mean_interval
 ROUNDING = 1e-12
 """Differences of fractions below this are rounding of equal numbers."""
 
+ENOUGH_FOR_A_CONSTANT = 3
+"""Seeds at which a method must give the same number to be taken for one without randomness: two may do so by chance."""
+
 Array = npt.NDArray[np.float64]
 
 
@@ -47,13 +50,27 @@ def pairwise_p_values(values: Array, test: str = "t") -> Array:
 
     A NaN in `values` is a seed that the method lacks; each pair is compared on the seeds it shares. A method without
     randomness, as the zero-shot model is, holds its one number at every seed: its comparisons are then one-sample
-    tests against a constant. p is NaN on the diagonal and where fewer than two seeds are shared.
+    tests against a constant. Two methods that both give one number at all of three or more shared seeds need no test: p
+    is 1 where the numbers are equal and 0 where not. p is NaN on the diagonal and where fewer than two seeds are shared.
     """
     methods = values.shape[-2]
     p = np.full((*values.shape[:-1], methods), np.nan)
     for i, j in itertools.combinations(range(methods), 2):
-        p[..., i, j] = p[..., j, i] = TESTS[test].p_values(values[..., i, :] - values[..., j, :])
+        p[..., i, j] = p[..., j, i] = _p_values(values[..., i, :], values[..., j, :], test)
     return p
+
+
+def _p_values(a: Array, b: Array, test: str) -> Array:
+    shared = ~np.isnan(a - b)
+    p = TESTS[test].p_values(a - b)
+    constant = _is_constant(a, shared) & _is_constant(b, shared) & (shared.sum(axis=-1) >= ENOUGH_FOR_A_CONSTANT)
+    return np.where(constant & (p < 1), 0.0, p)
+
+
+def _is_constant(values: Array, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    low = np.min(values, axis=-1, where=where, initial=np.inf)
+    high = np.max(values, axis=-1, where=where, initial=-np.inf)
+    return np.asarray(high - low < ROUNDING)
 
 
 def t_p_values(differences: Array) -> Array:
@@ -61,7 +78,8 @@ def t_p_values(differences: Array) -> Array:
 
     t = mean(d) / (s_d / sqrt(n)) on n - 1 degrees of freedom; Student (1908), and Dietterich, "Approximate statistical
     tests", Neural Computation 10 (1998), section 3. Below two differences p is NaN. When all differences are equal, p
-    is 1 if they are zero and 0 otherwise.
+    is 1 if they are zero; else it is 2^(1 - n), the least that flipping signs can give, and not the 0 of the formula:
+    accuracies are counts over a test set, so that a few differences are equal by chance.
     """
     differences = _without_rounding(differences)
     present = ~np.isnan(differences)
@@ -72,7 +90,8 @@ def t_p_values(differences: Array) -> Array:
         error = np.sqrt(squares / (n - 1) / n)
         error = np.where(error < ROUNDING, 0.0, error)
         t = np.where(np.abs(mean) < ROUNDING, 0.0, np.abs(mean) / error)
-    return np.where(n < 2, np.nan, 2 * special.stdtr(np.maximum(n - 1, 1), -t))
+    p = np.where(np.isinf(t), 2.0 ** (1 - n), 2 * special.stdtr(np.maximum(n - 1, 1), -t))
+    return np.where(n < 2, np.nan, p)
 
 
 def wilcoxon_p_values(differences: Array) -> Array:

@@ -132,7 +132,7 @@ def test_paired_tests_at_their_edges():
         assert math.isnan(paired_difference({0: 1.0}, {0: 0.5}, test).p_value)
         assert paired_difference({0: 1.0}, {1: 1.0}, test).seeds == ()
         assert paired_difference({0: 1, 1: 2}, {0: 1, 1: 2}, test).p_value == 1
-    assert paired_difference({0: 2, 1: 3}, {0: 1, 1: 2}).p_value == 0
+    assert paired_difference({0: 2, 1: 3, 2: 7}, {0: 1, 1: 2, 2: 6}).p_value == 0.25  # equal, perhaps by chance
     assert paired_difference({0: 0.1 + 0.2, 1: 0.7}, {0: 0.3, 1: 0.7}).p_value == 1  # but for rounding they are equal
 
 
@@ -151,6 +151,13 @@ def test_pairwise_p_values_agree_with_scipy(test, scipy):
 def test_a_constant_row_makes_a_one_sample_test():
     values = np.array([draws(4, 6), [0.88] * 6])
     assert pairwise_p_values(values)[0, 1] == pytest.approx(stats.ttest_1samp(values[0], 0.88).pvalue, rel=1e-9)
+
+
+def test_two_constants_need_no_test():
+    p = pairwise_p_values(
+        np.array([[0.5, 0.5, 0.5], [0.7, 0.7, 0.7], [0.5, 0.5, 0.5], [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]])
+    )
+    assert (p[0, 1], p[0, 2], p[3, 4]) == (0, 1, 0.25)
 
 
 def test_holm_on_a_hand_worked_family():
