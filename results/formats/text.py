@@ -27,27 +27,26 @@ def text(table: Table, width: int = WIDTH) -> str:
     """
     console = Console(width=width, file=io.StringIO(), force_terminal=False, no_color=True)
     with console.capture() as capture:
-        console.print(renderable(table, plain=True), soft_wrap=False)
+        console.print(renderable(table))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def renderable(table: Table, *, plain: bool = False) -> RenderableType:
-    """What a `rich.console.Console` prints, as wide as the console."""
-    return _Printed(table, plain)
+def renderable(table: Table) -> RenderableType:
+    """What a `rich.console.Console` prints, as wide as the console; where it is no terminal, marks are characters."""
+    return _Printed(table)
 
 
 @dataclass(frozen=True)
 class _Printed:
-    """Each grid with its notes, then caption and audit lines, once where equal. `plain`: marks are characters."""
+    """Each grid with its notes, then caption and audit lines, once where equal."""
 
     table: Table
-    plain: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for (caption, audit), grids in itertools.groupby(self.table.grids, key=lambda grid: (grid.caption, grid.audit)):
             for grid in grids:
                 yield Text(grid.title, style="bold cyan")
-                for line in _lines(grid, options.max_width, self.plain):
+                for line in _lines(grid, options.max_width, plain=not console.is_terminal):
                     line.no_wrap, line.overflow = True, "ignore"
                     yield line
                 yield from (Text(f"* {note}", style="yellow") for note in grid.notes)
@@ -60,7 +59,7 @@ class _Printed:
             yield Text("no cells yet", style="dim")
 
 
-def _lines(grid: Grid, limit: int, plain: bool) -> Iterator[Text]:
+def _lines(grid: Grid, limit: int, *, plain: bool) -> Iterator[Text]:
     gap = 1 if plain else 2  # the room for plain marks parts columns too
     written = [[_written(entry, plain) for entry in row.entries] for row in grid.rows]
     widths = _widths(grid, written)

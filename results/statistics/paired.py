@@ -50,8 +50,8 @@ def pairwise_p_values(values: Array, test: str = "t") -> Array:
 
     A NaN in `values` is a seed that the method lacks; each pair is compared on the seeds it shares. A method without
     randomness, as the zero-shot model is, holds its one number at every seed: its comparisons are then one-sample
-    tests against a constant. Two methods that both give one number at all of three or more shared seeds need no test: p
-    is 1 where the numbers are equal and 0 where not. p is NaN on the diagonal and where fewer than two seeds are shared.
+    tests against a constant. Two methods that both give one number at all of three or more shared seeds need no test:
+    p is 1 where the numbers are equal and 0 where not. p is NaN on the diagonal and below two shared seeds.
     """
     methods = values.shape[-2]
     p = np.full((*values.shape[:-1], methods), np.nan)
