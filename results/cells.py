@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -65,6 +65,8 @@ class CellResult:
     def sample(self, side: Side, parts: Sequence[Measure]) -> dict[int, float]:
         """Seed to the mean of `parts` (fractions), over the finished repeats that hold all of them."""
         held = [(trial.seed, trial.numbers.get(side, {})) for trial in self.repeats.done]
+        if len(parts) == 1:
+            return {seed: numbers[parts[0]] for seed, numbers in held if parts[0] in numbers}
         wanted = set(parts)
         return {
             seed: sum(numbers[part] for part in parts) / len(parts)
@@ -114,7 +116,9 @@ def _failure(trial: Trial) -> str:
     return f"seed {trial.seed} {trial.status} (trial {trial.trial_id}{': ' + reason if reason else ''})"
 
 
-def _gap_notes(done: tuple[Trial, ...], measures: Iterable[Measure]) -> list[str]:
+def _gap_notes(done: Sequence[Trial], measures: Sequence[Measure]) -> list[str]:
+    if all(len(numbers) == len(measures) for trial in done for numbers in trial.numbers.values()):
+        return []
     counts = Counter((side, measure) for trial in done for side, held in trial.numbers.items() for measure in held)
     return [
         f"{'ID' if measure.role == 'id_test' else measure.split} {SIDE_LABELS[side]} holds {count} of {len(done)} "

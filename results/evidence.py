@@ -6,10 +6,12 @@ records and let go of line by line; the evaluations of search trials are skipped
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -144,8 +146,21 @@ def read_evidence(path: str | Path, run: str, planned: Iterable[Cell] = ()) -> E
     size = path.stat().st_size if path.exists() else 0
     with ThreadPoolExecutor(1) as pool:  # hashing lets go of the interpreter: it costs a second core, not time
         digest = pool.submit(_sha256, path, size)
-        lines = read_lines(path, _decode, size)
+        with _no_garbage_collection():
+            lines = read_lines(path, _decode, size)
         return _evidence(lines, run, planned, digest.result())
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Nothing that is decoded refers back to itself, and looking for it among 100,000 trials takes a second."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def evidence_of(records: Iterable[Record], run: str = "run", planned: Iterable[Cell] = ()) -> Evidence:

@@ -51,7 +51,7 @@ def mean_interval(values: Sequence[float], kind: str = "t", confidence: float = 
         raise ValueError(f"found confidence {confidence}, expected a number between 0 and 1, e.g. 0.95")
     if kind not in INTERVALS:
         raise ValueError(f"found interval {kind!r}, expected one of {', '.join(INTERVALS)}")
-    if not all(math.isfinite(value) for value in values):
+    if not np.isfinite(values).all():
         raise ValueError(f"found values that are not finite in {list(values)!r}, expected numbers")
     n = len(values)
     mean = math.fsum(values) / n if n else math.nan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,8 +54,8 @@ def pairwise_p_values(values: Array, test: str = "t") -> Array:
     """
     methods = values.shape[-2]
     p = np.full((*values.shape[:-1], methods), np.nan)
-    for i, j in itertools.combinations(range(methods), 2):
-        p[..., i, j] = p[..., j, i] = _p_values(values[..., i, :], values[..., j, :], test)
+    i, j = np.triu_indices(methods, k=1)
+    p[..., i, j] = p[..., j, i] = _p_values(values[..., i, :], values[..., j, :], test)
     return p
 
 

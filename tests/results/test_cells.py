@@ -194,8 +194,8 @@ def test_a_seed_that_lacks_a_split_is_noted_and_has_no_mean(example):
 
 
 def test_what_prints_like_the_best_is_marked_like_it(example):
-    records = example.finished_cell("lp", [0.90, 0.90]) + example.finished_cell("ft", [0.9004, 0.9004])
-    records += example.finished_cell("flyp", [0.8996, 0.8996]) + example.finished_cell("lpft", [0.8990, 0.8990])
+    records = example.finished_cell("lp", [0.90] * 3) + example.finished_cell("ft", [0.9004] * 3)
+    records += example.finished_cell("flyp", [0.8996] * 3) + example.finished_cell("lpft", [0.8990] * 3)
     (grid,) = example.table(records).grids
     marks = {row.method: row.entries[0].mark for row in grid.rows}
     assert marks == {"lp": "best", "ft": "best", "flyp": "best", "lpft": ""}
