@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from results import Evidence, frontier, make_table, render, save_frontiers
-from results.frontiers import blocks_of
+from results import Evidence, make_table, render
 from results.run_folder import RunFolder
 from results.tables import Table
-from results.tidy import tidy_frame, write_parquet
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 from search_spaces.loading import load
@@ -46,6 +44,9 @@ def table_of(folder: RunFolder, planned: Sequence[Cell]) -> Table:
 
 def write_outputs(folder: RunFolder, planned: list[Cell]) -> list[Path]:
     """Write results.parquet, the tables and the figures from the ledger; returns the files a user opens first."""
+    from results import save_frontiers  # pandas and matplotlib are heavy, and a table does without
+    from results.tidy import tidy_frame, write_parquet
+
     frame = tidy_frame(folder.records())
     write_parquet(frame, folder.results)
     folder.tables.mkdir(exist_ok=True)
@@ -63,6 +64,9 @@ def plot_run(folder: RunFolder, output: Path | None) -> list[str]:
 
     Raises InputError when one file is named but the run has several figures, or none.
     """
+    from results import frontier, save_frontiers
+    from results.frontiers import blocks_of
+
     frame = folder.frame()
     if output is None or output.suffix not in (".png", ".pdf"):
         saved = save_frontiers(frame, output or folder.figures)
