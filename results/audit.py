@@ -15,16 +15,19 @@ _NAMED_AT_MOST = 6
 _HASH_DIGITS = 12
 
 
-def audit_lines(cells: Sequence[CellResult], options: Options, comparisons: int) -> tuple[str, ...]:
-    """Selection, configurations and seeds of the cells; statistics; packages and ledgers."""
+def audit_lines(cells: Sequence[CellResult], options: Options, comparisons: int | None = None) -> tuple[str, ...]:
+    """Selection, configurations and seeds of the cells; statistics; packages and ledgers.
+
+    `comparisons` is left out where methods are not compared.
+    """
+    tests = "" if comparisons is None else f"; {TESTS[options.test].title}, {comparisons} comparisons (Holm)"
     selected = [cell for cell in cells if cell.selection]
     lines = [
         f"Selection saw {selected_on(cells)} alone. Searched: {_grouped(selected, _searched)}. "
         f"Seeds: {_grouped(selected, _seeds)}."
         if selected
         else "Nothing is selected yet.",
-        f"{100 * options.confidence:g}% {INTERVALS[options.interval]} intervals; {TESTS[options.test].title}, "
-        f"{comparisons} comparisons (Holm).",
+        f"{100 * options.confidence:g}% {INTERVALS[options.interval]} intervals{tests}.",
         f"{_versions(cells)}Ledger: {_ledgers(cells)}.",
     ]
     return tuple(lines)

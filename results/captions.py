@@ -19,10 +19,8 @@ _ENOUGH_SEEDS = 20
 def caption(grid: Grid, cells: Sequence[CellResult], options: Options, comparisons: int) -> str:
     """The caption of a filled grid."""
     numbers = [column for column in grid.columns if column.kind == "number"]
-    trained = [cell for cell in cells if cell.state == "done" and not cell.is_constant]
     sentences = [
-        f"{_metrics(numbers)} in %: mean over {_seeds(trained)} with its {100 * options.confidence:g}% "
-        f"{INTERVALS[options.interval]} interval{_undercoverage(trained, options)}.",
+        f"{_metrics(numbers)} in %: {mean_and_interval(cells, options)}.",
         *_sides(grid, numbers),
         *_aggregates(grid),
         *_differences(grid),
@@ -30,6 +28,15 @@ def caption(grid: Grid, cells: Sequence[CellResult], options: Options, compariso
         f"Hyper-parameters, epoch and mixing coefficient were selected on {selected_on(cells)}.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def mean_and_interval(cells: Iterable[CellResult], options: Options) -> str:
+    """What the numbers of trained methods are, e.g. `mean over 5 seeds with its 95% Student-t interval`."""
+    trained = [cell for cell in cells if cell.state == "done" and not cell.is_constant]
+    return (
+        f"mean over {_seeds(trained)} with its {100 * options.confidence:g}% {INTERVALS[options.interval]} interval"
+        f"{_undercoverage(trained, options)}"
+    )
 
 
 def selected_on(cells: Iterable[CellResult]) -> str:

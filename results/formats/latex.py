@@ -2,6 +2,7 @@ r"""The table in LaTeX: `booktabs` floats to `\input`, or a document of their ow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -114,7 +115,7 @@ def _entry(entry: Entry) -> str:
 
 def _marked(entry: Entry) -> str:
     """The entry, all of it bold or its mean underlined: brackets reach below the line and would part the rows."""
-    printed = escape(entry.printed)
+    printed = re.sub(r"^-(?=\d)", "$-$", escape(entry.printed))
     if entry.mark == "best":
         return f"\\textbf{{{printed}}}"
     if entry.mark == "level":

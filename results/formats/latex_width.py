@@ -14,10 +14,10 @@ _STAR = 0.45
 _WIDTHS = {
     **dict.fromkeys("0123456789+", 0.5),
     **dict.fromkeys(".,:;il'|!", 0.28),
-    **dict.fromkeys("()[]jtfrsI-/", 0.4),
+    **dict.fromkeys("()[]jtfrsI/", 0.4),
     **dict.fromkeys("mwMWQ", 1.0),
     **dict.fromkeys("abcdeghknopquvxyz_ ", 0.56),
-    "+": 0.78,
+    **dict.fromkeys("+-", 0.78),
     " ": 0.34,
 }
 _WIDEST = 0.79

@@ -60,8 +60,10 @@ class _Printed:
 
 
 def _lines(grid: Grid, limit: int, *, plain: bool) -> Iterator[Text]:
-    gap = 1 if plain else 2  # the room for plain marks parts columns too
-    written = [[_written(entry, plain) for entry in row.entries] for row in grid.rows]
+    gap = 1 if plain else 2  # a file has 100 columns, and room for marks beside numbers
+    has_marks = any(entry.mark for row in grid.rows for entry in row.entries)
+    write = _with_characters if plain and has_marks else _with_style
+    written = [[write(entry) for entry in row.entries] for row in grid.rows]
     widths = _widths(grid, written)
     stub = max(cell_len(label) for label in [grid.stub, *(row.label for row in grid.rows)])
 
@@ -79,12 +81,18 @@ def _lines(grid: Grid, limit: int, *, plain: bool) -> Iterator[Text]:
         yield Text()
 
 
-def _written(entry: Entry, plain: bool) -> Text:
-    short = " *" if entry.is_short else ""
-    if plain:
-        before, after = _PLAIN[entry.mark]
-        return Text((before + entry.printed + after if entry.interval else entry.printed) + short)
-    return Text.assemble((entry.printed, _STYLES[entry.mark]), short)
+def _with_style(entry: Entry) -> Text:
+    return Text.assemble((entry.printed, _STYLES[entry.mark]), _short(entry))
+
+
+def _with_characters(entry: Entry) -> Text:
+    """Marked by characters; numbers without a mark have as much room around them."""
+    before, after = _PLAIN[entry.mark] if entry.interval else ("", "")
+    return Text(before + entry.printed + after + _short(entry))
+
+
+def _short(entry: Entry) -> str:
+    return " *" if entry.is_short else ""
 
 
 def _widths(grid: Grid, written: Sequence[Sequence[Text]]) -> list[int]:

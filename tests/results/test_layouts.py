@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results import LAYOUTS, RunFolder, make_table
+from results import LAYOUTS, RunFolder, Table, make_table, render
 from results.layouts import comparable_blocks, natural_layout
 from results.layouts.ablation import VARIANTS
 from results.statistics import mean_interval
@@ -112,6 +112,7 @@ def test_ablations_differ_from_flyp_paired_by_seed(example):
     assert (difference.interval.low, difference.interval.high) == pytest.approx(tuple(expected))
     assert difference.printed == f"-2.0 ({100 * difference.interval.half_width:.1f})"
     assert grid.rows[0].entries[1].printed == "-"
+    assert " & $-$2.0 (" in render(Table((grid,)), "latex")
 
 
 def test_ablations_of_settings_are_rows_named_by_them(example):

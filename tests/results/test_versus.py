@@ -15,7 +15,7 @@ def table(example, records, layout="auto", **options):
 
 def test_ours_and_the_papers_stand_side_by_side(example):
     (grid,) = table(example, example.task("flyp", OURS, "pcam", shots=16)).grids
-    assert [column.path[-1] for column in grid.columns] == ["ours", "paper", "difference", "compatible"]
+    assert [column.path[-1] for column in grid.columns] == ["ours", "paper", "diff.", "agree"]
     assert {column.path[:-1] for column in grid.columns} == {("PatchCamelyon", "16")}
     ours, paper, difference, verdict = grid.rows[0].entries
     assert ours.printed == f"74.7 ({100 * stats.sem(OURS) * stats.t.ppf(0.975, 4):.1f})"
@@ -61,14 +61,20 @@ def test_methods_and_columns_that_the_paper_lacks(example):
     records = example.task("mine", OURS, "pcam", shots=16) + example.task("flyp", OURS, "pcam", shots=8)
     (grid,) = table(example, records + example.task("flyp", OURS, "pcam", shots=16)).grids
     assert len(grid.columns) == 4
+    assert [row.method for row in grid.rows] == ["flyp", "mine"]
     assert [entry.printed for entry in grid.rows[-1].entries[1:]] == ["-", "-", "-"]
 
 
 def test_the_criterion_stands_in_the_caption_and_every_format_prints_it(example):
     made = table(example, example.task("flyp", OURS, "pcam", shots=16), trace=True)
-    for words in ("Welch interval", "Compatible: that interval holds 0", "Table 2 of Goyal et al. (CVPR 2023)"):
+    for words in (
+        "Welch interval",
+        "compatible, for that interval holds 0",
+        "mean over 5 seeds with its 95% Student-t interval",
+        "Table 2 of Goyal et al. (CVPR 2023)",
+    ):
         assert words in made.grids[0].caption
-    assert all("compatible" in render(made, style) for style in FORMATS)
+    assert all("agree" in render(made, style) for style in FORMATS)
     assert len(made.trace) == 1
 
 
@@ -81,3 +87,15 @@ def test_another_metric_than_the_papers_is_refused(example):
     records = example.finished_cell("flyp", [0.5, 0.6], dataset="iwildcam")
     with pytest.raises(InputError, match="found iwildcam ID measured by accuracy, expected the paper's macro_f1"):
         table(example, records)
+
+
+def test_each_data_set_of_several_columns_is_a_table_of_its_own(example):
+    records = [
+        r for k in (4, 16) for name in ("pcam", "rendered_sst2") for r in example.task("ft", OURS, name, shots=k)
+    ]
+    titles = [grid.title for grid in table(example, records).grids]
+    assert [title.split(":")[0] for title in titles] == [
+        "vit, without ensembling, PatchCamelyon", "vit, without ensembling, SST2"
+    ]  # fmt: skip
+    (transfer,) = table(example, example.task("ft", OURS, "pcam") + example.task("ft", OURS, "flowers102")).grids
+    assert [column.path for column in transfer.columns[::4]] == [("PCAM", "ours"), ("Flowers", "ours")]
