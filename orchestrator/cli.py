@@ -14,6 +14,7 @@ from search_spaces.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from results.tables import Table
     from trainers.datasets.base import Dataset
 
 data_root_option = click.option(
@@ -124,21 +125,107 @@ def status(run: Path) -> None:
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "style", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--layout",
+    type=click.Choice(["auto", "distribution_shift", "few_shot", "transfer", "per_shift", "ablation"]),
+    default="auto",
+    show_default=True,
+    help="Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
+)
+@click.option(
+    "--format", "style", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text", show_default=True
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
-def table(runs: tuple[Path, ...], style: str, output: Path | None) -> None:
-    """Comparison tables of one or several RUNS."""
-    from orchestrator.outputs import planned_cells, table_of
-    from results import render
+@click.option(
+    "--interval",
+    type=click.Choice(["t", "bca", "normal"]),
+    default="t",
+    show_default=True,
+    help="95% interval over seeds: Student-t, BCa bootstrap or normal.",
+)
+@click.option(
+    "--test",
+    type=click.Choice(["t", "wilcoxon"]),
+    default="t",
+    show_default=True,
+    help="Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.",
+)
+@click.option(
+    "--ensembling",
+    type=click.Choice(["without", "with", "both"]),
+    help="Which numbers: without ensembling, with it, or both.  [default: as in the paper's table of the layout]",
+)
+@click.option("--aggregate/--no-aggregate", default=True, help="Mean and IQM over columns (few_shot, transfer).")
+@click.option("--against", type=click.Choice(["published"]), help="Put the paper's numbers beside ours.")
+@click.option("--published", is_flag=True, help="Print the paper's own table of --layout; takes no RUNS.")
+@click.option("--trace", is_flag=True, help="List the ids of the trials behind every cell.")
+@click.option("--standalone", is_flag=True, help="LaTeX: a document that compiles alone.")
+@click.option(
+    "--text-width",
+    type=float,
+    default=345.0,
+    show_default=True,
+    help=r"LaTeX: \textwidth in points, at 10 pt.",
+)
+def table(
+    runs: tuple[Path, ...],
+    layout: str,
+    style: str,
+    output: Path | None,
+    against: str | None,
+    published: bool,
+    standalone: bool,
+    text_width: float,
+    **options: Any,
+) -> None:
+    """Tables of one or several RUNS together."""
+    from orchestrator.outputs import evidence_of
+    from results import Options, against_published, make_table, reprint
+    from results.formats.text import renderable
     from results.run_folder import RunFolder
 
-    folders = [RunFolder(path) for path in runs]
-    text = "\n".join(render(table_of(folder, planned_cells(folder)), style) for folder in folders)
-    if output is None:
-        click.echo(text)
+    if published == bool(runs):
+        found = "both" if runs else "neither"
+        raise InputError(f"table: found {found} of RUNS and --published, expected one; name runs, or give --published")
+    if published:
+        made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
-        output.write_text(text, encoding="utf-8")
+        build = against_published if against else make_table
+        made = build(evidence_of([RunFolder(path) for path in runs]), layout, Options(**options))
+    if output is None and style == "text" and sys.stdout.isatty():
+        console().print(renderable(made))
+    elif output is None:
+        click.echo(_printed(made, style, standalone, text_width), nl=False)
+    else:
+        output.write_text(_printed(made, style, standalone, text_width), encoding="utf-8")
+
+
+def _printed(made: Table, style: str, standalone: bool, text_width: float) -> str:
+    """A table in a format; `standalone` and `text_width` are LaTeX's."""
+    from results import render
+    from results.formats.latex import latex
+    from results.formats.latex import standalone as document
+
+    if style != "latex":
+        if standalone:
+            raise InputError(f"--standalone: found --format {style}, expected latex; leave one of them out")
+        return render(made, style)
+    body = latex(made, text_width)
+    return document(body, text_width) if standalone else body
+
+
+@cli.command()
+@click.argument("trial_id")
+@click.option(
+    "--run", "runs", multiple=True, type=click.Path(path_type=Path), help="Run folder.  [default: all in ./runs]"
+)
+def show(trial_id: str, runs: tuple[Path, ...]) -> None:
+    """All about one trial; the start of its id is enough where no other begins alike."""
+    from orchestrator.outputs import run_folders
+    from results.tracing import find_trial, trial_view
+
+    console().print(trial_view(find_trial(trial_id, run_folders(runs))))
 
 
 @cli.command()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from results import comparison_table, frontier, render, save_frontiers
-from results.frontiers import blocks_of
+from results import Evidence, make_table, render
 from results.run_folder import RunFolder
 from results.tables import Table
-from results.tidy import tidy_frame, write_parquet
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 from search_spaces.loading import load
@@ -17,17 +16,37 @@ SUFFIXES = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 
 
 def planned_cells(folder: RunFolder) -> list[Cell]:
-    """The cells of the search space in a run folder."""
-    return load(folder.space).cells()
+    """The cells of the search space in a run folder; none where there is a ledger alone."""
+    return load(folder.space).cells() if folder.space.is_file() else []
 
 
-def table_of(folder: RunFolder, planned: list[Cell]) -> Table:
-    """The comparison table of a run, with a row for every planned cell."""
-    return comparison_table(folder.records(), planned)
+def evidence_of(folders: Sequence[RunFolder]) -> list[Evidence]:
+    """What tables need of several runs: by name, or by path where two have the same name."""
+    names = [folder.name for folder in folders]
+    alike = len(set(names)) < len(names)
+    return [folder.evidence(planned_cells(folder), str(folder.path) if alike else None) for folder in folders]
+
+
+def run_folders(paths: Sequence[Path], runs: Path = Path("runs")) -> list[RunFolder]:
+    """The run folders at `paths`, or all in `runs`. Raises InputError where there is none."""
+    if paths:
+        return [RunFolder(path) for path in paths]
+    found = sorted(ledger.parent for ledger in runs.glob("*/ledger.jsonl"))
+    if not found:
+        raise InputError(f"{runs}: found no run folder; name one with --run")
+    return [RunFolder(path) for path in found]
+
+
+def table_of(folder: RunFolder, planned: Sequence[Cell]) -> Table:
+    """The table of a run in its natural layout, with a row for every planned cell."""
+    return make_table([folder.evidence(planned)])
 
 
 def write_outputs(folder: RunFolder, planned: list[Cell]) -> list[Path]:
     """Write results.parquet, the tables and the figures from the ledger; returns the files a user opens first."""
+    from results import save_frontiers  # pandas and matplotlib are heavy, and a table does without
+    from results.tidy import tidy_frame, write_parquet
+
     frame = tidy_frame(folder.records())
     write_parquet(frame, folder.results)
     folder.tables.mkdir(exist_ok=True)
@@ -45,6 +64,9 @@ def plot_run(folder: RunFolder, output: Path | None) -> list[str]:
 
     Raises InputError when one file is named but the run has several figures, or none.
     """
+    from results import frontier, save_frontiers
+    from results.frontiers import blocks_of
+
     frame = folder.frame()
     if output is None or output.suffix not in (".png", ".pdf"):
         saved = save_frontiers(frame, output or folder.figures)

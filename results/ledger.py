@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
-from typing import NoReturn
+from typing import Generic, NoReturn, TypeVar
 
 from results.records import Record, cell_of, fault
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
 _BLOCK = 1 << 16
+
+T = TypeVar("T")
 
 
 class LedgerWarning(UserWarning):
@@ -62,29 +65,76 @@ class Ledger:
         return read(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class Line(Generic[T]):
+    """One line of a ledger as a decoder gives it: its trial (None for a selection), its status, what it holds."""
+
+    trial_id: str | None
+    status: str
+    content: T
+
+
+Decoder = Callable[[bytes], Line[T] | None]
+"""Reads a line; None for what is not the whole of a JSON object. Raises Malformed for one that is no ledger record."""
+
+
+class Malformed(Exception):
+    """A JSON object that is no ledger record: what was found and what was expected."""
+
+
 def read(path: str | Path) -> list[Record]:
     """The records of the ledger at `path`, in file order and each trial once; none when there is no file.
 
-    A torn last line (no newline at its end, not a whole JSON object) and an exact duplicate of a trial are passed over
-    with a `LedgerWarning`. Of a failed trial and its retry the finished one holds, of two failures the later. Raises
-    InputError, with file and line, for any other line that cannot be read, for one that lacks a field, and for a trial
-    that finished twice with different content.
+    See `read_lines` for what is passed over and what is refused.
+    """
+    return read_lines(path, decode_record)
+
+
+def read_lines(path: str | Path, decode: Decoder[T], size: int | None = None) -> list[T]:
+    """What `decode` makes of the ledger's lines, in file order and each trial once; none when there is no file.
+
+    `size` ends the reading after so many bytes of a ledger that grows meanwhile. A torn last line (no newline at its
+    end, not a whole JSON object) and an exact duplicate of a trial are passed over with a `LedgerWarning`. Of a failed
+    trial and its retry the finished one holds, of two failures the later. Raises InputError, with file and line, for
+    any other line that cannot be read, for one that lacks a field, and for a trial that finished twice with different
+    content.
     """
     path = Path(path)
     if not path.exists():
         return []
-    kept: dict[int, Record] = {}
-    line_of: dict[str, int] = {}
-    for number, record in _numbered_records(path):
-        if record["kind"] == "trial":
-            earlier = line_of.get(record["trial_id"])
+    kept: dict[int, T] = {}
+    places: dict[str, _Place] = {}
+    for number, offset, line in _numbered_lines(path, decode, size):
+        if line.trial_id is not None:
+            later = _Place(number, offset, line.status)
+            earlier = places.get(line.trial_id)
             if earlier is not None:
-                if not _supersedes(record, kept[earlier], path, (earlier, number)):
+                if not _supersedes(later, earlier, line.trial_id, path):
                     continue
-                del kept[earlier]
-            line_of[record["trial_id"]] = number
-        kept[number] = record
+                del kept[earlier.number]
+            places[line.trial_id] = later
+        kept[number] = line.content
     return list(kept.values())
+
+
+def decode_record(line: bytes) -> Line[Record] | None:
+    """The record in `line` as a dictionary; a `Decoder`."""
+    record = decode_json(line)
+    if record is None:
+        return None
+    problem = fault(record)
+    if problem:
+        raise Malformed(problem)
+    return Line(record.get("trial_id"), record.get("status", ""), record)
+
+
+def decode_json(line: bytes) -> Record | None:
+    """The JSON object in `line`, or None when there is none, or not the whole of one."""
+    try:
+        record = _DECODER.decode(line.decode())
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def trials_by_id(records: Iterable[Record]) -> dict[str, Record]:
@@ -97,38 +147,59 @@ def last_selections(records: Iterable[Record]) -> dict[Cell, Record]:
     return {cell_of(record): record for record in records if record["kind"] == "selection"}
 
 
-def _numbered_records(path: Path) -> Iterator[tuple[int, Record]]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the line of a trial stands (line number from 1, offset in bytes), and the trial's status there."""
+
+    number: int
+    offset: int
+    status: str
+
+
+def _numbered_lines(path: Path, decode: Decoder[T], size: int | None) -> Iterator[tuple[int, int, Line[T]]]:
+    offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            record = _decode(line)
-            if record is None:
-                if line.endswith(b"\n"):
+            if size is not None and offset >= size:
+                return
+            if line.strip():
+                try:
+                    decoded = decode(line)
+                except Malformed as problem:
+                    message = f"{path}:{number}: the record {problem}; restore or delete the line"
+                    raise InputError(message) from problem
+                if decoded is not None:
+                    yield number, offset, decoded
+                elif line.endswith(b"\n"):
                     raise InputError(
                         f"{path}:{number}: found no JSON object, expected one per line; restore or delete the line"
                     )
-                _warn(f"{path}:{number}: the last line is torn (the driver was killed while writing it); passed over")
-                return
-            problem = fault(record)
-            if problem:
-                raise InputError(f"{path}:{number}: the record {problem}; restore or delete the line")
-            yield number, record
+                else:
+                    _warn(
+                        f"{path}:{number}: the last line is torn (the driver was killed while writing it); passed over"
+                    )
+            offset += len(line)
 
 
-def _supersedes(later: Record, earlier: Record, path: Path, lines: tuple[int, int]) -> bool:
+def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bool:
     """Whether `later` takes the place of `earlier`, a line of the same trial. Raises InputError on a contradiction."""
-    if later == earlier:
-        _warn(f"{path}:{lines[1]}: trial {later['trial_id']} repeats line {lines[0]}; dropped")
+    if _json_at(path, later.offset) == _json_at(path, earlier.offset):
+        _warn(f"{path}:{later.number}: trial {trial_id} repeats line {earlier.number}; dropped")
         return False
-    if earlier["status"] == "failed":
+    if earlier.status == "failed":
         return True
-    if later["status"] == "failed":
+    if later.status == "failed":
         return False
     raise InputError(
-        f"{path}: lines {lines[0]} and {lines[1]} hold different results of trial {later['trial_id']}, expected one; "
+        f"{path}: lines {earlier.number} and {later.number} hold different results of trial {trial_id}, expected one; "
         "delete the line that is wrong"
     )
+
+
+def _json_at(path: Path, offset: int) -> Record | None:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return decode_json(file.readline())
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -136,15 +207,6 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _decode(line: bytes) -> Record | None:
-    """The JSON object in `line`, or None when there is none, or not the whole of one."""
-    try:
-        record = _DECODER.decode(line.decode())
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _write_whole(file: RawIOBase, line: bytes) -> None:
@@ -159,7 +221,7 @@ def _repair_end(file: RawIOBase) -> None:
     start, tail = _unterminated_tail(file)
     if not tail:
         return
-    if _decode(tail) is not None:
+    if decode_json(tail) is not None:
         file.write(b"\n")
     else:
         file.seek(start)

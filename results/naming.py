@@ -10,7 +10,7 @@ from search_spaces.cell import Cell
 ZEROSHOT = "zeroshot"
 
 # The order of the paper's tables.
-METHOD_LABELS = {ZEROSHOT: "zero-shot", "lp": "LP", "ft": "FT", "l2sp": "L2-SP", "lpft": "LP-FT", "flyp": "FLYP"}
+METHOD_LABELS = {ZEROSHOT: "Zeroshot", "lp": "LP", "ft": "FT", "l2sp": "L2-SP", "lpft": "LP-FT", "flyp": "FLYP"}
 
 _CANONICAL = list(METHOD_LABELS)
 

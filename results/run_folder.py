@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.ledger import Ledger
 from results.records import Record
+from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from results.evidence import Evidence
 
 
 class RunFolder:
@@ -77,6 +81,12 @@ class RunFolder:
     def records(self) -> list[Record]:
         """The records of the ledger; none when no trial has finished yet."""
         return self.ledger.load()
+
+    def evidence(self, planned: Iterable[Cell] = (), name: str | None = None) -> Evidence:
+        """What tables need of the ledger; `planned` cells have a row even before they have a line in it."""
+        from results.evidence import read_evidence
+
+        return read_evidence(self.ledger.path, name or self.name, planned)
 
     def frame(self) -> pd.DataFrame:
         """The tidy results, made afresh from the ledger: see `results.tidy.tidy_frame`."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from results.alphas import chosen_alpha, evaluated_alpha, same_alpha
 from results.ledger import last_selections, trials_by_id
 from results.naming import block_order, method_order
 from results.records import STAGES, Record, cell_of
-from results.repeats import chosen_alpha, evaluated_alpha, repeat_ids, same_alpha
 from search_spaces.errors import InputError
 
 _IDENTITY: dict[str, str] = {
@@ -50,7 +50,7 @@ def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
     ordered by cell, stage, configuration, seed, alpha, split and metric, whatever the order of the lines.
     """
     records = list(records)
-    selected = repeat_ids(last_selections(records).values())
+    selected = {name for selection in last_selections(records).values() for name in selection["repeats"]}
     trials = sorted(trials_by_id(records).values(), key=_trial_order)
     hparams = sorted({name for trial in trials for name in trial["hparams"]})
     splits = _split_order(trials)

@@ -1,4 +1,4 @@
-"""Printing a comparison table: one file per format, one line in `FORMATS`."""
+"""Printing a table: one file per format, one line in `FORMATS`."""
 
 from __future__ import annotations
 

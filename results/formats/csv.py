@@ -1,56 +1,65 @@
-"""The comparison table as tidy CSV: one line per entry, raw fractions at full precision."""
+"""The table as tidy CSV: one line per entry, raw fractions at full precision."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Iterator
 
-from results.tables import SIDES, Block, Column, Row, Side, Table
+from results.tables import Column, Entry, Row, Table
 
 FIELDS = (
-    "dataset", "model", "shots", "method", "ensembling", "column", "role", "metric",
-    "mean", "half_width", "confidence", "n", "planned", "state", "best",
+    "table", "row", "dataset", "model", "shots", "method", "column", "ensembling", "role", "metric",
+    "mean", "low", "high", "interval", "confidence", "n", "planned", "state", "mark", "printed", "trials",
 )  # fmt: skip
 
 
 def csv_rows(table: Table) -> str:
-    """A header and one line per (row, without/with ensembling, column).
+    """A header and one line per entry.
 
-    `mean` and `half_width` are fractions, empty where there is none; `shots` is empty for the whole training split. A
-    method without any number keeps a line, so that it does not disappear.
+    `mean`, `low` and `high` are fractions, empty where there is none; `shots` is empty for the whole training split;
+    `column` is the path of headers; `printed` is the entry as the other formats print it; `trials` are the ids of the
+    trials behind it, separated by spaces. A method without any number keeps its lines, so that it does not disappear.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
-    for block in table.blocks:
-        for row in block.rows:
-            writer.writerows(_lines(block, row))
+    for grid in table.grids:
+        for row in grid.rows:
+            for column, entry in zip(grid.columns, row.entries, strict=True):
+                writer.writerow({"table": grid.title, **_identity(row, column), **_entry(entry)})
     return out.getvalue()
 
 
-def _lines(block: Block, row: Row) -> Iterator[dict[str, object]]:
-    identity = {**row.cell.to_json(), "planned": row.planned, "state": row.state}
-    if not block.columns:
-        yield {**identity, "n": row.n}
-    for side in SIDES:
-        for column in block.columns:
-            yield {**identity, **_entry(block, row, side, column)}
-
-
-def _entry(block: Block, row: Row, side: Side, column: Column) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "ensembling": side,
-        "column": column.name,
-        "role": column.role,
+def _identity(row: Row, column: Column) -> dict[str, object]:
+    return {
+        "row": row.label,
+        "method": row.method,
+        "dataset": column.dataset,
+        "model": column.model,
+        "shots": column.shots,
+        "column": " / ".join(column.path),
+        "ensembling": column.side if column.kind != "count" else "",
+        "role": column.role or column.kind,
         "metric": column.metric,
-        "n": 0,
-        "best": block.is_best(row, side, column),
     }
-    interval = row.values.get((side, column))
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    written: dict[str, object] = {
+        "planned": entry.planned or "",
+        "state": entry.state,
+        "mark": entry.mark,
+        "printed": entry.printed,
+        "trials": " ".join(entry.trials),
+        "n": 0,
+    }
+    interval = entry.interval
     if interval is not None:
-        half_width = "" if math.isnan(interval.half_width) else repr(interval.half_width)
-        entry |= {"mean": repr(interval.mean), "half_width": half_width}
-        entry |= {"confidence": interval.confidence, "n": interval.n}
-    return entry
+        written |= {"mean": repr(interval.mean), "low": _number(interval.low), "high": _number(interval.high)}
+        written |= {"interval": interval.kind, "confidence": interval.confidence, "n": interval.n}
+    return written
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else repr(value)

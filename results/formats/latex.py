@@ -1,12 +1,18 @@
-"""The comparison table in LaTeX, ready to `\\input` where `booktabs` is loaded."""
+r"""The table in LaTeX: `booktabs` floats to `\input`, or a document of their own."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from results.formats.values import bracketed, entries
-from results.naming import shots_label, slug
-from results.tables import SIDE_LABELS, SIDES, Block, Table
+from results.formats.latex_width import SIZES, FontSize, column_width, text_width
+from results.formats.panels import Span, header_levels, panels
+from results.naming import slug
+from results.tables import Entry, Grid, Table
+
+TEXT_WIDTH = 345.0
+r"""\textwidth of LaTeX's article class at 10 pt, in points."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -16,13 +22,30 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
+    "[": "{[}",
+    "]": "{]}",
 } | {character: "\\" + character for character in "&%$#_{}"}  # fmt: skip
 
 
-def latex(table: Table) -> str:
-    """One `table` float per block with grouped headers; the best of each column is bold."""
-    return "% Needs \\usepackage{booktabs}.\n" + "\n".join(_float(table, block) for block in table.blocks)
+def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
+    r"""One `table*` float per grid with grouped headers; the best of a column is bold, what is level underlined.
+
+    A grid that is wider than `textwidth` (points) in \small is set in a smaller size; where \scriptsize is not small
+    enough it is cut into panels, one above the other. The trace follows as comments.
+    """
+    floats = "\n".join(_float(grid, textwidth) for grid in table.grids)
+    trace = "".join(f"% {line}\n" for line in table.trace)
+    return "% Needs \\usepackage{booktabs}.\n" + floats + trace
+
+
+def standalone(body: str, textwidth: float = TEXT_WIDTH) -> str:
+    """A document that holds `body` and compiles alone."""
+    return (
+        "\\documentclass{article}\n\\usepackage{booktabs}\n"
+        f"\\usepackage[textwidth={textwidth:g}pt]{{geometry}}\n"
+        f"\\begin{{document}}\n{body}\\end{{document}}\n"
+    )
 
 
 def escape(text: str) -> str:
@@ -30,36 +53,72 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
 
 
-def _float(table: Table, block: Block) -> str:
-    label = "tab:" + slug(block.dataset, block.model, shots_label(block.shots)).lower()
-    notes = "".join(f"\\\\[2pt]\n{{\\footnotesize $^{{*}}$ {escape(note)}}}" for note in block.notes)
+def _float(grid: Grid, textwidth: float) -> str:
+    size, cut = _fitting(grid, textwidth)
+    tabulars = "\\\\[6pt]\n".join(_tabular(grid, panel) for panel in cut)
+    below = [*(f"$^{{*}}$ {escape(note)}" for note in grid.notes), *map(escape, grid.audit)]
+    remarks = "".join(f"\\par\\vspace{{2pt}}{{\\footnotesize\\raggedright {line}\\par}}\n" for line in below)
     return (
-        "\\begin{table}[t]\n\\centering\n"
-        f"\\caption{{{escape(block.title)}. {escape(table.caption)}}}\n\\label{{{label}}}\n"
-        f"\\small\n\\setlength{{\\tabcolsep}}{{4pt}}\n{_tabular(block)}{notes}\n\\end{{table}}\n"
+        "\\begin{table*}[t]\n\\centering\n\\setlength{\\belowcaptionskip}{4pt}\n"
+        f"\\caption{{{escape(grid.title)}. {escape(grid.caption)}}}\n\\label{{tab:{slug(grid.title).lower()}}}\n"
+        f"{{\\{size.name}\\setlength{{\\tabcolsep}}{{{size.tabcolsep:g}pt}}\n{tabulars}\n\\par}}\n{remarks}"
+        "\\end{table*}\n"
     )
 
 
-def _tabular(block: Block) -> str:
-    import pandas as pd  # the other formats do without
-
-    sides = SIDES if block.columns else ()
-    header = [(SIDE_LABELS[side].capitalize(), escape(column.name)) for side in sides for column in block.columns]
-    rows = [
-        [value for side in sides for value in entries(block, row, side, bracketed, "\\textbf{{{}}}".format)]
-        + [escape(row.n_label) + ("$^{*}$" if row.notes else "")]
-        for row in block.rows
-    ]
-    index = [escape(row.label) for row in block.rows]
-    frame = pd.DataFrame(rows, index=index, columns=pd.MultiIndex.from_tuples([*header, ("", "$n$")]))
-    layout = "l" + "c" * len(header) + "r"
-    tex = frame.style.to_latex(hrules=True, multicol_align="c", column_format=layout)
-    return _with_rules(str(tex), len(block.columns)).rstrip("\n")
+def _fitting(grid: Grid, textwidth: float) -> tuple[FontSize, list[tuple[int, ...]]]:
+    """The size that needs the fewest panels, and among such the largest, with the columns of each panel."""
+    cuts = [(size, panels(grid, partial(_width, grid, size), textwidth)) for size in SIZES]
+    return min(cuts, key=lambda cut: len(cut[1]))
 
 
-def _with_rules(tex: str, width: int) -> str:
-    """Put a `\\cmidrule` under each of the two grouped headers, `width` columns wide, which pandas leaves out."""
-    if not width:
-        return tex
-    rules = f"\\cmidrule(lr){{2-{width + 1}}} \\cmidrule(lr){{{width + 2}-{2 * width + 1}}}\n"
-    return re.sub(r"(\\toprule\n[^\n]*\n)", lambda match: match.group(1) + rules, tex, count=1)
+def _width(grid: Grid, size: FontSize, columns: Sequence[int]) -> float:
+    stub = max(text_width(label, size) for label in [grid.stub, *(row.label for row in grid.rows)])
+    own = [column_width(grid, index, size) for index in columns]
+    for spans in header_levels([grid.columns[index] for index in columns])[:-1]:
+        at = 0
+        for span in spans:
+            held = sum(own[at : at + span.count]) + 2 * size.tabcolsep * (span.count - 1)
+            own[at + span.count - 1] += max(0.0, text_width(span.label, size) - held)
+            at += span.count
+    return stub + sum(own) + 2 * size.tabcolsep * (len(columns) + 1)
+
+
+def _tabular(grid: Grid, panel: Sequence[int]) -> str:
+    columns = [grid.columns[index] for index in panel]
+    layout = "l" + "".join("r" if column.stands_apart else "c" for column in columns)
+    *groups, names = header_levels(columns)
+    lines = [f"\\begin{{tabular}}{{{layout}}}", r"\toprule"]
+    for spans in groups:
+        lines += [" & ".join(["", *map(_header, spans)]) + r" \\", " ".join(_rules(spans))]
+    lines += [" & ".join([escape(grid.stub), *(escape(span.label) for span in names)]) + r" \\", r"\midrule"]
+    for row in grid.rows:
+        lines.append(" & ".join([escape(row.label), *(_entry(row.entries[index]) for index in panel)]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def _header(span: Span) -> str:
+    return f"\\multicolumn{{{span.count}}}{{c}}{{{escape(span.label)}}}" if span.label else ""
+
+
+def _rules(spans: Sequence[Span]) -> Iterator[str]:
+    at = 2
+    for span in spans:
+        if span.label:
+            yield f"\\cmidrule(lr){{{at}-{at + span.count - 1}}}"
+        at += span.count
+
+
+def _entry(entry: Entry) -> str:
+    return _marked(entry) + ("$^{*}$" if entry.is_short else "")
+
+
+def _marked(entry: Entry) -> str:
+    """The entry, all of it bold or its mean underlined: brackets reach below the line and would part the rows."""
+    printed = re.sub(r"^-(?=\d)", "$-$", escape(entry.printed))
+    if entry.mark == "best":
+        return f"\\textbf{{{printed}}}"
+    if entry.mark == "level":
+        mean, gap, rest = printed.partition(" ")
+        return f"\\underline{{{mean}}}{gap}{rest}"
+    return printed

@@ -25,7 +25,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
 def test_a_sweep_ends_with_a_table_and_figures(finished):
     folder, output = finished
     assert "without ensembling" in output
-    assert all(label in output for label in ("zero-shot", "LP-FT", "L2-SP", "FLYP", "mean OOD"))
+    assert all(label in output for label in ("Zeroshot", "LP-FT", "L2-SP", "FLYP", "mean OOD"))
     made = {
         str(path.relative_to(folder / "runs/small")) for path in (folder / "runs/small").rglob("*") if path.is_file()
     }

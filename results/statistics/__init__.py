@@ -1,0 +1,26 @@
+"""The statistics of the tables: intervals over seeds, paired comparisons, aggregates, agreement with print."""
+
+from __future__ import annotations
+
+from results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
+from results.statistics.agreement import Agreement, Printed, agreement
+from results.statistics.intervals import INTERVALS, Interval, mean_interval
+from results.statistics.multiplicity import holm
+from results.statistics.paired import TESTS, PairedComparison, paired_difference, pairwise_p_values
+
+__all__ = [
+    "INTERVALS",
+    "TESTS",
+    "Agreement",
+    "Interval",
+    "PairedComparison",
+    "Printed",
+    "agreement",
+    "holm",
+    "interquartile_mean",
+    "mean_interval",
+    "paired_difference",
+    "pairwise_p_values",
+    "stratified_interval",
+    "task_mean",
+]

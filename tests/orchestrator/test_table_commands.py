@@ -1,0 +1,107 @@
+"""`flyp-sweep table` and `flyp-sweep show`, on ledgers that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import commands
+import pytest
+from ledgers import Example
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    """Exit code and output of `flyp-sweep` in the current folder."""
+    return commands.call(*arguments, cwd=Path())
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two runs in ./runs, of one data set each, without OOD sets."""
+    monkeypatch.chdir(tmp_path)
+    example = Example()
+    for name in ("pcam", "caltech101"):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        records = example.task("lp", [0.80, 0.82, 0.81], name) + example.task("flyp", [0.90, 0.89, 0.91], name)
+        example.write(folder, records)
+    return tmp_path / "runs"
+
+
+def test_several_runs_make_one_table(runs):
+    code, output = call("table", "runs/pcam", "runs/caltech101")
+    assert code == 0, output
+    header = next(line.split() for line in output.splitlines() if line.startswith("Methods"))
+    assert header == ["Methods", "PCAM", "CalTech", "Mean", "IQM"]
+    assert output.count("Ledger: pcam sha256") == 1
+
+
+def test_options_reach_the_table(runs):
+    options = "--layout per_shift --interval bca --test wilcoxon --ensembling with --trace --format markdown"
+    code, output = call("table", "runs/pcam", *options.split())
+    assert code == 0, output
+    assert "BCa bootstrap" in output
+    assert "Wilcoxon" in output
+    assert "_without ensembling_" not in output
+    assert "pcam/vit/full/flyp (run pcam): seed 0 " in output
+    assert "Mean" not in call("table", "runs/pcam", "runs/caltech101", "--no-aggregate")[1]
+
+
+def test_the_papers_table_needs_no_run(runs):
+    code, output = call("table", "--published", "--layout", "few_shot", "--format", "csv")
+    assert code == 0, output
+    assert "66.9 (5.0)" in output
+    assert "82.6 (0.0)" in call("table", "--published")[1]
+
+
+def test_ours_against_the_papers(runs):
+    code, output = call("table", "runs/pcam", "--against", "published")
+    assert code == 0, output
+    assert "90.3 (0.3)" in output
+    assert "agree" in output
+
+
+def test_a_document_that_compiles_alone(runs):
+    arguments = (
+        "table",
+        "--published",
+        "--layout",
+        "transfer",
+        "--format",
+        "latex",
+        "--text-width",
+        "496",
+        "-o",
+        "t.tex",
+    )
+    assert call(*arguments)[0] == 0
+    assert "documentclass" not in Path("t.tex").read_text()
+    assert call(*arguments, "--standalone")[0] == 0
+    assert "\\usepackage[textwidth=496pt]{geometry}" in Path("t.tex").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table"], "found neither of RUNS and --published"),
+        (["table", "runs/pcam", "--published"], "found both of RUNS and --published"),
+        (["table", "runs/pcam", "runs/pcam"], "found this run named twice"),
+        (["table", "runs/pcam", "--standalone"], "--standalone: found --format text, expected latex"),
+        (["table", "--published", "--layout", "ablation"], "expected one that the paper has a table of"),
+        (["show", "zz"], "found no trial 'zz' in runs/caltech101, runs/pcam"),
+    ],
+)
+def test_bad_input_is_one_line(runs, arguments, message):
+    code, output = call(*arguments)
+    assert code == 2
+    assert message in output
+    assert output.count("\n") == 1
+
+
+def test_a_trial_of_a_table_is_shown(runs):
+    traced = call("table", "runs/pcam", "--trace")[1]
+    trial_id = traced.split("full/flyp (run pcam): seed 0 ")[1].split(",")[0]
+    code, output = call("show", trial_id[:10])
+    assert code == 0, output
+    assert trial_id in output
+    assert "pcam/vit/full/flyp" in output
+    assert call("show", trial_id, "--run", "runs/caltech101")[0] == 2

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import hashlib
+import random
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from results import LAYOUTS, RunFolder, Table, make_table, render
+from results.layouts import comparable_blocks, natural_layout
+from results.layouts.ablation import VARIANTS
+from results.statistics import mean_interval
+from search_spaces.errors import InputError
+
+
+def few_shot_run(example, datasets=("rendered_sst2", "pcam"), shots=(32, 4, 16)):
+    return [
+        record
+        for dataset in datasets
+        for k in shots
+        for method, base in (("lp", 0.6), ("flyp", 0.7))
+        for record in example.task(method, [base + k / 1000, base + 0.01], dataset, shots=k)
+    ]
+
+
+def test_few_shot_has_the_papers_columns_in_its_order(example):
+    (grid,) = example.table(few_shot_run(example)).grids
+    assert grid.stub == "k (shots)"
+    assert grid.title == "vit, without ensembling"
+    assert [column.path for column in grid.columns[:6]] == [
+        (dataset, k) for dataset in ("PatchCamelyon", "SST2") for k in ("4", "16", "32")
+    ]
+    assert example.entry(grid, "flyp", "SST2", "16").interval == mean_interval([0.716, 0.71])
+    assert "mean over 2 seeds" in grid.caption
+    assert "Without ensembling." in grid.caption
+
+
+def test_transfer_and_its_aggregates(example):
+    stream = random.Random(0)
+    tasks = {
+        name: [stream.gauss(0.8, 0.05) for _ in range(5)] for name in ("caltech101", "pcam", "imagenet", "my_own_set")
+    }
+    records = [record for name, values in tasks.items() for record in example.task("flyp", values, name)]
+    (grid,) = example.table(records).grids
+    assert [column.path for column in grid.columns] == [
+        ("PCAM",), ("CalTech",), ("ImageNet",), ("my_own_set",), ("Mean",), ("IQM",)
+    ]  # fmt: skip
+    assert example.entry(grid, "flyp", "Mean").interval.mean == pytest.approx(np.mean(list(tasks.values())))
+    iqm = example.entry(grid, "flyp", "IQM")
+    assert iqm.interval.mean == pytest.approx(stats.trim_mean(np.ravel(list(tasks.values())), 0.25))
+    assert iqm.printed.count("[") == 1
+    (plain,) = example.table(records, aggregate=False).grids
+    assert len(plain.columns) == 4
+
+
+def test_a_row_that_lacks_a_data_set_has_no_aggregate(example):
+    records = [*example.task("lp", [0.5, 0.6], "pcam"), *example.task("flyp", [0.7, 0.8], "pcam")]
+    records += example.task("flyp", [0.9, 0.8], "caltech101")
+    (grid,) = example.table(records, "transfer").grids
+    assert example.entry(grid, "lp", "Mean").printed == "-"
+    assert example.entry(grid, "lp", "CalTech").printed == "-"
+    assert example.entry(grid, "flyp", "Mean").interval.mean == pytest.approx(0.8)
+
+
+def test_distribution_shift_has_the_papers_groups_in_its_order(example):
+    records = []
+    for dataset in ("fmow", "imagenet"):
+        records += example.finished_cell("flyp", [0.80, 0.82], dataset=dataset)
+        records += example.finished_cell("lp", [0.70, 0.72], dataset=dataset)
+    (grid,) = example.table(records).grids
+    sides = ("Without Ensembling", "With Ensembling")
+    assert [column.path for column in grid.columns] == [
+        (dataset, side, role) for dataset in ("Imagenet", "FMoW") for side in sides for role in ("ID", "OOD")
+    ]
+    assert [row.label for row in grid.rows] == ["LP", "FLYP"]
+    ood = example.entry(grid, "flyp", "Imagenet", "With Ensembling", "OOD").interval
+    assert ood.mean == pytest.approx(0.81 + 0.02 - 0.25)
+
+
+def test_models_stand_apart(example):
+    records = example.task("lp", [0.5, 0.6], "pcam", "ViT-B-16") + example.task("lp", [0.7, 0.8], "pcam", "ViT-L-14")
+    titles = [grid.title for grid in example.table(records, "transfer").grids]
+    assert titles == ["ViT-B-16, without ensembling", "ViT-L-14, without ensembling"]
+
+
+@pytest.mark.parametrize(("asked", "sides"), [("with", ["with"]), ("both", ["without", "with"])])
+def test_the_side_can_be_chosen(example, asked, sides):
+    grids = example.table(few_shot_run(example), ensembling=asked).grids
+    assert [grid.title for grid in grids] == [f"vit, {side} ensembling" for side in sides]
+    (shift,) = example.table(example.run(), ensembling="with").grids
+    assert {column.path[0] for column in shift.columns} == {"with ensembling", "n"}
+
+
+def test_one_per_shift_table_per_dataset_model_and_shots(example):
+    records = [r for shots in (None, 16, 4) for r in example.finished_cell("ft", [0.9], shots=shots)]
+    records += example.finished_cell("ft", [0.9], dataset="cars")
+    titles = [grid.title for grid in example.table(records, "per_shift").grids]
+    assert titles == ["cars, digits-clip", "digits, digits-clip, 4-shot", "digits, digits-clip, 16-shot",
+                      "digits, digits-clip"]  # fmt: skip
+
+
+def test_ablations_differ_from_flyp_paired_by_seed(example):
+    flyp, frozen = [0.90, 0.92, 0.94], [0.88, 0.91, 0.91]
+    (grid,) = example.table(
+        example.finished_cell("flyp_frozen_text", frozen) + example.finished_cell("flyp", flyp)
+    ).grids
+    assert [row.method for row in grid.rows] == ["flyp", "flyp_frozen_text"]
+    assert [column.name for column in grid.columns[:4]] == ["ID", "to FLYP", "OOD", "to FLYP"]
+    difference = grid.rows[1].entries[1]
+    expected = stats.ttest_rel(frozen, flyp).confidence_interval(0.95)
+    assert (difference.interval.low, difference.interval.high) == pytest.approx(tuple(expected))
+    assert difference.printed == f"-2.0 ({100 * difference.interval.half_width:.1f})"
+    assert grid.rows[0].entries[1].printed == "-"
+    assert " & $-$2.0 (" in render(Table((grid,)), "latex")
+
+
+def test_ablations_of_settings_are_rows_named_by_them(example):
+    def run(name, templates, values):
+        *trials, selection = example.finished_cell("flyp", values)
+        trials = [trial | {"settings": {"templates": templates, "epochs": 5}} for trial in trials]
+        return example.evidence([*trials, selection], name)
+
+    runs = [run("all", None, [0.9, 0.92]), run("one", 1, [0.89, 0.91])]
+    (grid,) = make_table(runs, "ablation").grids
+    assert [row.label for row in grid.rows] == ["FLYP (templates all)", "FLYP (templates 1)"]
+    assert grid.rows[1].entries[1].interval.mean == pytest.approx(-0.01)
+
+
+def test_an_ablation_without_flyp_is_refused(example):
+    with pytest.raises(InputError, match="found no cell of flyp"):
+        example.table(example.finished_cell("lp", [0.9]), "ablation")
+
+
+def test_auto_is_the_natural_layout(example):
+    def natural(records):
+        return natural_layout(comparable_blocks([example.evidence(records)]))
+
+    shifted = [r for name in ("a", "b") for r in example.finished_cell("ft", [0.9], dataset=name)]
+    assert natural(example.run()) == "per_shift"
+    assert natural(shifted) == "distribution_shift"
+    assert natural(few_shot_run(example)) == "few_shot"
+    assert natural(example.task("lp", [0.5], "pcam") + example.task("lp", [0.5], "cars")) == "transfer"
+    assert natural(example.run() + example.finished_cell(VARIANTS[0], [0.9])) == "ablation"
+    assert natural(example.finished_cell("ft", [0.9], shots=4)) == "per_shift"
+    assert natural([example.search(example.cell("lp"), "c0")]) == "per_shift"
+    assert natural([]) == "per_shift"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_takes_a_run_that_has_only_begun(example, layout):
+    records = [example.search(example.cell("flyp"), "c0"), *example.finished_cell("lp", [0.9, 0.8])]
+    grids = example.table(records, layout).grids
+    assert {row.method for grid in grids for row in grid.rows} == {"lp", "flyp"}
+
+
+def test_a_cell_that_is_not_done_shows_its_state_and_a_short_one_is_starred(example):
+    *trials, selection = example.task("lp", [0.5, 0.6], "pcam")
+    (grid,) = example.table([trials[0], selection, example.search(trials[0]["cell"] | {"method": "ft"}, "c0")]).grids
+    assert example.entry(grid, "ft", "PCAM").printed == "running"
+    assert example.entry(grid, "lp", "PCAM").is_short
+
+
+def test_runs_together_make_one_table(example):
+    runs = [example.evidence(example.task("lp", [0.5, 0.6], name), name) for name in ("pcam", "caltech101")]
+    (grid,) = make_table(runs, "transfer").grids
+    assert [column.name for column in grid.columns[:2]] == ["PCAM", "CalTech"]
+
+
+def changed(example, run, method="flyp", n=2, settings=None, **selected):
+    *trials, selection = example.task(method, [0.7, 0.8, 0.9][:n], "pcam")
+    trials = [trial | {"settings": settings or {}} for trial in trials]
+    return example.evidence([*trials, selection | selected], run)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "lp"}, "found in two runs, a and b"),
+        ({"n": 3}, "found planned seeds 2 in run a .* and 3 in run b"),
+        ({"metric": "macro_f1"}, "found selection metric accuracy in run a"),
+        ({"split": "id_test"}, "found selection split id_val in run a"),
+        ({"settings": {"data": "other"}}, "found data None in run a .* and other in run b"),
+        ({"settings": {"weights": "other"}}, "found weights None in run a"),
+    ],
+)
+def test_runs_that_were_not_made_alike_are_refused_in_one_column(example, change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        make_table([changed(example, "a", "lp"), changed(example, "b", **change)], "transfer")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_named_twice_is_refused(example):
+    with pytest.raises(InputError, match="run: found this run named twice"):
+        make_table([example.evidence(example.run())] * 2)
+
+
+def two_metrics(example):
+    trials = [
+        example.trial(example.cell(method), 0, evaluations=example.evaluations(1.0, {"id_test": 0.5}, metric))
+        for method, metric in (("lp", "accuracy"), ("flyp", "macro_f1"))
+    ]
+    return [record for trial in trials for record in (trial, example.selection([trial]))]
+
+
+@pytest.mark.parametrize("layout", ["distribution_shift", "few_shot", "transfer", "ablation"])
+def test_two_metrics_are_refused_in_one_column(example, layout):
+    with pytest.raises(InputError, match="found id_test measured by accuracy and by macro_f1"):
+        example.table(two_metrics(example), layout)
+
+
+def test_per_shift_shows_two_metrics_apart(example):
+    (grid,) = example.table(two_metrics(example), "per_shift").grids
+    assert {(column.name, column.metric) for column in grid.columns[:-1]} == {("ID", "accuracy"), ("ID", "macro_f1")}
+
+
+def test_an_unknown_layout_is_refused_with_the_nearest_name(example):
+    with pytest.raises(InputError, match=r"found layout 'few_shots' \(did you mean 'few_shot'\?\), expected auto or"):
+        example.table([], "few_shots")
+
+
+def test_the_caption_says_what_the_numbers_are(example):
+    (grid,) = example.table(example.run()).grids
+    for words in (
+        "Accuracy in %: mean over 3 seeds with its 95% Student-t interval.",
+        "paired t-test over common seeds, Holm-corrected over all 24 comparisons of this table, 5%",
+        "selected on id_val accuracy",
+    ):
+        assert words in grid.caption
+    (uneven,) = example.table(example.run() + example.finished_cell("lp", [0.7, 0.8]), confidence=0.99).grids
+    assert "mean over n = 2 to 3 seeds with its 99% Student-t interval" in uneven.caption
+
+
+def test_interval_and_test_are_taken_as_asked_and_named(example):
+    (grid,) = example.table(example.run(), interval="bca", test="wilcoxon").grids
+    assert "95% BCa bootstrap interval, which covers less at so few seeds" in grid.caption
+    assert "Wilcoxon signed-rank test" in grid.caption
+    assert {row.entries[0].interval.kind for row in grid.rows} == {"bca"}
+    assert grid.rows[1].entries[0].printed.startswith("92.0 [")
+    assert example.table(example.run(), interval="bca") == example.table(example.run(), interval="bca")
+
+
+def test_the_audit_names_selection_seeds_statistics_packages_and_ledger(example, tmp_path):
+    example.write(tmp_path, example.run())
+    (grid,) = make_table([RunFolder(tmp_path).evidence()]).grids
+    digest = hashlib.sha256((tmp_path / "ledger.jsonl").read_bytes()).hexdigest()
+    audit = " ".join(grid.audit)
+    for words in (
+        "Selection saw id_val accuracy alone.",
+        "8 configurations x 1 seed (Zeroshot, FT, FLYP)",
+        "1 of 1 (Zeroshot), 3 of 3 (FT, FLYP)",
+        "95% Student-t intervals; paired t-test, 24 comparisons (Holm).",
+        "torch 2.15.0",
+        f"{tmp_path.name} sha256 {digest[:12]}.",
+    ):
+        assert words in audit
+
+
+def test_incomplete_data_is_said(example):
+    *trials, selection = example.finished_cell("ft", [0.9, 0.92])
+    selection["incomplete"] = {"photo": {"found": 10_000, "published": 18_574}, "sketch": {"found": 9, "published": 8}}
+    (grid,) = example.table([*trials, selection]).grids
+    assert "split photo holds 10,000 of 18,574 published images" in grid.notes
+    assert "split sketch holds 9 images, where 8 were published" in grid.notes
+
+
+def test_settings_that_differ_between_methods_are_said(example):
+    *trials, selection = example.finished_cell("ft", [0.9, 0.92])
+    *others, other = example.finished_cell("flyp", [0.9, 0.92])
+    trials = [trial | {"settings": {"epochs": 10}} for trial in trials]
+    others = [trial | {"settings": {"epochs": 20}} for trial in others]
+    (grid,) = example.table([*trials, selection, *others, other]).grids
+    assert "epochs: 10 (ft), 20 (flyp)" in grid.notes
+
+
+def test_the_trace_names_the_trials_of_every_cell(example):
+    records = example.run()
+    table = example.table(records, trace=True)
+    ft = next(line for line in table.trace if line.startswith("digits/digits-clip/full/ft (run run): "))
+    repeats = [r for r in records if r["kind"] == "trial" and r["cell"]["method"] == "ft" and r["stage"] == "repeat"]
+    assert ft.endswith(", ".join(f"seed {trial['seed']} {trial['trial_id']}" for trial in repeats))
+    assert example.table(records).trace == ()
