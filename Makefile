@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint checkpoint clean
+.PHONY: quickstart test chaos lint checkpoint clean
 
 quickstart: .venv/ready
 	$(BIN)/flyp-sweep run quickstart
 
 test: .venv/ready lint
 	$(BIN)/python -m pytest
+
+# What dies in a long sweep: drivers, workers, nodes, servers (some 40 minutes on two cores).
+chaos: .venv/ready
+	$(BIN)/python -m pytest -s -m chaos
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,0 +1,246 @@
+"""Whatever dies, the sweep ends with the numbers of one in which nothing died; no trial is lost, and none is run twice.
+
+The long part (`make chaos`) runs quickstart-sized sweeps, the short one (`make test`) a small one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+from commands import SMALL, numbers, start, trials, wait_for_trials
+from pandas.testing import assert_frame_equal
+
+from search_spaces.loading import dump, load
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = dict(os.environ, RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+EXPENDABLE = ("--set", "failures.max_failures=1000", "--set", "failures.backoff_seconds=0")
+SAVING = ("--set", "checkpoints.every_seconds=0")
+
+Sweep = tuple[str, Path]
+
+
+def long(value: str) -> Any:
+    return pytest.param(value, marks=pytest.mark.chaos)
+
+
+@pytest.fixture(scope="module", params=["small", long("quickstart")])
+def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """The name of a sweep, and a folder that holds its YAML and the run in which nothing went wrong."""
+    folder = tmp_path_factory.mktemp(request.param)
+    text = SMALL if request.param == "small" else dump(load("quickstart"))
+    (folder / f"{request.param}.yaml").write_text(text)
+    driver = start("run", f"{request.param}.yaml", cwd=folder)
+    output, _ = driver.communicate(timeout=600)
+    assert driver.returncode == 0, output
+    return request.param, folder
+
+
+def launch(sweep: Sweep, cwd: Path, *options: object) -> subprocess.Popen[str]:
+    name, folder = sweep
+    return start("run", folder / f"{name}.yaml", *options, cwd=cwd)
+
+
+def assert_as_if_nothing_had_happened(sweep: Sweep, cwd: Path) -> None:
+    name, folder = sweep
+    records = trials(cwd / "runs" / name)
+    assert len({record["trial_id"] for record in records}) == len(records), "no trial is run twice"
+    assert numbers(cwd / "runs" / name) == numbers(folder / "runs" / name)
+    found, expected = (pd.read_parquet(one / "runs" / name / "results.parquet") for one in (cwd, folder))
+    order = ["trial_id", "alpha", "split", "metric"]
+    assert_frame_equal(
+        found.sort_values(order, ignore_index=True), expected.sort_values(order, ignore_index=True), check_exact=True
+    )
+    assert not (cwd / "runs" / name / "running").exists()
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Whatever happens in the block, the process and its children are gone afterwards."""
+    try:
+        yield
+    finally:
+        kill_tree(process.pid)
+        process.wait()
+
+
+def kill_tree(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid)
+        for process in [found, *found.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def test_the_driver_is_killed_at_random_moments(sweep: Sweep, tmp_path: Path) -> None:
+    """In the long part 30 times, over as many sweeps as that takes."""
+    chance = random.Random(20_261_122)
+    kills, wanted, round_ = 0, 30 if sweep[0] == "quickstart" else 2, 0
+    while kills < wanted:
+        round_ += 1
+        cwd = tmp_path / f"round {round_}"
+        cwd.mkdir()
+        code = None
+        while code is None:
+            driver = launch(sweep, cwd, *SAVING)
+            with ended(driver):
+                try:
+                    driver.communicate(timeout=chance.uniform(5, 35) if kills < wanted else 600)
+                    code = driver.returncode
+                except subprocess.TimeoutExpired:
+                    driver.kill()
+                    kills += 1
+        assert code == 0
+        assert_as_if_nothing_had_happened(sweep, cwd)
+    print(f"{sweep[0]}: driver killed {kills} times over {round_} sweeps")
+
+
+def test_a_random_worker_is_killed_every_two_seconds(sweep: Sweep, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    driver, kills = launch(sweep, tmp_path, *EXPENDABLE, *SAVING), 0
+    began = time.monotonic()
+    with ended(driver), (tmp_path / "output").open("w") as output:
+        while driver.poll() is None:
+            assert time.monotonic() - began < 1800
+            time.sleep(2)
+            workers = trial_processes(driver.pid)
+            slot = chance.randrange(os.cpu_count() or 1)
+            if slot < len(workers):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    workers[slot].kill()
+                    kills += 1
+        output.write(driver.communicate()[0])
+    assert driver.returncode == 0, (tmp_path / "output").read_text()
+    assert kills > 3
+    assert_as_if_nothing_had_happened(sweep, tmp_path)
+    print(f"{sweep[0]}: {kills} workers killed in {time.monotonic() - began:.0f} s")
+
+
+def trial_processes(pid: int) -> list[psutil.Process]:
+    """The processes that trials run in: forked from a fork server, whose command line they keep."""
+
+    def forked(process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = process.parent()
+            return parent is not None and all("forkserver" in " ".join(one.cmdline()) for one in (process, parent))
+        return False
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [process for process in psutil.Process(pid).children(recursive=True) if forked(process)]
+    return []
+
+
+def test_the_mlflow_server_comes_and_goes(sweep: Sweep, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    name, folder = sweep
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    driver = launch(sweep, tmp_path, "--mlflow", uri)
+    with ended(driver):
+        serving = True
+        while driver.poll() is None:
+            if serving:
+                with mlflow_server(tmp_path, port):
+                    wait(8, driver)
+            else:
+                wait(6, driver)
+            serving = not serving
+        output, _ = driver.communicate()
+        assert driver.returncode == 0, output
+    with mlflow_server(tmp_path, port):
+        subprocess.run(
+            [sys.executable, "-m", "orchestrator.cli", "sync", f"runs/{name}", "--mlflow", uri],
+            cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(ROOT)), check=True,
+        )  # fmt: skip
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(load(folder / f"{name}.yaml").name)
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
+        mirrored = sorted(run.data.tags["flyp_sweep.trial_id"] for run in runs if "stage" in run.data.tags)
+        assert len([run for run in runs if run.data.tags["flyp_sweep.kind"] == "sweep"]) == 1
+    assert mirrored == sorted(numbers(folder / "runs" / name))
+    assert_as_if_nothing_had_happened(sweep, tmp_path)
+    before, after = (sum(record["seconds"] for record in trials(one / "runs" / name)) for one in (folder, tmp_path))
+    print(f"{name}: seconds in trials, the server coming and going / a local store: {after / before:.3f}")
+
+
+@contextlib.contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[None]:
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/served.db", "--artifacts-destination", f"{folder}/served"]
+    environment = dict(os.environ, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
+    server = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with ended(server):
+        deadline = time.monotonic() + 60
+        while not answers(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait(seconds: float, driver: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        driver.wait(seconds)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_node_of_a_cluster_is_killed_and_comes_back(sweep: Sweep, tmp_path: Path) -> None:
+    name, _ = sweep
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short:
+        head = ("--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short)
+        with node(*head):
+            second = contextlib.ExitStack()
+            second.enter_context(node("--address", address))
+            driver = launch(sweep, tmp_path, "--address", address, *EXPENDABLE, *SAVING)
+            with ended(driver):
+                for _ in range(3 if name == "quickstart" else 1):
+                    wait_for_trials(tmp_path / "runs" / name, len(trials(tmp_path / "runs" / name)) + 3, driver)
+                    second.close()
+                    wait(3, driver)
+                    second.enter_context(node("--address", address))
+                output, _ = driver.communicate(timeout=900)
+            second.close()
+    assert driver.returncode == 0, output
+    assert "again in" in output, "the node had a worker"
+    assert_as_if_nothing_had_happened(sweep, tmp_path)
+
+
+@contextlib.contextmanager
+def node(*options: str) -> Iterator[None]:
+    """A node of a Ray cluster with one CPU, killed with all its workers at the end of the block."""
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1", "--disable-usage-stats"]
+    environment = dict(ENVIRONMENT, PYTHONPATH=str(ROOT))
+    process = subprocess.Popen(
+        [*ray, "--node-ip-address", "127.0.0.1", *options], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    with ended(process):
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "runtime started" in line:
+                break
+        yield
