@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -384,6 +385,7 @@ def console(**options: Any) -> Console:
 
 def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
+    warnings.showwarning = _show_warning
     try:
         cli.main(standalone_mode=False)
     except InputError as error:
@@ -395,6 +397,11 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning is a line for the user, who has no use for the place in our code."""
+    click.echo(f"warning: {message}", err=True)
 
 
 if __name__ == "__main__":

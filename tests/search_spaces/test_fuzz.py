@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import yaml
+from garbage import mutations, overrides, trees
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -50,49 +50,10 @@ VALID: dict[str, Any] = {
     "scheduler": {"name": "asha", "grace_epochs": 2, "reduction_factor": 3},
     "repeats": {"seeds": 5},
     "wise_ft": {"alphas": [0.5], "frontier": True},
+    "failures": {"max_failures": 3, "backoff_seconds": 1.0, "hang_minutes": 10.0},
+    "checkpoints": {"every_seconds": 60.0, "max_gb": 2.5},
     "resources": {"cpu": 4, "gpu": 0.25},
 }
-WORDS = sorted(
-    {
-        "<list>",
-        "<mapping>",
-        "<folders>",
-        "<tables>",
-        "[key]",
-        "",
-        "all",
-        "grid",
-        "optuna",
-        "fifo",
-        "choice",
-        "loguniform",
-        "{}",
-        "a\nb",
-        "1",
-        "1e-6",
-    }
-    | set(SearchSpace.model_fields)
-    | {"epoch", "folders", "tables", "table", "columns", "ood", "lr"}
-)
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 20)
-    | st.integers()
-    | st.sampled_from([10**17, -(10**400), 10**400])
-    | st.floats()
-    | st.sampled_from(WORDS)
-    | st.text(max_size=8)
-)
-trees = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=4) | st.integers() | st.none(), inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["uniform", "loguniform", "int", "choice"]), st.lists(scalars, max_size=2))
-    ),
-    max_leaves=12,
-)
 
 
 def outcome(build: Callable[[], SearchSpace]) -> SearchSpace | None:
@@ -120,31 +81,8 @@ def check(space: SearchSpace | None) -> None:
         assert all(set(config) == set(distributions) for config in configs)
 
 
-@st.composite
-def mutations(draw: st.DrawFn) -> Any:
-    """A valid search space with one or two of its values replaced, removed or added."""
-    data = copy.deepcopy(VALID)
-    for _ in range(draw(st.integers(1, 2))):
-        spots = list(_spots(data))
-        container, key = draw(st.sampled_from(spots))
-        if isinstance(container, dict) and draw(st.booleans()) and key in container:
-            del container[key]
-            if draw(st.booleans()):
-                container[draw(st.sampled_from(WORDS))] = draw(trees)
-        else:
-            container[key] = draw(trees)
-    return data
-
-
-def _spots(value: Any) -> Iterator[tuple[Any, Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in list(items):
-        yield value, key
-        yield from _spots(item)
-
-
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(mutations())
+@given(mutations(VALID))
 def test_mutated_search_spaces(data: Any) -> None:
     check(outcome(lambda: from_mapping(data)))
 
@@ -162,35 +100,10 @@ def test_arbitrary_text(text: str) -> None:
     check(outcome(lambda: from_mapping(read(text, "x.yaml"))))
 
 
-PATHS = (
-    "train.epochs",
-    "train",
-    "search.space.lr",
-    "search.per_method.ft",
-    "shots",
-    "dataset",
-    "model.arch",
-    "a.b",
-    "name",
-)
-
-
 @settings(max_examples=300, deadline=None)
-@given(
-    st.lists(
-        st.text(max_size=12)
-        | st.builds("{}={}".format, st.sampled_from(PATHS), st.text(max_size=8))
-        | st.builds(
-            lambda path, tree: f"{path}={yaml.safe_dump(tree, default_flow_style=True)}",
-            st.sampled_from(PATHS),
-            trees,
-        ),
-        min_size=1,
-        max_size=3,
-    )
-)
-def test_overrides(overrides: list[str]) -> None:
-    check(outcome(lambda: from_mapping(VALID, "x.yaml", overrides)))
+@given(overrides)
+def test_overrides(typed: list[str]) -> None:
+    check(outcome(lambda: from_mapping(VALID, "x.yaml", typed)))
 
 
 @given(st.text())
