@@ -57,7 +57,6 @@ class TrialProcess:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._trace = Path(tempfile.gettempdir()) / f"flyp-sweep-{os.getpid()}.trace"
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
         with _no_main_module():
@@ -96,9 +95,12 @@ class TrialProcess:
                 self._pipe.recv()
 
     def _start(self) -> ForkServerProcess:
+        # The process takes the name away once it has the file open, so nothing is left behind however both of us end.
+        descriptor, stacks = tempfile.mkstemp(prefix="flyp-sweep-")
+        self._stacks = os.fdopen(descriptor, errors="replace")
         with _no_main_module():
             self._pipe, theirs = self._context.Pipe()
-            process = self._context.Process(target=serve, args=(theirs, self.settings, self._trace), daemon=True)
+            process = self._context.Process(target=serve, args=(theirs, self.settings, stacks), daemon=True)
             process.start()
         theirs.close()
         self._told = False
@@ -107,6 +109,7 @@ class TrialProcess:
 
     def _end(self, process: ForkServerProcess) -> None:
         self._pipe.close()
+        self._stacks.close()
         process.join()
         self._process = None
 
@@ -114,20 +117,24 @@ class TrialProcess:
         assert process.pid is not None
         os.kill(process.pid, signal.SIGUSR1)
         time.sleep(TRACE_SECONDS)
+        stacks = self._stacks.read()
         process.kill()
         self._end(process)
-        stacks = self._trace.read_text(errors="replace") if self._trace.exists() else None
         return self._died(f"it hung: nothing was reported for {self.settings.hang_seconds:g} s", stacks)
 
     def _died(self, reason: str, log: str | None = None) -> Reply:
         return _ending(DIED, self._began, reason=reason, log=log)
 
 
-def serve(pipe: Connection, settings: Settings, trace: Path) -> None:
-    """The process itself: runs trial after trial with model and data kept warm, a step for every NEXT."""
+def serve(pipe: Connection, settings: Settings, stacks: str) -> None:
+    """The process itself: runs trial after trial with model and data kept warm, a step for every NEXT.
+
+    On SIGUSR1 it writes the stacks of its threads into the file `stacks`, also from inside a call that never returns.
+    """
     threading.Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair
-    with trace.open("w") as file:
+    with open(stacks, "w") as file:
+        os.unlink(stacks)
         faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
         server = Server(settings)
         while True:
