@@ -190,7 +190,8 @@ class Sweep:
         for reason in self.recorder.trouble[:1]:
             self._say(f"error: {reason}", style="red")
         if self.exit_code == SOME_FAILED:
-            self._say(f"try failed trials again with: {self.resume} --retry-failed")
+            again = "" if self.options.retry_failed else " --retry-failed"
+            self._say(f"try failed trials again with: {self.resume}{again}")
         elif self.exit_code in (BAD_INPUT, INTERRUPTED):
             self.last_words()
         return self.exit_code
@@ -250,4 +251,5 @@ def resume_command(source: str, overrides: Sequence[str], options: Options) -> s
     words += ["--mlflow", options.mlflow] if options.mlflow and not has_credentials(options.mlflow) else []
     words += ["--address", options.address] if options.address else []
     words += ["--allow-incomplete"] if options.allow_incomplete else []
+    words += ["--retry-failed"] if options.retry_failed else []
     return shlex.join(words)

@@ -157,6 +157,7 @@ def test_a_run_without_the_files_says_so_in_one_line(small: Path) -> None:
 def test_the_command_to_go_on_allows_what_this_one_allowed() -> None:
     assert resume_command("space.yaml", [], Options(allow_incomplete=True)).endswith(" --allow-incomplete")
     assert "--allow-incomplete" not in resume_command("space.yaml", [], Options())
+    assert resume_command("space.yaml", [], Options(retry_failed=True)).endswith(" --retry-failed")
     assert resume_command("my space.yaml", ["a={b: 1}"], Options()) == "flyp-sweep run 'my space.yaml' --set 'a={b: 1}'"
 
 
