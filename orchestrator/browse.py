@@ -8,9 +8,11 @@ from pathlib import Path
 
 from orchestrator.credentials import redacted
 from orchestrator.interrupt import sigterm_as_sigint
+from orchestrator.lock import locked
 from orchestrator.mirror import STORE, Tracking, default_uri, quiet_environment, store_uri
 from orchestrator.outputs import planned_cells, table_of
 from results import render
+from results.ledger import last_selections, trials_by_id
 from results.run_folder import RunFolder
 from search_spaces.complaints import one_line
 from search_spaces.errors import InputError
@@ -20,19 +22,27 @@ from search_spaces.loading import load
 def sync_run(folder: RunFolder, uri: str | None) -> str:
     """Bring the MLflow view of a run up to its ledger; returns what was done, in a line.
 
-    Raises InputError when the store does not answer.
+    Raises InputError when the store does not answer, or a driver is at work in the folder, which mirrors it itself.
     """
+    with locked(folder.path):
+        return _sync(folder, uri)
+
+
+def _sync(folder: RunFolder, uri: str | None) -> str:
     quiet_environment()
     from mlflow.exceptions import MlflowException
 
-    trials = [record for record in folder.records() if record["kind"] == "trial"]
+    records, planned = folder.records(), planned_cells(folder)
+    trials = trials_by_id(records)
+    selections = last_selections(records)
+    complete = all(cell in selections and trials.keys() >= set(selections[cell]["repeats"]) for cell in planned)
     artifacts = folder.path.resolve() / "mlflow"
     try:
         tracking = Tracking(uri or default_uri(folder.path), load(folder.space).name, folder.name, artifacts)
         before = len(tracking.trials)
-        for record in trials:
+        for record in trials.values():
             tracking.add(record)
-        tracking.finish(folder, render(table_of(folder, planned_cells(folder)), "markdown"), complete=True)
+        tracking.finish(folder, render(table_of(folder, planned), "markdown"), complete=complete)
     except (OSError, MlflowException) as error:
         reason = redacted(one_line(str(error)))
         raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from search_spaces.complaints import one_line
 from search_spaces.errors import InputError
 from search_spaces.model import Resources, SearchSpace
 from trainers.checkpoints import Policy
+
+SCRATCH = "flyp-sweep-driver-"
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
@@ -55,9 +59,14 @@ def ray_session(address: str | None) -> Generator[None]:
             )
         else:
             ray.init(address=address, **quiet)
-    except ConnectionError as error:
+    except SystemExit as asked:  # SIGTERM while Ray's own handler was in place
+        raise KeyboardInterrupt from asked
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise
         raise InputError(
-            f"--address: found no Ray cluster at {address!r}; start one with `ray start --head`"
+            f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:200]}); "
+            "start one with `ray start --head`"
         ) from error
     except OSError as error:
         if "AF_UNIX" not in str(error):
@@ -120,7 +129,9 @@ def tune(
             hang_seconds=None if hang is None else 60 * hang,
         ),
     )
-    with tempfile.TemporaryDirectory(prefix="flyp-sweep-", ignore_cleanup_errors=True) as scratch:
+    clear_scratch()
+    prefix = f"{SCRATCH}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
         ray_tune.Tuner(
             ray_tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=ray_tune.TuneConfig(
@@ -141,6 +152,14 @@ def tune(
                 checkpoint_config=ray_tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+
+
+def clear_scratch() -> None:
+    """Remove what drivers that were killed have left of Tune's files, which nobody reads."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _name(trial: Any) -> str:

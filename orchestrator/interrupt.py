@@ -22,11 +22,15 @@ SAME_REQUEST_SECONDS = 2.0
 
 
 class Interruption:
-    """Whether the sweep was asked to end."""
+    """Whether the sweep was asked to end.
+
+    A request raises KeyboardInterrupt, but is only noted inside `noting`: whoever works there looks at `asked`.
+    """
 
     def __init__(self, last_words: Callable[[], None]) -> None:
-        self._last_words = last_words
+        self._last = [last_words]
         self._asked: float | None = None
+        self._noting = False
         self._patience = threading.Timer(GRACE_SECONDS, self.leave)
         self._patience.daemon = True
 
@@ -39,13 +43,30 @@ class Interruption:
     def asked(self) -> bool:
         return self._asked is not None
 
+    @contextmanager
+    def noting(self) -> Generator[None]:
+        """Inside the block a request does not raise."""
+        self.listen()
+        self._noting = True
+        try:
+            yield
+        finally:
+            self._noting = False
+
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """A signal handler: the first request is noted, a second one leaves at once."""
-        if self._asked is None:
+        """A signal handler: with the first request the time runs that is left to end, a second one leaves at once."""
+        first = self._asked is None
+        if first:
             self._asked = time.monotonic()
             self._patience.start()
-        elif time.monotonic() - self._asked > SAME_REQUEST_SECONDS:
+        if not self._noting:
+            raise KeyboardInterrupt
+        if not first and time.monotonic() - (self._asked or 0.0) > SAME_REQUEST_SECONDS:
             self.leave()
+
+    def at_the_last(self, action: Callable[[], None]) -> None:
+        """Have `action` called too before the process is left."""
+        self._last.append(action)
 
     def over(self) -> None:
         """The sweep has ended: there is nothing to lose patience with."""
@@ -57,14 +78,15 @@ class Interruption:
         The ledger is whole after every line, so nothing is lost.
         """
         try:
-            self._last_words()
+            for action in self._last:
+                action()
         finally:
             os._exit(INTERRUPTED)
 
 
 @contextmanager
 def interruptible(last_words: Callable[[], None]) -> Generator[Interruption]:
-    """Inside the block SIGINT and SIGTERM are noted and do not raise; `last_words` is called if it has to be left."""
+    """Inside the block SIGINT and SIGTERM are requests to end; `last_words` is called if there is no time for more."""
     interruption = Interruption(last_words)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     interruption.listen()

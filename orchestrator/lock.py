@@ -54,12 +54,14 @@ def locked(path: Path) -> Iterator[None]:
     Where it does not, a driver on another host is known by the owner file beside the folder, which it touches now and
     then.
     """
+    path = path.resolve()  # by whatever name, one folder has one lock
     owner = path.parent / f".{path.name}.owner"
     draft = path.parent / f".{path.name}.{os.getpid()}"
+    this = Owner.this()
     lock = FileLock(path.parent / f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(Owner.this())))
+        draft.write_text(json.dumps(asdict(this)))
         lock.acquire(timeout=0)
         _refuse_live(path, Owner.read(owner), owner, draft)
         draft.replace(owner)
@@ -71,20 +73,21 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
         raise
     except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
         lock.release()
         raise InputError(
             f"{path}: the run folder cannot be written ({error.strerror or error}); mend that or choose another --out"
         ) from error
     over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(owner, over), name="owner-beat", daemon=True)
+    beat = threading.Thread(target=_beat, args=(owner, this, over), name="owner-beat", daemon=True)
     beat.start()
     try:
         yield
     finally:
         over.set()
         beat.join()
-        with contextlib.suppress(OSError):
-            owner.unlink(missing_ok=True)
+        abandon(owner, this)
         lock.release()
 
 
@@ -99,10 +102,26 @@ def _refuse_live(path: Path, found: Owner | None, owner: Path, draft: Path) -> N
             raise refusal(path, found, f" (last sign of life {max(0, round(silence))} s ago)")
 
 
-def _beat(owner: Path, over: threading.Event) -> None:
+def _beat(owner: Path, this: Owner, over: threading.Event) -> None:
     while not over.wait(BEAT_SECONDS):
+        if Owner.read(owner) == this:  # not so when this host was asleep, and another driver took the folder over
+            with contextlib.suppress(OSError):
+                os.utime(owner)
+
+
+def leave_behind(path: Path) -> None:
+    """To be called by a driver that ends without leaving `locked(path)`: others need not wait for signs of its life."""
+    owner = path.resolve().parent / f".{path.resolve().name}.owner"
+    found, this = Owner.read(owner), Owner.this()
+    if found is not None and (found.host, found.pid) == (this.host, this.pid):
+        abandon(owner, found)
+
+
+def abandon(owner: Path, this: Owner) -> None:
+    """Take the owner file away, if it is still that of this driver."""
+    if Owner.read(owner) == this:
         with contextlib.suppress(OSError):
-            os.utime(owner)
+            owner.unlink()
 
 
 def refusal(path: Path, owner: Owner | None, more: str = "") -> InputError:

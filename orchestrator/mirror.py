@@ -83,7 +83,7 @@ class Tracking:
         return self.client.create_experiment(name, artifact_location=location, tags=tags)
 
     def _parent(self) -> str:
-        found = self._search(f"tags.`{PREFIX}.sweep` = '{self.sweep}' and tags.`{PREFIX}.kind` = 'sweep'")
+        found = self._search(f"tags.`{PREFIX}.sweep` = {quoted(self.sweep)} and tags.`{PREFIX}.kind` = 'sweep'")
         for run in found:
             return run.info.run_id
         tags = {f"{PREFIX}.sweep": self.sweep, f"{PREFIX}.kind": "sweep"}
@@ -141,6 +141,11 @@ class Tracking:
         self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
 
 
+def quoted(text: str) -> str:
+    """A text as MLflow's filters take it, which know no escape: in the quotes that it does not hold."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
+
+
 def run_name(record: Mapping[str, Any]) -> str:
     """A readable name that sorts: method, stage, then the seed or the configuration."""
     cell = Cell.from_json(record["cell"])
@@ -196,6 +201,7 @@ class Mirror:
         self._tracking: Tracking | None = None
         self.trouble: str | None = None
         self._closing = threading.Event()
+        self._opened = threading.Event()
         for record in earlier:
             self.finished(record)
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
@@ -210,6 +216,12 @@ class Mirror:
     def finished(self, record: Record) -> None:
         if record["kind"] == "trial":
             self._records.put(record)
+
+    def wait_until_open(self, seconds: float) -> None:
+        """Let the store make its tables before there are trials, but wait no longer than so many seconds for it."""
+        deadline = time.monotonic() + seconds
+        while not self._opened.wait(0.05) and self.trouble is None and time.monotonic() < deadline:
+            pass
 
     def close(self, folder: RunFolder, description: str, *, complete: bool) -> str | None:
         """Catch up if that takes seconds, then finish the parent run; returns what went wrong, if anything."""
@@ -228,6 +240,7 @@ class Mirror:
     def _follow(self) -> None:
         """The thread: open the store, which makes its tables before any trial ends, then write what comes."""
         self._write(None)
+        self._opened.set()
         while (record := self._records.get()) is not None:
             self._write(record)
 

@@ -13,7 +13,7 @@ from orchestrator.protocol import Outcome, Protocol, Selection
 from orchestrator.running import Running
 from results.ledger import Ledger
 from search_spaces.cell import Cell
-from trainers.spec import STOPPED, UNREADABLE, TrialSpec
+from trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
 Record = dict[str, Any]
 
@@ -83,7 +83,8 @@ class Recorder:
         record = self._record(spec, ending)
         if not self._append(record):
             return
-        self.running.forget(spec.trial_id)
+        if record["status"] != FAILED:  # it may yet be taken up again
+            self.running.forget(spec.trial_id)
         selection = self.protocol.finish(Outcome.of(record))
         for listener in self.listeners:
             listener.finished(record)

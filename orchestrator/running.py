@@ -14,7 +14,7 @@ class Running:
     """The folder `running/` of a run, which workers write and the driver clears."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder.resolve()  # workers have working directories of their own
 
     def policy(self, settings: Checkpoints) -> Policy:
         """Where and when a worker saves its trial."""
@@ -26,12 +26,16 @@ class Running:
         with contextlib.suppress(OSError):
             (self.folder / f"{trial_id}{SUFFIX}").unlink()
 
-    def clear(self, finished: Container[str]) -> None:
-        """Remove what is left of `finished` trials and of writers that died, and the folder when nothing is in it."""
+    def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
+        """Remove what is left of `finished` trials and of writers that died, and the folder when nothing is in it.
+
+        With `keep`, all goes but what is left of those trials.
+        """
         if not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
-            if path.suffix != SUFFIX or path.stem in finished:
+            unwanted = path.stem in finished if keep is None else path.stem not in keep
+            if path.suffix != SUFFIX or unwanted:
                 with contextlib.suppress(OSError):
                     path.unlink()
         with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -44,13 +45,13 @@ class CellScheduler(FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         asha = self.bracket(trial)
         if asha is not None:
-            asha.on_trial_add(tune_controller, trial)
+            asha.on_trial_add(tune_controller, _ours(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         asha = self.bracket(trial)
         if asha is None or "ending" in result:
             return TrialScheduler.CONTINUE
-        decision = asha.on_trial_result(tune_controller, trial, result)
+        decision = asha.on_trial_result(tune_controller, _ours(trial), result)
         if result["epoch"] >= trial.config["spec"]["epochs"]:
             return TrialScheduler.CONTINUE  # it has trained to its end: there is nothing to stop, and it may win
         if decision == TrialScheduler.STOP:
@@ -60,17 +61,27 @@ class CellScheduler(FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         asha = self.bracket(trial)
         if asha is not None:
-            asha.on_trial_error(tune_controller, trial)
+            asha.on_trial_error(tune_controller, _ours(trial))
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         asha = self.bracket(trial)
         if asha is not None and "score" in result:
-            asha.on_trial_complete(tune_controller, trial, result)
+            asha.on_trial_complete(tune_controller, _ours(trial), result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         asha = self.bracket(trial)
         if asha is not None:
-            asha.on_trial_remove(tune_controller, trial)
+            asha.on_trial_remove(tune_controller, _ours(trial))
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as for the searcher: Ray pickles it, and we resume from the ledger
+
+
+@dataclass(frozen=True)
+class _Ours:
+    trial_id: str
+
+
+def _ours(trial: Trial) -> Any:
+    """What ASHA knows a trial by: started again, it is a new one to Ray, but has its place in the rungs already."""
+    return _Ours(TrialSpec.from_json(trial.config["spec"]).trial_id)

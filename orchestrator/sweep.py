@@ -12,8 +12,8 @@ from rich.console import Console
 
 from orchestrator.credentials import has_credentials, redacted
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
-from orchestrator.interrupt import interruptible, sigterm_as_sigint
-from orchestrator.lock import locked
+from orchestrator.interrupt import Interruption, interruptible
+from orchestrator.lock import leave_behind, locked
 from orchestrator.mirror import Mirror, default_uri
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
@@ -30,6 +30,9 @@ from trainers.spec import FAILED
 
 if TYPE_CHECKING:
     from trainers.preflight import Checked
+
+STORE_SECONDS = 10.0
+"""What the first trial waits for MLflow's store to make its tables."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +66,34 @@ def prepare(
 
 def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
+
+    def last_words() -> None:
+        resume = resume_command(source, overrides, options)
+        console.print(f"nothing is lost; go on with: {resume}", soft_wrap=True, markup=False)
+
+    with interruptible(last_words) as interruption:
+        try:
+            return _run(source, overrides, options, console, interruption)
+        except KeyboardInterrupt:
+            last_words()
+            return INTERRUPTED
+
+
+def _run(source: str, overrides: Sequence[str], options: Options, console: Console, interruption: Interruption) -> int:
     data_root = options.data_root.expanduser().resolve()
     space, plans, checked = prepare(source, overrides, data_root, options.allow_incomplete)
     for name, wrong in checked.incomplete.items():
         splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
         console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
     path = options.run_path(space)
-    with sigterm_as_sigint():
-        if not path.exists():  # a run that cannot begin leaves no folder behind
-            fetch_weights(space.models, console)
-        with locked(path):
-            folder = open_folder(path, space)
-            sweep = Sweep(space, plans, folder, options, console, resume_command(source, overrides, options))
-            sweep.go(data_root)
-            return sweep.report()
+    interruption.at_the_last(lambda: leave_behind(path))
+    if not path.exists():  # most runs that cannot begin leave no folder behind
+        fetch_weights(space.models, console)
+    with locked(path):
+        folder = open_folder(path, space)
+        sweep = Sweep(space, plans, folder, options, console, resume_command(source, overrides, options))
+        sweep.go(data_root, interruption)
+        return sweep.report()
 
 
 def fetch_weights(models: Iterable[Model], console: Console) -> None:
@@ -119,26 +136,28 @@ class Sweep:
         finished = trials_by_id(self.records)
         if options.retry_failed:
             finished = {name: record for name, record in finished.items() if record["status"] != FAILED}
-        self.running.clear(finished)
+        self.running.clear({name for name, record in finished.items() if record["status"] != FAILED})
         self.protocol = Protocol(plans, [Outcome.of(record) for record in finished.values()])
         self.progress = Progress(self.protocol, console)
+        if not self.protocol.done:
+            self._check_room()
         artifacts = folder.path.resolve() / "mlflow"
         uri = options.mlflow or default_uri(folder.path)
         self.mirror = Mirror(uri, space.name, folder.name, artifacts, self.records)
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress, self.mirror])
 
-    def go(self, data_root: Path) -> None:
-        """Run all that is left. Raises InputError when the disk has no room for a new run."""
-        if not self.protocol.done:
-            self._check_room()
+    def go(self, data_root: Path, interruption: Interruption) -> None:
+        """Run all that is left."""
         self.recorder.write_selections(self.protocol.selections, last_selections(self.records))
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
             f"{sum(self.progress.done.values())} done, in {self.folder.path}"
         )
         if not self.protocol.done:
-            self._run_trials(data_root)
-        self.running.clear(self.protocol.outcomes)
+            self._run_trials(data_root, interruption)
+        if self.protocol.done and self.protocol.complete:
+            outcomes = self.protocol.outcomes
+            self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
 
     def _check_room(self) -> None:
         from orchestrator import room
@@ -148,19 +167,15 @@ class Sweep:
         if not self.records:
             room.check(needed, self.folder.path)
 
-    def _run_trials(self, data_root: Path) -> None:
+    def _run_trials(self, data_root: Path, interruption: Interruption) -> None:
         from orchestrator import cluster
 
         fetch_weights(still_used(self.space, self.protocol), self.console)
-        with (
-            self.progress,
-            interruptible(self.last_words) as interruption,
-            cluster.ray_session(self.options.address),
-        ):
-            interruption.listen()
+        with self.progress, cluster.ray_session(self.options.address), interruption.noting():
             from orchestrator.scheduler import CellScheduler
             from orchestrator.searcher import ProtocolSearcher
 
+            self.mirror.wait_until_open(STORE_SECONDS)
             cluster.tune(
                 self.space,
                 data_root,
@@ -227,16 +242,23 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
 
     Raises InputError when the folder holds something else, or the run of a space of another name.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return RunFolder.create(path, dump(space))
-    folder = RunFolder(path)
-    if folder.space.is_file():
-        earlier = load(folder.space)
-        if earlier.name != space.name:
-            raise InputError(
-                f"{path}: found a run of search space {earlier.name!r}, expected {space.name!r}; choose another --out"
-            )
-    folder.space.write_text(dump(space), encoding="utf-8")
+    try:
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return RunFolder.create(path, dump(space))
+        folder = RunFolder(path)
+        if folder.space.is_file():
+            earlier = load(folder.space)
+            if earlier.name != space.name:
+                raise InputError(
+                    f"{path}: found a run of search space {earlier.name!r}, expected {space.name!r}; "
+                    "choose another --out"
+                )
+        folder.write_space(dump(space))
+        folder.ledger.check_writable()
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"
+        ) from error
     return folder
 
 

@@ -35,3 +35,4 @@ class Worker(tune.Trainable):
         """The sweep is interrupted, or has no more trials: what an unfinished one has done is saved."""
         if not self.ended:
             self.process.flush()
+        self.process.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import json
+import math
 import os
 import signal
 import sys
@@ -81,8 +82,10 @@ class TrialProcess:
                 return self._hung(process)
             reply, sound = self._pipe.recv()
         except (EOFError, OSError):
+            process.join(TRACE_SECONDS)
+            stacks = self._stacks.read() or None
             self._end(process)
-            return self._died(f"the trial's process was ended by {_cause(process.exitcode)}")
+            return self._died(f"the trial's process was ended by {_cause(process.exitcode)}", stacks)
         if not sound:
             self._end(process)
         return reply
@@ -93,6 +96,11 @@ class TrialProcess:
             with contextlib.suppress(EOFError, OSError):  # it is dead: what was saved is saved
                 self._pipe.send(FLUSH)
                 self._pipe.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._end(self._process)
 
     def _start(self) -> ForkServerProcess:
         # The process takes the name away once it has the file open, so nothing is left behind however both of us end.
@@ -110,12 +118,14 @@ class TrialProcess:
     def _end(self, process: ForkServerProcess) -> None:
         self._pipe.close()
         self._stacks.close()
+        process.kill()  # one that has nothing more to say may yet wait for a thread that hangs
         process.join()
         self._process = None
 
     def _hung(self, process: ForkServerProcess) -> Reply:
         assert process.pid is not None
-        os.kill(process.pid, signal.SIGUSR1)
+        with contextlib.suppress(ProcessLookupError):  # it ends at this very moment
+            os.kill(process.pid, signal.SIGUSR1)
         time.sleep(TRACE_SECONDS)
         stacks = self._stacks.read()
         process.kill()
@@ -131,21 +141,25 @@ def serve(pipe: Connection, settings: Settings, stacks: str) -> None:
 
     On SIGUSR1 it writes the stacks of its threads into the file `stacks`, also from inside a call that never returns.
     """
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair
     with open(stacks, "w") as file:
         os.unlink(stacks)
+        faulthandler.enable(file=file)
         faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
         server = Server(settings)
+        signal.signal(signal.SIGTERM, server.asked_to_leave)
+        threading.Thread(target=_die_with_parent, args=(server,), daemon=True).start()
         while True:
             try:
                 message = pipe.recv()
-            except EOFError:
-                return
+            except EOFError:  # the worker is gone
+                server.leave()
             if message == NEXT:
-                pipe.send((server.step(), server.sound))
+                reply = server.step()
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.send((reply, server.sound))
             elif message == FLUSH:
-                server.checkpoint.flush()
+                server.flush()
                 pipe.send(None)
             else:
                 server.begin(TrialSpec.from_json(message))
@@ -164,6 +178,8 @@ class Server:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs every allocation
         self.sound = True
+        self.busy = self.leaving = False
+        self.checkpoint: Checkpoint | None = None
         self.policy = settings.policy
         self.runner = TrialRunner(
             from_mapping(settings.space), Path(settings.data_root), torch.device(settings.device), settings.threads
@@ -175,14 +191,42 @@ class Server:
         self.checkpoint = Checkpoint(self.policy, spec.trial_id)
         self.trial: Generator[Epoch, None, TrialResult] | None = None
 
+    def asked_to_leave(self, *_: object) -> None:
+        """On SIGTERM, which may come to a whole group: leave, but after the epoch under way if there is one."""
+        self.leaving = True
+        if not self.busy:
+            self.leave()
+
+    def leave(self) -> None:
+        """End this process; what is done of its trial need not be done again."""
+        self.flush()
+        os._exit(0)
+
+    def flush(self) -> None:
+        """Save the trial under way, unless it is."""
+        if self.checkpoint is not None:
+            self.checkpoint.flush()
+
     def step(self) -> Reply:
         """The next report of the trial, or its ending."""
+        self.busy = True
+        try:
+            return self._step()
+        finally:
+            self.busy = False
+            if self.leaving:
+                self.leave()
+
+    def _step(self) -> Reply:
         try:
             if self.trial is None:
                 self.trial = self.runner.run(self.spec, self.checkpoint)
             return asdict(next(self.trial))
         except StopIteration as end:
-            return self._end(DONE, result=end.value.to_json())
+            result = end.value.to_json()
+            if not finite(result):
+                return self._end(FAILED, reason="a score, loss or result of the trial is not finite")
+            return self._end(DONE, result=result)
         except TrialFailed as failure:
             return self._end(FAILED, reason=str(failure))
         except InputError as error:
@@ -194,15 +238,22 @@ class Server:
 
     def _end(self, status: str, **more: Any) -> Reply:
         self.trial = None
-        self.checkpoint = Checkpoint(self.policy, self.spec.trial_id)  # nothing is left to be saved
+        self.checkpoint = None
         return _ending(status, self.began, **more)
+
+
+def finite(value: Any) -> bool:
+    """Whether no number in a JSON value is NaN or infinite."""
+    if isinstance(value, dict | list):
+        return all(map(finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def may_pass(error: Exception) -> bool:
     """Whether another attempt, in another process, may not meet this error: an I/O error, memory, a broken GPU."""
     import torch
 
-    return isinstance(error, OSError | MemoryError | torch.AcceleratorError)
+    return isinstance(error, OSError | MemoryError | torch.AcceleratorError | torch.OutOfMemoryError)
 
 
 def _ending(status: str, began: float, **more: Any) -> Reply:
@@ -218,11 +269,13 @@ def _cause(exit_code: int | None) -> str:
     return f"{name} (often the kernel's, for want of memory)" if number == signal.SIGKILL else name
 
 
-def _die_with_parent() -> None:
-    """A worker that is killed cannot end its process itself."""
+def _die_with_parent(server: Server) -> None:
+    """A worker that is killed cannot end its process. Between steps that is done by whoever reads the pipe."""
     parent = parent_process()
     if parent is not None:
         parent.join()
+    while not server.busy:
+        time.sleep(0.05)
     os._exit(1)
 
 

@@ -60,6 +60,11 @@ class Ledger:
         if is_new:
             _sync_folder(self.path.parent)
 
+    def check_writable(self) -> None:
+        """Raise OSError when nothing can be appended to a ledger that exists."""
+        if self.path.exists():
+            os.close(os.open(self.path, os.O_RDWR))
+
     def load(self) -> list[Record]:
         """All records, as `read` gives them."""
         return read(self.path)
@@ -183,7 +188,7 @@ def _numbered_lines(path: Path, decode: Decoder[T], size: int | None) -> Iterato
 
 def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bool:
     """Whether `later` takes the place of `earlier`, a line of the same trial. Raises InputError on a contradiction."""
-    if _json_at(path, later.offset) == _json_at(path, earlier.offset):
+    if _without_clocks(_json_at(path, later.offset)) == _without_clocks(_json_at(path, earlier.offset)):
         _warn(f"{path}:{later.number}: trial {trial_id} repeats line {earlier.number}; dropped")
         return False
     if earlier.status == "failed":
@@ -194,6 +199,14 @@ def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bo
         f"{path}: lines {earlier.number} and {later.number} hold different results of trial {trial_id}, expected one; "
         "delete the line that is wrong"
     )
+
+
+_CLOCKS = ("seconds", "finished")
+
+
+def _without_clocks(record: Record | None) -> Record | None:
+    """A record but for when and how fast it was made, which two runs of one trial never share."""
+    return record and {name: value for name, value in record.items() if name not in _CLOCKS}
 
 
 def _json_at(path: Path, offset: int) -> Record | None:

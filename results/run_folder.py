@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,8 +45,13 @@ class RunFolder:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise InputError(f"{path}: found something there already, expected an empty or new folder; choose another")
         path.mkdir(parents=True, exist_ok=True)
-        (path / "space.yaml").write_text(space, encoding="utf-8")
+        write_whole(path / "space.yaml", space)
         return cls(path)
+
+    def write_space(self, space: str) -> None:
+        """Put `space` (YAML text) in the place of the search space, unless it is that already."""
+        if not self.space.is_file() or self.space.read_text(encoding="utf-8") != space:
+            write_whole(self.space, space)
 
     @property
     def name(self) -> str:
@@ -93,3 +99,13 @@ class RunFolder:
         from results.tidy import tidy_frame  # pandas is heavy, and most of the command line has no use for it
 
         return tidy_frame(self.records())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or as it was before, whenever the writer is killed."""
+    draft = path.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

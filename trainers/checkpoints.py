@@ -36,8 +36,8 @@ class Saved:
 class Policy:
     """Where checkpoints lie, and which are written.
 
-    An epoch is saved when `every_seconds` have passed since the last one was; `max_bytes` bounds all files of `folder`
-    together (None: no bound).
+    An epoch is saved when `every_seconds` have passed since the last one was; `max_bytes` bounds all checkpoints in
+    `folder` together (None: no bound). While one is being replaced, its old file comes on top.
     """
 
     folder: Path
@@ -99,6 +99,8 @@ class Checkpoint:
         draft = self.path.with_suffix(f".{os.getpid()}.draft")
         try:
             self.policy.folder.mkdir(parents=True, exist_ok=True)
+            for stale in self.policy.folder.glob(f"{self.trial_id}.*.draft"):  # of a process that died while writing it
+                stale.unlink(missing_ok=True)
             with self._room(size) as enough:
                 if enough:
                     save_file(tensors, draft, {"facts": json.dumps(saved.facts)})
@@ -116,7 +118,11 @@ class Checkpoint:
             yield True
             return
         with FileLock(self.policy.folder / ".lock"):
-            others = sum(found.stat().st_size for found in self.policy.folder.glob(f"*{SUFFIX}") if found != self.path)
+            others = sum(
+                found.stat().st_size
+                for found in self.policy.folder.iterdir()
+                if found != self.path and found.suffix in (SUFFIX, ".draft")
+            )
             enough = others + size <= self.policy.max_bytes
             if not enough:
                 self.trouble = (

@@ -61,16 +61,10 @@ def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
     numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as `Gradients` does.
     """
     spec = task.spec
-    model = method.start(task)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=spec.hparams["lr"], weight_decay=spec.hparams["weight_decay"], fused=True)
-    gradients = Gradients(method, model, task)
-    progress = Progress(model, optimizer, gradients)
-    if task.checkpoint is not None and (saved := task.checkpoint.load()) is not None:
-        progress.restore(saved)
+    progress = Progress.of(method, task)
     while not progress.over(spec):
-        train_loss = train_epoch(gradients, optimizer, task, progress.epoch + 1)
-        scores = score(predict(method, model, task, task.id_val), task.id_val)
+        train_loss = train_epoch(progress.gradients, progress.optimizer, task, progress.epoch + 1)
+        scores = score(predict(method, progress.model, task, task.id_val), task.id_val)
         if not math.isfinite(scores.loss):
             raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch + 1}")
         progress.add(scores, train_loss)
@@ -93,6 +87,28 @@ class Progress:
         self.gradients = gradients
         self.curve: list[dict[str, float]] = []
         self.best: tuple[int, Scores, dict[str, torch.Tensor]] | None = None
+
+    @classmethod
+    def of(cls, method: GradientMethod, task: Task) -> Progress:
+        """As far as the task's checkpoint says; where there is none, or none that fits, before the first epoch."""
+        saved = None if task.checkpoint is None else task.checkpoint.load()
+        if task.checkpoint is not None and saved is not None:
+            progress = cls._before(method, task)
+            try:
+                progress.restore(saved)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:  # made by another version of the code
+                task.checkpoint.trouble = f"the checkpoint does not fit, so the trial began anew ({error})"
+            else:
+                return progress
+        return cls._before(method, task)
+
+    @classmethod
+    def _before(cls, method: GradientMethod, task: Task) -> Progress:
+        model = method.start(task)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        lr, weight_decay = task.hparams["lr"], task.hparams["weight_decay"]
+        optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
+        return cls(model, optimizer, Gradients(method, model, task))
 
     @property
     def epoch(self) -> int:
@@ -125,11 +141,13 @@ class Progress:
             tensors |= {f"best/{name}": tensor for name, tensor in state.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
-        facts = {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores)}
+        facts = {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores), "torch": torch.__version__}
         return Saved(tensors, facts | {"micro_batch": self.gradients.size, "notes": self.gradients.notes})
 
     def restore(self, saved: Saved) -> None:
-        """Go to the epoch after which `saved` was made."""
+        """Go to the epoch after which `saved` was made. Raises one of several errors when it is not of this fit."""
+        if saved.facts["torch"] != torch.__version__:
+            raise ValueError(f"it was made with torch {saved.facts['torch']}, this is {torch.__version__}")
         self.model.load_state_dict(saved.part("model"))
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for path, tensor in saved.part("optimizer").items():

@@ -210,32 +210,35 @@ def free_port() -> int:
 def test_a_node_of_a_cluster_is_killed_and_comes_back(sweep: Sweep, tmp_path: Path) -> None:
     name, _ = sweep
     address = f"127.0.0.1:{free_port()}"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short:
         head = ("--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short)
-        with node(*head):
+        with node(elsewhere, *head):
             second = contextlib.ExitStack()
-            second.enter_context(node("--address", address))
+            second.enter_context(node(elsewhere, "--address", address))
             driver = launch(sweep, tmp_path, "--address", address, *EXPENDABLE, *SAVING)
             with ended(driver):
                 for _ in range(3 if name == "quickstart" else 1):
                     wait_for_trials(tmp_path / "runs" / name, len(trials(tmp_path / "runs" / name)) + 3, driver)
                     second.close()
                     wait(3, driver)
-                    second.enter_context(node("--address", address))
+                    second.enter_context(node(elsewhere, "--address", address))
                 output, _ = driver.communicate(timeout=900)
             second.close()
     assert driver.returncode == 0, output
     assert "again in" in output, "the node had a worker"
+    assert not list(elsewhere.iterdir()), "workers know where the run folder is"
     assert_as_if_nothing_had_happened(sweep, tmp_path)
 
 
 @contextlib.contextmanager
-def node(*options: str) -> Iterator[None]:
+def node(elsewhere: Path, *options: str) -> Iterator[None]:
     """A node of a Ray cluster with one CPU, killed with all its workers at the end of the block."""
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1", "--disable-usage-stats"]
     environment = dict(ENVIRONMENT, PYTHONPATH=str(ROOT))
     process = subprocess.Popen(
-        [*ray, "--node-ip-address", "127.0.0.1", *options], env=environment, text=True,
+        [*ray, "--node-ip-address", "127.0.0.1", *options], cwd=elsewhere, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     with ended(process):

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,15 +136,69 @@ def test_retrying_what_failed_ends_as_if_nothing_had(faulty, tmp_path):
     ).read_bytes()
 
 
-def test_a_signal_to_the_whole_process_group_ends_the_sweep_in_time(tmp_path):
-    (tmp_path / "small.yaml").write_text(SMALL)
+def test_a_signal_to_the_whole_process_group_ends_the_sweep_in_time_and_saves_its_trials(tmp_path):
+    text = SMALL.replace("[zeroshot, lp, ft, l2sp, lpft, flyp]", "[zeroshot, ft]").split("  per_method")[0]
+    (tmp_path / "small.yaml").write_text(text.replace("epochs: 2", "epochs: 500") + "early_stopping: {patience: 500}\n")
     driver = start("run", "small.yaml", cwd=tmp_path)
-    wait_for_trials(tmp_path / "runs/small", 2, driver)
+    wait_for_trials(tmp_path / "runs/small", 1, driver)
+    time.sleep(5)  # two long trials are under way
     os.killpg(driver.pid, signal.SIGTERM)  # as Slurm and many container runtimes do: Ray's servers get it too
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
     assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
     assert "Traceback" not in output
+    assert len(list((tmp_path / "runs/small/running").glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("moment", [1.5, 5, 7, 9])
+def test_a_signal_before_the_first_trial_ends_it_as_well(tmp_path, moment):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    driver = start("run", "small.yaml", cwd=tmp_path)
+    time.sleep(moment)
+    driver.send_signal(signal.SIGTERM)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, output
+    assert "go on with: flyp-sweep run small.yaml" in output
+    assert "Traceback" not in output
+
+
+def test_a_folder_whose_space_was_torn_is_taken_up_and_a_read_only_ledger_is_said_before_the_start(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    with small_disk(tmp_path / "disk", "20m"):
+        command = ("run", "quick.yaml", "--out", "disk/quick")
+        assert run(*command, cwd=tmp_path)[0] == 0
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path / "disk"], check=True)
+        code, output = run(*command, "--set", "repeats.seeds=3", cwd=tmp_path)
+        assert code == 2, output
+        assert output.count("\n") == 1
+        assert "cannot be written" in output
+
+
+NAN = '''
+from trainers.methods.lp import LinearProbing
+
+
+class Nan(LinearProbing):
+    """Linear probing whose loss is no number."""
+
+    name = "nan"
+
+    def fit(self, task):
+        fitted = yield from super().fit(task)
+        object.__setattr__(fitted.report, "loss", float("nan"))
+        return fitted
+'''
+
+
+def test_a_result_that_is_no_number_fails_its_trial_alone(tmp_path):
+    (tmp_path / "nan.py").write_text(NAN)
+    (tmp_path / "quick.yaml").write_text(QUICK.replace("lp]", "lp, 'nan:Nan']"))
+    code, output = run("run", "quick.yaml", cwd=tmp_path, path=tmp_path)
+    assert code == 1, output
+    assert "not finite" in output
+    assert "Traceback" not in output
+    statuses = {(one["cell"]["method"], one["status"]) for one in trials(tmp_path / "runs/quick")}
+    assert statuses == {("zeroshot", "done"), ("lp", "done"), ("nan:Nan", "failed")}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import lock
-from orchestrator.lock import STALE_SECONDS, Owner, locked
+from orchestrator.lock import STALE_SECONDS, Owner, leave_behind, locked
 from search_spaces.errors import InputError
 
 
@@ -32,6 +32,21 @@ def test_a_second_driver_is_refused_and_told_who_has_the_folder(tmp_path):
     with locked(path):
         pass
     assert not [found for found in path.parent.iterdir() if found.suffix != ".lock"], "nothing of an owner stays behind"
+
+
+def test_by_whatever_name_one_folder_has_one_lock(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with locked(tmp_path / "real"), pytest.raises(InputError, match="another flyp-sweep"), locked(tmp_path / "link"):
+        pass
+
+
+def test_a_driver_that_leaves_at_once_says_so_and_takes_no_other_s_word_away(tmp_path):
+    with locked(tmp_path / "x"):
+        leave_behind(tmp_path / "x")
+        assert not (tmp_path / ".x.owner").exists()
+        leave_owner(tmp_path / "x", "elsewhere", silent_for=0)
+    assert (tmp_path / ".x.owner").exists(), "it has become another driver's meanwhile"
 
 
 def test_a_driver_that_was_killed_on_this_host_leaves_no_lock(tmp_path):

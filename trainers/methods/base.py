@@ -57,6 +57,9 @@ class GradientMethod(Method):
 
     Where memory is short, `encode` is called twice on each of several chunks of `inputs`, and `joint_loss` on all
     outputs put together. A method that defines `loss` in place of the three is given whole batches alone.
+
+    Between epochs nothing is kept but the model's parameters and buffers, the optimiser's state and the curve: a trial
+    may go on in another process.
     """
 
     hparams = {"lr": None, "weight_decay": None}
