@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+from orchestrator.machine import machine
 from search_spaces.errors import InputError
 from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
@@ -158,6 +159,7 @@ class Server:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs every allocation
         self.sound = True
         self.policy = settings.policy
+        self.machine = machine(settings.device, settings.threads)
         self.runner = TrialRunner(
             from_mapping(settings.space), Path(settings.data_root), torch.device(settings.device), settings.threads
         )
@@ -188,7 +190,7 @@ class Server:
     def _end(self, status: str, **more: Any) -> Reply:
         self.trial = None
         self.checkpoint = Checkpoint(self.policy, self.spec.trial_id)  # nothing is left to be saved
-        return _ending(status, self.began, **more)
+        return _ending(status, self.began, machine=self.machine, **more)
 
 
 def may_pass(error: Exception) -> bool:
