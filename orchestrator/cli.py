@@ -54,6 +54,13 @@ mlflow_option = click.option(
     callback=_no_password,
     help="MLflow tracking URI.  [default: mlflow.db beside the run folder]",
 )
+layout_option = click.option(
+    "--layout",
+    type=click.Choice(["auto", "distribution_shift", "few_shot", "transfer", "per_shift", "ablation"]),
+    default="auto",
+    show_default=True,
+    help="Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
+)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
@@ -127,13 +134,7 @@ def status(run: Path) -> None:
 
 @cli.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--layout",
-    type=click.Choice(["auto", "distribution_shift", "few_shot", "transfer", "per_shift", "ablation"]),
-    default="auto",
-    show_default=True,
-    help="Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
-)
+@layout_option
 @click.option(
     "--format", "style", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text", show_default=True
 )
@@ -237,14 +238,44 @@ def show(trial_id: str, runs: tuple[Path, ...]) -> None:
     type=click.Path(path_type=Path),
     help="A .png or .pdf file for one figure, else a folder.  [default: the run's figures/]",
 )
-def plot(runs: tuple[Path, ...], output: Path | None) -> None:
-    """ID-OOD frontier curves of one or several RUNS, as PNG and PDF."""
+@click.option(
+    "--figure",
+    type=click.Choice(["frontier", "shots", "sensitivity"]),
+    help="Which figures.  [default: all; into a file the frontier]",
+)
+def plot(runs: tuple[Path, ...], output: Path | None, figure: str | None) -> None:
+    """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
     from orchestrator.outputs import plot_run
     from results.run_folder import RunFolder
 
     for path in runs:
-        for line in plot_run(RunFolder(path), output):
+        for line in plot_run(RunFolder(path), output, figure):
             click.echo(line)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@layout_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write to this file.  [default: report.html in the run folder]",
+)
+def report(runs: tuple[Path, ...], layout: str, output: Path | None) -> None:
+    """One self-contained HTML page of RUNS: tables, figures, protocol, and the trials behind every number."""
+    from orchestrator.outputs import write_report
+    from results.run_folder import RunFolder
+
+    folders = [RunFolder(path) for path in runs]
+    if output is None and len(folders) > 1:
+        raise InputError(
+            f"report: found {len(folders)} RUNS and no file, expected -o FILE; a page of several is in none"
+        )
+    path = output or folders[0].report
+    for line in write_report(folders, layout, path):
+        click.echo(f"warning: {line}")
+    click.echo(path)
 
 
 @cli.command()

@@ -1,9 +1,11 @@
-"""What a run folder holds besides the ledger: tidy results, tables and figures, all made from it."""
+"""What a run folder holds besides the ledger: tidy results, tables, figures and the report, all made from it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from results import Evidence, make_table, render
 from results.run_folder import RunFolder
@@ -12,7 +14,19 @@ from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 from search_spaces.loading import load
 
+if TYPE_CHECKING:
+    from results.figures import Material
+    from results.report import Run
+
 SUFFIXES = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files a user opens first, and what should be looked at before the numbers are believed, a line each."""
+
+    paths: list[Path]
+    warnings: list[str]
 
 
 def planned_cells(folder: RunFolder) -> list[Cell]:
@@ -22,9 +36,13 @@ def planned_cells(folder: RunFolder) -> list[Cell]:
 
 def evidence_of(folders: Sequence[RunFolder]) -> list[Evidence]:
     """What tables need of several runs: by name, or by path where two have the same name."""
+    return [folder.evidence(planned_cells(folder), name) for folder, name in _named(folders)]
+
+
+def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
     names = [folder.name for folder in folders]
     alike = len(set(names)) < len(names)
-    return [folder.evidence(planned_cells(folder), str(folder.path) if alike else None) for folder in folders]
+    return [(folder, str(folder.path) if alike else folder.name) for folder in folders]
 
 
 def run_folders(paths: Sequence[Path], runs: Path = Path("runs")) -> list[RunFolder]:
@@ -42,37 +60,85 @@ def table_of(folder: RunFolder, planned: Sequence[Cell]) -> Table:
     return make_table([folder.evidence(planned)])
 
 
-def write_outputs(folder: RunFolder, planned: list[Cell]) -> list[Path]:
-    """Write results.parquet, the tables and the figures from the ledger; returns the files a user opens first."""
-    from results import save_frontiers  # pandas and matplotlib are heavy, and a table does without
-    from results.tidy import tidy_frame, write_parquet
+def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
+    """Write results.parquet, the tables, the figures and the report from the ledger."""
+    from results.figures import draw, save_all  # pandas and matplotlib are heavy, and a table does without
+    from results.report import report
+    from results.tidy import write_parquet
 
-    frame = tidy_frame(folder.records())
-    write_parquet(frame, folder.results)
+    run, material = _read(folder, planned, folder.name)
+    write_parquet(material.frame, folder.results)
     folder.tables.mkdir(exist_ok=True)
-    table = table_of(folder, planned)
+    table = make_table([run.evidence])
     paths = []
     for style, suffix in SUFFIXES.items():
         path = folder.tables / f"comparison.{suffix}"
         path.write_text(render(table, style), encoding="utf-8")
         paths.append(path)
-    return [*paths, *save_frontiers(frame, folder.figures).paths]
+    drawn = draw(material)
+    paths += save_all(drawn, folder.figures).paths
+    pictures = {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
+    folder.report.write_text(report([run], table, pictures), encoding="utf-8")
+    return Outputs([*paths, folder.report], _edge_lines(run))
 
 
-def plot_run(folder: RunFolder, output: Path | None) -> list[str]:
-    """Draw the frontiers of a run into its figures/, a folder or one file; returns a line per file and per reason.
+def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> list[str]:
+    """Write the report of one or several runs as one page; returns its warnings.
 
-    Raises InputError when one file is named but the run has several figures, or none.
+    Raises InputError as `make_table` does.
     """
-    from results import frontier, save_frontiers
-    from results.frontiers import blocks_of
+    from results.figures import draw, png_of
+    from results.report import report
 
-    frame = folder.frame()
+    read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
+    table = make_table([run.evidence for run, _ in read], layout)
+    pictures: dict[str, bytes] = {}
+    for run, material in read:
+        prefix = f"{run.name}: " if len(read) > 1 else ""
+        pictures |= {prefix + stem: png_of(figure) for one in draw(material) for stem, figure in one.figures.items()}
+    output.write_text(report([run for run, _ in read], table, pictures), encoding="utf-8")
+    return [line for run, _ in read for line in _edge_lines(run)]
+
+
+def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
+    """What reports and figures need of a run: its ledger is read twice, for numbers and for all else."""
+    from results.figures import Material
+    from results.report import Run
+    from results.searches import searches_of
+    from results.tidy import tidy_frame
+
+    records, evidence = folder.records(), folder.evidence(planned, name)
+    space = load(folder.space) if folder.space.is_file() else None
+    text = folder.space.read_text(encoding="utf-8") if space else ""
+    run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
+    return run, Material(tidy_frame(records), evidence, run.searches)
+
+
+def _edge_lines(run: Run) -> list[str]:
+    from results.edges import edge_lines, edges_of
+
+    return edge_lines(edges_of(run.searches))
+
+
+def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None) -> list[str]:
+    """Draw the figures of a run into its figures/, a folder or one file; a line per file, reason and warning.
+
+    One file takes one figure, a frontier where no `kind` is named. Raises InputError when the run has several of that
+    kind, or none.
+    """
+    from results.figures import KINDS, draw, save_all
+
+    run, material = _read(folder, planned_cells(folder), folder.name)
+    warnings = [f"warning: {line}" for line in _edge_lines(run)]
     if output is None or output.suffix not in (".png", ".pdf"):
-        saved = save_frontiers(frame, output or folder.figures)
-        return [*map(str, saved.paths), *(f"{title}: {reason}" for title, reason in saved.skipped.items())]
-    figures = [found for block in blocks_of(frame) if (found := frontier(frame, *block)) is not None]
+        saved = save_all(draw(material, [kind] if kind else list(KINDS)), output or folder.figures)
+        return [*map(str, saved.paths), *(f"{title}: {reason}" for title, reason in saved.skipped.items()), *warnings]
+    kind = kind or "frontier"
+    figures = [figure for one in draw(material, [kind]) for figure in one.figures.values()]
     if len(figures) != 1:
-        raise InputError(f"-o {output}: {folder.path} has {len(figures)} figures; expected one: name a folder instead")
+        raise InputError(
+            f"-o {output}: {folder.path} has {len(figures)} figures of --figure {kind}; expected one: "
+            "name a folder instead"
+        )
     figures[0].savefig(output, dpi=200)
-    return [str(output)]
+    return [str(output), *warnings]

@@ -56,6 +56,7 @@ class Selection:
             "seeds": len(self.plan.search_seeds) if self.searched else 0,
             "searched": [spec.trial_id for spec in self.searched],
             "repeats": [spec.trial_id for spec in self.repeats],
+            "space": {name: found.to_json() for name, found in self.plan.searched.items()},
             **({"incomplete": self.plan.incomplete} if self.plan.incomplete else {}),
         }
 

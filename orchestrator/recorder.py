@@ -125,4 +125,5 @@ class Recorder:
             "seconds": round(ending["seconds"], 3),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": self._versions,
+            "machine": ending.get("machine"),
         }

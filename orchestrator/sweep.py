@@ -217,7 +217,7 @@ class Sweep:
         from results.formats.text import renderable
 
         cells = self.space.cells()
-        paths = write_outputs(self.folder, cells)
+        outputs = write_outputs(self.folder, cells)
         table = table_of(self.folder, cells)
         self.console.print(renderable(table))
         behind = self.mirror.close(self.folder, render(table, "markdown"), complete=self.protocol.complete)
@@ -226,7 +226,9 @@ class Sweep:
             named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""
             command = f"flyp-sweep sync {self.folder.path}{named}"
             self._say(f"MLflow is behind ({redacted(behind)}); bring it up to date: {command}")
-        return paths
+        for line in outputs.warnings:
+            self._say(f"warning: {line}", style="yellow")
+        return outputs.paths
 
     def last_words(self) -> None:
         """How to go on."""

@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+from orchestrator.machine import machine
 from search_spaces.errors import InputError
 from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
@@ -181,6 +182,7 @@ class Server:
         self.busy = self.leaving = False
         self.checkpoint: Checkpoint | None = None
         self.policy = settings.policy
+        self.machine = machine(settings.device, settings.threads)
         self.runner = TrialRunner(
             from_mapping(settings.space), Path(settings.data_root), torch.device(settings.device), settings.threads
         )
@@ -239,7 +241,7 @@ class Server:
     def _end(self, status: str, **more: Any) -> Reply:
         self.trial = None
         self.checkpoint = None
-        return _ending(status, self.began, **more)
+        return _ending(status, self.began, machine=self.machine, **more)
 
 
 def finite(value: Any) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from results.naming import ZEROSHOT, method_order
+from results.statistics.intervals import mean_interval
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -15,12 +18,34 @@ class Curve:
 
     `points` has columns id and ood, indexed by ascending alpha, and holds the alphas that every seed was evaluated at.
     `chosen` and `finetuned` are (id, ood) at the alpha that each seed chose and at alpha = 1, None where not evaluated.
+    `reach`, `chosen_reach` and `finetuned_reach` are the half widths of the 95% Student-t intervals of these means,
+    each by itself: NaN or None below two seeds.
     """
 
     method: str
     points: pd.DataFrame
-    chosen: tuple[float, float] | None
-    finetuned: tuple[float, float] | None
+    chosen: Point | None
+    finetuned: Point | None
+    reach: pd.DataFrame = field(default_factory=pd.DataFrame)
+    chosen_reach: Point | None = None
+    finetuned_reach: Point | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are alphas between the chosen one and 1: else a line would claim what was not measured."""
+        return len(self.points) > 2
+
+    @property
+    def has_reach(self) -> bool:
+        """Whether there are intervals to draw."""
+        if self.is_full:
+            return not self.reach.empty and bool(self.reach.notna().all(axis=None))
+        return any(reach is not None for _, reach in self.ends)
+
+    @property
+    def ends(self) -> tuple[tuple[Point | None, Point | None], ...]:
+        """The chosen and the fine-tuned point, each with its reach."""
+        return (self.chosen, self.chosen_reach), (self.finetuned, self.finetuned_reach)
 
 
 @dataclass(frozen=True)
@@ -31,7 +56,7 @@ class Frontier:
     model: str
     shots: int | None
     curves: tuple[Curve, ...]
-    zeroshot: tuple[float, float] | None
+    zeroshot: Point | None
     id_label: str
     ood_label: str
 
@@ -90,15 +115,27 @@ def _pairs(block: pd.DataFrame) -> pd.DataFrame:
 def _curve(method: str, pairs: pd.DataFrame) -> Curve:
     by_alpha = pairs.assign(alpha=pairs["alpha"].round(9)).groupby("alpha")
     everywhere = by_alpha["trial_id"].nunique().eq(pairs["trial_id"].nunique())
+    chosen, finetuned = pairs[pairs["chosen"]], pairs[pairs["alpha"].round(9).eq(1.0)]
     return Curve(
         method=method,
         points=by_alpha[["id", "ood"]].mean()[everywhere],
-        chosen=_mean_point(pairs[pairs["chosen"]]),
-        finetuned=_mean_point(pairs[pairs["alpha"].round(9).eq(1.0)]),
+        chosen=_mean_point(chosen),
+        finetuned=_mean_point(finetuned),
+        reach=by_alpha[["id", "ood"]].agg(_half_width)[everywhere],
+        chosen_reach=_reach(chosen),
+        finetuned_reach=_reach(finetuned),
     )
 
 
-def _mean_point(pairs: pd.DataFrame) -> tuple[float, float] | None:
+def _half_width(values: pd.Series) -> float:
+    return mean_interval(values.tolist()).half_width
+
+
+def _reach(pairs: pd.DataFrame) -> Point | None:
+    return None if len(pairs) < 2 else (_half_width(pairs["id"]), _half_width(pairs["ood"]))
+
+
+def _mean_point(pairs: pd.DataFrame) -> Point | None:
     return None if pairs.empty else (float(pairs["id"].mean()), float(pairs["ood"].mean()))
 
 

@@ -80,6 +80,11 @@ class RunFolder:
         return self.path / "figures"
 
     @property
+    def report(self) -> Path:
+        """All of the run as one HTML page."""
+        return self.path / "report.html"
+
+    @property
     def running(self) -> Path:
         """What trials under way have saved; there while there are any."""
         return self.path / "running"

@@ -38,6 +38,7 @@ def test_the_winner_has_the_highest_score_and_is_what_is_repeated(plans):
     assert selection.winner == best.hparams
     assert {spec.config_id for spec in selection.repeats} == {best.config_id}
     assert selection.to_json()["searched"] == [spec.trial_id for spec in searched]
+    assert selection.to_json()["space"] == {name: found.to_json() for name, found in selection.plan.searched.items()}
 
 
 def test_a_selection_says_which_splits_are_not_as_published(plans):

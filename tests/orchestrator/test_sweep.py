@@ -30,8 +30,11 @@ def test_a_sweep_ends_with_a_table_and_figures(finished):
         str(path.relative_to(folder / "runs/small")) for path in (folder / "runs/small").rglob("*") if path.is_file()
     }
     assert made >= {"space.yaml", "ledger.jsonl", "results.parquet", "tables/comparison.tex", "tables/comparison.csv"}
-    figures = sorted(path.suffix for path in (folder / "runs/small/figures").iterdir())
-    assert figures == [".pdf", ".png"]
+    assert "report.html" in made
+    figures = {path.name for path in (folder / "runs/small/figures").iterdir()}
+    assert figures == {
+        f"{kind}-digits-digits-clip-full.{suffix}" for kind in ("frontier", "sensitivity") for suffix in ("png", "pdf")
+    }
 
 
 def test_search_trials_hold_id_val_alone_and_repeats_every_split(finished):
@@ -46,6 +49,7 @@ def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(finished):
     folder, _ = finished
     records = trials(folder / "runs/small")
     assert len({record["trial_id"] for record in records}) == len(records) == 5 * (3 + 2) + 1
+    assert all(record["machine"]["threads"] == 1 and record["machine"]["cores"] >= 1 for record in records)
     frame = pd.read_parquet(folder / "runs/small/results.parquet")
     assert set(frame["trial_id"]) == {record["trial_id"] for record in records}
     assert {"dataset", "method", "seed", "alpha", "split", "role", "metric", "value", "hparam_lr"} <= set(frame.columns)
@@ -165,7 +169,7 @@ def test_status_table_and_plot_read_a_finished_run(finished):
     assert "\\toprule" in (folder / "table.tex").read_text()
     code, output = run("plot", "runs/small", "-o", "figures", cwd=folder)
     assert code == 0, output
-    assert sorted(path.suffix for path in (folder / "figures").iterdir()) == [".pdf", ".png"]
+    assert sorted(path.suffix for path in (folder / "figures").iterdir()) == [".pdf", ".pdf", ".png", ".png"]
     assert run("plot", "runs/small", "-o", "one.png", cwd=folder)[0] == 0
     assert (folder / "one.png").read_bytes().startswith(b"\x89PNG")
 

@@ -13,8 +13,8 @@ def test_the_layout_of_a_run_folder(tmp_path):
     run = RunFolder.create(tmp_path / "runs" / "digits", "name: digits\n")
     assert run.name == "digits"
     assert run.space.read_text() == "name: digits\n"
-    paths = [run.space, run.ledger.path, run.results, run.tables, run.figures, run.running]
-    names = ["space.yaml", "ledger.jsonl", "results.parquet", "tables", "figures", "running"]
+    paths = [run.space, run.ledger.path, run.results, run.tables, run.figures, run.report, run.running]
+    names = ["space.yaml", "ledger.jsonl", "results.parquet", "tables", "figures", "report.html", "running"]
     assert [path.relative_to(run.path).as_posix() for path in paths] == names
 
 

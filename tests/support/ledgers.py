@@ -117,6 +117,25 @@ class Example:
             *self.finished_cell("flyp", [0.93, 0.95, 0.97]),
         ]
 
+    def large_run(self, configs: int = 399, shots: int | None = None) -> list[Record]:
+        """Five methods of `configs` searched configurations and one repeat each: 2,000 trials as they are given."""
+        records: list[Record] = []
+        for method in ("lp", "ft", "l2sp", "lpft", "flyp"):
+            cell = self.cell(method, shots=shots)
+            searched = [
+                self.search(cell, f"c{at}", 0.5 + at / 1000)
+                | {"score": 0.5 + at / 1000, "hparams": {"lr": 1e-5 * 1.01**at, "weight_decay": 0.1 * (at % 3)}}
+                for at in range(configs - 9)
+            ]
+            values = [0.9 + seed / 1000 for seed in range(10)]
+            *repeats, selection = self.finished_cell(method, values, shots=shots)
+            winner = searched[-1]
+            own = {"config_id": winner["config_id"], "hparams": winner["hparams"]}
+            repeats = [trial | own for trial in repeats]
+            told = {"searched": [trial["trial_id"] for trial in searched], "configs": len(searched)}
+            records += [*searched, selection | own | told, *repeats]
+        return records
+
     def evidence(self, records: list[Record], run: str = "run", **rest: Any) -> Evidence:
         return evidence_of(records, run, **rest)
 

@@ -1,0 +1,210 @@
+"""The ID-OOD frontier as a figure: Figure 2 of the paper, for any run."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path as Outline
+
+from results.figures.style import STYLE, Drawn, SavedFigures, colours_of, legend_columns, marker, new_figure, save_all
+from results.frontiers import Curve, Frontier, Point, blocks_of, frontier_points, select_block, skip_reason
+from results.naming import block_title, method_label, shots_label, slug
+
+_HEIGHT = 3.1  # inches
+_BAND = 0.18
+"""Opacity of the bands."""
+_BAND_AT_MOST = 0.5
+"""How far a band may widen the axes, as a part of what the curves span: with two or three seeds bands are huge."""
+
+Array = npt.NDArray[np.float64]
+
+
+def frontier(frame: pd.DataFrame, dataset: str, model: str, shots: int | None = None) -> Figure | None:
+    """The ID-OOD frontier of one block of a tidy frame, or None when it has no finished repeat, ID test or OOD split.
+
+    One curve per method (means over seeds, in percent) in the band of its 95% Student-t intervals, a star at the alpha
+    chosen on id_val, a dot at alpha = 1, a black diamond for the zero-shot model. Without the full alpha grid a dotted
+    line joins star and dot, which have crosses for their intervals.
+    """
+    block = select_block(frame, dataset, model, shots)
+    return None if skip_reason(block) else draw(frontier_points(block))
+
+
+def draw_frontiers(frame: pd.DataFrame) -> Drawn:
+    """`frontier-<dataset>-<model>-<shots>` for every block of a tidy frame; those without one with the reason."""
+    figures: dict[str, Figure] = {}
+    skipped: dict[str, str] = {}
+    for key in blocks_of(frame):
+        figure = frontier(frame, *key)
+        if figure is None:
+            skipped[block_title(*key)] = skip_reason(select_block(frame, *key))
+        else:
+            dataset, model, shots = key
+            figures[slug("frontier", dataset, model, shots_label(shots))] = figure
+    return Drawn(figures, skipped)
+
+
+def save_frontiers(frame: pd.DataFrame, folder: str | Path) -> SavedFigures:
+    """Write the frontier of every block as PNG (200 dpi) and PDF into `folder`; see `draw_frontiers`."""
+    return save_all([draw_frontiers(frame)], folder)
+
+
+def draw(points: Frontier) -> Figure:
+    """The figure of one frontier, 3.4 x 3.1 inches."""
+    with rc_context(STYLE):
+        figure = new_figure(_HEIGHT)
+        axes = figure.add_subplot()
+        axes.grid(color="#DDDDDD", linewidth=0.5)
+        axes.set_axisbelow(True)
+        axes.margins(0.09)
+        colours = colours_of([curve.method for curve in points.curves])
+        for curve in points.curves:
+            _draw_curve(axes, curve, colours[curve.method])
+        _draw_zeroshot(axes, points)
+        _draw_bands(axes, points, colours)
+        axes.set_xlabel(points.id_label)
+        axes.set_ylabel(points.ood_label)
+        axes.set_title(block_title(points.dataset, points.model, points.shots), loc="left")
+        figure.legend(
+            handles=_legend(points, colours),
+            loc="outside upper center",
+            ncols=legend_columns(curve.method for curve in points.curves),
+            frameon=False,
+            columnspacing=1.2,
+            handlelength=1.6,
+        )
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, colour: str) -> None:
+    if curve.is_full:
+        axes.plot(curve.points["id"], curve.points["ood"], color=colour, linewidth=1.3, solid_capstyle="round")
+    elif curve.finetuned and curve.chosen:
+        axes.plot(*zip(curve.finetuned, curve.chosen, strict=True), color=colour, linewidth=0.9, linestyle=":")
+    if curve.finetuned:
+        axes.plot(*curve.finetuned, **marker("o", colour, 5.0))
+    if curve.chosen:
+        axes.plot(*curve.chosen, **marker("*", colour, 10.5), zorder=4)
+
+
+def _draw_bands(axes: Axes, points: Frontier, colours: dict[str, str]) -> None:
+    """The intervals over seeds: a band along a full curve, a cross at single points.
+
+    Bands widen the axes by a part of what the curves span and are cut there.
+    """
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    reaches = [(left, right, bottom, top)]
+    for curve in points.curves:
+        if curve.is_full and curve.has_reach:
+            outline = band(curve)
+            patch = PathPatch(outline, facecolor=colours[curve.method], edgecolor="none", alpha=_BAND, zorder=1)
+            axes.add_artist(patch)
+            reaches.append(_extent(np.asarray(outline.vertices)))
+        elif not curve.is_full:
+            ends = [(one, reach) for one, reach in curve.ends if one and reach]
+            for (x, y), (dx, dy) in ends:
+                axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colours[curve.method], elinewidth=0.7, alpha=0.7)
+                reaches.append((x - dx, x + dx, y - dy, y + dy))
+    width, height = _BAND_AT_MOST * (right - left), _BAND_AT_MOST * (top - bottom)
+    lows, highs = np.min(reaches, axis=0), np.max(reaches, axis=0)
+    axes.set_xlim(max(lows[0], left - width), min(highs[1], right + width))
+    axes.set_ylim(max(lows[2], bottom - height), min(highs[3], top + height))
+
+
+def band(curve: Curve) -> Outline:
+    """The band of a full curve with intervals: what an ellipse sweeps over as alpha goes along the curve.
+
+    At every alpha the ellipse is as wide as the interval of ID and as high as that of OOD; the outline is the union of
+    the convex hulls of neighbouring ellipses (all of one orientation, which a nonzero winding rule fills as one).
+    """
+    turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    centres, reach = curve.points.to_numpy(dtype=float), curve.reach.to_numpy(dtype=float)
+    ellipses = centres[:, None] + reach[:, None] * circle
+    parts = [_hull(np.concatenate(pair)) for pair in itertools.pairwise(ellipses)]
+    return Outline.make_compound_path(*(Outline(part, closed=True) for part in parts))
+
+
+def _hull(corners: Array) -> Array:
+    """The convex hull, anticlockwise, its first corner again at the end (Andrew's monotone chain).
+
+    Corners on one line, as of cells whose seeds all agree, make a hull without area.
+    """
+    ordered = [(float(x), float(y)) for x, y in np.unique(corners, axis=0)]
+    chains = [_lower_chain(ordered), _lower_chain(ordered[::-1])]
+    found = chains[0][:-1] + chains[1][:-1] or ordered
+    return np.array([*found, found[0]])
+
+
+def _lower_chain(ordered: list[Point]) -> list[Point]:
+    chain: list[Point] = []
+    for x, y in ordered:
+        while len(chain) > 1:
+            (ax, ay), (bx, by) = chain[-2:]
+            if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+                break
+            chain.pop()
+        chain.append((x, y))
+    return chain
+
+
+def _extent(corners: Array) -> tuple[float, float, float, float]:
+    (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
+    return float(left), float(right), float(bottom), float(top)
+
+
+def _draw_zeroshot(axes: Axes, points: Frontier) -> None:
+    if points.zeroshot is None:
+        return
+    axes.plot(*points.zeroshot, **marker("D", "black", 5.5), zorder=5)
+    dx, dy, horizontal, vertical = _free_side(points)
+    axes.annotate(
+        "zero-shot", points.zeroshot, (dx, dy), textcoords="offset points", ha=horizontal, va=vertical, fontsize=7
+    )
+
+
+def _free_side(points: Frontier) -> tuple[float, float, str, str]:
+    """Offset (points) and alignment of the zero-shot label: the right-hand side unless curves run there.
+
+    The diamond stands at an end of every curve, in most runs the left one. The label goes to the side of the axes'
+    middle, above or below, wherever fewer points of the curves lie within its reach.
+    """
+    xy = np.concatenate([_all_points(curve) for curve in points.curves] + [np.array([points.zeroshot])])
+    span = np.ptp(xy, axis=0)
+    x, y = ((xy - xy.min(axis=0)) / np.where(span > 0, span, 1.0)).T
+    right = x[-1] <= 0.5
+    reach = (x >= x[-1]) & (x <= x[-1] + 0.3) if right else (x <= x[-1]) & (x >= x[-1] - 0.3)
+    above = np.sum(reach & (y > y[-1])) <= np.sum(reach & (y < y[-1]))
+    return (5 if right else -5, 4 if above else -4, "left" if right else "right", "bottom" if above else "top")
+
+
+def _all_points(curve: Curve) -> Array:
+    ends = [point for point in (curve.chosen, curve.finetuned) if point is not None]
+    corners = np.concatenate([curve.points.to_numpy(dtype=float), np.array(ends, dtype=float).reshape(-1, 2)])
+    along = np.linspace(0, len(corners) - 1, 20 * len(corners))  # the lines between the corners count too
+    return np.stack([np.interp(along, np.arange(len(corners)), axis) for axis in corners.T], axis=1)
+
+
+def _legend(points: Frontier, colours: dict[str, str]) -> list[Artist]:
+    lines: list[Artist] = [
+        Line2D([], [], color=colours[c.method], linewidth=2.0, label=method_label(c.method)) for c in points.curves
+    ]
+    marks: list[Artist] = []
+    if any(curve.chosen for curve in points.curves):
+        marks.append(Line2D([], [], **marker("*", "#555555", 9), label="chosen $\\alpha$"))
+    if any(curve.finetuned for curve in points.curves):
+        marks.append(Line2D([], [], **marker("o", "#555555", 5), label="$\\alpha$ = 1"))
+    if any(curve.has_reach for curve in points.curves):
+        marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% interval"))
+    return lines + marks

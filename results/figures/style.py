@@ -1,0 +1,124 @@
+"""How all figures look: one column of a paper wide, in colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from results.naming import method_label
+
+# Okabe and Ito, "Color universal design" (2008); methods beyond the paper's take Paul Tol's muted colours in turn.
+COLOURS = {"lp": "#E69F00", "ft": "#0072B2", "l2sp": "#009E73", "lpft": "#CC79A7", "flyp": "#D55E00"}
+OTHER_COLOURS = {
+    "flyp_ce": "#332288",
+    "flyp_frozen_text": "#56B4E9",
+    "flyp_masked": "#882255",
+    "flyp_plus_ce": "#999933",
+}
+_SPARE_COLOURS = ("#44AA99", "#AA4499", "#777777", "#117733")
+_MARKERS = ("o", "s", "^", "v", "D", "X", "h", "<", ">")
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "#444444",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "pdf.fonttype": 42,
+}
+WIDTH = 3.4  # inches: one column of a two-column paper
+_DPI = 200
+_SHORT_NAME = 8  # characters
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Figures by the stem of their file, and why what has none (by its title) was skipped."""
+
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SavedFigures:
+    """The files written, and why each skipped block (by its title) has none."""
+
+    paths: tuple[Path, ...]
+    skipped: Mapping[str, str]
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of a column's width and `height` inches; to be called and drawn on under `rc_context(STYLE)`."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def colours_of(methods: Iterable[str]) -> dict[str, str]:
+    """A colour for every method, the same in all figures for those that are known."""
+    fixed = COLOURS | OTHER_COLOURS
+    spare = itertools.cycle(_SPARE_COLOURS)
+    return {method: fixed[method] if method in fixed else next(spare) for method in methods}
+
+
+def shapes_of(methods: Iterable[str]) -> dict[str, str]:
+    """A marker for every method: lines are told apart without their colours, too."""
+    known = [*COLOURS, *OTHER_COLOURS]
+    others = [method for method in methods if method not in known]
+    return {method: _MARKERS[at % len(_MARKERS)] for at, method in enumerate([*known, *others])}
+
+
+def legend_columns(methods: Iterable[str]) -> int:
+    """How many columns of a legend fit a figure's width with these names."""
+    return 4 if max((len(method_label(method)) for method in methods), default=0) <= _SHORT_NAME else 3
+
+
+def marker(shape: str, colour: str, size: float) -> dict[str, Any]:
+    """Options of a marker that stands out from what lies below it."""
+    white_edge = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+    return {"marker": shape, "color": colour, "markersize": size, "linestyle": "none", **white_edge}
+
+
+def save_all(drawn: Iterable[Drawn], folder: str | Path) -> SavedFigures:
+    """Write every figure as PNG (200 dpi) and PDF into `folder`. The same figures give the same bytes."""
+    paths: list[Path] = []
+    skipped: dict[str, str] = {}
+    for one in drawn:
+        for stem, figure in one.figures.items():
+            paths += save(figure, Path(folder) / stem)
+        skipped |= one.skipped
+    return SavedFigures(tuple(paths), skipped)
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write `figure` as `<stem>.png` and `<stem>.pdf`, without dates, and return the two paths."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    png, pdf = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")
+    png.write_bytes(png_of(figure))
+    with rc_context(STYLE):
+        figure.savefig(pdf, metadata={"CreationDate": None})
+    return [png, pdf]
+
+
+def png_of(figure: Figure) -> bytes:
+    """The figure as a PNG file of 200 dpi."""
+    buffer = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,100 @@
+"""The report: one self-contained page with the tables, figures and protocol of runs, and the trials behind each number.
+
+It needs no network, no server and no JavaScript (with which columns sort and links open what they lead to).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from results.edges import edge_lines, edges_of
+from results.report.cells import cell_views
+from results.report.facts import facts_of, failures_of, notes_of, packages_of
+from results.report.grids import grid_groups
+from results.report.run import Run
+from results.tables import Table, percent
+
+__all__ = ["Run", "report"]
+
+FIGURE_CAPTIONS = {
+    "frontier": (
+        "ID-OOD frontier",
+        "Each curve runs from the zero-shot model (diamond, alpha = 0) to the fine-tuned one (dot, alpha = 1); the "
+        "star is the alpha chosen on ID validation data. Bands are as wide and as high as the 95% Student-t intervals "
+        "of the means of ID and OOD at each alpha, each by itself; single points have crosses.",
+    ),
+    "shots": (
+        "Accuracy by shots",
+        "Mean over seeds with its 95% Student-t interval, without ensembling; methods are drawn side by side.",
+    ),
+    "sensitivity": (
+        "Scores of the search",
+        "The score (ID validation data alone, mean over seeds) of every configuration that was tried. Where the "
+        "selected one lies at an end of its range, a wider range may hold a better one.",
+    ),
+}
+
+
+def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> str:
+    """The page of one or several runs: their `table` and their `figures`, PNG files by stem.
+
+    A stem's first word is a key of `FIGURE_CAPTIONS`, after `<run>: ` where there are several runs.
+    """
+    views = [view for index, run in enumerate(runs) for view in cell_views(run, index)]
+    anchors = {row.trial_id: f"r{view.anchor}" for view in views for row in view.repeats}
+    page = _environment().get_template("page.html")
+    return page.render(
+        title=", ".join(run.name for run in runs),
+        runs=runs,
+        facts=facts_of(runs),
+        warnings=edge_lines(edge for run in runs for edge in edges_of(run.searches)),
+        failures=failures_of(runs),
+        notes=notes_of(runs),
+        packages=packages_of(runs),
+        groups=grid_groups(table, anchors),
+        figures=_figures(figures),
+        views=views,
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "duration": duration, "short": short}
+    return environment
+
+
+def _figures(figures: Mapping[str, bytes]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Per kind its title, its caption, and (name, PNG in base 64) of its figures."""
+    by_kind: dict[str, list[tuple[str, str]]] = {}
+    for stem, png in figures.items():
+        kind = stem.rpartition(": ")[2].partition("-")[0]
+        by_kind.setdefault(kind, []).append((stem, base64.b64encode(png).decode()))
+    return [(*FIGURE_CAPTIONS[kind], by_kind[kind]) for kind in FIGURE_CAPTIONS if kind in by_kind]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else percent(value)
+
+
+def duration(seconds: float) -> str:
+    """E.g. `2.31 s`, `4 min 05 s`, `3 h 20 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes_left:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.3g} s"
+
+
+def short(value: object) -> str:
+    """A hyper-parameter as it is printed: numbers to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)

@@ -1,0 +1,100 @@
+"""What the report says of whole runs: how much ran and when, what failed and why, and what it was computed with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from results.records import Record, cell_of
+from results.report.run import Run
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Counts of trials by status, the seconds that all took together by stage, and when the last one finished."""
+
+    trials: int
+    statuses: Mapping[str, int]
+    seconds: Mapping[str, float]
+    finished: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that failed, with the reason and the log that the ledger has."""
+
+    trial_id: str
+    cell: str
+    stage: str
+    seed: int
+    hparams: str
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A set of facts (packages and their versions, or a machine) and how many trials it is true of."""
+
+    facts: str
+    trials: int
+
+
+def facts_of(runs: Sequence[Run]) -> Facts:
+    """The facts of all runs together."""
+    trials = [trial for run in runs for trial in run.trials]
+    seconds: Counter[str] = Counter()
+    for trial in trials:
+        seconds[trial["stage"]] += float(trial.get("seconds") or 0.0)  # type: ignore[assignment]  # a Counter adds any number
+    finished = max((str(trial.get("finished") or "") for trial in trials), default="")
+    return Facts(len(trials), Counter(trial["status"] for trial in trials), seconds, finished)
+
+
+def failures_of(runs: Sequence[Run]) -> list[Failure]:
+    """Every failed trial, in the order of the ledgers."""
+    return [
+        Failure(
+            trial["trial_id"],
+            cell_of(trial).key,
+            trial["stage"],
+            trial["seed"],
+            _pairs(trial["hparams"]),
+            str(trial.get("reason") or "no reason recorded"),
+            str(trial.get("log") or ""),
+        )
+        for run in runs
+        for trial in run.trials
+        if trial["status"] == "failed"
+    ]
+
+
+def notes_of(runs: Sequence[Run]) -> list[str]:
+    """What trials noted of themselves, each note once, with how many trials say it."""
+    counts = Counter(f"{cell_of(trial).key}: {note}" for run in runs for trial in run.trials for note in _notes(trial))
+    return [note if count == 1 else f"{note} ({count} trials)" for note, count in counts.items()]
+
+
+def packages_of(runs: Sequence[Run]) -> dict[str, list[Kind]]:
+    """The sets of package versions, and the machines, that trials were computed with."""
+    return {
+        "Packages": _kinds(runs, "versions"),
+        "Hardware": _kinds(runs, "machine") or [Kind("the ledger does not say: it was written before it did", 0)],
+    }
+
+
+def _kinds(runs: Sequence[Run], field: str) -> list[Kind]:
+    held = Counter(_pairs(trial[field]) for run in runs for trial in run.trials if trial.get(field))
+    return [Kind(facts, count) for facts, count in held.items()]
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    told = {name: value for name, value in values.items() if value is not None}
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in told.items()
+    )
+
+
+def _notes(trial: Record) -> Sequence[str]:
+    return trial.get("notes") or ()

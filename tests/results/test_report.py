@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from browser import needs_browser, opened
+
+import results
+from results import make_table
+from results.evidence import evidence_of
+from results.report import Run, report
+from results.searches import searches_of
+
+HOSTILE = '<script>document.title = "hit"</script> [bold]& "quoted"'
+PNG = b"\x89PNG not really"
+
+
+class Page(HTMLParser):
+    """The ids, links and loaded addresses of a page, and its elements that only a script of ours may be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.scripts = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if "href" in given else []
+        self.loaded += [given["src"]] if "src" in given else []
+        self.scripts += tag == "script"
+
+
+def page_of(*runs: list, figures=None, space: str = "name: run\n") -> str:
+    made = [
+        Run(
+            f"run{at}" if at else "run",
+            space,
+            tuple(records),
+            evidence_of(records, f"run{at}"),
+            tuple(searches_of(records)),
+        )
+        for at, records in enumerate(runs)
+    ]
+    return report(made, make_table([run.evidence for run in made]), figures or {})
+
+
+def test_every_link_leads_to_a_place_on_the_page_and_every_number_to_its_trials(example):
+    records = example.run()
+    page = Page(page_of(records))
+    assert len(set(page.ids)) == len(page.ids)
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    repeats = [record["trial_id"] for record in records if record.get("stage") == "repeat"]
+    assert all(sum(own.endswith(trial_id) for own in page.ids) == 1 for trial_id in repeats)
+    numbers = [link for link in page.links if link.startswith("#r")]
+    assert len(numbers) == 3 * 2 * 4 + 3  # three methods, both sides, ID, two OOD sets and their mean; the winners
+
+
+def test_the_page_loads_nothing_from_elsewhere(example):
+    text = page_of(example.run(), figures={"frontier-a": PNG})
+    page = Page(text)
+    assert [address.partition(",")[0] for address in page.loaded] == ["data:image/png;base64"]
+    assert page.scripts == 1
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_whatever_stands_in_a_ledger_is_text_on_the_page(example):
+    *trials, selection = example.finished_cell("ft", [0.9, 0.91, 0.92], dataset=HOSTILE)
+    failed = example.failure(trials[2]["cell"], 2, HOSTILE) | {"log": HOSTILE, "notes": [HOSTILE]}
+    text = page_of([*trials[:2], failed, selection], space=f"name: {HOSTILE}")
+    assert Page(text).scripts == 1
+    assert text.count("&lt;script&gt;document.title") >= 5  # table, cell, reason, log, note, space
+
+
+def test_failures_are_told_with_their_reasons_and_edges_with_their_cells(example):
+    records = example.large_run(configs=20)
+    failed = example.failure(example.cell("ft"), 77, "CUDA out of memory") | {"log": "Traceback: here"}
+    text = page_of([*records, failed | {"config_id": "cx"}])
+    assert "CUDA out of memory" in text
+    assert "Traceback: here" in text
+    assert "the selected lr lies on the upper edge" in text
+    assert "(edge)" in text
+
+
+def test_compute_is_the_sum_over_trials_by_stage(example):
+    text = page_of(example.run())
+    search, repeat = 3 * 3.1, 7 * 3.1
+    assert f"<b>{search:.3g} s</b> in search trials" in text
+    assert f"<b>{repeat:.3g} s</b> in repeat trials" in text
+
+
+def test_hardware_and_packages_are_told_with_how_many_trials(example):
+    records = example.run()
+    assert "the ledger does not say" in page_of(records)
+    machine = {"cpu": "Some CPU", "cores": 4, "threads": 1, "gpu": None}
+    told = page_of([record | {"machine": machine} if record["kind"] == "trial" else record for record in records])
+    assert "cpu Some CPU, cores 4, threads 1" in told
+    assert "gpu" not in told
+
+
+def test_several_runs_stand_on_one_page(example):
+    first, second = example.task("ft", [0.8, 0.81], "pcam"), example.task("ft", [0.9, 0.91], "caltech101")
+    page = Page(page_of(first, second))
+    assert len(set(page.ids)) == len(page.ids)
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+
+
+def test_a_run_without_a_finished_trial_has_a_page(example):
+    assert "No cells yet" in page_of([])
+    assert "no number yet" not in page_of([example.search(example.cell(), "c0")])
+
+
+def test_the_report_needs_no_torch_ray_or_mlflow():
+    heavy = "('torch', 'ray', 'mlflow')"
+    script = f"import sys, results.report, results.figures; print([name for name in {heavy} if name in sys.modules])"
+    root = Path(results.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> Path:
+    """The report of a run of 2,000 trials, as a file."""
+    from ledgers import Example
+
+    records = Example().large_run()
+    assert sum(record["kind"] == "trial" for record in records) == 2000
+    path = tmp_path_factory.mktemp("large") / "report.html"
+    path.write_text(page_of(records), encoding="utf-8")
+    return path
+
+
+@needs_browser
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_a_number_of_2000_trials_leads_to_the_trials_it_is_the_mean_of(large, scripts):
+    with opened(large.as_uri(), java_script_enabled=scripts) as page:
+        table = page.locator("table.numbers").first
+        link = table.locator("tbody tr", has_text="FLYP").locator("a").first
+        shown = float(link.inner_text().split()[0])
+        target = page.locator(link.get_attribute("href"))
+        assert not target.is_visible()
+        link.click()
+        target.wait_for(state="visible")
+        trials = target.locator("xpath=..").locator("table.trials tbody tr")
+        heads = target.locator("xpath=..").locator("table.trials th").all_inner_texts()
+        values = [float(row.locator("td").nth(heads.index("ID without")).inner_text()) for row in trials.all()]
+        assert len(values) == 10
+        assert sum(values) / 10 == pytest.approx(shown, abs=0.06)
+
+
+@needs_browser
+def test_trials_sort_by_any_column(large):
+    with opened(large.as_uri()) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        table = page.locator("table.trials", has_text="weight_decay").first
+        head = table.locator("th", has_text="score")
+        column = table.locator("th").all_inner_texts().index("score")
+        read = f"table => [...table.tBodies[0].rows].map(row => parseFloat(row.cells[{column}].textContent))"
+        head.click()
+        rising = table.evaluate(read)
+        assert rising == sorted(rising)
+        assert rising[0] < rising[-1]
+        head.click()
+        assert table.evaluate(read) == rising[::-1]
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_is_no_wider_than_the_window(large, width):
+    with opened(large.as_uri(), width=width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
