@@ -1,8 +1,8 @@
 """The protocol as a researcher runs it with published code: a fresh process for every training run, nothing shared.
 
 The configurations asked are those that the project asks, the selections follow the same rule but are made here, and
-what comes out is a ledger of the project's format: `flyp-sweep table OUT` makes the same table of it. As many runs go on
-at once as there are cores for.
+what comes out is a ledger of the project's format: `flyp-sweep table OUT` makes the same table of it. As many runs go
+on at once as there are cores for, which is more than the published scripts do by themselves.
 
     python tests/bench/baseline.py quickstart --out /tmp/baseline
 """

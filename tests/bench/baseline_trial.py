@@ -1,8 +1,8 @@
 """One training run as published fine-tuning code does it: a script that loads all it needs, and shares nothing.
 
-Every prompt is 77 tokens long, there is one per training image, every split is evaluated after every epoch and again for
-every alpha, images are decoded anew each time, and model and optimiser are saved after every epoch. The draws, the loss
-formulae and the metrics are the project's, so that its numbers can be compared with the project's own.
+Every prompt is 77 tokens long, there is one per training image, every split is evaluated after every epoch and again
+for every alpha, images are decoded anew each time, and model and optimiser are saved after every epoch. The draws, the
+loss formulae and the metrics are the project's, so that its numbers can be compared with the project's own.
 
     python baseline_trial.py --space space.yaml --spec spec.json --out result.json
 """
@@ -193,6 +193,10 @@ class Run:
         predict = self.predictor(model.eval())
         return score(torch.cat([predict(batch) for batch in self.images(split)]), split)
 
+    def evaluate_all(self, model: nn.Module) -> list[Scores]:
+        """A pass over every split, `id_val` first."""
+        return [self.evaluate(model, split) for split in self.splits.evaluated]
+
     def predictor(self, model: Any) -> Predictor:
         if not self.contrastive:
             return model
@@ -254,7 +258,7 @@ class Run:
         for epoch in range(1, self.spec.epochs + 1):
             loss = self.train_epoch(model, optimizer, epoch)
             self.save(model, optimizer, epoch)
-            scores = [self.evaluate(model, split) for split in self.splits.evaluated][0]
+            scores, *_ = self.evaluate_all(model)
             curve.append({"epoch": epoch, "train_loss": loss, "loss": scores.loss, **scores.metrics})
             if best is None or scores.rank > best[1].rank:
                 best = epoch, scores
@@ -273,7 +277,7 @@ class Run:
         model = self.start()
         if self.method in ("zeroshot", "lp"):
             self.save(model, None, 1)
-            scores = [self.evaluate(model, split) for split in self.splits.evaluated][0]
+            scores, *_ = self.evaluate_all(model)
             best, curve = 1, [{"epoch": 1, "loss": scores.loss, **scores.metrics}]
         else:
             best, scores, curve = self.fit(model)
@@ -295,7 +299,7 @@ class Run:
         for alpha in self.spec.alphas:
             mixed = {name: (1 - alpha) * origin[name] + alpha * tuned[name] for name in tuned}
             model.load_state_dict(mixed)
-            by_split = [(split, self.evaluate(model, split)) for split in self.splits.evaluated]
+            by_split = list(zip(self.splits.evaluated, self.evaluate_all(model), strict=True))
             found.append(((*by_split[0][1].rank, alpha), alpha))
             evaluations += [line for split, scores in by_split for line in as_evaluations(scores, split, alpha)]
         return max(found)[1], evaluations

@@ -194,9 +194,11 @@ def options_of(parsed: argparse.Namespace) -> Options:
     return Options(parsed.runs, parsed.protocol_runs, parsed.data_root, parsed.profile, parsed.tiny)
 
 
-def write(reports: Sequence[Report], options: Options, output: Path | None) -> None:
+def write(reports: Sequence[Report], options: Options, output: Path | None, quiet: bool = False) -> None:
+    """Print the page unless `quiet`, and write it to `output` where there is one."""
     page = markdown(reports, options)
-    print(page)
+    if not quiet:
+        print(page)
     if output:
         output.write_text(page, encoding="utf-8")
 
