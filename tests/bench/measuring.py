@@ -104,9 +104,10 @@ def sweep_command(space: Path | str, out: Path, *more: object, profile: Path | N
 
 
 def environment() -> dict[str, str]:
-    """That of this process, with this folder on the module path."""
+    """That of this process, with this folder on the module path, and no tracking server that others use."""
     before = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *([before] if before else [])])}
+    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return {**kept, "PYTHONPATH": os.pathsep.join([str(HERE), *([before] if before else [])])}
 
 
 def sweep(space: Path | str, out: Path, *more: object, profile: Path | None = None) -> str:
