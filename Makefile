@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test chaos lint checkpoint clean
+.PHONY: quickstart test chaos bench lint checkpoint clean
 
 quickstart: .venv/ready
 	$(BIN)/flyp-sweep run quickstart
@@ -13,6 +13,11 @@ test: .venv/ready lint
 # What dies in a long sweep: drivers, workers, nodes, servers (some 40 minutes on two cores).
 chaos: .venv/ready
 	$(BIN)/python -m pytest -s -m chaos
+
+# Benchmarks into bench.md, e.g. make bench BENCH='--data-root data --profile' (README); hours, for the baseline's part.
+bench: .venv/ready
+	$(BIN)/python -m pytest -m bench tests/bench
+	$(BIN)/python tests/bench --output bench.md $(BENCH)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,0 +1,75 @@
+"""The baseline follows the protocol: on a small sweep it selects and tabulates what the project does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from agreement import compare
+from baseline import Baseline
+from measuring import sweep
+
+from results.run_folder import RunFolder
+from search_spaces.loading import load
+
+TINY = """
+name: tiny
+dataset: digits
+shots: 8
+model: {arch: digits-clip, pretrained: bundled}
+methods: [ft, flyp]
+train: {epochs: 2, batch_size: 40, warmup_steps: 1}
+search:
+  algorithm: grid
+  seeds: 2
+  space: {lr: {choice: [0.0001, 0.001]}, weight_decay: 0.1}
+repeats: {seeds: 2}
+wise_ft: {alphas: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Our run of the tiny space, and the baseline's."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "tiny.yaml").write_text(TINY)
+    space = load(str(folder / "tiny.yaml"))
+    ours, theirs = folder / "ours" / "tiny", folder / "theirs" / "tiny"
+    sweep(folder / "tiny.yaml", ours)
+    Baseline(space, theirs, folder).go()
+    return ours, theirs
+
+
+@pytest.mark.bench
+def test_it_selects_and_tabulates_what_the_project_does(runs: tuple[Path, Path]) -> None:
+    assert str(compare(*runs)) == str(compare(runs[0], runs[0]))
+    scores = [{record["trial_id"]: record.get("score") for record in trials(run)} for run in runs]
+    assert len(scores[0]) == 12
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("change", ["alpha", "evaluations", "config_id"])
+def test_what_differs_is_told(runs: tuple[Path, Path], tmp_path: Path, change: str) -> None:
+    """One record of the baseline's ledger is changed: a chosen alpha, a number of the table, a selection."""
+    records = RunFolder(runs[1]).records()
+    if change == "config_id":
+        next(record for record in records if record["kind"] == "selection")["score"] += 0.01
+    else:
+        repeat = next(record for record in records if record.get("stage") == "repeat")
+        others = [one for one in (0.0, 0.5, 1.0) if one != repeat["alpha"]]
+        repeat["alpha"] = others[0] if change == "alpha" else repeat["alpha"]
+        for one in repeat["evaluations"] if change == "evaluations" else ():
+            one["value"] /= 2
+    changed = RunFolder.create(tmp_path / "tiny", (runs[1] / "space.yaml").read_text())
+    changed.ledger.path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    found = compare(runs[1], changed.path)
+    assert not found.complete
+    told = {"alpha": found.alphas, "evaluations": found.entries, "config_id": found.selections}
+    assert told[change]
+    assert "DIFFERENT" in str(found)
+
+
+def trials(run: Path) -> list[dict[str, object]]:
+    return [record for record in RunFolder(run).records() if record["kind"] == "trial"]
