@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from orchestrator.exit_codes import INTERRUPTED
 
@@ -72,7 +74,7 @@ class Interruption:
         """The sweep has ended: there is nothing to lose patience with."""
         self._patience.cancel()
 
-    def leave(self) -> None:
+    def leave(self) -> NoReturn:
         """End this process here and now, e.g. when Ray's servers got the signal too and no longer answer.
 
         The ledger is whole after every line, so nothing is lost.
@@ -80,6 +82,7 @@ class Interruption:
         try:
             for action in self._last:
                 action()
+            sys.stdout.flush()
         finally:
             os._exit(INTERRUPTED)
 

@@ -75,8 +75,8 @@ def run(source: str, overrides: Sequence[str], options: Options, console: Consol
         try:
             return _run(source, overrides, options, console, interruption)
         except KeyboardInterrupt:
-            last_words()
-            return INTERRUPTED
+            # At once: Python ends with the signal in place of an exit code when it came amid an import.
+            interruption.leave()
 
 
 def _run(source: str, overrides: Sequence[str], options: Options, console: Console, interruption: Interruption) -> int:

@@ -75,7 +75,7 @@ early_stopping: {patience: 9}
 repeats: {seeds: 5}
 wise_ft: {alphas: 3}
 checkpoints: {every_seconds: 0}
-failures: {max_failures: 1, backoff_seconds: 0.1, hang_minutes: 0.0833333333}
+failures: {max_failures: 1, backoff_seconds: 0.1, hang_minutes: 0.4}
 """
 
 
@@ -109,7 +109,7 @@ def test_a_trial_that_keeps_failing_is_recorded_with_its_reason_and_marked_in_th
     assert repeats[1]["reason"] == (
         "the trial's process was ended by SIGKILL (often the kernel's, for want of memory) (2 times in a row)"
     )
-    assert "it hung: nothing was reported for 5 s" in repeats[2]["reason"]
+    assert "it hung: nothing was reported for 24 s" in repeats[2]["reason"]
     assert 'faulty.py", line' in repeats[2]["log"]
     assert "3 of 5" in output
     assert "--retry-failed" in output
