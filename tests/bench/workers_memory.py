@@ -26,14 +26,14 @@ dataset:
   templates: ["a photo of a {{}}."]
 model: {{arch: "{arch}", name: small-vit}}
 methods: [ft]
-train: {{epochs: 2, batch_size: 32, warmup_steps: 0}}
+train: {{epochs: 1, batch_size: 32, warmup_steps: 0}}
 search: {{algorithm: grid, space: {{lr: {{choice: [1.0e-5, 2.0e-5, 3.0e-5, 4.0e-5]}}, weight_decay: 0.1}}}}
 repeats: {{seeds: 4}}
 wise_ft: {{alphas: [1.0]}}
 resources: {{cpu: {cpu}}}
 """
 CLASSES = 2
-IMAGES = {"train": 64, "id_val": 6000, "id_test": 2000}
+IMAGES = {"train": 64, "id_val": 3000, "id_test": 3000}
 WORKERS = 4
 
 
