@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.credentials import redacted
 from orchestrator.interrupt import sigterm_as_sigint
 from orchestrator.lock import locked
-from orchestrator.mirror import STORE, Tracking, default_uri, quiet_environment, store_uri
+from orchestrator.mirror import PREFIX, STORE, VIEW, Tracking, default_uri, quiet_environment, store_uri
 from orchestrator.outputs import planned_cells, table_of
 from results import render
 from results.ledger import last_selections, trials_by_id
@@ -49,6 +49,24 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
     return f"{len(tracking.trials) - before} trials added, {before} were there"
 
 
+def addresses(uri: str, root: str, sweep: str | None) -> dict[str, str]:
+    """Where the UI at `root` shows each sweep of a store, or the one named `sweep`.
+
+    The UI's front page is of language-model traces; these lead to the runs, with the columns of a sweep.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    found = {}
+    for parent in client.search_runs(experiments, f"tags.`{PREFIX}.kind` = 'sweep'"):
+        name, experiment = parent.data.tags[f"{PREFIX}.sweep"], parent.info.experiment_id
+        if sweep in (None, name):
+            view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
+            found[name] = f"{root}/#/experiments/{experiment}/runs?{view}"
+    return found
+
+
 def serve(run: Path | None, host: str, port: int) -> int:
     """Serve the MLflow UI of a run's store, or of the runs in ./runs, until Ctrl-C; returns the exit code.
 
@@ -59,6 +77,10 @@ def serve(run: Path | None, host: str, port: int) -> int:
         raise InputError(f"{store}: found no MLflow store; make one with `flyp-sweep run` or `flyp-sweep sync RUN`")
     quiet_environment()
     print(f"MLflow UI on http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    for sweep, address in addresses(
+        store_uri(store), f"http://{host}:{port}", run.resolve().name if run else None
+    ).items():
+        print(f"  {sweep}: {address}", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(store)]
     process = subprocess.Popen([*command, "--host", host, "--port", str(port)])
     try:

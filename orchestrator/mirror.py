@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain, repeat
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from results.run_folder import RunFolder
@@ -27,6 +29,8 @@ Record = dict[str, Any]
 
 PREFIX = "flyp_sweep"
 STORE = "mlflow.db"
+VIEW = "flyp_sweep"
+"""The key of the UI's shared view, kept in a tag of the experiment, that shows a sweep's columns."""
 RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 METRICS_PER_BATCH = 900
 PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
@@ -132,9 +136,13 @@ class Tracking:
         self.trials[record["trial_id"]] = run.info.run_id, record["status"]
 
     def finish(self, folder: RunFolder, description: str, *, complete: bool) -> None:
-        """Put the tables and figures of the run folder, and the summary table, on the parent run."""
+        """Put the report, tables and figures of the run folder, and the summary table, on the parent run."""
         self.client.set_tag(self.parent, "mlflow.note.content", description)
-        self.client.log_artifact(self.parent, str(folder.space))
+        columns = json.dumps({"selectedColumns": first_columns(folder.records())})
+        self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
+        for file in (folder.space, folder.report):
+            if file.is_file():
+                self.client.log_artifact(self.parent, str(file))
         for part in (folder.tables, folder.figures):
             if part.is_dir():
                 self.client.log_artifacts(self.parent, str(part), part.name)
@@ -177,11 +185,40 @@ def trial_metrics(record: Mapping[str, Any], start: int, end: int) -> Iterator[A
     for name in ("score", "alpha", "best_epoch"):
         if record[name] is not None:
             yield Metric(name, float(record[name]), end, 0)
+    for side, value in mean_ood(record).items():
+        yield Metric(f"{side}/mean_ood", value, end, 0)
     for one in record["evaluations"]:
         for side in sides(one["alpha"], record["alpha"]):
             yield Metric(f"{side}/{one['split']}/{one['metric']}", one["value"], end, 0)
         if one["primary"] and record["alpha"] is not None:
             yield Metric(f"frontier/{one['split']}", one["value"], end, round(100 * one["alpha"]))
+
+
+def mean_ood(record: Mapping[str, Any]) -> dict[str, float]:
+    """Per side the mean of the primary metric over the OOD sets, where there are any."""
+    found: dict[str, list[float]] = {}
+    for one in record["evaluations"]:
+        if one["primary"] and one["role"] == "ood":
+            for side in sides(one["alpha"], record["alpha"]):
+                found.setdefault(side, []).append(one["value"])
+    return {side: fmean(values) for side, values in found.items()}
+
+
+def first_columns(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
+    trials = [record for record in records if record["kind"] == "trial"]
+    tests = {
+        one["metric"] for trial in trials for one in trial["evaluations"] if one["primary"] and one["role"] == "id_test"
+    }
+    metrics = ["score", "alpha", *(f"{side}/id_test/{name}" for name in sorted(tests) for side in ("without", "with"))]
+    metrics += ["without/mean_ood", "with/mean_ood"] if any(map(mean_ood, trials)) else []
+    params = dict.fromkeys(name for trial in trials for name in trial["hparams"])
+    return [
+        *(f"attributes.`{name}`" for name in ("Created", "Duration")),
+        *(f"metrics.`{name}`" for name in metrics),
+        *(f"params.`{name}`" for name in params),
+        "tags.`status`",
+    ]
 
 
 def sides(alpha: float, chosen: float | None) -> list[str]:

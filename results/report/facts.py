@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.records import Record, cell_of
+from results.records import STAGES, Record, cell_of
 from results.report.run import Run
 
 
@@ -49,7 +49,8 @@ def facts_of(runs: Sequence[Run]) -> Facts:
     for trial in trials:
         seconds[trial["stage"]] += float(trial.get("seconds") or 0.0)  # type: ignore[assignment]  # a Counter adds any number
     finished = max((str(trial.get("finished") or "") for trial in trials), default="")
-    return Facts(len(trials), Counter(trial["status"] for trial in trials), seconds, finished)
+    by_stage = {stage: seconds[stage] for stage in STAGES if stage in seconds}
+    return Facts(len(trials), Counter(trial["status"] for trial in trials), by_stage, finished)
 
 
 def failures_of(runs: Sequence[Run]) -> list[Failure]:

@@ -105,3 +105,36 @@ def test_a_trial_of_a_table_is_shown(runs):
     assert trial_id in output
     assert "pcam/vit/full/flyp" in output
     assert call("show", trial_id, "--run", "runs/caltech101")[0] == 2
+
+
+def test_a_report_of_several_runs_is_one_page(runs):
+    code, output = call("report", "runs/pcam", "runs/caltech101", "-o", "both.html")
+    assert code == 0, output
+    page = Path("both.html").read_text()
+    assert "PCAM" in page
+    assert "CalTech" in page
+    assert call("report", "runs/pcam")[1] == "runs/pcam/report.html\n"
+    assert (runs / "pcam" / "report.html").is_file()
+
+
+def test_a_report_of_several_runs_needs_a_file_and_a_run_a_ledger(runs):
+    code, output = call("report", "runs/pcam", "runs/caltech101")
+    assert code == 2
+    assert "found 2 RUNS and no file, expected -o FILE" in output
+    code, output = call("report", "runs/absent")
+    assert code == 2
+    assert "expected a run folder" in output
+
+
+def test_plot_warns_of_winners_on_the_edge_and_takes_one_kind_into_a_file(runs):
+    example = Example()
+    example.write(runs / "pcam", example.large_run(20))
+    code, output = call("plot", "runs/pcam")
+    assert code == 0, output
+    assert "warning: the selected lr lies on the upper edge of what was searched" in output
+    code, output = call("plot", "runs/pcam", "--figure", "sensitivity", "-o", "one.pdf")
+    assert code == 0, output
+    assert Path("one.pdf").read_bytes().startswith(b"%PDF")
+    code, output = call("plot", "runs/pcam", "--figure", "shots", "-o", "none.png")
+    assert code == 2
+    assert "has 0 figures of --figure shots; expected one" in output

@@ -1,0 +1,100 @@
+"""`flyp-sweep ui` as a user sees it: a finished sweep in MLflow's pages, in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import needs_browser, opened
+from commands import run, start
+
+pytestmark = [needs_browser, pytest.mark.slow]
+
+SPACE = """
+name: seen
+dataset: digits
+model: {arch: digits-clip, pretrained: bundled}
+methods: [zeroshot, ft]
+train: {epochs: 2, batch_size: 128, warmup_steps: 2}
+search: {algorithm: grid, space: {lr: {choice: [1.0e-4, 1.0e-3]}, weight_decay: 0.1}}
+repeats: {seeds: 2}
+wise_ft: {alphas: 3, frontier: true}
+"""
+PATIENCE_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    """Where `flyp-sweep ui` says that a finished sweep is to be seen, while it serves."""
+    folder = tmp_path_factory.mktemp("ui")
+    (folder / "seen.yaml").write_text(SPACE)
+    code, output = run("run", "seen.yaml", cwd=folder)
+    assert code == 0, output
+    port = free_port()
+    server = start("ui", "runs/seen", "--port", port, cwd=folder)
+    try:
+        yield announced(server, port)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def announced(server: subprocess.Popen[str], port: int) -> str:
+    """The address that is printed for the sweep, once the server answers."""
+    assert server.stdout is not None
+    lines = [server.stdout.readline(), server.stdout.readline()]
+    found = re.fullmatch(r"  seen: (\S+)\n", lines[1])
+    assert found, lines
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health").close()
+            return found[1]
+        except OSError:
+            assert server.poll() is None, server.stdout.read()
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.5)
+
+
+def test_from_the_printed_address_to_a_trial_s_curves_and_the_figure(address, tmp_path: Path):
+    with opened(address, width=1600) as page:
+        page.set_default_timeout(1000 * PATIENCE_SECONDS)
+        for column in ("score", "alpha"):
+            page.locator(f"[role=columnheader][col-id='metrics.`{column}`']").wait_for()
+        page.locator("[role=row]").get_by_role("link", name="seen", exact=True).click()
+
+        page.get_by_role("link", name=re.compile(r"^digits ft search seed 00")).first.wait_for()
+        repeats = page.get_by_role("link", name=re.compile(r"^digits ft repeat seed 0\d"))
+        assert repeats.count() == 2
+        summary = page.locator("table", has_text="Zeroshot").first
+        summary.wait_for(state="attached")
+        assert "mean OOD" in summary.inner_text()
+        parent = page.url
+
+        repeats.first.click()
+        page.get_by_role("tab", name="Model metrics").click()
+        page.locator(".js-plotly-plot .scatterlayer .trace path.js-line").first.wait_for()
+
+        page.goto(parent)
+        page.get_by_role("tab", name="Artifacts").click()
+        page.get_by_text("figures", exact=True).click()
+        page.get_by_text("frontier-digits-digits-clip-full.png").click()
+        picture = page.locator("img[src^='blob:']").first
+        picture.wait_for()
+        assert picture.evaluate("image => image.naturalWidth") == 680
+        page.get_by_text("report.html", exact=True).click()
+        page.frame_locator("iframe").locator("table.numbers").first.wait_for()
