@@ -23,6 +23,7 @@ import psutil
 import pytest
 from commands import SMALL, numbers, start, trials, wait_for_trials
 from pandas.testing import assert_frame_equal
+from processes import trial_processes
 
 from search_spaces.loading import dump, load
 
@@ -128,20 +129,6 @@ def test_a_random_worker_is_killed_every_two_seconds(sweep: Sweep, tmp_path: Pat
     assert kills > 3
     assert_as_if_nothing_had_happened(sweep, tmp_path)
     print(f"{sweep[0]}: {kills} workers killed in {time.monotonic() - began:.0f} s")
-
-
-def trial_processes(pid: int) -> list[psutil.Process]:
-    """The processes that trials run in: forked from a fork server, whose command line they keep."""
-
-    def forked(process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            parent = process.parent()
-            return parent is not None and all("forkserver" in " ".join(one.cmdline()) for one in (process, parent))
-        return False
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return [process for process in psutil.Process(pid).children(recursive=True) if forked(process)]
-    return []
 
 
 def test_the_mlflow_server_comes_and_goes(sweep: Sweep, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
+from processes import trial_processes
 
 FAULTY = '''
 """FT that misbehaves once or always, by the seed of a repeat, unless a file `mended` lies beside this one."""
@@ -141,7 +142,10 @@ def test_a_signal_to_the_whole_process_group_ends_the_sweep_in_time_and_saves_it
     (tmp_path / "small.yaml").write_text(text.replace("epochs: 2", "epochs: 500") + "early_stopping: {patience: 500}\n")
     driver = start("run", "small.yaml", cwd=tmp_path)
     wait_for_trials(tmp_path / "runs/small", 1, driver)
-    time.sleep(5)  # two long trials are under way
+    deadline = time.monotonic() + 120
+    while sum(time.time() - process.create_time() > 10 for process in trial_processes(driver.pid)) < 2:
+        assert time.monotonic() < deadline, "two long trials are to be under way"
+        time.sleep(0.5)
     os.killpg(driver.pid, signal.SIGTERM)  # as Slurm and many container runtimes do: Ray's servers get it too
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
