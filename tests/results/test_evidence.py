@@ -69,7 +69,7 @@ def test_torn_and_repeated_lines_are_passed_over(tmp_path, example):
 
 def test_two_results_of_a_trial_are_refused_and_a_retry_counts_once(tmp_path, example):
     trial, failure = example.trial(example.cell(), 0), example.failure(example.cell(), 0)
-    path = example.write(tmp_path, [trial, trial | {"seconds": 9.9}])
+    path = example.write(tmp_path, [trial, trial | {"score": 0.1}])
     with pytest.raises(InputError, match="lines 1 and 2 hold different results"):
         read_evidence(path, "run")
     example.write(tmp_path, [failure, trial])
