@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.data_commands import data
 from orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from search_spaces.errors import InputError
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from results.tables import Table
-    from trainers.datasets.base import Dataset
 
 data_root_option = click.option(
     "--data-root",
@@ -25,13 +25,6 @@ data_root_option = click.option(
     envvar="FLYP_SWEEP_DATA",
     show_default=True,
     show_envvar=True,
-    help="Folder that data sets lie in.",
-)
-root_option = click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    show_default=True,
     help="Folder that data sets lie in.",
 )
 
@@ -68,6 +61,9 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 @click.version_option(package_name="flyp-sweep")
 def cli() -> None:
     """Experiment sweeps for robust fine-tuning of CLIP-like models."""
+
+
+cli.add_command(data)
 
 
 @cli.command()
@@ -298,91 +294,6 @@ def sync(run: Path, mlflow: str | None) -> None:
     from results.run_folder import RunFolder
 
     click.echo(sync_run(RunFolder(run), mlflow))
-
-
-@cli.group()
-def data() -> None:
-    """Data sets: what is missing or incomplete, where it comes from, and how to get it."""
-
-
-@data.command()
-@click.argument("dataset")
-@root_option
-def check(dataset: str, root: Path) -> None:
-    """Compare the files of DATASET under --root with what was published; say where missing ones come from.
-
-    DATASET is a name, or the YAML file of a search space, all of whose data sets are then checked.
-    """
-    from search_spaces.loading import SUFFIXES, load
-    from trainers import datasets
-
-    entries = load(Path(dataset)).datasets if dataset.endswith(SUFFIXES) else (dataset,)
-    _check(*(datasets.make(entry, root.expanduser().resolve()) for entry in entries))
-
-
-@data.command()
-@click.argument("dataset")
-@click.option(
-    "--from-text",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Render rendered_sst2 from SST-2's train.tsv, dev.tsv and test.tsv in DIR.",
-)
-@root_option
-def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
-    """Get DATASET into --root: download it where torchvision can, else say where the files come from."""
-    from trainers import datasets
-
-    root = root.expanduser().resolve()
-    made = datasets.make(dataset, root)
-    if from_text is not None:
-        if dataset != "rendered_sst2":
-            raise InputError(f"--from-text: found data set {dataset!r}; only rendered_sst2 is made from text")
-        from trainers.datasets.render_text import prepare_from_text
-
-        prepare_from_text(from_text.expanduser(), root)
-    else:
-        from trainers.datasets.fetch import fetch
-
-        fetch(made, root)
-    _check(made)
-
-
-def _check(*made: Dataset) -> None:
-    """Print what is missing, or how many images each split holds; end with BAD_INPUT when something is wrong."""
-    complete = True
-    for found in made:
-        if len(made) > 1:
-            click.echo(f"{found.name}:")
-        try:
-            complete = _is_complete(found) and complete
-        except InputError as error:  # the other data sets are worth knowing about
-            click.echo(f"error: {error}", err=True)
-            complete = False
-    if not complete:
-        sys.exit(BAD_INPUT)
-
-
-def _is_complete(found: Dataset) -> bool:
-    """Print what is missing, or how many images each split holds. Raises InputError when these are wrong."""
-    missing = found.missing()
-    for one in missing:
-        click.echo(f"missing: {one.path} (from {one.source})")
-    if missing:
-        return False
-    counts, wrong = found.counts(), False
-    for split, role in found.splits.items():
-        expected = found.published.get(split, counts[split])
-        wrong = wrong or counts[split] != expected
-        published = f", {expected} as published" if split in found.published else ""
-        note = "" if counts[split] == expected else ": INCOMPLETE" if counts[split] < expected else ": TOO MANY"
-        click.echo(f"{split:<24} {role:<8} {counts[split]:>8} images{published}{note}")
-    if wrong:
-        raise InputError(
-            f"data set {found.name!r}: the copy in {found.root} is not what was published; replace it, "
-            "or run with --allow-incomplete"
-        )
-    return True
 
 
 @cli.command("list")

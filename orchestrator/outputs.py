@@ -23,8 +23,9 @@ SUFFIXES = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files a user opens first, and what should be looked at before the numbers are believed, a line each."""
+    """The table, the files a user opens first, and what to look at before the numbers are believed, a line each."""
 
+    table: Table
     paths: list[Path]
     warnings: list[str]
 
@@ -79,7 +80,7 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     paths += save_all(drawn, folder.figures).paths
     pictures = {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
     folder.report.write_text(report([run], table, pictures), encoding="utf-8")
-    return Outputs([*paths, folder.report], _edge_lines(run))
+    return Outputs(table, [*paths, folder.report], _edge_lines(run))
 
 
 def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> list[str]:

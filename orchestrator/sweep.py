@@ -212,15 +212,13 @@ class Sweep:
         return self.exit_code
 
     def _write_outputs(self) -> list[Path]:
-        from orchestrator.outputs import table_of, write_outputs
+        from orchestrator.outputs import write_outputs
         from results import render
         from results.formats.text import renderable
 
-        cells = self.space.cells()
-        outputs = write_outputs(self.folder, cells)
-        table = table_of(self.folder, cells)
-        self.console.print(renderable(table))
-        behind = self.mirror.close(self.folder, render(table, "markdown"), complete=self.protocol.complete)
+        outputs = write_outputs(self.folder, self.space.cells())
+        self.console.print(renderable(outputs.table))
+        behind = self.mirror.close(self.folder, render(outputs.table, "markdown"), complete=self.protocol.complete)
         if behind:
             uri = self.options.mlflow
             named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""

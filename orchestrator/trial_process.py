@@ -223,12 +223,11 @@ class Server:
         try:
             if self.trial is None:
                 self.trial = self.runner.run(self.spec, self.checkpoint)
-            return asdict(next(self.trial))
+            report = asdict(next(self.trial))
+            return report if finite(report) else self._no_number()
         except StopIteration as end:
             result = end.value.to_json()
-            if not finite(result):
-                return self._end(FAILED, reason="a score, loss or result of the trial is not finite")
-            return self._end(DONE, result=result)
+            return self._end(DONE, result=result) if finite(result) else self._no_number()
         except TrialFailed as failure:
             return self._end(FAILED, reason=str(failure))
         except InputError as error:
@@ -237,6 +236,9 @@ class Server:
             self.sound = not may_pass(error)
             reason = f"{type(error).__name__}: {error}"
             return self._end(FAILED if self.sound else DIED, reason=reason, log=traceback.format_exc())
+
+    def _no_number(self) -> Reply:
+        return self._end(FAILED, reason="a score, loss or result of the trial is not finite")
 
     def _end(self, status: str, **more: Any) -> Reply:
         self.trial = None
