@@ -51,6 +51,8 @@ def ray_session(address: str | None) -> Generator[None]:
     quiet_environment(local=address is None)
     import ray
 
+    # Ray would end the driver wherever it happens to be, amid a lock too; `interrupt` hears the signal.
+    ray._private.utils.set_sigterm_handler = lambda handler: None
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
@@ -59,8 +61,6 @@ def ray_session(address: str | None) -> Generator[None]:
             )
         else:
             ray.init(address=address, **quiet)
-    except SystemExit as asked:  # SIGTERM while Ray's own handler was in place
-        raise KeyboardInterrupt from asked
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address is None:
             raise

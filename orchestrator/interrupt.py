@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -22,24 +21,24 @@ GRACE_SECONDS = 25.0
 SAME_REQUEST_SECONDS = 2.0
 """A signal that comes twice within this time, to the process and to its group, is one request."""
 
+STDOUT = 1
+SHOW_CURSOR = "\x1b[?25h"
+
 
 class Interruption:
     """Whether the sweep was asked to end.
 
-    A request raises KeyboardInterrupt, but is only noted inside `noting`: whoever works there looks at `asked`.
+    A request ends the process at once, but is only noted inside `noting`: whoever works there looks at `asked`.
+    Nothing is ever raised where the program happens to be: that could be amid code that then keeps a lock for ever.
     """
 
-    def __init__(self, last_words: Callable[[], None]) -> None:
-        self._last = [last_words]
+    def __init__(self, last_words: str) -> None:
+        self._last_words = last_words
+        self._last: list[Callable[[], None]] = []
         self._asked: float | None = None
         self._noting = False
         self._patience = threading.Timer(GRACE_SECONDS, self.leave)
         self._patience.daemon = True
-
-    def listen(self) -> None:
-        """Hear SIGINT and SIGTERM from now on; to be called again after whatever takes them over, as Ray does."""
-        for number in SIGNALS:
-            signal.signal(number, self.handle)
 
     @property
     def asked(self) -> bool:
@@ -47,8 +46,7 @@ class Interruption:
 
     @contextmanager
     def noting(self) -> Generator[None]:
-        """Inside the block a request does not raise."""
-        self.listen()
+        """Inside the block a request does not end the process."""
         self._noting = True
         try:
             yield
@@ -56,18 +54,18 @@ class Interruption:
             self._noting = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """A signal handler: with the first request the time runs that is left to end, a second one leaves at once."""
-        first = self._asked is None
-        if first:
-            self._asked = time.monotonic()
+        """A signal handler: with a request that is noted the time runs that is left to end; another leaves at once."""
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
             self._patience.start()
-        if not self._noting:
-            raise KeyboardInterrupt
-        if not first and time.monotonic() - (self._asked or 0.0) > SAME_REQUEST_SECONDS:
+            if not self._noting:
+                self.leave()
+        elif now - self._asked > SAME_REQUEST_SECONDS:
             self.leave()
 
     def at_the_last(self, action: Callable[[], None]) -> None:
-        """Have `action` called too before the process is left."""
+        """Have `action`, which takes no lock, called before the process is left."""
         self._last.append(action)
 
     def over(self) -> None:
@@ -77,22 +75,22 @@ class Interruption:
     def leave(self) -> NoReturn:
         """End this process here and now, e.g. when Ray's servers got the signal too and no longer answer.
 
-        The ledger is whole after every line, so nothing is lost.
+        The ledger is whole after every line, so nothing is lost. The words go round all buffers and their locks.
         """
         try:
             for action in self._last:
                 action()
-            sys.stdout.flush()
+            shown = f"\n{SHOW_CURSOR}" if os.isatty(STDOUT) else ""
+            os.write(STDOUT, os.fsencode(f"{shown}{self._last_words}\n"))
         finally:
             os._exit(INTERRUPTED)
 
 
 @contextmanager
-def interruptible(last_words: Callable[[], None]) -> Generator[Interruption]:
-    """Inside the block SIGINT and SIGTERM are requests to end; `last_words` is called if there is no time for more."""
+def interruptible(last_words: str) -> Generator[Interruption]:
+    """Inside the block SIGINT and SIGTERM are requests to end; `last_words` are said if there is time for no more."""
     interruption = Interruption(last_words)
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    interruption.listen()
+    before = {number: signal.signal(number, interruption.handle) for number in SIGNALS}
     try:
         yield interruption
     finally:

@@ -66,17 +66,8 @@ def prepare(
 
 def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
-
-    def last_words() -> None:
-        resume = resume_command(source, overrides, options)
-        console.print(f"nothing is lost; go on with: {resume}", soft_wrap=True, markup=False)
-
-    with interruptible(last_words) as interruption:
-        try:
-            return _run(source, overrides, options, console, interruption)
-        except KeyboardInterrupt:
-            # At once: Python ends with the signal in place of an exit code when it came amid an import.
-            interruption.leave()
+    with interruptible(how_to_go_on(resume_command(source, overrides, options))) as interruption:
+        return _run(source, overrides, options, console, interruption)
 
 
 def _run(source: str, overrides: Sequence[str], options: Options, console: Console, interruption: Interruption) -> int:
@@ -208,7 +199,7 @@ class Sweep:
             again = "" if self.options.retry_failed else " --retry-failed"
             self._say(f"try failed trials again with: {self.resume}{again}")
         elif self.exit_code in (BAD_INPUT, INTERRUPTED):
-            self.last_words()
+            self._say(how_to_go_on(self.resume))
         return self.exit_code
 
     def _write_outputs(self) -> list[Path]:
@@ -227,10 +218,6 @@ class Sweep:
         for line in outputs.warnings:
             self._say(f"warning: {line}", style="yellow")
         return outputs.paths
-
-    def last_words(self) -> None:
-        """How to go on."""
-        self._say(f"nothing is lost; go on with: {self.resume}")
 
     def _say(self, line: str, style: str | None = None) -> None:
         """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
@@ -260,6 +247,10 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
             f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"
         ) from error
     return folder
+
+
+def how_to_go_on(resume: str) -> str:
+    return f"nothing is lost; go on with: {resume}"
 
 
 def resume_command(source: str, overrides: Sequence[str], options: Options) -> str:
