@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cache_commands import cache
 from orchestrator.data_commands import data
 from orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from search_spaces.errors import InputError
@@ -64,6 +65,7 @@ def cli() -> None:
 
 
 cli.add_command(data)
+cli.add_command(cache)
 
 
 @cli.command()

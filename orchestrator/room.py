@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.dry_run import searches
 from orchestrator.plan import CellPlan
+from orchestrator.words import size
 from search_spaces.errors import InputError
 from search_spaces.model import SearchSpace
 from trainers import methods, models
@@ -57,11 +58,3 @@ def check(room: Room, folder: Path) -> None:
             f"{folder}: found {size(free)} of free space; the run takes about {size(room.run)}; "
             "free some or choose another --out"
         )
-
-
-def size(count: int) -> str:
-    """A number of bytes in words."""
-    for unit, one in (("GB", 10**9), ("MB", 10**6)):
-        if count >= one:
-            return f"{count / one:.1f} {unit}"
-    return f"{max(1, round(count / 1000))} kB"

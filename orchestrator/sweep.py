@@ -58,6 +58,9 @@ def prepare(
     With `allow_incomplete`, data sets may hold other numbers of images than published.
     """
     space = load(source, overrides)
+    from trainers.cache import Cache
+
+    Cache.of_machine()  # a wrong setting is met before the start
     from trainers.preflight import check
 
     checked = check(space, data_root, allow_incomplete)

@@ -27,10 +27,10 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from orchestrator.machine import machine
 from search_spaces.errors import InputError
 from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
+from trainers.machine import machine
 from trainers.spec import DIED, DONE, FAILED, UNREADABLE, Epoch, TrialResult, TrialSpec
 
 PRELOADED = ["orchestrator.trial_process", "trainers.preload"]
@@ -173,6 +173,7 @@ class Server:
         import torch
 
         from search_spaces.loading import from_mapping
+        from trainers.cache import Cache
         from trainers.runner import TrialRunner
 
         torch.set_num_threads(settings.threads)
@@ -184,7 +185,11 @@ class Server:
         self.policy = settings.policy
         self.machine = machine(settings.device, settings.threads)
         self.runner = TrialRunner(
-            from_mapping(settings.space), Path(settings.data_root), torch.device(settings.device), settings.threads
+            from_mapping(settings.space),
+            Path(settings.data_root),
+            torch.device(settings.device),
+            settings.threads,
+            Cache.of_machine(),
         )
 
     def begin(self, spec: TrialSpec) -> None:

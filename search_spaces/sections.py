@@ -52,16 +52,22 @@ class Model(Section):
 class Train(Section):
     """How one trial trains; `epochs` is the most it may take, early stopping may end it sooner.
 
-    Gradients are those of `batch_size` images, encoded `micro_batch` at a time where memory is short.
+    Gradients are those of `batch_size` images, encoded `micro_batch` at a time; `auto`, which is None, is all at once,
+    or as many as there is memory for.
     """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
     batch_size: Count = Field(default=256, ge=2, description="a whole number, 2 or more")
-    micro_batch: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    micro_batch: Count | None = Field(default=None, ge=1, description="auto, or a whole number, 1 or more")
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
+
+    @field_validator("micro_batch", mode="before")
+    @classmethod
+    def _auto_is_none(cls, value: object) -> object:
+        return None if value == "auto" else value
 
     def warmup(self, shots: int | None) -> int:
         """Warm-up steps of a cell: as given, else 500, or 0 in a few-shot cell."""

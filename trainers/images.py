@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import open_clip
+import PIL
 import torch
 from PIL import Image
 from torch import nn
@@ -32,12 +35,15 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a CLIP model wants its images: `size` (height, width) in pixels, channel `mean` and `std` on [0, 1]."""
+    """How a CLIP model wants its images: `size` (height, width) in pixels, channel `mean` and `std` on [0, 1].
+
+    `config` is open_clip's, as JSON values."""
 
     size: tuple[int, int]
     mean: torch.Tensor
     std: torch.Tensor
     resample: Image.Resampling
+    config: Mapping[str, Any]
     resize: Callable[[Image.Image], Image.Image]
 
     @classmethod
@@ -69,6 +75,7 @@ class Preprocess:
             mean=torch.tensor(config["mean"]).view(3, 1, 1),
             std=torch.tensor(config["std"]).view(3, 1, 1),
             resample=Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC,
+            config=config,
             resize=resize,
         )
 
@@ -82,6 +89,11 @@ class Preprocess:
         """Normalised float32 [B, 3, height, width] on `device` from uint8 [B, height, width, 3]."""
         scaled = pixels.to(device).permute(0, 3, 1, 2).contiguous().float().div(255)
         return (scaled - self.mean.to(device)) / self.std.to(device)
+
+
+def pixel_code() -> str:
+    """The libraries whose code determines the pixels of a decoded and resized image."""
+    return f"pillow {PIL.__version__}, torchvision {version('torchvision')}, open_clip {version('open_clip_torch')}"
 
 
 def stack(images: Sequence[Image.Image]) -> torch.Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -32,6 +35,16 @@ class Pretrained:
     clip: Clip
     tokenizer: Tokenizer
     preprocess: Preprocess
+    arch: str
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the architecture and all weights: what determines, on one kind of machine, what comes out."""
+        digest = hashlib.sha256(f"{self.arch} {version('open_clip_torch')} {self.clip!r}".encode())
+        for name, tensor in self.clip.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
 
 def load(model: Model, device: torch.device) -> Pretrained:
@@ -54,7 +67,7 @@ def load(model: Model, device: torch.device) -> Pretrained:
     except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
         raise _unloadable(model, path, error) from error
     clip.eval()
-    return Pretrained(clip=clip, tokenizer=tokenizer, preprocess=Preprocess.of(clip))
+    return Pretrained(clip=clip, tokenizer=tokenizer, preprocess=Preprocess.of(clip), arch=model.arch)
 
 
 def _create(model: Model, path: Path | None, device: torch.device) -> Clip:

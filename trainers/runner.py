@@ -10,6 +10,7 @@ import torch
 from search_spaces.cell import Cell
 from search_spaces.model import SearchSpace
 from trainers import datasets, methods, models, trial
+from trainers.cache import Cache
 from trainers.checkpoints import Checkpoint
 from trainers.spec import Epoch, TrialResult, TrialSpec
 from trainers.task import Shared, Task
@@ -18,7 +19,8 @@ from trainers.task import Shared, Task
 class TrialRunner:
     """Runs `TrialSpec`s of `space` one after the other in this process.
 
-    `data_root` is the folder that data sets lie in; `threads` decode images and run torch's CPU kernels.
+    `data_root` is the folder that data sets lie in; `threads` decode images and run torch's CPU kernels; `cache` keeps
+    on the disk what is computed once per machine (None: it is computed once per process).
     From a notebook:
 
         runner = TrialRunner(load("quickstart"), Path("data"))
@@ -26,12 +28,18 @@ class TrialRunner:
     """
 
     def __init__(
-        self, space: SearchSpace, data_root: Path, device: torch.device | None = None, threads: int = 1
+        self,
+        space: SearchSpace,
+        data_root: Path,
+        device: torch.device | None = None,
+        threads: int = 1,
+        cache: Cache | None = None,
     ) -> None:
         self.space = space
         self.data_root = data_root
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.threads = threads
+        self.cache = cache
         self._shared: dict[tuple[str, str], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
@@ -55,5 +63,5 @@ class TrialRunner:
         if key not in self._shared:
             pretrained = models.load(self.space.model_of(cell), self.device)
             dataset = datasets.make(self.space.dataset_of(cell), self.data_root)
-            self._shared[key] = Shared(pretrained, dataset, self.device, self.threads)
+            self._shared[key] = Shared(pretrained, dataset, self.device, self.threads, self.cache)
         return self._shared[key]

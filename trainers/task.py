@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,9 +15,11 @@ import torch
 import torch.nn.functional as F
 
 from trainers import fewshot, prompts
+from trainers.cache import Cache
 from trainers.checkpoints import Checkpoint
-from trainers.datasets.base import Dataset, Split, Subset
-from trainers.images import MEMORY_BUDGET, Loader, Remembered
+from trainers.datasets.base import Dataset, Identified, Images, Split, Subset
+from trainers.images import MEMORY_BUDGET, Loader, Remembered, pixel_code
+from trainers.machine import numerics
 from trainers.models import Pretrained
 from trainers.seeding import stream
 from trainers.spec import TrialSpec
@@ -32,16 +35,26 @@ T = TypeVar("T")
 class Shared:
     """What all trials of one (model, data set) in a worker share: each part is computed when first asked for.
 
+    Parts that all workers share, of whole splits and of the pretrained model, are kept in `cache` if there is one.
     Everything in here is a function of the model, the data set and the key alone, never of the order in which trials
     came, so a trial's numbers are the same in a fresh worker and in a warm one.
     """
 
-    def __init__(self, pretrained: Pretrained, dataset: Dataset, device: torch.device, threads: int = 1) -> None:
+    def __init__(
+        self,
+        pretrained: Pretrained,
+        dataset: Dataset,
+        device: torch.device,
+        threads: int = 1,
+        cache: Cache | None = None,
+    ) -> None:
         self.pretrained = pretrained
         self.dataset = dataset
         self.device = device
+        self.cache = cache
         self.loader = Loader(pretrained.preprocess, device, threads)
         self._splits: dict[str, Split] = {}
+        self._whole: dict[str, str] = {}
         self._memo: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self._memo_bytes = 0
 
@@ -61,32 +74,102 @@ class Shared:
             ).to(self.device),
         )
 
+    @torch.no_grad()
     def zero_shot_head(self, templates: int | None) -> torch.Tensor:
         """Weights [C, D] of the pretrained model's zero-shot head."""
-        with torch.no_grad():
-            return self.once(
-                ("head", templates),
-                lambda: prompts.zero_shot_head(self.pretrained.clip, self.prompts(templates)),
+
+        def compute() -> torch.Tensor:
+            tokens = self.prompts(templates)
+            return self._kept(
+                "head",
+                f"{self.dataset.name}, {tokens.shape[0]} classes x {tokens.shape[1]} templates, {self.pretrained.arch}",
+                tokens.shape[0],
+                lambda: iter([prompts.zero_shot_head(self.pretrained.clip, tokens)]),
+                prompts=hashlib.sha256(tokens.cpu().numpy().tobytes()).hexdigest(),
             )
+
+        return self.once(("head", templates), compute)
 
     @torch.no_grad()
     def features(self, split: Split) -> torch.Tensor:
         """L2-normalised image features [N, D] of the frozen pretrained encoder."""
+        encode = self.pretrained.clip.visual
+
+        def batches() -> Iterator[torch.Tensor]:
+            return (F.normalize(encode(batch), dim=-1) for batch in self.evaluation_batches(split))
 
         def compute() -> torch.Tensor:
-            encode = self.pretrained.clip.visual
-            return torch.cat([F.normalize(encode(batch), dim=-1) for batch in self.evaluation_batches(split)])
+            images = self.whole(split)
+            if images is None:
+                return torch.cat(list(batches()))
+            told = f"{self.dataset.name}/{split.name}, {len(split)} images, {self.pretrained.arch}"
+            facts = {"images": images, "preprocess": self.pretrained.preprocess.config, "batch": EVALUATION_BATCH}
+            return self._kept("features", told, len(split), batches, **facts)
 
         return self.once(("features", identity(split)), compute)
 
     def evaluation_batches(self, split: Split) -> Iterator[torch.Tensor]:
-        """Batches [B, 3, H, W] of all images of `split` in order; those of a small split are resized only once."""
-        height, width = self.pretrained.preprocess.size
-        batches: Iterable[torch.Tensor] = self.loader.evaluation_batches(split.images, EVALUATION_BATCH)
-        if 3 * height * width * len(split) <= MEMORY_BUDGET:
-            first = batches
-            batches = self.once(("pixels", identity(split)), lambda: list(first))
-        return map(self.loader.to_device, batches)
+        """Batches [B, 3, H, W] of all images of `split` in order.
+
+        They are resized once per machine where the cache has room for a whole split, else once per worker if they are
+        few, else every time.
+        """
+        return map(self.loader.to_device, self._resized(split))
+
+    def _resized(self, split: Split) -> Iterable[torch.Tensor]:
+        """Batches uint8 [B, H, W, 3]."""
+        shape = (len(split), *self.pretrained.preprocess.size, 3)
+        images = self.whole(split)
+        if images is not None and self.cache is not None and split.role != "train":  # whose features alone are used
+            told = f"{self.dataset.name}/{split.name}, {shape[0]} images of {shape[1]}x{shape[2]}"
+            facts = {"kind": "pixels", "of": told, "images": images, "resize": self.pretrained.preprocess.config}
+            source = bare(split.images)  # decoded once, so there is no use in remembering them
+            pixels = self.cache.rows(
+                facts | {"code": pixel_code()},
+                shape,
+                "uint8",
+                lambda: (batch.numpy() for batch in self.loader.evaluation_batches(source, EVALUATION_BATCH)),
+            )
+            if pixels is not None:
+                starts = range(0, len(split), EVALUATION_BATCH)
+                return (torch.from_numpy(pixels[at : at + EVALUATION_BATCH].copy()) for at in starts)
+        batches = self.loader.evaluation_batches(split.images, EVALUATION_BATCH)
+        if math.prod(shape) > MEMORY_BUDGET:
+            return batches
+        return self.once(("pixels", identity(split)), lambda: list(batches))
+
+    def whole(self, split: Split) -> str | None:
+        """What identifies the images of a whole split on this machine; None for a draw, or where nothing does."""
+        images = bare(split.images)
+        if self.cache is None or not isinstance(images, Identified):
+            return None
+        if split.name not in self._whole:
+            digest = hashlib.sha256()
+            try:
+                for part in images.identity():
+                    digest.update(part)
+            except OSError:  # decoding will say what is wrong
+                return None
+            self._whole[split.name] = digest.hexdigest()
+        return self._whole[split.name]
+
+    def _kept(
+        self, kind: str, of: str, rows: int, batches: Callable[[], Iterator[torch.Tensor]], **facts: Any
+    ) -> torch.Tensor:
+        """What the pretrained model makes, float32 [rows, D], in `batches`: from the cache where it can be kept."""
+        if self.cache is not None:
+            facts |= {"kind": kind, "of": of, "model": self.pretrained.digest, "numerics": numerics(self.device)}
+            shape = rows, self._width
+            kept = self.cache.rows(facts, shape, "float32", lambda: (batch.cpu().numpy() for batch in batches()))
+            if kept is not None:
+                return torch.from_numpy(kept.copy()).to(self.device)
+        return torch.cat(list(batches()))
+
+    @cached_property
+    def _width(self) -> int:
+        """D, the dimension of the space that images and texts share."""
+        blank = torch.zeros(1, 3, *self.pretrained.preprocess.size, device=self.device)
+        return int(self.pretrained.clip.visual(blank).shape[1])
 
     def once(self, key: tuple[object, ...], compute: Callable[[], T]) -> T:
         """The value of `compute()`, remembered under `key`; beyond MEMO_BUDGET the least recently used goes first."""
@@ -107,6 +190,11 @@ def tensor_bytes(value: object) -> int:
     if isinstance(value, list):
         return sum(map(tensor_bytes, value))
     return sum(tensor.nbytes for tensor in value.state_dict().values()) if isinstance(value, torch.nn.Module) else 0
+
+
+def bare(images: Images) -> Images:
+    """The images themselves, where those given remember what they decode."""
+    return images.images if isinstance(images, Remembered) else images
 
 
 def identity(split: Split) -> tuple[object, ...]:

@@ -103,17 +103,21 @@ def sweep_command(space: Path | str, out: Path, *more: object, profile: Path | N
     return list(map(str, [sys.executable, *profiler, "-m", "orchestrator.cli", "run", space, "--out", out, *more]))
 
 
-def environment() -> dict[str, str]:
-    """That of this process, with this folder on the module path, and no tracking server that others use."""
+def environment(out: Path) -> dict[str, str]:
+    """That of this process, with this folder on the module path, and no tracking server that others use.
+
+    What a sweep computes once per machine lies beside its run folder `out`: no sweep profits of an earlier one.
+    """
     before = os.environ.get("PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    kept["FLYP_SWEEP_CACHE"] = str(out.with_name(f"{out.name}-cache").absolute())
     return {**kept, "PYTHONPATH": os.pathsep.join([str(HERE), *([before] if before else [])])}
 
 
 def sweep(space: Path | str, out: Path, *more: object, profile: Path | None = None) -> str:
     """Run a sweep to its end; what it printed. Raises RuntimeError when it does not end well."""
     command = sweep_command(space, out, *more, profile=profile)
-    ran = subprocess.run(command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    ran = subprocess.run(command, env=environment(out), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stdout}")
     return ran.stdout

@@ -128,7 +128,7 @@ def prepared(folder: Path, space: Path, ledger: Path) -> Path:
 def start(space: Path, out: Path, stats: Path | None = None) -> subprocess.Popen[str]:
     command = sweep_command(space, out, profile=stats)
     log = (out.parent / "log").open("w")
-    return subprocess.Popen(command, env=environment(), text=True, stdout=log, stderr=subprocess.STDOUT)
+    return subprocess.Popen(command, env=environment(out), text=True, stdout=log, stderr=subprocess.STDOUT)
 
 
 def wait_for_growth(ledger: Path, size: int, driver: subprocess.Popen[str]) -> None:

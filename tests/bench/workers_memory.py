@@ -88,7 +88,9 @@ def watched(folder: Path, arch: str, workers: int) -> dict[str, int]:
         space.write_text(SPACE.format(arch=arch, cpu=cores / workers))
         command = sweep_command(space, run / "runs" / "memory", "--data-root", folder / "data")
         with (run / "log").open("w") as log:
-            driver = subprocess.Popen(command, env=environment(), stdout=log, stderr=subprocess.STDOUT)
+            driver = subprocess.Popen(
+                command, env=environment(run / "runs" / "memory"), stdout=log, stderr=subprocess.STDOUT
+            )
             try:
                 most = watch(driver)
             finally:

@@ -98,7 +98,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         ("train.epochs=true", "train.epochs: found true; expected a whole number"),
         ("train.epochs='3'", "train.epochs: found '3'; expected a whole number, 1 or more (leave out the quotes)"),
         ("train.batch_size=1", "train.batch_size: found 1; expected a whole number, 2 or more"),
-        ("train.micro_batch=0", "train.micro_batch: found 0; expected a whole number, 1 or more"),
+        ("train.micro_batch=0", "train.micro_batch: found 0; expected auto, or a whole number, 1 or more"),
         ("train.micro_batch=257", "train.micro_batch: found 257; expected at most train.batch_size, 256 (or leave it"),
         ("train.templates=al", "train.templates: found 'al'; expected all, or how many prompt templates"),
         ("train.templates=0", "train.templates: found 0; expected all, or how many prompt templates"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,21 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Image.Image: ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """Images that can tell, without decoding one, whether they are the same as others."""
+
+    def identity(self) -> Iterable[bytes]:
+        """What determines the pixels of all images: of files, path, size and time of change. May raise OSError."""
+        ...
+
+
+def file_identity(path: str | Path) -> bytes:
+    """A file as it now is: its path, size in bytes and time of change. Raises OSError when it is gone."""
+    stat = os.stat(path)
+    return os.fsencode(f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}\n")
 
 
 @dataclass(frozen=True)

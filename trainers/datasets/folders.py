@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from search_spaces.errors import InputError
 from search_spaces.own_data import FolderDataset
-from trainers.datasets.base import Missing, Split
+from trainers.datasets.base import Missing, Split, file_identity
 from trainers.datasets.own import OwnData, listed
 
 IMAGE_FILES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -31,6 +32,9 @@ class ImageFiles:
 
     def __getitem__(self, index: int, /) -> Image.Image:
         return read_image(self.paths[index])
+
+    def identity(self) -> Iterator[bytes]:
+        return map(file_identity, self.paths)
 
 
 def read_image(path: Path) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from search_spaces.errors import InputError
+from trainers.datasets.base import file_identity
 from trainers.datasets.folders import IMAGE_FILES, read_image
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class NamedFiles:
             return image
         width, height = image.size
         return image.crop((self.border, self.border, width - self.border, height - self.border))
+
+    def identity(self) -> Iterator[bytes]:
+        yield f"border {self.border}\n".encode()
+        for name in self.names:
+            yield file_identity(os.path.join(self.folder, os.fsdecode(name)))
 
 
 def as_names(names: Iterable[str]) -> np.ndarray:

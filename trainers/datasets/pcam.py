@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
+from trainers.datasets.base import Dataset, Missing, Split, file_identity
 
 FILE = "camelyonpatch_level_2_split_{part}_{kind}.h5"
 PARTS = {"train": "train", "id_val": "valid", "id_test": "test"}
@@ -38,6 +39,9 @@ class Patches:
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{self.path}: image {index} cannot be read ({error}); download the file again") from error
         return Image.fromarray(pixels).convert("RGB")
+
+    def identity(self) -> Iterator[bytes]:
+        yield file_identity(self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Patches, (self.path, self.count)

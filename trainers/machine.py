@@ -6,7 +6,10 @@ import os
 import platform
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -14,6 +17,19 @@ CPU_INFO = Path("/proc/cpuinfo")
 def machine(device: str, threads: int) -> dict[str, Any]:
     """The kind of CPU, its cores, the threads a trial computes with, and the kind of GPU (None on a CPU)."""
     return {"cpu": cpu_model(), "cores": os.cpu_count(), "threads": threads, "gpu": _gpu(device)}
+
+
+def numerics(device: torch.device) -> dict[str, Any]:
+    """What else the last bits of a computation depend on: the library, the kind of device, the threads."""
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "torch": torch.__version__,
+        "cpu": f"{cpu_model()}, {capability}",
+        "gpu": _gpu(device.type),
+        "threads": torch.get_num_threads(),
+    }
 
 
 @cache
