@@ -182,6 +182,7 @@ def table(
     """Tables of one or several RUNS together."""
     from orchestrator.outputs import evidence_of
     from results import Options, against_published, make_table, reprint
+    from results.files import write
     from results.formats.text import renderable
     from results.run_folder import RunFolder
 
@@ -198,7 +199,7 @@ def table(
     elif output is None:
         click.echo(_printed(made, style, standalone, text_width), nl=False)
     else:
-        output.write_text(_printed(made, style, standalone, text_width), encoding="utf-8")
+        write(output, _printed(made, style, standalone, text_width))
 
 
 def _printed(made: Table, style: str, standalone: bool, text_width: float) -> str:
@@ -247,8 +248,11 @@ def plot(runs: tuple[Path, ...], output: Path | None, figure: str | None) -> Non
     from results.run_folder import RunFolder
 
     for path in runs:
-        for line in plot_run(RunFolder(path), output, figure):
-            click.echo(line)
+        plotted = plot_run(RunFolder(path), output, figure)
+        for written in plotted.paths:
+            click.echo(written)
+        for line in plotted.warnings:
+            click.echo(f"warning: {line}", err=True)
 
 
 @cli.command()
@@ -272,7 +276,7 @@ def report(runs: tuple[Path, ...], layout: str, output: Path | None) -> None:
         )
     path = output or folders[0].report
     for line in write_report(folders, layout, path):
-        click.echo(f"warning: {line}")
+        click.echo(f"warning: {line}", err=True)
     click.echo(path)
 
 
@@ -331,16 +335,25 @@ def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
     warnings.showwarning = _show_warning
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="flyp-sweep", standalone_mode=False)
     except InputError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(BAD_INPUT)
+    except click.ClickException as error:
+        click.echo(f"error: {' '.join(error.format_message().split())}{_help_of(error)}", err=True)
+        sys.exit(BAD_INPUT)
+
+
+def _help_of(error: click.ClickException) -> str:
+    """Where to read what was expected, of an error that knows its command."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" `{context.command_path} --help` tells what there is." if context else ""
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

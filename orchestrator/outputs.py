@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results import Evidence, make_table, render
+from results.files import write
 from results.run_folder import RunFolder
 from results.tables import Table
 from search_spaces.cell import Cell
@@ -28,6 +29,14 @@ class Outputs:
     table: Table
     paths: list[Path]
     warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Plotted:
+    """The figures written, and what to say of them: why others are not there, and winners on an edge."""
+
+    paths: tuple[Path, ...]
+    warnings: tuple[str, ...]
 
 
 def planned_cells(folder: RunFolder) -> list[Cell]:
@@ -69,17 +78,16 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
 
     run, material = _read(folder, planned, folder.name)
     write_parquet(material.frame, folder.results)
-    folder.tables.mkdir(exist_ok=True)
     table = make_table([run.evidence])
     paths = []
     for style, suffix in SUFFIXES.items():
         path = folder.tables / f"comparison.{suffix}"
-        path.write_text(render(table, style), encoding="utf-8")
+        write(path, render(table, style))
         paths.append(path)
     drawn = draw(material)
     paths += save_all(drawn, folder.figures).paths
     pictures = {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
-    folder.report.write_text(report([run], table, pictures), encoding="utf-8")
+    write(folder.report, report([run], table, pictures))
     return Outputs(table, [*paths, folder.report], _edge_lines(run))
 
 
@@ -88,7 +96,7 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
 
     Raises InputError as `make_table` does.
     """
-    from results.figures import draw, png_of
+    from results.figures import draw, file_of
     from results.report import report
 
     read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
@@ -96,8 +104,9 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     pictures: dict[str, bytes] = {}
     for run, material in read:
         prefix = f"{run.name}: " if len(read) > 1 else ""
-        pictures |= {prefix + stem: png_of(figure) for one in draw(material) for stem, figure in one.figures.items()}
-    output.write_text(report([run for run, _ in read], table, pictures), encoding="utf-8")
+        figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
+        pictures |= {prefix + stem: file_of(figure, ".png") for stem, figure in figures.items()}
+    write(output, report([run for run, _ in read], table, pictures))
     return [line for run, _ in read for line in _edge_lines(run)]
 
 
@@ -121,25 +130,35 @@ def _edge_lines(run: Run) -> list[str]:
     return edge_lines(edges_of(run.searches))
 
 
-def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None) -> list[str]:
-    """Draw the figures of a run into its figures/, a folder or one file; a line per file, reason and warning.
+def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None) -> Plotted:
+    """Draw the figures of a run into its figures/, a folder or one file.
 
     One file takes one figure, a frontier where no `kind` is named. Raises InputError when the run has several of that
-    kind, or none.
+    kind, or none of a `kind` that was named.
     """
-    from results.figures import KINDS, draw, save_all
+    from results.figures import KINDS, SUFFIXES, draw, save_all, save_one
 
+    into_file = output is not None and output.suffix != "" and not output.is_dir()
+    if output and into_file and output.suffix.lower() not in SUFFIXES:
+        raise InputError(f"-o {output}: found {output.suffix}, expected {' or '.join(SUFFIXES)}, or a folder")
+    if into_file:
+        kind = kind or "frontier"
     run, material = _read(folder, planned_cells(folder), folder.name)
-    warnings = [f"warning: {line}" for line in _edge_lines(run)]
-    if output is None or output.suffix not in (".png", ".pdf"):
-        saved = save_all(draw(material, [kind] if kind else list(KINDS)), output or folder.figures)
-        return [*map(str, saved.paths), *(f"{title}: {reason}" for title, reason in saved.skipped.items()), *warnings]
-    kind = kind or "frontier"
-    figures = [figure for one in draw(material, [kind]) for figure in one.figures.values()]
-    if len(figures) != 1:
+    drawn = draw(material, [kind] if kind else list(KINDS))
+    figures = [figure for one in drawn for figure in one.figures.values()]
+    reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]
+    if kind and not figures:
+        raise InputError(
+            f"--figure {kind}: {folder.path} has none: {'; '.join(reasons) or 'nothing is there yet'}; "
+            "choose another one"
+        )
+    warnings = _edge_lines(run) if kind in (None, "sensitivity") else []
+    if not output or not into_file:
+        return Plotted(save_all(drawn, output or folder.figures).paths, (*reasons, *warnings))
+    if len(figures) > 1:
         raise InputError(
             f"-o {output}: {folder.path} has {len(figures)} figures of --figure {kind}; expected one: "
             "name a folder instead"
         )
-    figures[0].savefig(output, dpi=200)
-    return [str(output), *warnings]
+    save_one(figures[0], output)
+    return Plotted((output,), tuple(warnings))

@@ -14,20 +14,22 @@ from results.evidence import Evidence
 from results.figures.by_shots import draw_shots
 from results.figures.id_ood import draw_frontiers, frontier, save_frontiers
 from results.figures.landscape import draw_sensitivity
-from results.figures.style import Drawn, SavedFigures, png_of, save, save_all
+from results.figures.style import SUFFIXES, Drawn, SavedFigures, file_of, save, save_all, save_one
 from results.searches import Search
 
 __all__ = [
     "KINDS",
+    "SUFFIXES",
     "Drawn",
     "Material",
     "SavedFigures",
     "draw",
+    "file_of",
     "frontier",
-    "png_of",
     "save",
     "save_all",
     "save_frontiers",
+    "save_one",
 ]
 
 

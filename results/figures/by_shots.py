@@ -22,7 +22,8 @@ _DODGE = 1.035
 
 def draw_shots(evidence: Iterable[Evidence]) -> Drawn:
     """`shots-<dataset>-<model>` for every data set and model with cells of several shots, without ensembling."""
-    return Drawn({slug("shots", one.dataset, one.model): draw(one) for one in shots_curves(evidence)})
+    figures = {slug("shots", one.dataset, one.model): draw(one) for one in shots_curves(evidence)}
+    return Drawn(figures, {} if figures else {"accuracy by shots": "nothing has finished at two or more shots"})
 
 
 def draw(curves: ShotsCurves) -> Figure:

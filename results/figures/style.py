@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from results.files import write
 from results.naming import method_label
 
 # Okabe and Ito, "Color universal design" (2008); methods beyond the paper's take Paul Tol's muted colours in turn.
@@ -43,6 +44,8 @@ STYLE: Any = {
     "pdf.fonttype": 42,
 }
 WIDTH = 3.4  # inches: one column of a two-column paper
+SUFFIXES: dict[str, dict[str, None]] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+"""What a figure is written as, and what of its metadata would differ from time to time."""
 _DPI = 200
 _SHORT_NAME = 8  # characters
 
@@ -108,17 +111,20 @@ def save_all(drawn: Iterable[Drawn], folder: str | Path) -> SavedFigures:
 
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write `figure` as `<stem>.png` and `<stem>.pdf`, without dates, and return the two paths."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    png, pdf = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")
-    png.write_bytes(png_of(figure))
-    with rc_context(STYLE):
-        figure.savefig(pdf, metadata={"CreationDate": None})
-    return [png, pdf]
+    paths = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
+    for path in paths:
+        save_one(figure, path)
+    return paths
 
 
-def png_of(figure: Figure) -> bytes:
-    """The figure as a PNG file of 200 dpi."""
+def save_one(figure: Figure, path: Path) -> None:
+    """Write `figure` in the format that the suffix of `path` names, one of `SUFFIXES`."""
+    write(path, file_of(figure, path.suffix.lower()))
+
+
+def file_of(figure: Figure, suffix: str) -> bytes:
+    """The figure as a file of one of `SUFFIXES`, without dates; a PNG has 200 dpi."""
     buffer = io.BytesIO()
     with rc_context(STYLE):
-        figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+        figure.savefig(buffer, format=suffix.removeprefix("."), dpi=_DPI, metadata=SUFFIXES[suffix])
     return buffer.getvalue()

@@ -137,4 +137,66 @@ def test_plot_warns_of_winners_on_the_edge_and_takes_one_kind_into_a_file(runs):
     assert Path("one.pdf").read_bytes().startswith(b"%PDF")
     code, output = call("plot", "runs/pcam", "--figure", "shots", "-o", "none.png")
     assert code == 2
-    assert "has 0 figures of --figure shots; expected one" in output
+    assert "--figure shots: runs/pcam has none: accuracy by shots: nothing has finished at two or more shots" in output
+
+
+def test_figures_of_one_kind_are_drawn_without_the_warnings_of_another(runs):
+    example = Example()
+    example.write(runs / "pcam", [*example.large_run(20)])
+    code, output = call("plot", "runs/pcam", "--figure", "frontier")
+    assert code == 0, output
+    assert "warning" not in output
+    assert "runs/pcam/figures/frontier-digits-digits-clip-full.pdf" in output
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_a_figure_in_a_file_is_the_one_in_the_folder(runs, suffix):
+    Example().write(runs / "pcam", Example().run())
+    assert call("plot", "runs/pcam", "-o", f"new/one{suffix}")[0] == 0
+    assert call("plot", "runs/pcam", "--figure", "frontier")[0] == 0
+    content = Path(f"new/one{suffix}").read_bytes()
+    assert content == (runs / f"pcam/figures/frontier-digits-digits-clip-full{suffix}").read_bytes()
+    assert b"/Type3" not in content
+    assert b"CreationDate" not in content
+
+
+def test_missing_folders_of_an_output_are_made(runs):
+    assert call("table", "runs/pcam", "-o", "new/deep/table.txt") == (0, "")
+    assert "PCAM" in Path("new/deep/table.txt").read_text()
+
+
+@pytest.mark.parametrize("command", ["table", "report"])
+def test_an_output_that_cannot_be_written_is_one_line(runs, command):
+    Path("file").touch()
+    for target, found in ((".", "Is a directory: ."), ("file/out.html", "File exists: file")):
+        code, output = call(command, "runs/pcam", "-o", target)
+        assert code == 2
+        assert output == f"error: {target}: found no way to write it ({found}); name a file that can be written\n"
+
+
+def test_plot_says_in_one_line_what_it_cannot_write(runs):
+    Example().write(runs / "pcam", Example().run())
+    Path("file").touch()
+    code, output = call("plot", "runs/pcam", "-o", "file/out.png")
+    assert code == 2
+    assert output.startswith("error: file/out.png: found ")
+    assert call("plot", "runs/pcam", "-o", "out.svg") == (
+        2,
+        "error: -o out.svg: found .svg, expected .png or .pdf, or a folder\n",
+    )
+    assert not Path("out.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table", "--layout", "nope"], "error: Invalid value for '--layout': 'nope' is not one of "),
+        (["tabel"], "error: No such command 'tabel'"),
+        (["plot"], "error: Missing argument 'RUNS...'. `flyp-sweep plot --help` tells what there is."),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(runs, arguments, message):
+    code, output = call(*arguments)
+    assert code == 2
+    assert output.startswith(message)
+    assert output.count("\n") == 1
