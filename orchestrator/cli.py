@@ -163,7 +163,7 @@ def status(run: Path) -> None:
 @click.option("--standalone", is_flag=True, help="LaTeX: a document that compiles alone.")
 @click.option(
     "--text-width",
-    type=float,
+    type=click.FloatRange(min=100),
     default=345.0,
     show_default=True,
     help=r"LaTeX: \textwidth in points, at 10 pt.",

@@ -96,7 +96,7 @@ def reprint(layout: str) -> Table:
         f"Copied from {table.source}, Table {table.number}; no trial of this program stands behind these numbers.",
     )
     title = f"Table {table.number} of {table.source}"
-    return Table((Grid(title, table.stub, table.columns, rows, caption, audit=audit),))
+    return Table((Grid(title, table.stub, table.columns, rows, caption, audit=audit),), layout=layout)
 
 
 def parse(text: str, seeds: int) -> Printed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from results.evidence import Measure, Side
@@ -106,10 +106,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Table:
-    """All grids that were asked for together. `trace` names the trials behind every cell, when that was asked for."""
+    """All grids that were asked for together, of one `layout`.
+
+    `trace` names the trials behind every cell, when that was asked for.
+    """
 
     grids: tuple[Grid, ...]
-    trace: tuple[str, ...] = field(default=())
+    trace: tuple[str, ...] = ()
+    layout: str = ""
 
 
 def percent(fraction: float, *, signed: bool = False) -> str:

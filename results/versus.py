@@ -40,7 +40,8 @@ def against_published(evidence: Iterable[Evidence], layout: str = AUTO, options:
             f"--against published: found {datasets}, expected numbers that Table {published.number} of the paper has: "
             f"{known}; choose another --layout"
         )
-    return Table(tuple(_compare(plan, published, options) for plan in plans), trace(blocks, options))
+    grids = tuple(_compare(plan, published, options) for plan in plans)
+    return Table(grids, trace(blocks, options), name)
 
 
 def _paper_layout(blocks: Sequence[Block]) -> str:

@@ -2,6 +2,7 @@ r"""The table in LaTeX: `booktabs` floats to `\input`, or a document of their ow
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,6 +15,10 @@ from results.tables import Entry, Grid, Table
 TEXT_WIDTH = 345.0
 r"""\textwidth of LaTeX's article class at 10 pt, in points."""
 
+_PANELS_OF_A_FLOAT = 2
+"""More may be too high for a page."""
+
+_OPENING = re.compile(r"""(?<![^\s(\[])['"](?=\S)""")
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -29,13 +34,14 @@ _SPECIAL = {
 
 
 def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
-    r"""One `table*` float per grid with grouped headers; the best of a column is bold, what is level underlined.
+    r"""A `table*` float per grid with grouped headers; the best of a column is bold, what is level underlined.
 
     A grid that is wider than `textwidth` (points) in \small is set in a smaller size; where \scriptsize is not small
-    enough it is cut into panels, one above the other. The trace follows as comments.
+    enough it is cut into panels, one above the other. One that would have more than two has a float per outermost
+    header, and as many more as it takes. What numbers can be checked by, and the trace, follow as comments.
     """
-    floats = "\n".join(_float(grid, textwidth) for grid in table.grids)
-    trace = "".join(f"% {line}\n" for line in table.trace)
+    floats = "\n".join(text for grid in table.grids for text in _floats(grid, table.layout, textwidth))
+    trace = "".join(_comment(line) for line in table.trace)
     return "% Needs \\usepackage{booktabs}.\n" + floats + trace
 
 
@@ -49,26 +55,57 @@ def standalone(body: str, textwidth: float = TEXT_WIDTH) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` with every character that LaTeX reads as a command made printable."""
-    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    """`text` with every character that LaTeX reads as a command made printable, and its quotes opened and closed."""
+    opened = _OPENING.sub(lambda found: "`" * (2 if found[0] == '"' else 1), " ".join(text.split()))
+    return "".join(_SPECIAL.get(character, character) for character in opened)
 
 
-def _float(grid: Grid, textwidth: float) -> str:
-    size, cut = _fitting(grid, textwidth)
+def _floats(grid: Grid, layout: str, textwidth: float) -> list[str]:
+    """The floats of a grid; all but the first refer to its caption."""
+    label = f"tab:{slug(layout, grid.title).lower()}"
+    caption = f"{escape(grid.title)}. {escape(grid.caption)}"
+    written = []
+    for size, cut in _cuts(grid, textwidth):
+        own = f"{label}-{len(written) + 1}" if written else label
+        written.append(_float(grid, size, cut, caption, own))
+        caption = f"{escape(grid.title)}, continued: as Table~\\ref{{{label}}}."
+    return [*written[:-1], written[-1] + "".join(map(_comment, grid.audit))]
+
+
+def _cuts(grid: Grid, textwidth: float) -> list[tuple[FontSize, list[tuple[int, ...]]]]:
+    """The size and the panels of each float."""
+    size, cut = _fitting(grid, range(len(grid.columns)), textwidth)
+    if len(cut) <= _PANELS_OF_A_FLOAT:
+        return [(size, cut)]
+    apart = [index for index, column in enumerate(grid.columns) if column.stands_apart]
+    rest = [index for index in range(len(grid.columns)) if index not in apart]
+    groups = itertools.groupby(rest, key=lambda index: grid.columns[index].path[:-1][:1])
+    found = []
+    for _, group in groups:
+        size, cut = _fitting(grid, [*group, *apart], textwidth)
+        found += [(size, cut[at : at + _PANELS_OF_A_FLOAT]) for at in range(0, len(cut), _PANELS_OF_A_FLOAT)]
+    return found
+
+
+def _float(grid: Grid, size: FontSize, cut: Sequence[tuple[int, ...]], caption: str, label: str) -> str:
     tabulars = "\\\\[6pt]\n".join(_tabular(grid, panel) for panel in cut)
-    below = [*(f"$^{{*}}$ {escape(note)}" for note in grid.notes), *map(escape, grid.audit)]
+    below = [f"$^{{*}}$ {escape(note)}" for note in grid.notes]
     remarks = "".join(f"\\par\\vspace{{2pt}}{{\\footnotesize\\raggedright {line}\\par}}\n" for line in below)
     return (
         "\\begin{table*}[t]\n\\centering\n\\setlength{\\belowcaptionskip}{4pt}\n"
-        f"\\caption{{{escape(grid.title)}. {escape(grid.caption)}}}\n\\label{{tab:{slug(grid.title).lower()}}}\n"
+        f"\\caption{{{caption}}}\n\\label{{{label}}}\n"
         f"{{\\{size.name}\\setlength{{\\tabcolsep}}{{{size.tabcolsep:g}pt}}\n{tabulars}\n\\par}}\n{remarks}"
         "\\end{table*}\n"
     )
 
 
-def _fitting(grid: Grid, textwidth: float) -> tuple[FontSize, list[tuple[int, ...]]]:
+def _comment(line: str) -> str:
+    return f"% {' '.join(line.split())}\n"
+
+
+def _fitting(grid: Grid, columns: Sequence[int], textwidth: float) -> tuple[FontSize, list[tuple[int, ...]]]:
     """The size that needs the fewest panels, and among such the largest, with the columns of each panel."""
-    cuts = [(size, panels(grid, partial(_width, grid, size), textwidth)) for size in SIZES]
+    cuts = [(size, panels(grid, partial(_width, grid, size), textwidth, columns)) for size in SIZES]
     return min(cuts, key=lambda cut: len(cut[1]))
 
 

@@ -20,15 +20,18 @@ class Span:
     count: int
 
 
-def panels(grid: Grid, width: Callable[[Sequence[int]], float], limit: float) -> list[tuple[int, ...]]:
-    """The columns of each panel, as indices into `grid.columns`.
+def panels(
+    grid: Grid, width: Callable[[Sequence[int]], float], limit: float, columns: Sequence[int] | None = None
+) -> list[tuple[int, ...]]:
+    """The columns of each panel, as indices into `grid.columns`: of all of them, or of some `columns`.
 
     `width` tells how wide a panel of some columns is; no panel is wider than `limit`, unless one column alone is.
     Columns under one header stay together where they can, and panels are as even as they can be. Columns that stand
     apart (counts) end every panel.
     """
-    apart = tuple(index for index, column in enumerate(grid.columns) if column.stands_apart)
-    indices = [index for index in range(len(grid.columns)) if index not in apart]
+    held = range(len(grid.columns)) if columns is None else columns
+    apart = tuple(index for index in held if grid.columns[index].stands_apart)
+    indices = [index for index in held if index not in apart]
 
     def cut(share: float) -> list[tuple[int, ...]]:
         return _packed(grid.columns, indices, 0, lambda part: width([*part, *apart]) <= share * limit)

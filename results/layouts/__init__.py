@@ -41,7 +41,7 @@ def make_table(evidence: Iterable[Evidence], layout: str = AUTO, options: Option
             f"found layout {layout!r}{nearest(layout, LAYOUTS)}, expected auto or one of {', '.join(LAYOUTS)}"
         )
     grids = tuple(fill(plan, options) for plan in LAYOUTS[name](blocks, options))
-    return Table(grids, trace(blocks, options))
+    return Table(grids, trace(blocks, options), name)
 
 
 def comparable_blocks(evidence: Sequence[Evidence], *, may_repeat: bool = False) -> list[Block]:

@@ -191,6 +191,7 @@ def test_plot_says_in_one_line_what_it_cannot_write(runs):
     ("arguments", "message"),
     [
         (["table", "--layout", "nope"], "error: Invalid value for '--layout': 'nope' is not one of "),
+        (["table", "--text-width", "5"], "error: Invalid value for '--text-width': 5.0 is not in the range x>=100"),
         (["tabel"], "error: No such command 'tabel'"),
         (["plot"], "error: Missing argument 'RUNS...'. `flyp-sweep plot --help` tells what there is."),
     ],

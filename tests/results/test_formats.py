@@ -139,7 +139,7 @@ def test_latex_has_grouped_headers_rules_caption_and_label(table):
     assert flyp.startswith(r"FLYP & \textbf{95.0 (5.0)} & \textbf{75.0 (5.0)}")
     assert r"FT & \underline{92.0} (5.0) & " in tex
     assert r"my\_method & \underline{80.0} (-)$^{*}$" in tex
-    assert r"\label{tab:digits-digits-clip}" in lines
+    assert r"\label{tab:per-shift-digits-digits-clip}" in lines
     assert r"95\% Student-t interval" in tex
     assert r"id\_val" in tex
     assert [lines.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
@@ -159,6 +159,18 @@ def test_latex_escapes_every_special_character():
     assert escape(r"a_b%c&d#e$f{g}h~i^j\k[l]") == (
         r"a\_b\%c\&d\#e\$f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k{[}l{]}"
     )
+
+
+def test_latex_opens_and_closes_quotes():
+    assert escape("'to FLYP' is FT's \"own\" ('x')") == "`to FLYP' is FT's ``own'' (`x')"
+
+
+def test_latex_labels_of_two_layouts_of_a_run_differ_and_audits_are_comments(example):
+    made = [latex(example.table(example.run(), layout)) for layout in ("distribution_shift", "ablation")]
+    labels = [re.search(r"\\label{(.*)}", tex)[1] for tex in made]
+    assert labels == ["tab:distribution-shift-digits-clip", "tab:ablation-digits-clip"]
+    assert all(tex.count("\n% Selection saw") == 1 for tex in made)
+    assert all("Ledger" not in line for tex in made for line in tex.splitlines() if not line.startswith("%"))
 
 
 def test_an_unknown_format_is_refused_with_the_nearest_name(table):

@@ -2,6 +2,7 @@ r"""The LaTeX that is written, set by pdflatex: it compiles, and nothing is wide
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_wide_tables_fit_the_text_of_an_article_of_any_size(tmp_path, example, o
         f"\\documentclass[{size}]{{article}}\\usepackage{{booktabs}}\\begin{{document}}\\input{{table}}\\end{{document}}",
         tmp_path,
     )
+    assert r"Overfull \hbox" not in log
+
+
+def test_a_table_of_many_panels_is_several_floats_each_of_which_fits_a_page(tmp_path, example):
+    names = [f"a_rather_long_ood_set_{at}" for at in range(14)]
+    values = {"id_test": 0.9} | dict.fromkeys(names, 0.5)
+    trials = [example.repeat(example.cell("ft"), seed, values, values) for seed in range(2)]
+    source = standalone(latex(example.table([*trials, example.selection(trials)])))
+    assert source.count(r"\begin{table*}") >= 4
+    labels = re.findall(r"\\label{(.*)}", source)
+    assert len(set(labels)) == source.count(r"\begin{table*}")
+    compile_tex(source, tmp_path)
+    log = compile_tex(source, tmp_path)
+    assert "Float too large" not in log
+    assert "undefined references" not in log
     assert r"Overfull \hbox" not in log
 
 
