@@ -23,9 +23,9 @@ __all__ = ["Run", "report"]
 FIGURE_CAPTIONS = {
     "frontier": (
         "ID-OOD frontier",
-        "Each curve runs from the zero-shot model (diamond, alpha = 0) to the fine-tuned one (dot, alpha = 1); the "
-        "star is the alpha chosen on ID validation data. Bands are as wide and as high as the 95% Student-t intervals "
-        "of the means of ID and OOD at each alpha, each by itself; single points have crosses.",
+        "Each curve runs from the zero-shot model (diamond, alpha = 0) to the fine-tuned one (the method's own mark, "
+        "alpha = 1); the star is the alpha chosen on ID validation data. Bands are as wide and as high as the 95% "
+        "Student-t intervals of the means of ID and OOD at each alpha, each by itself; single points have crosses.",
     ),
     "shots": (
         "Accuracy by shots",

@@ -109,7 +109,7 @@ def _view(
         done=result.n,
         seconds=seconds,
         columns=tuple(f"{_name(measure)} {side}" for side, measure in columns),
-        repeats=tuple(row for name, row in rows.items() if name in repeated),
+        repeats=tuple(sorted((row for name, row in rows.items() if name in repeated), key=lambda row: row.seed)),
         searched=tuple(row for name, row in rows.items() if name in searched),
         others=tuple(row for name, row in rows.items() if name not in repeated | searched),
     )

@@ -1,13 +1,26 @@
-"""The tables of the report: grids with their headers spanned, and every number led to the trials behind it."""
+"""The tables of the report: grids in panels with their headers spanned, and every number led to its trials."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.formats.panels import Span, header_levels
+from results.formats.panels import header_levels, panels
 from results.tables import Entry, Grid, Table
+
+_WIDTH = 1060.0
+"""How wide a panel may be, in CSS pixels: a page on a screen is 1120 wide."""
+_CHARACTER, _PADDING = 7.4, 20.0  # CSS pixels
+
+
+@dataclass(frozen=True)
+class HeadView:
+    """A header over `count` columns; `starts`: the first of them is the first of a group."""
+
+    label: str
+    count: int
+    starts: bool
 
 
 @dataclass(frozen=True)
@@ -18,16 +31,24 @@ class EntryView:
     mark: str
     is_short: bool
     anchor: str
+    starts: bool
+
+
+@dataclass(frozen=True)
+class PanelView:
+    """Some columns of a table, its header lines outermost first."""
+
+    headers: list[list[HeadView]]
+    rows: list[tuple[str, list[EntryView]]]
 
 
 @dataclass(frozen=True)
 class GridView:
-    """One table, its header lines outermost first."""
+    """One table; a wide one has several panels, to be shown one above the other."""
 
     title: str
     stub: str
-    headers: list[list[Span]]
-    rows: list[tuple[str, list[EntryView]]]
+    panels: list[PanelView]
     notes: tuple[str, ...]
 
 
@@ -47,10 +68,42 @@ def grid_groups(table: Table, anchors: Mapping[str, str]) -> list[Group]:
 
 
 def _grid(grid: Grid, anchors: Mapping[str, str]) -> GridView:
-    rows = [(row.label, [_entry(entry, anchors) for entry in row.entries]) for row in grid.rows]
-    return GridView(grid.title, grid.stub, header_levels(grid.columns), rows, grid.notes)
+    cut = panels(grid, lambda columns: _width(grid, columns), _WIDTH)
+    return GridView(grid.title, grid.stub, [_panel(grid, panel, anchors) for panel in cut], grid.notes)
 
 
-def _entry(entry: Entry, anchors: Mapping[str, str]) -> EntryView:
+def _width(grid: Grid, columns: Sequence[int]) -> float:
+    """About how wide a panel is, in CSS pixels."""
+    stub = max(len(label) for label in [grid.stub, *(row.label for row in grid.rows)])
+    own = [
+        max(len(text) for text in [grid.columns[index].name, *(row.entries[index].printed for row in grid.rows)])
+        for index in columns
+    ]
+    return sum(_CHARACTER * characters + _PADDING for characters in [stub, *own])
+
+
+def _panel(grid: Grid, panel: Sequence[int], anchors: Mapping[str, str]) -> PanelView:
+    levels = header_levels([grid.columns[index] for index in panel])
+    first = {at for spans in levels[:-1] for at in _starts([span.count for span in spans])}
+    headers = [
+        [
+            HeadView(span.label, span.count, at in first)
+            for span, at in zip(spans, _starts([span.count for span in spans]), strict=True)
+        ]
+        for spans in levels
+    ]
+    rows = [
+        (row.label, [_entry(row.entries[index], anchors, at in first) for at, index in enumerate(panel)])
+        for row in grid.rows
+    ]
+    return PanelView(headers, rows)
+
+
+def _starts(counts: Sequence[int]) -> list[int]:
+    """Where each of several neighbours of `counts` columns begins."""
+    return [sum(counts[:at]) for at in range(len(counts))]
+
+
+def _entry(entry: Entry, anchors: Mapping[str, str], starts: bool) -> EntryView:
     found = next((anchors[name] for name in entry.trials if name in anchors), "")
-    return EntryView(entry.printed, entry.mark, entry.is_short, found)
+    return EntryView(entry.printed, entry.mark, entry.is_short, found, starts)

@@ -13,6 +13,8 @@ import results
 from results import make_table
 from results.evidence import evidence_of
 from results.report import Run, report
+from results.report.cells import cell_views
+from results.report.grids import grid_groups
 from results.searches import searches_of
 
 HOSTILE = '<script>document.title = "hit"</script> [bold]& "quoted"'
@@ -38,17 +40,13 @@ class Page(HTMLParser):
         self.scripts += tag == "script"
 
 
+def run_of(records: list, at: int = 0, space: str = "name: run\n") -> Run:
+    name = f"run{at}" if at else "run"
+    return Run(name, space, tuple(records), evidence_of(records, f"run{at}"), tuple(searches_of(records)))
+
+
 def page_of(*runs: list, figures=None, space: str = "name: run\n") -> str:
-    made = [
-        Run(
-            f"run{at}" if at else "run",
-            space,
-            tuple(records),
-            evidence_of(records, f"run{at}"),
-            tuple(searches_of(records)),
-        )
-        for at, records in enumerate(runs)
-    ]
+    made = [run_of(records, at, space) for at, records in enumerate(runs)]
     return report(made, make_table([run.evidence for run in made]), figures or {})
 
 
@@ -103,6 +101,28 @@ def test_hardware_and_packages_are_told_with_how_many_trials(example):
     told = page_of([record | {"machine": machine} if record["kind"] == "trial" else record for record in records])
     assert "cpu Some CPU, cores 4, threads 1" in told
     assert "gpu" not in told
+
+
+def test_repeats_stand_in_the_order_of_their_seeds(example):
+    first, second, third, selection = example.finished_cell("ft", [0.9, 0.91, 0.92])
+    (view,) = cell_views(run_of([third, first, second, selection]), 0)
+    assert [row.seed for row in view.repeats] == [0, 1, 2]
+
+
+def test_a_wide_table_is_cut_at_its_headers_and_each_group_has_a_border(example):
+    names = [f"shift_{at}" for at in range(7)]
+    values = {"id_test": 0.9} | dict.fromkeys(names, 0.5)
+    trials = [example.repeat(example.cell("ft"), seed, values, values) for seed in range(2)]
+    ((wide,), (narrow,)) = (
+        grid_groups(example.table(records), {})[0].grids
+        for records in ([*trials, example.selection(trials)], example.finished_cell("ft", [0.9, 0.91]))
+    )
+    heads = [[head.label for head in panel.headers[0]] for panel in wide.panels]
+    assert heads == [["without ensembling", ""], ["with ensembling", ""]]
+    (panel,) = narrow.panels
+    assert [head.label for head in panel.headers[0]] == ["without ensembling", "with ensembling", ""]
+    starts = [at for at, entry in enumerate(panel.rows[0][1]) if entry.starts]
+    assert starts == [at for at, head in enumerate(panel.headers[-1]) if head.starts] == [0, 4, 8]
 
 
 def test_several_runs_stand_on_one_page(example):
@@ -176,3 +196,28 @@ def test_trials_sort_by_any_column(large):
 def test_the_page_is_no_wider_than_the_window(large, width):
     with opened(large.as_uri(), width=width) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@needs_browser
+def test_numbers_are_underlined_where_their_mark_says_so_alone(large):
+    with opened(large.as_uri()) as page:
+        shown = page.evaluate(
+            "[...document.querySelectorAll('.numbers td a')].map(a => [a.parentElement.classList.contains('level'), "
+            "getComputedStyle(a).textDecorationLine])"
+        )
+    assert {tuple(one) for one in shown} <= {(True, "underline"), (False, "none")}
+    assert [False, "none"] in shown
+
+
+@needs_browser
+@pytest.mark.parametrize("names", [7, 20])
+def test_no_table_of_numbers_is_wider_than_the_page(tmp_path, example, names):
+    values = {"id_test": 0.9} | {f"a_long_shift_{at}": 0.5 for at in range(names)}
+    trials = [example.repeat(example.cell("ft"), seed, values, values) for seed in range(2)]
+    path = tmp_path / "report.html"
+    path.write_text(page_of([*trials, example.selection(trials)]), encoding="utf-8")
+    with opened(path.as_uri(), width=1280) as page:
+        read = "[...document.querySelectorAll('.numbers')].map(one => [one.offsetWidth, one.parentElement.clientWidth])"
+        widths = page.evaluate(read)
+    assert len(widths) > 1
+    assert all(own <= room for own, room in widths), widths
