@@ -27,7 +27,7 @@ def draw_shots(evidence: Iterable[Evidence]) -> Drawn:
 
 
 def draw(curves: ShotsCurves) -> Figure:
-    """A panel for ID test and one for OOD, 3.4 inches wide; bars are 95% Student-t intervals over seeds."""
+    """A panel for ID test and one for OOD, 3.25 inches wide; bars are 95% Student-t intervals over seeds."""
     methods = list(
         dict.fromkeys(line.method for panel in curves.panels for line in panel.lines if not line.is_constant)
     )

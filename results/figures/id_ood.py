@@ -12,11 +12,22 @@ from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 
-from results.figures.style import STYLE, Drawn, SavedFigures, colours_of, legend_columns, marker, new_figure, save_all
+from results.figures.style import (
+    STYLE,
+    Drawn,
+    SavedFigures,
+    colours_of,
+    legend_columns,
+    marker,
+    new_figure,
+    save_all,
+    shapes_of,
+)
 from results.frontiers import Curve, Frontier, Point, blocks_of, frontier_points, select_block, skip_reason
 from results.naming import block_title, method_label, shots_label, slug
 
@@ -26,15 +37,19 @@ _BAND = 0.18
 _BAND_AT_MOST = 0.5
 """How far a band may widen the axes, as a part of what the curves span: with two or three seeds bands are huge."""
 
+_SHAPES_SHOWN = 3
+"""Markers of so many methods stand for all in the legend of alpha = 1."""
+
 Array = npt.NDArray[np.float64]
+Handle = Artist | tuple[Artist, ...]
 
 
 def frontier(frame: pd.DataFrame, dataset: str, model: str, shots: int | None = None) -> Figure | None:
     """The ID-OOD frontier of one block of a tidy frame, or None when it has no finished repeat, ID test or OOD split.
 
     One curve per method (means over seeds, in percent) in the band of its 95% Student-t intervals, a star at the alpha
-    chosen on id_val, a dot at alpha = 1, a black diamond for the zero-shot model. Without the full alpha grid a dotted
-    line joins star and dot, which have crosses for their intervals.
+    chosen on id_val, a marker of the method at alpha = 1, a black diamond for the zero-shot model. Without the full
+    alpha grid a dotted line joins star and marker, which have crosses for their intervals.
     """
     block = select_block(frame, dataset, model, shots)
     return None if skip_reason(block) else draw(frontier_points(block))
@@ -60,42 +75,37 @@ def save_frontiers(frame: pd.DataFrame, folder: str | Path) -> SavedFigures:
 
 
 def draw(points: Frontier) -> Figure:
-    """The figure of one frontier, 3.4 x 3.1 inches."""
+    """The figure of one frontier, 3.25 x 3.1 inches."""
     with rc_context(STYLE):
         figure = new_figure(_HEIGHT)
         axes = figure.add_subplot()
         axes.grid(color="#DDDDDD", linewidth=0.5)
         axes.set_axisbelow(True)
         axes.margins(0.09)
-        colours = colours_of([curve.method for curve in points.curves])
+        methods = [curve.method for curve in points.curves]
+        colours, shapes = colours_of(methods), shapes_of(methods)
         for curve in points.curves:
-            _draw_curve(axes, curve, colours[curve.method])
+            _draw_curve(axes, curve, colours[curve.method], shapes[curve.method])
         _draw_zeroshot(axes, points)
         _draw_bands(axes, points, colours)
         axes.set_xlabel(points.id_label)
         axes.set_ylabel(points.ood_label)
         axes.set_title(block_title(points.dataset, points.model, points.shots), loc="left")
-        figure.legend(
-            handles=_legend(points, colours),
-            loc="outside upper center",
-            ncols=legend_columns(curve.method for curve in points.curves),
-            frameon=False,
-            columnspacing=1.2,
-            handlelength=1.6,
-        )
+        if points.curves:
+            _add_legend(figure, points, colours, shapes)
         figure.draw_without_rendering()
     return figure
 
 
-def _draw_curve(axes: Axes, curve: Curve, colour: str) -> None:
+def _draw_curve(axes: Axes, curve: Curve, colour: str, shape: str) -> None:
     if curve.is_full:
         axes.plot(curve.points["id"], curve.points["ood"], color=colour, linewidth=1.3, solid_capstyle="round")
     elif curve.finetuned and curve.chosen:
         axes.plot(*zip(curve.finetuned, curve.chosen, strict=True), color=colour, linewidth=0.9, linestyle=":")
-    if curve.finetuned:
-        axes.plot(*curve.finetuned, **marker("o", colour, 5.0))
     if curve.chosen:
-        axes.plot(*curve.chosen, **marker("*", colour, 10.5), zorder=4)
+        axes.plot(*curve.chosen, **marker("*", colour, 12.5), zorder=4)
+    if curve.finetuned:
+        axes.plot(*curve.finetuned, **marker(shape, colour, 4.3), zorder=4.5)  # may lie on the star
 
 
 def _draw_bands(axes: Axes, points: Frontier, colours: dict[str, str]) -> None:
@@ -196,15 +206,33 @@ def _all_points(curve: Curve) -> Array:
     return np.stack([np.interp(along, np.arange(len(corners)), axis) for axis in corners.T], axis=1)
 
 
-def _legend(points: Frontier, colours: dict[str, str]) -> list[Artist]:
-    lines: list[Artist] = [
-        Line2D([], [], color=colours[c.method], linewidth=2.0, label=method_label(c.method)) for c in points.curves
+def _add_legend(figure: Figure, points: Frontier, colours: dict[str, str], shapes: dict[str, str]) -> None:
+    handles = _handles(points, colours, shapes)
+    figure.legend(
+        handles=handles,
+        labels=["$\\alpha$ = 1" if isinstance(one, tuple) else str(one.get_label()) for one in handles],
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0.1)},
+        loc="outside upper center",
+        ncols=legend_columns(curve.method for curve in points.curves),
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=1.8,
+    )
+
+
+def _handles(points: Frontier, colours: dict[str, str], shapes: dict[str, str]) -> list[Handle]:
+    """A handle per method and per mark; what stands at alpha = 1 has a marker of each of some methods, as a tuple."""
+    methods = [curve.method for curve in points.curves]
+    line = {"linestyle": "-", "linewidth": 1.3}
+    lines: list[Handle] = [
+        Line2D([], [], **marker(shapes[name], colours[name], 5) | line, label=method_label(name)) for name in methods
     ]
-    marks: list[Artist] = []
+    marks: list[Handle] = []
     if any(curve.chosen for curve in points.curves):
         marks.append(Line2D([], [], **marker("*", "#555555", 9), label="chosen $\\alpha$"))
     if any(curve.finetuned for curve in points.curves):
-        marks.append(Line2D([], [], **marker("o", "#555555", 5), label="$\\alpha$ = 1"))
+        some = [Line2D([], [], **marker(shapes[name], "#555555", 4.5)) for name in methods[-_SHAPES_SHOWN:]]
+        marks.append(tuple(some))
     if any(curve.has_reach for curve in points.curves):
         marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% interval"))
     return lines + marks

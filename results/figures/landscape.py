@@ -18,6 +18,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from results.figures.style import STYLE, Drawn, colours_of, marker, new_figure
@@ -33,6 +35,9 @@ _LOG_FROM = 20.0
 _TEXT_COLUMNS, _MOST_CELLS = 6, 12
 """Heat maps of more columns hold no digits; of more values they are scatter plots."""
 _COLOURS = "viridis"
+_SELECTED = "black"
+_HALO = withStroke(linewidth=3.0, foreground="white")
+"""Under what is black: it must stand out from dark colours, too."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def axis_of(name: str, search: Search) -> Axis | None:
 
 
 def draw(facets: Sequence[Facet], title: str) -> Figure:
-    """The figure of one block, 3.4 inches wide: two panels in a row, one colour scale for all."""
+    """The figure of one block, 3.25 inches wide: two panels in a row, one colour scale for all."""
     rows = math.ceil(len(facets) / _PANELS_PER_ROW)
     coloured = [facet for facet in facets if facet.y] or facets
     scores = [100 * one.score for facet in coloured for one in facet.search.tried if one.score is not None]
@@ -183,10 +188,10 @@ def _draw_map(axes: Axes, facet: Facet, norm: Normalize) -> None:
         axes.add_patch(_frame(column, row))
 
 
-def _frame(column: int, row: int) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=1.8, clip_on=False)
+def _frame(column: int, row: int) -> Rectangle:
+    frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=_SELECTED, linewidth=1.8, clip_on=False)
+    frame.set_path_effects([_HALO])
+    return frame
 
 
 def _draw_scatter(axes: Axes, facet: Facet, norm: Normalize) -> None:
@@ -284,8 +289,9 @@ def _short(value: Any) -> str:
 def _ring() -> dict[str, Any]:
     return {"marker": "o", "linestyle": "none", "markersize": 8, "markerfacecolor": "none", "zorder": 4} | {
         "clip_on": False,
-        "markeredgecolor": "#D55E00",
-        "markeredgewidth": 1.6,
+        "markeredgecolor": _SELECTED,
+        "markeredgewidth": 1.4,
+        "path_effects": [_HALO],
     }
 
 

@@ -25,7 +25,7 @@ OTHER_COLOURS = {
     "flyp_plus_ce": "#999933",
 }
 _SPARE_COLOURS = ("#44AA99", "#AA4499", "#777777", "#117733")
-_MARKERS = ("o", "s", "^", "v", "D", "X", "h", "<", ">")
+_MARKERS = ("P", "s", "^", "v", "o", "X", "h", "<", ">")
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -43,7 +43,7 @@ STYLE: Any = {
     "ytick.major.width": 0.6,
     "pdf.fonttype": 42,
 }
-WIDTH = 3.4  # inches: one column of a two-column paper
+WIDTH = 3.25  # inches: one column of a two-column paper
 SUFFIXES: dict[str, dict[str, None]] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 """What a figure is written as, and what of its metadata would differ from time to time."""
 _DPI = 200

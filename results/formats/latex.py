@@ -64,7 +64,7 @@ def _floats(grid: Grid, layout: str, textwidth: float) -> list[str]:
     """The floats of a grid; all but the first refer to its caption."""
     label = f"tab:{slug(layout, grid.title).lower()}"
     caption = f"{escape(grid.title)}. {escape(grid.caption)}"
-    written = []
+    written: list[str] = []
     for size, cut in _cuts(grid, textwidth):
         own = f"{label}-{len(written) + 1}" if written else label
         written.append(_float(grid, size, cut, caption, own))

@@ -77,18 +77,32 @@ def test_a_figure_holds_curves_stars_dots_and_the_diamond(example):
     curve = lines[COLOURS["ft"], "None", "-"]
     assert curve.get_xydata() == pytest.approx(np.array([[60.5, 45], [75.5, 55], [90.5, 65]]))
     assert lines[COLOURS["ft"], "*", "None"].get_xydata() == pytest.approx(np.array([[83, 60]]))
-    assert lines[COLOURS["ft"], "o", "None"].get_xydata() == pytest.approx(np.array([[90.5, 65]]))
+    end = lines[COLOURS["ft"], "s", "None"]
+    assert end.get_xydata() == pytest.approx(np.array([[90.5, 65]]))
+    assert end.get_zorder() > lines[COLOURS["ft"], "*", "None"].get_zorder()
     assert lines["black", "D", "None"].get_xydata() == pytest.approx(np.array([[60, 45]]))
     assert (COLOURS["flyp"], "None", ":") in lines  # alpha 1 and the chosen alpha alone: no curve to draw
     assert [text.get_text() for text in axes.texts] == ["zero-shot"]
     assert [text.get_text() for text in figure.legends[0].texts][:2] == ["FT", "FLYP"]
-    assert figure.get_size_inches()[0] == pytest.approx(3.4)
+    assert figure.get_size_inches()[0] == pytest.approx(3.25)
 
 
 def test_colours_are_fixed_and_distinct(example):
     assert len({*COLOURS.values(), *OTHER_COLOURS.values()}) == len(COLOURS) + len(OTHER_COLOURS)
     alone = frontier(tidy_frame(grid_cell(example, "flyp")), "digits", "digits-clip")
     assert alone.axes[0].lines[0].get_color() == COLOURS["flyp"]
+
+
+def test_methods_are_told_apart_without_colours(example):
+    methods = [*COLOURS, *OTHER_COLOURS]
+    figure = frontier(
+        tidy_frame([record for method in methods for record in grid_cell(example, method)]), "digits", "digits-clip"
+    )
+    ends = [line.get_marker() for line in figure.axes[0].lines if line.get_marker() not in ("None", "*")]
+    assert len(set(ends)) == len(methods)
+    handles = figure.legends[0].legend_handles[: len(methods)]
+    assert [handle.get_marker() for handle in handles] == ends
+    assert "D" not in ends  # the zero-shot model
 
 
 def test_no_text_overlaps_another_nor_leaves_the_figure(example):
@@ -132,7 +146,7 @@ def test_files_are_of_the_stated_size_and_the_same_bytes_each_time(tmp_path, exa
     second = save_frontiers(frame, tmp_path / "b")
     assert [path.read_bytes() for path in first.paths] == [path.read_bytes() for path in second.paths]
     png, pdf = first.paths
-    assert image.imread(png).shape[:2] == (620, 680)
+    assert image.imread(png).shape[:2] == (620, 650)
     assert pdf.read_bytes().startswith(b"%PDF")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from results.evidence import evidence_of
 from results.figures.by_shots import draw_shots
@@ -124,6 +125,7 @@ def test_a_grid_is_a_heat_map_with_the_winner_framed():
     axes = figure.axes[0]
     assert np.asarray(axes.images[0].get_array()) == pytest.approx(np.array([[50.1, 51, 60], [60.1, 61, 70]]))
     assert axes.patches[0].get_xy() == (1.5, 0.5)
+    assert axes.patches[0].get_edgecolor() == to_rgba("black")
     assert [text.get_text() for text in axes.texts] == ["50.1", "51.0", "60.0", "60.1", "61.0", "70.0"]
 
 
