@@ -55,6 +55,16 @@ layout_option = click.option(
     show_default=True,
     help="Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
 )
+_OF_RUNS = {
+    "against": "--against",
+    "interval": "--interval",
+    "test": "--test",
+    "ensembling": "--ensembling",
+    "aggregate": "--aggregate",
+    "trace": "--trace",
+}
+"""Options of `table` that say nothing of the paper's own numbers."""
+
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
@@ -180,7 +190,7 @@ def table(
     **options: Any,
 ) -> None:
     """Tables of one or several RUNS together."""
-    from orchestrator.outputs import evidence_of
+    from orchestrator.outputs import evidence_of, refuse_unfinished
     from results import Options, against_published, make_table, reprint
     from results.files import write
     from results.formats.text import renderable
@@ -190,16 +200,27 @@ def table(
         found = "both" if runs else "neither"
         raise InputError(f"table: found {found} of RUNS and --published, expected one; name runs, or give --published")
     if published:
+        _refuse_given(_OF_RUNS)
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
         build = against_published if against else make_table
-        made = build(evidence_of([RunFolder(path) for path in runs]), layout, Options(**options))
+        evidence = evidence_of([RunFolder(path) for path in runs])
+        refuse_unfinished(evidence)
+        made = build(evidence, layout, Options(**options))
     if output is None and style == "text" and sys.stdout.isatty():
         console().print(renderable(made))
     elif output is None:
         click.echo(_printed(made, style, standalone, text_width), nl=False)
     else:
         write(output, _printed(made, style, standalone, text_width))
+
+
+def _refuse_given(options: dict[str, str]) -> None:
+    """Raises InputError for the first of `options` (by parameter) that stands on the command line."""
+    context = click.get_current_context()
+    for name, flag in options.items():
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise InputError(f"{flag}: found --published, expected RUNS; leave one of them out")
 
 
 def _printed(made: Table, style: str, standalone: bool, text_width: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results import Evidence, make_table, render
+from results.cells import cell_results
 from results.files import write
 from results.run_folder import RunFolder
 from results.tables import Table
@@ -53,6 +54,13 @@ def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
     names = [folder.name for folder in folders]
     alike = len(set(names)) < len(names)
     return [(folder, str(folder.path) if alike else folder.name) for folder in folders]
+
+
+def refuse_unfinished(evidence: Sequence[Evidence]) -> None:
+    """Raises InputError when no repeat has finished: a table would be empty."""
+    if not any(result.state == "done" for one in evidence for result in cell_results(one)):
+        runs = ", ".join(one.run for one in evidence)
+        raise InputError(f"{runs}: nothing has finished yet, expected a repeat; `flyp-sweep status RUN` tells how far")
 
 
 def run_folders(paths: Sequence[Path], runs: Path = Path("runs")) -> list[RunFolder]:

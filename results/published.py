@@ -20,6 +20,9 @@ from search_spaces.errors import InputError, nearest
 
 FILE = Path(__file__).parent / "published.yaml"
 
+_DIGITS = 8
+"""The paper prints fractions to fewer."""
+
 
 @dataclass(frozen=True)
 class PublishedTable:
@@ -104,8 +107,13 @@ def parse(text: str, seeds: int) -> Printed:
     mean, _, bracketed = text.partition(" ")
     width = bracketed.strip("()")
     decimals = len(mean.partition(".")[2])
-    half_width = math.nan if width == "-" else float(width) / 100
-    return Printed(float(mean) / 100, half_width, seeds, 10.0**-decimals / 100)
+    half_width = math.nan if width == "-" else _exact(float(width) / 100)
+    return Printed(_exact(float(mean) / 100), half_width, seeds, 10.0**-decimals / 100)
+
+
+def _exact(fraction: float) -> float:
+    """Without what dividing and adding leave behind the last printed digit."""
+    return round(fraction, _DIGITS)
 
 
 def _table(table: Mapping[str, Any], content: Mapping[str, Any]) -> PublishedTable:
@@ -135,7 +143,7 @@ def _marks(column: list[str]) -> list[Mark]:
 def _entry(text: str, seeds: int, mark: Mark) -> Entry:
     found = parse(text, seeds)
     n = 1 if math.isnan(found.half_width) else seeds
-    low, high = found.mean - found.half_width, found.mean + found.half_width
+    low, high = _exact(found.mean - found.half_width), _exact(found.mean + found.half_width)
     return Entry(
         Interval(found.mean, low, high, n, kind="published"), text=text, mark=mark, planned=n, state="published"
     )

@@ -84,7 +84,7 @@ def trial_view(traced: Traced) -> RenderableType:
         "status": record["status"] + (f" ({record['reason']})" if record.get("reason") else ""),
         "configuration": record["config_id"],
         "hyper-parameters": _pairs(record["hparams"]),
-        "settings": _pairs(record.get("settings", {})),
+        "settings": _pairs(_settings(record)),
         "score": _score(record),
         "epochs": f"{record.get('epochs')}, best {record.get('best_epoch')}",
         "alpha": chosen_alpha(record),
@@ -100,6 +100,12 @@ def trial_view(traced: Traced) -> RenderableType:
     if record.get("log"):
         parts += [Text(), Text("Log", style="bold"), Text(str(record["log"]))]
     return Group(*parts)
+
+
+def _settings(record: Record) -> Mapping[str, Any]:
+    """The settings in the words of the search space, where no choice of templates is `all`."""
+    settings = record.get("settings", {})
+    return {name: "all" if name == "templates" and value is None else value for name, value in settings.items()}
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

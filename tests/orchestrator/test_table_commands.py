@@ -86,6 +86,10 @@ def test_a_document_that_compiles_alone(runs):
         (["table", "runs/pcam", "--published"], "found both of RUNS and --published"),
         (["table", "runs/pcam", "runs/pcam"], "found this run named twice"),
         (["table", "runs/pcam", "--standalone"], "--standalone: found --format text, expected latex"),
+        (["table", "--published", "--trace"], "--trace: found --published, expected RUNS; leave one of them out"),
+        (["table", "--published", "--against", "published"], "--against: found --published"),
+        (["table", "--published", "--interval", "t"], "--interval: found --published"),
+        (["table", "--published", "--ensembling", "with"], "--ensembling: found --published"),
         (["table", "--published", "--layout", "ablation"], "expected one that the paper has a table of"),
         (["show", "zz"], "found no trial 'zz' in runs/caltech101, runs/pcam"),
     ],
@@ -94,6 +98,15 @@ def test_bad_input_is_one_line(runs, arguments, message):
     code, output = call(*arguments)
     assert code == 2
     assert message in output
+    assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize("against", [[], ["--against", "published"]])
+def test_a_run_of_which_nothing_has_finished_has_no_table(runs, against):
+    Example().write(runs / "pcam", [Example().search(Example().cell("lp"), "c0")])
+    code, output = call("table", "runs/pcam", *against)
+    assert code == 2
+    assert output.startswith("error: pcam: nothing has finished yet")
     assert output.count("\n") == 1
 
 

@@ -16,7 +16,7 @@ def run(tmp_path, example):
     other = example.search(example.cell("ft"), "c1")
     *trials, selection = example.finished_cell("ft", [0.9, 0.92])
     curve = [{"epoch": epoch, "loss": 0.5 / epoch, "accuracy": 0.8 + epoch / 100} for epoch in (1, 2)]
-    trials[0] |= {"curve": curve, "settings": {"batch_size": 512}, "log": "a warning"}
+    trials[0] |= {"curve": curve, "settings": {"batch_size": 512, "templates": None}, "log": "a warning"}
     lost = example.failure(example.cell("lp"), 0, "out of [memory]") | {"trial_id": "f" * 16}
     selection["searched"] = [searched["trial_id"], other["trial_id"]]
     records = [searched, other, *trials, selection, lost]
@@ -35,8 +35,8 @@ def test_all_about_a_repeat(run):
     text = shown(find_trial(records[2]["trial_id"], [folder]))
     for words in (
         records[2]["trial_id"], "digits/digits-clip/full/ft", "its numbers stand in the table", "lr 0.0003",
-        "batch_size 512", "90.0% accuracy on id_val, loss 0.2", "10, best 7", "torch 2.15.0", "a warning",
-        "Accuracy in %, the primary metric", "0.6 *", "82.0",
+        "batch_size 512, templates all", "90.0% accuracy on id_val, loss 0.2", "10, best 7", "torch 2.15.0",
+        "a warning", "Accuracy in %, the primary metric", "0.6 *", "82.0",
     ):  # fmt: skip
         assert words in text, words
 
