@@ -21,6 +21,7 @@ from orchestrator.protocol import Outcome, Protocol
 from orchestrator.recorder import Recorder
 from orchestrator.retries import Retries
 from orchestrator.running import Running
+from results.files import UnwritableError
 from results.ledger import last_selections, trials_by_id
 from results.run_folder import RunFolder
 from search_spaces.errors import InputError
@@ -194,6 +195,9 @@ class Sweep:
         except OSError as error:
             written = []
             self.recorder.trouble.append(f"{error.filename or self.folder.path}: cannot be written ({error.strerror})")
+        except UnwritableError as error:
+            written = []
+            self.recorder.trouble.append(str(error))
         if written:
             self._say("written: " + ", ".join(str(path) for path in written))
         for reason in self.recorder.trouble[:1]:

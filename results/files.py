@@ -7,11 +7,18 @@ from pathlib import Path
 from search_spaces.errors import InputError
 
 
+class UnwritableError(InputError):
+    """A file that cannot be written: a folder in its place, a folder of somebody else, no room."""
+
+
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file in missing folders, too. Raises InputError where that cannot be done."""
+    """Write a file in missing folders, too. Raises UnwritableError where that cannot be done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        what = f"{error.strerror}: {error.filename}"
-        raise InputError(f"{path}: found no way to write it ({what}); name a file that can be written") from None
+        where = "" if error.filename in (None, str(path)) else f": {error.filename}"
+        raise UnwritableError(
+            f"{path}: cannot be written ({error.strerror}{where}), expected room for a file of yours; make it, or name "
+            "another one"
+        ) from None
