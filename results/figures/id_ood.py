@@ -206,5 +206,5 @@ def _legend(points: Frontier, colours: dict[str, str]) -> list[Artist]:
     if any(curve.finetuned for curve in points.curves):
         marks.append(Line2D([], [], **marker("o", "#555555", 5), label="$\\alpha$ = 1"))
     if any(curve.has_reach for curve in points.curves):
-        marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% interval"))
+        marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% intervals\nof ID and of OOD"))
     return lines + marks
