@@ -16,11 +16,11 @@ from search_spaces.loading import load
 
 
 def status_table(folder: RunFolder) -> Table:
-    """A row per cell: stage, trials by status, the best score so far; below, why trials failed."""
+    """A row per cell: stage, trials by status, the best search score so far; below, why trials failed."""
     records = folder.records()
     selections = last_selections(records)
     table = Table(title=str(folder.path), caption=Text(_failures(records)), caption_justify="left", box=None)
-    for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best score"):
+    for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %"):
         table.add_column(heading, justify="left" if heading in ("cell", "stage") else "right")
     for cell in load(folder.space).cells():
         table.add_row(*_row(cell, [one for one in records if cell_of(one) == cell], selections.get(cell)))
@@ -33,7 +33,9 @@ def _row(cell: Cell, records: Sequence[Record], selection: Record | None) -> lis
     finished = {record["trial_id"] for record in trials}
     left = len(set(selection["repeats"]) - finished) if selection else None
     stage = "search" if selection is None else "repeat" if left else "done"
-    scores = [record["score"] for record in trials if record["score"] is not None]
+    stages = {record["stage"] for record in trials}
+    compared = "search" if "search" in stages else "repeat"  # a method without hyper-parameters is not searched
+    scores = [record["score"] for record in trials if record["score"] is not None and record["stage"] == compared]
     best = f"{100 * max(scores):.1f}" if scores else "-"
     numbers = [str(counts[status]) for status in ("done", "stopped", "failed")]
     return [cell.key, stage, *numbers, "?" if left is None else str(left), best]

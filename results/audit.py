@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from results.captions import selected_on
 from results.cells import CellResult
 from results.naming import method_label
 from results.options import Options
@@ -23,7 +22,7 @@ def audit_lines(cells: Sequence[CellResult], options: Options, comparisons: int 
     tests = "" if comparisons is None else f"; {TESTS[options.test].title}, {comparisons} comparisons (Holm)"
     selected = [cell for cell in cells if cell.selection]
     lines = [
-        f"Selection saw {selected_on(cells)} alone. Searched: {_grouped(selected, _searched)}. "
+        f"Selection saw {_seen(cells)} and loss alone. Searched: {_grouped(selected, _searched)}. "
         f"Seeds: {_grouped(selected, _seeds)}."
         if selected
         else "Nothing is selected yet.",
@@ -40,6 +39,12 @@ def trace_lines(cells: Sequence[CellResult]) -> tuple[str, ...]:
         + (", ".join(f"seed {trial.seed} {trial.trial_id}" for trial in cell.repeats.done) or cell.state)
         for cell in cells
     )
+
+
+def _seen(cells: Sequence[CellResult]) -> str:
+    """What selection saw besides the loss, e.g. `id_val accuracy`."""
+    seen = {(cell.selection.split, cell.selection.metric) for cell in cells if cell.selection}
+    return " / ".join(sorted(f"{split} {metric.replace('_', ' ') or 'primary metric'}" for split, metric in seen))
 
 
 def _searched(cell: CellResult) -> str:

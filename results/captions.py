@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from results.cells import CellResult
+from results.evidence import SIDES
 from results.marks import LEVEL
-from results.naming import ZEROSHOT
+from results.naming import ZEROSHOT, method_label
 from results.options import Options
 from results.statistics.intervals import INTERVALS
-from results.statistics.paired import TESTS
+from results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
 from results.tables import Column, Grid
 
 _ENOUGH_SEEDS = 20
@@ -22,10 +23,11 @@ def caption(grid: Grid, cells: Sequence[CellResult], options: Options, compariso
     sentences = [
         f"{_metrics(numbers)} in %: {mean_and_interval(cells, options)}.",
         *_sides(grid, numbers),
+        *_ood(numbers),
         *_aggregates(grid),
-        *_differences(grid),
-        _marks(grid, options, comparisons),
-        f"Hyper-parameters, epoch and mixing coefficient were selected on {selected_on(cells)}.",
+        *_differences(grid, options),
+        _marks(grid, cells, options, comparisons),
+        f"{_selected(numbers)} were selected on {selected_on(cells)}.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -40,10 +42,16 @@ def mean_and_interval(cells: Iterable[CellResult], options: Options) -> str:
 
 
 def selected_on(cells: Iterable[CellResult]) -> str:
-    """What selection saw, e.g. `id_val accuracy`."""
-    seen = {(cell.selection.split, cell.selection.metric) for cell in cells if cell.selection}
-    named = sorted(f"{split} {metric.replace('_', ' ') or 'primary metric'}" for split, metric in seen)
-    return " / ".join(named) or "the primary metric of id_val"
+    """What selection saw, e.g. `ID validation accuracy (ties: lower loss)`."""
+    seen = {cell.selection.metric.replace("_", " ") or "primary metric" for cell in cells if cell.selection}
+    return f"ID validation {' / '.join(sorted(seen)) or 'primary metric'} (ties: lower loss)"
+
+
+def _selected(numbers: Sequence[Column]) -> str:
+    """What was selected of what the numbers show."""
+    if any(column.side == "with" for column in numbers):
+        return "Hyper-parameters, epoch and mixing coefficient"
+    return "Hyper-parameters and epoch"
 
 
 def _metrics(columns: Sequence[Column]) -> str:
@@ -82,25 +90,66 @@ def _sides(grid: Grid, numbers: Sequence[Column]) -> list[str]:
     return [f"{sides.pop().capitalize()} ensembling."]
 
 
+def _ood(numbers: Sequence[Column]) -> list[str]:
+    """What a column that is headed `OOD` alone is the mean of."""
+    counts = {len(column.parts) for column in numbers if column.name == "OOD"}
+    if not counts or counts == {1}:
+        return []
+    return [f"OOD: unweighted mean over the {f'{counts.pop()} ' if len(counts) == 1 else ''}OOD sets of a data set."]
+
+
 def _aggregates(grid: Grid) -> list[str]:
     if not any(column.kind == "aggregate" for column in grid.columns):
         return []
-    return ["Mean and IQM (interquartile mean) are over all columns, with stratified-bootstrap intervals, unmarked."]
+    return [
+        "Mean: over all columns; IQM: mean of the middle half of all runs of all columns; both with 95% intervals by "
+        "stratified percentile bootstrap over seeds, which cover less with few seeds, unmarked."
+    ]
 
 
-def _differences(grid: Grid) -> list[str]:
+def _differences(grid: Grid, options: Options) -> list[str]:
     names = sorted({column.name for column in grid.columns if column.kind == "difference"})
-    return [f"'{name}' is the difference paired by seed, with its Student-t interval." for name in names]
+    return [
+        f"'{name}' is the difference paired by seed, with its {100 * options.confidence:g}% Student-t interval, each "
+        "by itself: not corrected for the number of comparisons."
+        for name in names
+    ]
 
 
-def _marks(grid: Grid, options: Options, comparisons: int) -> str:
+def _marks(grid: Grid, cells: Sequence[CellResult], options: Options, comparisons: int) -> str:
     if len(grid.rows) < 2:
         return ""
     if not comparisons:
         return "Bold: highest of its column; nothing is tested, for no two methods share two seeds."
     family = f"all {comparisons} comparisons of this table" if comparisons > 1 else "its one comparison"
-    zeroshot = "; the zero-shot model is a constant" if any(row.method == ZEROSHOT for row in grid.rows) else ""
     return (
-        f"Bold: highest of its column; underlined: not significantly worse ({TESTS[options.test].title} over common "
-        f"seeds, Holm-corrected over {family}, {100 * LEVEL:g}%{zeroshot})."
+        f"Bold: highest of its column; underlined: not shown to be worse ({TESTS[options.test].title} over common "
+        f"seeds, Holm-corrected over {family}, {100 * LEVEL:g}%{_constants(cells)}{_powerless(cells, options)})."
     )
+
+
+def _constants(cells: Sequence[CellResult]) -> str:
+    """Which methods are compared without randomness of their own."""
+    held: dict[str, list[bool]] = {}
+    for cell in cells:
+        if cell.state == "done":
+            held.setdefault(cell.cell.method, []).append(cell.is_constant or _never_varies(cell))
+    fixed = [method for method, constant in held.items() if all(constant)]
+    named = [method_label(method) for method in fixed if method != ZEROSHOT]
+    zeroshot = ["the zero-shot model"] if ZEROSHOT in fixed else []
+    if not named:
+        return f"; {zeroshot[0]} is a constant" if zeroshot else ""
+    varied = "one number at all seeds is a constant, and two constants need no test"
+    return f"; {', '.join([*zeroshot, *named])}: {varied}"
+
+
+def _never_varies(cell: CellResult) -> bool:
+    """Whether enough seeds gave one and the same number on all that was measured."""
+    return cell.n >= ENOUGH_FOR_A_CONSTANT and all(
+        len(set(cell.sample(side, [measure]).values())) == 1 for measure in cell.measures for side in SIDES
+    )
+
+
+def _powerless(cells: Sequence[CellResult], options: Options) -> str:
+    most = max((cell.n for cell in cells if not cell.is_constant), default=0)
+    return f"; with {most} seeds this test can show nothing" if TESTS[options.test].least_p(most) > LEVEL else ""

@@ -64,7 +64,7 @@ class Cache:
 
     @classmethod
     def of_machine(cls) -> Cache | None:
-        """The cache that the environment names, None where it says `off`.
+        """The cache that the environment names; None where it says `off`, or names none and this user has no home.
 
         FLYP_SWEEP_CACHE is its folder, FLYP_SWEEP_CACHE_GB its bound. Raises InputError when the bound is no number.
         """
@@ -78,7 +78,11 @@ class Cache:
         if place == OFF:
             return None
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return cls(Path(place or f"{home}/flyp-sweep").expanduser(), int(gigabytes * 10**9))
+        try:
+            folder = Path(place or f"{home}/flyp-sweep").expanduser()
+        except RuntimeError:
+            return None
+        return cls(folder, int(gigabytes * 10**9))
 
     def rows(
         self, facts: Facts, shape: tuple[int, ...], dtype: str, batches: Callable[[], Iterable[np.ndarray]]

@@ -87,8 +87,8 @@ class Preprocess:
 
     def to_batch(self, pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
         """Normalised float32 [B, 3, height, width] on `device` from uint8 [B, height, width, 3]."""
-        scaled = pixels.to(device).permute(0, 3, 1, 2).contiguous().float().div(255)
-        return (scaled - self.mean.to(device)) / self.std.to(device)
+        planes = pixels.to(device).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        return planes.div_(255).sub_(self.mean.to(device)).div_(self.std.to(device))
 
 
 def pixel_code() -> str:

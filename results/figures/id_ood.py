@@ -234,5 +234,5 @@ def _handles(points: Frontier, colours: dict[str, str], shapes: dict[str, str]) 
         some = [Line2D([], [], **marker(shapes[name], "#555555", 4.5)) for name in methods[-_SHAPES_SHOWN:]]
         marks.append(tuple(some))
     if any(curve.has_reach for curve in points.curves):
-        marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% interval"))
+        marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% intervals\nof ID and of OOD"))
     return lines + marks

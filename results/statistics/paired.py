@@ -121,13 +121,14 @@ def _without_rounding(differences: Array) -> Array:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A test as a caption names it, and its p-values: differences [..., S] to [...]."""
+    """A test as a caption names it, its p-values (differences [..., S] to [...]), and the least of n differences."""
 
     title: str
     p_values: Callable[[Array], Array]
+    least_p: Callable[[int], float]
 
 
 TESTS = {
-    "t": PairedTest("paired t-test", t_p_values),
-    "wilcoxon": PairedTest("Wilcoxon signed-rank test", wilcoxon_p_values),
+    "t": PairedTest("paired t-test", t_p_values, lambda n: 0.0),
+    "wilcoxon": PairedTest("Wilcoxon signed-rank test", wilcoxon_p_values, lambda n: 2.0 ** (1 - n)),
 }

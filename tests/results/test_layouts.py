@@ -224,7 +224,7 @@ def test_the_caption_says_what_the_numbers_are(example):
     for words in (
         "Accuracy in %: mean over 3 seeds with its 95% Student-t interval.",
         "paired t-test over common seeds, Holm-corrected over all 24 comparisons of this table, 5%",
-        "selected on id_val accuracy",
+        "Hyper-parameters, epoch and mixing coefficient were selected on ID validation accuracy (ties: lower loss).",
     ):
         assert words in grid.caption
     (uneven,) = example.table(example.run() + example.finished_cell("lp", [0.7, 0.8]), confidence=0.99).grids
@@ -240,13 +240,31 @@ def test_interval_and_test_are_taken_as_asked_and_named(example):
     assert example.table(example.run(), interval="bca") == example.table(example.run(), interval="bca")
 
 
+def test_the_caption_names_constants_and_a_test_that_can_show_nothing(example):
+    same = example.run() + example.finished_cell("lp", [0.7, 0.7, 0.7])
+    (grid,) = example.table(same, test="wilcoxon").grids
+    assert "; the zero-shot model, LP: one number at all seeds is a constant" in grid.caption
+    assert "; with 3 seeds this test can show nothing)" in grid.caption
+    (grid,) = example.table(example.run()).grids
+    assert "; the zero-shot model is a constant)" in grid.caption
+    assert "can show nothing" not in grid.caption
+
+
+def test_the_caption_says_what_a_column_ood_is_and_that_differences_are_not_corrected(example):
+    (grid,) = example.table(example.run(), "ablation").grids
+    assert "OOD: unweighted mean over the 2 OOD sets of a data set." in grid.caption
+    assert "with its 95% Student-t interval, each by itself: not corrected" in grid.caption
+    (grid,) = example.table(example.run(), "few_shot").grids
+    assert "Hyper-parameters and epoch were selected on" in grid.caption
+
+
 def test_the_audit_names_selection_seeds_statistics_packages_and_ledger(example, tmp_path):
     example.write(tmp_path, example.run())
     (grid,) = make_table([RunFolder(tmp_path).evidence()]).grids
     digest = hashlib.sha256((tmp_path / "ledger.jsonl").read_bytes()).hexdigest()
     audit = " ".join(grid.audit)
     for words in (
-        "Selection saw id_val accuracy alone.",
+        "Selection saw id_val accuracy and loss alone.",
         "8 configurations x 1 seed (Zeroshot, FT, FLYP)",
         "1 of 1 (Zeroshot), 3 of 3 (FT, FLYP)",
         "95% Student-t intervals; paired t-test, 24 comparisons (Holm).",

@@ -184,6 +184,9 @@ def test_the_environment_says_where_and_how_much(tmp_path: Path, monkeypatch: py
     found = Cache.of_machine()
     assert found is not None
     assert found.folder == tmp_path / "xdg/flyp-sweep"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", lambda _: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert Cache.of_machine() is None
 
 
 SPACE = {
