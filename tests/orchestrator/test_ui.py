@@ -95,6 +95,6 @@ def test_from_the_printed_address_to_a_trial_s_curves_and_the_figure(address, tm
         page.get_by_text("frontier-digits-digits-clip-full.png").click()
         picture = page.locator("img[src^='blob:']").first
         picture.wait_for()
-        assert picture.evaluate("image => image.naturalWidth") == 680
+        assert picture.evaluate("image => image.naturalWidth") == 650
         page.get_by_text("report.html", exact=True).click()
         page.frame_locator("iframe").locator("table.numbers").first.wait_for()
