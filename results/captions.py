@@ -139,8 +139,9 @@ def _constants(cells: Sequence[CellResult]) -> str:
     zeroshot = ["the zero-shot model"] if ZEROSHOT in fixed else []
     if not named:
         return f"; {zeroshot[0]} is a constant" if zeroshot else ""
-    varied = "one number at all seeds is a constant, and two constants need no test"
-    return f"; {', '.join([*zeroshot, *named])}: {varied}"
+    *rest, last = [*zeroshot, *named]
+    those = f"{', '.join(rest)} and {last} are constants" if rest else f"{last} is a constant"
+    return f"; {those}, one number at all seeds"
 
 
 def _never_varies(cell: CellResult) -> bool:

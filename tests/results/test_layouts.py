@@ -243,7 +243,7 @@ def test_interval_and_test_are_taken_as_asked_and_named(example):
 def test_the_caption_names_constants_and_a_test_that_can_show_nothing(example):
     same = example.run() + example.finished_cell("lp", [0.7, 0.7, 0.7])
     (grid,) = example.table(same, test="wilcoxon").grids
-    assert "; the zero-shot model, LP: one number at all seeds is a constant" in grid.caption
+    assert "; the zero-shot model and LP are constants, one number at all seeds" in grid.caption
     assert "; with 3 seeds this test can show nothing)" in grid.caption
     (grid,) = example.table(example.run()).grids
     assert "; the zero-shot model is a constant)" in grid.caption
