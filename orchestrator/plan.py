@@ -68,6 +68,7 @@ class CellPlan:
             data=self.data,
             weights=self.weights,
             micro_batch=train.micro_batch,
+            precision=train.precision,
         )
 
 

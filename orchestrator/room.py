@@ -51,10 +51,12 @@ def needed(space: SearchSpace, plans: Sequence[CellPlan]) -> Room:
 
 
 def check(room: Room, folder: Path) -> None:
-    """Raise InputError when the disk of `folder`, which exists, has no room for the finished run."""
+    """Raise InputError when the disk of `folder`, which exists, has no room for what the run lacks of its end."""
     free = shutil.disk_usage(folder).free
-    if free < room.run:
+    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if free < room.run - held:
+        more = "" if held == 0 else f" more than the {size(held)} it has"
         raise InputError(
-            f"{folder}: found {size(free)} of free space; the run takes about {size(room.run)}; "
+            f"{folder}: found {size(free)} of free space; the run takes about {size(room.run - held)}{more}; "
             "free some or choose another --out"
         )

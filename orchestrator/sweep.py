@@ -159,8 +159,7 @@ class Sweep:
 
         needed = room.needed(self.space, self.plans)
         self._say(str(needed))
-        if not self.records:
-            room.check(needed, self.folder.path)
+        room.check(needed, self.folder.path)
 
     def _run_trials(self, data_root: Path, interruption: Interruption) -> None:
         from orchestrator import cluster

@@ -134,7 +134,7 @@ class TrialProcess:
         return self._died(f"it hung: nothing was reported for {self.settings.hang_seconds:g} s", stacks)
 
     def _died(self, reason: str, log: str | None = None) -> Reply:
-        return _ending(DIED, self._began, reason=reason, log=log)
+        return _ending(DIED, time.time() - self._began, reason=reason, log=log)
 
 
 def serve(pipe: Connection, settings: Settings, stacks: str) -> None:
@@ -193,7 +193,6 @@ class Server:
         )
 
     def begin(self, spec: TrialSpec) -> None:
-        self.began = time.time()
         self.spec = spec
         self.checkpoint = Checkpoint(self.policy, spec.trial_id)
         self.trial: Generator[Epoch, None, TrialResult] | None = None
@@ -246,9 +245,11 @@ class Server:
         return self._end(FAILED, reason="a score, loss or result of the trial is not finite")
 
     def _end(self, status: str, **more: Any) -> Reply:
+        assert self.checkpoint is not None
+        seconds = self.checkpoint.seconds
         self.trial = None
         self.checkpoint = None
-        return _ending(status, self.began, machine=self.machine, **more)
+        return _ending(status, seconds, machine=self.machine, **more)
 
 
 def finite(value: Any) -> bool:
@@ -265,8 +266,8 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, OSError | MemoryError | torch.AcceleratorError | torch.OutOfMemoryError)
 
 
-def _ending(status: str, began: float, **more: Any) -> Reply:
-    ending = {"status": status, "seconds": time.time() - began, **more}
+def _ending(status: str, seconds: float, **more: Any) -> Reply:
+    ending = {"status": status, "seconds": seconds, **more}
     return {"done": True, "ending": json.dumps(ending)}  # text: Ray flattens nested results
 
 

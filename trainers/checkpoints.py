@@ -53,7 +53,8 @@ class Checkpoint:
     """The checkpoint of one trial in one process: a safetensors file, facts as JSON in its header, replaced whole.
 
     A checkpoint is a help and no more: one that cannot be written or read costs epochs, never the trial. `trouble`
-    then says why. No random state belongs in it: an epoch draws from a stream of its own.
+    then says why. No random state belongs in it: an epoch draws from a stream of its own. `seconds` are what the trial
+    has taken so far, the epochs that were loaded included.
     """
 
     def __init__(self, policy: Policy, trial_id: str) -> None:
@@ -61,8 +62,13 @@ class Checkpoint:
         self.trial_id = trial_id
         self.path = policy.path(trial_id)
         self.trouble: str | None = None
-        self._last = time.monotonic()
+        self._began = self._last = time.monotonic()
+        self._before = 0.0
         self._offered: Callable[[], Saved] | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._began
 
     def offer(self, saved: Callable[[], Saved]) -> None:
         """Say, after an epoch, that the trial can be saved until the next one begins; done at once when it is due."""
@@ -81,6 +87,7 @@ class Checkpoint:
         try:
             with safe_open(self.path, "pt", device="cpu") as file:
                 facts = json.loads(file.metadata()["facts"])
+                self._before = float(facts.get("seconds", 0.0))
                 # Copies: the file may be replaced, also from another machine, while its mapped pages are in use.
                 return Saved({name: file.get_tensor(name).clone() for name in file.keys()}, facts)  # noqa: SIM118
         except FileNotFoundError:
@@ -103,7 +110,7 @@ class Checkpoint:
                 stale.unlink(missing_ok=True)
             with self._room(size) as enough:
                 if enough:
-                    save_file(tensors, draft, {"facts": json.dumps(saved.facts)})
+                    save_file(tensors, draft, {"facts": json.dumps({**saved.facts, "seconds": self.seconds})})
                     _sync(draft)
                     draft.replace(self.path)
         except (OSError, SafetensorError) as error:

@@ -18,9 +18,11 @@ from safetensors.torch import save_file
 from search_spaces.errors import InputError, nearest
 from trainers import digits_clip, weights
 from trainers.hub import cache_where_silent
+from trainers.precision import set_precision
 
 if TYPE_CHECKING:
     from search_spaces.model import Model
+    from search_spaces.sections import Precision
     from trainers.images import Preprocess
     from trainers.prompts import Tokenizer
 
@@ -36,19 +38,22 @@ class Pretrained:
     tokenizer: Tokenizer
     preprocess: Preprocess
     arch: str
+    precision: Precision
 
     @cached_property
     def digest(self) -> str:
         """Hash of the architecture and all weights: what determines, on one kind of machine, what comes out."""
-        digest = hashlib.sha256(f"{self.arch} {version('open_clip_torch')} {self.clip!r}".encode())
+        digest = hashlib.sha256(f"{self.arch} {self.precision} {version('open_clip_torch')} {self.clip!r}".encode())
         for name, tensor in self.clip.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
 
-def load(model: Model, device: torch.device) -> Pretrained:
-    """Load `model` in float32 and evaluation mode; tags and hub ids from the local cache, which is filled if need be.
+def load(model: Model, device: torch.device, precision: Precision = "fp32") -> Pretrained:
+    """Load `model` with float32 weights and in evaluation mode; its encoders compute in `precision`.
+
+    Tags and hub ids come from the local cache, which is filled if need be.
 
     Raises InputError when the architecture is unknown, or the weights are unknown, unreadable or do not fit it, or can
     be neither found nor fetched.
@@ -67,7 +72,10 @@ def load(model: Model, device: torch.device) -> Pretrained:
     except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
         raise _unloadable(model, path, error) from error
     clip.eval()
-    return Pretrained(clip=clip, tokenizer=tokenizer, preprocess=Preprocess.of(clip), arch=model.arch)
+    set_precision(clip, precision)
+    return Pretrained(
+        clip=clip, tokenizer=tokenizer, preprocess=Preprocess.of(clip), arch=model.arch, precision=precision
+    )
 
 
 def _create(model: Model, path: Path | None, device: torch.device) -> Clip:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces.cell import Cell
+from search_spaces.sections import Precision
 
 PROTOCOL_VERSION = 2
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
@@ -37,8 +38,8 @@ class TrialSpec:
     """All that determines the result of one training run.
 
     `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
-    and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), which decides how
-    sums are rounded. Paths, hosts and worker counts are not in here: they do not change a result.
+    and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`:
+    both decide how sums are rounded. Paths, hosts and worker counts are not in here: they do not change a result.
     """
 
     cell: Cell
@@ -55,6 +56,7 @@ class TrialSpec:
     data: str
     weights: str
     micro_batch: int | None = None
+    precision: Precision = "fp32"
 
     @cached_property
     def trial_id(self) -> str:
@@ -69,8 +71,9 @@ class TrialSpec:
 
     def to_json(self) -> dict[str, Any]:
         data = {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
-        if self.micro_batch is None:
-            del data["micro_batch"]  # so that trials without it keep the ids that they had before it existed
+        for name, default in (("micro_batch", None), ("precision", "fp32")):
+            if data[name] == default:
+                del data[name]  # so that trials without it keep the ids that they had before it existed
         return data
 
     @classmethod

@@ -41,6 +41,16 @@ def go_on(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint | None) -> tuple
             return reports, end.value
 
 
+def test_the_seconds_of_a_trial_count_those_before_its_checkpoint(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec(epochs=3)
+    policy = Policy(tmp_path, every_seconds=0)
+    cut(bench, spec, Checkpoint(policy, spec.trial_id), 2)
+    again = Checkpoint(policy, spec.trial_id)
+    saved = again.load()
+    assert saved is not None
+    assert again.seconds >= saved.facts["seconds"] > 0
+
+
 @pytest.mark.parametrize("method", GRADIENT)
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_it_ends_as_if_undisturbed(bench: Bench, tmp_path: Path, method: str, after: int) -> None:

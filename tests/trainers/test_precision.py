@@ -1,0 +1,91 @@
+"""bfloat16 in the encoders, float32 everywhere else."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from search_spaces.loading import from_mapping
+from search_spaces.model import Model
+from trainers import models, prompts
+from trainers.runner import TrialRunner
+from trainers.spec import TrialSpec
+
+if TYPE_CHECKING:
+    from tests.trainers.conftest import Bench
+
+SPACE = {
+    "name": "digits",
+    "dataset": "digits",
+    "model": {"arch": "digits-clip", "pretrained": "bundled"},
+    "methods": ["zeroshot"],
+    "search": {"algorithm": "grid"},
+}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def mixed() -> models.Pretrained:
+    return models.load(Model(arch="digits-clip", pretrained="bundled"), CPU, "bf16")
+
+
+def test_encoders_compute_in_bfloat16_and_so_do_their_copies(bench: Bench, mixed: models.Pretrained) -> None:
+    images = torch.rand(4, 3, 32, 32)
+    full = bench.pretrained.clip.visual(images)
+    found = mixed.clip.visual(images)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, full)
+    torch.testing.assert_close(found, full, rtol=0.1, atol=0.1 * full.abs().max().item())
+    torch.testing.assert_close(copy.deepcopy(mixed.clip.visual)(images), found, rtol=0, atol=0)
+
+
+def test_prompts_are_encoded_alike(bench: Bench, mixed: models.Pretrained) -> None:
+    tokens = bench.task().prompts.flatten(0, 1)
+    with torch.no_grad():
+        full, found = (prompts.encode_text(one.clip, tokens) for one in (bench.pretrained, mixed))
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, full)
+    assert (found * full).sum(dim=1).min() > 0.99
+
+
+def test_weights_and_their_names_are_those_of_the_full_model(bench: Bench, mixed: models.Pretrained) -> None:
+    assert bench.same(bench.pretrained.clip.state_dict(), mixed.clip.state_dict())
+    assert bench.pretrained.digest != mixed.digest
+
+
+@pytest.mark.parametrize("method", ["ft", "flyp", "lpft"])
+def test_training_keeps_float32_and_comes_near_the_full_one(
+    bench: Bench, mixed: models.Pretrained, method: str
+) -> None:
+    spec = bench.repeat(method, precision="bf16", epochs=3, hparams={"lr": 1e-4, "weight_decay": 0.1})
+    first, second = (bench.fit(spec, bench.worker(pretrained=mixed)) for _ in range(2))
+    assert bench.same(first.state, second.state)
+    assert {tensor.dtype for tensor in first.state.values() if tensor.is_floating_point()} == {torch.float32}
+    full = bench.fit(replace(spec, precision="fp32"))
+    assert not bench.same(first.state, full.state)
+    assert first.scores.loss == pytest.approx(full.scores.loss, rel=0.05)
+
+
+def test_fp32_keeps_the_id_that_trials_had_before_there_was_a_choice(bench: Bench) -> None:
+    plain = bench.spec()
+    assert "precision" not in plain.to_json()
+    mixed = replace(plain, precision="bf16")
+    assert mixed.trial_id != plain.trial_id
+    assert mixed.config_id != plain.config_id
+    assert TrialSpec.from_json(mixed.to_json()) == mixed
+
+
+def test_a_runner_runs_each_trial_in_its_precision(bench: Bench) -> None:
+    space = from_mapping(SPACE)
+    runner = TrialRunner(space, Path("absent"), CPU)
+    full = replace(bench.repeat("zeroshot", alphas=(0.0,)), cell=space.cells()[0])
+    mixed = replace(full, precision="bf16")
+    found = [runner.result(spec).loss for spec in (full, mixed, full, mixed)]
+    assert found[:2] == found[2:]
+    assert found[0] != found[1]
+    assert found[0] == pytest.approx(found[1], rel=0.1)
