@@ -18,6 +18,7 @@ from PIL import Image
 from search_spaces.errors import InputError
 from search_spaces.loading import from_mapping
 from trainers.cache import Cache
+from trainers.datasets.base import file_identity
 from trainers.datasets.digits import GreyImages
 from trainers.runner import TrialRunner
 
@@ -246,6 +247,17 @@ def test_an_image_that_was_changed_is_seen(bench: Any, birds: Path, cache: Cache
     assert after == results(bench, birds, None)
     assert len([entry for entry in cache.entries() if entry.told[0] == "pixels"]) == 4
     assert len(before) == len(after)
+
+
+def test_a_file_that_was_replaced_is_another_even_if_it_looks_as_old_and_as_large(tmp_path: Path) -> None:
+    path = tmp_path / "image.bmp"
+    path.write_bytes(b"one")
+    before, times = file_identity(path), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    assert file_identity(path) == before
+    time.sleep(0.05)  # file systems tell times apart that are some milliseconds apart
+    path.write_bytes(b"two")
+    os.utime(path, ns=times)
+    assert file_identity(path) != before
 
 
 @pytest.mark.parametrize(

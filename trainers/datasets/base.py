@@ -30,14 +30,17 @@ class Identified(Protocol):
     """Images that can tell, without decoding one, whether they are the same as others."""
 
     def identity(self) -> Iterable[bytes]:
-        """What determines the pixels of all images: of files, path, size and time of change. May raise OSError."""
+        """What determines the pixels of all images: of files, path, size and times of change. May raise OSError."""
         ...
 
 
 def file_identity(path: str | Path) -> bytes:
-    """A file as it now is: its path, size in bytes and time of change. Raises OSError when it is gone."""
+    """A file as it now is: its path, size in bytes and times of change. Raises OSError when it is gone.
+
+    Archives and copies carry the time of a change to the content along; that of a change to the file they cannot.
+    """
     stat = os.stat(path)
-    return os.fsencode(f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns}\n")
+    return os.fsencode(f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n")
 
 
 @dataclass(frozen=True)
