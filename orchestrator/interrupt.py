@@ -40,6 +40,11 @@ class Interruption:
         self._patience = threading.Timer(GRACE_SECONDS, self.leave)
         self._patience.daemon = True
 
+    def listen(self) -> None:
+        """Hear SIGINT and SIGTERM from now on; to be called again after what takes them over, as Ray's C++ does."""
+        for number in SIGNALS:
+            signal.signal(number, self.handle)
+
     @property
     def asked(self) -> bool:
         return self._asked is not None
@@ -47,6 +52,7 @@ class Interruption:
     @contextmanager
     def noting(self) -> Generator[None]:
         """Inside the block a request does not end the process."""
+        self.listen()
         self._noting = True
         try:
             yield
@@ -90,7 +96,8 @@ class Interruption:
 def interruptible(last_words: str) -> Generator[Interruption]:
     """Inside the block SIGINT and SIGTERM are requests to end; `last_words` are said if there is time for no more."""
     interruption = Interruption(last_words)
-    before = {number: signal.signal(number, interruption.handle) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    interruption.listen()
     try:
         yield interruption
     finally:
