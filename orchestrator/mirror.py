@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from results.records import measured
 from results.run_folder import RunFolder
 from search_spaces.cell import Cell
 from search_spaces.complaints import one_line
@@ -187,7 +188,7 @@ def trial_metrics(record: Mapping[str, Any], start: int, end: int) -> Iterator[A
             yield Metric(name, float(record[name]), end, 0)
     for side, value in mean_ood(record).items():
         yield Metric(f"{side}/mean_ood", value, end, 0)
-    for one in record["evaluations"]:
+    for one in measured(record):
         for side in sides(one["alpha"], record["alpha"]):
             yield Metric(f"{side}/{one['split']}/{one['metric']}", one["value"], end, 0)
         if one["primary"] and record["alpha"] is not None:
@@ -198,18 +199,16 @@ def mean_ood(record: Mapping[str, Any]) -> dict[str, float]:
     """Per side the mean of the primary metric over the OOD sets, where there are any."""
     found: dict[str, list[float]] = {}
     for one in record["evaluations"]:
-        if one["primary"] and one["role"] == "ood":
+        if one["role"] == "ood":
             for side in sides(one["alpha"], record["alpha"]):
-                found.setdefault(side, []).append(one["value"])
+                found.setdefault(side, []).append(one["metrics"][one["primary"]])
     return {side: fmean(values) for side, values in found.items()}
 
 
 def first_columns(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
     trials = [record for record in records if record["kind"] == "trial"]
-    tests = {
-        one["metric"] for trial in trials for one in trial["evaluations"] if one["primary"] and one["role"] == "id_test"
-    }
+    tests = {one["primary"] for trial in trials for one in trial["evaluations"] if one["role"] == "id_test"}
     metrics = ["score", "alpha", *(f"{side}/id_test/{name}" for name in sorted(tests) for side in ("without", "with"))]
     metrics += ["without/mean_ood", "with/mean_ood"] if any(map(mean_ood, trials)) else []
     params = dict.fromkeys(name for trial in trials for name in trial["hparams"])
@@ -229,6 +228,7 @@ def sides(alpha: float, chosen: float | None) -> list[str]:
 class Mirror:
     """Follows the ledger from a thread of its own; a `Listener` of the recorder.
 
+    The records that are there `earlier` are gone through one by one, in that thread, before the first new one.
     A store that is slow, down or refusing is tried again with growing pauses; trials never wait for it.
     """
 
@@ -239,8 +239,7 @@ class Mirror:
         self.trouble: str | None = None
         self._closing = threading.Event()
         self._opened = threading.Event()
-        for record in earlier:
-            self.finished(record)
+        self._earlier = earlier
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
@@ -266,7 +265,7 @@ class Mirror:
         self._records.put(None)
         self._thread.join(PATIENCE_IN_TROUBLE if self.trouble else PATIENCE_SECONDS)
         if self._thread.is_alive():
-            return self.trouble or f"it is still {self._records.qsize()} trials behind"
+            return self.trouble or "it is still being written"
         try:
             self._tracking = self._tracking or self._make()
             self._tracking.finish(folder, description, complete=complete)
@@ -278,6 +277,9 @@ class Mirror:
         """The thread: open the store, which makes its tables before any trial ends, then write what comes."""
         self._write(None)
         self._opened.set()
+        for earlier in self._earlier:
+            if earlier["kind"] == "trial":
+                self._write(earlier)
         while (record := self._records.get()) is not None:
             self._write(record)
 

@@ -7,7 +7,7 @@ fit through that door, so no selection can depend on them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -72,7 +72,7 @@ class CellProtocol:
         self.pending: deque[TrialSpec] = deque()
         self.over = False
         self._open: set[str] = set()
-        self._configs: list[Config] = []
+        self._asked: list[_Asked] = []
 
     def finish(self, trial_id: str, outcomes: Mapping[str, Outcome]) -> Selection | None:
         """Take in that a trial of this cell has an outcome; returns the selection when it is made."""
@@ -111,11 +111,12 @@ class CellProtocol:
         if not self.plan.searched:
             return False
         self.generation += 1
-        tried = [Tried(config, self._mean(config, outcomes)[0]) for config in self._configs]
-        asked = ALGORITHMS[self.plan.space.search.algorithm](self.plan, self.generation, tried)
-        self._configs += asked
+        tried = [Tried(one.config, _mean(one.trials, outcomes)[0]) for one in self._asked]
+        configs = ALGORITHMS[self.plan.space.search.algorithm](self.plan, self.generation, tried)
+        asked = [_Asked(config, self._trials(config)) for config in configs]
+        self._asked += asked
         known = {spec.trial_id for spec in self.searched}
-        fresh = {spec.trial_id: spec for config in asked for spec in self._trials(config)}
+        fresh = {spec.trial_id: spec for one in asked for spec in one.trials}
         new = [spec for trial_id, spec in fresh.items() if trial_id not in known]
         self.searched += new
         self._start(new, outcomes)
@@ -124,18 +125,6 @@ class CellProtocol:
     def _trials(self, config: Config) -> list[TrialSpec]:
         return [self.plan.search_trial(config, seed) for seed in self.plan.search_seeds]
 
-    def _mean(self, config: Config, outcomes: Mapping[str, Outcome]) -> tuple[float | None, float, bool]:
-        """Mean score and loss of a configuration over its seeds, and whether all its trials ran to their end.
-
-        The score is None where a trial failed.
-        """
-        found = [outcomes[spec.trial_id] for spec in self._trials(config)]
-        scores = [one.score for one in found if one.status != FAILED and one.score is not None]
-        losses = [one.loss for one in found if one.loss is not None]
-        if len(scores) < len(found):
-            return None, float("inf"), False
-        return fmean(scores), fmean(losses), all(one.status == DONE for one in found)
-
     def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
         """The configuration of highest mean score (ties: lower mean loss, then asked earlier).
 
@@ -143,7 +132,7 @@ class CellProtocol:
         """
         if not self.plan.searched:
             return self._selection({}, None)
-        ranked = [(self._mean(config, outcomes), config) for config in self._configs]
+        ranked = [(_mean(one.trials, outcomes), one.config) for one in self._asked]
         able = [(ended, score, -loss, config) for (score, loss, ended), config in ranked if score is not None]
         if not able:
             return None
@@ -153,6 +142,27 @@ class CellProtocol:
     def _selection(self, winner: Config, score: float | None) -> Selection:
         repeats = tuple(self.plan.repeat_trial(winner, seed) for seed in self.plan.repeat_seeds)
         return Selection(self.plan, winner, score, tuple(self.searched), repeats)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A configuration that the search algorithm asked for, and its trials: one per seed."""
+
+    config: Config
+    trials: Sequence[TrialSpec]
+
+
+def _mean(trials: Iterable[TrialSpec], outcomes: Mapping[str, Outcome]) -> tuple[float | None, float, bool]:
+    """Mean score and loss over the seeds of a configuration, and whether all its trials ran to their end.
+
+    The score is None where a trial failed.
+    """
+    found = [outcomes[spec.trial_id] for spec in trials]
+    scores = [one.score for one in found if one.status != FAILED and one.score is not None]
+    losses = [one.loss for one in found if one.loss is not None]
+    if len(scores) < len(found):
+        return None, float("inf"), False
+    return fmean(scores), fmean(losses), all(one.status == DONE for one in found)
 
 
 class Protocol:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from orchestrator.credentials import has_credentials, redacted
+from orchestrator.earlier import read_earlier
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from orchestrator.interrupt import Interruption, interruptible
 from orchestrator.lock import leave_behind, locked
 from orchestrator.mirror import Mirror, default_uri
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
-from orchestrator.protocol import Outcome, Protocol
+from orchestrator.protocol import Protocol
 from orchestrator.recorder import Recorder
 from orchestrator.retries import Retries
 from orchestrator.running import Running
 from results.files import UnwritableError
-from results.ledger import last_selections, trials_by_id
 from results.run_folder import RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
@@ -126,24 +126,22 @@ class Sweep:
         self.options = options
         self.console = console
         self.resume = resume
-        self.records = folder.records()
+        self.earlier = read_earlier(folder.ledger.path)
         self.running = Running(folder.running)
-        finished = trials_by_id(self.records)
-        if options.retry_failed:
-            finished = {name: record for name, record in finished.items() if record["status"] != FAILED}
-        self.running.clear({name for name, record in finished.items() if record["status"] != FAILED})
-        self.protocol = Protocol(plans, [Outcome.of(record) for record in finished.values()])
+        ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
+        self.running.clear({outcome.trial_id for outcome in ended})
+        self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
             self._check_room()
         artifacts = folder.path.resolve() / "mlflow"
         uri = options.mlflow or default_uri(folder.path)
-        self.mirror = Mirror(uri, space.name, folder.name, artifacts, self.records)
+        self.mirror = Mirror(uri, space.name, folder.name, artifacts, folder.ledger.stream())
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress, self.mirror])
 
     def go(self, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
-        self.recorder.write_selections(self.protocol.selections, last_selections(self.records))
+        self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
             f"{sum(self.progress.done.values())} done, in {self.folder.path}"

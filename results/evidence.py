@@ -6,12 +6,10 @@ records and let go of line by line; the evaluations of search trials are skipped
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +18,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from results.alphas import same_alpha
-from results.ledger import Line, Malformed, decode_json, read_lines
+from results.ledger import Line, Malformed, decode_typed, read_lines
 from results.naming import ZEROSHOT
-from results.records import Record, fault
+from results.records import Record
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
@@ -94,13 +92,14 @@ class Evidence:
     sha256: str = ""
 
 
-class _Evaluation(msgspec.Struct, frozen=True, gc=False):
+class EvaluationLine(msgspec.Struct, frozen=True, gc=False):
+    """An evaluation as a trial's line in the ledger has it."""
+
     alpha: float | None
     split: str
     role: str
-    metric: str
-    value: float
-    primary: bool
+    primary: str
+    metrics: dict[str, float]
 
 
 class _SearchLine(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
@@ -118,7 +117,7 @@ class _SearchLine(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
 
 
 class _TrialLine(_SearchLine, frozen=True, tag_field="kind", tag="trial", kw_only=True):
-    evaluations: list[_Evaluation]
+    evaluations: list[EvaluationLine]
     alpha: float | None = None
 
 
@@ -146,21 +145,8 @@ def read_evidence(path: str | Path, run: str, planned: Iterable[Cell] = ()) -> E
     size = path.stat().st_size if path.exists() else 0
     with ThreadPoolExecutor(1) as pool:  # hashing lets go of the interpreter: it costs a second core, not time
         digest = pool.submit(_sha256, path, size)
-        with _no_garbage_collection():
-            lines = read_lines(path, _decode, size)
+        lines = read_lines(path, _decode, size)
         return _evidence(lines, run, planned, digest.result())
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Nothing that is decoded refers back to itself, and looking for it among 100,000 trials takes a second."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def evidence_of(records: Iterable[Record], run: str = "run", planned: Iterable[Cell] = ()) -> Evidence:
@@ -183,17 +169,11 @@ def _evidence(lines: Iterable[Trial | Selection], run: str, planned: Iterable[Ce
 
 def _decode(line: bytes) -> Line[Trial | Selection] | None:
     """The trial or selection in `line`; a `results.ledger.Decoder`."""
-    try:
-        is_search = line.find(_SEARCH_MARK, 0, _MARKED_WITHIN) >= 0
-        found = _SEARCH_DECODER.decode(line) if is_search else _DECODER.decode(line)
-        if isinstance(found, _SearchLine) and not isinstance(found, _TrialLine) and found.stage != "search":
-            found = _DECODER.decode(line)
-    except msgspec.ValidationError as error:
-        record = decode_json(line)
-        if record is None:
-            return None
-        raise Malformed(fault(record) or f"is of another form ({error})") from error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    is_search = line.find(_SEARCH_MARK, 0, _MARKED_WITHIN) >= 0
+    found = decode_typed(line, _SEARCH_DECODER if is_search else _DECODER)
+    if isinstance(found, _SearchLine) and not isinstance(found, _TrialLine) and found.stage != "search":
+        found = decode_typed(line, _DECODER)
+    if found is None:
         return None
     if isinstance(found, _SelectionLine):
         return Line(None, "", _selection(found))
@@ -244,17 +224,23 @@ def _numbers(trial: _TrialLine) -> dict[Side, Numbers]:
 
 
 def _numbers_at(alpha: float, trial: _TrialLine) -> Numbers:
-    found = [one for one in trial.evaluations if one.alpha == alpha and one.primary and one.role in _SHOWN]
+    found = [one for one in trial.evaluations if one.alpha == alpha and one.role in _SHOWN]
     if not found:  # an alpha that was computed in another way, or null
-        near = [one for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha)]
-        found = [one for one in near if one.primary and one.role in _SHOWN]
-    numbers = {_measure(one.split, one.role, one.metric): one.value for one in found}
+        found = [one for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha) and one.role in _SHOWN]
+    numbers = {_measure(one.split, one.role, one.primary): _primary(one) for one in found}
     if len({one.split for one in found}) < len(found):
         split = Counter(one.split for one in found).most_common(1)[0][0]
         raise Malformed(
             f"of trial {trial.trial_id} has two primary numbers for {split} at alpha {alpha:g}, expected one"
         )
     return numbers
+
+
+def _primary(one: EvaluationLine) -> float:
+    """The primary metric of an evaluation. Raises Malformed when it is not among its metrics."""
+    if one.primary not in one.metrics:
+        raise Malformed(f"has an evaluation with primary {one.primary!r}, expected one of its metrics")
+    return one.metrics[one.primary]
 
 
 def _sha256(path: Path, size: int) -> str:

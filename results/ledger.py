@@ -5,14 +5,18 @@ One JSON object per line. The driver alone appends; anyone may read, also while 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
+
+import msgspec
 
 from results.records import Record, cell_of, fault
 from search_spaces.cell import Cell
@@ -20,6 +24,7 @@ from search_spaces.errors import InputError
 
 _BLOCK = 1 << 16
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -69,6 +74,14 @@ class Ledger:
         """All records, as `read` gives them."""
         return read(self.path)
 
+    def stream(self) -> Iterator[Record]:
+        """The records that are there now, one by one and as they stand: a trial may be there twice.
+
+        What is appended later is not among them. Raises InputError as `read_lines` does, but for contradictions.
+        """
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return (line.content for _, _, line in _numbered_lines(self.path, decode_record, size)) if size else iter(())
+
 
 @dataclass(frozen=True, slots=True)
 class Line(Generic[T]):
@@ -107,9 +120,14 @@ def read_lines(path: str | Path, decode: Decoder[T], size: int | None = None) ->
     path = Path(path)
     if not path.exists():
         return []
+    with _no_garbage_collection():
+        return _each_once(path, _numbered_lines(path, decode, size))
+
+
+def _each_once(path: Path, lines: Iterable[tuple[int, int, Line[T]]]) -> list[T]:
     kept: dict[int, T] = {}
     places: dict[str, _Place] = {}
-    for number, offset, line in _numbered_lines(path, decode, size):
+    for number, offset, line in lines:
         if line.trial_id is not None:
             later = _Place(number, offset, line.status)
             earlier = places.get(line.trial_id)
@@ -122,6 +140,18 @@ def read_lines(path: str | Path, decode: Decoder[T], size: int | None = None) ->
     return list(kept.values())
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Nothing that is decoded refers back to itself, and looking for it among 100,000 trials takes seconds."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def decode_record(line: bytes) -> Line[Record] | None:
     """The record in `line` as a dictionary; a `Decoder`."""
     record = decode_json(line)
@@ -131,6 +161,31 @@ def decode_record(line: bytes) -> Line[Record] | None:
     if problem:
         raise Malformed(problem)
     return Line(record.get("trial_id"), record.get("status", ""), record)
+
+
+def decode_typed(line: bytes, decoder: msgspec.json.Decoder[S]) -> S | None:
+    """What a typed decoder makes of the JSON object in `line`, or None when there is none, or not the whole of one.
+
+    Raises Malformed for a record of another form.
+    """
+    try:
+        return decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        record = decode_json(line)
+        if record is None:
+            return None
+        problem = fault(record)
+        if problem:
+            raise Malformed(problem) from error
+        return _decode_odd(record, decoder)
+
+
+def _decode_odd(record: Record, decoder: msgspec.json.Decoder[S]) -> S:
+    """Decode a record that may hold half a character, as file names that are no UTF-8 do."""
+    try:
+        return decoder.decode(json.dumps(record, ensure_ascii=False).encode(errors="replace"))
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"is of another form ({error})") from error
 
 
 def decode_json(line: bytes) -> Record | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from search_spaces.cell import Cell
@@ -26,12 +26,23 @@ _TYPES: dict[str, dict[str, type]] = {
     "selection": {"cell": dict, "config_id": str, "hparams": dict, "repeats": list},
 }
 _CELL_FIELDS = {"dataset", "model", "shots", "method"}
-_EVALUATION_FIELDS = {"alpha", "split", "role", "metric", "value", "n_examples", "primary"}
+_EVALUATION_FIELDS = {"alpha", "split", "role", "n_examples", "primary", "metrics"}
 
 
 def cell_of(record: Mapping[str, Any]) -> Cell:
     """The cell that a trial or a selection belongs to."""
     return Cell.from_json(record["cell"])
+
+
+def measured(trial: Mapping[str, Any]) -> Iterator[Record]:
+    """The numbers of a trial, each with all that is said of it: alpha, split, role, n_examples, metric, value, primary.
+
+    `primary` tells whether this is the split's primary metric.
+    """
+    for one in trial["evaluations"]:
+        said = {name: one[name] for name in ("alpha", "split", "role", "n_examples")}
+        for metric, value in one["metrics"].items():
+            yield {**said, "metric": metric, "value": value, "primary": metric == one["primary"]}
 
 
 def fault(record: Mapping[str, Any]) -> str:
@@ -70,6 +81,9 @@ def _trial_fault(trial: Mapping[str, Any]) -> str:
     for evaluation in trial["evaluations"]:
         if not (isinstance(evaluation, dict) and evaluation.keys() >= _EVALUATION_FIELDS):
             return f"has an evaluation {evaluation!r}, expected the fields {', '.join(sorted(_EVALUATION_FIELDS))}"
-        if not isinstance(evaluation["value"], (int, float)):
-            return f"has an evaluation with value {evaluation['value']!r}, expected a number"
+        metrics = evaluation["metrics"]
+        if not (isinstance(metrics, dict) and all(isinstance(value, (int, float)) for value in metrics.values())):
+            return f"has an evaluation with metrics {metrics!r}, expected a number of each"
+        if evaluation["primary"] not in metrics:
+            return f"has an evaluation with primary {evaluation['primary']!r}, expected one of its metrics"
     return ""

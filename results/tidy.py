@@ -13,7 +13,7 @@ import pandas as pd
 from results.alphas import chosen_alpha, evaluated_alpha, same_alpha
 from results.ledger import last_selections, trials_by_id
 from results.naming import block_order, method_order
-from results.records import STAGES, Record, cell_of
+from results.records import STAGES, Record, cell_of, measured
 from search_spaces.errors import InputError
 
 _IDENTITY: dict[str, str] = {
@@ -103,10 +103,10 @@ def _rows(
     own = {name: trial[name] for name in ("trial_id", "stage", "seed", "config_id", "status")}
     own |= trial["cell"] | {hparam_column(name): trial["hparams"].get(name) for name in hparams}
     rows = []
-    for evaluation in trial["evaluations"]:
-        alpha = evaluated_alpha(evaluation)
+    for one in measured(trial):
+        alpha = evaluated_alpha(one)
         is_chosen = chosen is not None and same_alpha(alpha, chosen)
-        rows.append({**own, **evaluation, "alpha": alpha, "chosen": is_chosen, "selected": selected})
+        rows.append({**own, **one, "alpha": alpha, "chosen": is_chosen, "selected": selected})
     dataset = trial["cell"]["dataset"]
     return sorted(rows, key=lambda row: (row["alpha"], splits[dataset, row["split"]], row["metric"]))
 

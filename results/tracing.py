@@ -14,7 +14,7 @@ from rich.text import Text
 
 from results.alphas import chosen_alpha, evaluated_alpha, same_alpha
 from results.ledger import Line, decode_record, last_selections, read_lines
-from results.records import Record, cell_of
+from results.records import Record, cell_of, measured
 from results.run_folder import RunFolder
 from results.tables import percent
 from search_spaces.errors import InputError
@@ -94,8 +94,9 @@ def trial_view(traced: Traced) -> RenderableType:
     parts: list[RenderableType] = [_facts(facts)]
     if record.get("curve"):
         parts += [Text(), Text("Epochs (ID validation)", style="bold"), _curve(record["curve"])]
-    for metric in dict.fromkeys(one["metric"] for one in record["evaluations"]):
-        own = [one for one in record["evaluations"] if one["metric"] == metric]
+    numbers = list(measured(record))
+    for metric in dict.fromkeys(one["metric"] for one in numbers):
+        own = [one for one in numbers if one["metric"] == metric]
         parts += [Text(), Text(_heading(metric, own), style="bold"), _evaluations(own, chosen_alpha(record))]
     if record.get("log"):
         parts += [Text(), Text("Log", style="bold"), Text(str(record["log"]))]

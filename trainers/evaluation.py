@@ -58,9 +58,6 @@ def _mapped(logits: torch.Tensor, labels: torch.Tensor, class_map: np.ndarray) -
     return F.nll_loss(merged.clamp_min(torch.finfo(merged.dtype).tiny).log(), labels), predictions, classes
 
 
-def as_evaluations(scores: Scores, split: Split, alpha: float) -> list[Evaluation]:
-    """One `Evaluation` per metric."""
-    return [
-        Evaluation(alpha, split.name, split.role, name, value, len(split), name == scores.primary)
-        for name, value in scores.metrics.items()
-    ]
+def as_evaluation(scores: Scores, split: Split, alpha: float) -> Evaluation:
+    """What a result keeps of `scores`."""
+    return Evaluation(alpha, split.name, split.role, len(split), scores.primary, scores.metrics)

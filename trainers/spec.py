@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property, lru_cache
 from typing import Any
 
 from search_spaces.cell import Cell
 from search_spaces.sections import Precision
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
 
 SEARCH, REPEAT = "search", "repeat"
@@ -28,9 +28,12 @@ DIED = "died"
 """How a trial ends whose process died, or met an error that another one may not: it may be started again."""
 
 
+_JSON = json.JSONEncoder(sort_keys=True, allow_nan=False)
+
+
 def digest(value: object) -> str:
     """16 hex digits that identify a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+    return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -61,24 +64,35 @@ class TrialSpec:
     @cached_property
     def trial_id(self) -> str:
         """Content hash of the whole specification."""
-        return digest([PROTOCOL_VERSION, self.to_json()])
+        varying = self.stage, self.seed, dict(self.hparams), self.alphas, self.frontier
+        return digest([PROTOCOL_VERSION, self._common, *varying])
 
     @cached_property
     def config_id(self) -> str:
         """Content hash of the configuration: all but stage, seed, and what is evaluated at the end."""
-        varying = ("stage", "seed", "alphas", "frontier")
-        return digest({name: value for name, value in self.to_json().items() if name not in varying})
+        return digest([self._common, dict(self.hparams)])
+
+    @property
+    def _common(self) -> str:
+        """Content hash of what all trials of a cell have in common."""
+        return _digest_of(tuple((name, getattr(self, name)) for name in _COMMON))
 
     def to_json(self) -> dict[str, Any]:
-        data = {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
-        for name, default in (("micro_batch", None), ("precision", "fp32")):
-            if data[name] == default:
-                del data[name]  # so that trials without it keep the ids that they had before it existed
-        return data
+        data = {name: getattr(self, name) for name in _FIELDS}
+        return data | {"cell": self.cell.to_json(), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
         return cls(**{**data, "cell": Cell.from_json(data["cell"]), "alphas": tuple(data["alphas"])})
+
+
+_FIELDS = tuple(one.name for one in fields(TrialSpec))
+_COMMON = tuple(name for name in _FIELDS if name not in {"stage", "seed", "hparams", "alphas", "frontier"})
+
+
+@lru_cache(maxsize=1024)  # a sweep has as many as it has cells, and 100,000 trials that ask
+def _digest_of(common: tuple[tuple[str, Any], ...]) -> str:
+    return digest({name: value.to_json() if isinstance(value, Cell) else value for name, value in common})
 
 
 @dataclass(frozen=True)
@@ -98,15 +112,19 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One metric of one split at one alpha; `value` is a fraction, `primary` marks the split's primary metric."""
+    """One split at one alpha: its `metrics` (fractions) and the name of its primary one."""
 
     alpha: float
     split: str
     role: str
-    metric: str
-    value: float
     n_examples: int
-    primary: bool
+    primary: str
+    metrics: dict[str, float]
+
+    @property
+    def value(self) -> float:
+        """The primary metric."""
+        return self.metrics[self.primary]
 
 
 @dataclass(frozen=True)

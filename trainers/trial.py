@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 import torch
 
 from trainers.datasets.base import Split
-from trainers.evaluation import Scores, as_evaluations, score
+from trainers.evaluation import Scores, as_evaluation, score
 from trainers.methods.base import Method
 from trainers.spec import SEARCH, Epoch, Evaluation, TrialResult
 from trainers.task import Task, identity
@@ -23,15 +23,15 @@ def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
     """
     fitted = yield from method.fit(task)
     if task.spec.stage == SEARCH:
-        return _result(task, fitted, None, as_evaluations(fitted.scores, task.id_val, 1.0))
+        return _result(task, fitted, None, [as_evaluation(fitted.scores, task.id_val, 1.0)])
     curve = AlphaCurve(method, task, fitted)
     on_id_val = {alpha: curve.scores(alpha, task.id_val) for alpha in task.spec.alphas}
     chosen = choose_alpha(on_id_val)
-    evaluations = [line for alpha, scores in on_id_val.items() for line in as_evaluations(scores, task.id_val, alpha)]
+    evaluations = [as_evaluation(scores, task.id_val, alpha) for alpha, scores in on_id_val.items()]
     reported = task.spec.alphas if task.spec.frontier else {1.0, chosen} & set(task.spec.alphas)
     for alpha in sorted(reported):
         for split in task.reported():
-            evaluations += as_evaluations(curve.scores(alpha, split), split, alpha)
+            evaluations.append(as_evaluation(curve.scores(alpha, split), split, alpha))
     return _result(task, fitted, chosen, evaluations)
 
 

@@ -32,7 +32,7 @@ from torchvision.transforms import functional as image_functions
 from search_spaces.loading import load
 from trainers import datasets, fewshot, models
 from trainers.datasets.base import Dataset, Split, Subset
-from trainers.evaluation import Scores, as_evaluations, score
+from trainers.evaluation import Scores, as_evaluation, score
 from trainers.failure import TrialFailed
 from trainers.images import CROP_TRIES, random_crop
 from trainers.losses import contrastive_loss
@@ -281,7 +281,7 @@ class Run:
             best, curve = 1, [{"epoch": 1, "loss": scores.loss, **scores.metrics}]
         else:
             best, scores, curve = self.fit(model)
-        evaluations = as_evaluations(scores, self.splits.id_val, 1.0)
+        evaluations = [as_evaluation(scores, self.splits.id_val, 1.0)]
         alpha = None
         if self.spec.stage != SEARCH:
             alpha, evaluations = self.interpolated(
@@ -301,7 +301,7 @@ class Run:
             model.load_state_dict(mixed)
             by_split = list(zip(self.splits.evaluated, self.evaluate_all(model), strict=True))
             found.append(((*by_split[0][1].rank, alpha), alpha))
-            evaluations += [line for split, scores in by_split for line in as_evaluations(scores, split, alpha)]
+            evaluations += [as_evaluation(scores, split, alpha) for split, scores in by_split]
         return max(found)[1], evaluations
 
 

@@ -61,7 +61,7 @@ def test_what_differs_is_told(runs: tuple[Path, Path], tmp_path: Path, change: s
         others = [one for one in (0.0, 0.5, 1.0) if one != repeat["alpha"]]
         repeat["alpha"] = others[0] if change == "alpha" else repeat["alpha"]
         for one in repeat["evaluations"] if change == "evaluations" else ():
-            one["value"] /= 2
+            one["metrics"] = {name: value / 2 for name, value in one["metrics"].items()}
     changed = RunFolder.create(tmp_path / "tiny", (runs[1] / "space.yaml").read_text())
     changed.ledger.path.write_text("".join(json.dumps(record) + "\n" for record in records))
     found = compare(runs[1], changed.path)

@@ -43,9 +43,12 @@ def test_a_repeat_that_holds_the_words_of_a_search_is_still_read(tmp_path, examp
 
 def test_what_the_ledger_refuses_is_refused_with_file_and_line(tmp_path, example):
     good = example.trial(example.cell(), 0)
+    (evaluation,) = example.evaluations(1.0, {"id_test": 0.5})
     for change, message in (
         ({"stage": "warm-up"}, "has stage 'warm-up'"),
         ({"evaluations": [{"split": "id_val"}]}, "has an evaluation"),
+        ({"evaluations": [evaluation | {"metrics": {"accuracy": "high"}}]}, "has an evaluation with metrics"),
+        ({"evaluations": [evaluation | {"primary": "speed"}]}, "has an evaluation with primary 'speed'"),
         ({"kind": "metric"}, "has kind 'metric'"),
         ({"cell": {"dataset": "digits"}}, "has a cell of"),
     ):
@@ -81,7 +84,7 @@ def test_ten_thousand_frontiers_are_tabulated_in_seconds_and_little_memory(tmp_p
     """A tenth of 100,000 trials x 11 alphas x 7 splits, in a tenth of 10 s, with room for a busy machine."""
     splits = ["id_val", "id_test", "v2", "r", "a", "sketch", "objectnet"]
     values = dict.fromkeys(splits, 0.5)
-    evaluations = [one for step in range(11) for one in example.evaluations(step / 10, values) if one["primary"]]
+    evaluations = [one for step in range(11) for one in example.evaluations(step / 10, values)]
     path, count = tmp_path / "ledger.jsonl", 10_000
     with path.open("w") as file:
         for start in range(0, count, 50):

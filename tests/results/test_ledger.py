@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 
 import results
+from results.evidence import read_evidence
 from results.ledger import Ledger, LedgerWarning, last_selections, read, trials_by_id
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
+
+EVALUATION = {
+    "alpha": 1.0, "split": "id_test", "role": "id_test", "n_examples": 4,
+    "primary": "accuracy", "metrics": {"accuracy": 1},
+}  # fmt: skip
 
 ROOT = str(Path(results.__file__).parents[1])
 
@@ -31,6 +37,17 @@ def test_what_is_appended_is_read_back(tmp_path, example):
         ledger.append(record)
     assert ledger.load() == example.run()
     assert (tmp_path / "ledger.jsonl").read_bytes().count(b"\n") == len(example.run())
+
+
+def test_a_stream_ends_where_the_ledger_ended_when_it_began(tmp_path, example):
+    first, second = (example.trial(example.cell(), seed) for seed in range(2))
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    assert list(ledger.stream()) == []
+    ledger.append(first)
+    stream = ledger.stream()
+    ledger.append(second)
+    assert list(stream) == [first]
+    assert list(ledger.stream()) == [first, second]
 
 
 def test_an_absent_ledger_is_empty(tmp_path):
@@ -149,6 +166,9 @@ def test_a_trial_without_a_required_field_is_refused(tmp_path, example, field):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"evaluations": [EVALUATION | {"metrics": {"accuracy": "high"}}]}, "expected a number of each"),
+        ({"evaluations": [EVALUATION | {"metrics": 0.5}]}, "has an evaluation with metrics 0.5, expected a number"),
+        ({"evaluations": [EVALUATION | {"primary": "speed"}]}, "primary 'speed', expected one of its metrics"),
         ({"kind": "metric"}, "has kind 'metric', expected 'trial' or 'selection'"),
         ({"stage": "warm-up"}, "has stage 'warm-up', expected one of search, repeat"),
         ({"status": "lost"}, "has status 'lost', expected one of done, stopped, failed"),
@@ -163,6 +183,16 @@ def test_a_record_of_the_wrong_form_is_refused(tmp_path, example, change, messag
         read(path)
     assert message in str(caught.value)
     assert "ledger.jsonl:1:" in str(caught.value)
+
+
+def test_half_a_character_in_a_reason_is_read_by_all_who_read_ledgers(tmp_path, example):
+    """A file name that is no UTF-8 comes out of Python as half of a surrogate pair, and so into a reason."""
+    failure = example.failure(example.cell(), 0, reason="images/\udce4.png: cannot be decoded")
+    path = tmp_path / "ledger.jsonl"
+    Ledger(path).append(failure)
+    assert read(path) == [failure]
+    (trial,) = read_evidence(path, "run").trials.values()
+    assert trial.reason == "images/?.png: cannot be decoded"
 
 
 def test_a_selection_without_its_repeats_is_refused(tmp_path, example):

@@ -24,19 +24,17 @@ class Example:
         return {"dataset": dataset, "model": "digits-clip", "shots": shots, "method": method}
 
     def evaluations(self, alpha: float | None, values: dict[str, float], primary: str = "accuracy") -> list[Record]:
-        """One entry per split x metric; the split's name tells its role, all that is not id_* being OOD."""
+        """One entry per split; its name tells its role, all that is not id_* being OOD."""
         return [
             {
                 "alpha": alpha,
                 "split": split,
                 "role": split if split.startswith("id_") else "ood",
-                "metric": metric,
-                "value": value if metric == primary else value / 2,
                 "n_examples": 400,
-                "primary": metric == primary,
+                "primary": primary,
+                "metrics": {metric: value if metric == primary else value / 2 for metric in self.metrics},
             }
             for split, value in values.items()
-            for metric in self.metrics
         ]
 
     def trial(self, cell: Record, seed: int = 0, stage: str = "repeat", **changes: Any) -> Record:

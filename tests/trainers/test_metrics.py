@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from trainers.datasets.base import Split
-from trainers.evaluation import as_evaluations, score
+from trainers.evaluation import as_evaluation, score
 from trainers.metrics import METRICS, all_metrics
 
 
@@ -51,7 +51,6 @@ def test_scores_of_logits_rank_by_the_split_s_own_metric(metric: str) -> None:
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert scores.loss == pytest.approx(log_loss(labels, chances), rel=1e-6)
     assert scores.score == all_metrics(logits.argmax(1), labels, 4)[metric]
-    lines = as_evaluations(scores, split, 0.25)
-    assert [(line.metric, line.value) for line in lines] == list(scores.metrics.items())
-    assert [line.metric for line in lines if line.primary] == [metric]
-    assert {(line.alpha, line.split, line.role, line.n_examples) for line in lines} == {(0.25, "photo", "ood", 50)}
+    told = as_evaluation(scores, split, 0.25)
+    assert (told.metrics, told.primary, told.value) == (scores.metrics, metric, scores.score)
+    assert (told.alpha, told.split, told.role, told.n_examples) == (0.25, "photo", "ood", 50)

@@ -134,7 +134,7 @@ def test_test_splits_are_reported_at_alpha_1_and_the_chosen_alpha_or_along_the_f
     assert {line.alpha for line in result.evaluations if line.role == "id_val"} == set(grid)
     reported = {line.alpha for line in result.evaluations if line.role in ("id_test", "ood")}
     assert reported == (set(grid) if frontier else {1.0, result.alpha})
-    keys = [(line.alpha, line.split, line.metric) for line in result.evaluations]
+    keys = [(line.alpha, line.split) for line in result.evaluations]
     assert len(keys) == len(set(keys))
 
 
@@ -150,8 +150,6 @@ def test_the_chosen_alpha_is_the_best_on_id_val_then_of_lower_loss_then_the_larg
 def test_a_trial_chooses_the_alpha_of_best_id_val_accuracy(bench: Bench) -> None:
     grid = tuple(np.linspace(0, 1, 11).round(2).tolist())
     result = bench.run(bench.repeat("ft", alphas=grid, shots=2))
-    on_id_val = {
-        line.alpha: line.value for line in result.evaluations if line.role == "id_val" and line.metric == "accuracy"
-    }
+    on_id_val = {line.alpha: line.metrics["accuracy"] for line in result.evaluations if line.role == "id_val"}
     assert result.alpha is not None
     assert on_id_val[result.alpha] == max(on_id_val.values())

@@ -1,0 +1,56 @@
+"""What a sweep knows when it is taken up again."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.earlier import read_earlier
+from orchestrator.protocol import Outcome
+from results.ledger import Ledger, LedgerWarning, last_selections
+from search_spaces.errors import InputError
+
+
+def test_an_absent_ledger_has_nothing(tmp_path):
+    found = read_earlier(tmp_path / "ledger.jsonl")
+    assert (found.outcomes, dict(found.selections)) == ([], {})
+
+
+def test_it_is_what_the_records_say(tmp_path, example):
+    records = example.run()
+    path = example.write(tmp_path, records)
+    found = read_earlier(path)
+    assert found.outcomes == [Outcome.of(one) for one in Ledger(path).load() if one["kind"] == "trial"]
+    assert found.selections == last_selections(records)
+
+
+def test_a_retry_takes_the_place_of_its_failure(tmp_path, example):
+    failure, trial = example.failure(example.cell(), 0), example.trial(example.cell(), 0)
+    found = read_earlier(example.write(tmp_path, [failure, trial]))
+    assert found.outcomes == [Outcome(trial["trial_id"], "done", 0.9, 0.2)]
+
+
+def test_half_a_character_in_a_reason_is_no_trouble(tmp_path, example):
+    failure = example.failure(example.cell(), 0, reason="images/\udce4.png: cannot be decoded")
+    found = read_earlier(example.write(tmp_path, [failure]))
+    assert found.outcomes == [Outcome(failure["trial_id"], "failed", None, None)]
+
+
+def test_a_torn_end_is_passed_over(tmp_path, example):
+    path = example.write(tmp_path, [example.trial(example.cell(), seed) for seed in range(2)])
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.warns(LedgerWarning, match="torn"):
+        assert len(read_earlier(path).outcomes) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stage": "warm-up"}, "has stage 'warm-up'"),
+        ({"evaluations": [{"split": "id_val"}]}, "has an evaluation"),
+        ({"score": "high"}, "is of another form"),
+    ],
+)
+def test_a_line_of_the_wrong_form_is_met_before_there_are_trials(tmp_path, example, change, message):
+    path = example.write(tmp_path, [example.trial(example.cell(), 0), example.trial(example.cell(), 1) | change])
+    with pytest.raises(InputError, match=rf"ledger\.jsonl:2: the record {message}"):
+        read_earlier(path)
