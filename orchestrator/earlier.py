@@ -57,4 +57,5 @@ def _decode(line: bytes) -> Line[Outcome | Record] | None:
     found = decode_typed(line, _DECODER)
     if isinstance(found, _Trial):
         return Line(found.trial_id, found.status, Outcome(found.trial_id, found.status, found.score, found.loss))
-    return decode_record(line) if found else None
+    record = decode_record(line) if found else None
+    return Line(None, "", record.content) if record else None
