@@ -163,14 +163,17 @@ class Loader:
     def training_batches(
         self, images: Images, batches: Sequence[Indices], rng: np.random.Generator
     ) -> Iterator[torch.Tensor]:
-        """Batches [B, 3, H, W] of the images at `batches`, each randomly cropped with its own draws from `rng`."""
+        """uint8 batches [B, H, W, 3] of the images at `batches`, each cropped by its own draws from `rng`.
+
+        All that is drawn is drawn by this call, whether or not the batches are then asked for.
+        """
         chances = rng.random((len(images), CROP_TRIES, 4))
 
         def view(index: int) -> Image.Image:
             image = images[index]
             return self.preprocess.crop(image, random_crop(*image.size, chances[index].tolist()))
 
-        return (self.to_device(pixels) for pixels in self._decode(batches, view))
+        return self._decode(batches, view)
 
     def to_device(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised float32 [B, 3, H, W] of uint8 [B, H, W, 3]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -182,6 +182,17 @@ class Shared:
         self._memo.move_to_end(key)
         return self._memo[key]
 
+    def gone_through(self, key: tuple[object, ...], batches: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """`batches`, one by one; the next time under the same `key` they are those that were gone through before."""
+        if key in self._memo:
+            yield from self.once(key, lambda: list(batches))
+            return
+        seen = []
+        for batch in batches:
+            seen.append(batch)
+            yield batch
+        self.once(key, lambda: seen)
+
 
 def tensor_bytes(value: object) -> int:
     """Bytes of a tensor, of a list of tensors or of a module's state; 0 for anything else, which is small."""
@@ -267,6 +278,21 @@ class Task:
         assert isinstance(self.train.images, Subset)
         taken = np.asarray(self.train.images.indices)
         return replace(_take(pool, fewshot.draw(pool.labels, shots, rng, exclude=taken)), name="id_val")
+
+    def training_batches(
+        self, batches: Sequence[np.ndarray], rng: np.random.Generator, epoch: int
+    ) -> Iterator[torch.Tensor]:
+        """Batches [B, 3, H, W] of the training images at `batches`, randomly cropped by draws from `rng`.
+
+        An epoch's order and crops are those of all trials of its stage and seed: where a training's are few, a worker
+        makes them once.
+        """
+        loader, split = self.shared.loader, self.train
+        pixels = loader.training_batches(split.images, batches, rng)
+        if self.spec.epochs * math.prod((len(split), *self.pretrained.preprocess.size, 3)) <= MEMORY_BUDGET:
+            drawn = self.spec.stage, self.spec.seed, epoch
+            pixels = self.shared.gone_through(("crops", identity(split), self.spec.batch_size, *drawn), pixels)
+        return map(loader.to_device, pixels)
 
     def reported(self) -> Iterator[Split]:
         """The splits that are evaluated for the table alone: id_test, then every OOD set."""

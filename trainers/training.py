@@ -198,7 +198,7 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
     losses = []
     gradients.model.train()
     with seeded(int(rng.integers(2**63)), task.device):
-        images = task.shared.loader.training_batches(split.images, batches, rng)
+        images = task.training_batches(batches, rng, epoch)
         for step, (batch, indices) in enumerate(zip(images, batches, strict=True), start=first_step):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(

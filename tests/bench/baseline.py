@@ -1,8 +1,9 @@
 """The protocol as a researcher runs it with published code: a fresh process for every training run, nothing shared.
 
 The configurations asked are those that the project asks, the selections follow the same rule but are made here, and
-what comes out is a ledger of the project's format: `flyp-sweep table OUT` makes the same table of it. As many runs go
-on at once as there are cores for, which is more than the published scripts do by themselves.
+what comes out is a ledger of the project's format: `flyp-sweep table OUT` makes the same table of it. One run follows
+the other, on all cores, as the published scripts do; with `--at-once N` so many go on at once and share the cores,
+which is what a careful user makes of them.
 
     python tests/bench/baseline.py quickstart --out /tmp/baseline
 """
@@ -44,12 +45,14 @@ Record = dict[str, Any]
 class Baseline:
     """One sweep: its run folder, and how many runs go on at once."""
 
-    def __init__(self, space: SearchSpace, out: Path, data_root: Path, allow_incomplete: bool = False) -> None:
+    def __init__(
+        self, space: SearchSpace, out: Path, data_root: Path, allow_incomplete: bool = False, at_once: int = 1
+    ) -> None:
         self.data_root = data_root.resolve()
         self.plans = plan(space, check(space, self.data_root, allow_incomplete))
         self.folder = RunFolder.create(out, dump(space))
-        self.threads = max(1, int(space.resources.cpu)) if space.resources else 1
-        self._free = threading.Semaphore(max(1, (os.cpu_count() or 1) // self.threads))
+        self.threads = max(1, (os.cpu_count() or 1) // at_once)
+        self._free = threading.Semaphore(at_once)
         self._writing = threading.Lock()
 
     def go(self) -> None:
@@ -173,9 +176,10 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--allow-incomplete", action="store_true")
+    parser.add_argument("--at-once", type=int, default=1, help="runs that go on at once (%(default)s)")
     options = parser.parse_args()
     space = load(options.space, options.overrides)
-    Baseline(space, options.out, options.data_root, options.allow_incomplete).go()
+    Baseline(space, options.out, options.data_root, options.allow_incomplete, options.at_once).go()
 
 
 if __name__ == "__main__":

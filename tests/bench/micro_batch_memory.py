@@ -89,7 +89,7 @@ def step(arch: str, batch: int, chunk: int) -> tuple[Gradients, Batch]:
     task = Task(Shared(models.load(space.models[0], device), dataset, device), cell.search_trial(hparams, 0))
     method = methods.get("flyp")
     model = method.start(task).train()
-    pictures = task.shared.loader.training_batches(task.train.images, [range(batch)], np.random.default_rng(0))
+    pictures = task.training_batches([np.arange(batch)], np.random.default_rng(0), 1)
     labels = torch.from_numpy(task.train.labels[:batch])
     task.prompts  # noqa: B018 - tokenised before the measurement, as in a trial's second step
     return Gradients(method, model, task), Batch(next(iter(pictures)), labels, np.random.default_rng(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     space = load(str(folder / "tiny.yaml"))
     ours, theirs = folder / "ours" / "tiny", folder / "theirs" / "tiny"
     sweep(folder / "tiny.yaml", ours)
-    Baseline(space, theirs, folder).go()
+    Baseline(space, theirs, folder, at_once=os.cpu_count() or 1).go()  # on one thread each, as ours
     return ours, theirs
 
 

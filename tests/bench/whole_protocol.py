@@ -1,11 +1,14 @@
-"""A whole protocol, ours against the baseline: wall time of both, whether they agree, and where our time goes."""
+"""A whole protocol, ours against the baseline: wall times, whether they agree, and where our time goes."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from agreement import compare
@@ -21,7 +24,7 @@ from trainers.spec import DONE, FAILED
 
 
 class Race:
-    """Two ways through one search space, run in turns; the run folders of each round stay until the end."""
+    """Ways through one search space, run in turns; the run folders of each round stay until the end."""
 
     def __init__(self, space: Path, data_root: Path, folder: Path, *more: str) -> None:
         self.space = space
@@ -29,14 +32,15 @@ class Race:
         self.data_root = data_root
         self.folder = folder
         self.more = more
-        self.rounds = {"ours": 0, "baseline": 0}
+        self.rounds: Counter[str] = Counter()
 
     def ours(self) -> float:
         out = self._next("ours")
         return seconds(lambda: sweep(self.space, out, "--data-root", self.data_root, *self.more))
 
-    def baseline(self) -> float:
-        command = [sys.executable, HERE / "baseline.py", self.space, "--out", self._next("baseline"), *self.more]
+    def baseline(self, at_once: int) -> float:
+        out = self._next(f"baseline-{at_once}")
+        command = [sys.executable, HERE / "baseline.py", self.space, "--out", out, "--at-once", at_once, *self.more]
         told = list(map(str, [*command, "--data-root", self.data_root]))
         return seconds(lambda: subprocess.run(told, check=True))
 
@@ -51,22 +55,27 @@ class Race:
 
 
 def race(what: str, space: Path, data_root: Path, options: Options, *more: str) -> Report:
-    """The benchmark of one search space."""
+    """The benchmark of one search space: against one training run after the other, and as many at once as cores."""
+    cores = os.cpu_count() or 1
+    ways = {1: "one run after the other, on all cores", cores: f"{cores} runs at once, on a core each"}
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        both = Race(space, data_root, Path(folder), *more)
-        ours, baseline = alternate(options.protocol_runs, both.ours, both.baseline)
-        told = compare(both.out("ours", 1), both.out("baseline", 1))
-        result = f"{baseline.over(ours).told('times less')}"
-        row = Row(what, ours.told("s"), f"{baseline.told('s')}, baseline.py", result, options.protocol_runs, str(told))
-        profiles = _profiles(what, both) if options.profile else {}
-    return Report([row], profiles)
+        sides = Race(space, data_root, Path(folder), *more)
+        baselines = [partial(sides.baseline, at_once) for at_once in ways]
+        ours, *theirs = alternate(options.protocol_runs, sides.ours, *baselines)
+        rows = []
+        for (at_once, way), found in zip(ways.items(), theirs, strict=True):
+            told = compare(sides.out("ours", 1), sides.out(f"baseline-{at_once}", 1))
+            against, result = f"{found.told('s')}, {way}", found.over(ours).told("times less")
+            rows.append(Row(what, ours.told("s"), against, result, options.protocol_runs, str(told)))
+        profiles = _profiles(what, sides) if options.profile else {}
+    return Report(rows, profiles)
 
 
-def _profiles(what: str, both: Race) -> dict[str, str]:
+def _profiles(what: str, sides: Race) -> dict[str, str]:
     """The driver's time, and the trials' own, which are run for it one after the other in this process."""
-    stats = both.folder / "driver.profile"
-    sweep(both.space, both._next("ours"), "--data-root", both.data_root, *both.more, profile=stats)
-    trials = profiled(in_this_process(both.space, both.data_root))
+    stats = sides.folder / "driver.profile"
+    sweep(sides.space, sides._next("ours"), "--data-root", sides.data_root, *sides.more, profile=stats)
+    trials = profiled(in_this_process(sides.space, sides.data_root))
     return {f"{what}, the driver": told_profile(stats), f"{what}, the trials": trials}
 
 

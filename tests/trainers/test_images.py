@@ -170,7 +170,8 @@ def test_training_batches_do_not_depend_on_the_number_of_threads(bench: Bench, t
     order = np.random.default_rng(0).permutation(23)
     batches = [order[at : at + 4] for at in range(0, 23, 4)]
     loader = Loader(bench.pretrained.preprocess, CPU, threads)
-    found = torch.cat(list(loader.training_batches(images, batches, np.random.default_rng(5))))
+    pixels = loader.training_batches(images, batches, np.random.default_rng(5))
+    found = torch.cat(list(map(loader.to_device, pixels)))
     chances = np.random.default_rng(5).random((23, CROP_TRIES, 4))
     to_tensor = transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize(*(x.flatten().tolist() for x in bench_stats(bench)))]

@@ -22,6 +22,7 @@ from torch import nn
 from search_spaces.cell import Cell
 from trainers import methods
 from trainers.failure import TrialFailed
+from trainers.images import Preprocess
 from trainers.methods import GradientMethod
 from trainers.models import load
 from trainers.runner import TrialRunner
@@ -214,6 +215,28 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_its_own(bench: Bench) -> 
     first, second = (list(chain(*batches)) for batches in (seen[:3], seen[3:]))
     assert sorted(first) == sorted(second) == sorted(bench.task().train.labels.tolist())
     assert first != second
+
+
+def test_trials_of_a_seed_cut_an_epoch_s_crops_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[Any] = []
+    crop = Preprocess.crop
+    monkeypatch.setattr(Preprocess, "crop", lambda *told: cut.append(told[2]) or crop(*told))  # type: ignore[func-returns-value]
+    worker, counts = bench.worker(), []
+    for changes in ({}, {"hparams": {"lr": 1e-3, "weight_decay": 0.0}}, {"epochs": 3}, {"seed": 1}, {"batch_size": 5}):
+        bench.fit(bench.spec("ft", **changes), worker)
+        counts.append(len(cut))
+    assert counts == [48, 48, 72, 120, 168]  # 24 images, 2 epochs but for one
+
+
+def test_crops_that_are_too_many_to_keep_are_cut_each_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.task.MEMORY_BUDGET", 2 * 24 * 32 * 32 * 3 - 1)
+    worker, spec = bench.worker(), bench.spec("ft")
+    before = digest(bench.fit(spec, worker))
+    cut: list[Any] = []
+    crop = Preprocess.crop
+    monkeypatch.setattr(Preprocess, "crop", lambda *told: cut.append(told[2]) or crop(*told))  # type: ignore[func-returns-value]
+    assert digest(bench.fit(spec, worker)) == before
+    assert len(cut) == 48
 
 
 # A trial is a function of its specification
