@@ -71,7 +71,7 @@ def test_training_keeps_float32_and_comes_near_the_full_one(
     assert first.scores.loss == pytest.approx(full.scores.loss, rel=0.05)
 
 
-def test_fp32_keeps_the_id_that_trials_had_before_there_was_a_choice(bench: Bench) -> None:
+def test_it_is_part_of_a_specification(bench: Bench) -> None:
     plain = bench.spec()
     mixed = replace(plain, precision="bf16")
     assert mixed.trial_id != plain.trial_id
