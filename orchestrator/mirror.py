@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
 from statistics import fmean
@@ -76,7 +77,11 @@ class Tracking:
         self.sweep = sweep
         self.experiment = self._experiment(experiment, uri, artifacts)
         self.parent = self._parent()
-        self.trials = dict(self._known_trials())
+
+    @cached_property
+    def trials(self) -> dict[str, tuple[str, str]]:
+        """Trial id -> run id and status of the trials in the store, which takes seconds where there are many."""
+        return dict(self._known_trials())
 
     def _experiment(self, name: str, uri: str, artifacts: Path) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -95,7 +100,6 @@ class Tracking:
         return self.client.create_run(self.experiment, tags=tags, run_name=self.sweep).info.run_id
 
     def _known_trials(self) -> Iterator[tuple[str, tuple[str, str]]]:
-        """Trial id -> run id and the trial's status."""
         for run in self._search(f"tags.mlflow.parentRunId = '{self.parent}'"):
             if run.info.status == "RUNNING":  # half-written by a driver that died: written anew
                 self.client.delete_run(run.info.run_id)
