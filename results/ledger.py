@@ -23,6 +23,7 @@ from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
 _BLOCK = 1 << 16
+_READ_AT_ONCE = 1 << 20  # lines of repeats are longer than Python's buffer, which would take them in pieces
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -218,7 +219,7 @@ class _Place:
 
 def _numbered_lines(path: Path, decode: Decoder[T], size: int | None) -> Iterator[tuple[int, int, Line[T]]]:
     offset = 0
-    with path.open("rb") as file:
+    with path.open("rb", buffering=_READ_AT_ONCE) as file:
         for number, line in enumerate(file, start=1):
             if size is not None and offset >= size:
                 return

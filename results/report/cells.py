@@ -87,6 +87,7 @@ def _view(
     hparams = tuple(dict.fromkeys(name for trial in trials for name in trial["hparams"]))
     repeated = set(selection["repeats"]) if selection else set[str]()
     searched = set(selection.get("searched", ())) if selection else {one["trial_id"] for one in trials}
+    planned = repeated | searched
     winner = selection["config_id"] if selection else None
     columns = [(side, measure) for measure in result.measures for side in SIDES]
     rows = {
@@ -111,7 +112,7 @@ def _view(
         columns=tuple(f"{_name(measure)} {side}" for side, measure in columns),
         repeats=tuple(sorted((row for name, row in rows.items() if name in repeated), key=lambda row: row.seed)),
         searched=tuple(row for name, row in rows.items() if name in searched),
-        others=tuple(row for name, row in rows.items() if name not in repeated | searched),
+        others=tuple(row for name, row in rows.items() if name not in planned),
     )
 
 
