@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
@@ -127,6 +128,7 @@ def tune(
             threads=max(1, int(resources.cpu)),
             device="cuda" if resources.gpu else "cpu",
             hang_seconds=None if hang is None else 60 * hang,
+            fork_server=f"{os.getpid()}-{secrets.token_hex(8)}",  # of this go alone
         ),
     )
     clear_scratch()

@@ -1,7 +1,7 @@
 """The process that trials run in: forked in milliseconds from one that has imported what they need, and expendable.
 
 Whatever kills it (the kernel for want of memory, a crash in native code, a hung call) costs no more than the epoch
-under way: the worker that owns it says why, and forks another.
+under way: the worker that owns it says why, and has another forked.
 """
 
 from __future__ import annotations
@@ -11,22 +11,19 @@ import faulthandler
 import json
 import math
 import os
+import select
 import signal
-import sys
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
-from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from unittest import mock
 
+from orchestrator.forked import Forked, Lease
 from search_spaces.errors import InputError
 from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
@@ -44,7 +41,10 @@ Reply = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """What all trials of a worker have in common; `hang_seconds` None: a trial may take forever."""
+    """What all trials of a worker have in common; `hang_seconds` None: a trial may take forever.
+
+    Workers on the same node that say the same `fork_server` have their processes forked by the same one.
+    """
 
     space: dict[str, Any]
     data_root: str
@@ -52,6 +52,7 @@ class Settings:
     threads: int
     device: str
     hang_seconds: float | None
+    fork_server: str
 
 
 class TrialProcess:
@@ -59,11 +60,8 @@ class TrialProcess:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOADED)
-        with _no_main_module():
-            forkserver.ensure_running()  # does not wait for the imports
-        self._process: ForkServerProcess | None = None
+        self._lease = Lease(settings.fork_server, PRELOADED)
+        self._process: Forked | None = None
 
     def begin(self, spec: TrialSpec) -> None:
         """Take up the trial at the next `step`."""
@@ -73,20 +71,23 @@ class TrialProcess:
 
     def step(self) -> Reply:
         """Run one epoch, or all that follows the last one; never raises for what happens to the trial."""
-        process = self._process or self._start()
+        try:
+            process = self._process or self._start()
+        except OSError as error:
+            return self._died(f"no process was to be had for the trial: {error}")
         try:
             if not self._told:
-                self._pipe.send(self._spec.to_json())
+                process.pipe.send(self._spec.to_json())
                 self._told = True
-            self._pipe.send(NEXT)
-            if not self._pipe.poll(self.settings.hang_seconds):
+            process.pipe.send(NEXT)
+            if not process.pipe.poll(self.settings.hang_seconds):
                 return self._hung(process)
-            reply, sound = self._pipe.recv()
+            reply, sound = process.pipe.recv()
         except (EOFError, OSError):
             process.join(TRACE_SECONDS)
             stacks = self._stacks.read() or None
             self._end(process)
-            return self._died(f"the trial's process was ended by {_cause(process.exitcode)}", stacks)
+            return self._died(f"the trial's process was ended by {_cause(process.exit_code)}", stacks)
         if not sound:
             self._end(process)
         return reply
@@ -95,41 +96,37 @@ class TrialProcess:
         """Have the trial under way saved, unless it is. To be called between steps."""
         if self._process is not None:
             with contextlib.suppress(EOFError, OSError):  # it is dead: what was saved is saved
-                self._pipe.send(FLUSH)
-                self._pipe.recv()
+                self._process.pipe.send(FLUSH)
+                self._process.pipe.recv()
 
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
             self._end(self._process)
+        self._lease.close()
 
-    def _start(self) -> ForkServerProcess:
+    def _start(self) -> Forked:
         # The process takes the name away once it has the file open, so nothing is left behind however both of us end.
         descriptor, stacks = tempfile.mkstemp(prefix="flyp-sweep-")
         self._stacks = os.fdopen(descriptor, errors="replace")
-        with _no_main_module():
-            self._pipe, theirs = self._context.Pipe()
-            process = self._context.Process(target=serve, args=(theirs, self.settings, stacks), daemon=True)
-            process.start()
-        theirs.close()
+        try:
+            self._process = self._lease.fork(serve, self.settings, stacks)
+        except OSError:
+            self._stacks.close()
+            os.unlink(stacks)
+            raise
         self._told = False
-        self._process = process
-        return process
+        return self._process
 
-    def _end(self, process: ForkServerProcess) -> None:
-        self._pipe.close()
+    def _end(self, process: Forked) -> None:
         self._stacks.close()
-        process.kill()  # one that has nothing more to say may yet wait for a thread that hangs
-        process.join()
+        process.end()  # one that has nothing more to say may yet wait for a thread that hangs
         self._process = None
 
-    def _hung(self, process: ForkServerProcess) -> Reply:
-        assert process.pid is not None
-        with contextlib.suppress(ProcessLookupError):  # it ends at this very moment
-            os.kill(process.pid, signal.SIGUSR1)
+    def _hung(self, process: Forked) -> Reply:
+        process.signal(signal.SIGUSR1)
         time.sleep(TRACE_SECONDS)
         stacks = self._stacks.read()
-        process.kill()
         self._end(process)
         return self._died(f"it hung: nothing was reported for {self.settings.hang_seconds:g} s", stacks)
 
@@ -142,18 +139,17 @@ def serve(pipe: Connection, settings: Settings, stacks: str) -> None:
 
     On SIGUSR1 it writes the stacks of its threads into the file `stacks`, also from inside a call that never returns.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair
     with open(stacks, "w") as file:
         os.unlink(stacks)
         faulthandler.enable(file=file)
         faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
         server = Server(settings)
         signal.signal(signal.SIGTERM, server.asked_to_leave)
-        threading.Thread(target=_die_with_parent, args=(server,), daemon=True).start()
+        threading.Thread(target=_die_with_worker, args=(server, pipe), daemon=True).start()
         while True:
             try:
                 message = pipe.recv()
-            except EOFError:  # the worker is gone
+            except (EOFError, ConnectionError):  # the worker is gone
                 server.leave()
             if message == NEXT:
                 reply = server.step()
@@ -272,23 +268,20 @@ def _ending(status: str, seconds: float, **more: Any) -> Reply:
 
 
 def _cause(exit_code: int | None) -> str:
-    if exit_code is None or exit_code >= 0:
+    if exit_code is None:
+        return "an unknown cause (the process that it was forked from has died as well)"
+    if exit_code >= 0:
         return f"exit code {exit_code}"
     number = -exit_code
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     return f"{name} (often the kernel's, for want of memory)" if number == signal.SIGKILL else name
 
 
-def _die_with_parent(server: Server) -> None:
+def _die_with_worker(server: Server, pipe: Connection) -> None:
     """A worker that is killed cannot end its process. Between steps that is done by whoever reads the pipe."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
+    closed = select.poll()
+    closed.register(pipe, getattr(select, "POLLRDHUP", 0))  # a hang-up is told unasked; Linux can tell half of one
+    closed.poll()
     while not server.busy:
         time.sleep(0.05)
     os._exit(1)
-
-
-def _no_main_module() -> contextlib.AbstractContextManager[Any]:
-    """Processes import the main module of their parent: Ray's would cost them a second, and is of no use to them."""
-    return mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")})

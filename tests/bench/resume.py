@@ -6,15 +6,16 @@ first new trial counts when it is in the ledger, so that the start of Ray and of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 from measuring import Options, Report, Row, Sample, environment, main, scratch, sweep_command, told_profile
+from processes import family
 
 from orchestrator.plan import plan
 from orchestrator.protocol import Protocol
@@ -139,18 +140,10 @@ def wait_for_growth(ledger: Path, size: int, driver: subprocess.Popen[str]) -> N
 
 def end(driver: subprocess.Popen[str]) -> None:
     """Kill a driver with all that it started."""
-    for process in list(family(driver.pid)):
-        process.kill()
+    for process in family(driver.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     driver.wait()
-
-
-def family(pid: int) -> Iterator[psutil.Process]:
-    """A process and its descendants; none where it is gone."""
-    try:
-        process = psutil.Process(pid)
-        yield from [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
 
 
 def profile(space: Path, ledger: Path) -> str:

@@ -1,4 +1,4 @@
-"""The memory of four workers against one, over the same data set: proportional shares of the whole process tree.
+"""The memory of four workers against one, over the same data set: proportional shares of all processes of a sweep.
 
 A page that several processes map counts once, in parts (PSS): what workers share is seen to be shared. The data are
 made-up images, as many as make a copy per worker stand out. Linux alone tells such shares.
@@ -16,7 +16,8 @@ import psutil
 import small_vit
 from measuring import Options, Report, Row, alternate, environment, main, scratch, sweep_command
 from PIL import Image
-from resume import end, family
+from processes import family
+from resume import end
 
 SPACE = """
 name: memory
@@ -53,7 +54,7 @@ def benchmark(options: Options) -> Report:
         f"{one.told('MiB', 1 / 2**20)}, one worker",
         f"{extra:.0f} MiB more per worker",
         options.runs,
-        f"peak of the summed PSS of the process tree; the model has {weights:.0f} MiB of weights",
+        f"peak of the summed PSS of all processes; the model has {weights:.0f} MiB of weights",
     )
     return Report([row], profiles)
 
@@ -111,7 +112,7 @@ def watch(driver: subprocess.Popen[bytes]) -> dict[str, int]:
 
 
 def shares(pid: int) -> dict[str, int]:
-    """Process -> PSS in bytes, over a process and its descendants."""
+    """Process -> PSS in bytes, over all processes of a driver."""
     found = {}
     for process in family(pid):
         try:

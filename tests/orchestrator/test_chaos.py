@@ -23,7 +23,7 @@ import psutil
 import pytest
 from commands import SMALL, numbers, start, trials, wait_for_trials
 from pandas.testing import assert_frame_equal
-from processes import trial_processes
+from processes import trial_processes, wait_until_gone
 
 from search_spaces.loading import dump, load
 
@@ -71,12 +71,13 @@ def assert_as_if_nothing_had_happened(sweep: Sweep, cwd: Path) -> None:
 
 @contextlib.contextmanager
 def ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Whatever happens in the block, the process and its children are gone afterwards."""
+    """Whatever happens in the block, the process and its children are gone afterwards; its forks go by themselves."""
     try:
         yield
     finally:
         kill_tree(process.pid)
         process.wait()
+        wait_until_gone(process.pid)
 
 
 def kill_tree(pid: int) -> None:

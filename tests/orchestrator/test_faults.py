@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
-from processes import trial_processes
+from processes import trial_processes, wait_until_gone
 
 FAULTY = '''
 """FT that misbehaves once or always, by the seed of a repeat, unless a file `mended` lies beside this one."""
@@ -152,6 +152,7 @@ def test_a_signal_to_the_whole_process_group_ends_the_sweep_in_time_and_saves_it
     assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
     assert "Traceback" not in output
     assert len(list((tmp_path / "runs/small/running").glob("*.safetensors"))) == 2
+    wait_until_gone(driver.pid)
 
 
 @pytest.mark.parametrize("moment", [1.5, 5, 7, 9])
@@ -164,6 +165,7 @@ def test_a_signal_before_the_first_trial_ends_it_as_well(tmp_path, moment):
     assert driver.returncode == 130, output
     assert "go on with: flyp-sweep run small.yaml" in output
     assert "Traceback" not in output
+    wait_until_gone(driver.pid)
 
 
 def test_a_folder_whose_space_was_torn_is_taken_up_and_a_read_only_ledger_is_said_before_the_start(tmp_path):
