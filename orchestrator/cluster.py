@@ -99,9 +99,44 @@ def resources_per_trial(space: SearchSpace) -> Resources:
     return wanted
 
 
+def fork_server_name() -> str:
+    """A name for the fork servers of one go, which no other has."""
+    return f"{os.getpid()}-{secrets.token_hex(8)}"
+
+
+@contextmanager
+def warm(space: SearchSpace, address: str | None, fork_server: str) -> Generator[None]:
+    """Have this machine's fork server import what trials need while Ray starts, if it is known what they will get."""
+    import torch
+
+    from orchestrator.forked import Lease
+    from orchestrator.trial_process import PRELOADED
+
+    if address is not None or (space.resources is None and torch.cuda.is_available()):
+        yield
+        return
+    # As Ray sets it for a worker. It is read at import, and what the driver prints is not for others to write into.
+    variables = {"OMP_NUM_THREADS": str(threads(space.resources or Resources(cpu=1)))}
+    try:
+        lease = Lease(fork_server, PRELOADED, variables, quiet=True)
+    except OSError:  # the workers will meet it too, and say so
+        yield
+        return
+    try:
+        yield
+    finally:
+        lease.close()
+
+
+def threads(resources: Resources) -> int:
+    """The threads that a trial computes with."""
+    return max(1, int(resources.cpu))
+
+
 def tune(
     space: SearchSpace,
     data_root: Path,
+    fork_server: str,
     policy: Policy,
     searcher: Any,
     scheduler: Any,
@@ -125,10 +160,10 @@ def tune(
             space=space.model_dump(mode="json", exclude_none=True),
             data_root=str(data_root),
             policy=policy,
-            threads=max(1, int(resources.cpu)),
+            threads=threads(resources),
             device="cuda" if resources.gpu else "cpu",
             hang_seconds=None if hang is None else 60 * hang,
-            fork_server=f"{os.getpid()}-{secrets.token_hex(8)}",  # of this go alone
+            fork_server=fork_server,
         ),
     )
     clear_scratch()

@@ -12,7 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -31,13 +32,17 @@ class Lease:
     """The right to have processes forked, one at a time; the fork server lives as long as anyone has a lease on it.
 
     All who say the same `name` on a node share a server, which has imported `modules`. Taking a lease starts it where
-    there is none, and does not wait for the imports. Raises OSError when it cannot be started.
+    there is none, and does not wait for the imports; it then has these `variables` besides those of this process, and
+    says what goes wrong in it to this process's stderr, or, when `quiet`, to nobody. Raises OSError when it cannot be
+    started.
     """
 
-    def __init__(self, name: str, modules: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, modules: Sequence[str], variables: Mapping[str, str] | None = None, *, quiet: bool = False
+    ) -> None:
         self._name = name
-        self._modules = modules
-        self._server = connect(name, modules)
+        self._start = partial(launch, modules=modules, variables=variables or {}, quiet=quiet)
+        self._server = connect(name, self._start)
 
     def fork(self, target: Callable[..., object], *arguments: Any) -> Forked:
         """Have `target(pipe, *arguments)` run in a process with this one's environment, folder, paths and output.
@@ -48,7 +53,7 @@ class Lease:
             with contextlib.suppress(EOFError, ConnectionError):
                 return self._fork(target, arguments)
             self.close()
-            self._server = connect(self._name, self._modules)
+            self._server = connect(self._name, self._start)
         raise OSError("the fork server ends at once; the log of the worker says why")
 
     def close(self) -> None:
@@ -113,7 +118,7 @@ def heard(server: socket.socket) -> int:
     return int(NUMBER.unpack(message)[0])
 
 
-def connect(name: str, modules: Sequence[str]) -> socket.socket:
+def connect(name: str, start: Callable[[str, str], None]) -> socket.socket:
     """A connection to the fork server of this name, which is started unless there is one."""
     address = address_of(name)
     deadline = time.monotonic() + START_SECONDS
@@ -123,7 +128,7 @@ def connect(name: str, modules: Sequence[str]) -> socket.socket:
             server.connect(address)
         except (ConnectionRefusedError, FileNotFoundError):
             server.close()
-            launch(name, address, modules)
+            start(name, address)
             continue
         if not same_user(server):
             server.close()
@@ -141,7 +146,7 @@ def address_of(name: str) -> str:
     return f"\0flyp-sweep-{name}-{files}"
 
 
-def launch(name: str, address: str, modules: Sequence[str]) -> None:
+def launch(name: str, address: str, modules: Sequence[str], variables: Mapping[str, str], quiet: bool) -> None:
     """Start a server, unless another worker is just doing so: the name can be had once."""
     with socket.socket(socket.AF_UNIX) as listener:
         try:
@@ -158,8 +163,10 @@ def launch(name: str, address: str, modules: Sequence[str]) -> None:
         starter = subprocess.Popen(
             [sys.executable, "-P", "-m", "orchestrator.fork_server", name, str(listener.fileno()), *modules],
             cwd="/",
-            env={**os.environ, "PYTHONPATH": path},
+            env={**variables, **os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if quiet else None,
+            stderr=subprocess.DEVNULL if quiet else None,
             pass_fds=[listener.fileno()],
         )
     threading.Thread(target=starter.wait, daemon=True).start()  # it ends once it has forked the server

@@ -163,7 +163,9 @@ class Sweep:
         from orchestrator import cluster
 
         fetch_weights(still_used(self.space, self.protocol), self.console)
-        with self.progress, cluster.ray_session(self.options.address), interruption.noting():
+        address, fork_server = self.options.address, cluster.fork_server_name()
+        warm = cluster.warm(self.space, address, fork_server)
+        with self.progress, warm, cluster.ray_session(address), interruption.noting():
             from orchestrator.scheduler import CellScheduler
             from orchestrator.searcher import ProtocolSearcher
 
@@ -171,6 +173,7 @@ class Sweep:
             cluster.tune(
                 self.space,
                 data_root,
+                fork_server,
                 self.running.policy(self.space.checkpoints),
                 ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
                 CellScheduler(self.space, self.recorder),
