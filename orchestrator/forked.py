@@ -121,8 +121,10 @@ def connect(name: str, modules: Sequence[str]) -> socket.socket:
         server = socket.socket(socket.AF_UNIX)
         try:
             server.connect(address)
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError) as error:
             server.close()
+            if sys.platform != "linux" and isinstance(error, ConnectionRefusedError):
+                Path(address).unlink(missing_ok=True)  # of a server that was killed
             launch(name, address, modules)
             continue
         if not same_user(server):
@@ -150,8 +152,6 @@ def launch(name: str, address: str, modules: Sequence[str]) -> None:
             if error.errno != errno.EADDRINUSE:
                 raise
             time.sleep(RACE_SECONDS)
-            if sys.platform != "linux":  # the file of a server that was killed
-                Path(address).unlink(missing_ok=True)
             return
         listener.listen(BACKLOG)
         path = os.pathsep.join(map(os.path.abspath, sys.path))
