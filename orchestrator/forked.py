@@ -126,8 +126,10 @@ def connect(name: str, start: Callable[[str, str], None]) -> socket.socket:
         server = socket.socket(socket.AF_UNIX)
         try:
             server.connect(address)
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError) as error:
             server.close()
+            if sys.platform != "linux" and isinstance(error, ConnectionRefusedError):
+                Path(address).unlink(missing_ok=True)  # of a server that was killed
             start(name, address)
             continue
         if not same_user(server):
@@ -155,8 +157,6 @@ def launch(name: str, address: str, modules: Sequence[str], variables: Mapping[s
             if error.errno != errno.EADDRINUSE:
                 raise
             time.sleep(RACE_SECONDS)
-            if sys.platform != "linux":  # the file of a server that was killed
-                Path(address).unlink(missing_ok=True)
             return
         listener.listen(BACKLOG)
         path = os.pathsep.join(map(os.path.abspath, sys.path))
