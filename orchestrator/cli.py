@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from pathlib import Path
@@ -345,6 +346,10 @@ def _catalogue(what: str) -> dict[str, str]:
     return {name: method.summary for name, method in methods.registry().items()}
 
 
+GARBAGE_LOOKED_FOR_AFTER = 50_000
+"""New objects after which cycles are looked for. Python's 700 have it go through 100,000 trials time and again."""
+
+
 def console(**options: Any) -> Console:
     """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
     from rich.console import Console
@@ -355,6 +360,7 @@ def console(**options: Any) -> Console:
 def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
     warnings.showwarning = _show_warning
+    gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
     try:
         cli.main(prog_name="flyp-sweep", standalone_mode=False)
     except InputError as error:
