@@ -64,9 +64,10 @@ class CellResult:
 
     def sample(self, side: Side, parts: Sequence[Measure]) -> dict[int, float]:
         """Seed to the mean of `parts` (fractions), over the finished repeats that hold all of them."""
-        held = [(trial.seed, trial.numbers.get(side, {})) for trial in self.repeats.done]
+        held = [(trial.seed, trial.numbers[side]) for trial in self.repeats.done if side in trial.numbers]
         if len(parts) == 1:
-            return {seed: numbers[parts[0]] for seed, numbers in held if parts[0] in numbers}
+            (part,) = parts
+            return {seed: numbers[part] for seed, numbers in held if part in numbers}
         wanted = set(parts)
         return {
             seed: sum(numbers[part] for part in parts) / len(parts)

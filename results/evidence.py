@@ -228,7 +228,7 @@ def _numbers_at(alpha: float, trial: _TrialLine) -> Numbers:
     if not found:  # an alpha that was computed in another way, or null
         found = [one for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha) and one.role in _SHOWN]
     numbers = {_measure(one.split, one.role, one.primary): _primary(one) for one in found}
-    if len({one.split for one in found}) < len(found):
+    if len(numbers) < len(found) or len({measure.split for measure in numbers}) < len(found):
         split = Counter(one.split for one in found).most_common(1)[0][0]
         raise Malformed(
             f"of trial {trial.trial_id} has two primary numbers for {split} at alpha {alpha:g}, expected one"
