@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from orchestrator.protocol import Outcome
-from results.evidence import EvaluationLine
+from results.evidence import SplitLine
 from results.ledger import Line, decode_record, decode_typed, last_selections, read_lines
 from results.records import Record
 from search_spaces.cell import Cell
@@ -22,6 +22,11 @@ class Earlier:
 
     outcomes: list[Outcome]
     selections: Mapping[Cell, Record]
+
+
+class _Evaluations(msgspec.Struct, frozen=True, gc=False):
+    alpha: float | None
+    splits: list[SplitLine]
 
 
 class _Trial(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
@@ -36,7 +41,7 @@ class _Trial(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
     seed: int
     hparams: dict[str, Any]
     config_id: str
-    evaluations: list[EvaluationLine]
+    evaluations: list[_Evaluations]
 
 
 class _Selection(msgspec.Struct, frozen=True, tag_field="kind", tag="selection"):

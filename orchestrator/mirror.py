@@ -202,17 +202,18 @@ def trial_metrics(record: Mapping[str, Any], start: int, end: int) -> Iterator[A
 def mean_ood(record: Mapping[str, Any]) -> dict[str, float]:
     """Per side the mean of the primary metric over the OOD sets, where there are any."""
     found: dict[str, list[float]] = {}
-    for one in record["evaluations"]:
-        if one["role"] == "ood":
+    for one in measured(record):
+        if one["primary"] and one["role"] == "ood":
             for side in sides(one["alpha"], record["alpha"]):
-                found.setdefault(side, []).append(one["metrics"][one["primary"]])
+                found.setdefault(side, []).append(one["value"])
     return {side: fmean(values) for side, values in found.items()}
 
 
 def first_columns(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
     trials = [record for record in records if record["kind"] == "trial"]
-    tests = {one["primary"] for trial in trials for one in trial["evaluations"] if one["role"] == "id_test"}
+    numbers = (one for trial in trials for one in measured(trial))
+    tests = {one["metric"] for one in numbers if one["primary"] and one["role"] == "id_test"}
     metrics = ["score", "alpha", *(f"{side}/id_test/{name}" for name in sorted(tests) for side in ("without", "with"))]
     metrics += ["without/mean_ood", "with/mean_ood"] if any(map(mean_ood, trials)) else []
     params = dict.fromkeys(name for trial in trials for name in trial["hparams"])

@@ -18,9 +18,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from results.alphas import same_alpha
-from results.ledger import Line, Malformed, decode_typed, read_lines
+from results.ledger import Line, Malformed, decode_json, decode_typed, read_lines
 from results.naming import ZEROSHOT
-from results.records import Record
+from results.records import Record, fault
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
@@ -92,14 +92,18 @@ class Evidence:
     sha256: str = ""
 
 
-class EvaluationLine(msgspec.Struct, frozen=True, gc=False):
-    """An evaluation as a trial's line in the ledger has it."""
+class SplitLine(msgspec.Struct, frozen=True, gc=False):
+    """What a trial's line in the ledger has of a split at one alpha."""
 
-    alpha: float | None
     split: str
     role: str
     primary: str
     metrics: dict[str, float]
+
+
+class _AlphaLine(msgspec.Struct, frozen=True, gc=False):
+    alpha: float | None
+    splits: msgspec.Raw  # most alphas are of no interest
 
 
 class _SearchLine(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
@@ -117,7 +121,7 @@ class _SearchLine(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
 
 
 class _TrialLine(_SearchLine, frozen=True, tag_field="kind", tag="trial", kw_only=True):
-    evaluations: list[EvaluationLine]
+    evaluations: list[_AlphaLine]
     alpha: float | None = None
 
 
@@ -137,6 +141,7 @@ _SEARCH_MARK = b'"stage":"search"'
 _MARKED_WITHIN = 1000  # bytes; where the mark is not found the line is decoded in full
 _SEARCH_DECODER = msgspec.json.Decoder(_SearchLine | _SelectionLine)
 _DECODER = msgspec.json.Decoder(_TrialLine | _SelectionLine)
+_SPLITS = msgspec.json.Decoder(list[SplitLine])
 
 
 def read_evidence(path: str | Path, run: str, planned: Iterable[Cell] = ()) -> Evidence:
@@ -177,7 +182,10 @@ def _decode(line: bytes) -> Line[Trial | Selection] | None:
         return None
     if isinstance(found, _SelectionLine):
         return Line(None, "", _selection(found))
-    return Line(found.trial_id, found.status, _trial(found))
+    try:
+        return Line(found.trial_id, found.status, _trial(found))
+    except msgspec.MsgspecError as error:
+        raise Malformed(fault(decode_json(line) or {}) or f"is of another form ({error})") from error
 
 
 def _selection(line: _SelectionLine) -> Selection:
@@ -224,19 +232,20 @@ def _numbers(trial: _TrialLine) -> dict[Side, Numbers]:
 
 
 def _numbers_at(alpha: float, trial: _TrialLine) -> Numbers:
-    found = [one for one in trial.evaluations if one.alpha == alpha and one.role in _SHOWN]
+    found = [one.splits for one in trial.evaluations if one.alpha == alpha]
     if not found:  # an alpha that was computed in another way, or null
-        found = [one for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha) and one.role in _SHOWN]
-    numbers = {_measure(one.split, one.role, one.primary): _primary(one) for one in found}
-    if len(numbers) < len(found) or len({measure.split for measure in numbers}) < len(found):
-        split = Counter(one.split for one in found).most_common(1)[0][0]
+        found = [one.splits for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha)]
+    shown = [one for splits in found for one in _SPLITS.decode(splits) if one.role in _SHOWN]
+    numbers = {_measure(one.split, one.role, one.primary): _primary(one) for one in shown}
+    if len(numbers) < len(shown) or len({measure.split for measure in numbers}) < len(shown):
+        split = Counter(one.split for one in shown).most_common(1)[0][0]
         raise Malformed(
             f"of trial {trial.trial_id} has two primary numbers for {split} at alpha {alpha:g}, expected one"
         )
     return numbers
 
 
-def _primary(one: EvaluationLine) -> float:
+def _primary(one: SplitLine) -> float:
     """The primary metric of an evaluation. Raises Malformed when it is not among its metrics."""
     if one.primary not in one.metrics:
         raise Malformed(f"has an evaluation with primary {one.primary!r}, expected one of its metrics")

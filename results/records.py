@@ -26,7 +26,7 @@ _TYPES: dict[str, dict[str, type]] = {
     "selection": {"cell": dict, "config_id": str, "hparams": dict, "repeats": list},
 }
 _CELL_FIELDS = {"dataset", "model", "shots", "method"}
-_EVALUATION_FIELDS = {"alpha", "split", "role", "n_examples", "primary", "metrics"}
+_SPLIT_FIELDS = {"split", "role", "n_examples", "primary", "metrics"}
 
 
 def cell_of(record: Mapping[str, Any]) -> Cell:
@@ -39,10 +39,11 @@ def measured(trial: Mapping[str, Any]) -> Iterator[Record]:
 
     `primary` tells whether this is the split's primary metric.
     """
-    for one in trial["evaluations"]:
-        said = {name: one[name] for name in ("alpha", "split", "role", "n_examples")}
-        for metric, value in one["metrics"].items():
-            yield {**said, "metric": metric, "value": value, "primary": metric == one["primary"]}
+    for at in trial["evaluations"]:
+        for one in at["splits"]:
+            said = {"alpha": at["alpha"], "split": one["split"], "role": one["role"], "n_examples": one["n_examples"]}
+            for metric, value in one["metrics"].items():
+                yield {**said, "metric": metric, "value": value, "primary": metric == one["primary"]}
 
 
 def fault(record: Mapping[str, Any]) -> str:
@@ -78,12 +79,21 @@ def _trial_fault(trial: Mapping[str, Any]) -> str:
         return f"has stage {trial['stage']!r}, expected one of {', '.join(STAGES)}"
     if trial["status"] not in STATUSES:
         return f"has status {trial['status']!r}, expected one of {', '.join(STATUSES)}"
-    for evaluation in trial["evaluations"]:
-        if not (isinstance(evaluation, dict) and evaluation.keys() >= _EVALUATION_FIELDS):
-            return f"has an evaluation {evaluation!r}, expected the fields {', '.join(sorted(_EVALUATION_FIELDS))}"
-        metrics = evaluation["metrics"]
-        if not (isinstance(metrics, dict) and all(isinstance(value, (int, float)) for value in metrics.values())):
-            return f"has an evaluation with metrics {metrics!r}, expected a number of each"
-        if evaluation["primary"] not in metrics:
-            return f"has an evaluation with primary {evaluation['primary']!r}, expected one of its metrics"
+    for at in trial["evaluations"]:
+        if not (isinstance(at, dict) and at.keys() >= {"alpha", "splits"} and isinstance(at["splits"], list)):
+            return f"has an evaluation {at!r}, expected an alpha and its splits"
+        problem = next(filter(None, map(_split_fault, at["splits"])), "")
+        if problem:
+            return problem
+    return ""
+
+
+def _split_fault(one: object) -> str:
+    if not (isinstance(one, dict) and one.keys() >= _SPLIT_FIELDS):
+        return f"has an evaluation {one!r}, expected the fields {', '.join(sorted(_SPLIT_FIELDS))}"
+    metrics = one["metrics"]
+    if not (isinstance(metrics, dict) and all(isinstance(value, (int, float)) for value in metrics.values())):
+        return f"has an evaluation with metrics {metrics!r}, expected a number of each"
+    if one["primary"] not in metrics:
+        return f"has an evaluation with primary {one['primary']!r}, expected one of its metrics"
     return ""

@@ -91,8 +91,8 @@ def _split_order(trials: Iterable[Record]) -> dict[tuple[str, str], int]:
     """Rank of each (dataset, split): its first appearance in the trials, which must come in a fixed order."""
     order: dict[tuple[str, str], int] = {}
     for trial in trials:
-        for evaluation in trial["evaluations"]:
-            order.setdefault((trial["cell"]["dataset"], evaluation["split"]), len(order))
+        for split in (one["split"] for at in trial["evaluations"] for one in at["splits"]):
+            order.setdefault((trial["cell"]["dataset"], split), len(order))
     return order
 
 

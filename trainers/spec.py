@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Any
@@ -145,4 +145,13 @@ class TrialResult:
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "evaluations": by_alpha(self.evaluations)}
+
+
+def by_alpha(evaluations: Iterable[Evaluation]) -> list[dict[str, Any]]:
+    """Evaluations as JSON, a list of `{"alpha": alpha, "splits": [...]}`: who needs one alpha skips the others."""
+    found: dict[float, list[dict[str, Any]]] = {}
+    for one in evaluations:
+        said = asdict(one)
+        found.setdefault(said.pop("alpha"), []).append(said)
+    return [{"alpha": alpha, "splits": splits} for alpha, splits in found.items()]

@@ -15,7 +15,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from trainers.images import CROP_TRIES, random_crop
 from trainers.losses import contrastive_loss
 from trainers.methods.lp import STRENGTHS, logistic_regression
 from trainers.seeding import stream
-from trainers.spec import SEARCH, TrialSpec
+from trainers.spec import SEARCH, TrialSpec, by_alpha
 
 EVALUATION_BATCH = 256
 LARGEST_LOG_SCALE = math.log(100)
@@ -289,7 +289,7 @@ class Run:
             )
         told = {"score": scores.score, "loss": scores.loss, "metric": scores.primary, "curve": curve, "notes": []}
         told |= {"best_epoch": best, "epochs": len(curve), "alpha": alpha}
-        return told | {"evaluations": [asdict(one) for one in evaluations]}
+        return told | {"evaluations": by_alpha(evaluations)}
 
     def interpolated(self, model: nn.Module, tuned: dict[str, torch.Tensor]) -> tuple[float, list[Any]]:
         """WiSE-FT: the alpha that is best on `id_val`, and the evaluations of every alpha on every split."""

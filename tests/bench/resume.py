@@ -76,7 +76,7 @@ def record(spec: TrialSpec) -> dict[str, object]:
     told = {name: settings.pop(name) for name in ("cell", "stage", "seed", "hparams")}
     score = 1 / (1 + spec.hparams["x"])
     metrics = {"accuracy": score, "mean_per_class_accuracy": score, "macro_f1": score}
-    evaluation = {"alpha": 1.0, "split": "id_val", "role": "id_val", "n_examples": 400, "primary": "accuracy"}
+    split = {"split": "id_val", "role": "id_val", "n_examples": 400, "primary": "accuracy", "metrics": metrics}
     return {
         "kind": "trial",
         "trial_id": spec.trial_id,
@@ -92,7 +92,7 @@ def record(spec: TrialSpec) -> dict[str, object]:
         "epochs": EPOCHS,
         "alpha": None,
         "curve": [{"epoch": epoch, "train_loss": 1.0, "loss": 1 - score, **metrics} for epoch in range(1, EPOCHS + 1)],
-        "evaluations": [evaluation | {"metrics": metrics}],
+        "evaluations": [{"alpha": 1.0, "splits": [split]}],
         "notes": [],
         "log": None,
         "seconds": 1.0,

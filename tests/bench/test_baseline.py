@@ -61,7 +61,8 @@ def test_what_differs_is_told(runs: tuple[Path, Path], tmp_path: Path, change: s
         repeat = next(record for record in records if record.get("stage") == "repeat")
         others = [one for one in (0.0, 0.5, 1.0) if one != repeat["alpha"]]
         repeat["alpha"] = others[0] if change == "alpha" else repeat["alpha"]
-        for one in repeat["evaluations"] if change == "evaluations" else ():
+        numbers = (one for at in repeat["evaluations"] for one in at["splits"])
+        for one in numbers if change == "evaluations" else ():
             one["metrics"] = {name: value / 2 for name, value in one["metrics"].items()}
     changed = RunFolder.create(tmp_path / "tiny", (runs[1] / "space.yaml").read_text())
     changed.ledger.path.write_text("".join(json.dumps(record) + "\n" for record in records))

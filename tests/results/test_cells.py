@@ -186,7 +186,7 @@ def test_without_a_chosen_alpha_the_ensembled_side_is_empty(example):
 
 def test_a_seed_that_lacks_a_split_is_noted_and_has_no_mean(example):
     *trials, selection = example.finished_cell("ft", [0.9, 0.92])
-    trials[1]["evaluations"] = [e for e in trials[1]["evaluations"] if e["split"] != "sketch"]
+    trials[1] = example.without(trials[1], "sketch")
     (grid,) = example.table([*trials, selection]).grids
     assert "FT: sketch without ensembling holds 1 of 2 finished repeats" in grid.notes
     assert example.entry(grid, "ft", WITHOUT, "mean OOD").interval.n == 1

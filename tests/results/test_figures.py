@@ -165,5 +165,5 @@ def test_drawing_leaves_no_global_state():
 
 def test_a_seed_that_lacks_an_ood_set_is_left_out(example):
     *trials, selection = grid_cell(example, "ft")
-    trials[0]["evaluations"] = [e for e in trials[0]["evaluations"] if e["split"] != "sketch"]
+    trials[0] = example.without(trials[0], "sketch")
     assert points_of([*trials, selection]).curves[0].finetuned == pytest.approx((91, 65))

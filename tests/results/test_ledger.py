@@ -16,10 +16,16 @@ from results.ledger import Ledger, LedgerWarning, last_selections, read, trials_
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
-EVALUATION = {
-    "alpha": 1.0, "split": "id_test", "role": "id_test", "n_examples": 4,
+SPLIT = {
+    "split": "id_test", "role": "id_test", "n_examples": 4,
     "primary": "accuracy", "metrics": {"accuracy": 1},
 }  # fmt: skip
+
+
+def at(split):
+    """Evaluations that hold a split at alpha 1."""
+    return [{"alpha": 1.0, "splits": [split]}]
+
 
 ROOT = str(Path(results.__file__).parents[1])
 
@@ -166,9 +172,10 @@ def test_a_trial_without_a_required_field_is_refused(tmp_path, example, field):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"evaluations": [EVALUATION | {"metrics": {"accuracy": "high"}}]}, "expected a number of each"),
-        ({"evaluations": [EVALUATION | {"metrics": 0.5}]}, "has an evaluation with metrics 0.5, expected a number"),
-        ({"evaluations": [EVALUATION | {"primary": "speed"}]}, "primary 'speed', expected one of its metrics"),
+        ({"evaluations": at(SPLIT | {"metrics": {"accuracy": "high"}})}, "expected a number of each"),
+        ({"evaluations": at(SPLIT | {"metrics": 0.5})}, "has an evaluation with metrics 0.5, expected a number"),
+        ({"evaluations": at(SPLIT | {"primary": "speed"})}, "primary 'speed', expected one of its metrics"),
+        ({"evaluations": at({"split": "id_val"})}, "has an evaluation {'split': 'id_val'}, expected the fields"),
         ({"kind": "metric"}, "has kind 'metric', expected 'trial' or 'selection'"),
         ({"stage": "warm-up"}, "has stage 'warm-up', expected one of search, repeat"),
         ({"status": "lost"}, "has status 'lost', expected one of done, stopped, failed"),

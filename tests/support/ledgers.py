@@ -24,10 +24,9 @@ class Example:
         return {"dataset": dataset, "model": "digits-clip", "shots": shots, "method": method}
 
     def evaluations(self, alpha: float | None, values: dict[str, float], primary: str = "accuracy") -> list[Record]:
-        """One entry per split; its name tells its role, all that is not id_* being OOD."""
-        return [
+        """All splits at one alpha; a split's name tells its role, all that is not id_* being OOD."""
+        splits = [
             {
-                "alpha": alpha,
                 "split": split,
                 "role": split if split.startswith("id_") else "ood",
                 "n_examples": 400,
@@ -36,6 +35,12 @@ class Example:
             }
             for split, value in values.items()
         ]
+        return [{"alpha": alpha, "splits": splits}]
+
+    def without(self, trial: Record, split: str) -> Record:
+        """A trial that lacks a split."""
+        kept = [at | {"splits": [one for one in at["splits"] if one["split"] != split]} for at in trial["evaluations"]]
+        return trial | {"evaluations": kept}
 
     def trial(self, cell: Record, seed: int = 0, stage: str = "repeat", **changes: Any) -> Record:
         identity = json.dumps([cell, seed, stage, changes.get("config_id", "c0")])
