@@ -346,10 +346,6 @@ def _catalogue(what: str) -> dict[str, str]:
     return {name: method.summary for name, method in methods.registry().items()}
 
 
-GARBAGE_LOOKED_FOR_AFTER = 50_000
-"""New objects after which cycles are looked for. Python's 700 have it go through 100,000 trials time and again."""
-
-
 def console(**options: Any) -> Console:
     """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
     from rich.console import Console
@@ -360,7 +356,7 @@ def console(**options: Any) -> Console:
 def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
     warnings.showwarning = _show_warning
-    gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
+    gc.set_threshold(50_000)  # with Python's 700 it goes through 100,000 trials time and again, looking for cycles
     try:
         cli.main(prog_name="flyp-sweep", standalone_mode=False)
     except InputError as error:

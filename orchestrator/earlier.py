@@ -61,6 +61,8 @@ def read_earlier(path: Path) -> Earlier:
 def _decode(line: bytes) -> Line[Outcome | Record] | None:
     found = decode_typed(line, _DECODER)
     if isinstance(found, _Trial):
+        if any(one.primary not in one.metrics for at in found.evaluations for one in at.splits):
+            decode_record(line)  # says what is wrong
         return Line(found.trial_id, found.status, Outcome(found.trial_id, found.status, found.score, found.loss))
     record = decode_record(line) if found else None
     return Line(None, "", record.content) if record else None

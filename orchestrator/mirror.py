@@ -20,6 +20,7 @@ from results.records import measured
 from results.run_folder import RunFolder
 from search_spaces.cell import Cell
 from search_spaces.complaints import one_line
+from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -202,18 +203,18 @@ def trial_metrics(record: Mapping[str, Any], start: int, end: int) -> Iterator[A
 def mean_ood(record: Mapping[str, Any]) -> dict[str, float]:
     """Per side the mean of the primary metric over the OOD sets, where there are any."""
     found: dict[str, list[float]] = {}
-    for one in measured(record):
-        if one["primary"] and one["role"] == "ood":
-            for side in sides(one["alpha"], record["alpha"]):
-                found.setdefault(side, []).append(one["value"])
+    for at in record["evaluations"]:
+        values = [one["metrics"][one["primary"]] for one in at["splits"] if one["role"] == "ood"]
+        for side in sides(at["alpha"], record["alpha"]) if values else ():
+            found.setdefault(side, []).extend(values)
     return {side: fmean(values) for side, values in found.items()}
 
 
 def first_columns(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
     trials = [record for record in records if record["kind"] == "trial"]
-    numbers = (one for trial in trials for one in measured(trial))
-    tests = {one["metric"] for one in numbers if one["primary"] and one["role"] == "id_test"}
+    splits = (one for trial in trials for at in trial["evaluations"] for one in at["splits"])
+    tests = {one["primary"] for one in splits if one["role"] == "id_test"}
     metrics = ["score", "alpha", *(f"{side}/id_test/{name}" for name in sorted(tests) for side in ("without", "with"))]
     metrics += ["without/mean_ood", "with/mean_ood"] if any(map(mean_ood, trials)) else []
     params = dict.fromkeys(name for trial in trials for name in trial["hparams"])
@@ -245,6 +246,7 @@ class Mirror:
         self._closing = threading.Event()
         self._opened = threading.Event()
         self._earlier = earlier
+        self._unread: str | None = None
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
@@ -276,15 +278,18 @@ class Mirror:
             self._tracking.finish(folder, description, complete=complete)
         except Exception as error:
             return one_line(str(error))
-        return None
+        return self._unread
 
     def _follow(self) -> None:
         """The thread: open the store, which makes its tables before any trial ends, then write what comes."""
         self._write(None)
         self._opened.set()
-        for earlier in self._earlier:
-            if earlier["kind"] == "trial":
-                self._write(earlier)
+        try:
+            for earlier in self._earlier:
+                if earlier["kind"] == "trial":
+                    self._write(earlier)
+        except (OSError, InputError) as error:  # a ledger that could be read when the sweep began
+            self._unread = one_line(str(error))
         while (record := self._records.get()) is not None:
             self._write(record)
 

@@ -227,8 +227,10 @@ def _numbers(trial: _TrialLine) -> dict[Side, Numbers]:
     if trial.cell.method == ZEROSHOT:
         only = _numbers_at(0.0, trial)
         return {"without": only, "with": only}
-    alphas: dict[Side, float | None] = {"without": 1.0, "with": trial.alpha}
-    return {side: {} if alpha is None else _numbers_at(alpha, trial) for side, alpha in alphas.items()}
+    without = _numbers_at(1.0, trial)
+    if trial.alpha == 1.0:
+        return {"without": without, "with": without}
+    return {"without": without, "with": {} if trial.alpha is None else _numbers_at(trial.alpha, trial)}
 
 
 def _numbers_at(alpha: float, trial: _TrialLine) -> Numbers:

@@ -78,10 +78,16 @@ class Ledger:
     def stream(self) -> Iterator[Record]:
         """The records that are there now, one by one and as they stand: a trial may be there twice.
 
-        What is appended later is not among them. Raises InputError as `read_lines` does, but for contradictions.
+        What is appended later is not among them, nor is a torn last line. Raises InputError as `read_lines` does, but
+        for contradictions.
         """
-        size = self.path.stat().st_size if self.path.exists() else 0
-        return (line.content for _, _, line in _numbered_lines(self.path, decode_record, size)) if size else iter(())
+        if not self.path.exists():
+            return iter(())
+        with self.path.open("rb", buffering=0) as file:
+            size, tail = _unterminated_tail(file)
+        if tail and decode_json(tail) is not None:
+            size += len(tail)
+        return (line.content for _, _, line in _numbered_lines(self.path, decode_record, size))
 
 
 @dataclass(frozen=True, slots=True)

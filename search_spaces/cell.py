@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -26,7 +26,7 @@ class Cell:
         return f"{self.dataset}/{self.model}/{shots}/{self.method}"
 
     def to_json(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "model": self.model, "shots": self.shots, "method": self.method}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Cell:

@@ -12,7 +12,7 @@ from typing import Any
 from search_spaces.cell import Cell
 from search_spaces.sections import Precision
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 2
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
 
 SEARCH, REPEAT = "search", "repeat"
@@ -78,16 +78,15 @@ class TrialSpec:
         return _digest_of(tuple((name, getattr(self, name)) for name in _COMMON))
 
     def to_json(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in _FIELDS}
-        return data | {"cell": self.cell.to_json(), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
+        return {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
         return cls(**{**data, "cell": Cell.from_json(data["cell"]), "alphas": tuple(data["alphas"])})
 
 
-_FIELDS = tuple(one.name for one in fields(TrialSpec))
-_COMMON = tuple(name for name in _FIELDS if name not in {"stage", "seed", "hparams", "alphas", "frontier"})
+_VARYING = {"stage", "seed", "hparams", "alphas", "frontier"}
+_COMMON = tuple(one.name for one in fields(TrialSpec) if one.name not in _VARYING)
 
 
 @lru_cache(maxsize=1024)  # a sweep has as many as it has cells, and 100,000 trials that ask
@@ -120,11 +119,6 @@ class Evaluation:
     n_examples: int
     primary: str
     metrics: dict[str, float]
-
-    @property
-    def value(self) -> float:
-        """The primary metric."""
-        return self.metrics[self.primary]
 
 
 @dataclass(frozen=True)

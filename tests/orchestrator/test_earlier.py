@@ -9,6 +9,8 @@ from orchestrator.protocol import Outcome
 from results.ledger import Ledger, LedgerWarning, last_selections
 from search_spaces.errors import InputError
 
+SPLIT = {"split": "id_val", "role": "id_val", "n_examples": 4, "primary": "speed", "metrics": {"accuracy": 1.0}}
+
 
 def test_an_absent_ledger_has_nothing(tmp_path):
     found = read_earlier(tmp_path / "ledger.jsonl")
@@ -48,6 +50,7 @@ def test_a_torn_end_is_passed_over(tmp_path, example):
         ({"stage": "warm-up"}, "has stage 'warm-up'"),
         ({"evaluations": [{"split": "id_val"}]}, "has an evaluation"),
         ({"score": "high"}, "is of another form"),
+        ({"evaluations": [{"alpha": 1.0, "splits": [SPLIT]}]}, "has an evaluation with primary 'speed'"),
     ],
 )
 def test_a_line_of_the_wrong_form_is_met_before_there_are_trials(tmp_path, example, change, message):

@@ -157,6 +157,25 @@ def test_a_server_that_cannot_import_is_an_error_of_one_line(name, capfd):
     assert "No module named 'no_such_module'" in capfd.readouterr().err
 
 
+def test_what_a_server_is_started_with_is_there_for_its_imports(name, tmp_path, monkeypatch, capfd):
+    (tmp_path / "probe.py").write_text(
+        "import os, pathlib, sys\n"
+        "pathlib.Path(__file__).with_name('told').write_text(os.environ['OMP_NUM_THREADS'] + os.environ['OWN'])\n"
+        "print('imported', file=sys.stderr)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OWN", "mine")
+    variables = {"OMP_NUM_THREADS": "3", "OWN": "given"}
+    for quiet in (True, False):
+        process, told = started(lease := Lease(f"{name}-{quiet}", ["probe"], variables, quiet=quiet))
+        assert (tmp_path / "told").read_text() == "3mine"
+        assert "OMP_NUM_THREADS" not in told["environment"], "that of the client, who has none"
+        assert ("imported" in capfd.readouterr().err) == (not quiet)
+        process.end()
+        lease.close()
+
+
 def test_clients_that_race_get_one_server_which_outlives_the_one_that_started_it(name):
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(other_process(client, name)) for _ in range(4)]

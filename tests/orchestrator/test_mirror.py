@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_a_store_that_is_locked_for_a_while_gets_every_trial_once(folder: RunFol
     mirror = Mirror(uri, "space", "x", folder.path / "mlflow")
     mirror.finished(records[0])
     deadline = time.monotonic() + 60
-    while not (path.exists() and mirror._tracking is not None and mirror._tracking.trials):
+    while not (path.exists() and "trials" in vars(mirror._tracking or object) and mirror._tracking.trials):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     lock = sqlite3.connect(path, isolation_level=None)
@@ -81,6 +82,20 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_at_the_end(
         behind = mirror.close(folder, "the table", complete=True)
     assert behind is not None
     assert time.monotonic() - began < 60
+
+
+def test_a_ledger_that_can_no_longer_be_read_is_said_and_new_trials_are_mirrored(
+    folder: RunFolder, records: list[Record]
+) -> None:
+    def breaking() -> Iterator[Record]:
+        yield records[0]
+        raise OSError("a disk went away")
+
+    uri = store_uri(folder.path.parent / "mlflow.db")
+    mirror = Mirror(uri, "space", "x", folder.path / "mlflow", breaking())
+    mirror.finished(records[-1])
+    assert mirror.close(folder, "", complete=True) == "a disk went away"
+    assert mirrored(uri) == once([records[0], records[-1]])
 
 
 def test_a_trial_that_failed_and_was_tried_again_is_there_once_with_its_last_status(

@@ -51,7 +51,7 @@ def sweep():
         result = runner.result(spec)
         key = (spec.cell.method, spec.stage, spec.seed, tuple(spec.hparams.items()))
         decided[key] = (result.score, result.best_epoch, result.alpha)
-        reported[key] = [one.value for one in result.evaluations if one.role in ("id_test", "ood")]
+        reported[key] = [one.metrics[one.primary] for one in result.evaluations if one.role in ("id_test", "ood")]
         protocol.finish(Outcome(spec.trial_id, "done", result.score, result.loss))
     winners = {one.plan.cell.method: one.winner for one in protocol.selections}
     return winners, decided, reported

@@ -54,6 +54,10 @@ def test_a_stream_ends_where_the_ledger_ended_when_it_began(tmp_path, example):
     ledger.append(second)
     assert list(stream) == [first]
     assert list(ledger.stream()) == [first, second]
+    whole = ledger.path.read_bytes()
+    for end, held in ((whole[:-1], [first, second]), (whole[:-30], [first])):
+        ledger.path.write_bytes(end)
+        assert list(ledger.stream()) == held, "and without a warning, which who reads it whole gives"
 
 
 def test_an_absent_ledger_is_empty(tmp_path):

@@ -120,7 +120,7 @@ class Bench:
 
     def primary(self, result: TrialResult, alpha: float) -> dict[str, float]:
         """Split -> primary metric at `alpha`."""
-        return {line.split: line.value for line in result.evaluations if line.alpha == alpha}
+        return {line.split: line.metrics[line.primary] for line in result.evaluations if line.alpha == alpha}
 
     def same(self, first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
         """Whether two state dicts have the same names and the same bits."""

@@ -278,5 +278,5 @@ def test_a_trial_trains_on_tables(root: Path) -> None:
     )
     result = TrialRunner(space(TABLES), root, torch.device("cpu")).result(spec)
     assert result.score == 1.0
-    found = {line.split: line.value for line in result.evaluations}
+    found = {line.split: line.metrics[line.primary] for line in result.evaluations}
     assert (found["id_test"], found["night"]) == (1.0, 0.0)

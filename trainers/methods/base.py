@@ -74,11 +74,14 @@ class GradientMethod(Method):
 
     def encode(self, model: nn.Module, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         """Outputs, each [b, ...], of the b rows of `inputs`: every row of its own, whatever the others are."""
-        raise NotImplementedError(f"{type(self).__name__} has neither `encode` and `joint_loss` nor a `loss`")
+        raise self._undefined()
 
     def joint_loss(self, model: nn.Module, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         """The loss of one batch, a scalar, from its `outputs`, each [B, ...]."""
-        raise NotImplementedError(f"{type(self).__name__} has neither `encode` and `joint_loss` nor a `loss`")
+        raise self._undefined()
+
+    def _undefined(self) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__} has neither `encode` and `joint_loss` nor a `loss`")
 
     def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
         """The loss of one batch, a scalar."""
