@@ -9,8 +9,8 @@ from pathlib import Path
 from orchestrator.credentials import redacted
 from orchestrator.interrupt import sigterm_as_sigint
 from orchestrator.lock import locked
-from orchestrator.mirror import PREFIX, STORE, VIEW, Tracking, default_uri, quiet_environment, store_uri
 from orchestrator.outputs import planned_cells, table_of
+from orchestrator.tracking import PREFIX, STORE, VIEW, Tracking, default_uri, quiet_environment, store_uri
 from results import render
 from results.ledger import last_selections, trials_by_id
 from results.run_folder import RunFolder
@@ -36,13 +36,12 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
     trials = trials_by_id(records)
     selections = last_selections(records)
     complete = all(cell in selections and trials.keys() >= set(selections[cell]["repeats"]) for cell in planned)
-    artifacts = folder.path.resolve() / "mlflow"
     try:
-        tracking = Tracking(uri or default_uri(folder.path), load(folder.space).name, folder.name, artifacts)
+        tracking = Tracking(uri or default_uri(folder.path), load(folder.space).name, folder)
         before = len(tracking.trials)
         for record in trials.values():
             tracking.add(record)
-        tracking.finish(folder, render(table_of(folder, planned), "markdown"), complete=complete)
+        tracking.finish(render(table_of(folder, planned), "markdown"), complete=complete)
     except (OSError, MlflowException) as error:
         reason = redacted(one_line(str(error)))
         raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error

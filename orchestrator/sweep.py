@@ -15,13 +15,14 @@ from orchestrator.earlier import read_earlier
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from orchestrator.interrupt import Interruption, interruptible
 from orchestrator.lock import leave_behind, locked
-from orchestrator.mirror import Mirror, default_uri
+from orchestrator.mirror import Mirror
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
 from orchestrator.protocol import Protocol
 from orchestrator.recorder import Recorder
 from orchestrator.retries import Retries
 from orchestrator.running import Running
+from orchestrator.tracking import default_uri
 from results.files import UnwritableError
 from results.run_folder import RunFolder
 from search_spaces.errors import InputError
@@ -31,9 +32,6 @@ from trainers.spec import FAILED
 
 if TYPE_CHECKING:
     from trainers.preflight import Checked
-
-STORE_SECONDS = 10.0
-"""What the first trial waits for MLflow's store to make its tables."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,8 @@ class Sweep:
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
             self._check_room()
-        artifacts = folder.path.resolve() / "mlflow"
-        uri = options.mlflow or default_uri(folder.path)
-        self.mirror = Mirror(uri, space.name, folder.name, artifacts, folder.ledger.stream())
-        self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress, self.mirror])
+        self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
+        self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress])
 
     def go(self, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
@@ -169,7 +165,6 @@ class Sweep:
             from orchestrator.scheduler import CellScheduler
             from orchestrator.searcher import ProtocolSearcher
 
-            self.mirror.wait_until_open(STORE_SECONDS)
             cluster.tune(
                 self.space,
                 data_root,
@@ -216,7 +211,7 @@ class Sweep:
 
         outputs = write_outputs(self.folder, self.space.cells())
         self.console.print(renderable(outputs.table))
-        behind = self.mirror.close(self.folder, render(outputs.table, "markdown"), complete=self.protocol.complete)
+        behind = self.mirror.close(render(outputs.table, "markdown"), complete=self.protocol.complete)
         if behind:
             uri = self.options.mlflow
             named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""

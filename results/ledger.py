@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
+from threading import Event
 from typing import Generic, NoReturn, TypeVar
 
 import msgspec
@@ -22,6 +23,8 @@ from results.records import Record, cell_of, fault
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
+FOLLOW_SECONDS = 0.2
+"""How often a ledger that is followed is looked at."""
 _BLOCK = 1 << 16
 _READ_AT_ONCE = 1 << 20  # lines of repeats are longer than Python's buffer, which would take them in pieces
 
@@ -75,19 +78,30 @@ class Ledger:
         """All records, as `read` gives them."""
         return read(self.path)
 
-    def stream(self) -> Iterator[Record]:
-        """The records that are there now, one by one and as they stand: a trial may be there twice.
+    def follow(self, over: Event) -> Iterator[Record]:
+        """The records that are there and those that come, one by one and as they stand: a trial may be there twice.
 
-        What is appended later is not among them, nor is a torn last line. Raises InputError as `read_lines` does, but
-        for contradictions.
+        Ends when `over` is set, after all that was there then; a torn last line is passed over. Raises InputError as
+        `read_lines` does, but for contradictions.
         """
+        number, end = 1, 0
+        while True:
+            last = over.is_set()
+            start, end = end, self._end_of_lines(last)
+            for place, _, line in _numbered_lines(self.path, decode_record, end, number, start):
+                yield line.content
+                number = place + 1
+            if last:
+                return
+            over.wait(FOLLOW_SECONDS)
+
+    def _end_of_lines(self, last: bool) -> int:
+        """The size without what follows the last newline, unless that is whole and nothing is to come."""
         if not self.path.exists():
-            return iter(())
+            return 0
         with self.path.open("rb", buffering=0) as file:
-            size, tail = _unterminated_tail(file)
-        if tail and decode_json(tail) is not None:
-            size += len(tail)
-        return (line.content for _, _, line in _numbered_lines(self.path, decode_record, size))
+            end, tail = _unterminated_tail(file)
+        return end + (len(tail) if last and decode_json(tail) is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +237,16 @@ class _Place:
     status: str
 
 
-def _numbered_lines(path: Path, decode: Decoder[T], size: int | None) -> Iterator[tuple[int, int, Line[T]]]:
-    offset = 0
+def _numbered_lines(
+    path: Path, decode: Decoder[T], size: int | None, first: int = 1, start: int = 0
+) -> Iterator[tuple[int, int, Line[T]]]:
+    """Number, offset and content of the lines from `start`, where line `first` begins, up to `size`."""
+    if start == size:
+        return
+    offset = start
     with path.open("rb", buffering=_READ_AT_ONCE) as file:
-        for number, line in enumerate(file, start=1):
+        file.seek(start)
+        for number, line in enumerate(file, first):
             if size is not None and offset >= size:
                 return
             if line.strip():

@@ -224,7 +224,8 @@ def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
 
 def predict(method: Method, model: nn.Module, task: Task, split: Split) -> torch.Tensor:
     """Logits [N, C] of `model` on all of `split`."""
-    return classify(ready(method, model, task), method, task, split)
+    classifier = ready(method, model, task)
+    return torch.cat([classify(classifier, batch) for batch in inputs(method, task, split)])
 
 
 @torch.no_grad()
@@ -234,15 +235,17 @@ def ready(method: Method, model: nn.Module, task: Task) -> Classifier:
     return method.classifier(model, task)
 
 
-@torch.no_grad()
-def classify(classifier: Classifier, method: Method, task: Task, split: Split) -> torch.Tensor:
-    """Logits [N, C] of `classifier` on all of `split`, from cached features where the method allows it."""
-    inputs: Iterable[torch.Tensor]
+def inputs(method: Method, task: Task, split: Split) -> Iterable[torch.Tensor]:
+    """What a classifier takes of all of `split`, in batches: images, or cached features where the method allows it."""
     if method.frozen_encoder:
-        inputs = task.shared.features(split).split(EVALUATION_BATCH)
-    else:
-        inputs = task.shared.evaluation_batches(split)
-    return torch.cat([classifier(batch) for batch in inputs])
+        return task.shared.features(split).split(EVALUATION_BATCH)
+    return task.shared.evaluation_batches(split)
+
+
+@torch.no_grad()
+def classify(classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
+    """Logits [B, C] of a batch."""
+    return classifier(batch)
 
 
 @contextmanager

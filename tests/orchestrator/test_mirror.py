@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ledgers import Example
 from mlflow import MlflowClient
 
-from orchestrator.mirror import Mirror, store_uri
+from orchestrator.mirror import Mirror
+from orchestrator.mirror_process import Follower
+from orchestrator.tracking import store_uri
 from results.run_folder import RunFolder
 
 Record = dict[str, Any]
@@ -44,58 +49,69 @@ def once(records: list[Record]) -> dict[str, list[str]]:
     return {record["trial_id"]: [record["status"]] for record in records}
 
 
+def append(folder: RunFolder, records: list[Record]) -> None:
+    for record in records:
+        folder.ledger.append(record)
+
+
+def mirror(uri: str, folder: RunFolder, *, complete: bool = True) -> str | None:
+    return Mirror(uri, "space", folder).close("the table", complete=complete)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_trials_that_were_there_and_those_that_come_are_mirrored(folder: RunFolder, records: list[Record]) -> None:
+    uri = store_uri(folder.path.parent / "mlflow.db")
+    append(folder, records[:2])
+    mirror = Mirror(uri, "space", folder)
+    until(lambda: (folder.path.parent / "mlflow.db").exists())
+    append(folder, records[2:])
+    assert mirror.close("the table", complete=True) is None
+    assert mirrored(uri) == once(records)
+
+
 def test_a_store_that_is_locked_for_a_while_gets_every_trial_once(folder: RunFolder, records: list[Record]) -> None:
     path = folder.path.parent / "mlflow.db"
     uri = store_uri(path)
-    mirror = Mirror(uri, "space", "x", folder.path / "mlflow")
-    mirror.finished(records[0])
-    deadline = time.monotonic() + 60
-    while not (path.exists() and "trials" in vars(mirror._tracking or object) and mirror._tracking.trials):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    follower = Follower(uri, "space", folder)
+    append(folder, records[:1])
+    until(lambda: path.exists() and "trials" in vars(follower._tracking or object) and follower._tracking.trials)
     lock = sqlite3.connect(path, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
-    began = time.monotonic()
-    for record in records[1:]:
-        mirror.finished(record)
-    assert time.monotonic() - began < 0.5, "nobody waits for the store"
-    deadline = time.monotonic() + 60
-    while mirror.trouble is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    append(folder, records[1:])
+    until(lambda: follower.trouble is not None)
     lock.execute("ROLLBACK")
     lock.close()
-    while mirror.trouble is not None:
-        assert time.monotonic() < deadline + 60
-        time.sleep(0.05)
-    assert mirror.close(folder, "the table", complete=True) is None
+    until(lambda: follower.trouble is None)
+    assert follower.close("the table", complete=True) is None
     assert mirrored(uri) == once(records)
 
 
 def test_a_server_that_accepts_and_never_answers_is_given_up_at_the_end(
     folder: RunFolder, records: list[Record]
 ) -> None:
+    append(folder, records)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        uri = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        mirror = Mirror(uri, "space", "x", folder.path / "mlflow", records)
         began = time.monotonic()
-        behind = mirror.close(folder, "the table", complete=True)
+        behind = mirror(f"http://127.0.0.1:{mute.getsockname()[1]}", folder)
     assert behind is not None
     assert time.monotonic() - began < 60
 
 
-def test_a_ledger_that_can_no_longer_be_read_is_said_and_new_trials_are_mirrored(
-    folder: RunFolder, records: list[Record]
-) -> None:
-    def breaking() -> Iterator[Record]:
-        yield records[0]
-        raise OSError("a disk went away")
-
+def test_a_ledger_that_can_no_longer_be_read_is_said(folder: RunFolder, records: list[Record]) -> None:
     uri = store_uri(folder.path.parent / "mlflow.db")
-    mirror = Mirror(uri, "space", "x", folder.path / "mlflow", breaking())
-    mirror.finished(records[-1])
-    assert mirror.close(folder, "", complete=True) == "a disk went away"
-    assert mirrored(uri) == once([records[0], records[-1]])
+    append(folder, records[:1])
+    with folder.ledger.path.open("a") as file:
+        file.write("not a record\n")
+    behind = mirror(uri, folder)
+    assert behind is not None
+    assert f"{folder.ledger.path}:2" in behind
+    assert mirrored(uri) == once(records[:1])
 
 
 def test_a_trial_that_failed_and_was_tried_again_is_there_once_with_its_last_status(
@@ -103,18 +119,39 @@ def test_a_trial_that_failed_and_was_tried_again_is_there_once_with_its_last_sta
 ) -> None:
     uri = store_uri(folder.path.parent / "mlflow.db")
     failed = [{**records[0], "status": "failed", "reason": "an accident"}, *records[1:]]
-    assert Mirror(uri, "space", "x", folder.path / "mlflow", failed).close(folder, "", complete=True) is None
+    append(folder, failed)
+    assert mirror(uri, folder) is None
     assert mirrored(uri) == once(failed)
-    assert Mirror(uri, "space", "x", folder.path / "mlflow", records).close(folder, "", complete=True) is None
+    append(folder, records[:1])
+    assert mirror(uri, folder) is None
     assert mirrored(uri) == once(records)
 
 
 def test_a_run_that_a_dead_driver_left_half_written_is_written_anew(folder: RunFolder, records: list[Record]) -> None:
     uri = store_uri(folder.path.parent / "mlflow.db")
-    assert Mirror(uri, "space", "x", folder.path / "mlflow", records[:2]).close(folder, "", complete=False) is None
+    append(folder, records[:2])
+    assert mirror(uri, folder, complete=False) is None
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("space").experiment_id
     (parent,) = client.search_runs([experiment], "tags.`flyp_sweep.kind` = 'sweep'")
     client.create_run(experiment, tags={"mlflow.parentRunId": parent.info.run_id})
-    assert Mirror(uri, "space", "x", folder.path / "mlflow", records).close(folder, "", complete=True) is None
+    append(folder, records[2:])
+    assert mirror(uri, folder) is None
     assert mirrored(uri) == once(records)
+
+
+def test_it_ends_with_its_driver(folder: RunFolder) -> None:
+    uri = store_uri(folder.path.parent / "mlflow.db")
+    code = (
+        "import os, sys; from orchestrator.mirror import Mirror; from results.run_folder import RunFolder\n"
+        f"print(Mirror({uri!r}, 'space', RunFolder({str(folder.path)!r}))._process.pid, flush=True); os._exit(1)"
+    )
+    driver = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+    pid = int(driver.stdout)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_mirror_that_was_killed_is_said(folder: RunFolder) -> None:
+    mirror = Mirror(store_uri(folder.path.parent / "mlflow.db"), "space", folder)
+    mirror._process.kill()
+    assert mirror.close("", complete=True) == "the process that writes it ended with code -9"

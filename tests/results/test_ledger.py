@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 import results
 from results.evidence import read_evidence
-from results.ledger import Ledger, LedgerWarning, last_selections, read, trials_by_id
+from results.ledger import FOLLOW_SECONDS, Ledger, LedgerWarning, last_selections, read, trials_by_id
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
 
@@ -45,19 +47,47 @@ def test_what_is_appended_is_read_back(tmp_path, example):
     assert (tmp_path / "ledger.jsonl").read_bytes().count(b"\n") == len(example.run())
 
 
-def test_a_stream_ends_where_the_ledger_ended_when_it_began(tmp_path, example):
-    first, second = (example.trial(example.cell(), seed) for seed in range(2))
-    ledger = Ledger(tmp_path / "ledger.jsonl")
-    assert list(ledger.stream()) == []
+def test_who_follows_a_ledger_gets_what_was_there_and_what_comes_until_it_is_over(tmp_path, example):
+    first, second, third = (example.trial(example.cell(), seed) for seed in range(3))
+    ledger, over = Ledger(tmp_path / "ledger.jsonl"), Event()
     ledger.append(first)
-    stream = ledger.stream()
+    following = ledger.follow(over)
+    assert next(following) == first
+    threading.Timer(2 * FOLLOW_SECONDS, lambda: ledger.append(second)).start()
+    assert next(following) == second
+    ledger.append(third)
+    over.set()
+    assert list(following) == [third]
+
+
+def test_who_follows_a_ledger_passes_over_a_line_until_it_is_whole(tmp_path, example):
+    first, second = (example.trial(example.cell(), seed) for seed in range(2))
+    ledger, over = Ledger(tmp_path / "ledger.jsonl"), Event()
+    over.set()
+    assert list(ledger.follow(over)) == []
+    ledger.append(first)
     ledger.append(second)
-    assert list(stream) == [first]
-    assert list(ledger.stream()) == [first, second]
     whole = ledger.path.read_bytes()
     for end, held in ((whole[:-1], [first, second]), (whole[:-30], [first])):
         ledger.path.write_bytes(end)
-        assert list(ledger.stream()) == held, "and without a warning, which who reads it whole gives"
+        assert list(ledger.follow(over)) == held, "and without a warning, which who reads it whole gives"
+    over.clear()
+    following = ledger.follow(over)
+    assert next(following) == first
+    with ledger.path.open("ab") as file:
+        threading.Timer(2 * FOLLOW_SECONDS, lambda: file.write(whole[-30:]) and file.flush()).start()
+        assert next(following) == second
+
+
+def test_a_bad_line_is_met_by_who_follows_with_its_number(tmp_path, example):
+    ledger, over = Ledger(tmp_path / "ledger.jsonl"), Event()
+    ledger.append(example.trial(example.cell(), 0))
+    following = ledger.follow(over)
+    next(following)
+    with ledger.path.open("a") as file:
+        file.write("no record\n")
+    with pytest.raises(InputError, match=r"ledger\.jsonl:2: found no JSON object"):
+        next(following)
 
 
 def test_an_absent_ledger_is_empty(tmp_path):

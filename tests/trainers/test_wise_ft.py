@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,14 +10,18 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from trainers import methods
+from trainers import alpha_curve, methods, task
+from trainers.alpha_curve import AlphaCurve, choose_alpha
+from trainers.datasets.base import Split
 from trainers.evaluation import Scores
 from trainers.training import predict
-from trainers.trial import AlphaCurve, choose_alpha
 from trainers.wise_ft import interpolate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.trainers.conftest import Bench
+    from trainers.datasets.base import Images
 
 METHODS = list(methods.registry())
 TRAINED = [name for name, method in methods.registry().items() if method.seeded]
@@ -100,9 +105,9 @@ def test_the_ends_of_a_trial_s_curve_hold_the_pretrained_and_the_fitted_weights(
     curve = AlphaCurve(method, task, fitted)
     assert bench.same(curve.zero_shot, dict(method.zero_shot(task).state_dict()))
     test = task.shared.split("id_test")
-    curve.scores(1.0, test)
+    list(curve.on([test], [1.0]))
     assert bench.same(dict(curve.model.state_dict()), fitted.state)
-    curve.scores(0.5, test)
+    list(curve.on([test], [0.5]))
     for key, value in curve.model.state_dict().items():
         mean = (curve.zero_shot[key].double() + fitted.state[key].double()) / 2
         torch.testing.assert_close(value.double(), mean, rtol=1e-5, atol=1e-7)
@@ -153,3 +158,38 @@ def test_a_trial_chooses_the_alpha_of_best_id_val_accuracy(bench: Bench) -> None
     on_id_val = {line.alpha: line.metrics["accuracy"] for line in result.evaluations if line.role == "id_val"}
     assert result.alpha is not None
     assert on_id_val[result.alpha] == max(on_id_val.values())
+
+
+@pytest.mark.parametrize("method", ["ft", "flyp"])
+def test_all_alphas_share_one_pass_over_images_that_are_not_kept(
+    bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = bench.repeat(method, frontier=True, alphas=(0.0, 0.25, 0.5, 0.75, 1.0))
+    whole = bench.run(spec)
+    worker, passes = bench.worker(), Counter[int]()
+    decode = worker.loader.evaluation_batches
+
+    def counted(images: Images, batch_size: int) -> Iterator[torch.Tensor]:
+        passes[id(images)] += 1
+        return decode(images, batch_size)
+
+    monkeypatch.setattr(task, "MEMORY_BUDGET", 0)
+    monkeypatch.setattr(task, "EVALUATION_BATCH", 5)
+    monkeypatch.setattr(alpha_curve, "PIECE_BYTES", 2 * 5 * 3 * 32 * 32 * 4)
+    monkeypatch.setattr(worker.loader, "evaluation_batches", counted)
+    in_pieces = bench.run(spec, worker)
+    for name in ("id_test", "inverted", "faint"):
+        assert len(worker.split(name)) > 4 * 5, "it takes several pieces"
+        # A first pass is for alpha = 0, whose features all trials of a worker share.
+        assert passes[id(worker.split(name).images)] == 2, name
+    assert [(one.alpha, one.split, one.metrics) for one in in_pieces.evaluations] == [
+        (one.alpha, one.split, one.metrics) for one in whole.evaluations
+    ]
+
+
+def test_a_piece_holds_what_fits_and_at_least_a_batch() -> None:
+    split = Split("x", "ood", [], np.zeros(0, np.int64))
+    sizes = [3, 3, 9, 1, 1, 1]
+    parts = [(split, torch.zeros(size, dtype=torch.uint8), False) for size in sizes]
+    found = [[len(batch) for _, batch, _ in piece] for piece in alpha_curve.pieces(parts, 6)]
+    assert found == [[3, 3], [9], [1, 1, 1]]
