@@ -106,10 +106,12 @@ def run(
     lacks is run.
     """
     from orchestrator import sweep
+    from search_spaces.loading import load
 
     if dry_run:
         root = data_root.expanduser().resolve()
-        loaded, plans, _ = sweep.prepare(space, overrides, root, allow_incomplete)
+        loaded = load(space, overrides)
+        plans, _ = sweep.prepare(loaded, root, allow_incomplete)
         from orchestrator import room
         from orchestrator.dry_run import describe
         from trainers import weights

@@ -8,7 +8,8 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,70 @@ def quiet_environment(*, local: bool) -> None:
         os.environ.setdefault(name, value)
 
 
-@contextmanager
-def ray_session(address: str | None) -> Generator[None]:
-    """Ray for the length of the block: a private one on this machine, or the cluster at `address`.
+class Session:
+    """Ray for one sweep: a private one on this machine, or the cluster at `address`; and this machine's fork server.
 
-    Raises InputError when no cluster answers there.
+    Both take seconds to start in which they hardly compute, so they start while the driver does what else is to do.
     """
-    quiet_environment(local=address is None)
+
+    def __init__(self, address: str | None) -> None:
+        self.address = address
+        self.fork_server = f"{os.getpid()}-{secrets.token_hex(8)}"
+        """The name of the fork servers of this sweep, which no other has."""
+        self._connecting: Future[None] | None = None
+        self._to_close = ExitStack()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def warm(self, space: SearchSpace) -> None:
+        """Have the fork server of this machine import what trials need, if it is known what they will get."""
+        from orchestrator.forked import Lease
+        from orchestrator.trial_process import PRELOADED
+
+        if self.address is not None or (space.resources is None and may_have_gpu()):
+            return
+        # As Ray sets it for a worker. It is read at import, and what the driver prints is not for others to write into.
+        variables = {"OMP_NUM_THREADS": str(threads(space.resources or Resources(cpu=1)))}
+        with suppress(OSError):  # the workers will meet it too, and say so
+            self._to_close.enter_context(closing(Lease(self.fork_server, PRELOADED, variables, quiet=True)))
+
+    def start(self) -> None:
+        """Have Ray start, or joined, unless that has been asked before."""
+        if self._connecting is None:
+            quiet_environment(local=self.address is None)
+            import ray  # noqa: F401  # here, so that nobody meets it half-imported by the thread
+
+            pool = self._to_close.enter_context(ThreadPoolExecutor(1, "ray"))
+            self._connecting = pool.submit(connect, self.address)
+            self._to_close.callback(disconnect, self._connecting)
+
+    @contextmanager
+    def connected(self) -> Generator[None]:
+        """Ray for the length of the block, which ends the session. Raises InputError when no cluster answers."""
+        self.start()
+        assert self._connecting is not None
+        try:
+            self._connecting.result()
+            yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End Ray, or leave the cluster, and let go of the fork server."""
+        self._to_close.close()
+
+
+def may_have_gpu() -> bool:
+    """Whether torch is worth asking, which takes seconds to import."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
+
+
+def connect(address: str | None) -> None:
+    """Start a private Ray, or join the cluster at `address`. Raises InputError when none answers there."""
     import ray
 
     # Ray would end the driver wherever it happens to be, amid a lock too; `interrupt` hears the signal.
@@ -78,9 +136,13 @@ def ray_session(address: str | None) -> Generator[None]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Ray prints a paragraph for every dead worker, whatever `log_to_driver` says; ours is a line with the trial's name.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
-    try:
-        yield
-    finally:
+
+
+def disconnect(connecting: Future[None]) -> None:
+    """Undo `connect` once it is over, however that was."""
+    import ray
+
+    if connecting.exception() is None:
         ray.shutdown()
 
 
@@ -97,35 +159,6 @@ def resources_per_trial(space: SearchSpace) -> Resources:
             f"there are {cpus:g} CPUs and {gpus:g} GPUs"
         )
     return wanted
-
-
-def fork_server_name() -> str:
-    """A name for the fork servers of one go, which no other has."""
-    return f"{os.getpid()}-{secrets.token_hex(8)}"
-
-
-@contextmanager
-def warm(space: SearchSpace, address: str | None, fork_server: str) -> Generator[None]:
-    """Have this machine's fork server import what trials need while Ray starts, if it is known what they will get."""
-    import torch
-
-    from orchestrator.forked import Lease
-    from orchestrator.trial_process import PRELOADED
-
-    if address is not None or (space.resources is None and torch.cuda.is_available()):
-        yield
-        return
-    # As Ray sets it for a worker. It is read at import, and what the driver prints is not for others to write into.
-    variables = {"OMP_NUM_THREADS": str(threads(space.resources or Resources(cpu=1)))}
-    try:
-        lease = Lease(fork_server, PRELOADED, variables, quiet=True)
-    except OSError:  # the workers will meet it too, and say so
-        yield
-        return
-    try:
-        yield
-    finally:
-        lease.close()
 
 
 def threads(resources: Resources) -> int:

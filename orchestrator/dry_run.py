@@ -18,12 +18,17 @@ def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
             f"  {plan.cell.key}: {planned_configs(plan)} configurations x {len(plan.search_seeds)} seeds searched, "
             f"{len(plan.repeat_seeds)} repeats, {passes(plan):,} image passes"
         )
-    total = sum(searches(plan) + len(plan.repeat_seeds) for plan in plans)
+    total = sum(map(trials, plans))
     ours, naive = sum(map(passes, plans)), sum(map(naive_passes, plans))
     share = f" ({naive / ours:.1f} times as many)" if ours else ""
     lines.append(f"{total:,} trials and {ours:,} image passes at most")
     lines.append(f"evaluating every split at every epoch and alpha would cost {naive:,}{share}")
     return "\n".join(lines)
+
+
+def trials(plan: CellPlan) -> int:
+    """Trials of both stages."""
+    return searches(plan) + len(plan.repeat_seeds)
 
 
 def searches(plan: CellPlan) -> int:

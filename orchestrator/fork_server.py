@@ -21,6 +21,7 @@ import contextlib
 import gc
 import importlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -47,12 +48,15 @@ STDOUT, STDERR = 1, 2
 def main() -> None:
     _name, listener, *modules = sys.argv[1:]  # the name is for those who look at processes
     leave_the_starter()
+    server = ForkServer(socket.socket(fileno=int(listener)))
     for module in modules:
         importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # a collection in a forked process would write to the pages that it shares, and so copy them
-    server = ForkServer(socket.socket(fileno=int(listener)))
-    server.run()
+        if server.deserted():
+            break
+    else:
+        gc.collect()
+        gc.freeze()  # a collection in a forked process would write to the pages that it shares, and so copy them
+        server.run()
     if sys.platform != "linux":  # there its name is no file
         os.unlink(server.listener.getsockname())
     os._exit(0)
@@ -87,13 +91,22 @@ class ForkServer:
         """Serve until there is no lease any more, or none came."""
         patience = FIRST_LEASE_SECONDS
         while True:
+            if self.clients:
+                patience = LINGER_SECONDS
             ready = self.selector.select(None if self.clients else patience)
             if not ready and not self.clients:
                 return
             for key, _ in ready:
                 key.data()
-            if self.clients:
-                patience = LINGER_SECONDS
+
+    def deserted(self) -> bool:
+        """Whether some have come and all have gone; before `run`: what they want is not heard."""
+        while select.select([self.listener], [], [], 0)[0]:
+            self._accept()
+        gone = [client for client in self.clients if has_gone(client)]
+        for client in gone:
+            self._end_lease(client)
+        return bool(gone) and not self.clients
 
     def _accept(self) -> None:
         client, _ = self.listener.accept()
@@ -166,6 +179,15 @@ class ForkServer:
         for pid, code in ended_processes():
             if pid in self.owners:
                 tell(self.owners.pop(pid), code)
+
+
+def has_gone(client: socket.socket) -> bool:
+    try:
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def ended_processes() -> Iterator[tuple[int, int]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from orchestrator import cluster
 from orchestrator.credentials import has_credentials, redacted
 from orchestrator.earlier import read_earlier
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
@@ -49,32 +51,40 @@ class Options:
         return self.out or Path("runs") / space.name
 
 
-def prepare(
-    source: str, overrides: Sequence[str], data_root: Path, allow_incomplete: bool = False
-) -> tuple[SearchSpace, list[CellPlan], Checked]:
-    """Load and check a search space. Raises InputError for whatever can be known to be wrong before the start.
+def prepare(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -> tuple[list[CellPlan], Checked]:
+    """Check a search space and plan it. Raises InputError for whatever can be known to be wrong before the start.
 
     With `allow_incomplete`, data sets may hold other numbers of images than published.
     """
-    space = load(source, overrides)
     from trainers.cache import Cache
 
     Cache.of_machine()  # a wrong setting is met before the start
     from trainers.preflight import check
 
     checked = check(space, data_root, allow_incomplete)
-    return space, plan(space, checked), checked
+    return plan(space, checked), checked
 
 
 def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
-    with interruptible(how_to_go_on(resume_command(source, overrides, options))) as interruption:
-        return _run(source, overrides, options, console, interruption)
+    resume = resume_command(source, overrides, options)
+    with interruptible(how_to_go_on(resume)) as interruption:
+        space = load(source, overrides)
+        with cluster.Session(options.address) as session:
+            session.warm(space)
+            return _run(space, options, console, resume, session, interruption)
 
 
-def _run(source: str, overrides: Sequence[str], options: Options, console: Console, interruption: Interruption) -> int:
+def _run(
+    space: SearchSpace,
+    options: Options,
+    console: Console,
+    resume: str,
+    session: cluster.Session,
+    interruption: Interruption,
+) -> int:
     data_root = options.data_root.expanduser().resolve()
-    space, plans, checked = prepare(source, overrides, data_root, options.allow_incomplete)
+    plans, checked = prepare(space, data_root, options.allow_incomplete)
     for name, wrong in checked.incomplete.items():
         splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
         console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
@@ -83,9 +93,13 @@ def _run(source: str, overrides: Sequence[str], options: Options, console: Conso
     if not path.exists():  # most runs that cannot begin leave no folder behind
         fetch_weights(space.models, console)
     with locked(path):
+        from orchestrator.dry_run import trials
+
         folder = open_folder(path, space)
-        sweep = Sweep(space, plans, folder, options, console, resume_command(source, overrides, options))
-        sweep.go(data_root, interruption)
+        if folder.ledger.count_lines() < sum(map(trials, plans)):
+            session.start()  # something is left for sure: while it is found out what
+        sweep = Sweep(space, plans, folder, options, console, resume)
+        sweep.go(session, data_root, interruption)
         return sweep.report()
 
 
@@ -132,10 +146,14 @@ class Sweep:
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
             self._check_room()
-        self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress])
 
-    def go(self, data_root: Path, interruption: Interruption) -> None:
+    @cached_property
+    def mirror(self) -> Mirror:
+        """Begins to follow the ledger when first asked for."""
+        return Mirror(self.options.mlflow or default_uri(self.folder.path), self.space.name, self.folder)
+
+    def go(self, session: cluster.Session, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
         self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
         self.console.print(
@@ -143,7 +161,7 @@ class Sweep:
             f"{sum(self.progress.done.values())} done, in {self.folder.path}"
         )
         if not self.protocol.done:
-            self._run_trials(data_root, interruption)
+            self._run_trials(session, data_root, interruption)
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
@@ -155,20 +173,18 @@ class Sweep:
         self._say(str(needed))
         room.check(needed, self.folder.path)
 
-    def _run_trials(self, data_root: Path, interruption: Interruption) -> None:
-        from orchestrator import cluster
-
+    def _run_trials(self, session: cluster.Session, data_root: Path, interruption: Interruption) -> None:
         fetch_weights(still_used(self.space, self.protocol), self.console)
-        address, fork_server = self.options.address, cluster.fork_server_name()
-        warm = cluster.warm(self.space, address, fork_server)
-        with self.progress, warm, cluster.ray_session(address), interruption.noting():
-            from orchestrator.scheduler import CellScheduler
-            from orchestrator.searcher import ProtocolSearcher
+        session.start()
+        from orchestrator.scheduler import CellScheduler  # with Ray Tune, while Ray starts
+        from orchestrator.searcher import ProtocolSearcher
 
+        with self.progress, session.connected(), interruption.noting():
+            _ = self.mirror  # not before: the cores are Ray's until it has started
             cluster.tune(
                 self.space,
                 data_root,
-                fork_server,
+                session.fork_server,
                 self.running.policy(self.space.checkpoints),
                 ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
                 CellScheduler(self.space, self.recorder),

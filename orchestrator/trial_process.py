@@ -30,7 +30,8 @@ from trainers.failure import TrialFailed
 from trainers.machine import machine
 from trainers.spec import DIED, DONE, FAILED, UNREADABLE, Epoch, TrialResult, TrialSpec
 
-PRELOADED = ["orchestrator.trial_process", "trainers.preload"]
+PRELOADED = ["torch", "torchvision", "open_clip", "orchestrator.trial_process", "trainers.preload"]
+"""The heavy ones by name, for a server that is no longer wanted ends between two of them."""
 NEXT, FLUSH = "next", "flush"
 TRACE_SECONDS = 2.0
 """What a process that hangs gets to write down where."""

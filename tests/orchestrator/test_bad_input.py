@@ -12,6 +12,7 @@ from PIL import Image
 
 from orchestrator import sweep
 from orchestrator.protocol import Outcome, Protocol
+from search_spaces.loading import load
 from trainers.spec import DONE
 
 FOLDERS = """
@@ -106,7 +107,8 @@ def test_a_dry_run_says_what_would_be_fetched(tmp_path):
 def test_only_cells_that_go_on_need_their_weights(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
     overrides = ["methods=[zeroshot]", "model=[{arch: ViT-B-16, pretrained: openai}, {arch: RN50, pretrained: openai}]"]
-    space, plans, _ = sweep.prepare(str(tmp_path / "quick.yaml"), overrides, tmp_path)
+    space = load(str(tmp_path / "quick.yaml"), overrides)
+    plans, _ = sweep.prepare(space, tmp_path)
     protocol = Protocol(plans)
     assert sweep.still_used(space, protocol) == list(space.models)
     first = protocol.next()

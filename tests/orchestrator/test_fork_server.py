@@ -220,3 +220,16 @@ def test_a_trial_ends_with_its_worker_in_the_middle_of_a_step_and_its_end_is_tol
         reply = own.step()
     assert "the trial's process was ended by SIGKILL (often the kernel's, for want of memory)" in reply["ending"]
     own.close()
+
+
+def test_a_server_that_nobody_wants_any_more_does_not_import_to_the_end(name, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "imported_slowly.py").write_text("import time\ntime.sleep(2)\n")
+    (tmp_path / "imported_last.py").write_text(f"open({str(tmp_path / 'reached')!r}, 'w')\n")
+    Lease(name, ("imported_slowly", "imported_last")).close()
+    wait_until_gone(os.getpid())
+    assert not (tmp_path / "reached").exists()
+    with contextlib.closing(Lease(name, ("imported_slowly", "imported_last"))) as lease:
+        process, _ = started(lease)
+        process.end()
+    assert (tmp_path / "reached").exists()
