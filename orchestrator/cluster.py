@@ -20,6 +20,9 @@ from trainers.checkpoints import Policy
 
 SCRATCH = "flyp-sweep-driver-"
 
+TRIALS_WAITING = 8
+"""Trials that Ray Tune knows of beyond those that run: so many workers may start at once."""
+
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
 
@@ -34,7 +37,7 @@ def quiet_environment(*, local: bool) -> None:
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours hears SIGTERM too
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has them, in a line each
-        "TUNE_MAX_PENDING_TRIALS_PG": "1",
+        "TUNE_MAX_PENDING_TRIALS_PG": str(TRIALS_WAITING),
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         # Ray would otherwise write a token into the home folder; a private head on 127.0.0.1 needs none.

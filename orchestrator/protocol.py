@@ -166,7 +166,10 @@ def _mean(trials: Iterable[TrialSpec], outcomes: Mapping[str, Outcome]) -> tuple
 
 
 class Protocol:
-    """The whole sweep: hands out trials of any cell that can go on, in the order of the cells."""
+    """The whole sweep: hands out trials of any cell that can go on, in the order of the cells, searches first.
+
+    A selection waits for the last trial of its search; meanwhile the repeats of other cells keep the workers busy.
+    """
 
     def __init__(self, plans: Iterable[CellPlan], outcomes: Iterable[Outcome] = ()) -> None:
         self.cells = [CellProtocol(plan) for plan in plans]
@@ -212,7 +215,8 @@ class Protocol:
         return all(cell.over for cell in self.cells)
 
     def _startable(self) -> Iterator[CellProtocol]:
-        return (cell for cell in self.cells if cell.pending and cell.plan.cell.dataset not in self._blocked)
+        able = [cell for cell in self.cells if cell.pending and cell.plan.cell.dataset not in self._blocked]
+        return iter(sorted(able, key=lambda cell: cell.selection is not None))
 
     def _keep(self, selection: Selection | None) -> Selection | None:
         if selection is not None:

@@ -18,6 +18,9 @@ class CellScheduler(FIFOScheduler):
     """Runs trials in the order in which they came, and lets each cell's own ASHA stop weak search trials.
 
     Two cells never meet in one ASHA: accuracies of different data sets, shots or methods do not compare.
+
+    A worker that becomes free gets a trial that has none. Ray Tune would give it one for which another is starting, and
+    end that one: where trials are shorter than a start, all but one core would have nothing to do.
     """
 
     def __init__(self, space: SearchSpace, recorder: Recorder) -> None:
@@ -25,6 +28,15 @@ class CellScheduler(FIFOScheduler):
         self.space = space
         self.recorder = recorder
         self.brackets: dict[Cell, ASHAScheduler] = {}
+        self.waiting: dict[str, Trial] = {}  # the first come first
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        for trial in list(self.waiting.values()):
+            if trial.status != Trial.PENDING:
+                del self.waiting[trial.trial_id]
+            elif not _has_worker(tune_controller, trial):
+                return trial
+        return None
 
     def bracket(self, trial: Trial) -> ASHAScheduler | None:
         """The ASHA that may stop this trial; None for a repeat, or where the space asks for no scheduler."""
@@ -43,6 +55,7 @@ class CellScheduler(FIFOScheduler):
         return self.brackets[spec.cell]
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self.waiting[trial.trial_id] = trial
         asha = self.bracket(trial)
         if asha is not None:
             asha.on_trial_add(tune_controller, _ours(trial))
@@ -75,6 +88,12 @@ class CellScheduler(FIFOScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as for the searcher: Ray pickles it, and we resume from the ledger
+
+
+def _has_worker(tune_controller: Any, trial: Trial) -> bool:
+    """Whether a worker is starting for this trial, or being handed over to it; not where one waits for a core."""
+    worker = tune_controller._trial_to_actor.get(trial)
+    return worker is not None and worker in tune_controller._actor_manager.live_actors
 
 
 @dataclass(frozen=True)
