@@ -50,7 +50,7 @@ def quiet_environment(*, local: bool) -> None:
 class Session:
     """Ray for one sweep: a private one on this machine, or the cluster at `address`; and this machine's fork server.
 
-    Both take seconds to start in which they hardly compute, so they start while the driver does what else is to do.
+    Both take seconds to start, so they do it while the driver imports, checks and reads what it has to.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -105,7 +105,7 @@ class Session:
 
 
 def may_have_gpu() -> bool:
-    """Whether torch is worth asking, which takes seconds to import."""
+    """Whether a GPU is not out of the question; torch would know, but takes seconds to import."""
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 

@@ -83,6 +83,8 @@ def _run(
     session: cluster.Session,
     interruption: Interruption,
 ) -> int:
+    from orchestrator.dry_run import trials  # with torch, which a misspelt key in the YAML is not kept waiting for
+
     data_root = options.data_root.expanduser().resolve()
     plans, checked = prepare(space, data_root, options.allow_incomplete)
     for name, wrong in checked.incomplete.items():
@@ -93,8 +95,6 @@ def _run(
     if not path.exists():  # most runs that cannot begin leave no folder behind
         fetch_weights(space.models, console)
     with locked(path):
-        from orchestrator.dry_run import trials
-
         folder = open_folder(path, space)
         if folder.ledger.count_lines() < sum(map(trials, plans)):
             session.start()  # something is left for sure: while it is found out what

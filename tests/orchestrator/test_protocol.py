@@ -121,6 +121,12 @@ def test_repeats_of_one_cell_start_while_another_still_searches(plans):
     assert stages.count(("ft", "search")) == 2  # one generation: the next waits for its results
 
 
+def test_searches_come_first_so_that_repeats_fill_the_time_in_which_a_selection_waits(plans):
+    stages = [spec.stage for spec in drive(Protocol(plans))]
+    assert stages == sorted(stages, key=["search", "repeat"].index)
+    assert {"search", "repeat"} == set(stages)
+
+
 def test_more_seeds_methods_or_samples_run_only_what_is_new():
     first = drive(Protocol(plans_of(space_of())))
     outcomes = [answer(spec) for spec in first]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -190,6 +191,40 @@ def test_asha_s_stops_are_kept_in_the_ledger_and_honoured_by_the_next_run(tmp_pa
     ledger = (tmp_path / "runs/small/ledger.jsonl").read_bytes()
     assert run("run", "small.yaml", cwd=tmp_path)[0] == 0
     assert (tmp_path / "runs/small/ledger.jsonl").read_bytes() == ledger
+
+
+BRIEF = '''
+import os
+import time
+from pathlib import Path
+
+from trainers.methods.lp import LinearProbing
+
+
+class Brief(LinearProbing):
+    """Linear probing that takes a while, but less than a worker takes to start."""
+
+    name = "brief"
+
+    def fit(self, task):
+        time.sleep(0.5)
+        with Path(os.environ["BRIEF"]).open("a") as file:
+            file.write(f"{os.getpid()}\\n")
+        return (yield from super().fit(task))
+'''
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has one worker")
+def test_all_cores_get_a_worker_where_trials_are_shorter_than_a_worker_s_start(tmp_path, monkeypatch):
+    (tmp_path / "brief.py").write_text(BRIEF)
+    text = QUICK.replace("lp]", "'brief:Brief']").replace("num_samples: 3", "num_samples: 30")
+    (tmp_path / "quick.yaml").write_text(text)
+    monkeypatch.setenv("BRIEF", str(tmp_path / "pids"))
+    code, output = run("run", "quick.yaml", cwd=tmp_path, path=tmp_path)
+    assert code == 0, output
+    first = Counter((tmp_path / "pids").read_text().split()[:20])
+    assert len(first) > 1
+    assert min(first.values()) >= 20 / len(first) / 2, "and they share the work from the start"
 
 
 FAILING = '''
