@@ -166,9 +166,10 @@ def _mean(trials: Iterable[TrialSpec], outcomes: Mapping[str, Outcome]) -> tuple
 
 
 class Protocol:
-    """The whole sweep: hands out trials of any cell that can go on, in the order of the cells, searches first.
+    """The whole sweep: hands out trials of any cell that can go on, in the order of the cells.
 
-    A selection waits for the last trial of its search; meanwhile the repeats of other cells keep the workers busy.
+    What a search has selected is repeated last: a selection waits for the last trial of its search, and meanwhile the
+    repeats of other cells keep the workers busy. Cells without a search see every split at once, broken ones too.
     """
 
     def __init__(self, plans: Iterable[CellPlan], outcomes: Iterable[Outcome] = ()) -> None:
@@ -216,7 +217,7 @@ class Protocol:
 
     def _startable(self) -> Iterator[CellProtocol]:
         able = [cell for cell in self.cells if cell.pending and cell.plan.cell.dataset not in self._blocked]
-        return iter(sorted(able, key=lambda cell: cell.selection is not None))
+        return iter(sorted(able, key=lambda cell: bool(cell.plan.searched) and cell.selection is not None))
 
     def _keep(self, selection: Selection | None) -> Selection | None:
         if selection is not None:
