@@ -50,7 +50,7 @@ def quiet_environment(*, local: bool) -> None:
 class Session:
     """Ray for one sweep: a private one on this machine, or the cluster at `address`; and this machine's fork server.
 
-    Both take seconds to start, so they do it while the driver imports, checks and reads what it has to.
+    Both take seconds to start, so they do it while the driver reads what there is and imports what it will need.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -68,10 +68,12 @@ class Session:
 
     def warm(self, space: SearchSpace) -> None:
         """Have the fork server of this machine import what trials need, if it is known what they will get."""
+        import torch
+
         from orchestrator.forked import Lease
         from orchestrator.trial_process import PRELOADED
 
-        if self.address is not None or (space.resources is None and may_have_gpu()):
+        if self.address is not None or (space.resources is None and torch.cuda.is_available()):
             return
         # As Ray sets it for a worker. It is read at import, and what the driver prints is not for others to write into.
         variables = {"OMP_NUM_THREADS": str(threads(space.resources or Resources(cpu=1)))}
@@ -102,11 +104,6 @@ class Session:
     def close(self) -> None:
         """End Ray, or leave the cluster, and let go of the fork server."""
         self._to_close.close()
-
-
-def may_have_gpu() -> bool:
-    """Whether a GPU is not out of the question; torch would know, but takes seconds to import."""
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
 def connect(address: str | None) -> None:

@@ -71,7 +71,6 @@ def run(source: str, overrides: Sequence[str], options: Options, console: Consol
     with interruptible(how_to_go_on(resume)) as interruption:
         space = load(source, overrides)
         with cluster.Session(options.address) as session:
-            session.warm(space)
             return _run(space, options, console, resume, session, interruption)
 
 
@@ -83,10 +82,11 @@ def _run(
     session: cluster.Session,
     interruption: Interruption,
 ) -> int:
-    from orchestrator.dry_run import trials  # with torch, which a misspelt key in the YAML is not kept waiting for
-
     data_root = options.data_root.expanduser().resolve()
     plans, checked = prepare(space, data_root, options.allow_incomplete)
+    session.warm(space)
+    from orchestrator.dry_run import trials  # with torch, which absent files are not kept waiting for
+
     for name, wrong in checked.incomplete.items():
         splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
         console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
