@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -22,6 +23,9 @@ SCRATCH = "flyp-sweep-driver-"
 
 TRIALS_WAITING = 8
 """Trials that Ray Tune knows of beyond those that run: so many workers may start at once."""
+
+SERVERS_SECONDS = 1.0
+"""How often it is looked whether Ray's servers are there."""
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
@@ -91,14 +95,21 @@ class Session:
             self._to_close.callback(disconnect, self._connecting)
 
     @contextmanager
-    def connected(self) -> Generator[None]:
-        """Ray for the length of the block, which ends the session. Raises InputError when no cluster answers."""
+    def connected(self, lost: Callable[[str], None]) -> Generator[None]:
+        """Ray for the length of the block, which ends the session. Raises InputError when no cluster answers.
+
+        When a server of a private Ray dies, `lost` is told in a thread: Tune would wait for it for ever.
+        """
         self.start()
         assert self._connecting is not None
+        over = threading.Event()
         try:
             self._connecting.result()
+            if self.address is None:
+                threading.Thread(target=watch_servers, args=(over, lost), name="ray-watch", daemon=True).start()
             yield
         finally:
+            over.set()
             self.close()
 
     def close(self) -> None:
@@ -112,6 +123,9 @@ def connect(address: str | None) -> None:
 
     # Ray would end the driver wherever it happens to be, amid a lock too; `interrupt` hears the signal.
     ray._private.utils.set_sigterm_handler = lambda handler: None
+    # What it starts gets a group of its own: a signal to the driver's is for the driver, which ends Ray in good order.
+    die_with_driver = ray._private.utils.set_kill_on_parent_death_linux
+    ray._private.utils.set_kill_on_parent_death_linux = lambda: (os.setpgrp(), die_with_driver())
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
@@ -144,6 +158,18 @@ def disconnect(connecting: Future[None]) -> None:
 
     if connecting.exception() is None:
         ray.shutdown()
+
+
+def watch_servers(over: threading.Event, lost: Callable[[str], None]) -> None:
+    """Tell `lost` once a server of the private Ray has ended, unless it is `over` before."""
+    import ray
+
+    node = ray._private.worker._global_node
+    while not over.wait(SERVERS_SECONDS):
+        for name, _ in node.dead_processes():
+            if not over.wait(SERVERS_SECONDS):  # in which a signal that was for this process as well is heard
+                lost(f"Ray's {name} has ended (killed, or see its logs in {node.get_session_dir_path()}/logs)")
+            return
 
 
 def resources_per_trial(space: SearchSpace) -> Resources:
@@ -182,28 +208,25 @@ def tune(
     from ray import tune as ray_tune
 
     from orchestrator.stopper import OnRequest
-    from orchestrator.trainable import Worker
+    from orchestrator.trainable import configured
     from orchestrator.trial_process import Settings
 
     resources = resources_per_trial(space)
     hang = space.failures.hang_minutes
-    worker = ray_tune.with_parameters(
-        Worker,
-        settings=Settings(
-            space=space.model_dump(mode="json", exclude_none=True),
-            data_root=str(data_root),
-            policy=policy,
-            threads=threads(resources),
-            device="cuda" if resources.gpu else "cpu",
-            hang_seconds=None if hang is None else 60 * hang,
-            fork_server=fork_server,
-        ),
+    settings = Settings(
+        space=space.model_dump(mode="json", exclude_none=True),
+        data_root=str(data_root),
+        policy=policy,
+        threads=threads(resources),
+        device="cuda" if resources.gpu else "cpu",
+        hang_seconds=None if hang is None else 60 * hang,
+        fork_server=fork_server,
     )
     clear_scratch()
     prefix = f"{SCRATCH}{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
         ray_tune.Tuner(
-            ray_tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
+            ray_tune.with_resources(configured(settings), {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=ray_tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,

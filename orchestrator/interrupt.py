@@ -78,6 +78,12 @@ class Interruption:
         """The sweep has ended: there is nothing to lose patience with."""
         self._patience.cancel()
 
+    def give_up(self, reason: str) -> None:
+        """End this process for a `reason` that nobody asked for. One that was asked to end has its time for that."""
+        if not self.asked:
+            self._last_words = f"error: {reason}\n{self._last_words}"
+            self.leave()
+
     def leave(self) -> NoReturn:
         """End this process here and now, e.g. when Ray's servers got the signal too and no longer answer.
 

@@ -179,7 +179,7 @@ class Sweep:
         from orchestrator.scheduler import CellScheduler  # with Ray Tune, while Ray starts
         from orchestrator.searcher import ProtocolSearcher
 
-        with self.progress, session.connected(), interruption.noting():
+        with self.progress, session.connected(interruption.give_up), interruption.noting():
             _ = self.mirror  # not before: the cores are Ray's until it has started
             cluster.tune(
                 self.space,

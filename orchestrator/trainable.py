@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ray import tune
 
@@ -17,8 +17,10 @@ class Worker(tune.Trainable):
     at once: Ray drops a worker that is still setting up when another is free.
     """
 
-    def setup(self, config: dict[str, Any], settings: Settings) -> None:  # type: ignore[override]  # tune.with_parameters passes the rest by keyword
-        self.process = TrialProcess(settings)
+    settings: ClassVar[Settings]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.process = TrialProcess(self.settings)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -36,3 +38,17 @@ class Worker(tune.Trainable):
         if not self.ended:
             self.process.flush()
         self.process.close()
+
+
+def configured(settings: Settings) -> type[Worker]:
+    """Workers with these settings.
+
+    `tune.with_parameters` would put them into Ray's object store, and a driver that has objects in it is ended by Ray's
+    C++, on the spot and without a word, when the store's server ends.
+    """
+
+    class Configured(Worker):
+        pass
+
+    Configured.settings = settings
+    return Configured

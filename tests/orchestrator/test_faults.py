@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
 from processes import trial_processes, wait_until_gone
@@ -137,22 +138,60 @@ def test_retrying_what_failed_ends_as_if_nothing_had(faulty, tmp_path):
     ).read_bytes()
 
 
-def test_a_signal_to_the_whole_process_group_ends_the_sweep_in_time_and_saves_its_trials(tmp_path):
+@contextlib.contextmanager
+def two_long_trials(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The driver of a sweep with two trials under way that would take very long."""
     text = SMALL.replace("[zeroshot, lp, ft, l2sp, lpft, flyp]", "[zeroshot, ft]").split("  per_method")[0]
-    (tmp_path / "small.yaml").write_text(text.replace("epochs: 2", "epochs: 500") + "early_stopping: {patience: 500}\n")
-    driver = start("run", "small.yaml", cwd=tmp_path)
-    wait_for_trials(tmp_path / "runs/small", 1, driver)
+    (folder / "small.yaml").write_text(text.replace("epochs: 2", "epochs: 500") + "early_stopping: {patience: 500}\n")
+    driver = start("run", "small.yaml", cwd=folder)
+    wait_for_trials(folder / "runs/small", 1, driver)
     deadline = time.monotonic() + 120
-    while sum(time.time() - process.create_time() > 10 for process in trial_processes(driver.pid)) < 2:
+    while sum(time.time() - process.create_time() > 5 for process in trial_processes(driver.pid)) < 2:
         assert time.monotonic() < deadline, "two long trials are to be under way"
         time.sleep(0.5)
-    os.killpg(driver.pid, signal.SIGTERM)  # as Slurm and many container runtimes do: Ray's servers get it too
-    output, _ = driver.communicate(timeout=60)
-    assert driver.returncode == 130, output
-    assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
-    assert "Traceback" not in output
-    assert len(list((tmp_path / "runs/small/running").glob("*.safetensors"))) == 2
+    yield driver
     wait_until_gone(driver.pid)
+
+
+def saved(folder: Path) -> int:
+    return len(list((folder / "runs/small/running").glob("*.safetensors")))
+
+
+def test_a_signal_to_the_process_group_is_for_the_driver_which_ends_ray_and_writes_what_there_is(tmp_path):
+    with two_long_trials(tmp_path) as driver:
+        os.killpg(driver.pid, signal.SIGTERM)
+        output, _ = driver.communicate(timeout=20)
+        assert driver.returncode == 130, output
+        assert "written: runs/small/tables/comparison.txt" in output
+        assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
+        assert "Traceback" not in output
+        assert saved(tmp_path) == 2
+
+
+def test_a_signal_to_all_processes_ends_the_sweep_in_time_and_saves_its_trials(tmp_path):
+    with two_long_trials(tmp_path) as driver:
+        everything = psutil.Process(driver.pid).children(recursive=True) + trial_processes(driver.pid)
+        driver.terminate()
+        for process in everything:  # Ray's servers too, as Slurm does
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        output, _ = driver.communicate(timeout=40)
+        assert driver.returncode == 130, output
+        assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
+        assert "Traceback" not in output
+        assert saved(tmp_path) == 2
+
+
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_a_server_of_ray_that_dies_is_said_and_ends_the_sweep(tmp_path, server):
+    with two_long_trials(tmp_path) as driver:
+        (process,) = [one for one in psutil.Process(driver.pid).children() if one.name() == server]
+        process.kill()
+        output, _ = driver.communicate(timeout=20)
+        assert driver.returncode == 130, output
+        assert f"error: Ray's {server} has ended" in output
+        assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
+        assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("moment", [1.5, 5, 7, 9])
