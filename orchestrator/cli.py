@@ -109,11 +109,14 @@ def run(
     from search_spaces.loading import load
 
     if dry_run:
-        root = data_root.expanduser().resolve()
-        loaded = load(space, overrides)
-        plans, _ = sweep.prepare(loaded, root, allow_incomplete)
         from orchestrator import room
         from orchestrator.dry_run import describe
+        from orchestrator.plan import plan
+        from trainers.preflight import check
+
+        root = data_root.expanduser().resolve()
+        loaded = load(space, overrides)
+        plans = plan(loaded, check(loaded, root, allow_incomplete))
         from trainers import weights
 
         click.echo(describe(loaded, plans))

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Generator
@@ -14,10 +15,14 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from orchestrator.checks import check_elsewhere
+from orchestrator.forked import Lease
+from orchestrator.trial_process import PRELOADED, Settings
 from search_spaces.complaints import one_line
 from search_spaces.errors import InputError
 from search_spaces.model import Resources, SearchSpace
 from trainers.checkpoints import Policy
+from trainers.preflight import Checked, check
 
 SCRATCH = "flyp-sweep-driver-"
 
@@ -57,10 +62,12 @@ class Session:
     Both take seconds to start, so they do it while the driver reads what there is and imports what it will need.
     """
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, space: SearchSpace, address: str | None) -> None:
+        self.space = space
         self.address = address
         self.fork_server = f"{os.getpid()}-{secrets.token_hex(8)}"
         """The name of the fork servers of this sweep, which no other has."""
+        self._lease: Lease | None = None
         self._connecting: Future[None] | None = None
         self._to_close = ExitStack()
 
@@ -70,29 +77,37 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def warm(self, space: SearchSpace) -> None:
-        """Have the fork server of this machine import what trials need, if it is known what they will get."""
-        import torch
+    def warm(self) -> None:
+        """Begin with what takes seconds of imports: Ray Tune here, what trials need in the fork server."""
+        if "torch" not in sys.modules:  # else the checks need no fork server, and those that fail should start none
+            self._start_fork_server()
+        quiet_environment(local=self.address is None)
+        import ray.tune  # noqa: F401  # here, so that nobody meets it half-imported by the thread
 
-        from orchestrator.forked import Lease
-        from orchestrator.trial_process import PRELOADED
-
-        if self.address is not None or (space.resources is None and torch.cuda.is_available()):
-            return
-        # As Ray sets it for a worker. It is read at import, and what the driver prints is not for others to write into.
-        variables = {"OMP_NUM_THREADS": str(threads(space.resources or Resources(cpu=1)))}
-        with suppress(OSError):  # the workers will meet it too, and say so
-            self._to_close.enter_context(closing(Lease(self.fork_server, PRELOADED, variables, quiet=True)))
+    def check(self, data_root: Path, allow_incomplete: bool) -> Checked:
+        """What `trainers.preflight.check` finds and raises, without the seconds of its imports where that can be."""
+        if self._lease is None:
+            return check(self.space, data_root, allow_incomplete)
+        return check_elsewhere(self._lease, self.space, data_root, allow_incomplete)
 
     def start(self) -> None:
         """Have Ray start, or joined, unless that has been asked before."""
         if self._connecting is None:
-            quiet_environment(local=self.address is None)
-            import ray  # noqa: F401  # here, so that nobody meets it half-imported by the thread
-
+            self._start_fork_server()
             pool = self._to_close.enter_context(ThreadPoolExecutor(1, "ray"))
             self._connecting = pool.submit(connect, self.address)
             self._to_close.callback(disconnect, self._connecting)
+
+    def _start_fork_server(self) -> None:
+        """Have this machine's fork server import, unless it does or it is not known yet what trials will get."""
+        wanted = self.space.resources or Resources(cpu=1)
+        known = self.address is None and (self.space.resources is not None or not may_have_gpu())
+        if known and self._lease is None:
+            # As Ray sets it for a worker. It is read at import, and what the driver prints is not for others to write.
+            variables = {"OMP_NUM_THREADS": str(threads(wanted))}
+            with suppress(OSError):  # the workers will meet it too, and say so
+                self._lease = Lease(self.fork_server, PRELOADED, variables, quiet=True)
+                self._to_close.enter_context(closing(self._lease))
 
     @contextmanager
     def connected(self, lost: Callable[[str], None]) -> Generator[None]:
@@ -123,9 +138,14 @@ def connect(address: str | None) -> None:
 
     # Ray would end the driver wherever it happens to be, amid a lock too; `interrupt` hears the signal.
     ray._private.utils.set_sigterm_handler = lambda handler: None
-    # What it starts gets a group of its own: a signal to the driver's is for the driver, which ends Ray in good order.
+    # What Ray starts gets a group of its own: a signal to the driver's is for the driver, which ends Ray in good order.
     die_with_driver = ray._private.utils.set_kill_on_parent_death_linux
-    ray._private.utils.set_kill_on_parent_death_linux = lambda: (os.setpgrp(), die_with_driver())
+
+    def in_own_group() -> None:
+        os.setpgrp()
+        die_with_driver()
+
+    ray._private.utils.set_kill_on_parent_death_linux = in_own_group
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
@@ -164,7 +184,7 @@ def watch_servers(over: threading.Event, lost: Callable[[str], None]) -> None:
     """Tell `lost` once a server of the private Ray has ended, unless it is `over` before."""
     import ray
 
-    node = ray._private.worker._global_node
+    node: Any = ray._private.worker._global_node
     while not over.wait(SERVERS_SECONDS):
         for name, _ in node.dead_processes():
             if not over.wait(SERVERS_SECONDS):  # in which a signal that was for this process as well is heard
@@ -185,6 +205,11 @@ def resources_per_trial(space: SearchSpace) -> Resources:
             f"there are {cpus:g} CPUs and {gpus:g} GPUs"
         )
     return wanted
+
+
+def may_have_gpu() -> bool:
+    """Whether there is a driver for GPUs. Torch would know for sure, but takes seconds to import."""
+    return any(Path("/dev", name).exists() for name in ("nvidiactl", "kfd", "dxg"))
 
 
 def threads(resources: Resources) -> int:
@@ -209,7 +234,6 @@ def tune(
 
     from orchestrator.stopper import OnRequest
     from orchestrator.trainable import configured
-    from orchestrator.trial_process import Settings
 
     resources = resources_per_trial(space)
     hang = space.failures.hang_minutes

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from orchestrator.algorithms import planned_configs
 from orchestrator.plan import CellPlan
 from search_spaces.model import SearchSpace
-from trainers import methods
 
 
 def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
@@ -43,8 +42,8 @@ def passes(plan: CellPlan) -> int:
     counted with the `zeroshot` cell; `id_val` at alpha = 1 is known from training.
     """
     train, id_val, reported = _sizes(plan)
-    if _frozen(plan):
-        return train * plan.seeded + id_val + reported
+    if plan.traits.frozen_encoder:
+        return train * plan.traits.seeded + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val)
     alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
     at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
@@ -55,9 +54,9 @@ def passes(plan: CellPlan) -> int:
 def naive_passes(plan: CellPlan) -> int:
     """The same with every split evaluated at every epoch of every trial, and at every alpha of every repeat."""
     train, id_val, reported = _sizes(plan)
-    epochs = 1 if _frozen(plan) else plan.space.train.epochs
-    trial = epochs * (train * plan.seeded + id_val + reported)
-    alphas = len(plan.space.wise_ft.grid) * (id_val + reported) if plan.seeded else 0
+    epochs = 1 if plan.traits.frozen_encoder else plan.space.train.epochs
+    trial = epochs * (train * plan.traits.seeded + id_val + reported)
+    alphas = len(plan.space.wise_ft.grid) * (id_val + reported) if plan.traits.seeded else 0
     return searches(plan) * trial + len(plan.repeat_seeds) * (trial + alphas)
 
 
@@ -65,7 +64,3 @@ def _sizes(plan: CellPlan) -> tuple[int, int, int]:
     """Images to train on, to validate on, and to report: ID test and OOD."""
     roles = plan.images
     return roles.get("train", 0), roles.get("id_val", 0), roles.get("id_test", 0) + roles.get("ood", 0)
-
-
-def _frozen(plan: CellPlan) -> bool:
-    return methods.get(plan.cell.method).frozen_encoder

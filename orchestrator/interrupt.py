@@ -79,10 +79,10 @@ class Interruption:
         self._patience.cancel()
 
     def give_up(self, reason: str) -> None:
-        """End this process for a `reason` that nobody asked for. One that was asked to end has its time for that."""
+        """End this process, which cannot go on; the `reason` is said unless it was asked to end anyway."""
         if not self.asked:
             self._last_words = f"error: {reason}\n{self._last_words}"
-            self.leave()
+        self.leave()
 
     def leave(self) -> NoReturn:
         """End this process here and now, e.g. when Ray's servers got the signal too and no longer answer.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from results import Evidence, make_table, render
 from results.cells import cell_results
 from results.files import write
-from results.run_folder import RunFolder
+from results.run_folder import LEDGER, RunFolder
 from results.tables import Table
 from search_spaces.cell import Cell
 from search_spaces.errors import InputError
@@ -67,7 +67,7 @@ def run_folders(paths: Sequence[Path], runs: Path = Path("runs")) -> list[RunFol
     """The run folders at `paths`, or all in `runs`. Raises InputError where there is none."""
     if paths:
         return [RunFolder(path) for path in paths]
-    found = sorted(ledger.parent for ledger in runs.glob("*/ledger.jsonl"))
+    found = sorted(ledger.parent for ledger in runs.glob(f"*/{LEDGER}"))
     if not found:
         raise InputError(f"{runs}: found no run folder; name one with --run")
     return [RunFolder(path) for path in found]

@@ -9,7 +9,7 @@ from typing import Any
 from search_spaces.cell import Cell
 from search_spaces.distributions import Distribution
 from search_spaces.model import SearchSpace
-from trainers.preflight import Checked
+from trainers.preflight import Checked, Traits
 from trainers.spec import REPEAT, SEARCH, TrialSpec
 
 
@@ -27,7 +27,8 @@ class CellPlan:
     """Split role -> number of images that a trial of this cell sees of it."""
     splits: int
     """ID test and OOD sets that a repeat evaluates."""
-    seeded: bool
+    traits: Traits
+    parameters: int | None
     incomplete: Mapping[str, Mapping[str, int]]
     """Split -> images found and published, where the copy of the data set differs from what was published."""
 
@@ -37,7 +38,7 @@ class CellPlan:
 
     @property
     def repeat_seeds(self) -> range:
-        return range(self.space.repeats.seeds if self.seeded else 1)
+        return range(self.space.repeats.seeds if self.traits.seeded else 1)
 
     def search_trial(self, hparams: Mapping[str, Any], seed: int) -> TrialSpec:
         """A trial of the search stage: `id_val` alone is evaluated."""
@@ -46,8 +47,9 @@ class CellPlan:
     def repeat_trial(self, hparams: Mapping[str, Any], seed: int) -> TrialSpec:
         """A trial of the repeat stage, with its WiSE-FT grid; there is nothing to interpolate for zero-shot."""
         wise_ft = self.space.wise_ft
-        alphas = wise_ft.grid if self.seeded else (0.0,)
-        return self._trial(REPEAT, hparams, seed, alphas=alphas, frontier=wise_ft.frontier and self.seeded)
+        seeded = self.traits.seeded
+        alphas = wise_ft.grid if seeded else (0.0,)
+        return self._trial(REPEAT, hparams, seed, alphas=alphas, frontier=wise_ft.frontier and seeded)
 
     def _trial(
         self, stage: str, hparams: Mapping[str, Any], seed: int, *, alphas: tuple[float, ...], frontier: bool
@@ -74,8 +76,6 @@ class CellPlan:
 
 def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
     """One plan per cell of `space`, in the order of the YAML."""
-    from trainers import methods  # seconds of torch, which bad input is not kept waiting for
-
     return [
         CellPlan(
             cell=cell,
@@ -86,7 +86,8 @@ def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
             metric=checked.metrics[cell.dataset],
             images=_images(cell, checked),
             splits=checked.splits[cell.dataset],
-            seeded=methods.get(cell.method).seeded,
+            traits=checked.methods[cell.method],
+            parameters=checked.parameters[cell.model],
             incomplete=checked.incomplete.get(cell.dataset, {}),
         )
         for cell in space.cells()

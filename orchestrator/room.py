@@ -12,7 +12,6 @@ from orchestrator.plan import CellPlan
 from orchestrator.words import size
 from search_spaces.errors import InputError
 from search_spaces.model import SearchSpace
-from trainers import methods, models
 
 BYTES_PER_TRIAL, BYTES_PER_EPOCH, BYTES_PER_NUMBER = 2_000, 200, 130
 """Of a ledger's line, roughly: the trial, one point of its curve, one metric of one split at one alpha."""
@@ -45,9 +44,8 @@ def needed(space: SearchSpace, plans: Sequence[CellPlan]) -> Room:
         alphas = len(space.wise_ft.grid) if space.wise_ft.frontier else 2
         numbers = METRICS * (len(space.wise_ft.grid) + alphas * plan.splits)
         ledger += searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
-    saved = any(isinstance(methods.get(name), methods.GradientMethod) for name in space.methods)
-    parameters = max(models.parameter_count(model) or 0 for model in space.models) if saved else 0
-    return Room(ledger * (1 + ROOM_BESIDE_LEDGER), CHECKPOINT_BYTES * parameters)
+    largest = max((plan.parameters or 0 for plan in plans if plan.traits.trained), default=0)
+    return Room(ledger * (1 + ROOM_BESIDE_LEDGER), CHECKPOINT_BYTES * largest)
 
 
 def check(room: Room, folder: Path) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from orchestrator import cluster
+from orchestrator import cluster, room
 from orchestrator.credentials import has_credentials, redacted
-from orchestrator.earlier import read_earlier
+from orchestrator.dry_run import trials
+from orchestrator.earlier import Earlier, read_earlier
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from orchestrator.interrupt import Interruption, interruptible
 from orchestrator.lock import leave_behind, locked
@@ -26,14 +27,12 @@ from orchestrator.retries import Retries
 from orchestrator.running import Running
 from orchestrator.tracking import default_uri
 from results.files import UnwritableError
-from results.run_folder import RunFolder
+from results.run_folder import LEDGER, RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
 from search_spaces.model import Model, SearchSpace
+from trainers.preflight import check_data
 from trainers.spec import FAILED
-
-if TYPE_CHECKING:
-    from trainers.preflight import Checked
 
 
 @dataclass(frozen=True)
@@ -51,26 +50,12 @@ class Options:
         return self.out or Path("runs") / space.name
 
 
-def prepare(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -> tuple[list[CellPlan], Checked]:
-    """Check a search space and plan it. Raises InputError for whatever can be known to be wrong before the start.
-
-    With `allow_incomplete`, data sets may hold other numbers of images than published.
-    """
-    from trainers.cache import Cache
-
-    Cache.of_machine()  # a wrong setting is met before the start
-    from trainers.preflight import check
-
-    checked = check(space, data_root, allow_incomplete)
-    return plan(space, checked), checked
-
-
 def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
     resume = resume_command(source, overrides, options)
     with interruptible(how_to_go_on(resume)) as interruption:
         space = load(source, overrides)
-        with cluster.Session(options.address) as session:
+        with cluster.Session(space, options.address) as session:
             return _run(space, options, console, resume, session, interruption)
 
 
@@ -83,24 +68,33 @@ def _run(
     interruption: Interruption,
 ) -> int:
     data_root = options.data_root.expanduser().resolve()
-    plans, checked = prepare(space, data_root, options.allow_incomplete)
-    session.warm(space)
-    from orchestrator.dry_run import trials  # with torch, which absent files are not kept waiting for
-
-    for name, wrong in checked.incomplete.items():
-        splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
-        console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
+    check_data(space, data_root)
     path = options.run_path(space)
     interruption.at_the_last(lambda: leave_behind(path))
-    if not path.exists():  # most runs that cannot begin leave no folder behind
-        fetch_weights(space.models, console)
-    with locked(path):
+    with ExitStack() as lock:
+        session.warm()
+        new = not path.exists()
+        earlier = None if new else take(path, lock)  # it is read while the fork server imports
+        checked = session.check(data_root, options.allow_incomplete)
+        for name, wrong in checked.incomplete.items():
+            splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
+            console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
+        if new:  # most runs that cannot begin leave no folder behind
+            fetch_weights([model for model in space.models if model.label in checked.absent], console)
+        earlier = earlier or take(path, lock)
         folder = open_folder(path, space)
-        if folder.ledger.count_lines() < sum(map(trials, plans)):
+        plans = plan(space, checked)
+        if len(earlier.outcomes) < sum(map(trials, plans)):
             session.start()  # something is left for sure: while it is found out what
-        sweep = Sweep(space, plans, folder, options, console, resume)
+        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume)
         sweep.go(session, data_root, interruption)
         return sweep.report()
+
+
+def take(path: Path, lock: ExitStack) -> Earlier:
+    """Enter the lock of the run folder at `path`, which need not exist, and read what is there."""
+    lock.enter_context(locked(path))
+    return read_earlier(path / LEDGER)
 
 
 def fetch_weights(models: Iterable[Model], console: Console) -> None:
@@ -108,9 +102,9 @@ def fetch_weights(models: Iterable[Model], console: Console) -> None:
 
     Raises InputError when that cannot be done.
     """
-    from trainers import weights
-
     for model in models:
+        from trainers import weights  # seconds of torch
+
         weights.fetch(model, lambda line: console.print(line, soft_wrap=True, markup=False))
 
 
@@ -127,18 +121,21 @@ class Sweep:
         self,
         space: SearchSpace,
         plans: Sequence[CellPlan],
+        absent: Collection[str],
         folder: RunFolder,
+        earlier: Earlier,
         options: Options,
         console: Console,
         resume: str,
     ) -> None:
         self.space = space
         self.plans = plans
+        self.absent = absent
         self.folder = folder
         self.options = options
         self.console = console
         self.resume = resume
-        self.earlier = read_earlier(folder.ledger.path)
+        self.earlier = earlier
         self.running = Running(folder.running)
         ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
         self.running.clear({outcome.trial_id for outcome in ended})
@@ -167,16 +164,15 @@ class Sweep:
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
 
     def _check_room(self) -> None:
-        from orchestrator import room
-
         needed = room.needed(self.space, self.plans)
         self._say(str(needed))
         room.check(needed, self.folder.path)
 
     def _run_trials(self, session: cluster.Session, data_root: Path, interruption: Interruption) -> None:
-        fetch_weights(still_used(self.space, self.protocol), self.console)
+        used = still_used(self.space, self.protocol)
+        fetch_weights([model for model in used if model.label in self.absent], self.console)
         session.start()
-        from orchestrator.scheduler import CellScheduler  # with Ray Tune, while Ray starts
+        from orchestrator.scheduler import CellScheduler  # with Ray Tune, which the session has imported
         from orchestrator.searcher import ProtocolSearcher
 
         with self.progress, session.connected(interruption.give_up), interruption.noting():

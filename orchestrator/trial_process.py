@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.forked import Forked, Lease
-from orchestrator.interrupt import GRACE_SECONDS
 from search_spaces.errors import InputError
 from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
@@ -39,9 +38,6 @@ TRACE_SECONDS = 2.0
 
 Reply = dict[str, Any]
 """An `Epoch` as a dict, or `{"ending": ...}` with the ending as JSON text."""
-
-SAME_SIGNAL_SECONDS = 0.5
-"""Within this time a signal that ended the worker has come here too, if it was sent to both."""
 
 
 @dataclass(frozen=True)
@@ -283,15 +279,10 @@ def _cause(exit_code: int | None) -> str:
 
 
 def _die_with_worker(server: Server, pipe: Connection) -> None:
-    """A worker that is killed cannot end its process. Between steps that is done by whoever reads the pipe.
-
-    Where both were asked to leave, the process ends its epoch and saves it, if that takes no longer than a sweep has.
-    """
+    """A worker that is killed cannot end its process. Between steps that is done by whoever reads the pipe."""
     closed = select.poll()
     closed.register(pipe, getattr(select, "POLLRDHUP", 0))  # a hang-up is told unasked; Linux can tell half of one
     closed.poll()
-    time.sleep(SAME_SIGNAL_SECONDS)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while not server.busy or (server.leaving and time.monotonic() < deadline):
+    while not server.busy:
         time.sleep(0.05)
     os._exit(1)

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from io import RawIOBase
 from pathlib import Path
 from threading import Event
@@ -74,13 +73,6 @@ class Ledger:
         """Raise OSError when nothing can be appended to a ledger that exists."""
         if self.path.exists():
             os.close(os.open(self.path, os.O_RDWR))
-
-    def count_lines(self) -> int:
-        """The lines that end, each of them a record if the ledger is sound; a trial may have several."""
-        if not self.path.exists():
-            return 0
-        with self.path.open("rb", buffering=0) as file:
-            return sum(block.count(b"\n") for block in iter(partial(file.read, _READ_AT_ONCE), b""))
 
     def load(self) -> list[Record]:
         """All records, as `read` gives them."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from results.evidence import Evidence
 
+LEDGER = "ledger.jsonl"
+
 
 class RunFolder:
     """An existing run folder, e.g. `RunFolder("runs/fewshot_pcam")`.
@@ -64,7 +66,7 @@ class RunFolder:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.path / "ledger.jsonl")
+        return Ledger(self.path / LEDGER)
 
     @property
     def results(self) -> Path:

@@ -58,10 +58,7 @@ class AlphaCurve:
                     logits[split.name, alpha].append(classify(classifier, batch))
             for split in (split for split, _, last in piece if last):
                 found = {alpha: score(torch.cat(logits.pop((split.name, alpha))), split) for alpha in seeing}
-                yield (
-                    split,
-                    {alpha: found[alpha] if alpha in found else zero_shot_scores(self.task, split) for alpha in alphas},
-                )
+                yield split, {alpha: found.get(alpha) or zero_shot_scores(self.task, split) for alpha in alphas}
 
     def _parts(self, split: Split, seeing: Collection[float]) -> Iterator[Part]:
         """The batches of a split; a single one, of no images, where no alpha has to see them."""

@@ -13,22 +13,40 @@ from search_spaces.complaints import space_error
 from search_spaces.errors import InputError, nearest
 from search_spaces.model import SearchSpace
 from trainers import datasets
+from trainers.cache import Cache
 from trainers.datasets.base import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from search_spaces.distributions import Distribution
+    from trainers.methods.base import Method
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What plans have to know of a method: whether its trials differ by seed, whether it leaves the image encoder as it
+    is, and whether it is trained by gradients, epoch by epoch."""
+
+    seeded: bool
+    frozen_encoder: bool
+    trained: bool
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks found: fingerprints by display name, and what each method searches."""
+    """What the checks found: fingerprints by display name, and what each method searches. Made of plain values, so that
+    it can be found in another process than the one that needs it."""
 
     data: dict[str, str]
     weights: dict[str, str]
     metrics: dict[str, str]
     searched: dict[str, Mapping[str, Distribution]]
+    methods: dict[str, Traits]
+    parameters: dict[str, int | None]
+    """Model -> number of parameters; None where a hub would have to be asked."""
+    absent: frozenset[str]
+    """Models of which the local cache lacks files."""
     classes: dict[str, int]
     """Data set -> number of classes."""
     images: dict[str, Counter[str]]
@@ -44,11 +62,9 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
 
     With `allow_incomplete`, data sets may hold other numbers of images than published.
     """
-    made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
-    for dataset in made.values():
-        check_files(dataset)
+    made = check_data(space, data_root)
 
-    from trainers import models, weights  # seconds of torch, which absent files are not kept waiting for
+    from trainers import methods, models, weights  # seconds of torch, which absent files are not kept waiting for
 
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
@@ -67,11 +83,32 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         weights=fingerprints,
         metrics={name: dataset.metric for name, dataset in made.items()},
         searched=searched,
+        methods={name: traits(methods.get(name)) for name in space.methods},
+        parameters={model.label: models.parameter_count(model) for model in space.models},
+        absent=frozenset(model.label for model in space.models if weights.absent(model)),
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
         splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},
         incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
     )
+
+
+def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
+    """The data sets of `space`, by display name. Raises InputError when a file is absent, or the cache is set wrongly.
+
+    That much is known within a second.
+    """
+    Cache.of_machine()
+    made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
+    for dataset in made.values():
+        check_files(dataset)
+    return made
+
+
+def traits(method: Method) -> Traits:
+    from trainers.methods.base import GradientMethod
+
+    return Traits(method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:

@@ -11,8 +11,10 @@ from huggingface_hub import constants
 from PIL import Image
 
 from orchestrator import sweep
+from orchestrator.plan import plan
 from orchestrator.protocol import Outcome, Protocol
 from search_spaces.loading import load
+from trainers.preflight import check
 from trainers.spec import DONE
 
 FOLDERS = """
@@ -108,7 +110,7 @@ def test_only_cells_that_go_on_need_their_weights(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
     overrides = ["methods=[zeroshot]", "model=[{arch: ViT-B-16, pretrained: openai}, {arch: RN50, pretrained: openai}]"]
     space = load(str(tmp_path / "quick.yaml"), overrides)
-    plans, _ = sweep.prepare(space, tmp_path)
+    plans = plan(space, check(space, tmp_path))
     protocol = Protocol(plans)
     assert sweep.still_used(space, protocol) == list(space.models)
     first = protocol.next()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -56,6 +58,21 @@ def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(finished):
     frame = pd.read_parquet(folder / "runs/small/results.parquet")
     assert set(frame["trial_id"]) == {record["trial_id"] for record in records}
     assert {"dataset", "method", "seed", "alpha", "split", "role", "metric", "value", "hparam_lr"} <= set(frame.columns)
+
+
+def test_the_driver_does_without_torch(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    (tmp_path / "driver.py").write_text(
+        "import sys\n"
+        "from orchestrator import cli\n"
+        "try:\n"
+        "    cli.main()\n"
+        "finally:\n"
+        "    print('imported:', sorted({'torch', 'open_clip', 'mlflow'} & set(sys.modules)))\n"
+    )
+    command = [sys.executable, "driver.py", "run", "quick.yaml"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "imported: []"
 
 
 def test_the_same_space_in_another_folder_gives_the_same_numbers_bit_for_bit(finished, tmp_path):

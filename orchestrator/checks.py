@@ -1,0 +1,39 @@
+"""The checks before the start, made where torch is imported anyway: in a process of the fork server."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from orchestrator.forked import Lease
+from search_spaces.errors import InputError
+from search_spaces.model import SearchSpace
+from trainers.preflight import Checked, check
+
+
+def check_elsewhere(lease: Lease, space: SearchSpace, data_root: Path, allow_incomplete: bool) -> Checked:
+    """What `trainers.preflight.check` finds and raises, without the seconds of its imports in this process.
+
+    Where no process is to be had, or it meets what it does not expect, the checks are made here.
+    """
+    with suppress(OSError, EOFError):
+        process = lease.fork(_answer, space, data_root, allow_incomplete)
+        try:
+            found = process.pipe.recv()
+        finally:
+            process.end()
+        if isinstance(found, InputError):
+            raise found
+        if isinstance(found, Checked):
+            return found
+    return check(space, data_root, allow_incomplete)
+
+
+def _answer(pipe: Connection, space: SearchSpace, data_root: Path, allow_incomplete: bool) -> None:
+    try:
+        pipe.send(check(space, data_root, allow_incomplete))
+    except InputError as error:
+        pipe.send(error)
+    except Exception:
+        pipe.send(None)  # it is met again where its traceback is of use
