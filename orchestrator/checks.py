@@ -31,9 +31,12 @@ def check_elsewhere(lease: Lease, space: SearchSpace, data_root: Path, allow_inc
 
 
 def _answer(pipe: Connection, space: SearchSpace, data_root: Path, allow_incomplete: bool) -> None:
+    found: Checked | InputError | None = None
     try:
-        pipe.send(check(space, data_root, allow_incomplete))
+        found = check(space, data_root, allow_incomplete)
     except InputError as error:
-        pipe.send(error)
+        found = error
     except Exception:
-        pipe.send(None)  # it is met again where its traceback is of use
+        found = None  # it is met again where its traceback is of use
+    with suppress(BrokenPipeError):  # the driver was asked to end
+        pipe.send(found)

@@ -182,12 +182,10 @@ class ForkServer:
 
 
 def has_gone(client: socket.socket) -> bool:
-    try:
-        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        return True
+    """Whether the other end is closed, whatever was said before."""
+    hung_up = select.poll()
+    hung_up.register(client, 0)  # a hang-up is told unasked
+    return bool(hung_up.poll(0))
 
 
 def ended_processes() -> Iterator[tuple[int, int]]:
@@ -221,7 +219,10 @@ def work(descriptor: int, stdout: int, stderr: int) -> None:
         os.close(ours)
     os.set_inheritable(descriptor, False)
     pipe = Connection(descriptor)
-    environment, path, folder, group = pipe.recv()
+    try:
+        environment, path, folder, group = pipe.recv()
+    except (EOFError, ConnectionError):  # it asked while the server was importing, and is gone
+        return
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:] = path

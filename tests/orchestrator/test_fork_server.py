@@ -10,7 +10,7 @@ import time
 
 import psutil
 import pytest
-from forking import client, echo, killer, other_process, pid_in, until
+from forking import asker, client, echo, killer, other_process, pid_in, until
 from processes import forks, trial_processes, wait_until_gone
 from stuck import BUSY, worker
 from sweeps import plans_of, space_of
@@ -226,6 +226,12 @@ def test_a_server_that_nobody_wants_any_more_does_not_import_to_the_end(name, tm
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "imported_slowly.py").write_text("import time\ntime.sleep(2)\n")
     (tmp_path / "imported_last.py").write_text(f"open({str(tmp_path / 'reached')!r}, 'w')\n")
+    with other_process(asker, name, ("imported_slowly", "imported_last")) as (process, pipe):
+        pipe.recv()
+        time.sleep(0.5)
+        process.kill()  # while it waits for what it has asked for
+    wait_until_gone(os.getpid())
+    assert not (tmp_path / "reached").exists()
     Lease(name, ("imported_slowly", "imported_last")).close()
     wait_until_gone(os.getpid())
     assert not (tmp_path / "reached").exists()

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -65,6 +65,13 @@ def client(pipe: Connection, name: str) -> None:
     process = Lease(name, ()).fork(echo)
     pipe.send((process.pid, process.pipe.recv()))
     pipe.recv()
+
+
+def asker(pipe: Connection, name: str, modules: Sequence[str]) -> None:
+    """Take a lease on a server with these modules and ask for a process at once."""
+    lease = Lease(name, modules)
+    pipe.send("asking")
+    lease.fork(echo)
 
 
 def killer(pipe: Connection, path: Path) -> None:
