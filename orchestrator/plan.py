@@ -71,6 +71,7 @@ class CellPlan:
             weights=self.weights,
             micro_batch=train.micro_batch,
             precision=train.precision,
+            compile=train.compile,
         )
 
 

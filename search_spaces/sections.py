@@ -56,13 +56,14 @@ class Train(Section):
 
     Gradients are those of `batch_size` images, encoded `micro_batch` at a time; `auto`, which is None, is all at once,
     or as many as there is memory for. With `precision` bf16 the encoders compute in bfloat16 where autocast holds that
-    to be safe, in training and in evaluation.
+    to be safe, in training and in evaluation. With `compile` the image encoder trains in kernels made for it.
     """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
     batch_size: Count = Field(default=256, ge=2, description="a whole number, 2 or more")
     micro_batch: Count | None = Field(default=None, ge=1, description="auto, or a whole number, 1 or more")
     precision: Precision = "fp32"
+    compile: bool = Field(default=False, description="true or false")
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from search_spaces.errors import InputError, nearest
 from trainers import digits_clip, weights
+from trainers.compilation import compile_training
 from trainers.hub import cache_where_silent
 from trainers.precision import set_precision
 
@@ -50,8 +51,10 @@ class Pretrained:
         return digest.hexdigest()
 
 
-def load(model: Model, device: torch.device, precision: Precision = "fp32") -> Pretrained:
+def load(model: Model, device: torch.device, precision: Precision = "fp32", compiled: bool = False) -> Pretrained:
     """Load `model` with float32 weights and in evaluation mode; its encoders compute in `precision`.
+
+    With `compiled`, copies of its image encoder train in compiled code.
 
     Tags and hub ids come from the local cache, which is filled if need be.
 
@@ -73,6 +76,8 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32") -> P
         raise _unloadable(model, path, error) from error
     clip.eval()
     set_precision(clip, precision)
+    if compiled:
+        compile_training(clip)
     return Pretrained(
         clip=clip, tokenizer=tokenizer, preprocess=Preprocess.of(clip), arch=model.arch, precision=precision
     )

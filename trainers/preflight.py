@@ -69,6 +69,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
     check_micro_batch(space)
+    check_compiler(space)
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
     images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
@@ -163,6 +164,18 @@ def check_micro_batch(space: SearchSpace) -> None:
             found, expected = space.train.micro_batch, "nothing with a method that defines `loss` as a whole"
             hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
             raise space_error(space.source, "train.micro_batch", found, expected, hint)
+
+
+def check_compiler(space: SearchSpace) -> None:
+    """Raise InputError when training is to be compiled for a CPU and there is nothing to compile with."""
+    import torch
+
+    from trainers import compilation
+
+    on_gpu = torch.cuda.is_available() if space.resources is None else space.resources.gpu > 0
+    if space.train.compile and not on_gpu and compilation.cpp_compiler() is None:
+        hint = "(there is no g++, or clang++ on a Mac, nor does CXX name one: install one, or leave it out)"
+        raise space_error(space.source, "train.compile", True, "false without a C++ compiler", hint)
 
 
 def check_files(dataset: Dataset) -> None:

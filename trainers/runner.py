@@ -7,9 +7,7 @@ from pathlib import Path
 
 import torch
 
-from search_spaces.cell import Cell
 from search_spaces.model import SearchSpace
-from search_spaces.sections import Precision
 from trainers import datasets, methods, models, trial
 from trainers.cache import Cache
 from trainers.checkpoints import Checkpoint
@@ -41,16 +39,14 @@ class TrialRunner:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.threads = threads
         self.cache = cache
-        self._shared: dict[tuple[str, str, str], Shared] = {}
+        self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
         """Yield a report per epoch, return the result; goes on from `checkpoint`, and is offered to it.
 
         Raises TrialFailed, or InputError for unreadable data.
         """
-        return trial.run(
-            methods.get(spec.cell.method), Task(self._shared_of(spec.cell, spec.precision), spec, checkpoint)
-        )
+        return trial.run(methods.get(spec.cell.method), Task(self._shared_of(spec), spec, checkpoint))
 
     def result(self, spec: TrialSpec) -> TrialResult:
         """Run `spec` to its end."""
@@ -61,10 +57,11 @@ class TrialRunner:
             except StopIteration as end:
                 return end.value
 
-    def _shared_of(self, cell: Cell, precision: Precision) -> Shared:
-        key = cell.dataset, cell.model, precision
+    def _shared_of(self, spec: TrialSpec) -> Shared:
+        cell = spec.cell
+        key = cell.dataset, cell.model, spec.precision, spec.compile
         if key not in self._shared:
-            pretrained = models.load(self.space.model_of(cell), self.device, precision)
+            pretrained = models.load(self.space.model_of(cell), self.device, spec.precision, spec.compile)
             dataset = datasets.make(self.space.dataset_of(cell), self.data_root)
             self._shared[key] = Shared(pretrained, dataset, self.device, self.threads, self.cache)
         return self._shared[key]

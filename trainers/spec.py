@@ -41,8 +41,9 @@ class TrialSpec:
     """All that determines the result of one training run.
 
     `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
-    and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`:
-    both decide how sums are rounded. Paths, hosts and worker counts are not in here: they do not change a result.
+    and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`,
+    and by compiled code with `compile`: all three decide how sums are rounded. Paths, hosts and worker counts are not
+    in here: they do not change a result.
     """
 
     cell: Cell
@@ -60,6 +61,7 @@ class TrialSpec:
     weights: str
     micro_batch: int | None = None
     precision: Precision = "fp32"
+    compile: bool = False
 
     @cached_property
     def trial_id(self) -> str:
@@ -75,7 +77,8 @@ class TrialSpec:
     @property
     def _common(self) -> str:
         """Content hash of what all trials of a cell have in common."""
-        return _digest_of(tuple((name, getattr(self, name)) for name in _COMMON))
+        # `compile` came later: without it a trial has the id that it had before.
+        return _digest_of(tuple((name, getattr(self, name)) for name in _COMMON if name != "compile" or self.compile))
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}

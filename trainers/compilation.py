@@ -1,0 +1,49 @@
+"""Compiled training: the image encoder's steps as fused kernels, by torch.compile.
+
+Nothing but training steps is compiled. They come in few shapes, so each gets code of its own: code for any shape would
+be tuned to the one that a worker happened to meet first, and a trial's last bits would depend on the trials before it.
+Evaluation, where every split has another last batch, and the text tower, to which every batch brings other prompts,
+stay as they are, and with them all that is computed of the pretrained model.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+OPTIONS: dict[str, Any] = {"fallback_random": True, "deterministic": True}
+"""Dropout draws as without compilation, and no kernel is chosen by the clock."""
+
+
+def compile_training(clip: Any) -> None:
+    """Have the image encoder of an open_clip model train in compiled code from now on, and so all copies of it."""
+    # `nn.Module.compile` would be lost by copies; a class is shared by them, and so is its code.
+    kind: Any = type(clip.visual)
+    clip.visual.__class__ = _compiled(kind)
+
+
+def cpp_compiler() -> str | None:
+    """The C++ compiler that torch would use for a CPU; None: there is none."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        return get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return None
+
+
+@cache
+def _compiled(kind: Any) -> Any:
+    """The same class of modules, with a compiled forward in training mode: copying and saving one are as before."""
+    # Beyond the limit torch would go on without compilation, and so with other bits in a worker of many cells.
+    torch.compiler.config.recompile_limit = torch.compiler.config.accumulated_recompile_limit
+    compiled: Any = torch.compile(kind.forward, dynamic=False, options=OPTIONS)
+
+    def forward(self: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        return compiled(self, images) if self.training else kind.forward(self, images)
+
+    return type(kind.__name__, (kind,), {"forward": forward})
