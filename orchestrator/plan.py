@@ -72,6 +72,7 @@ class CellPlan:
             micro_batch=train.micro_batch,
             precision=train.precision,
             compile=train.compile,
+            crops=train.crops,
         )
 
 

@@ -28,6 +28,7 @@ LARGEST_GRID = 10_000
 MOST_ALPHAS = 1001
 
 Precision = Literal["fp32", "bf16"]
+Crops = Literal["exact", "batched"]
 
 
 class Model(Section):
@@ -57,6 +58,7 @@ class Train(Section):
     Gradients are those of `batch_size` images, encoded `micro_batch` at a time; `auto`, which is None, is all at once,
     or as many as there is memory for. With `precision` bf16 the encoders compute in bfloat16 where autocast holds that
     to be safe, in training and in evaluation. With `compile` the image encoder trains in kernels made for it.
+    `crops` are cut from each image as it is, or, batched, from images that were brought to the model's size before.
     """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
@@ -64,6 +66,7 @@ class Train(Section):
     micro_batch: Count | None = Field(default=None, ge=1, description="auto, or a whole number, 1 or more")
     precision: Precision = "fp32"
     compile: bool = Field(default=False, description="true or false")
+    crops: Crops = "exact"
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)

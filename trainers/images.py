@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -85,6 +85,20 @@ class Preprocess:
         view = image.crop((left, top, left + width, top + height)).resize(self.size[::-1], self.resample)
         return view if view.mode == "RGB" else view.convert("RGB")
 
+    def crops(self, pixels: torch.Tensor, boxes: np.ndarray) -> torch.Tensor:
+        """As `crop`, of a batch on its device: uint8 [B, height, width, 3] of images of the model's own size.
+
+        `boxes` are int64 [B, 4]. A pixel may differ from `crop`'s by 1, where a sum is all but half-way between two.
+        """
+        count, height, width, channels = pixels.shape
+        top, left, h, w = torch.from_numpy(boxes).to(pixels.device, torch.float32).T
+        bicubic = self.resample == Image.Resampling.BICUBIC
+        rows, columns = enlarging(top, h, height, bicubic), enlarging(left, w, width, bicubic)
+        wide = columns @ pixels.permute(0, 2, 1, 3).reshape(count, width, -1).float()
+        wide = wide.add_(0.5).clamp_(0, 255).floor_().view(count, width, height, channels)
+        views = rows @ wide.transpose(1, 2).reshape(count, height, -1)
+        return views.add_(0.5).clamp_(0, 255).to(torch.uint8).view(pixels.shape)
+
     def to_batch(self, pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
         """Normalised float32 [B, 3, height, width] on `device` from uint8 [B, height, width, 3]."""
         planes = pixels.to(device).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
@@ -143,6 +157,39 @@ def random_crop(width: int, height: int, uniforms: Sequence[Sequence[float]]) ->
     return (height - h) // 2, (width - w) // 2, h, w
 
 
+def random_crops(width: int, height: int, uniforms: np.ndarray) -> np.ndarray:
+    """`random_crop` for each of `uniforms`, float64 [B, CROP_TRIES, 4]: int64 [B, 4]."""
+    low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
+    scale, ratio, top, left = np.moveaxis(uniforms, 2, 0)
+    area = width * height * (CROP_SCALE[0] + scale * (CROP_SCALE[1] - CROP_SCALE[0]))
+    aspect = np.exp(low + ratio * (high - low))
+    w, h = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    tries = np.stack([top * (height - h + 1), left * (width - w + 1), h, w], axis=2).astype(np.int64)
+    chosen = tries[np.arange(len(tries)), fits.argmax(axis=1)]
+    chosen[~fits.any(axis=1)] = random_crop(width, height, [])
+    return chosen
+
+
+def enlarging(start: torch.Tensor, length: torch.Tensor, size: int, bicubic: bool) -> torch.Tensor:
+    """Weights [B, size, size] with which PIL's filter makes `size` pixels of the `length` [B] from `start` [B] on.
+
+    Row i of an image has the weights of its pixels in pixel i of the view; `length` is at most `size`. Sums do not
+    depend on their order, also where a GPU's does: pixels outside are added to those inside with weight 0.
+    """
+    centres = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * (length / size)[:, None]
+    pixels = (centres - 1.5).floor()[..., None] + torch.arange(4, device=start.device)
+    x = (pixels + 0.5 - centres[..., None]).abs()
+    if bicubic:
+        weights = torch.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2)
+    else:
+        weights = (1 - x).clamp_(0)
+    weights *= (pixels >= start[:, None, None]) & (pixels < (start + length)[:, None, None])
+    weights /= weights.sum(dim=2, keepdim=True)
+    matrices = torch.zeros(len(start), size, size, device=start.device)
+    return matrices.scatter_add_(2, pixels.clamp_(0, size - 1).long(), weights)
+
+
 class Loader:
     """Decodes batches of images, ahead of the network where there are threads to spare.
 
@@ -158,6 +205,10 @@ class Loader:
     def evaluation_batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
         """uint8 batches [B, H, W, 3] of all images in order, as `Preprocess.of` resizes them."""
         batches = [range(at, min(at + batch_size, len(images))) for at in range(0, len(images), batch_size)]
+        return self.resized(images, batches)
+
+    def resized(self, images: Images, batches: Sequence[Indices]) -> Iterator[torch.Tensor]:
+        """uint8 batches [B, H, W, 3] of the images at `batches`, as `Preprocess.of` resizes them."""
         return self._decode(batches, lambda i: self.preprocess.resize(images[i]))
 
     def training_batches(
@@ -174,6 +225,18 @@ class Loader:
             return self.preprocess.crop(image, random_crop(*image.size, chances[index].tolist()))
 
         return self._decode(batches, view)
+
+    def crops(
+        self, resized: Iterable[torch.Tensor], batches: Sequence[Indices], images: int, rng: np.random.Generator
+    ) -> Iterator[torch.Tensor]:
+        """As `training_batches`, with the same draws from `rng` for as many `images`, made on the device.
+
+        `resized` are the uint8 batches [B, H, W, 3] of the images at `batches` that the crops are cut from.
+        """
+        chances = rng.random((images, CROP_TRIES, 4))
+        height, width = self.preprocess.size
+        boxes = (random_crops(width, height, chances[np.asarray(indices)]) for indices in batches)
+        return (self.preprocess.crops(batch.to(self.device), box) for batch, box in zip(resized, boxes, strict=True))
 
     def to_device(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised float32 [B, 3, H, W] of uint8 [B, H, W, 3]."""

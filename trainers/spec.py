@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from search_spaces.cell import Cell
-from search_spaces.sections import Precision
+from search_spaces.sections import Crops, Precision
 
 PROTOCOL_VERSION = 2
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
@@ -42,8 +42,8 @@ class TrialSpec:
 
     `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
     and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`,
-    and by compiled code with `compile`: all three decide how sums are rounded. Paths, hosts and worker counts are not
-    in here: they do not change a result.
+    and by compiled code with `compile`: all three decide how sums are rounded. `crops` says how training views are cut.
+    Paths, hosts and worker counts are not in here: they do not change a result.
     """
 
     cell: Cell
@@ -62,6 +62,7 @@ class TrialSpec:
     micro_batch: int | None = None
     precision: Precision = "fp32"
     compile: bool = False
+    crops: Crops = "exact"
 
     @cached_property
     def trial_id(self) -> str:
@@ -77,8 +78,8 @@ class TrialSpec:
     @property
     def _common(self) -> str:
         """Content hash of what all trials of a cell have in common."""
-        # `compile` came later: without it a trial has the id that it had before.
-        return _digest_of(tuple((name, getattr(self, name)) for name in _COMMON if name != "compile" or self.compile))
+        common = ((name, getattr(self, name)) for name in _COMMON)
+        return _digest_of(tuple(one for one in common if one not in _SINCE_LATER))
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
@@ -90,6 +91,8 @@ class TrialSpec:
 
 _VARYING = {"stage", "seed", "hparams", "alphas", "frontier"}
 _COMMON = tuple(one.name for one in fields(TrialSpec) if one.name not in _VARYING)
+_SINCE_LATER = (("compile", False), ("crops", "exact"))
+"""Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 
 
 @lru_cache(maxsize=1024)  # a sweep has as many as it has cells, and 100,000 trials that ask

@@ -118,29 +118,71 @@ class Shared:
 
     def _resized(self, split: Split) -> Iterable[torch.Tensor]:
         """Batches uint8 [B, H, W, 3]."""
-        shape = (len(split), *self.pretrained.preprocess.size, 3)
-        images = self.whole(split)
-        if images is not None and self.cache is not None and split.role != "train":  # whose features alone are used
-            told = f"{self.dataset.name}/{split.name}, {shape[0]} images of {shape[1]}x{shape[2]}"
-            facts = {"kind": "pixels", "of": told, "images": images, "resize": self.pretrained.preprocess.config}
-            source = bare(split.images)  # decoded once, so there is no use in remembering them
-            pixels = self.cache.rows(
-                facts | {"code": pixel_code()},
-                shape,
-                "uint8",
-                lambda: (batch.numpy() for batch in self.loader.evaluation_batches(source, EVALUATION_BATCH)),
-            )
-            if pixels is not None:
-                starts = range(0, len(split), EVALUATION_BATCH)
-                return (torch.from_numpy(pixels[at : at + EVALUATION_BATCH].copy()) for at in starts)
-        batches = self.loader.evaluation_batches(split.images, EVALUATION_BATCH)
-        if math.prod(shape) > MEMORY_BUDGET:
-            return batches
-        return self.once(("pixels", identity(split)), lambda: list(batches))
+        mapped = self.whole(split) is not None and split.role != "train"  # whose features alone are evaluated
+        pixels = self._mapped(split) if mapped else None
+        if pixels is not None:
+            starts = range(0, len(split), EVALUATION_BATCH)
+            return (torch.from_numpy(pixels[at : at + EVALUATION_BATCH].copy()) for at in starts)
+        if self._few(split):
+            return self._in_memory(split).split(EVALUATION_BATCH)
+        return self.loader.evaluation_batches(split.images, EVALUATION_BATCH)
+
+    def resized_batches(self, split: Split, batches: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """uint8 batches [B, H, W, 3] of the images at `batches`, as evaluation has them.
+
+        They are kept as those of `evaluation_batches` are. A draw is kept on the disk only where a worker has no room
+        for it: every seed has another.
+        """
+        own = isinstance(split.images, Subset) and self._few(split)
+        pixels = None if own else self._mapped(split)
+        if pixels is None and self._few(split):
+            pixels = self._in_memory(split).numpy()
+        if pixels is None:
+            return self.loader.resized(split.images, batches)
+        return (torch.from_numpy(pixels[batch]) for batch in batches)
+
+    def _shape(self, split: Split) -> tuple[int, ...]:
+        """N, H, W, 3 of a split's images at the model's size."""
+        return (len(split), *self.pretrained.preprocess.size, 3)
+
+    def _few(self, split: Split) -> bool:
+        """Whether a worker may keep the images of a split in its own memory."""
+        return math.prod(self._shape(split)) <= MEMORY_BUDGET
+
+    def _in_memory(self, split: Split) -> torch.Tensor:
+        """uint8 [N, H, W, 3], made once per worker."""
+
+        def compute() -> torch.Tensor:
+            return torch.cat(list(self.loader.evaluation_batches(split.images, EVALUATION_BATCH)))
+
+        return self.once(("pixels", identity(split)), compute)
+
+    def _mapped(self, split: Split) -> np.ndarray | None:
+        """uint8 [N, H, W, 3], made once per machine; None where the cache is off or has no room."""
+        images = self._identified(split)
+        if images is None or self.cache is None:
+            return None
+        shape = self._shape(split)
+        told = f"{self.dataset.name}/{split.name}, {shape[0]} images of {shape[1]}x{shape[2]}"
+        config = self.pretrained.preprocess.config
+        facts: dict[str, Any] = {"kind": "pixels", "of": told, "images": images, "resize": config}
+        if isinstance(split.images, Subset):
+            facts["drawn"] = identity(split)
+        source = bare(split.images)  # decoded once, so there is no use in remembering them
+        return self.cache.rows(
+            facts | {"code": pixel_code()},
+            shape,
+            "uint8",
+            lambda: (batch.numpy() for batch in self.loader.evaluation_batches(source, EVALUATION_BATCH)),
+        )
 
     def whole(self, split: Split) -> str | None:
         """What identifies the images of a whole split on this machine; None for a draw, or where nothing does."""
-        images = bare(split.images)
+        return None if isinstance(split.images, Subset) else self._identified(split)
+
+    def _identified(self, split: Split) -> str | None:
+        """As `whole`; of a draw, what identifies the images that it is drawn from."""
+        images = bare(split.images.images if isinstance(split.images, Subset) else split.images)
         if self.cache is None or not isinstance(images, Identified):
             return None
         if split.name not in self._whole:
@@ -288,6 +330,9 @@ class Task:
         makes them once.
         """
         loader, split = self.shared.loader, self.train
+        if self.spec.crops == "batched":
+            resized = self.shared.resized_batches(split, batches)
+            return map(loader.to_device, loader.crops(resized, batches, len(split), rng))
         pixels = loader.training_batches(split.images, batches, rng)
         if self.spec.epochs * math.prod((len(split), *self.pretrained.preprocess.size, 3)) <= MEMORY_BUDGET:
             drawn = self.spec.stage, self.spec.seed, epoch

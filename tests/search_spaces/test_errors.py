@@ -44,7 +44,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
         (
             BASE + "train: {epoch: 3}",
             "x.yaml: unknown key 'epoch' in train; allowed: epochs, batch_size, micro_batch, precision, compile, "
-            "warmup_steps, templates (did you mean 'epochs'?)",
+            "crops, warmup_steps, templates (did you mean 'epochs'?)",
         ),
         (
             BASE.replace("lr: 1e-3", "lr: {loguniform: [0.1, 0.001]}"),
@@ -100,6 +100,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         ("train.batch_size=1", "train.batch_size: found 1; expected a whole number, 2 or more"),
         ("train.micro_batch=0", "train.micro_batch: found 0; expected auto, or a whole number, 1 or more"),
         ("train.micro_batch=257", "train.micro_batch: found 257; expected at most train.batch_size, 256 (or leave it"),
+        ("train.crops=batchd", "train.crops: found 'batchd'; expected one of exact, batched (did you mean 'batched'?)"),
         ("train.templates=al", "train.templates: found 'al'; expected all, or how many prompt templates"),
         ("train.templates=0", "train.templates: found 0; expected all, or how many prompt templates"),
         ("train=3", "train: found 3; expected a mapping with keys out of epochs, batch_size"),
