@@ -31,6 +31,7 @@ SHAPE = {
     "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "head_width": 8, "layers": 1},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
+ROUNDING = {"rtol": 1e-4, "atol": 1e-4}
 METHODS = ["zeroshot", "lp", "ft", "l2sp", "lpft", "flyp"]
 
 needs_compiler = pytest.mark.skipif(compilation.cpp_compiler() is None, reason="there is no C++ compiler")
@@ -94,19 +95,19 @@ def trained(visual: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor
 def test_outputs_and_gradients_are_those_of_the_model_as_it_is(
     eager: models.Pretrained, compiled: models.Pretrained, graphs: Any, images: int
 ) -> None:
-    batch = torch.rand(images, 3, 16, 16)
+    batch = torch.rand(images, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     expected = trained(copy.deepcopy(eager.clip.visual), batch)
     assert graphs() == 0
     found = trained(copy.deepcopy(compiled.clip.visual), batch)
     assert graphs() == 1
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, **ROUNDING)
 
 
 @needs_compiler
 def test_a_copy_computes_with_its_own_weights_in_the_same_code(
     eager: models.Pretrained, compiled: models.Pretrained, graphs: Any
 ) -> None:
-    batch = torch.rand(10, 3, 16, 16)
+    batch = torch.rand(10, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     first = trained(copy.deepcopy(compiled.clip.visual), batch)
     made = graphs()
     other, plain = copy.deepcopy(compiled.clip.visual), copy.deepcopy(eager.clip.visual)
@@ -114,7 +115,7 @@ def test_a_copy_computes_with_its_own_weights_in_the_same_code(
     for one in (other, plain):
         one.load_state_dict(state)
     found = trained(other, batch)
-    torch.testing.assert_close(found, trained(plain, batch))
+    torch.testing.assert_close(found, trained(plain, batch), **ROUNDING)
     assert not torch.allclose(found[0], first[0], atol=1e-2)
     assert graphs() == made
 
