@@ -75,6 +75,8 @@ def _run(
         session.warm()
         new = not path.exists()
         earlier = None if new else take(path, lock)  # it is read while the fork server imports
+        if earlier and earlier.outcomes and len(earlier.selections) < len(space.cells()):
+            session.start()  # a sweep that could begin, and was broken off
         checked = session.check(data_root, options.allow_incomplete)
         for name, wrong in checked.incomplete.items():
             splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())

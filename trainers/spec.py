@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any
 
 from search_spaces.cell import Cell
@@ -78,8 +79,7 @@ class TrialSpec:
     @property
     def _common(self) -> str:
         """Content hash of what all trials of a cell have in common."""
-        common = ((name, getattr(self, name)) for name in _COMMON)
-        return _digest_of(tuple(one for one in common if one not in _SINCE_LATER))
+        return _digest_of(_common_values(self))
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
@@ -91,12 +91,14 @@ class TrialSpec:
 
 _VARYING = {"stage", "seed", "hparams", "alphas", "frontier"}
 _COMMON = tuple(one.name for one in fields(TrialSpec) if one.name not in _VARYING)
+_common_values = attrgetter(*_COMMON)
 _SINCE_LATER = (("compile", False), ("crops", "exact"))
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 
 
 @lru_cache(maxsize=1024)  # a sweep has as many as it has cells, and 100,000 trials that ask
-def _digest_of(common: tuple[tuple[str, Any], ...]) -> str:
+def _digest_of(values: tuple[Any, ...]) -> str:
+    common = [one for one in zip(_COMMON, values, strict=True) if one not in _SINCE_LATER]
     return digest({name: value.to_json() if isinstance(value, Cell) else value for name, value in common})
 
 
