@@ -29,8 +29,9 @@ SCRATCH = "flyp-sweep-driver-"
 TRIALS_WAITING = 8
 """Trials that Ray Tune knows of beyond those that run: so many workers may start at once."""
 
+SERVERS = ("raylet", "gcs_server")
 SERVERS_SECONDS = 1.0
-"""How often it is looked whether Ray's servers are there."""
+"""Ray's processes that it cannot do without, and how often it is looked whether they are there."""
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
@@ -186,9 +187,10 @@ def watch_servers(over: threading.Event, lost: Callable[[str], None]) -> None:
 
     node: Any = ray._private.worker._global_node
     while not over.wait(SERVERS_SECONDS):
-        for name, _ in node.dead_processes():
+        dead = [name for name, _ in node.dead_processes() if name in SERVERS]
+        if dead:
             if not over.wait(SERVERS_SECONDS):  # in which a signal that was for this process as well is heard
-                lost(f"Ray's {name} has ended (killed, or see its logs in {node.get_session_dir_path()}/logs)")
+                lost(f"Ray's {dead[0]} has ended (killed, or see its logs in {node.get_session_dir_path()}/logs)")
             return
 
 
