@@ -82,7 +82,7 @@ def _run(
             splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
             console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
         if new:  # most runs that cannot begin leave no folder behind
-            fetch_weights([model for model in space.models if model.label in checked.absent], console)
+            fetch_weights(space.models, checked.absent, console)
         earlier = earlier or take(path, lock)
         folder = open_folder(path, space)
         plans = plan(space, checked)
@@ -99,14 +99,17 @@ def take(path: Path, lock: ExitStack) -> Earlier:
     return read_earlier(path / LEDGER)
 
 
-def fetch_weights(models: Iterable[Model], console: Console) -> None:
-    """Download once, before there are workers, what the local cache lacks.
+def fetch_weights(models: Iterable[Model], absent: Collection[str], console: Console) -> None:
+    """Download once, before there are workers, the weights of those models that are `absent` from the local cache.
 
     Raises InputError when that cannot be done.
     """
-    for model in models:
-        from trainers import weights  # seconds of torch
+    lacking = [model for model in models if model.label in absent]
+    if not lacking:
+        return
+    from trainers import weights  # seconds of torch
 
+    for model in lacking:
         weights.fetch(model, lambda line: console.print(line, soft_wrap=True, markup=False))
 
 
@@ -171,8 +174,7 @@ class Sweep:
         room.check(needed, self.folder.path)
 
     def _run_trials(self, session: cluster.Session, data_root: Path, interruption: Interruption) -> None:
-        used = still_used(self.space, self.protocol)
-        fetch_weights([model for model in used if model.label in self.absent], self.console)
+        fetch_weights(still_used(self.space, self.protocol), self.absent, self.console)
         session.start()
         from orchestrator.scheduler import CellScheduler  # with Ray Tune, which the session has imported
         from orchestrator.searcher import ProtocolSearcher

@@ -8,6 +8,7 @@ stay as they are, and with them all that is computed of the pretrained model.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -39,8 +40,8 @@ def cpp_compiler() -> str | None:
 @cache
 def _compiled(kind: Any) -> Any:
     """The same class of modules, with a compiled forward in training mode: copying and saving one are as before."""
-    # Beyond the limit torch would go on without compilation, and so with other bits in a worker of many cells.
-    torch.compiler.config.recompile_limit = torch.compiler.config.accumulated_recompile_limit
+    # Beyond a limit torch would go on without compilation, and so with other bits in a worker that has seen many cells.
+    torch.compiler.config.recompile_limit = torch.compiler.config.accumulated_recompile_limit = sys.maxsize
     compiled: Any = torch.compile(kind.forward, dynamic=False, options=OPTIONS)
 
     def forward(self: nn.Module, images: torch.Tensor) -> torch.Tensor:

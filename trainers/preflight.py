@@ -44,7 +44,7 @@ class Checked:
     searched: dict[str, Mapping[str, Distribution]]
     methods: dict[str, Traits]
     parameters: dict[str, int | None]
-    """Model -> number of parameters; None where a hub would have to be asked."""
+    """Model -> number of parameters; None where a hub would have to be asked, and where no method trains them."""
     absent: frozenset[str]
     """Models of which the local cache lacks files."""
     classes: dict[str, int]
@@ -70,6 +70,8 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     check_read(space)
     check_micro_batch(space)
     check_compiler(space)
+    kinds = {name: traits(methods.get(name)) for name in space.methods}
+    trained = any(kind.trained for kind in kinds.values())
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
     images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
@@ -84,8 +86,8 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         weights=fingerprints,
         metrics={name: dataset.metric for name, dataset in made.items()},
         searched=searched,
-        methods={name: traits(methods.get(name)) for name in space.methods},
-        parameters={model.label: models.parameter_count(model) for model in space.models},
+        methods=kinds,
+        parameters={model.label: models.parameter_count(model) if trained else None for model in space.models},
         absent=frozenset(model.label for model in space.models if weights.absent(model)),
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
