@@ -105,7 +105,7 @@ class Session:
         known = self.address is None and (self.space.resources is not None or not may_have_gpu())
         if known and self._lease is None:
             # As Ray sets it for a worker. It is read at import, and what the driver prints is not for others to write.
-            variables = {"OMP_NUM_THREADS": str(threads(wanted))}
+            variables = {"OMP_NUM_THREADS": str(wanted.threads)}
             with suppress(OSError):  # the workers will meet it too, and say so
                 self._lease = Lease(self.fork_server, PRELOADED, variables, quiet=True)
                 self._to_close.enter_context(closing(self._lease))
@@ -214,11 +214,6 @@ def may_have_gpu() -> bool:
     return any(Path("/dev", name).exists() for name in ("nvidiactl", "kfd", "dxg"))
 
 
-def threads(resources: Resources) -> int:
-    """The threads that a trial computes with."""
-    return max(1, int(resources.cpu))
-
-
 def tune(
     space: SearchSpace,
     data_root: Path,
@@ -243,10 +238,11 @@ def tune(
         space=space.model_dump(mode="json", exclude_none=True),
         data_root=str(data_root),
         policy=policy,
-        threads=threads(resources),
+        threads=resources.threads,
         device="cuda" if resources.gpu else "cpu",
         hang_seconds=None if hang is None else 60 * hang,
         fork_server=fork_server,
+        processes=resources.world,
     )
     clear_scratch()
     prefix = f"{SCRATCH}{os.getpid()}-"

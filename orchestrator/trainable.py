@@ -1,4 +1,4 @@
-"""The worker: a Ray Tune trainable that has one trial after the other run in a process of its own."""
+"""The worker: a Ray Tune trainable that has one trial after the other run in processes of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from ray import tune
 
-from orchestrator.trial_process import Reply, Settings, TrialProcess
+from orchestrator.team import Team
+from orchestrator.trial_process import Reply, Settings
 from trainers.spec import TrialSpec
 
 
@@ -20,24 +21,24 @@ class Worker(tune.Trainable):
     settings: ClassVar[Settings]
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.process = TrialProcess(self.settings)
+        self.team = Team(self.settings)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.process.begin(TrialSpec.from_json(new_config["spec"]))
+        self.team.begin(TrialSpec.from_json(new_config["spec"]))
         self.ended = False
         return True
 
     def step(self) -> Reply:
-        reply = self.process.step()
+        reply = self.team.step()
         self.ended = "ending" in reply
         return reply
 
     def cleanup(self) -> None:
         """The sweep is interrupted, or has no more trials: what an unfinished one has done is saved."""
         if not self.ended:
-            self.process.flush()
-        self.process.close()
+            self.team.flush()
+        self.team.close()
 
 
 def configured(settings: Settings) -> type[Worker]:

@@ -1,7 +1,7 @@
 """The process that trials run in: forked in milliseconds from one that has imported what they need, and expendable.
 
 Whatever kills it (the kernel for want of memory, a crash in native code, a hung call) costs no more than the epoch
-under way: the worker that owns it says why, and has another forked.
+under way: the worker that owns it says why, and has another forked. `orchestrator.team` is the worker's side.
 """
 
 from __future__ import annotations
@@ -54,88 +54,89 @@ class Settings:
     device: str
     hang_seconds: float | None
     fork_server: str
+    processes: int = 1
+    """How many train each trial together."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of `Settings.processes` a process is, from 0, and the file where they meet."""
+
+    rank: int = 0
+    meeting: str = ""
+
+
+class Died(Exception):
+    """A trial's process has ended: why, and where it was."""
+
+    def __init__(self, reason: str, stacks: str | None) -> None:
+        super().__init__(reason)
+        self.stacks = stacks
 
 
 class TrialProcess:
-    """A trial's process, seen from the worker that owns it. Made anew for the first trial, and after each death."""
+    """A trial's process, seen from the worker that owns it: not there before `start`, and after `end`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._lease = Lease(settings.fork_server, PRELOADED)
         self._process: Forked | None = None
 
-    def begin(self, spec: TrialSpec) -> None:
-        """Take up the trial at the next `step`."""
-        self._spec = spec
-        self._began = time.time()
-        self._told = False
+    @property
+    def pipe(self) -> Connection:
+        """Where it answers."""
+        assert self._process is not None
+        return self._process.pipe
 
-    def step(self) -> Reply:
-        """Run one epoch, or all that follows the last one; never raises for what happens to the trial."""
-        try:
-            process = self._process or self._start()
-        except OSError as error:
-            return self._died(f"no process was to be had for the trial: {error}")
-        try:
-            if not self._told:
-                process.pipe.send(self._spec.to_json())
-                self._told = True
-            process.pipe.send(NEXT)
-            if not process.pipe.poll(self.settings.hang_seconds):
-                return self._hung(process)
-            reply, sound = process.pipe.recv()
-        except (EOFError, OSError):
-            process.join(TRACE_SECONDS)
-            stacks = self._stacks.read() or None
-            self._end(process)
-            return self._died(f"the trial's process was ended by {_cause(process.exit_code)}", stacks)
-        if not sound:
-            self._end(process)
-        return reply
-
-    def flush(self) -> None:
-        """Have the trial under way saved, unless it is. To be called between steps."""
-        if self._process is not None:
-            with contextlib.suppress(EOFError, OSError):  # it is dead: what was saved is saved
-                self._process.pipe.send(FLUSH)
-                self._process.pipe.recv()
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._end(self._process)
-        self._lease.close()
-
-    def _start(self) -> Forked:
+    def start(self, place: Place) -> None:
+        """Have it forked. Raises OSError when it is not to be had."""
         # The process takes the name away once it has the file open, so nothing is left behind however both of us end.
         descriptor, stacks = tempfile.mkstemp(prefix="flyp-sweep-")
         self._stacks = os.fdopen(descriptor, errors="replace")
         try:
-            self._process = self._lease.fork(serve, self.settings, stacks)
+            self._process = self._lease.fork(serve, self.settings, place, stacks)
         except OSError:
             self._stacks.close()
             os.unlink(stacks)
             raise
-        self._told = False
-        return self._process
 
-    def _end(self, process: Forked) -> None:
-        self._stacks.close()
-        process.end()  # one that has nothing more to say may yet wait for a thread that hangs
-        self._process = None
+    def tell(self, *messages: Any) -> None:
+        """Send it messages; if it is dead, that is heard by who waits for its answer."""
+        with contextlib.suppress(OSError):
+            for message in messages:
+                self.pipe.send(message)
 
-    def _hung(self, process: Forked) -> Reply:
-        process.signal(signal.SIGUSR1)
+    def answer(self) -> Any:
+        """What it says next. Raises Died when it has died."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            assert self._process is not None
+            self._process.join(TRACE_SECONDS)
+            reason = f"the trial's process was ended by {_cause(self._process.exit_code)}"
+            raise Died(reason, self._stacks.read() or None) from None
+
+    def stacks(self) -> str:
+        """Where its threads are, as far as it can say."""
+        assert self._process is not None
+        self._process.signal(signal.SIGUSR1)
         time.sleep(TRACE_SECONDS)
-        stacks = self._stacks.read()
-        self._end(process)
-        return self._died(f"it hung: nothing was reported for {self.settings.hang_seconds:g} s", stacks)
+        return self._stacks.read()
 
-    def _died(self, reason: str, log: str | None = None) -> Reply:
-        return _ending(DIED, time.time() - self._began, reason=reason, log=log)
+    def end(self) -> None:
+        """End it, if it is there: one that has nothing more to say may yet wait for a thread that hangs."""
+        if self._process is not None:
+            self._stacks.close()
+            self._process.end()
+            self._process = None
+
+    def close(self) -> None:
+        """End it, and let go of the fork server."""
+        self.end()
+        self._lease.close()
 
 
-def serve(pipe: Connection, settings: Settings, stacks: str) -> None:
+def serve(pipe: Connection, settings: Settings, place: Place, stacks: str) -> None:
     """The process itself: runs trial after trial with model and data kept warm, a step for every NEXT.
 
     On SIGUSR1 it writes the stacks of its threads into the file `stacks`, also from inside a call that never returns.
@@ -144,7 +145,7 @@ def serve(pipe: Connection, settings: Settings, stacks: str) -> None:
         os.unlink(stacks)
         faulthandler.enable(file=file)
         faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
-        server = Server(settings)
+        server = Server(settings, place)
         signal.signal(signal.SIGTERM, server.asked_to_leave)
         threading.Thread(target=_die_with_worker, args=(server, pipe), daemon=True).start()
         while True:
@@ -166,11 +167,12 @@ def serve(pipe: Connection, settings: Settings, stacks: str) -> None:
 class Server:
     """Runs one trial after the other in this process; not `sound`: this process had better not go on."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, place: Place) -> None:
         import torch
 
         from search_spaces.loading import from_mapping
         from trainers.cache import Cache
+        from trainers.ranks import Ranks
         from trainers.runner import TrialRunner
 
         torch.set_num_threads(settings.threads)
@@ -180,18 +182,24 @@ class Server:
         self.busy = self.leaving = False
         self.checkpoint: Checkpoint | None = None
         self.policy = settings.policy
-        self.machine = machine(settings.device, settings.threads)
+        self.keeps = place.rank == 0
+        self.machine = machine(settings.device, settings.threads, settings.processes)
+        device = torch.device(settings.device)
+        if device.type == "cuda" and settings.processes > 1:
+            device = torch.device("cuda", place.rank)
+            torch.cuda.set_device(device)
         self.runner = TrialRunner(
             from_mapping(settings.space),
             Path(settings.data_root),
-            torch.device(settings.device),
+            device,
             settings.threads,
             Cache.of_machine(),
+            Ranks.join(place.rank, settings.processes, device, Path(place.meeting)),
         )
 
     def begin(self, spec: TrialSpec) -> None:
         self.spec = spec
-        self.checkpoint = Checkpoint(self.policy, spec.trial_id)
+        self.checkpoint = Checkpoint(self.policy, spec.trial_id, keeps=self.keeps)
         self.trial: Generator[Epoch, None, TrialResult] | None = None
 
     def asked_to_leave(self, *_: object) -> None:
@@ -246,7 +254,7 @@ class Server:
         seconds = self.checkpoint.seconds
         self.trial = None
         self.checkpoint = None
-        return _ending(status, seconds, machine=self.machine, **more)
+        return ending(status, seconds, machine=self.machine, **more)
 
 
 def finite(value: Any) -> bool:
@@ -263,9 +271,10 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, OSError | MemoryError | torch.AcceleratorError | torch.OutOfMemoryError)
 
 
-def _ending(status: str, seconds: float, **more: Any) -> Reply:
-    ending = {"status": status, "seconds": seconds, **more}
-    return {"done": True, "ending": json.dumps(ending)}  # text: Ray flattens nested results
+def ending(status: str, seconds: float, **more: Any) -> Reply:
+    """The reply that ends a trial, after so many `seconds`."""
+    said = json.dumps({"status": status, "seconds": seconds, **more})
+    return {"done": True, "ending": said}  # text: Ray flattens nested results
 
 
 def _cause(exit_code: int | None) -> str:

@@ -216,7 +216,32 @@ class Checkpoints(Section):
 
 
 class Resources(Section):
-    """What one trial takes of a machine; parts of a GPU may be shared."""
+    """What one trial takes of a machine; parts of a GPU may be shared.
+
+    Of several whole GPUs each has a process of its own, and these train the trial together; `processes` says so where
+    there are other numbers, or no GPUs.
+    """
 
     cpu: float = Field(gt=0, allow_inf_nan=False, description="a number above 0")
     gpu: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
+    processes: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+
+    @property
+    def world(self) -> int:
+        """How many processes train a trial together."""
+        return self.processes or max(1, int(self.gpu))
+
+    @property
+    def threads(self) -> int:
+        """The threads that each of them computes with."""
+        return max(1, int(self.cpu) // self.world)
+
+    @model_validator(mode="after")
+    def _processes_have_what_they_need(self) -> Self:
+        if self.gpu > 1 and self.gpu % 1:
+            raise mismatch(self.gpu, "a part of one GPU, or a whole number of them", at=("gpu",))
+        if self.gpu and self.world > max(1, self.gpu):
+            raise mismatch(self.world, f"at most one process for each of {self.gpu:g} GPUs", at=("processes",))
+        if self.world > max(1, self.cpu):
+            raise mismatch(self.world, f"at most one process for each of {self.cpu:g} CPUs", at=("processes",))
+        return self

@@ -10,7 +10,7 @@ import torch
 from trainers.datasets.base import Split
 from trainers.evaluation import Scores, score
 from trainers.methods.base import Method
-from trainers.task import Task, identity
+from trainers.task import Task, batch_starts, identity
 from trainers.training import Classifier, Fitted, classify, inputs, ready
 from trainers.wise_ft import interpolate
 
@@ -57,18 +57,19 @@ class AlphaCurve:
                 for split, batch, _ in piece:
                     logits[split.name, alpha].append(classify(classifier, batch))
             for split in (split for split, _, last in piece if last):
-                found = {alpha: score(torch.cat(logits.pop((split.name, alpha))), split) for alpha in seeing}
+                found = {
+                    alpha: score(self.task.joined(logits.pop((split.name, alpha)), split), split) for alpha in seeing
+                }
                 yield split, {alpha: found.get(alpha) or zero_shot_scores(self.task, split) for alpha in alphas}
 
     def _parts(self, split: Split, seeing: Collection[float]) -> Iterator[Part]:
-        """The batches of a split; a single one, of no images, where no alpha has to see them."""
+        """The batches of a split that this process takes; one of no images where no alpha has to see them."""
         if not seeing:
             yield split, torch.empty(0), True
             return
-        seen = 0
-        for batch in inputs(self.method, self.task, split):
-            seen += len(batch)
-            yield split, batch, seen == len(split)
+        batches = len(batch_starts(split)[self.task.turns(split)])
+        for number, batch in enumerate(inputs(self.method, self.task, split), start=1):
+            yield split, batch, number == batches
 
     def _at(self, alpha: float) -> Classifier:
         """The classifier at `alpha`, whose weights the model then has."""

@@ -54,11 +54,12 @@ class Checkpoint:
 
     A checkpoint is a help and no more: one that cannot be written or read costs epochs, never the trial. `trouble`
     then says why. No random state belongs in it: an epoch draws from a stream of its own. `seconds` are what the trial
-    has taken so far, the epochs that were loaded included.
+    has taken so far, the epochs that were loaded included. One that does not keep anything only loads.
     """
 
-    def __init__(self, policy: Policy, trial_id: str) -> None:
+    def __init__(self, policy: Policy, trial_id: str, *, keeps: bool = True) -> None:
         self.policy = policy
+        self.keeps = keeps
         self.trial_id = trial_id
         self.path = policy.path(trial_id)
         self.trouble: str | None = None
@@ -72,6 +73,8 @@ class Checkpoint:
 
     def offer(self, saved: Callable[[], Saved]) -> None:
         """Say, after an epoch, that the trial can be saved until the next one begins; done at once when it is due."""
+        if not self.keeps:
+            return
         self._offered = saved
         if time.monotonic() - self._last >= self.policy.every_seconds:
             self.flush()

@@ -27,6 +27,8 @@ MEMORY_BUDGET = 256 * 2**20
 
 BATCHES_AHEAD = 2
 
+ALL = slice(None)
+
 Indices = Sequence[int] | np.ndarray
 
 Crop = tuple[int, int, int, int]
@@ -202,10 +204,10 @@ class Loader:
         self.device = device
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
-    def evaluation_batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
-        """uint8 batches [B, H, W, 3] of all images in order, as `Preprocess.of` resizes them."""
+    def evaluation_batches(self, images: Images, batch_size: int, turns: slice = ALL) -> Iterator[torch.Tensor]:
+        """uint8 batches [B, H, W, 3] of all images in order, or those at `turns`, as `Preprocess.of` resizes them."""
         batches = [range(at, min(at + batch_size, len(images))) for at in range(0, len(images), batch_size)]
-        return self.resized(images, batches)
+        return self.resized(images, batches[turns])
 
     def resized(self, images: Images, batches: Sequence[Indices]) -> Iterator[torch.Tensor]:
         """uint8 batches [B, H, W, 3] of the images at `batches`, as `Preprocess.of` resizes them."""

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def machine(device: str, threads: int) -> dict[str, Any]:
-    """The kind of CPU, its cores, the threads a trial computes with, and the kind of GPU (None on a CPU)."""
-    return {"cpu": cpu_model(), "cores": os.cpu_count(), "threads": threads, "gpu": _gpu(device)}
+def machine(device: str, threads: int, processes: int = 1) -> dict[str, Any]:
+    """The kind of CPU, its cores, the kind of GPU (None on a CPU), and a trial's processes and threads in each."""
+    kinds = {"cpu": cpu_model(), "cores": os.cpu_count(), "gpu": _gpu(device)}
+    return {**kinds, "processes": processes, "threads": threads}
 
 
 def numerics(device: torch.device) -> dict[str, Any]:

@@ -8,10 +8,15 @@ three passes, as in GradCache (Gao et al., 2021, Section 3, arXiv:2101.06983):
 3. every micro-batch is encoded again, with a graph, and the gradients by its outputs are sent back through it.
 
 That is the whole batch's gradient up to rounding, in the memory of a micro-batch, for one forward pass more.
+
+Several processes take it in the same way (see `trainers.ranks`): each encodes its rows of the batch, at once or in
+micro-batches, and has the loss of all outputs; what is left is to add up their gradients.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +26,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.failure import TrialFailed
+from trainers.ranks import Ranks
 from trainers.task import Task
 
 if TYPE_CHECKING:
@@ -33,14 +39,15 @@ Tensors = tuple[torch.Tensor, ...]
 class Gradients:
     """Takes the gradients of one trial's batches, and remembers how many images fit at once.
 
-    `size` images are encoded at a time (None: the whole batch), from `train.micro_batch` on downwards: it is halved
-    whenever the device runs out of memory, and `notes` then says so.
+    `size` images are encoded at a time by each process (None: all its rows), from `train.micro_batch` on downwards: it
+    is halved whenever a device runs out of memory, and `notes` then says so.
     """
 
     def __init__(self, method: GradientMethod, model: nn.Module, task: Task) -> None:
         self.method = method
         self.model = model
         self.task = task
+        self.ranks = task.ranks
         self.size = task.spec.micro_batch
         self.notes: list[str] = []
 
@@ -61,6 +68,8 @@ class Gradients:
         """
         if self.size is not None and self.obstacle:
             raise TrialFailed(f"train.micro_batch: found {self.size}; expected nothing, for {self.obstacle}")
+        if self.ranks.world > 1 and self.obstacle:
+            raise TrialFailed(f"resources.processes: found {self.ranks.world}; expected 1, for {self.obstacle}")
         inputs = self.method.inputs(batch, self.task) if self.method.divisible else None
         drawn = RandomState.now(self.task.device)
         while True:
@@ -69,40 +78,66 @@ class Gradients:
                 return self._attempt(batch, inputs)
             except torch.OutOfMemoryError:
                 pass  # only after this block are the exception, and the tensors of the frames it holds, let go
-            self._halve(len(batch.labels))
+            self._halve(len(self.ranks.rows(len(batch.labels))))
             drawn.restore()
 
     def _attempt(self, batch: Batch, inputs: Tensors | None) -> torch.Tensor:
         method, model, task = self.method, self.model, self.task
         if inputs is None:
             loss = method.loss(model, batch, task)
-        elif self.size is None or self.size >= len(batch.labels):
+        elif self.ranks.world == 1 and (self.size is None or self.size >= len(batch.labels)):
             loss = method.joint_loss(model, method.encode(model, inputs, task), batch, task)
         else:
-            return self._divided(batch, list(zip(*(one.split(self.size) for one in inputs), strict=True)))
+            return self._divided(batch, inputs)
         loss.backward()
         return loss.detach()
 
-    def _divided(self, batch: Batch, chunks: list[Tensors]) -> torch.Tensor:
-        method, model, task = self.method, self.model, self.task
-        before, parts = [], []
-        with torch.no_grad():
+    def _divided(self, batch: Batch, inputs: Tensors) -> torch.Tensor:
+        method, model, task, ranks = self.method, self.model, self.task, self.ranks
+        chunks = self._chunks(inputs)
+        before: list[RandomState] = []
+        parts: list[Tensors] = []
+        at_once = len(chunks) == 1
+        with ranks.same_memory(), own_draws(ranks, task.device), torch.set_grad_enabled(at_once):
             for chunk in chunks:
                 before.append(RandomState.now(task.device))
                 parts.append(method.encode(model, chunk, task))
-        outputs = tuple(torch.cat(part).requires_grad_() for part in zip(*parts, strict=True))
-        loss = method.joint_loss(model, outputs, batch, task)
-        loss.backward()
-        after = RandomState.now(task.device)
-        sizes = [len(chunk[0]) for chunk in chunks]
-        gradients = zip(*(_gradient(output).split(sizes) for output in outputs), strict=True)
-        for chunk, drawn, gradient in zip(chunks, before, gradients, strict=True):
-            drawn.restore()  # the same dropout in both passes
-            encoded = zip(method.encode(model, chunk, task), gradient, strict=True)
-            trained = [(output, by_output) for output, by_output in encoded if output.requires_grad]
-            torch.autograd.backward([output for output, _ in trained], [by_output for _, by_output in trained])
-        after.restore()
+        whole = [ranks.gather(torch.cat(part), len(batch.labels)) for part in zip(*parts, strict=True)]
+        outputs = tuple(one.requires_grad_() for one in whole)
+        with ranks.same_memory():
+            loss = method.joint_loss(model, outputs, batch, task)
+            loss.backward()
+            if ranks.rank:
+                self._forget()
+            after = RandomState.now(task.device)
+            sizes = [len(chunk[0]) for chunk in chunks]
+            gradients = zip(*(ranks.of(_gradient(output)).split(sizes) for output in outputs), strict=True)
+            for chunk, drawn, part, gradient in zip(chunks, before, parts, gradients, strict=True):
+                if not at_once:
+                    drawn.restore()  # the same dropout in both passes
+                    part = method.encode(model, chunk, task)
+                trained = [
+                    (output, by_output)
+                    for output, by_output in zip(part, gradient, strict=True)
+                    if output.requires_grad
+                ]
+                torch.autograd.backward([output for output, _ in trained], [by_output for _, by_output in trained])
+            after.restore()
+        ranks.add(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
         return loss.detach()
+
+    def _chunks(self, inputs: Tensors) -> list[Tensors]:
+        """This process's rows of `inputs`, as many at a time as are to be encoded at once."""
+        if self.ranks.world > 1:
+            rows = self.ranks.rows(len(inputs[0])).to(inputs[0].device)
+            inputs = tuple(one[rows] for one in inputs)
+        return list(zip(*(one.split(self.size or len(one)) for one in inputs), strict=True))
+
+    def _forget(self) -> None:
+        """Leave to process 0 what the loss itself gave to parameters: it is the same in all, and counts once."""
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
 
     def _halve(self, images: int) -> None:
         """Take the next attempt at a batch of so many images in micro-batches of half the size that was too large."""
@@ -139,3 +174,16 @@ class RandomState:
         torch.set_rng_state(self.cpu)
         if self.cuda is not None:
             torch.cuda.set_rng_state(self.cuda, self.device)
+
+
+@contextmanager
+def own_draws(ranks: Ranks, device: torch.device) -> Generator[None]:
+    """Draws in the block are each process's own; those after it are common to all, as those before it were."""
+    if ranks.world == 1:
+        yield
+        return
+    seed = int(torch.randint(2**62, ()))
+    common = RandomState.now(device)
+    torch.manual_seed(seed + ranks.rank)
+    yield
+    common.restore()

@@ -11,6 +11,7 @@ from search_spaces.model import SearchSpace
 from trainers import datasets, methods, models, trial
 from trainers.cache import Cache
 from trainers.checkpoints import Checkpoint
+from trainers.ranks import ALONE, Ranks
 from trainers.spec import Epoch, TrialResult, TrialSpec
 from trainers.task import Shared, Task
 
@@ -20,6 +21,7 @@ class TrialRunner:
 
     `data_root` is the folder that data sets lie in; `threads` decode images and run torch's CPU kernels; `cache` keeps
     on the disk what is computed once per machine (None: it is computed once per process).
+    With several `ranks`, all of them run the same trials together, and get the same results.
     From a notebook:
 
         runner = TrialRunner(load("quickstart"), Path("data"))
@@ -33,12 +35,14 @@ class TrialRunner:
         device: torch.device | None = None,
         threads: int = 1,
         cache: Cache | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.space = space
         self.data_root = data_root
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.threads = threads
         self.cache = cache
+        self.ranks = ranks
         self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
@@ -46,7 +50,7 @@ class TrialRunner:
 
         Raises TrialFailed, or InputError for unreadable data.
         """
-        return trial.run(methods.get(spec.cell.method), Task(self._shared_of(spec), spec, checkpoint))
+        return trial.run(methods.get(spec.cell.method), Task(self._shared_of(spec), spec, checkpoint, self.ranks))
 
     def result(self, spec: TrialSpec) -> TrialResult:
         """Run `spec` to its end."""

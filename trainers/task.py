@@ -18,9 +18,10 @@ from trainers import fewshot, prompts
 from trainers.cache import Cache
 from trainers.checkpoints import Checkpoint
 from trainers.datasets.base import Dataset, Identified, Images, Split, Subset
-from trainers.images import MEMORY_BUDGET, Loader, Remembered, pixel_code
+from trainers.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
 from trainers.machine import numerics
 from trainers.models import Pretrained
+from trainers.ranks import ALONE, Ranks
 from trainers.seeding import stream
 from trainers.spec import TrialSpec
 
@@ -108,24 +109,24 @@ class Shared:
 
         return self.once(("features", identity(split)), compute)
 
-    def evaluation_batches(self, split: Split) -> Iterator[torch.Tensor]:
-        """Batches [B, 3, H, W] of all images of `split` in order.
+    def evaluation_batches(self, split: Split, turns: slice = ALL) -> Iterator[torch.Tensor]:
+        """Batches [B, 3, H, W] of all images of `split` in order, or those at `turns` of them.
 
         They are resized once per machine where the cache has room for a whole split, else once per worker if they are
         few, else every time.
         """
-        return map(self.loader.to_device, self._resized(split))
+        return map(self.loader.to_device, self._resized(split, turns))
 
-    def _resized(self, split: Split) -> Iterable[torch.Tensor]:
+    def _resized(self, split: Split, turns: slice) -> Iterable[torch.Tensor]:
         """Batches uint8 [B, H, W, 3]."""
         mapped = self.whole(split) is not None and split.role != "train"  # whose features alone are evaluated
         pixels = self._mapped(split) if mapped else None
         if pixels is not None:
-            starts = range(0, len(split), EVALUATION_BATCH)
+            starts = batch_starts(split)[turns]
             return (torch.from_numpy(pixels[at : at + EVALUATION_BATCH].copy()) for at in starts)
         if self._few(split):
-            return self._in_memory(split).split(EVALUATION_BATCH)
-        return self.loader.evaluation_batches(split.images, EVALUATION_BATCH)
+            return self._in_memory(split).split(EVALUATION_BATCH)[turns]
+        return self.loader.evaluation_batches(split.images, EVALUATION_BATCH, turns)
 
     def resized_batches(self, split: Split, batches: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
         """uint8 batches [B, H, W, 3] of the images at `batches`, as evaluation has them.
@@ -236,6 +237,11 @@ class Shared:
         self.once(key, lambda: seen)
 
 
+def batch_starts(split: Split) -> range:
+    """The first rows of the evaluation batches of `split`."""
+    return range(0, len(split), EVALUATION_BATCH)
+
+
 def tensor_bytes(value: object) -> int:
     """Bytes of a tensor, of a list of tensors or of a module's state; 0 for anything else, which is small."""
     if isinstance(value, torch.Tensor):
@@ -262,12 +268,13 @@ def identity(split: Split) -> tuple[object, ...]:
 class Task:
     """One trial's view: `shared` is common to many trials, the rest is this trial's own.
 
-    `checkpoint` keeps the fit between processes; None: it is not kept.
+    `checkpoint` keeps the fit between processes; None: it is not kept. `ranks` are those that train it together.
     """
 
     shared: Shared
     spec: TrialSpec
     checkpoint: Checkpoint | None = None
+    ranks: Ranks = ALONE
 
     @property
     def device(self) -> torch.device:
@@ -326,18 +333,29 @@ class Task:
     ) -> Iterator[torch.Tensor]:
         """Batches [B, 3, H, W] of the training images at `batches`, randomly cropped by draws from `rng`.
 
+        Of several processes each loads its own rows alone (see `Ranks.spread`).
         An epoch's order and crops are those of all trials of its stage and seed: where a training's are few, a worker
         makes them once.
         """
-        loader, split = self.shared.loader, self.train
+        loader, split, sizes = self.shared.loader, self.train, [len(batch) for batch in batches]
+        batches = [batch[self.ranks.rows(len(batch)).numpy()] for batch in batches]
         if self.spec.crops == "batched":
             resized = self.shared.resized_batches(split, batches)
-            return map(loader.to_device, loader.crops(resized, batches, len(split), rng))
+            crops = loader.crops(resized, batches, len(split), rng)
+            return self.ranks.spread(map(loader.to_device, crops), sizes)
         pixels = loader.training_batches(split.images, batches, rng)
         if self.spec.epochs * math.prod((len(split), *self.pretrained.preprocess.size, 3)) <= MEMORY_BUDGET:
-            drawn = self.spec.stage, self.spec.seed, epoch
+            drawn = self.spec.stage, self.spec.seed, epoch, self.ranks.rank, self.ranks.world
             pixels = self.shared.gone_through(("crops", identity(split), self.spec.batch_size, *drawn), pixels)
-        return map(loader.to_device, pixels)
+        return self.ranks.spread(map(loader.to_device, pixels), sizes)
+
+    def turns(self, split: Split) -> slice:
+        """Which of the evaluation batches of `split` this process takes."""
+        return self.ranks.turns(len(batch_starts(split)))
+
+    def joined(self, own: Sequence[torch.Tensor], split: Split) -> torch.Tensor:
+        """Logits [N, C] of all of `split`, from those of the batches that this process has taken."""
+        return self.ranks.join_turns(own, len(split), EVALUATION_BATCH)
 
     def reported(self) -> Iterator[Split]:
         """The splits that are evaluated for the table alone: id_test, then every OOD set."""

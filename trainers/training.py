@@ -92,15 +92,14 @@ class Progress:
     def of(cls, method: GradientMethod, task: Task) -> Progress:
         """As far as the task's checkpoint says; where there is none, or none that fits, before the first epoch."""
         saved = None if task.checkpoint is None else task.checkpoint.load()
+        progress = cls._before(method, task)
         if task.checkpoint is not None and saved is not None:
-            progress = cls._before(method, task)
             try:
                 progress.restore(saved)
             except (KeyError, RuntimeError, TypeError, ValueError) as error:  # made by another version of the code
                 task.checkpoint.trouble = f"the checkpoint does not fit, so the trial began anew ({error})"
-            else:
-                return progress
-        return cls._before(method, task)
+                progress = cls._before(method, task)
+        return progress if task.ranks.agree(progress.epoch) else cls._before(method, task)
 
     @classmethod
     def _before(cls, method: GradientMethod, task: Task) -> Progress:
@@ -225,7 +224,7 @@ def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
 def predict(method: Method, model: nn.Module, task: Task, split: Split) -> torch.Tensor:
     """Logits [N, C] of `model` on all of `split`."""
     classifier = ready(method, model, task)
-    return torch.cat([classify(classifier, batch) for batch in inputs(method, task, split)])
+    return task.joined([classify(classifier, batch) for batch in inputs(method, task, split)], split)
 
 
 @torch.no_grad()
@@ -236,10 +235,14 @@ def ready(method: Method, model: nn.Module, task: Task) -> Classifier:
 
 
 def inputs(method: Method, task: Task, split: Split) -> Iterable[torch.Tensor]:
-    """What a classifier takes of all of `split`, in batches: images, or cached features where the method allows it."""
+    """What a classifier takes of `split`, in batches: images, or cached features where the method allows it.
+
+    Of several processes each gets the batches that are its turn.
+    """
+    turns = task.turns(split)
     if method.frozen_encoder:
-        return task.shared.features(split).split(EVALUATION_BATCH)
-    return task.shared.evaluation_batches(split)
+        return task.shared.features(split).split(EVALUATION_BATCH)[turns]
+    return task.shared.evaluation_batches(split, turns)
 
 
 @torch.no_grad()

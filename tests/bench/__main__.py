@@ -13,6 +13,7 @@ NAMES = (
     "throughput",
     "micro_batch_memory",
     "workers_memory",
+    "data_parallel",
     "quickstart",
     "rendered_sst2",
 )

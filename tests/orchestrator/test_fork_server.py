@@ -17,7 +17,8 @@ from sweeps import plans_of, space_of
 
 from orchestrator.forked import Forked, Lease
 from orchestrator.protocol import Protocol
-from orchestrator.trial_process import Settings, TrialProcess
+from orchestrator.team import Team
+from orchestrator.trial_process import Settings
 from trainers.checkpoints import Policy
 
 counter = itertools.count()
@@ -208,7 +209,7 @@ def stuck(name, tmp_path, monkeypatch):
 
 def test_a_trial_ends_with_its_worker_in_the_middle_of_a_step_and_its_end_is_told(stuck):
     settings, spec, busy = stuck
-    own = TrialProcess(settings)  # keeps the server, and what it has imported, for the second half
+    own = Team(settings)  # keeps the server, and what it has imported, for the second half
     with other_process(worker, settings, spec) as (process, _):
         pid = pid_in(busy)
         assert lives(pid)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from search_spaces import Cell, FolderDataset, Model, OwnDataset, SearchSpace, TableDataset, WiseFT, from_mapping
 from search_spaces.distributions import Choice, Constant, LogUniform
+from search_spaces.sections import Resources
 
 MINIMAL: dict[str, Any] = {
     "name": "x",
@@ -151,3 +152,21 @@ def test_equal_whatever_the_source_and_carried_to_another_process() -> None:
 def test_a_space_can_be_built_in_python() -> None:
     built = SearchSpace.model_validate({**MINIMAL, "model": Model(arch="digits-clip", pretrained="bundled")})
     assert built == from_mapping(MINIMAL)
+
+
+@pytest.mark.parametrize(
+    ("resources", "world", "threads"),
+    [
+        ({"cpu": 0.5}, 1, 1),
+        ({"cpu": 4}, 1, 4),
+        ({"cpu": 4, "gpu": 0.25}, 1, 4),
+        ({"cpu": 9, "gpu": 4}, 4, 2),
+        ({"cpu": 8, "gpu": 4, "processes": 1}, 1, 8),
+        ({"cpu": 4, "processes": 2}, 2, 2),
+    ],
+)
+def test_a_trial_has_a_process_for_each_of_its_gpus_unless_told_otherwise(
+    resources: dict[str, float], world: int, threads: int
+) -> None:
+    found = Resources(**resources)
+    assert (found.world, found.threads) == (world, threads)

@@ -9,7 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from orchestrator.trial_process import Settings, TrialProcess
+from orchestrator.team import Team
+from orchestrator.trial_process import Settings
 from trainers.methods.ft import FineTuning
 from trainers.spec import TrialSpec
 
@@ -29,6 +30,6 @@ class Stuck(FineTuning):
 
 def worker(pipe: Connection, settings: Settings, spec: TrialSpec) -> None:
     """Run a step of a trial."""
-    process = TrialProcess(settings)
-    process.begin(spec)
-    process.step()
+    team = Team(settings)
+    team.begin(spec)
+    team.step()

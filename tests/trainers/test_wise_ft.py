@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -169,9 +169,9 @@ def test_all_alphas_share_one_pass_over_images_that_are_not_kept(
     worker, passes = bench.worker(), Counter[int]()
     decode = worker.loader.evaluation_batches
 
-    def counted(images: Images, batch_size: int) -> Iterator[torch.Tensor]:
+    def counted(images: Images, *how: Any) -> Iterator[torch.Tensor]:
         passes[id(images)] += 1
-        return decode(images, batch_size)
+        return decode(images, *how)
 
     monkeypatch.setattr(task, "MEMORY_BUDGET", 0)
     monkeypatch.setattr(task, "EVALUATION_BATCH", 5)

@@ -1,0 +1,87 @@
+"""Gradients of one batch in double precision, and a method that runs out of memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import open_clip
+import torch
+from torch import nn
+
+from trainers import methods
+from trainers.images import Preprocess
+from trainers.methods import GradientMethod
+from trainers.methods.ft import FineTuning
+from trainers.task import Shared, Task
+from trainers.training import Batch
+
+if TYPE_CHECKING:
+    from tests.trainers.conftest import Bench
+
+GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
+LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
+"""A batch with class collisions."""
+
+
+def worker_of(bench: Bench, clip: Any) -> Shared:
+    """A worker with this double-precision CLIP, which takes the float32 images of the data set."""
+    open_clip.model.set_model_preprocess_cfg(clip, vars(open_clip.transform.PreprocessCfg(clip.visual.image_size)))
+    clip.visual.register_forward_pre_hook(lambda module, inputs: (inputs[0].double(),))
+    return bench.worker(pretrained=dataclasses.replace(bench.pretrained, clip=clip, preprocess=Preprocess.of(clip)))
+
+
+def gradient_method(name: str) -> GradientMethod:
+    method = methods.get(name)
+    assert isinstance(method, GradientMethod)
+    return method
+
+
+def a_batch(labels: torch.Tensor = LABELS) -> Batch:
+    images = torch.randn(len(labels), 3, 16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    return Batch(images, labels, np.random.default_rng(5))
+
+
+def started(method: GradientMethod, task: Task) -> nn.Module:
+    """The method's model in training mode, a little away from the pretrained one."""
+    model = method.start(task).train()
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=noise, dtype=parameter.dtype)
+    return model
+
+
+def gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+
+
+def assert_equal(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """Equal to 1e-10 of each tensor's largest entry."""
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-10 * float(value.abs().max()) + 1e-15, msg=name)
+
+
+class Cramped(FineTuning):
+    """Fine-tuning on a device that has room for the graph of `room` images."""
+
+    def __init__(self, room: int, backward: bool = False) -> None:
+        self.room, self.backward = room, backward
+        self.attempts: list[weakref.ref[torch.Tensor]] = []
+        self.kept = 0
+
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        self.kept += sum(attempt() is not None for attempt in self.attempts)
+        encoded = super().encode(model, inputs, task)
+        if len(inputs[0]) > self.room and encoded[0].requires_grad:
+            self.attempts += map(weakref.ref, encoded)
+            if not self.backward:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            encoded[0].register_hook(self.run_out)
+        return encoded
+
+    def run_out(self, gradient: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
