@@ -6,10 +6,11 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from orchestrator.checks import check_elsewhere
 from orchestrator.forked import Lease
+from orchestrator.nodes import Needs, look_around, nodes, probe, runtime_env
 from orchestrator.trial_process import PRELOADED, Settings
 from search_spaces.complaints import one_line
 from search_spaces.errors import InputError
@@ -32,6 +34,9 @@ TRIALS_WAITING = 8
 SERVERS = ("raylet", "gcs_server")
 SERVERS_SECONDS = 1.0
 """Ray's processes that it cannot do without, and how often it is looked whether they are there."""
+
+ADDRESS_SECONDS = 10.0
+"""How long the head of a cluster may take to answer a knock."""
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
@@ -80,6 +85,8 @@ class Session:
 
     def warm(self) -> None:
         """Begin with what takes seconds of imports: Ray Tune here, what trials need in the fork server."""
+        if self.address is not None:
+            check_address(self.address)
         if "torch" not in sys.modules:  # else the checks need no fork server, and those that fail should start none
             self._start_fork_server()
         quiet_environment(local=self.address is None)
@@ -96,7 +103,7 @@ class Session:
         if self._connecting is None:
             self._start_fork_server()
             pool = self._to_close.enter_context(ThreadPoolExecutor(1, "ray"))
-            self._connecting = pool.submit(connect, self.address)
+            self._connecting = pool.submit(connect, self.address, runtime_env(self.space) if self.address else None)
             self._to_close.callback(disconnect, self._connecting)
 
     def _start_fork_server(self) -> None:
@@ -128,13 +135,47 @@ class Session:
             over.set()
             self.close()
 
+    def look_around(self, data_root: Path, data: Mapping[str, str], weights: Mapping[str, str], out: Path) -> list[str]:
+        """What is worth a line about the nodes of a cluster that is joined; nothing about this machine alone.
+
+        Raises InputError when a node lacks what trials need (see `orchestrator.nodes`).
+        """
+        if self.address is None:
+            return []
+        with probe(out) as seen:
+            return look_around(Needs(self.space, data_root, data, weights, seen), resources_per_trial(self.space))
+
     def close(self) -> None:
         """End Ray, or leave the cluster, and let go of the fork server."""
         self._to_close.close()
 
 
-def connect(address: str | None) -> None:
-    """Start a private Ray, or join the cluster at `address`. Raises InputError when none answers there."""
+def check_address(address: str) -> None:
+    """Raise InputError for what is no cluster's address, at once: Ray itself would go on trying for minutes."""
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address: found {address!r}; expected auto, or HOST:PORT of a cluster that this machine is a node of: "
+            "the driver keeps the ledger (from outside: ray job submit -- flyp-sweep run SPACE --address auto)"
+        )
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise InputError(f"--address: found {address!r}; expected auto or HOST:PORT, as `ray start` prints it")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ADDRESS_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            f"--address: found nobody at {address!r} ({error.strerror or error}); "
+            "start a cluster with `ray start --head`"
+        ) from error
+
+
+def connect(address: str | None, environment: dict[str, Any] | None) -> None:
+    """Start a private Ray, or join the cluster at `address`, whose workers get this runtime `environment`.
+
+    Raises InputError when none answers there.
+    """
     import ray
 
     # Ray would end the driver wherever it happens to be, amid a lock too; `interrupt` hears the signal.
@@ -154,7 +195,7 @@ def connect(address: str | None) -> None:
                 include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", **quiet
             )
         else:
-            ray.init(address=address, **quiet)
+            ray.init(address=address, runtime_env=environment, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address is None:
             raise
@@ -195,16 +236,15 @@ def watch_servers(over: threading.Event, lost: Callable[[str], None]) -> None:
 
 
 def resources_per_trial(space: SearchSpace) -> Resources:
-    """What a trial gets: as the YAML says, else one GPU and its share of the cores, else one core."""
-    import ray
-
-    total = ray.cluster_resources()
-    cpus, gpus = total.get("CPU", 1.0), total.get("GPU", 0.0)
-    wanted = space.resources or Resources(cpu=max(1, cpus // gpus) if gpus else 1, gpu=1.0 if gpus else 0.0)
-    if wanted.cpu > cpus or wanted.gpu > gpus:
+    """What a trial gets of one node: as the YAML says, else one GPU and its share of the cores, else one core."""
+    there = nodes()
+    shares = [node.cpus // node.gpus for node in there if node.gpus]
+    wanted = space.resources or Resources(cpu=max(1, min(shares, default=1)), gpu=1.0 if shares else 0.0)
+    if not any(node.has(wanted) for node in there):
+        has = "; ".join(sorted({f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in there}))
         raise InputError(
-            f"{space.source}: resources: found cpu {wanted.cpu:g}, gpu {wanted.gpu:g} per trial; "
-            f"there are {cpus:g} CPUs and {gpus:g} GPUs"
+            f"{space.source}: resources: found cpu {wanted.cpu:g}, gpu {wanted.gpu:g} per trial; expected what one "
+            f"node has: {has}"
         )
     return wanted
 

@@ -68,7 +68,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
 
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
-    check_micro_batch(space)
+    check_divisible(space)
     check_compiler(space)
     kinds = {name: traits(methods.get(name)) for name in space.methods}
     trained = any(kind.trained for kind in kinds.values())
@@ -156,16 +156,21 @@ def check_read(space: SearchSpace) -> None:
             )
 
 
-def check_micro_batch(space: SearchSpace) -> None:
+def check_divisible(space: SearchSpace) -> None:
     """Raise InputError when batches are to be divided for a method that takes them whole alone."""
     from trainers import methods
 
-    for name in space.methods if space.train.micro_batch is not None else ():
-        method = methods.get(name)
-        if isinstance(method, methods.GradientMethod) and not method.divisible:
-            found, expected = space.train.micro_batch, "nothing with a method that defines `loss` as a whole"
-            hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
-            raise space_error(space.source, "train.micro_batch", found, expected, hint)
+    world = 1 if space.resources is None else space.resources.world
+    divided = {"train.micro_batch": space.train.micro_batch, "resources.processes": world if world > 1 else None}
+    for key, found in divided.items():
+        for name in space.methods if found is not None else ():
+            method = methods.get(name)
+            if isinstance(method, methods.GradientMethod) and not method.divisible:
+                expected = (
+                    f"{'1' if key == 'resources.processes' else 'nothing'} with a method that defines `loss` as a whole"
+                )
+                hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
+                raise space_error(space.source, key, found, expected, hint)
 
 
 def check_compiler(space: SearchSpace) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,13 +21,12 @@ import pandas as pd
 import psutil
 import pytest
 from commands import SMALL, numbers, start, trials, wait_for_trials
+from nodes import ROOT, ended, free_port, node
 from pandas.testing import assert_frame_equal
-from processes import trial_processes, wait_until_gone
+from processes import trial_processes
 
 from search_spaces.loading import dump, load
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = dict(os.environ, RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
 EXPENDABLE = ("--set", "failures.max_failures=1000", "--set", "failures.backoff_seconds=0")
 SAVING = ("--set", "checkpoints.every_seconds=0")
 
@@ -67,25 +65,6 @@ def assert_as_if_nothing_had_happened(sweep: Sweep, cwd: Path) -> None:
         found.sort_values(order, ignore_index=True), expected.sort_values(order, ignore_index=True), check_exact=True
     )
     assert not (cwd / "runs" / name / "running").exists()
-
-
-@contextlib.contextmanager
-def ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Whatever happens in the block, the process and its children are gone afterwards; its forks go by themselves."""
-    try:
-        yield
-    finally:
-        kill_tree(process.pid)
-        process.wait()
-        wait_until_gone(process.pid)
-
-
-def kill_tree(pid: int) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        found = psutil.Process(pid)
-        for process in [found, *found.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 def test_the_driver_is_killed_at_random_moments(sweep: Sweep, tmp_path: Path) -> None:
@@ -194,12 +173,6 @@ def wait(seconds: float, driver: subprocess.Popen[str]) -> None:
         driver.wait(seconds)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_node_of_a_cluster_is_killed_and_comes_back(sweep: Sweep, tmp_path: Path) -> None:
     name, _ = sweep
     address = f"127.0.0.1:{free_port()}"
@@ -223,20 +196,3 @@ def test_a_node_of_a_cluster_is_killed_and_comes_back(sweep: Sweep, tmp_path: Pa
     assert "again in" in output, "the node had a worker"
     assert not list(elsewhere.iterdir()), "workers know where the run folder is"
     assert_as_if_nothing_had_happened(sweep, tmp_path)
-
-
-@contextlib.contextmanager
-def node(elsewhere: Path, *options: str) -> Iterator[None]:
-    """A node of a Ray cluster with one CPU, killed with all its workers at the end of the block."""
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1", "--disable-usage-stats"]
-    environment = dict(ENVIRONMENT, PYTHONPATH=str(ROOT))
-    process = subprocess.Popen(
-        [*ray, "--node-ip-address", "127.0.0.1", *options], cwd=elsewhere, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    with ended(process):
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "runtime started" in line:
-                break
-        yield

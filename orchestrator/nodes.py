@@ -1,0 +1,182 @@
+"""The nodes of a Ray cluster: what reaches them, and whether each can run trials, asked before there are any."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import InputError
+from search_spaces.model import Resources, SearchSpace
+
+OURS = ("search_spaces", "trainers", "results", "orchestrator")
+
+DECISIVE = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
+"""Packages that the numbers of a trial depend on, or whether it runs at all."""
+
+ANSWER_SECONDS = 600.0
+"""How long a node may take to be sent the code, start a process and go through the files."""
+
+LIBRARIES = "a Python with flyp-sweep's libraries on all nodes"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as Ray tells it."""
+
+    id: str
+    address: str
+    cpus: float
+    gpus: float
+
+    def has(self, wanted: Resources) -> bool:
+        return self.cpus >= wanted.cpu and self.gpus >= wanted.gpu
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a node says of itself: what is wrong in a line, or None, and the versions of its packages."""
+
+    trouble: str | None
+    versions: Mapping[str, str | None]
+
+
+SILENT = Found(f"found no answer within {ANSWER_SECONDS:g} s; expected it to start a process and look around", {})
+
+
+def nodes() -> list[Node]:
+    """The nodes that are alive."""
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    parts = [(node["NodeID"], node["NodeManagerAddress"], node["Resources"]) for node in alive]
+    return [Node(name, address, has.get("CPU", 0.0), has.get("GPU", 0.0)) for name, address, has in parts]
+
+
+def runtime_env(space: SearchSpace) -> dict[str, Any]:
+    """The code that workers on all nodes run: this very code, and the modules that the search space names.
+
+    What these import in turn, and the libraries, each node has to have installed.
+    """
+    modules = {*OURS, *(method.partition(":")[0].partition(".")[0] for method in space.methods if ":" in method)}
+    return {"py_modules": sorted(map(source_of, modules)), "excludes": ["**/__pycache__/**"]}
+
+
+def source_of(module: str) -> str:
+    """The folder of a top-level package, or the file of a module. Raises InputError when there is none."""
+    spec = find_spec(module)
+    if spec is not None and spec.submodule_search_locations:
+        return os.path.abspath(next(iter(spec.submodule_search_locations)))
+    if spec is not None and spec.origin:
+        return os.path.abspath(spec.origin)
+    raise InputError(f"methods: found no module {module!r}; expected it on the Python path")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a node must have to run the trials of a search space: the same as the driver, by the same paths.
+
+    `data` and `weights` are the driver's fingerprints, by display name; `probe` is a file in the run folder.
+    """
+
+    space: SearchSpace
+    data_root: Path
+    data: Mapping[str, str]
+    weights: Mapping[str, str]
+    probe: Path
+
+
+def look_around(needs: Needs, wanted: Resources) -> list[str]:
+    """Ask every node that can take a trial; returns what is worth a line, but no reason to stop.
+
+    Raises InputError when a node lacks data, weights, the run folder, a method or a library.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    able = [node for node in nodes() if node.has(wanted)]
+    asked = []
+    for node in able:
+        there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        asked.append(ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look).remote(needs))
+    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
+    lines = []
+    for node, answer in zip(able, asked, strict=True):
+        found = heard(answer) if answer in ready else SILENT
+        if found.trouble is not None:
+            raise InputError(f"node {node.address}: {found.trouble}")
+        others = [(name, there) for name, there in found.versions.items() if there != installed(name)]
+        lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
+    return lines
+
+
+def heard(answer: Any) -> Found:
+    """What a node answered; where it could not, why."""
+    import ray
+
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        return Found(f"found that nothing can be run there ({reason}); expected {LIBRARIES}", {})
+
+
+def look(needs: Needs) -> Found:
+    """On the node itself: is all there that its trials will ask for?"""
+    versions = {name: installed(name) for name in DECISIVE}
+    lacking = [name for name, there in versions.items() if there is None]
+    if lacking:
+        return Found(f"found no package {lacking[0]}; expected {LIBRARIES}", versions)
+    try:
+        return Found(missing(needs), versions)
+    except InputError as error:
+        return Found(str(error), versions)
+
+
+def missing(needs: Needs) -> str | None:
+    """What a trial would miss here, in a line. Raises InputError for files that are absent or cannot be read."""
+    from trainers import methods, weights
+    from trainers.preflight import check_data
+
+    folder = needs.probe.parent
+    if not needs.probe.is_file():
+        return (
+            f"found no {folder} as the driver has it; expected the run folder on storage that all nodes share (--out)"
+        )
+    if not os.access(folder, os.W_OK):
+        return f"found that {folder} cannot be written; trials save their checkpoints there"
+    for name, dataset in check_data(needs.space, needs.data_root).items():
+        if dataset.fingerprint() != needs.data[name]:
+            return f"found other files of data set {name!r} in {needs.data_root} than the driver"
+    for model in needs.space.models:
+        if weights.fingerprint(model) != needs.weights[model.label]:
+            return f"found other weights of model {model.label!r} than the driver"
+        if weights.absent(model):
+            return f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
+    for name in needs.space.methods:
+        methods.get(name)
+    return None
+
+
+@contextmanager
+def probe(folder: Path) -> Iterator[Path]:
+    """A new file in `folder`, for the length of the block: who sees it sees this very folder."""
+    path = folder.resolve() / f".probe-{secrets.token_hex(8)}"
+    path.touch()
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,73 @@
+"""Ray clusters of real processes, each node its own `ray start`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from processes import wait_until_gone
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = dict(os.environ, RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Whatever happens in the block, the process and its children are gone afterwards; its forks go by themselves."""
+    try:
+        yield
+    finally:
+        kill_tree(process.pid)
+        process.wait()
+        wait_until_gone(process.pid)
+
+
+def kill_tree(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid)
+        for process in [found, *found.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def node(elsewhere: Path, *options: str, apart: Path | None = None) -> Iterator[None]:
+    """A node of a Ray cluster with one CPU, killed with all its workers at the end of the block.
+
+    What it sees in the folder `apart` is its own.
+    """
+    alone = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{apart}" && exec "$@"', "sh"] if apart else []
+    ray = [
+        *alone,
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--block",
+        "--num-cpus",
+        "1",
+        "--disable-usage-stats",
+    ]
+    environment = dict(ENVIRONMENT, PYTHONPATH=str(ROOT))
+    process = subprocess.Popen(
+        [*ray, "--node-ip-address", "127.0.0.1", *options], cwd=elsewhere, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    with ended(process):
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "runtime started" in line:
+                break
+        yield
