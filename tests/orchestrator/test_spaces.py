@@ -12,9 +12,10 @@ from commands import call
 from sweeps import plans_of, space_of
 
 from orchestrator.dry_run import describe, naive_passes, passes
+from results.layouts.ablation import VARIANTS
 from search_spaces.loading import bundled, load
 
-EMBEDDED = {"quickstart"}
+EMBEDDED = {"ablations", "quickstart"}
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
 
 PUBLISHED = {
@@ -61,6 +62,12 @@ def test_what_is_missing_is_said_before_anything_heavy_is_imported(tmp_path):
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (2, "[]\n"), ended.stderr
+
+
+def test_the_ablations_are_those_of_the_ablation_table():
+    space = load("ablations")
+    assert set(space.methods) == {"flyp", *VARIANTS}
+    assert space.repeats.seeds == 10
 
 
 def test_image_passes_are_counted_as_by_hand():

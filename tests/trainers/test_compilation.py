@@ -183,7 +183,7 @@ def test_a_trial_goes_on_from_its_checkpoint_with_the_same_bits(model: Model, be
 
 
 def test_it_is_part_of_a_specification_and_leaves_others_their_ids(bench: Bench) -> None:
-    plain = bench.spec()
+    plain = bench.spec(hparams={"lr": 3e-3, "weight_decay": 0.1})
     assert (plain.trial_id, plain.config_id) == ("d5a605b6c3772201", "e36d8d1ad1986aa6")
     found = replace(plain, compile=True)
     assert found.trial_id != plain.trial_id

@@ -50,13 +50,13 @@ def test_it_is_that_of_the_whole_batch(bench: Bench, worker: Shared, name: str, 
     wanted = gradients(model)
     model.zero_grad()
     sizes: list[int] = []
-    visual = model.visual if name == "flyp" else model.encoder
+    visual = getattr(model, "visual", None) or model.encoder
     visual.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))  # type: ignore[operator, union-attr]
     found = Gradients(method, model, task).backward(a_batch())
     assert sizes == encoded
     assert not found.requires_grad
     torch.testing.assert_close(found, loss.detach(), rtol=1e-12, atol=0)
-    assert wanted.keys() == {key for key, _ in model.named_parameters()}
+    assert wanted.keys() == {key for key, one in model.named_parameters() if one.requires_grad}
     assert_equal(gradients(model), wanted)
 
 
@@ -128,7 +128,7 @@ def test_not_every_output_needs_to_have_or_to_get_a_gradient(bench: Bench, worke
     assert frozen == (wanted.keys() == {"head.weight", "head.bias"})
 
 
-@pytest.mark.parametrize("name", GRADIENT)
+@pytest.mark.parametrize("name", ["ft", "flyp", "flyp_ce"])
 def test_a_whole_fit_ends_with_the_same_weights(bench: Bench, worker: Shared, name: str) -> None:
     # In double precision: AdamW would make steps of full size of what is left of a gradient of zero after rounding.
     whole, divided = (bench.fit(bench.spec(name, **more), worker) for more in ({}, {"micro_batch": 3}))

@@ -1,0 +1,194 @@
+"""The ablations of the paper against plain formulas, through open_clip's own towers on full-length prompts."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from trainers import methods
+from trainers.methods.flyp_ce import class_prompts
+from trainers.methods.flyp_masked import masked_contrastive_loss
+from trainers.task import Task
+from trainers.training import Batch
+
+if TYPE_CHECKING:
+    from tests.trainers.conftest import Bench
+
+LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
+"""A batch with class collisions."""
+VARIANTS = ["flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce"]
+
+
+@pytest.fixture
+def clip(make_clip: Any) -> Any:
+    return make_clip()
+
+
+def task_of(bench: Bench, clip: Any, name: str = "flyp", **hparams: float) -> Task:
+    spec = bench.spec(name)
+    spec = replace(spec, hparams={**spec.hparams, **hparams})
+    return bench.task(spec, bench.worker(pretrained=replace(bench.pretrained, clip=clip)))
+
+
+def a_batch(labels: torch.Tensor = LABELS) -> Batch:
+    images = torch.randn(len(labels), 3, 16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    return Batch(images, labels, np.random.default_rng(5))
+
+
+def loss_of(name: str, clip: Any, task: Task, batch: Batch | None = None) -> torch.Tensor:
+    method: Any = methods.get(name)
+    return method.loss(clip, batch or a_batch(), task)
+
+
+def gradients(clip: nn.Module, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    clip.zero_grad()
+    loss.backward()
+    return {name: one.grad.clone() for name, one in clip.named_parameters() if one.grad is not None}
+
+
+def assert_close(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-10 * float(value.abs().max()) + 1e-15, msg=name)
+
+
+def logits_of(clip: Any, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return (
+        clip.logit_scale.exp() * clip.encode_image(images, normalize=True) @ clip.encode_text(tokens, normalize=True).T
+    )
+
+
+# FLYP-CE
+
+
+def one_prompt_per_class(task: Task, rng: np.random.Generator) -> torch.Tensor:
+    """Tokens [C, L] of each class in a template drawn for it."""
+    drawn = rng.integers(task.prompts.shape[1], size=len(task.prompts))
+    return torch.stack([task.prompts[label, template] for label, template in enumerate(drawn)])
+
+
+def test_flyp_ce_is_cross_entropy_over_one_drawn_prompt_per_class(bench: Bench, clip: Any) -> None:
+    task, batch = task_of(bench, clip), a_batch()
+    tokens = one_prompt_per_class(task, np.random.default_rng(5))
+    plain = -logits_of(clip, batch.images, tokens).log_softmax(dim=1)[torch.arange(len(LABELS)), LABELS].mean()
+    wanted = gradients(clip, plain)
+    found = loss_of("flyp_ce", clip, task)
+    torch.testing.assert_close(found, plain, rtol=1e-12, atol=0)
+    assert_close(gradients(clip, found), wanted)
+    assert {"visual", "transformer", "logit_scale"} <= {name.partition(".")[0] for name in wanted}
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 7, 300])
+def test_every_class_has_one_prompt_whatever_the_size_of_the_batch(bench: Bench, clip: Any, images: int) -> None:
+    task = task_of(bench, clip)
+    batch = a_batch(torch.arange(images) % 3)
+    found = class_prompts(batch, task)
+    assert found.shape == (images, max(1, -(-3 // images)), task.prompts.shape[2])
+    expected = one_prompt_per_class(task, np.random.default_rng(5))
+    dealt = found.flatten(0, 1)
+    changes = 1 + int((dealt[1:] != dealt[:-1]).any(dim=1).sum())
+    assert changes == 3, "equal prompts are neighbours, so a micro-batch encodes few"
+    assert torch.equal(dealt.unique(dim=0), expected.unique(dim=0))
+    plain = F.cross_entropy(logits_of(clip, batch.images, expected), batch.labels)
+    torch.testing.assert_close(loss_of("flyp_ce", clip, task, a_batch(batch.labels)), plain, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("name", "most"), [("flyp_ce", 3), ("flyp_plus_ce", 12), ("flyp_frozen_text", 0)])
+def test_a_step_encodes_no_more_prompts_than_it_must(bench: Bench, clip: Any, name: str, most: int) -> None:
+    task = task_of(bench, clip, name)
+    loss_of(name, clip, task)  # what a worker computes once, it has now computed
+    rows: list[int] = []
+    clip.ln_final.register_forward_hook(lambda module, inputs, output: rows.append(len(inputs[0])))
+    loss_of(name, clip, task)
+    assert sum(rows) <= most
+    assert bool(rows) == bool(most)
+
+
+# FLYP + CE
+
+
+def test_flyp_plus_ce_is_flyp_s_loss_plus_the_weighted_cross_entropy(bench: Bench, clip: Any) -> None:
+    for weight in (0.0, 0.3, 2.0):
+        rng = np.random.default_rng(5)
+        task = task_of(bench, clip, "flyp_plus_ce", ce_weight=weight)
+        contrastive = loss_of("flyp", clip, task, replace(a_batch(), rng=rng))
+        supervised = loss_of("flyp_ce", clip, task, replace(a_batch(), rng=rng))
+        wanted = gradients(clip, contrastive + weight * supervised)
+        found = loss_of("flyp_plus_ce", clip, task)
+        torch.testing.assert_close(found, contrastive + weight * supervised, rtol=1e-12, atol=0)
+        assert_close(gradients(clip, found), wanted)
+
+
+# FLYP with masking
+
+
+def plain_masked_loss(logits: torch.Tensor, labels: list[int]) -> torch.Tensor:
+    """Pair by pair: the match against itself and the rows of other labels."""
+    total = logits.new_zeros(())
+    for square in (logits, logits.T):
+        for row, label in enumerate(labels):
+            against = [row] + [other for other, its in enumerate(labels) if its != label]
+            total = total - square[row, row] + square[row, against].logsumexp(0)
+    return total / (2 * len(labels))
+
+
+def test_flyp_masked_leaves_same_class_negatives_out(bench: Bench, clip: Any) -> None:
+    task, batch = task_of(bench, clip), a_batch()
+    drawn = np.random.default_rng(5).integers(task.prompts.shape[1], size=len(LABELS))
+    tokens = task.prompts[LABELS, torch.from_numpy(drawn)]
+    plain = plain_masked_loss(logits_of(clip, batch.images, tokens), LABELS.tolist())
+    wanted = gradients(clip, plain)
+    found = loss_of("flyp_masked", clip, task)
+    torch.testing.assert_close(found, plain, rtol=1e-12, atol=0)
+    assert_close(gradients(clip, found), wanted)
+    assert found < loss_of("flyp", clip, task), "there were collisions"
+
+
+def test_without_collisions_masking_changes_nothing_and_with_one_class_nothing_is_left(bench: Bench, clip: Any) -> None:
+    task = task_of(bench, clip)
+    distinct = torch.arange(3)
+    assert loss_of("flyp_masked", clip, task, a_batch(distinct)) == loss_of("flyp", clip, task, a_batch(distinct))
+    features = F.normalize(torch.randn(4, 8, dtype=torch.double), dim=1).requires_grad_()
+    loss = masked_contrastive_loss(features, features, torch.tensor(100.0), torch.zeros(4, dtype=torch.int64))
+    loss.backward()
+    assert loss == 0
+    assert features.grad is not None
+    assert not features.grad.any()
+
+
+# FLYP with a frozen text encoder
+
+
+def test_flyp_frozen_text_starts_with_flyp_s_loss_and_its_gradients_but_the_text_encoder_s(
+    bench: Bench, clip: Any
+) -> None:
+    task = task_of(bench, clip)
+    plain = loss_of("flyp", clip, task)
+    wanted = {name: one for name, one in gradients(clip, plain).items() if name.startswith(("visual", "logit"))}
+    method: Any = methods.get("flyp_frozen_text")
+    model = method.start(task)
+    found = loss_of("flyp_frozen_text", model, task)
+    torch.testing.assert_close(found, plain, rtol=1e-12, atol=0)
+    assert_close(gradients(model, found), wanted)
+
+
+def test_its_text_encoder_keeps_every_bit_and_all_else_is_trained(bench: Bench) -> None:
+    before, after = bench.pretrained.clip.state_dict(), bench.fit(bench.spec("flyp_frozen_text")).state
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if name.startswith(("visual.", "logit_scale"))}
+
+
+def test_its_head_is_that_of_its_own_text_encoder_and_scale(bench: Bench, clip: Any) -> None:
+    task = task_of(bench, clip)
+    model = copy.deepcopy(clip)
+    model.logit_scale.data += 0.7
+    images = a_batch().images
+    frozen, both = (methods.get(name).classifier(model, task)(images) for name in ("flyp_frozen_text", "flyp"))
+    torch.testing.assert_close(frozen, both, rtol=1e-10, atol=1e-12)

@@ -1,0 +1,61 @@
+"""FLYP-CE: both encoders, but cross-entropy over a head of text embeddings in place of the contrastive loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from trainers.methods.flyp import FLYP
+from trainers.prompts import encode_unique
+from trainers.task import Task
+from trainers.training import Batch
+
+
+class FLYPCrossEntropy(FLYP):
+    """The embeddings of all classes' prompts are the head, and cross-entropy trains both encoders and the logit scale.
+
+    Source: Goyal et al. (2023), Section 5, "Replacing contrastive loss of FLYP with cross-entropy". The paper leaves
+    open which description stands for a class in a step; here it is one template per class, drawn anew each step from
+    the distribution that FLYP draws from. So prompts stay as random as FLYP's, the loss alone differs, and a step costs
+    C prompts in place of C times the number of templates.
+    """
+
+    name = "flyp_ce"
+    summary = "as flyp, but cross-entropy over the text embeddings of all classes"
+
+    def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
+        return batch.images, class_prompts(batch, task)
+
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        images, tokens = inputs
+        texts = encode_unique(model, tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
+        return F.normalize(model.visual(images), dim=-1), texts
+
+    def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
+        images, texts = outputs
+        return cross_entropy(images, texts, model.logit_scale.exp(), batch, task)
+
+
+def class_prompts(batch: Batch, task: Task) -> torch.Tensor:
+    """Tokens [B, K, L] of one prompt per class, dealt out to the B images of a batch, K to each, in order of class.
+
+    So each image brings its share of the head to `encode`, and micro-batches divide the text tower's work as they do
+    the image encoder's. Where there is room for more than the C classes, neighbours hold the same prompt.
+    """
+    classes, templates, _ = task.prompts.shape
+    drawn = torch.from_numpy(batch.rng.integers(templates, size=classes)).to(task.device)
+    size = len(batch.labels)
+    each = -(-classes // size)
+    held = torch.arange(size * each, device=task.device).mul(classes) // (size * each)
+    return task.prompts[held, drawn[held]].unflatten(0, (size, each))
+
+
+def cross_entropy(
+    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, batch: Batch, task: Task
+) -> torch.Tensor:
+    """Mean cross-entropy of `images` [B, D] over the head that `texts` [B, K, D], encoded `class_prompts`, hold."""
+    classes, places = task.prompts.shape[0], texts.shape[0] * texts.shape[1]
+    first = -(-torch.arange(classes, device=texts.device) * places // classes)  # the first place that holds each class
+    return F.cross_entropy(scale * images @ texts.flatten(0, 1)[first].T, batch.labels)

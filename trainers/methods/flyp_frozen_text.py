@@ -1,0 +1,55 @@
+"""FLYP with the text encoder frozen: prompts keep their pretrained embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from trainers.methods.flyp import FLYP
+from trainers.prompts import CHUNK, encode_text
+from trainers.task import Task
+from trainers.training import Batch, Classifier
+
+
+class FLYPFrozenText(FLYP):
+    """The contrastive loss, by which the image encoder alone is trained (Goyal et al., 2023, Section 5, "Updating image
+    embeddings via contrastive loss").
+
+    The logit scale, which is part of neither encoder, is trained as FLYP does.
+    """
+
+    name = "flyp_frozen_text"
+    summary = "as flyp, but the text encoder stays as pretrained"
+
+    def start(self, task: Task) -> nn.Module:
+        model = super().start(task)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(("visual.", "logit_")))
+        return model
+
+    def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
+        templates = batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))
+        return batch.images, embeddings(task)[batch.labels, torch.from_numpy(templates).to(task.device)]
+
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        images, texts = inputs
+        return F.normalize(model.visual(images), dim=-1), texts
+
+    def classifier(self, model: Any, task: Task) -> Classifier:
+        head = model.logit_scale.exp() * F.normalize(task.zero_shot_head, dim=-1)
+        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+
+
+def embeddings(task: Task) -> torch.Tensor:
+    """Normalised embeddings [C, T, D] of all class prompts by the pretrained text encoder, once per worker."""
+
+    @torch.no_grad()
+    def compute() -> torch.Tensor:
+        chunks = task.prompts.flatten(0, 1).split(CHUNK)
+        encoded = torch.cat([encode_text(task.pretrained.clip, chunk) for chunk in chunks])
+        return encoded.unflatten(0, task.prompts.shape[:2])
+
+    return task.shared.once(("prompt embeddings", task.spec.templates), compute)

@@ -1,0 +1,40 @@
+"""FLYP + CE: the contrastive loss and, weighted, cross-entropy over a head of text embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from search_spaces.distributions import Choice
+from trainers.losses import contrastive_loss
+from trainers.methods.flyp import FLYP
+from trainers.methods.flyp_ce import class_prompts, cross_entropy
+from trainers.prompts import encode_unique
+from trainers.task import Task
+from trainers.training import Batch
+
+
+class FLYPPlusCrossEntropy(FLYP):
+    """FLYP's loss plus `ce_weight` times that of FLYP-CE (Goyal et al., 2023, end of Section 5: joint optimisation)."""
+
+    name = "flyp_plus_ce"
+    summary = "as flyp, plus ce_weight * the cross-entropy of flyp_ce"
+    hparams = {**FLYP.hparams, "ce_weight": Choice((0.1, 0.3, 1.0))}
+
+    def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
+        images, prompts = super().inputs(batch, task)
+        return images, torch.cat([prompts[:, None], class_prompts(batch, task)], dim=1)
+
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        images, tokens = inputs
+        # Both losses' prompts go through the text tower together: those that they share go once.
+        texts = encode_unique(model, tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
+        return F.normalize(model.visual(images), dim=-1), texts[:, 0], texts[:, 1:]
+
+    def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
+        images, prompts, classes = outputs
+        scale = model.logit_scale.exp()
+        supervised = cross_entropy(images, classes, scale, batch, task)
+        return contrastive_loss(images, prompts, scale) + task.hparams["ce_weight"] * supervised

@@ -1,0 +1,176 @@
+"""A bench to test methods on: the shipped CLIP, and a data set of a few dozen real digits in memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from search_spaces.cell import Cell
+from search_spaces.errors import InputError
+from search_spaces.model import Model
+from trainers import methods, models, trial
+from trainers.checkpoints import Checkpoint
+from trainers.datasets.base import Dataset, Split
+from trainers.methods.base import Method
+from trainers.models import Pretrained
+from trainers.spec import REPEAT, SEARCH, TrialResult, TrialSpec
+from trainers.task import Shared, Task
+from trainers.training import Fitted
+
+CPU = torch.device("cpu")
+VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3}
+"""Hyper-parameters as trials have them here, unless a test says otherwise."""
+ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24), "inverted": (24, 31), "faint": (24, 31)}
+"""Split -> which of a class's images are in it."""
+REPORTED = ("id_test", "inverted", "faint")
+"""The splits that nothing may be chosen on."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """RGB images from memory: `pixels` is uint8 [N, 32, 32, 3]."""
+
+    pixels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int, /) -> Image.Image:
+        return Image.fromarray(self.pixels[index])
+
+
+class Tiny(Dataset):
+    """Zeros, ones and twos of the UCI digits; two kinds of OOD.
+
+    `closed` splits raise when they are loaded; the labels of `poisoned` ones are permuted; those that were loaded are
+    in `opened`, in order.
+    """
+
+    name = "tiny"
+    class_names = ("zero", "one", "two")
+    templates = ("a photo of a {}.", "a photo of the handwritten digit {}.", 'the digit "{}".', "{}")
+
+    def __init__(self, own_id_val: bool = True, closed: tuple[str, ...] = (), poisoned: tuple[str, ...] = ()) -> None:
+        super().__init__(Path("nowhere"))
+        self.closed, self.poisoned = closed, poisoned
+        self.opened: list[str] = []
+        self.splits = {"train": "train"} | ({"id_val": "id_val"} if own_id_val else {})
+        self.splits |= {"id_test": "id_test", "inverted": "ood", "faint": "ood"}
+
+    def load(self, split: str) -> Split:
+        if split in self.closed:
+            raise InputError(f"{split} was opened")
+        self.opened.append(split)
+        ink, digits = load_digits(return_X_y=True)
+        rows = np.concatenate([np.flatnonzero(digits == label)[slice(*ROWS[split])] for label in range(3)])
+        rows = rows[np.random.default_rng(1).permutation(len(rows))]
+        grey = (ink[rows].reshape(-1, 8, 8) * (15 if split != "faint" else 4)).astype(np.uint8)
+        grey = grey if split == "inverted" else 255 - grey
+        labels = digits[rows].astype(np.int64)
+        if split in self.poisoned:
+            labels = (labels + 1) % 3
+        pixels = np.repeat(np.kron(grey, np.ones((1, 4, 4), np.uint8))[..., None], 3, axis=3)
+        return Split(split, self.splits[split], Pictures(pixels), labels)
+
+
+class Bench:
+    """Makes specifications, workers and tasks, and runs them."""
+
+    def __init__(self, pretrained: Pretrained) -> None:
+        self.pretrained = pretrained
+
+    def dataset(self, **kinds: Any) -> Tiny:
+        return Tiny(**kinds)
+
+    def spec(
+        self, method: str | Method = "ft", *, stage: str = SEARCH, shots: int | None = None, **changes: Any
+    ) -> TrialSpec:
+        """A trial of a method, or of a registered one by its name; what `changes` leave out is small and quick."""
+        name = method if isinstance(method, str) else method.name
+        given: dict[str, Any] = {
+            "seed": 0,
+            "hparams": hyper_parameters(method),
+            "epochs": 2,
+            "batch_size": 10,
+            "warmup_steps": 1,
+            "templates": None,
+            "patience": 5,
+            "alphas": () if stage == SEARCH else (0.0, 0.5, 1.0),
+            "frontier": False,
+            "data": "data",
+            "weights": "weights",
+        }
+        return TrialSpec(cell=Cell("tiny", "digits-clip", shots, name), stage=stage, **given | changes)
+
+    def repeat(self, method: str | Method = "ft", **changes: Any) -> TrialSpec:
+        return self.spec(method, stage=REPEAT, **changes)
+
+    def worker(self, dataset: Dataset | None = None, threads: int = 1, pretrained: Pretrained | None = None) -> Shared:
+        return Shared(pretrained or self.pretrained, dataset or Tiny(), CPU, threads)
+
+    def task(
+        self, spec: TrialSpec | None = None, worker: Shared | None = None, checkpoint: Checkpoint | None = None
+    ) -> Task:
+        return Task(worker or self.worker(), spec or self.spec(), checkpoint)
+
+    def run(self, spec: TrialSpec, worker: Shared | None = None, method: Method | None = None) -> TrialResult:
+        """The result of a trial, in a fresh worker when none is given; of a registered method when that is not."""
+        return finish(trial.run(method or methods.get(spec.cell.method), self.task(spec, worker)))
+
+    def fit(
+        self,
+        spec: TrialSpec,
+        worker: Shared | None = None,
+        method: Method | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
+        """The best epoch of a trial, with its weights."""
+        return finish((method or methods.get(spec.cell.method)).fit(self.task(spec, worker, checkpoint)))
+
+    def primary(self, result: TrialResult, alpha: float) -> dict[str, float]:
+        """Split -> primary metric at `alpha`."""
+        return {line.split: line.metrics[line.primary] for line in result.evaluations if line.alpha == alpha}
+
+    def same(self, first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> bool:
+        """Whether two state dicts have the same names and the same bits."""
+        return first.keys() == second.keys() and all(
+            first[name].numpy().tobytes() == second[name].numpy().tobytes() for name in first
+        )
+
+
+def hyper_parameters(method: str | Method) -> dict[str, Any]:
+    """A value for each hyper-parameter of a method, or of a registered one by its name."""
+    if isinstance(method, str):
+        if method not in methods.registry():
+            return {name: VALUES[name] for name in ("lr", "weight_decay")}
+        method = methods.get(method)
+    return {
+        name: VALUES.get(name, 0.01 if default is None else default.draw(random.Random(0)))  # noqa: S311
+        for name, default in method.hparams.items()
+    }
+
+
+@cache
+def shipped() -> Pretrained:
+    """The shipped CLIP, shared by all tests: none may change it."""
+    return models.load(Model(arch="digits-clip", pretrained="bundled"), CPU)
+
+
+def finish(running: Generator[object, None, T]) -> T:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(running)
+        except StopIteration as end:
+            return end.value

@@ -1,0 +1,316 @@
+"""What every method promises, as tests to inherit: the built-in methods pass the same.
+
+    class TestMyMethod(MethodContract):
+        @pytest.fixture
+        def method(self) -> Method:
+            return MyMethod()
+
+A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. This module alone needs pytest.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from search_spaces.distributions import Distribution
+from search_spaces.errors import InputError
+from trainers.alpha_curve import AlphaCurve
+from trainers.checkpoints import Checkpoint, Policy
+from trainers.datasets.base import ROLES
+from trainers.failure import TrialFailed
+from trainers.methods.base import GradientMethod, Method
+from trainers.metrics import METRICS
+from trainers.micro_batches import Gradients
+from trainers.spec import TrialResult, TrialSpec
+from trainers.task import Shared, Task
+from trainers.testing.bench import REPORTED, Bench, Tiny, hyper_parameters, shipped
+from trainers.training import Batch, Fitted, predict
+
+MICRO_BATCH = 3
+LEARNED = 5
+"""Epochs in which a method is to make headway."""
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+class MethodContract:
+    """Inherit it and give the fixture `method`.
+
+    The trials are of `Tiny`'s three classes with the shipped model: 24 images, 3 steps an epoch.
+    """
+
+    @pytest.fixture
+    def method(self) -> Method:
+        """The method under test."""
+        raise NotImplementedError(f"{type(self).__name__} needs a fixture `method` that returns the method to test")
+
+    @pytest.fixture
+    def hparams(self) -> Mapping[str, Any]:
+        """Values of hyper-parameters, where those that the bench would take will not do."""
+        return {}
+
+    @pytest.fixture
+    def trials(self, method: Method, hparams: Mapping[str, Any]) -> Iterator[Trials]:
+        """The method's trials, on one thread."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield Trials(method, Bench(shipped()), {**hyper_parameters(method), **hparams})
+        torch.set_num_threads(threads)
+
+    # What it says of itself
+
+    def test_it_says_what_it_is_and_what_it_searches(self, method: Method) -> None:
+        assert method.name.isidentifier(), "a name is a key of the YAML and a column of the results"
+        assert method.summary
+        assert "\n" not in method.summary
+        assert all(isinstance(one, Distribution | None) for one in method.hparams.values())
+        if isinstance(method, GradientMethod):
+            assert {"lr", "weight_decay"} <= method.hparams.keys(), "the training loop reads these"
+
+    # It trains
+
+    def test_training_lowers_the_loss(self, trials: Trials) -> None:
+        if not isinstance(trials.method, GradientMethod):
+            pytest.skip(f"{trials.method.name} is not trained by gradients")
+        # With labels that the pretrained model holds to be wrong, there is something to learn.
+        wrong = trials.bench.worker(Tiny(poisoned=("train", "id_val")))
+        curve = trials.fit(trials.spec(epochs=LEARNED), wrong).report.curve
+        assert curve[-1]["train_loss"] < curve[0]["train_loss"]
+
+    def test_its_best_epoch_is_that_of_the_rule_and_its_weights_are_kept(self, trials: Trials) -> None:
+        spec = trials.spec(epochs=4, patience=2)
+        task = trials.bench.task(spec)
+        fitted = trials.fit(spec, task.shared)
+        report = fitted.report
+        best = max(report.curve, key=lambda one: (one["accuracy"], -one["loss"], -one["epoch"]))
+        assert (report.best_epoch, report.score, report.loss) == (best["epoch"], best["accuracy"], best["loss"])
+        assert [one["epoch"] for one in report.curve] == list(range(1, report.epoch + 1))
+        assert all(METRICS.keys() <= one.keys() for one in report.curve)
+        model = trials.method.zero_shot(task)
+        model.load_state_dict(fitted.state)
+        again = predict(trials.method, model, task, task.id_val).argmax(1).numpy() == task.id_val.labels
+        assert again.mean() == pytest.approx(report.score, abs=1e-12)
+
+    def test_it_stops_when_nothing_gets_better(self, trials: Trials) -> None:
+        if not isinstance(trials.method, GradientMethod):
+            pytest.skip(f"{trials.method.name} has no epochs")
+        still = trials.spec(epochs=9, patience=2, hparams={**trials.hparams, "lr": 0.0})
+        report = trials.fit(still).report
+        assert report.epoch == report.best_epoch + 2 < 9
+
+    # A trial is a function of its specification
+
+    def test_a_trial_is_the_same_in_any_worker_whatever_global_streams_hold(self, trials: Trials) -> None:
+        spec = trials.repeat(shots=4, seed=1)
+        warm = trials.bench.worker()
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            first = trials.run(spec)
+            torch.manual_seed(2)
+            trials.fit(trials.spec(epochs=1, shots=3, seed=2, templates=1), warm)
+            before = global_streams()
+            assert trials.run(spec, warm) == first, "losses of every epoch are in it, to the last bit"
+            assert global_streams() == before, "a trial draws from `batch.rng`, `task.stream` or a seeded stream"
+
+    def test_taken_up_from_a_checkpoint_it_ends_as_if_undisturbed(self, trials: Trials, tmp_path: Path) -> None:
+        spec = trials.spec(epochs=3, shots=4)
+        policy = Policy(tmp_path, every_seconds=0)
+        cut_short = trials.method.fit(trials.bench.task(spec, checkpoint=Checkpoint(policy, spec.trial_id)))
+        for _ in islice(cut_short, 1):
+            pass
+        checkpoint = Checkpoint(policy, spec.trial_id)
+        resumed, undisturbed = trials.fit(spec, checkpoint=checkpoint), trials.fit(spec)
+        assert checkpoint.trouble is None
+        assert (resumed.report, resumed.scores) == (undisturbed.report, undisturbed.scores)
+        assert trials.bench.same(resumed.state, undisturbed.state)
+
+    # Micro-batches
+
+    def test_micro_batches_give_the_whole_batch_s_gradient_or_are_refused(self, trials: Trials) -> None:
+        if not isinstance(trials.method, GradientMethod):
+            pytest.skip(f"{trials.method.name} takes no batches")
+        if not trials.method.divisible:
+            with pytest.raises(TrialFailed, match=r"expected nothing, for .* defines the loss of whole batches"):
+                trials.fit(trials.spec(micro_batch=MICRO_BATCH))
+            return
+        worker = trials.bench.worker()
+        whole, divided = (gradient(trials, worker, size) for size in (None, MICRO_BATCH))
+        assert float((divided - whole).norm()) <= 1e-3 * float(whole.norm()) + 1e-7
+
+    # WiSE-FT
+
+    def test_its_two_ends_have_the_same_names_shapes_and_types(self, trials: Trials) -> None:
+        zero_shot = trials.method.zero_shot(trials.bench.task(trials.spec())).state_dict()
+        fitted = trials.fit(trials.spec(shots=2)).state
+        assert {name: (one.shape, one.dtype) for name, one in zero_shot.items()} == {
+            name: (one.shape, one.dtype) for name, one in fitted.items()
+        }
+
+    def test_its_zero_shot_model_predicts_as_the_pretrained_one_and_is_a_fresh_one(self, trials: Trials) -> None:
+        task = trials.bench.task(trials.repeat())
+        first = trials.method.zero_shot(task)
+        for split in (task.id_val, *task.reported()):
+            logits = predict(trials.method, first, task, split)
+            assert not logits.requires_grad
+            expected = task.shared.features(split) @ task.zero_shot_head.T
+            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-3)
+        before = {name: value.clone() for name, value in first.state_dict().items()}
+        with torch.no_grad():
+            for parameter in first.parameters():
+                parameter.fill_(7.0)
+        assert trials.bench.same(trials.method.zero_shot(task).state_dict(), before)
+
+    def test_between_its_ends_weights_are_mixed(self, trials: Trials) -> None:
+        spec = trials.repeat(frontier=True, shots=3)
+        task = trials.bench.task(spec)
+        fitted = trials.fit(spec, task.shared)
+        curve = AlphaCurve(trials.method, task, fitted)
+        test = task.shared.split("id_test")
+        list(curve.on([test], [1.0]))
+        assert trials.bench.same(curve.model.state_dict(), fitted.state)
+        list(curve.on([test], [0.5]))
+        for name, value in curve.model.state_dict().items():
+            if value.is_floating_point():
+                mean = (curve.zero_shot[name].double() + fitted.state[name].double()) / 2
+                torch.testing.assert_close(value.double(), mean, rtol=1e-5, atol=1e-7)
+
+    def test_a_repeat_reports_the_zero_shot_model_at_alpha_0_and_its_own_at_alpha_1(self, trials: Trials) -> None:
+        worker = trials.bench.worker()
+        result = trials.run(trials.repeat(shots=3, frontier=True), worker)
+        zero_shot = trials.bench.run(trials.bench.repeat("zeroshot", alphas=(0.0,), shots=3), worker)
+        assert [line for line in result.evaluations if line.alpha == 0.0] == zero_shot.evaluations
+        assert trials.bench.primary(result, 1.0)["id_val"] == result.score
+        assert result.alpha in (0.0, 0.5, 1.0)
+        assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
+        for line in result.evaluations:
+            assert line.role in ROLES
+            assert line.metrics.keys() <= METRICS.keys()
+            assert all(0 <= value <= 1 for value in line.metrics.values())
+            assert line.n_examples == {"id_val": 9}.get(line.split, 21)
+
+    def test_a_prediction_does_not_depend_on_what_else_is_in_its_batch(self, trials: Trials) -> None:
+        task, method = trials.bench.task(trials.spec()), trials.method
+        model = method.zero_shot(task)
+        whole = predict(method, model, task, task.id_val)
+        assert whole.shape == (27, 3)
+        features = task.shared.features(task.id_val)
+        inputs = features if method.frozen_encoder else torch.cat(list(task.shared.evaluation_batches(task.id_val)))
+        with torch.no_grad():
+            alone = method.classifier(model.eval(), task)(inputs[4:5])
+        torch.testing.assert_close(alone, whole[4:5], rtol=1e-4, atol=1e-3)
+
+    # What it must leave alone
+
+    def test_it_leaves_what_trials_share_as_it_was(self, trials: Trials) -> None:
+        worker = trials.bench.worker()
+        clip = worker.pretrained.clip
+        spec = trials.repeat(shots=3)
+        before = {name: value.clone() for name, value in clip.state_dict().items()}
+        memo = shared_tensors(trials, worker, spec)
+        trials.run(spec, worker)
+        assert trials.bench.same(clip.state_dict(), before)
+        assert all(parameter.grad is None and parameter.requires_grad for parameter in clip.parameters())
+        assert not any(module.training for module in clip.modules())
+        assert trials.bench.same(shared_tensors(trials, worker, spec), memo)
+
+    # What is chosen never sees the ID test or an OOD split
+
+    @pytest.mark.parametrize("shots", [None, 3])
+    def test_a_search_trial_opens_no_test_split_and_holds_id_val_alone(self, trials: Trials, shots: int | None) -> None:
+        worker = trials.bench.worker(Tiny(closed=REPORTED))
+        result = trials.run(trials.spec(shots=shots, epochs=1), worker)
+        assert {(line.split, line.role, line.alpha) for line in result.evaluations} == {("id_val", "id_val", 1.0)}
+        assert result.alpha is None
+        assert trials.bench.primary(result, 1.0) == {"id_val": result.score}
+        with pytest.raises(InputError, match="id_test was opened"):  # the lock does work
+            trials.run(trials.repeat(shots=shots, epochs=1), worker)
+
+    def test_a_few_shot_search_trial_from_one_pool_opens_the_training_split_alone(self, trials: Trials) -> None:
+        worker = trials.bench.worker(Tiny(own_id_val=False, closed=REPORTED))
+        assert {line.n_examples for line in trials.run(trials.spec(shots=4, epochs=1), worker).evaluations} == {12}
+
+    def test_test_labels_change_no_choice_and_no_weight_and_are_opened_last(self, trials: Trials) -> None:
+        spec = trials.repeat(alphas=ALPHAS, shots=3, epochs=1)
+        data = Tiny(), Tiny(poisoned=REPORTED)
+        workers = [trials.bench.worker(one) for one in data]
+        honest, fooled = (trials.run(spec, worker) for worker in workers)
+        for field in ("score", "loss", "metric", "best_epoch", "epochs", "alpha", "curve"):
+            assert getattr(honest, field) == getattr(fooled, field), field
+        chosen_on = [[line for line in one.evaluations if line.role == "id_val"] for one in (honest, fooled)]
+        assert chosen_on[0] == chosen_on[1]
+        assert trials.bench.primary(honest, 1.0) != trials.bench.primary(fooled, 1.0)
+        for one in data:
+            assert one.opened[-3:] == list(REPORTED)
+            assert set(one.opened[:-3]) <= {"train", "id_val"}
+
+
+class Trials:
+    """Trials of one method with its hyper-parameters."""
+
+    def __init__(self, method: Method, bench: Bench, hparams: Mapping[str, Any]) -> None:
+        self.method = method
+        self.bench = bench
+        self.hparams = hparams
+
+    def spec(self, **changes: Any) -> TrialSpec:
+        return self.bench.spec(self.method, **{"hparams": self.hparams, **changes})
+
+    def repeat(self, **changes: Any) -> TrialSpec:
+        return self.bench.repeat(self.method, **{"hparams": self.hparams, **changes})
+
+    def run(self, spec: TrialSpec, worker: Shared | None = None) -> TrialResult:
+        return self.bench.run(spec, worker, self.method)
+
+    def fit(self, spec: TrialSpec, worker: Shared | None = None, checkpoint: Checkpoint | None = None) -> Fitted:
+        return self.bench.fit(spec, worker, self.method, checkpoint)
+
+
+def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
+    """All gradients of a batch's loss, one after the other, taken in micro-batches of `size`."""
+    method = trials.method
+    assert isinstance(method, GradientMethod)
+    task = trials.bench.task(trials.spec(micro_batch=size), worker)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nudged(method.start(task)).train()
+        Gradients(method, model, task).backward(a_batch(task))
+    found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
+    assert found, f"no parameter of {method.name} got a gradient"
+    return torch.cat(found)
+
+
+def nudged(model: nn.Module) -> nn.Module:
+    """The model a little away from where it starts, where a penalty may have no gradient."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(1e-3 * torch.randn_like(parameter))
+    return model
+
+
+def a_batch(task: Task) -> Batch:
+    """The first ten training images, of which several are of one class."""
+    images = next(iter(task.shared.loader.evaluation_batches(task.train.images, 10)))
+    labels = torch.from_numpy(task.train.labels[:10])
+    return Batch(task.shared.loader.to_device(images), labels, np.random.default_rng(5))
+
+
+def shared_tensors(trials: Trials, worker: Shared, spec: TrialSpec) -> dict[str, torch.Tensor]:
+    """Copies of what trials of a worker share."""
+    task = trials.bench.task(spec, worker)
+    shared = {"prompts": task.prompts, "head": task.zero_shot_head, "features": worker.features(task.id_val)}
+    return {name: tensor.clone() for name, tensor in shared.items()}
+
+
+def global_streams() -> tuple[bytes, str, str]:
+    """The global generators of torch, numpy and Python, as they are."""
+    return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state()), str(random.getstate())
