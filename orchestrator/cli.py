@@ -332,23 +332,27 @@ def sync(run: Path, mlflow: str | None) -> None:
 @cli.command("list")
 @click.argument("what", type=click.Choice(["methods", "datasets", "spaces"]))
 def list_(what: str) -> None:
-    """What there is, a line each."""
-    for name, summary in _catalogue(what).items():
-        click.echo(f"{name:<20} {summary}")
+    """What there is, a line each; what other packages bring says which."""
+    summaries, origins = _catalogue(what)
+    for name, summary in summaries.items():
+        click.echo(f"{name:<20} {summary}{f' ({origins[name]})' if name in origins else ''}")
 
 
-def _catalogue(what: str) -> dict[str, str]:
+def _catalogue(what: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Name -> summary, and name -> package for those of other packages."""
     if what == "spaces":
         from search_spaces.loading import bundled
 
-        return bundled()
+        return bundled(), {}
+    from trainers import plugins
+
     if what == "datasets":
         from trainers import datasets
 
-        return {name: found.summary for name, found in datasets.registry().items()}
+        return {name: found.summary for name, found in datasets.registry().items()}, plugins.origins(plugins.DATASETS)
     from trainers import methods
 
-    return {name: method.summary for name, method in methods.registry().items()}
+    return {name: method.summary for name, method in methods.registry().items()}, plugins.origins(plugins.METHODS)
 
 
 def console(**options: Any) -> Console:

@@ -49,7 +49,8 @@ wise_ft: {alphas: 3}
 
 def start(*arguments: object, cwd: Path, path: Path | None = None) -> subprocess.Popen[str]:
     """Start `flyp-sweep` with these arguments in `cwd`, with `path` on the module path."""
-    environment = dict(os.environ, **({"PYTHONPATH": str(path)} if path else {}))
+    paths = filter(None, [str(path or ""), os.environ.get("PYTHONPATH")])
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""The data sets: one small file each, found by their place in this package."""
+"""The data sets: one small file each, found by their place in this package; those of others by their entry points."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_spaces.errors import InputError, nearest
+from trainers import plugins
 from trainers.datasets.base import Dataset, Missing, Split
 
 if TYPE_CHECKING:
@@ -19,11 +20,13 @@ __all__ = ["Dataset", "Missing", "Split", "make", "registry"]
 
 @cache
 def registry() -> dict[str, type[Dataset]]:
-    """Name -> class, for every module of this package that defines a named data set."""
+    """Name -> class, by name: of every module of this package that defines a named data set, and of other packages."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     named = [found for found in Dataset.__subclasses__() if found.__module__.startswith(__name__)]
-    return {found.name: found for found in sorted(named, key=lambda found: found.name) if found.name}
+    own = {found.name: found for found in named if found.name}
+    others = plugins.loaded(plugins.DATASETS, Dataset, own)  # type: ignore[type-abstract]
+    return dict(sorted({**own, **others}.items()))
 
 
 def make(entry: str | OwnDataset, root: Path) -> Dataset:

@@ -1,4 +1,4 @@
-"""The methods: one small file each, found by their place in this package."""
+"""The methods: one small file each, found by their place in this package; those of others by their entry points."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from search_spaces.errors import InputError, nearest
+from trainers import plugins
 from trainers.methods.base import GradientMethod, Method
 
 __all__ = ["GradientMethod", "Method", "get", "registry"]
@@ -16,10 +17,12 @@ __all__ = ["GradientMethod", "Method", "get", "registry"]
 
 @cache
 def registry() -> dict[str, Method]:
-    """Name -> method, for every module of this package."""
+    """Name -> method, by name: of every module of this package, and of other packages (see `trainers.plugins`)."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    return {method.name: method() for method in sorted(_concrete(Method), key=lambda found: found.name)}
+    own = {method.name: method for method in _concrete(Method)}
+    others = plugins.loaded(plugins.METHODS, Method, own)  # type: ignore[type-abstract]
+    return {name: method() for name, method in sorted({**own, **others}.items())}
 
 
 @cache
