@@ -50,8 +50,8 @@ def test_it_is_that_of_the_whole_batch(bench: Bench, worker: Shared, name: str, 
     wanted = gradients(model)
     model.zero_grad()
     sizes: list[int] = []
-    visual = getattr(model, "visual", None) or model.encoder
-    visual.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))  # type: ignore[operator, union-attr]
+    towers = (one for path, one in model.named_modules() if path.rpartition(".")[2] in ("visual", "encoder"))
+    next(towers).register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     found = Gradients(method, model, task).backward(a_batch())
     assert sizes == encoded
     assert not found.requires_grad

@@ -149,8 +149,9 @@ class MethodContract:
     # WiSE-FT
 
     def test_its_two_ends_have_the_same_names_shapes_and_types(self, trials: Trials) -> None:
-        zero_shot = trials.method.zero_shot(trials.bench.task(trials.spec())).state_dict()
-        fitted = trials.fit(trials.spec(shots=2)).state
+        spec = trials.spec(shots=2)
+        zero_shot = trials.method.zero_shot(trials.bench.task(spec)).state_dict()
+        fitted = trials.fit(spec).state
         assert {name: (one.shape, one.dtype) for name, one in zero_shot.items()} == {
             name: (one.shape, one.dtype) for name, one in fitted.items()
         }

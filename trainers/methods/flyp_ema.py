@@ -1,0 +1,64 @@
+"""FLYP whose weights are averaged along the trajectory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from search_spaces.distributions import Choice
+from trainers.methods.flyp import FLYP
+from trainers.task import Task
+from trainers.training import Batch, Classifier
+
+
+class Averaged(nn.Module):
+    """A model that is trained, `current`, and an exponential moving average of its weights, `average`.
+
+    After step t the average goes 1 - min(`decay`, t / (t + 9)) of the way to the current weights: the first steps,
+    when it would be all but the pretrained model, are forgotten sooner.
+    """
+
+    def __init__(self, current: nn.Module, average: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.current = current
+        self.average = average.requires_grad_(False)
+        self.decay = decay
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.steps: torch.Tensor
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Take in the current weights, after a step."""
+        self.steps += 1
+        kept = (self.steps / (self.steps + 9)).clamp(max=self.decay)
+        for average, current in zip(self.average.parameters(), self.current.parameters(), strict=True):
+            average.lerp_(current, 1 - kept.to(average.dtype))
+
+
+class FLYPMovingAverage(FLYP):
+    """FLYP that predicts with the moving average of its weights, early stopping included (Polyak and Juditsky, 1992).
+
+    WiSE-FT averages the two ends of the trajectory (Goyal et al., 2023, Section 2); this averages what lies between.
+    """
+
+    name = "flyp_ema"
+    summary = "as flyp, but predicts with a moving average of the weights"
+    hparams = {**FLYP.hparams, "ema_decay": Choice((0.9, 0.99, 0.999))}
+
+    def zero_shot(self, task: Task) -> nn.Module:
+        return Averaged(super().zero_shot(task), super().zero_shot(task), task.hparams["ema_decay"])
+
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        return super().encode(model.current, inputs, task)
+
+    def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
+        return super().joint_loss(model.current, outputs, batch, task)
+
+    def after_step(self, model: Any) -> None:
+        super().after_step(model.current)
+        model.follow()
+
+    def classifier(self, model: Any, task: Task) -> Classifier:
+        return super().classifier(model.average, task)

@@ -1,0 +1,69 @@
+"""FLYP through low-rank updates: every matrix of both encoders gets one, and nothing else but the scale is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Generator, Iterator
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from search_spaces.distributions import Choice
+from trainers.methods.flyp import FLYP
+from trainers.spec import Epoch
+from trainers.task import Task
+from trainers.training import Fitted
+
+
+class LowRank(nn.Module):
+    """W + B A, with A [rank, in] random and B [out, rank] zero at first (Hu et al., 2022, Section 4.1)."""
+
+    def __init__(self, weight: torch.Tensor, rank: int, generator: torch.Generator) -> None:
+        super().__init__()
+        rows, columns = weight.shape
+        down = torch.randn(rank, columns, generator=generator) / math.sqrt(columns)
+        self.down = nn.Parameter(down.to(weight))
+        self.up = nn.Parameter(weight.new_zeros(rows, rank))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + self.up @ self.down
+
+
+class FLYPLowRank(FLYP):
+    """FLYP's loss over low-rank updates of all linear and attention matrices (Hu et al., 2022) and the logit scale.
+
+    Convolutions, embeddings, biases and normalisations stay as pretrained. The updates' scale alpha / r is left out: it does what the learning rate does. What comes out of a fit are merged weights,
+    so WiSE-FT mixes matrices, not factors, whose product would not be linear in alpha.
+    """
+
+    name = "flyp_lora"
+    summary = "as flyp, but trains updates of rank lora_rank of both encoders' matrices"
+    hparams = {**FLYP.hparams, "lora_rank": Choice((4, 16))}
+
+    def start(self, task: Task) -> nn.Module:
+        model = super().start(task).requires_grad_(False)
+        model.get_parameter("logit_scale").requires_grad_()
+        generator = torch.Generator().manual_seed(int(task.stream("lora").integers(2**63)))
+        for module, name in matrices(model):
+            update = LowRank(getattr(module, name), task.hparams["lora_rank"], generator)
+            parametrize.register_parametrization(module, name, update)
+        return model
+
+    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
+        fitted = yield from super().fit(task)
+        model = self.start(task)
+        model.load_state_dict(fitted.state)
+        for module, name in matrices(model):
+            parametrize.remove_parametrizations(module, name)  # and leave what they come to
+        return dataclasses.replace(fitted, state=dict(model.state_dict()))
+
+
+def matrices(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """Linear layers and attention with packed projections, each with the name of its weight [out, in]."""
+    for module in list(model.modules()):
+        if isinstance(module, nn.Linear):
+            yield module, "weight"
+        elif isinstance(module, nn.MultiheadAttention):
+            yield module, "in_proj_weight"

@@ -1,0 +1,75 @@
+"""Tip-Adapter: the training images vote, by how alike they look to the frozen encoder. Nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from search_spaces.distributions import Choice
+from trainers.evaluation import score
+from trainers.methods.base import Method
+from trainers.spec import Epoch
+from trainers.task import Task
+from trainers.training import Fitted, predict, solved
+
+CHUNK = 16_384
+"""Training images that vote at once, so that memory does not grow with their number."""
+
+
+class KeyValueCache(nn.Module):
+    """Zero-shot logits plus `weight` times the votes of `keys` [N, D], normalised features, for `labels` int64 [N].
+
+    A key's vote for its label is exp(-sharpness * (1 - cosine)): 1 for the same image (Zhang et al., 2022, eq. 4-6).
+    """
+
+    def __init__(
+        self, head: torch.Tensor, keys: torch.Tensor, labels: torch.Tensor, weight: float, sharpness: float
+    ) -> None:
+        super().__init__()
+        self.sharpness = sharpness
+        self.head: torch.Tensor
+        self.keys: torch.Tensor
+        self.labels: torch.Tensor
+        self.weight: torch.Tensor
+        self.register_buffer("head", head.clone())
+        self.register_buffer("keys", keys.clone())
+        self.register_buffer("labels", labels)
+        self.register_buffer("weight", head.new_tensor(weight))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C] of normalised image features [B, D]."""
+        logits = features @ self.head.T
+        for keys, labels in zip(self.keys.split(CHUNK), self.labels.split(CHUNK), strict=True):
+            votes = torch.exp(-self.sharpness * (1 - features @ keys.T))
+            logits = logits + self.weight * votes @ F.one_hot(labels, len(self.head)).to(votes)
+        return logits
+
+
+class TipAdapter(Method):
+    """Training-free Tip-Adapter (Zhang et al., 2022, Section 3.1), its alpha and beta searched on `id_val`.
+
+    They are `cache_weight` and `cache_sharpness` here. At the zero-shot end of WiSE-FT the votes weigh nothing, so
+    interpolation scales their weight. Keys are of one view of each image, where the authors average ten random ones.
+    """
+
+    name = "tip_adapter"
+    summary = "frozen model plus votes of the training images; their weight and sharpness are searched"
+    hparams = {
+        "cache_weight": Choice((0.5, 1.0, 2.0, 4.0, 8.0)),
+        "cache_sharpness": Choice((1.0, 2.0, 5.5, 10.0, 20.0)),
+    }
+    frozen_encoder = True
+
+    def zero_shot(self, task: Task) -> nn.Module:
+        return self._cache(task, weight=0.0)
+
+    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
+        model = self._cache(task, task.hparams["cache_weight"])
+        return solved(model, score(predict(self, model, task, task.id_val), task.id_val))
+
+    def _cache(self, task: Task, weight: float) -> nn.Module:
+        keys, labels = task.shared.features(task.train), torch.from_numpy(task.train.labels).to(task.device)
+        return KeyValueCache(task.zero_shot_head, keys, labels, weight, task.hparams["cache_sharpness"])
