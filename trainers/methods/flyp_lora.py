@@ -34,8 +34,9 @@ class LowRank(nn.Module):
 class FLYPLowRank(FLYP):
     """FLYP's loss over low-rank updates of all linear and attention matrices (Hu et al., 2022) and the logit scale.
 
-    Convolutions, embeddings, biases and normalisations stay as pretrained. The updates' scale alpha / r is left out: it does what the learning rate does. What comes out of a fit are merged weights,
-    so WiSE-FT mixes matrices, not factors, whose product would not be linear in alpha.
+    Convolutions, embeddings, biases and normalisations stay as pretrained. The updates' scale alpha / r is left out: it
+    does what the learning rate does. What comes out of a fit are merged weights, so WiSE-FT mixes matrices, not
+    factors, whose product would not be linear in alpha.
     """
 
     name = "flyp_lora"

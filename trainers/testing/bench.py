@@ -72,7 +72,7 @@ class Tiny(Dataset):
         if split in self.closed:
             raise InputError(f"{split} was opened")
         self.opened.append(split)
-        ink, digits = load_digits(return_X_y=True)
+        ink, digits = handwriting()
         rows = np.concatenate([np.flatnonzero(digits == label)[slice(*ROWS[split])] for label in range(3)])
         rows = rows[np.random.default_rng(1).permutation(len(rows))]
         grey = (ink[rows].reshape(-1, 8, 8) * (15 if split != "faint" else 4)).astype(np.uint8)
@@ -82,6 +82,13 @@ class Tiny(Dataset):
             labels = (labels + 1) % 3
         pixels = np.repeat(np.kron(grey, np.ones((1, 4, 4), np.uint8))[..., None], 3, axis=3)
         return Split(split, self.splits[split], Pictures(pixels), labels)
+
+
+@cache
+def handwriting() -> tuple[np.ndarray, np.ndarray]:
+    """Ink [N, 64] from 0 to 16, and the digit [N] of every image."""
+    ink, digits = load_digits(return_X_y=True)
+    return ink, digits
 
 
 class Bench:

@@ -87,7 +87,7 @@ class MethodContract:
         assert curve[-1]["train_loss"] < curve[0]["train_loss"]
 
     def test_its_best_epoch_is_that_of_the_rule_and_its_weights_are_kept(self, trials: Trials) -> None:
-        spec = trials.spec(epochs=4, patience=2)
+        spec = trials.spec(epochs=3)
         task = trials.bench.task(spec)
         fitted = trials.fit(spec, task.shared)
         report = fitted.report
