@@ -11,13 +11,23 @@ ZEROSHOT = "zeroshot"
 
 # The order of the paper's tables.
 METHOD_LABELS = {ZEROSHOT: "Zeroshot", "lp": "LP", "ft": "FT", "l2sp": "L2-SP", "lpft": "LP-FT", "flyp": "FLYP"}
+# Of Section 5 there, and of other papers.
+OTHER_LABELS = {
+    "flyp_ce": "FLYP-CE",
+    "flyp_frozen_text": "FLYP frozen text",
+    "flyp_masked": "FLYP + masking",
+    "flyp_plus_ce": "FLYP + CE",
+    "flyp_ema": "FLYP EMA",
+    "flyp_lora": "FLYP LoRA",
+    "tip_adapter": "Tip-Adapter",
+}
 
 _CANONICAL = list(METHOD_LABELS)
 
 
 def method_label(method: str) -> str:
-    """The name of a method as the paper prints it; methods that the paper's tables lack keep their own."""
-    return METHOD_LABELS.get(method, method)
+    """The name of a method as its paper prints it; methods that are not known here keep their own."""
+    return METHOD_LABELS.get(method) or OTHER_LABELS.get(method, method)
 
 
 def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str]:
