@@ -41,6 +41,12 @@ def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
     assert not wrong
 
 
+def test_pytest_is_needed_by_the_contract_of_methods_alone() -> None:
+    files = [file for package in FORBIDDEN for file in (ROOT / package).rglob("*.py")]
+    using = [file for file in files if "pytest" in {name for _, name in imports(file.read_text(encoding="utf-8"))}]
+    assert using == [ROOT / "trainers" / "testing" / "method_contract.py"]
+
+
 def test_every_package_of_the_project_is_in_the_table() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages - {"tests"} == OURS == FORBIDDEN.keys()

@@ -9,9 +9,11 @@ import open_clip
 import pytest
 import torch
 
-from trainers.methods import lp
-from trainers.models import Pretrained
-from trainers.testing.bench import Bench, shipped
+pytest.register_assert_rewrite("trainers.testing.method_contract")  # before a test imports it
+
+from trainers.methods import lp  # noqa: E402
+from trainers.models import Pretrained  # noqa: E402
+from trainers.testing.bench import Bench, shipped  # noqa: E402
 
 __all__ = ["Bench"]
 

@@ -25,7 +25,7 @@ class Averaged(nn.Module):
         self.current = current
         self.average = average.requires_grad_(False)
         self.decay = decay
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("steps", next(average.parameters()).new_zeros((), dtype=torch.int64))
         self.steps: torch.Tensor
 
     @torch.no_grad()

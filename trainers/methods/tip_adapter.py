@@ -36,7 +36,7 @@ class KeyValueCache(nn.Module):
         self.weight: torch.Tensor
         self.register_buffer("head", head.clone())
         self.register_buffer("keys", keys.clone())
-        self.register_buffer("labels", labels)
+        self.register_buffer("labels", labels.clone())
         self.register_buffer("weight", head.new_tensor(weight))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,8 @@
         def method(self) -> Method:
             return MyMethod()
 
-A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. This module alone needs pytest.
+A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. Failures show values where a conftest
+says `pytest.register_assert_rewrite("trainers.testing.method_contract")`. This module alone needs pytest.
 """
 
 from __future__ import annotations
