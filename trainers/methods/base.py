@@ -20,7 +20,8 @@ from trainers.training import Batch, Classifier, Fitted
 class Method(ABC):
     """A method: what it searches, its zero-shot end, how it is fitted and how it predicts.
 
-    It must not change what `task.shared` holds, which other trials see too.
+    It must not change what `task.shared` holds, which other trials see too. All that it promises is put to the test by
+    `trainers.testing.method_contract`, a suite to inherit.
     """
 
     name: ClassVar[str]
