@@ -34,6 +34,7 @@ stop() {
 # Runs a command such that signals are heard meanwhile; ends this script, and the node, if it fails.
 attend() {
     local code
+    [ -z "$stopped" ] || leave 130 # a signal that came between two commands
     "$@" &
     child=$!
     while true; do

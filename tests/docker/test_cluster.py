@@ -29,21 +29,6 @@ from services import (
 
 pytestmark = [pytest.mark.slow, needs_postgres]
 
-SPACE = """
-name: through
-dataset: digits
-model: {arch: digits-clip, pretrained: bundled}
-methods: [zeroshot, lp, ft]
-train: {epochs: 1, batch_size: 128, warmup_steps: 2}
-search:
-  algorithm: random
-  num_samples: 2
-  space: {lr: {loguniform: [1.0e-4, 1.0e-2]}, weight_decay: {choice: [0.1]}}
-  per_method: {lp: {l2: {loguniform: [1.0e-5, 1.0e-1]}}}
-repeats: {seeds: 2}
-wise_ft: {alphas: 3}
-"""
-
 
 @dataclass
 class Everything:
@@ -99,20 +84,20 @@ def begun_locally(space: str, folder: Path) -> Iterator[Path]:
     assert driver.returncode == 0, output
 
 
-def test_a_sweep_through_all_services_gives_the_numbers_of_a_local_one(everything: Everything, tmp_path: Path) -> None:
-    with begun_locally(SPACE, tmp_path / "local") as local:
-        everything.worker()
-        everything.worker()
+def test_a_sweep_through_all_services_gives_the_numbers_of_a_local_one(everything: Everything, local: Path) -> None:
+    everything.worker()
+    everything.worker()
+    expected = numbers(local / "runs" / "through")
     seen: set[str] = set()
-    with running(everything.sweep(SPACE)) as sweep:
+    with running(everything.sweep((local / "space.yaml").read_text())) as sweep:
         while sweep.process.poll() is None:
             seen |= command_lines()
             time.sleep(0.2)
     assert sweep.process.returncode == 0, sweep.output
     found = everything.folder / "runs" / "through"
-    assert numbers(found) == numbers(local)
-    assert len(trials(found)) == len(numbers(local)) == 9
-    assert mirrored(everything.database) == sorted(numbers(local))
+    assert numbers(found) == expected
+    assert len(trials(found)) == len(expected) == 9
+    assert mirrored(everything.database) == sorted(expected)
     assert {"report.html", "space.yaml", "tables"} <= set(artifacts(everything.uri))
     assert any("gcs_server" in line for line in seen), "processes were looked at"
     assert not [line for line in seen if any(secret in line for secret in everything.secrets)]

@@ -58,11 +58,11 @@ class Service:
     def wait(self, seconds: float = 60) -> int:
         return self.process.wait(seconds)
 
-    def stop(self, seconds: float = 40) -> list[psutil.Process]:
-        """SIGTERM, as an engine sends it, to the entry point alone; returns what it has left behind."""
+    def stop(self, seconds: float = 40, with_signal: int = signal.SIGTERM) -> list[psutil.Process]:
+        """Send a signal, as an engine does, to the entry point alone; returns what it has left behind."""
         begun = self._tree()
         if self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(with_signal)
         self.process.wait(seconds)
         return psutil.wait_procs(begun, timeout=10)[1]
 
