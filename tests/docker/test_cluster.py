@@ -124,6 +124,7 @@ def test_nodes_of_the_cluster_come_and_go_and_the_driver_with_them(everything: E
         workers[1].kill()
         everything.worker()
         assert again.wait(600) == 0, again.output
+    assert "again in" in again.output, "a node that was lost had a trial"
     assert len(trials(found)) == len(numbers(local))
     assert numbers(found) == numbers(local)
     assert mirrored(everything.database) == sorted(numbers(local))

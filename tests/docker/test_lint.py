@@ -183,8 +183,10 @@ def test_kustomize_finds_what_it_changes() -> None:
     assert images == {image["name"] for image in KUSTOMIZATION["images"]}
     maps = {one["name"] for one in KUSTOMIZATION["configMapGenerator"]}
     claims = {one["metadata"]["name"] for one in VOLUMES}
+    assert {one["configMapRef"]["name"] for one in GROUPS[0]["template"]["spec"]["containers"][0]["envFrom"]} == maps
     for volume in GROUPS[0]["template"]["spec"]["volumes"]:
-        assert volume.get("configMap", {"name": next(iter(maps))})["name"] in maps
+        config = volume.get("configMap")
+        assert config is None or config.get("optional") or config["name"] in maps
         claim = volume.get("persistentVolumeClaim")
         assert claim is None or claim["claimName"] in claims
     assert KUSTOMIZATION["generatorOptions"] == {"disableNameSuffixHash": True}, "kustomize knows no names in a RayJob"

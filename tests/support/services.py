@@ -32,7 +32,7 @@ needs_postgres = pytest.mark.skipif(BINARIES is None, reason="PostgreSQL is not 
 def environment(**variables: object) -> dict[str, str]:
     """What a container would get: nothing of this process but where programs and packages are."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "FLYP_SWEEP_CACHE") if name in os.environ}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(ENTRYPOINTS), os.environ["PATH"]])
     return {**kept, "PATH": path, "PYTHONPATH": str(ROOT), **{name: str(value) for name, value in variables.items()}}
 
 
