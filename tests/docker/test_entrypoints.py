@@ -101,6 +101,10 @@ def test_ray_nodes_know_their_token_and_leave_nothing_behind(tmp_path: Path) -> 
         assert said.endswith(
             "found 0 CPUs in the cluster after 1 s, expected 1; start workers, or lower RAY_CPUS_WANTED\n"
         )
+        waiting = stack.enter_context(running(entry("sweep", tmp_path, **{**told, "WAIT_SECONDS": 60, "RAY_JOIN": 1})))
+        waiting.until(lambda: waiting.runs("wait_for_cpus"))
+        assert not waiting.stop()
+        assert waiting.process.returncode == 130, waiting.output
         worker = stack.enter_context(running(ray.worker()))
         alive = {"SERVICE": "ray-worker", "RAY_HEAD_ADDRESS": ray.address}
         assert health(tmp_path, **alive) == 0

@@ -125,6 +125,7 @@ def test_compose_holds_no_secret_and_does_not_start_without() -> None:
     assert asked >= set(SECRETS)
     example = dict(line.split("=") for line in (DOCKER / ".env.example").read_text().splitlines() if "=" in line)
     assert [example[name] for name in SECRETS] == ["", ""]
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines(), "the filled-in one is never committed"
     used = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text()))
     assert used == example.keys(), "the example names every variable, and no other"
 

@@ -73,6 +73,14 @@ class Service:
                 process.kill()
         self.process.wait()
 
+    def runs(self, word: str) -> bool:
+        """Whether `word` is in the command line of one of its processes."""
+        found = []
+        for process in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += process.cmdline()
+        return any(word in one for one in found)
+
     def _tree(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
             own = psutil.Process(self.process.pid)
