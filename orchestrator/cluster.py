@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import sys
 import tempfile
 import threading
@@ -18,7 +17,7 @@ from typing import Any
 
 from orchestrator.checks import check_elsewhere
 from orchestrator.forked import Lease
-from orchestrator.nodes import Needs, look_around, nodes, probe, runtime_env
+from orchestrator.nodes import Needs, check_address, look_around, nodes, probe, runtime_env
 from orchestrator.trial_process import PRELOADED, Settings
 from search_spaces.complaints import one_line
 from search_spaces.errors import InputError
@@ -34,9 +33,6 @@ TRIALS_WAITING = 8
 SERVERS = ("raylet", "gcs_server")
 SERVERS_SECONDS = 1.0
 """Ray's processes that it cannot do without, and how often it is looked whether they are there."""
-
-ADDRESS_SECONDS = 10.0
-"""How long the head of a cluster may take to answer a knock."""
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials pass only small results through Ray's object store."""
@@ -150,27 +146,6 @@ class Session:
         self._to_close.close()
 
 
-def check_address(address: str) -> None:
-    """Raise InputError for what is no cluster's address, at once: Ray itself would go on trying for minutes."""
-    if address.startswith("ray://"):
-        raise InputError(
-            f"--address: found {address!r}; expected auto, or HOST:PORT of a cluster that this machine is a node of: "
-            "the driver keeps the ledger (from outside: ray job submit -- flyp-sweep run SPACE --address auto)"
-        )
-    host, _, port = address.rpartition(":")
-    if address == "auto":
-        return
-    if not host or not port.isdigit():
-        raise InputError(f"--address: found {address!r}; expected auto or HOST:PORT, as `ray start` prints it")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), ADDRESS_SECONDS).close()
-    except OSError as error:
-        raise InputError(
-            f"--address: found nobody at {address!r} ({error.strerror or error}); "
-            "start a cluster with `ray start --head`"
-        ) from error
-
-
 def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     """Start a private Ray, or join the cluster at `address`, whose workers get this runtime `environment`.
 
@@ -192,7 +167,11 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     try:
         if address is None:
             ray.init(
-                include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", **quiet
+                address="local",  # also where RAY_ADDRESS names a cluster, as in jobs of Ray's
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **quiet,
             )
         else:
             ray.init(address=address, runtime_env=environment, **quiet)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +22,14 @@ OURS = ("search_spaces", "trainers", "results", "orchestrator")
 DECISIVE = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 """Packages that the numbers of a trial depend on, or whether it runs at all."""
 
+KNOCK_SECONDS = 10.0
+"""How long the head of a cluster may take to answer."""
+
 ANSWER_SECONDS = 600.0
 """How long a node may take to be sent the code, start a process and go through the files."""
+
+LEAVING_SECONDS = 5.0
+"""How long Ray may take to notice that a node is gone, once the node does not do what it is asked."""
 
 LIBRARIES = "a Python with flyp-sweep's libraries on all nodes"
 
@@ -57,6 +65,63 @@ def nodes() -> list[Node]:
     alive = [node for node in ray.nodes() if node["Alive"]]
     parts = [(node["NodeID"], node["NodeManagerAddress"], node["Resources"]) for node in alive]
     return [Node(name, address, has.get("CPU", 0.0), has.get("GPU", 0.0)) for name, address, has in parts]
+
+
+def check_address(address: str) -> None:
+    """Raise InputError for what is no cluster that this machine is a node of.
+
+    Ray would go on trying for minutes, or end the driver with a trace of its C++.
+    """
+    if address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address: found {address!r}; expected auto, or HOST:PORT of a cluster that this machine is a node of: "
+            "the driver keeps the ledger (from outside: ray job submit -- flyp-sweep run SPACE --address auto)"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--address: found {address!r}; expected auto or HOST:PORT, as `ray start` prints it")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"--address: found nobody at {address!r} ({reason}); start a cluster with `ray start --head`"
+        ) from error
+    if not any(map(is_here, members(address))):
+        raise InputError(
+            f"--address: found that this machine is no node of the cluster at {address!r}; make it one, without trials "
+            f"of its own, with `ray start --address {address} --num-cpus 0`"
+        )
+
+
+def members(address: str) -> list[str]:
+    """The addresses of the nodes of the cluster at `address`. Raises InputError when it does not answer, or not us."""
+    import ray
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    try:
+        told = GcsClient(address=address).get_all_node_info(timeout=KNOCK_SECONDS).values()
+    except ray.exceptions.AuthenticationError as error:
+        raise InputError(
+            f"--address: the cluster at {address!r} refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to "
+            "what its nodes were started with"
+        ) from error
+    except ray.exceptions.RayError as error:
+        raise InputError(f"--address: found something at {address!r} that is no Ray cluster ({error})") from error
+    return [node.node_manager_address for node in told]
+
+
+def is_here(address: str) -> bool:
+    """Whether an IP address is one of this machine's."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def runtime_env(space: SearchSpace) -> dict[str, Any]:
@@ -109,11 +174,21 @@ def look_around(needs: Needs, wanted: Resources) -> list[str]:
     lines = []
     for node, answer in zip(able, asked, strict=True):
         found = heard(answer) if answer in ready else SILENT
-        if found.trouble is not None:
+        if found.trouble is not None and not left(node):
             raise InputError(f"node {node.address}: {found.trouble}")
         others = [(name, there) for name, there in found.versions.items() if there != installed(name)]
         lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
     return lines
+
+
+def left(node: Node) -> bool:
+    """Whether a node that may have had no time to answer is gone, or goes within seconds."""
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while any(one.id == node.id for one in nodes()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
 
 
 def heard(answer: Any) -> Found:

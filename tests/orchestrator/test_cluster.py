@@ -12,6 +12,9 @@ import pytest
 from commands import QUICK, numbers, start
 from nodes import ended, free_port, node
 
+from orchestrator.nodes import check_address
+from search_spaces.errors import InputError
+
 MINE = """
 from trainers.methods.zeroshot import ZeroShot
 
@@ -49,7 +52,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def test_code_that_only_the_driver_has_reaches_the_workers_and_the_numbers_are_those_of_one_machine(
-    head: str, here: Path, tmp_path: Path
+    head: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "plug").mkdir()
     (tmp_path / "plug" / "mine_alone.py").write_text(MINE)
@@ -59,6 +62,7 @@ def test_code_that_only_the_driver_has_reaches_the_workers_and_the_numbers_are_t
     assert code == 0, output
     assert "node " not in output, "nothing to say about nodes that have all"
     assert not list((here / "runs" / "quick").glob(".probe*"))
+    monkeypatch.setenv("RAY_ADDRESS", head)  # as in Ray's own jobs; this machine is what is meant without --address
     code, output = sweep(here, *methods, "--out", "local", path=tmp_path / "plug")
     assert code == 0, output
     assert numbers(here / "runs" / "quick") == numbers(here / "local")
@@ -110,6 +114,24 @@ def test_where_no_cluster_can_be_joined_it_is_said_in_a_line(here: Path, address
     code, output = sweep(here, "--address", address)
     assert code == 2
     assert complaint in output.splitlines()[-1]
+
+
+def test_a_driver_elsewhere_is_told_to_join(head: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.nodes.is_here", lambda address: False)
+    with pytest.raises(InputError, match=r"this machine is no node of the cluster at .*; make it one, .*--num-cpus 0"):
+        check_address(head)
+
+
+def test_a_token_that_the_cluster_refuses_is_said(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 32}
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short:
+        options = ("--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short)
+        with node(tmp_path, *options, **token):
+            monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+            code, output = sweep(here, "--address", address)
+    assert code == 2
+    assert f"the cluster at '{address}' refuses the token; set RAY_AUTH_MODE=token and" in output.splitlines()[-1]
 
 
 def test_a_trial_has_to_fit_on_one_node(head: str, here: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def node(elsewhere: Path, *options: str, apart: Path | None = None) -> Iterator[None]:
+def node(elsewhere: Path, *options: str, apart: Path | None = None, **variables: str) -> Iterator[None]:
     """A node of a Ray cluster with one CPU, killed with all its workers at the end of the block.
 
     What it sees in the folder `apart` is its own.
@@ -60,7 +60,7 @@ def node(elsewhere: Path, *options: str, apart: Path | None = None) -> Iterator[
         "1",
         "--disable-usage-stats",
     ]
-    environment = dict(ENVIRONMENT, PYTHONPATH=str(ROOT))
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT), **variables}
     process = subprocess.Popen(
         [*ray, "--node-ip-address", "127.0.0.1", *options], cwd=elsewhere, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
