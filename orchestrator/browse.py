@@ -28,6 +28,15 @@ def sync_run(folder: RunFolder, uri: str | None) -> str:
         return _sync(folder, uri)
 
 
+def sync_url(url: str, uri: str | None) -> str:
+    """The same for a run in a store, by way of its working copy."""
+    from orchestrator.publication import published, working_copy
+
+    path = working_copy(url)
+    with locked(path), published(url, path):
+        return _sync(RunFolder(path), uri)
+
+
 def _sync(folder: RunFolder, uri: str | None) -> str:
     quiet_environment()
     from mlflow.exceptions import MlflowException

@@ -13,6 +13,7 @@ import click
 from orchestrator.cache_commands import cache
 from orchestrator.data_commands import data
 from orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
+from orchestrator.run_address import RunAddress
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ _OF_RUNS = {
 }
 """Options of `table` that say nothing of the paper's own numbers."""
 
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=RunAddress())
+runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -81,7 +83,9 @@ cli.add_command(cache)
 
 @cli.command()
 @click.argument("space")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<name of the space>]")
+@click.option(
+    "--out", type=RunAddress(), help="Run folder, or its URL in a store.  [default: runs/<name of the space>]"
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=3.")
 @data_root_option
 @mlflow_option
@@ -91,7 +95,7 @@ cli.add_command(cache)
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 def run(
     space: str,
-    out: Path | None,
+    out: Path | str | None,
     overrides: tuple[str, ...],
     data_root: Path,
     mlflow: str | None,
@@ -138,16 +142,16 @@ def run(
 
 @cli.command()
 @run_argument
-def status(run: Path) -> None:
+def status(run: Path | str) -> None:
     """Cells, stages, trials done and failed, best score so far."""
+    from orchestrator.run_address import open_run
     from orchestrator.status import status_table
-    from results.run_folder import RunFolder
 
-    console().print(status_table(RunFolder(run)))
+    console().print(status_table(open_run(run)))
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=RunAddress())
 @layout_option
 @click.option(
     "--format", "style", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text", show_default=True
@@ -185,7 +189,7 @@ def status(run: Path) -> None:
     help=r"LaTeX: \textwidth in points, at 10 pt.",
 )
 def table(
-    runs: tuple[Path, ...],
+    runs: tuple[Path | str, ...],
     layout: str,
     style: str,
     output: Path | None,
@@ -197,10 +201,10 @@ def table(
 ) -> None:
     """Tables of one or several RUNS together."""
     from orchestrator.outputs import evidence_of, refuse_unfinished
+    from orchestrator.run_address import open_run
     from results import Options, against_published, make_table, reprint
     from results.files import write
     from results.formats.text import renderable
-    from results.run_folder import RunFolder
 
     if published == bool(runs):
         found = "both" if runs else "neither"
@@ -210,7 +214,7 @@ def table(
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
         build = against_published if against else make_table
-        evidence = evidence_of([RunFolder(path) for path in runs])
+        evidence = evidence_of([open_run(run) for run in runs])
         refuse_unfinished(evidence)
         made = build(evidence, layout, Options(**options))
     if output is None and style == "text" and sys.stdout.isatty():
@@ -245,19 +249,19 @@ def _printed(made: Table, style: str, standalone: bool, text_width: float) -> st
 
 @cli.command()
 @click.argument("trial_id")
-@click.option(
-    "--run", "runs", multiple=True, type=click.Path(path_type=Path), help="Run folder.  [default: all in ./runs]"
-)
-def show(trial_id: str, runs: tuple[Path, ...]) -> None:
+@click.option("--run", "runs", multiple=True, type=RunAddress(), help="Run folder or URL.  [default: all in ./runs]")
+def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
     """All about one trial; the start of its id is enough where no other begins alike."""
     from orchestrator.outputs import run_folders
+    from orchestrator.run_address import open_run
     from results.tracing import find_trial, trial_view
 
-    console().print(trial_view(find_trial(trial_id, run_folders(runs))))
+    folders = [open_run(run) for run in runs] or run_folders()
+    console().print(trial_view(find_trial(trial_id, folders)))
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @click.option(
     "-o",
     "--output",
@@ -269,13 +273,14 @@ def show(trial_id: str, runs: tuple[Path, ...]) -> None:
     type=click.Choice(["frontier", "shots", "sensitivity"]),
     help="Which figures.  [default: all; into a file the frontier]",
 )
-def plot(runs: tuple[Path, ...], output: Path | None, figure: str | None) -> None:
+def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
     """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
     from orchestrator.outputs import plot_run
-    from results.run_folder import RunFolder
+    from orchestrator.run_address import open_run, refuse_without_file
 
-    for path in runs:
-        plotted = plot_run(RunFolder(path), output, figure)
+    for run in runs:
+        refuse_without_file("plot", run, output)
+        plotted = plot_run(open_run(run), output, figure)
         for written in plotted.paths:
             click.echo(written)
         for line in plotted.warnings:
@@ -283,7 +288,7 @@ def plot(runs: tuple[Path, ...], output: Path | None, figure: str | None) -> Non
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@runs_argument
 @layout_option
 @click.option(
     "-o",
@@ -291,12 +296,14 @@ def plot(runs: tuple[Path, ...], output: Path | None, figure: str | None) -> Non
     type=click.Path(path_type=Path),
     help="Write to this file.  [default: report.html in the run folder]",
 )
-def report(runs: tuple[Path, ...], layout: str, output: Path | None) -> None:
+def report(runs: tuple[Path | str, ...], layout: str, output: Path | None) -> None:
     """One self-contained HTML page of RUNS: tables, figures, protocol, and the trials behind every number."""
     from orchestrator.outputs import write_report
-    from results.run_folder import RunFolder
+    from orchestrator.run_address import open_run, refuse_without_file
 
-    folders = [RunFolder(path) for path in runs]
+    for run in runs:
+        refuse_without_file("report", run, output)
+    folders = [open_run(run) for run in runs]
     if output is None and len(folders) > 1:
         raise InputError(
             f"report: found {len(folders)} RUNS and no file, expected -o FILE; a page of several is in none"
@@ -321,12 +328,12 @@ def ui(run: Path | None, port: int, host: str) -> None:
 @cli.command()
 @run_argument
 @mlflow_option
-def sync(run: Path, mlflow: str | None) -> None:
+def sync(run: Path | str, mlflow: str | None) -> None:
     """Rebuild the MLflow view of RUN from its ledger; what is there already stays."""
-    from orchestrator.browse import sync_run
+    from orchestrator.browse import sync_run, sync_url
     from results.run_folder import RunFolder
 
-    click.echo(sync_run(RunFolder(run), mlflow))
+    click.echo(sync_url(run, mlflow) if isinstance(run, str) else sync_run(RunFolder(run), mlflow))
 
 
 @cli.command("list")

@@ -53,7 +53,7 @@ def evidence_of(folders: Sequence[RunFolder]) -> list[Evidence]:
 def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
     names = [folder.name for folder in folders]
     alike = len(set(names)) < len(names)
-    return [(folder, str(folder.path) if alike else folder.name) for folder in folders]
+    return [(folder, folder.label if alike else folder.name) for folder in folders]
 
 
 def refuse_unfinished(evidence: Sequence[Evidence]) -> None:
@@ -63,10 +63,8 @@ def refuse_unfinished(evidence: Sequence[Evidence]) -> None:
         raise InputError(f"{runs}: nothing has finished yet, expected a repeat; `flyp-sweep status RUN` tells how far")
 
 
-def run_folders(paths: Sequence[Path], runs: Path = Path("runs")) -> list[RunFolder]:
-    """The run folders at `paths`, or all in `runs`. Raises InputError where there is none."""
-    if paths:
-        return [RunFolder(path) for path in paths]
+def run_folders(runs: Path = Path("runs")) -> list[RunFolder]:
+    """All run folders in `runs`. Raises InputError where there is none."""
     found = sorted(ledger.parent for ledger in runs.glob(f"*/{LEDGER}"))
     if not found:
         raise InputError(f"{runs}: found no run folder; name one with --run")
@@ -157,7 +155,7 @@ def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None) ->
     reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]
     if kind and not figures:
         raise InputError(
-            f"--figure {kind}: {folder.path} has none: {'; '.join(reasons) or 'nothing is there yet'}; "
+            f"--figure {kind}: {folder.label} has none: {'; '.join(reasons) or 'nothing is there yet'}; "
             "choose another one"
         )
     warnings = _edge_lines(run) if kind in (None, "sensitivity") else []
@@ -165,7 +163,7 @@ def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None) ->
         return Plotted(save_all(drawn, output or folder.figures).paths, (*reasons, *warnings))
     if len(figures) > 1:
         raise InputError(
-            f"-o {output}: {folder.path} has {len(figures)} figures of --figure {kind}; expected one: "
+            f"-o {output}: {folder.label} has {len(figures)} figures of --figure {kind}; expected one: "
             "name a folder instead"
         )
     save_one(figures[0], output)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from search_spaces.sections import Checkpoints
 from trainers.checkpoints import SUFFIX, Policy
+from trainers.storage import Storage
 
 
 class Running:
@@ -18,8 +19,7 @@ class Running:
 
     def policy(self, settings: Checkpoints) -> Policy:
         """Where and when a worker saves its trial."""
-        most = None if settings.max_gb is None else int(settings.max_gb * 1e9)
-        return Policy(self.folder, settings.every_seconds, most)
+        return Policy(self.folder, settings.every_seconds, _bytes(settings))
 
     def forget(self, trial_id: str) -> None:
         """The trial is in the ledger: its checkpoint has served."""
@@ -40,3 +40,34 @@ class Running:
                     path.unlink()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
+
+
+def _bytes(settings: Checkpoints) -> int | None:
+    return None if settings.max_gb is None else int(settings.max_gb * 1e9)
+
+
+class RemoteRunning(Running):
+    """The same in a store. Whoever says what is no longer wanted does not wait: `tidy` removes it."""
+
+    def __init__(self, store: Storage) -> None:
+        self.store = store
+        self._unwanted: list[Callable[[str], bool]] = []
+
+    def policy(self, settings: Checkpoints) -> Policy:
+        from trainers.remote_checkpoints import RemotePolicy
+
+        return RemotePolicy(Path("flyp-sweep-checkpoints"), settings.every_seconds, _bytes(settings), self.store.url)
+
+    def forget(self, trial_id: str) -> None:
+        self._unwanted.append(trial_id.__eq__)
+
+    def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
+        self._unwanted.append(finished.__contains__ if keep is None else lambda trial_id: trial_id not in keep)
+
+    def tidy(self) -> None:
+        """Remove what was said to be unwanted. Raises StorageError, and it is still unwanted then."""
+        if count := len(self._unwanted):
+            said = self._unwanted[:count]
+            names = [name for name in self.store.sizes() if any(of(name.removesuffix(SUFFIX)) for of in said)]
+            self.store.remove(names)
+            del self._unwanted[:count]

@@ -19,7 +19,7 @@ def status_table(folder: RunFolder) -> Table:
     """A row per cell: stage, trials by status, the best search score so far; below, why trials failed."""
     records = folder.records()
     selections = last_selections(records)
-    table = Table(title=str(folder.path), caption=Text(_failures(records)), caption_justify="left", box=None)
+    table = Table(title=folder.label, caption=Text(_failures(records)), caption_justify="left", box=None)
     for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %"):
         table.add_column(heading, justify="left" if heading in ("cell", "stage") else "right")
     for cell in load(folder.space).cells():

@@ -22,6 +22,7 @@ from orchestrator.mirror import Mirror
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
 from orchestrator.protocol import Protocol
+from orchestrator.publication import Publication, published, working_copy
 from orchestrator.recorder import Recorder
 from orchestrator.retries import Retries
 from orchestrator.running import Running
@@ -39,14 +40,22 @@ from trainers.spec import FAILED
 class Options:
     """What the command line says besides the search space."""
 
-    out: Path | None = None
+    out: Path | str | None = None
     data_root: Path = Path("data")
     mlflow: str | None = None
     address: str | None = None
     allow_incomplete: bool = False
     retry_failed: bool = False
 
+    @property
+    def url(self) -> str | None:
+        """Where in a store the run folder is, if it is in one."""
+        return self.out if isinstance(self.out, str) else None
+
     def run_path(self, space: SearchSpace) -> Path:
+        """The run folder, or the working copy of the one in a store."""
+        if isinstance(self.out, str):
+            return working_copy(self.out)
         return self.out or Path("runs") / space.name
 
 
@@ -72,9 +81,10 @@ def _run(
     path = options.run_path(space)
     interruption.at_the_last(lambda: leave_behind(path))
     with ExitStack() as lock:
+        publication = publish(options.url, path, lock) if options.url else None
         session.warm()
-        new = not path.exists()
-        earlier = None if new else take(path, lock)  # it is read while the fork server imports
+        new = publication is None and not path.exists()
+        earlier = None if new else take(path, lock, publication)  # it is read while the fork server imports
         if earlier and earlier.outcomes and len(earlier.selections) < len(space.cells()):
             session.start()  # a sweep that could begin, and was broken off
         checked = session.check(data_root, options.allow_incomplete)
@@ -85,17 +95,26 @@ def _run(
             fetch_weights(space.models, checked.absent, console)
         earlier = earlier or take(path, lock)
         folder = open_folder(path, space)
+        if publication:
+            publication.start()
         plans = plan(space, checked)
         if len(earlier.outcomes) < sum(map(trials, plans)):
             session.start()  # something is left for sure: while it is found out what
-        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume)
+        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, publication)
         sweep.go(session, data_root, interruption)
         return sweep.report()
 
 
-def take(path: Path, lock: ExitStack) -> Earlier:
-    """Enter the lock of the run folder at `path`, which need not exist, and read what is there."""
+def publish(url: str, path: Path, lock: ExitStack) -> Publication:
+    """Enter the locks of the run at `url` and of its working copy at `path`, which then holds what is there."""
     lock.enter_context(locked(path))
+    return lock.enter_context(published(url, path))
+
+
+def take(path: Path, lock: ExitStack, publication: Publication | None = None) -> Earlier:
+    """Enter the lock of the run folder at `path`, which need not exist, unless it is held; read what is there."""
+    if publication is None:
+        lock.enter_context(locked(path))
     return read_earlier(path / LEDGER)
 
 
@@ -132,6 +151,7 @@ class Sweep:
         options: Options,
         console: Console,
         resume: str,
+        publication: Publication | None = None,
     ) -> None:
         self.space = space
         self.plans = plans
@@ -141,7 +161,8 @@ class Sweep:
         self.console = console
         self.resume = resume
         self.earlier = earlier
-        self.running = Running(folder.running)
+        self.publication = publication
+        self.running = publication.running if publication else Running(folder.running)
         ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
         self.running.clear({outcome.trial_id for outcome in ended})
         self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
@@ -149,6 +170,16 @@ class Sweep:
         if not self.protocol.done:
             self._check_room()
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress])
+
+    @property
+    def place(self) -> str:
+        """What the run folder is called."""
+        return f"{self.publication.url} by way of {self.folder.path}" if self.publication else str(self.folder.path)
+
+    @property
+    def lost(self) -> str | None:
+        """Why another driver has this run now, if one has."""
+        return self.publication.lost if self.publication else None
 
     @cached_property
     def mirror(self) -> Mirror:
@@ -160,7 +191,7 @@ class Sweep:
         self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
-            f"{sum(self.progress.done.values())} done, in {self.folder.path}"
+            f"{sum(self.progress.done.values())} done, in {self.place}"
         )
         if not self.protocol.done:
             self._run_trials(session, data_root, interruption)
@@ -192,7 +223,7 @@ class Sweep:
                 self.running.policy(self.space.checkpoints),
                 ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
                 CellScheduler(self.space, self.recorder),
-                stop=lambda: interruption.asked or self.recorder.broken,
+                stop=lambda: interruption.asked or self.recorder.broken or self.lost is not None,
             )
 
     @property
@@ -215,6 +246,8 @@ class Sweep:
             self.recorder.trouble.append(str(error))
         if written:
             self._say("written: " + ", ".join(str(path) for path in written))
+        if self.publication:
+            self._publish(self.publication)
         for reason in self.recorder.trouble[:1]:
             self._say(f"error: {reason}", style="red")
         if self.exit_code == SOME_FAILED:
@@ -240,6 +273,15 @@ class Sweep:
         for line in outputs.warnings:
             self._say(f"warning: {line}", style="yellow")
         return outputs.paths
+
+    def _publish(self, publication: Publication) -> None:
+        behind = publication.close(hurry=not self.protocol.done)
+        if behind is None:
+            self._say(f"published: {publication.url}")
+        elif publication.lost:
+            self.recorder.trouble.append(behind)
+        else:
+            self.recorder.trouble.append(f"{publication.url}: is behind {publication.path} ({redacted(behind)})")
 
     def _say(self, line: str, style: str | None = None) -> None:
         """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""

@@ -199,7 +199,8 @@ class Server:
 
     def begin(self, spec: TrialSpec) -> None:
         self.spec = spec
-        self.checkpoint = Checkpoint(self.policy, spec.trial_id, keeps=self.keeps)
+        self.checkpoint = self.policy.checkpoint(spec.trial_id)
+        self.checkpoint.keeps = self.keeps
         self.trial: Generator[Epoch, None, TrialResult] | None = None
 
     def asked_to_leave(self, *_: object) -> None:

@@ -74,6 +74,26 @@ class Ledger:
         if self.path.exists():
             os.close(os.open(self.path, os.O_RDWR))
 
+    def repair(self) -> None:
+        """Have a ledger that exists end with a whole line, as `append` does first."""
+        if self.path.exists():
+            with self.path.open("r+b", buffering=0) as file:
+                _repair_end(file)
+
+    def whole_lines(self, start: int, most: int) -> bytes:
+        """Lines from the offset `start`, where one begins: what of them fits into `most` bytes, but one at least.
+
+        b"" when there is none. A line without its newline is none: it may yet be cut off.
+        """
+        if not self.path.exists():
+            return b""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            found = file.read(most)
+            if b"\n" not in found:
+                found += file.readline()
+        return found[: found.rfind(b"\n") + 1]
+
     def load(self) -> list[Record]:
         """All records, as `read` gives them."""
         return read(self.path)

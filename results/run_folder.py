@@ -21,13 +21,14 @@ LEDGER = "ledger.jsonl"
 
 
 class RunFolder:
-    """An existing run folder, e.g. `RunFolder("runs/fewshot_pcam")`.
+    """An existing run folder, e.g. `RunFolder("runs/fewshot_pcam")`; `label` is what messages call it.
 
     Raises InputError when `path` is no folder or holds neither a `space.yaml` nor a `ledger.jsonl`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, label: str | None = None) -> None:
         self.path = Path(path)
+        self.label = label or str(path)
         if not self.path.is_dir():
             found = "a file" if self.path.exists() else "nothing"
             raise InputError(f"{self.path}: found {found}, expected a run folder; make one with `flyp-sweep run SPACE`")

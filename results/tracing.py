@@ -38,7 +38,7 @@ def find_trial(prefix: str, folders: Iterable[RunFolder]) -> Traced:
     if len(found) == 1:
         return found[0]
     if not found:
-        runs = ", ".join(str(folder.path) for folder in folders) or "no run folder"
+        runs = ", ".join(folder.label for folder in folders) or "no run folder"
         raise InputError(f"found no trial {prefix!r} in {runs}; `flyp-sweep table RUN --trace` lists the ids")
     named = [f"{one.record['trial_id']} ({one.run})" for one in found[:_NAMED_AT_MOST]]
     more = f" and {len(found) - _NAMED_AT_MOST} more" if len(found) > _NAMED_AT_MOST else ""
@@ -60,7 +60,7 @@ def _found_in(folder: RunFolder, prefix: str) -> Iterator[Traced]:
     selections = last_selections(records)
     for record in records:
         if record["kind"] == "trial" and record["trial_id"].startswith(prefix):
-            yield Traced(str(folder.path), record, _part(record, selections.get(cell_of(record))))
+            yield Traced(folder.label, record, _part(record, selections.get(cell_of(record))))
 
 
 def _part(trial: Record, selection: Record | None) -> str:

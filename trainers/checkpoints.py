@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 SUFFIX = ".safetensors"
+ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError)
+"""What reading or writing a file of tensors may raise."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class Policy:
         """The one file of a trial."""
         return self.folder / f"{trial_id}{SUFFIX}"
 
+    def checkpoint(self, trial_id: str) -> Checkpoint:
+        """What a trial is saved with, in the process that runs it."""
+        return Checkpoint(self, trial_id)
+
 
 class Checkpoint:
     """The checkpoint of one trial in one process: a safetensors file, facts as JSON in its header, replaced whole.
@@ -76,11 +82,18 @@ class Checkpoint:
         if not self.keeps:
             return
         self._offered = saved
-        if time.monotonic() - self._last >= self.policy.every_seconds:
-            self.flush()
+        if self.due:
+            self.save_offered()
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self._last >= self.policy.every_seconds
 
     def flush(self) -> None:
         """Save what was offered last, unless it is saved. To be called between epochs alone."""
+        self.save_offered()
+
+    def save_offered(self) -> None:
         if self._offered is not None:
             self.save(self._offered())
             self._offered = None
@@ -88,24 +101,33 @@ class Checkpoint:
     def load(self) -> Saved | None:
         """What was saved last; None when there is nothing, or nothing that can be read."""
         try:
-            with safe_open(self.path, "pt", device="cpu") as file:
-                facts = json.loads(file.metadata()["facts"])
-                self._before = float(facts.get("seconds", 0.0))
-                # Copies: the file may be replaced, also from another machine, while its mapped pages are in use.
-                return Saved({name: file.get_tensor(name).clone() for name in file.keys()}, facts)  # noqa: SIM118
+            return self.read(self.path)
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except ERRORS as error:
             self.trouble = f"the checkpoint could not be read, so the trial began anew ({error})"
             return None
 
-    def save(self, saved: Saved) -> None:
-        """Write the checkpoint, or keep the one before where there is no room."""
+    def read(self, path: Path) -> Saved:
+        """What is in a file; raises one of ERRORS."""
+        with safe_open(path, "pt", device="cpu") as file:
+            facts = json.loads(file.metadata()["facts"])
+            self._before = float(facts.get("seconds", 0.0))
+            # Copies: the file may be replaced, also from another machine, while its mapped pages are in use.
+            return Saved({name: file.get_tensor(name).clone() for name in file.keys()}, facts)  # noqa: SIM118
+
+    def write(self, saved: Saved, path: Path) -> None:
+        """Write a file; raises one of ERRORS."""
         from safetensors.torch import save_file  # with it comes torch, which the driver has no use for here
 
         self._last = time.monotonic()
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in saved.tensors.items()}
-        size = sum(tensor.nbytes for tensor in tensors.values())
+        save_file(tensors, path, {"facts": json.dumps({**saved.facts, "seconds": self.seconds})})
+
+    def save(self, saved: Saved) -> None:
+        """Write the checkpoint, or keep the one before where there is no room."""
+        self._last = time.monotonic()
+        size = sum(tensor.nbytes for tensor in saved.tensors.values())
         draft = self.path.with_suffix(f".{os.getpid()}.draft")
         try:
             self.policy.folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +135,7 @@ class Checkpoint:
                 stale.unlink(missing_ok=True)
             with self._room(size) as enough:
                 if enough:
-                    save_file(tensors, draft, {"facts": json.dumps({**saved.facts, "seconds": self.seconds})})
+                    self.write(saved, draft)
                     _sync(draft)
                     draft.replace(self.path)
         except (OSError, SafetensorError) as error:
@@ -133,13 +155,18 @@ class Checkpoint:
                 for found in self.policy.folder.iterdir()
                 if found != self.path and found.suffix in (SUFFIX, ".draft")
             )
-            enough = others + size <= self.policy.max_bytes
-            if not enough:
-                self.trouble = (
-                    f"no checkpoint was written: it takes {size / 1e9:.2f} GB, {others / 1e9:.2f} GB are in use, "
-                    f"checkpoints.max_gb is {self.policy.max_bytes / 1e9:g}"
-                )
-            yield enough
+            yield self.within_bound(size, others)
+
+    def within_bound(self, size: int, others: int) -> bool:
+        """Whether `size` bytes beside those of `others` may be written."""
+        most = self.policy.max_bytes
+        if most is None or others + size <= most:
+            return True
+        self.trouble = (
+            f"no checkpoint was written: it takes {size / 1e9:.2f} GB, {others / 1e9:.2f} GB are in use, "
+            f"checkpoints.max_gb is {most / 1e9:g}"
+        )
+        return False
 
 
 def _sync(path: Path) -> None:

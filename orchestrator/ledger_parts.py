@@ -1,0 +1,92 @@
+"""The ledger in a store, where nothing can be appended: its lines in parts, each named by the offset it begins at.
+
+The parts, in order, are the ledger. A part is made where none is and never touched again, so of two writers that both
+believe to be the only one at most one can extend a ledger: the other finds a part where its own was to be. A part is
+there whole or not at all, so whenever a writer dies there is a ledger, and it is the beginning of the writer's own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from results.ledger import Ledger
+from search_spaces.errors import InputError
+from trainers.storage import Storage
+
+FOLDER, SUFFIX, DIGITS = "ledger", ".jsonl", 15
+PART_BYTES = 8 * 2**20
+AT_ONCE = 256
+"""Parts that are fetched together."""
+
+
+class LedgerParts:
+    """The parts of one ledger; `end` and `count` are those of the parts that were fetched or made here."""
+
+    def __init__(self, run: Storage) -> None:
+        self._folder = run.below(FOLDER)
+        self.end = 0
+        self.count = 0
+
+    def exist(self) -> bool:
+        return bool(self._names())
+
+    def fetch(self) -> Iterator[bytes]:
+        """The parts from the first to the last. Raises InputError where one is missing."""
+        self.end = self.count = 0
+        names = self._names()
+        for some in (names[at : at + AT_ONCE] for at in range(0, len(names), AT_ONCE)):
+            for name, part in zip(some, self._folder.read_all(some), strict=True):
+                if name != self._name:
+                    raise InputError(
+                        f"{self._folder.url}: found {name}, expected {self._name}: parts of the ledger were removed or "
+                        "written by other means; restore them"
+                    )
+                self.end += len(part)
+                self.count += 1
+                yield part
+
+    def extend(self, lines: bytes) -> None:
+        """Add whole lines at the end. Raises Taken when another writer was faster, StorageError as a store does."""
+        self._folder.create(self._name, lines)
+        self.end += len(lines)
+        self.count += 1
+
+    def _names(self) -> list[str]:
+        return [name for name in self._folder.sizes() if name.endswith(SUFFIX)]
+
+    @property
+    def url(self) -> str:
+        return self._folder.url
+
+    @property
+    def _name(self) -> str:
+        """Of the next part."""
+        return f"{self.end:0{DIGITS}}{SUFFIX}"
+
+
+def fetch_ledger(parts: LedgerParts, ledger: Ledger) -> None:
+    """Have `ledger`, a file that need not exist, hold what the store does; what it has beyond that stays.
+
+    Raises InputError when the two differ: neither continues the other.
+    """
+    ledger.repair()
+    with os.fdopen(os.open(ledger.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        for part in parts.fetch():
+            at = parts.end - len(part)
+            file.seek(at)
+            own = file.read(len(part))
+            if not part.startswith(own):
+                raise InputError(_diverged(parts, ledger.path, at))
+            file.seek(at + len(own))
+            file.write(part[len(own) :])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _diverged(parts: LedgerParts, path: Path, at: int) -> str:
+    return (
+        f"{path}: found other lines after byte {at} than {parts.url} has (two drivers went on from there), "
+        f"expected one to continue the other; nothing is lost: move {path.parent} away, it stays a whole run, and go on"
+    )

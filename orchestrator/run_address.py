@@ -1,0 +1,55 @@
+"""How the command line names a run: by its folder, or by its URL in a store, which is fetched to be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from results.run_folder import RunFolder
+from search_spaces.errors import InputError
+
+
+class RunAddress(click.ParamType[Path | str]):
+    """The path of a run folder, or a URL as text."""
+
+    name = "path"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        from trainers.storage import is_url
+
+        if isinstance(value, Path):
+            return value
+        text = str(value)
+        return text if is_url(text) else Path(text.removeprefix("file://"))
+
+
+def open_run(address: Path | str) -> RunFolder:
+    """The run folder at a path, or a copy of the one at a URL, which lasts as long as the command.
+
+    Raises InputError when there is none.
+    """
+    if isinstance(address, Path):
+        return RunFolder(address)
+    from orchestrator.ledger_parts import LedgerParts
+    from orchestrator.publication import SPACE, fetch_run, unanswered
+    from trainers.storage import Storage, StorageError
+
+    run = Storage(address)
+    folder = click.get_current_context().with_resource(TemporaryDirectory(prefix="flyp-sweep-")) / Path(run.name)
+    try:
+        fetch_run(run.read(SPACE), LedgerParts(run), folder)
+    except StorageError as error:
+        raise unanswered(address, error) from None
+    if not folder.exists():
+        raise InputError(
+            f"{address}: found nothing, expected a run folder; make one with `flyp-sweep run SPACE --out URL`"
+        )
+    return RunFolder(folder, address)
+
+
+def refuse_without_file(command: str, address: Path | str, output: Path | None) -> None:
+    """Raise InputError where a file would be written into a run folder that is only read."""
+    if isinstance(address, str) and output is None:
+        raise InputError(f"{command}: found {address} and no -o, expected a file or folder to write; add -o")

@@ -1,0 +1,116 @@
+"""Stores to test with: a real S3-compatible server on this machine, which can be stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+BUCKET = "sweeps"
+SECRET = "not-to-be-printed"
+
+
+class Server:
+    """An S3-compatible server on 127.0.0.1. It keeps all in its memory: stopped means held up, not ended."""
+
+    def __init__(self, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            assert self._process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ACCESS_KEY_ID": "somebody",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Gate:
+    """A TCP relay to a server, on a port of its own: closed, it refuses connections and breaks those that are open."""
+
+    def __init__(self, port: int) -> None:
+        self._code = (
+            "import asyncio, sys\n"
+            "async def pump(reader, writer):\n"
+            "    try:\n"
+            "        while data := await reader.read(65536):\n"
+            "            writer.write(data)\n"
+            "            await writer.drain()\n"
+            "    except OSError:\n"
+            "        pass\n"
+            "    finally:\n"
+            "        writer.close()\n"
+            "async def serve(reader, writer):\n"
+            "    try:\n"
+            "        theirs = await asyncio.open_connection('127.0.0.1', int(sys.argv[2]))\n"
+            "    except OSError:\n"
+            "        return writer.close()\n"
+            "    await asyncio.gather(pump(reader, theirs[1]), pump(theirs[0], writer))\n"
+            "async def main():\n"
+            "    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]))\n"
+            "    print('up', flush=True)\n"
+            "    await server.serve_forever()\n"
+            "asyncio.run(main())\n"
+        )
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._to = port
+        self._process: subprocess.Popen[str] | None = None
+        self.open()
+
+    def open(self) -> None:
+        command = [sys.executable, "-c", self._code, str(self.port), str(self._to)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "up\n"
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+@contextmanager
+def s3_server(log: Path) -> Iterator[Server]:
+    """A server with an empty bucket, which this process and those that it starts find in their environment."""
+    server = Server(log)
+    before = dict(os.environ)
+    os.environ.update(server.environment)
+    try:
+        make_bucket()
+        yield server
+    finally:
+        server.stop()
+        for name in server.environment:
+            os.environ.pop(name)
+        os.environ.update({name: before[name] for name in server.environment if name in before})
+
+
+def make_bucket() -> None:
+    import fsspec
+
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(BUCKET)
