@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from cutting import cut, go_on
 from safetensors import safe_open
 
-from trainers import methods
 from trainers.checkpoints import Checkpoint, Policy
-from trainers.spec import Epoch, TrialSpec
-from trainers.task import Task
-from trainers.training import Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
-
-
-def cut(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint, epochs: int) -> None:
-    """Fit `spec` in a worker of its own, which is gone after `epochs`."""
-    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
-    for _ in itertools.islice(running, epochs):
-        pass
-
-
-def go_on(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint | None) -> tuple[list[Epoch], Fitted]:
-    """The reports and the result of `spec` in a fresh worker."""
-    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
-    reports = []
-    while True:
-        try:
-            reports.append(next(running))
-        except StopIteration as end:
-            return reports, end.value
 
 
 def test_the_seconds_of_a_trial_count_those_before_its_checkpoint(bench: Bench, tmp_path: Path) -> None:

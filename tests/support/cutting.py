@@ -1,0 +1,33 @@
+"""Trials that are broken off after some epochs, and taken up again in a worker that knows nothing of them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from trainers import methods
+from trainers.checkpoints import Checkpoint
+from trainers.spec import Epoch, TrialSpec
+from trainers.task import Task
+from trainers.training import Fitted
+
+if TYPE_CHECKING:
+    from tests.trainers.conftest import Bench
+
+
+def cut(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint, epochs: int) -> None:
+    """Fit `spec` in a worker of its own, which is gone after `epochs`."""
+    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
+    for _ in itertools.islice(running, epochs):
+        pass
+
+
+def go_on(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint | None) -> tuple[list[Epoch], Fitted]:
+    """The reports and the result of `spec` in a fresh worker."""
+    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
+    reports = []
+    while True:
+        try:
+            reports.append(next(running))
+        except StopIteration as end:
+            return reports, end.value
