@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from unittest import mock
+
+import fsspec
 
 BUCKET = "sweeps"
 SECRET = "not-to-be-printed"
 
 
 class Server:
-    """An S3-compatible server on 127.0.0.1. It keeps all in its memory: stopped means held up, not ended."""
+    """An S3-compatible server on 127.0.0.1, which keeps all in its memory."""
 
     def __init__(self, log: Path) -> None:
         with socket.socket() as free:
@@ -33,47 +36,41 @@ class Server:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
-            "AWS_ACCESS_KEY_ID": "somebody",
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
 
 
+RELAY = (
+    "import asyncio, sys\n"
+    "async def pump(reader, writer):\n"
+    "    try:\n"
+    "        while data := await reader.read(65536):\n"
+    "            writer.write(data)\n"
+    "            await writer.drain()\n"
+    "    except OSError:\n"
+    "        pass\n"
+    "    finally:\n"
+    "        writer.close()\n"
+    "async def serve(reader, writer):\n"
+    "    try:\n"
+    "        theirs = await asyncio.open_connection('127.0.0.1', int(sys.argv[2]))\n"
+    "    except OSError:\n"
+    "        return writer.close()\n"
+    "    await asyncio.gather(pump(reader, theirs[1]), pump(theirs[0], writer))\n"
+    "async def main():\n"
+    "    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]))\n"
+    "    print('up', flush=True)\n"
+    "    await server.serve_forever()\n"
+    "asyncio.run(main())\n"
+)
+"""A program that passes on what comes to one port to another, and back."""
+
+
 class Gate:
-    """A TCP relay to a server, on a port of its own: closed, it refuses connections and breaks those that are open."""
+    """A way to a server, at a port of its own: closed, it refuses connections and breaks those that are open."""
 
     def __init__(self, port: int) -> None:
-        self._code = (
-            "import asyncio, sys\n"
-            "async def pump(reader, writer):\n"
-            "    try:\n"
-            "        while data := await reader.read(65536):\n"
-            "            writer.write(data)\n"
-            "            await writer.drain()\n"
-            "    except OSError:\n"
-            "        pass\n"
-            "    finally:\n"
-            "        writer.close()\n"
-            "async def serve(reader, writer):\n"
-            "    try:\n"
-            "        theirs = await asyncio.open_connection('127.0.0.1', int(sys.argv[2]))\n"
-            "    except OSError:\n"
-            "        return writer.close()\n"
-            "    await asyncio.gather(pump(reader, theirs[1]), pump(theirs[0], writer))\n"
-            "async def main():\n"
-            "    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]))\n"
-            "    print('up', flush=True)\n"
-            "    await server.serve_forever()\n"
-            "asyncio.run(main())\n"
-        )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -82,7 +79,7 @@ class Gate:
         self.open()
 
     def open(self) -> None:
-        command = [sys.executable, "-c", self._code, str(self.port), str(self._to)]
+        command = [sys.executable, "-c", RELAY, str(self.port), str(self._to)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "up\n"
@@ -95,22 +92,26 @@ class Gate:
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[Server]:
-    """A server with an empty bucket, which this process and those that it starts find in their environment."""
+def s3_server(log: Path) -> Iterator[Gate]:
+    """A server with an empty bucket, which this process and those that it starts find in their environment.
+
+    What is given is the gate on the way to it.
+    """
     server = Server(log)
-    before = dict(os.environ)
-    os.environ.update(server.environment)
+    gate = Gate(server.port)
     try:
-        make_bucket()
-        yield server
+        with mock.patch.dict(os.environ, environment(gate.port)):
+            fsspec.filesystem("s3", skip_instance_cache=True).mkdir(BUCKET)
+            yield gate
     finally:
+        gate.close()
         server.stop()
-        for name in server.environment:
-            os.environ.pop(name)
-        os.environ.update({name: before[name] for name in server.environment if name in before})
 
 
-def make_bucket() -> None:
-    import fsspec
-
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(BUCKET)
+def environment(port: int) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
