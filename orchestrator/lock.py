@@ -55,7 +55,7 @@ def locked(path: Path) -> Iterator[None]:
     then.
     """
     path = path.resolve()  # by whatever name, one folder has one lock
-    owner = path.parent / f".{path.name}.owner"
+    owner = _owner_file(path)
     draft = path.parent / f".{path.name}.{os.getpid()}"
     this = Owner.this()
     lock = FileLock(path.parent / f".{path.name}.lock")
@@ -109,9 +109,21 @@ def _beat(owner: Path, this: Owner, over: threading.Event) -> None:
                 os.utime(owner)
 
 
+def lost(path: Path) -> str | None:
+    """Why this driver, which has entered `locked(path)`, has the run folder no longer, in a line; None when it has.
+
+    To be asked before the folder is written: this host may have been asleep for so long that another took it for dead,
+    or two may have started at once on a file system that carries no locks from host to host.
+    """
+    found, this = Owner.read(_owner_file(path)), Owner.this()
+    if found is None or (found.host, found.pid) == (this.host, this.pid):
+        return None
+    return taken_over(path, found)
+
+
 def leave_behind(path: Path) -> None:
     """To be called by a driver that ends without leaving `locked(path)`: others need not wait for signs of its life."""
-    owner = path.resolve().parent / f".{path.resolve().name}.owner"
+    owner = _owner_file(path)
     found, this = Owner.read(owner), Owner.this()
     if found is not None and (found.host, found.pid) == (this.host, this.pid):
         abandon(owner, found)
@@ -122,6 +134,17 @@ def abandon(owner: Path, this: Owner) -> None:
     if Owner.read(owner) == this:
         with contextlib.suppress(OSError):
             owner.unlink()
+
+
+def _owner_file(path: Path) -> Path:
+    path = path.resolve()
+    return path.parent / f".{path.name}.owner"
+
+
+def taken_over(place: object, owner: Owner | None) -> str:
+    """The one line of a driver that another one has replaced."""
+    who = f" ({owner})" if owner else ""
+    return f"{place}: another flyp-sweep has taken this run over{who}, so this one ends; see that only one is started"
 
 
 def refusal(path: Path, owner: Owner | None, more: str = "") -> InputError:

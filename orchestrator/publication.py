@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.ledger_parts import PART_BYTES, LedgerParts, fetch_ledger
-from orchestrator.remote_lock import RemoteLock, held, taken_over
+from orchestrator.lock import taken_over
+from orchestrator.remote_lock import RemoteLock, held
 from orchestrator.running import RemoteRunning
 from results.ledger import Ledger
 from results.run_folder import LEDGER
@@ -66,7 +67,7 @@ class Publication:
         try:
             self._publish_ledger()
         except Taken:
-            raise InputError(taken_over(self.url)) from None
+            raise InputError(taken_over(self.url, None)) from None
 
     def start(self) -> None:
         """Begin to publish; the working copy has its search space."""
@@ -108,7 +109,7 @@ class Publication:
             self._publish_ledger()
             self.running.tidy()
         except Taken:
-            self._lost = taken_over(self.url)
+            self._lost = taken_over(self.url, None)
         except (StorageError, OSError) as error:
             self.trouble = str(error)
             self._failures = min(self._failures + 1, 6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -34,11 +34,16 @@ class Recorder:
     """The one writer of the ledger, and the one who tells the protocol what came out.
 
     `trouble` holds what a user has to mend before the sweep can be completed; `broken` is set once the ledger can no
-    longer be written: nothing is taken in from then on.
+    longer be written, or is another driver's, as `lost` says in a line: nothing is taken in from then on.
     """
 
     def __init__(
-        self, ledger: Ledger, protocol: Protocol, running: Running, listeners: Sequence[Listener] = ()
+        self,
+        ledger: Ledger,
+        protocol: Protocol,
+        running: Running,
+        listeners: Sequence[Listener] = (),
+        lost: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.ledger = ledger
         self.protocol = protocol
@@ -46,6 +51,7 @@ class Recorder:
         self.listeners = listeners
         self.trouble: list[str] = []
         self.broken = False
+        self._lost = lost
         self._stops: dict[str, Record] = {}
         self._versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
 
@@ -98,6 +104,10 @@ class Recorder:
 
     def _append(self, record: Record) -> bool:
         """Whether the record is in the ledger; if not, the sweep has to end."""
+        if reason := self._lost():
+            self.broken = True
+            self.trouble.append(reason)
+            return False
         try:
             self.ledger.append(record)
         except OSError as error:

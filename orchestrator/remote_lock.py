@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestrator import lock
-from orchestrator.lock import STALE_SECONDS, Owner
+from orchestrator.lock import STALE_SECONDS, Owner, taken_over
 from search_spaces.errors import InputError
 from trainers.storage import Storage, StorageError, Taken
 
@@ -136,7 +136,8 @@ class RemoteLock:
         """Give a sign of life, unless another driver has taken over."""
         last = max(self._names(), default=self._name)
         if last > self._name:
-            self.lost = taken_over(self.url, Holder.of(self._folder.read(last)))
+            holder = Holder.of(self._folder.read(last))
+            self.lost = taken_over(self.url, holder.owner if holder else None)
         else:
             self._folder.write(self._name, self._this.content)
         self._heard = time.time()
@@ -169,12 +170,6 @@ def refusal(url: str, holder: Holder | None, more: str = "") -> InputError:
         f"{url}: another flyp-sweep is running in this folder{who}; wait for it, or for {STALE_SECONDS:.0f} s if it is "
         "dead, or choose another --out"
     )
-
-
-def taken_over(url: str, holder: Holder | None = None) -> str:
-    """The one line of a driver that another one has replaced."""
-    who = f" ({holder.owner})" if holder else ""
-    return f"{url}: another flyp-sweep has taken this run over{who}, so this one ends; see that only one is started"
 
 
 def _machine() -> str:

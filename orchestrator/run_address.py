@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
-from results.run_folder import RunFolder
 from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from results.run_folder import RunFolder
 
 
 class RunAddress(click.ParamType[Path | str]):
@@ -17,12 +19,10 @@ class RunAddress(click.ParamType[Path | str]):
     name = "path"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
-        from trainers.storage import is_url
-
         if isinstance(value, Path):
             return value
-        text = str(value)
-        return text if is_url(text) else Path(text.removeprefix("file://"))
+        text = str(value).removeprefix("file://")
+        return text if "://" in text else Path(text)
 
 
 def open_run(address: Path | str) -> RunFolder:
@@ -30,8 +30,12 @@ def open_run(address: Path | str) -> RunFolder:
 
     Raises InputError when there is none.
     """
+    from results.run_folder import RunFolder
+
     if isinstance(address, Path):
         return RunFolder(address)
+    from tempfile import TemporaryDirectory
+
     from orchestrator.ledger_parts import LedgerParts
     from orchestrator.publication import SPACE, fetch_run, unanswered
     from trainers.storage import Storage, StorageError

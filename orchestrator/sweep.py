@@ -17,7 +17,7 @@ from orchestrator.dry_run import trials
 from orchestrator.earlier import Earlier, read_earlier
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from orchestrator.interrupt import Interruption, interruptible
-from orchestrator.lock import leave_behind, locked
+from orchestrator.lock import leave_behind, locked, lost
 from orchestrator.mirror import Mirror
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
@@ -169,17 +169,16 @@ class Sweep:
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
             self._check_room()
-        self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress])
+        self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress], self.lost)
 
     @property
     def place(self) -> str:
         """What the run folder is called."""
         return f"{self.publication.url} by way of {self.folder.path}" if self.publication else str(self.folder.path)
 
-    @property
     def lost(self) -> str | None:
         """Why another driver has this run now, if one has."""
-        return self.publication.lost if self.publication else None
+        return lost(self.folder.path) or (self.publication.lost if self.publication else None)
 
     @cached_property
     def mirror(self) -> Mirror:
@@ -223,7 +222,7 @@ class Sweep:
                 self.running.policy(self.space.checkpoints),
                 ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
                 CellScheduler(self.space, self.recorder),
-                stop=lambda: interruption.asked or self.recorder.broken or self.lost is not None,
+                stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
             )
 
     @property
@@ -236,8 +235,11 @@ class Sweep:
 
     def report(self) -> int:
         """Write and print what came out, bring MLflow up to date, and say how to go on; returns the exit code."""
+        replaced = lost(self.folder.path)
+        if replaced and replaced not in self.recorder.trouble:
+            self.recorder.trouble.append(replaced)
         try:
-            written = self._write_outputs()
+            written = [] if replaced else self._write_outputs()
         except OSError as error:
             written = []
             self.recorder.trouble.append(f"{error.filename or self.folder.path}: cannot be written ({error.strerror})")
@@ -246,7 +248,7 @@ class Sweep:
             self.recorder.trouble.append(str(error))
         if written:
             self._say("written: " + ", ".join(str(path) for path in written))
-        if self.publication:
+        if self.publication and not replaced:
             self._publish(self.publication)
         for reason in self.recorder.trouble[:1]:
             self._say(f"error: {reason}", style="red")

@@ -27,11 +27,6 @@ class Taken(Exception):
     """An object that was to be made is there already, and somebody else's."""
 
 
-def is_url(text: str) -> bool:
-    """Whether `text` names a place in a store, not a path on a file system."""
-    return "://" in text and not text.startswith("file://")
-
-
 class Storage:
     """The objects whose names begin with one URL, e.g. `s3://bucket/runs/pcam`.
 

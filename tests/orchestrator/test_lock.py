@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from orchestrator import lock
-from orchestrator.lock import STALE_SECONDS, Owner, leave_behind, locked
+from orchestrator.lock import STALE_SECONDS, Owner, leave_behind, locked, lost
 from search_spaces.errors import InputError
 
 
@@ -47,6 +49,27 @@ def test_a_driver_that_leaves_at_once_says_so_and_takes_no_other_s_word_away(tmp
         assert not (tmp_path / ".x.owner").exists()
         leave_owner(tmp_path / "x", "elsewhere", silent_for=0)
     assert (tmp_path / ".x.owner").exists(), "it has become another driver's meanwhile"
+
+
+def test_a_driver_that_another_one_has_replaced_finds_out(tmp_path):
+    with locked(tmp_path / "x"):
+        assert lost(tmp_path / "x") is None
+        leave_owner(tmp_path / "x", "elsewhere", silent_for=0)
+        told = lost(tmp_path / "x")
+        assert "another flyp-sweep has taken this run over (process 4711 on elsewhere" in str(told)
+        assert "\n" not in str(told)
+        (tmp_path / ".x.owner").unlink()
+        assert lost(tmp_path / "x") is None, "nobody else has it"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ESTALE])
+def test_a_file_system_that_refuses_locks_is_told_in_a_line(tmp_path, code):
+    with (
+        mock.patch("fcntl.flock", side_effect=OSError(code, os.strerror(code))),
+        pytest.raises(InputError, match=f"cannot be written .{os.strerror(code)}.; mend that or choose another") as no,
+    ):
+        locked(tmp_path / "x").__enter__()
+    assert "\n" not in str(no.value)
 
 
 def test_a_driver_that_was_killed_on_this_host_leaves_no_lock(tmp_path):

@@ -8,14 +8,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from commands import QUICK, call, numbers, run, start, trials, wait_for_trials
 from stores import BUCKET, SECRET, Gate, s3_server
 
 from orchestrator.ledger_parts import LedgerParts
-from orchestrator.publication import Publication
 from trainers.storage import Storage
 
 URL = f"s3://{BUCKET}/runs/tuned"
@@ -145,14 +143,6 @@ def test_what_is_no_run_in_a_store_is_told_in_a_line(gate, tmp_path):
         assert said in output
         assert SECRET not in output
     assert not (tmp_path / "runs/quick").exists()
-
-
-def test_a_store_that_stays_down_is_told_with_the_command_that_publishes_what_it_lacks(moved):
-    with mock.patch.object(Publication, "close", lambda one, hurry: one.stop() or "it is down"):
-        code, output = call("run", moved / "tuned.yaml", "--out", URL, cwd=moved / "there")
-    assert code == 2
-    assert f"error: {URL}: is behind runs/tuned (it is down)" in output
-    assert f"go on with: flyp-sweep run {moved / 'tuned.yaml'} --out {URL}" in output
 
 
 def test_a_copy_that_went_another_way_is_refused_and_kept(moved):

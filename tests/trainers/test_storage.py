@@ -13,7 +13,7 @@ import pytest
 from stores import BUCKET, SECRET, s3_server
 
 from search_spaces.errors import InputError
-from trainers.storage import Storage, StorageError, Taken, is_url
+from trainers.storage import Storage, StorageError, Taken
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +110,3 @@ def test_a_store_that_is_down_is_told_in_a_line_without_secrets(monkeypatch: pyt
     assert "\n" not in str(failed.value)
     assert "hidden" not in str(failed.value)
     assert SECRET not in str(failed.value)
-
-
-def test_a_path_is_no_url() -> None:
-    assert not is_url("runs/x")
-    assert not is_url("file:///runs/x")
-    assert is_url("s3://bucket/x")

@@ -1,0 +1,84 @@
+"""A driver whose run another one has taken over, or whose store stays down: what it still writes, and what it says."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from rich.console import Console
+from sweeps import plans_of, space_of
+
+from orchestrator.earlier import Earlier
+from orchestrator.exit_codes import BAD_INPUT
+from orchestrator.publication import Publication
+from orchestrator.running import Running
+from orchestrator.sweep import Options, Sweep, open_folder
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "small"
+
+
+def sweep(path: Path, publication: Any = None) -> tuple[Sweep, io.StringIO]:
+    """A sweep that has not begun, and what it prints."""
+    space = space_of(methods=["zeroshot"])
+    path.parent.mkdir()
+    said = io.StringIO()
+    console = Console(file=said, width=120)
+    folder = open_folder(path, space)
+    made = Sweep(
+        space, plans_of(space), [], folder, Earlier([], {}), Options(), console, "flyp-sweep run x", publication
+    )
+    return made, said
+
+
+def replaced(path: Path) -> None:
+    owner = {"host": "elsewhere", "pid": 4711, "since": "2026-01-02T03:04:05+00:00"}
+    (path.parent / f".{path.name}.owner").write_text(json.dumps(owner))
+
+
+def in_store(path: Path, **said: Any) -> Any:
+    """A publication that says this."""
+    return mock.Mock(spec=Publication, url="s3://bucket/small", path=path, running=Running(path / "running"), **said)
+
+
+def ending() -> dict[str, Any]:
+    return {"status": "failed", "seconds": 1.0, "reason": "a test", "result": None}
+
+
+def test_a_driver_whose_folder_another_one_has_adds_no_line_and_writes_no_file(path: Path) -> None:
+    one, said = sweep(path)
+    spec = one.protocol.next()
+    assert spec is not None
+    replaced(path)
+    one.recorder.ended(spec, ending())
+    assert one.recorder.broken
+    assert one.report() == BAD_INPUT
+    assert "error: " in said.getvalue()
+    assert "another flyp-sweep has taken this run over (process 4711 on elsewhere" in said.getvalue()
+    assert [found.name for found in path.iterdir()] == ["space.yaml"]
+
+
+def test_a_driver_whose_run_in_a_store_another_one_has_adds_no_line(path: Path) -> None:
+    one, said = sweep(path, in_store(path, lost="another has it", **{"close.return_value": "another has it"}))
+    spec = one.protocol.next()
+    assert spec is not None
+    one.recorder.ended(spec, ending())
+    assert not (path / "ledger.jsonl").exists()
+    with mock.patch.object(Sweep, "_write_outputs", return_value=[]):
+        assert one.report() == BAD_INPUT
+    assert "error: another has it" in said.getvalue()
+
+
+def test_a_store_that_stays_down_is_told_with_the_command_that_publishes_what_it_lacks(path: Path) -> None:
+    one, said = sweep(path, in_store(path, lost=None, **{"close.return_value": "http://me:word@host is down"}))
+    with mock.patch.object(Sweep, "_write_outputs", return_value=[]):
+        assert one.report() == BAD_INPUT
+    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("error")]
+    assert line == f"error: s3://bucket/small: is behind {path} (http://me:***@host is down)"
+    assert "nothing is lost; go on with: flyp-sweep run x" in said.getvalue()
