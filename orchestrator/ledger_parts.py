@@ -8,7 +8,7 @@ there whole or not at all, so whenever a writer dies there is a ledger, and it i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from results.ledger import Ledger
@@ -17,7 +17,7 @@ from trainers.storage import Storage
 
 FOLDER, SUFFIX, DIGITS = "ledger", ".jsonl", 15
 PART_BYTES = 8 * 2**20
-AT_ONCE = 256
+AT_ONCE, BYTES_AT_ONCE = 256, 64 * 2**20
 """Parts that are fetched together."""
 
 
@@ -30,13 +30,12 @@ class LedgerParts:
         self.count = 0
 
     def exist(self) -> bool:
-        return bool(self._names())
+        return bool(self._sizes())
 
     def fetch(self) -> Iterator[bytes]:
         """The parts from the first to the last. Raises InputError where one is missing."""
         self.end = self.count = 0
-        names = self._names()
-        for some in (names[at : at + AT_ONCE] for at in range(0, len(names), AT_ONCE)):
+        for some in _groups(self._sizes()):
             for name, part in zip(some, self._folder.read_all(some), strict=True):
                 if name != self._name:
                     raise InputError(
@@ -53,8 +52,8 @@ class LedgerParts:
         self.end += len(lines)
         self.count += 1
 
-    def _names(self) -> list[str]:
-        return [name for name in self._folder.sizes() if name.endswith(SUFFIX)]
+    def _sizes(self) -> dict[str, int]:
+        return {name: size for name, size in self._folder.sizes().items() if name.endswith(SUFFIX)}
 
     @property
     def url(self) -> str:
@@ -90,3 +89,17 @@ def _diverged(parts: LedgerParts, path: Path, at: int) -> str:
         f"{path}: found other lines after byte {at} than {parts.url} has (two drivers went on from there), "
         f"expected one to continue the other; nothing is lost: move {path.parent} away, it stays a whole run, and go on"
     )
+
+
+def _groups(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Names that are fetched together."""
+    group: list[str] = []
+    held = 0
+    for name, size in sizes.items():
+        if group and (len(group) == AT_ONCE or held + size > BYTES_AT_ONCE):
+            yield group
+            group, held = [], 0
+        group.append(name)
+        held += size
+    if group:
+        yield group

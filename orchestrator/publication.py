@@ -17,7 +17,7 @@ from orchestrator.lock import taken_over
 from orchestrator.remote_lock import RemoteLock, held
 from orchestrator.running import RemoteRunning
 from results.ledger import Ledger
-from results.run_folder import LEDGER
+from results.run_folder import LEDGER, write_whole
 from search_spaces.errors import InputError
 from trainers.storage import Storage, StorageError, Taken
 
@@ -25,7 +25,8 @@ SPACE = "space.yaml"
 RUNNING = "running"
 OUTPUTS = ("results.parquet", "tables/*", "figures/*", "report.html")
 EVERY_SECONDS, RARELY_SECONDS, PARTS_PER_SECOND = 1.0, 60.0, 200
-"""New lines are published every second, and a second less often with every so many parts: a reader fetches them all."""
+"""New lines are published every second, and a second later with every so many parts, for a reader fetches them all: a
+month of short trials makes some 50,000."""
 PATIENCE_SECONDS, HURRY_SECONDS = 120.0, 8.0
 """What the end of a sweep waits for a store that does not answer, and that of one that was asked to end."""
 
@@ -177,7 +178,7 @@ def fetch_run(space: bytes | None, parts: LedgerParts, path: Path) -> None:
         return
     path.mkdir(parents=True, exist_ok=True)
     if space is not None:
-        (path / SPACE).write_bytes(space)
+        write_whole(path / SPACE, space.decode())
     fetch_ledger(parts, Ledger(path / LEDGER))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from commands import SMALL, numbers, start, trials, wait_for_trials
 from nodes import ROOT, ended, free_port, node
 from pandas.testing import assert_frame_equal
 from processes import trial_processes
+from stores import BUCKET, s3_server
 
 from search_spaces.loading import dump, load
 
@@ -196,3 +198,36 @@ def test_a_node_of_a_cluster_is_killed_and_comes_back(sweep: Sweep, tmp_path: Pa
     assert "again in" in output, "the node had a worker"
     assert not list(elsewhere.iterdir()), "workers know where the run folder is"
     assert_as_if_nothing_had_happened(sweep, tmp_path)
+
+
+@pytest.mark.chaos
+def test_nodes_that_share_no_files_save_their_trials_in_a_store_and_go_on_from_there(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    name, _ = sweep
+    address = f"127.0.0.1:{free_port()}"
+    with (
+        s3_server(tmp_path / "requests"),
+        tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short,
+        node(tmp_path, "--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short),
+        contextlib.ExitStack() as second,
+    ):
+        url = f"s3://{BUCKET}/runs/{name}"
+        second.enter_context(node(tmp_path, "--address", address))
+        driver = launch(sweep, tmp_path, "--address", address, "--out", url, *EXPENDABLE, *SAVING)
+        with ended(driver):
+            while not went_on(tmp_path / "requests") and driver.poll() is None:
+                second.close()
+                wait(1, driver)
+                second.enter_context(node(tmp_path, "--address", address))
+                wait(6, driver)
+            output, _ = driver.communicate(timeout=900)
+    assert driver.returncode == 0, output
+    assert went_on(tmp_path / "requests")
+    assert not (tmp_path / "runs" / name / "running").exists(), "nothing is saved in the working copy"
+    assert_as_if_nothing_had_happened(sweep, tmp_path)
+
+
+def went_on(requests: Path) -> bool:
+    """Whether a trial has found a checkpoint in the store."""
+    return re.search(r'"GET \S+/running/\S+ HTTP/1.1" 20', requests.read_text()) is not None

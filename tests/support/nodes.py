@@ -14,7 +14,7 @@ import psutil
 from processes import wait_until_gone
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = dict(os.environ, RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def node(elsewhere: Path, *options: str, apart: Path | None = None, **variables:
         "1",
         "--disable-usage-stats",
     ]
-    environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT), **variables}
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT), **variables}
     process = subprocess.Popen(
         [*ray, "--node-ip-address", "127.0.0.1", *options], cwd=elsewhere, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
