@@ -17,8 +17,9 @@ from trainers.storage import Storage, StorageError
 
 LEAVING_SECONDS = 15.0
 """What a trial that is to leave waits for its checkpoint to arrive."""
-REST_SECONDS = 60.0
-"""A store that did not answer is not asked again for so long: every trial that begins would wait for it."""
+REST_SECONDS, LONGEST_REST_SECONDS = 60.0, 3600.0
+"""A store that did not answer a trial that begins is not asked again for so long, twice as long every time: all others
+would wait for it, too."""
 FORGOTTEN_SECONDS = 24 * 3600.0
 
 
@@ -46,6 +47,7 @@ class Shelf:
     def __init__(self, url: str) -> None:
         self._url = url
         self._resting_until = 0.0
+        self._next_rest = REST_SECONDS
 
     @cached_property
     def store(self) -> Storage:
@@ -56,8 +58,16 @@ class Shelf:
     def resting(self) -> bool:
         return time.monotonic() < self._resting_until
 
-    def rest(self) -> None:
-        self._resting_until = time.monotonic() + REST_SECONDS
+    def fetch(self, name: str, path: Path) -> bool:
+        """Copy a checkpoint into a file; False when there is none. Raises StorageError as the store does, and rests."""
+        try:
+            found = self.store.download(name, path)
+        except StorageError:
+            self._resting_until = time.monotonic() + self._next_rest
+            self._next_rest = min(2 * self._next_rest, LONGEST_REST_SECONDS)
+            raise
+        self._next_rest = REST_SECONDS
+        return found
 
 
 class RemoteCheckpoint(Checkpoint):
@@ -99,9 +109,8 @@ class RemoteCheckpoint(Checkpoint):
         draft = self._draft()
         try:
             self.policy.folder.mkdir(parents=True, exist_ok=True)
-            return self.read(draft) if self._shelf.store.download(self._name, draft) else None
+            return self.read(draft) if self._shelf.fetch(self._name, draft) else None
         except (StorageError, InputError) as error:
-            self._shelf.rest()
             self.trouble = f"no checkpoint could be looked for ({error})"
             return None
         except ERRORS as error:

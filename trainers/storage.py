@@ -13,7 +13,7 @@ from search_spaces.complaints import one_line
 from search_spaces.errors import InputError
 
 S3 = ("s3", "s3a")
-_QUICK = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
+_QUICK = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}}
 """A store that is down is tried again by whoever wants something of it, who may have better to do meanwhile."""
 _NO_BUCKET = "specified bucket"
 _USER = re.compile(r"(?<=://)[^/\s@]*(?=@)")

@@ -304,3 +304,16 @@ def test_reading_a_ledger_imports_nothing_heavy():
     environment = os.environ | {"PYTHONPATH": ROOT}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "[]"
+
+
+def test_whole_lines_are_given_from_where_one_begins_and_a_torn_one_is_none(tmp_path, example):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    assert ledger.whole_lines(0, 100) == b""
+    lines = [b"1\n", b"22\n", b"4444\n"]
+    ledger.path.write_bytes(b"".join(lines) + b"torn")
+    assert ledger.whole_lines(0, 100) == b"".join(lines)
+    assert ledger.whole_lines(0, 6) == b"1\n22\n"
+    assert ledger.whole_lines(5, 2) == b"4444\n", "one line at least"
+    assert ledger.whole_lines(10, 100) == b""
+    ledger.repair()
+    assert ledger.path.read_bytes() == b"".join(lines)

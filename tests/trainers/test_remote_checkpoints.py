@@ -16,7 +16,7 @@ import torch
 from cutting import cut, go_on
 
 from trainers.checkpoints import SUFFIX, Checkpoint, Saved
-from trainers.remote_checkpoints import RemotePolicy
+from trainers.remote_checkpoints import REST_SECONDS, RemotePolicy
 from trainers.storage import Storage, StorageError
 
 if TYPE_CHECKING:
@@ -103,6 +103,10 @@ def test_a_store_that_is_down_costs_the_checkpoint_alone_and_is_not_asked_by_eve
         assert first.load() is second.load() is None
         assert first.trouble == "no checkpoint could be looked for (it is down)"
         assert asked.call_count == 1
+        for rest in (2 * REST_SECONDS, 4 * REST_SECONDS):
+            worker.shelf._resting_until = 0.0  # it has rested, and is no better
+            assert worker.checkpoint("c").load() is None
+            assert worker.shelf._resting_until - time.monotonic() > rest - 1
 
 
 def test_a_node_without_the_package_of_the_store_runs_trials_all_the_same(scratch: Path) -> None:
