@@ -25,8 +25,8 @@ SPACE = "space.yaml"
 RUNNING = "running"
 OUTPUTS = ("results.parquet", "tables/*", "figures/*", "report.html")
 EVERY_SECONDS, RARELY_SECONDS, PARTS_PER_SECOND = 1.0, 60.0, 200
-"""New lines are published every second, and a second later with every so many parts, for a reader fetches them all: a
-month of short trials makes some 50,000."""
+"""New lines are published every second, and a second later with every so many parts, which have to be listed: a month
+of short trials makes some 50,000."""
 PATIENCE_SECONDS, HURRY_SECONDS = 120.0, 8.0
 """What the end of a sweep waits for a store that does not answer, and that of one that was asked to end."""
 
@@ -125,11 +125,13 @@ class Publication:
             if self._lock.lost is not None:
                 return
             self._parts.extend(lines)
+            self._parts.copy(self._ledger)
 
     def _attempt_outputs(self) -> bool:
         if self.lost is not None:
             return False
         try:
+            self._parts.copy(self._ledger, every=1)
             for pattern in OUTPUTS:
                 for found in sorted(self.path.glob(pattern)):
                     self._run.upload(found, found.relative_to(self.path).as_posix())

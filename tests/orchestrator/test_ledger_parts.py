@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -127,3 +128,45 @@ def test_a_part_that_is_missing_is_named(store):
     store.below("ledger").remove([f"{9:015}.jsonl"])
     with pytest.raises(InputError, match=rf"found {18:015}\.jsonl, expected {9:015}\.jsonl"):
         list(LedgerParts(store).fetch())
+
+
+def test_a_copy_spares_the_parts_that_it_holds(store, records, tmp_path):
+    ledger = written(tmp_path / "a", records[:8])
+    parts = LedgerParts(store)
+    publish(parts, ledger, most=1)
+    parts.copy(ledger, every=9)
+    assert store.read("ledger.jsonl") is None, "too soon"
+    parts.copy(ledger, every=8)
+    whole = ledger.path.read_bytes()
+    assert store.read("ledger.jsonl") == whole
+    assert list(LedgerParts(store).fetch()) == [whole]
+    written(tmp_path / "a", records[8:10])
+    publish(parts, ledger, most=1)
+    again = LedgerParts(store)
+    with mock.patch.object(Storage, "read_all", autospec=True, side_effect=Storage.read_all) as fetched:
+        assert b"".join(again.fetch()) == ledger.path.read_bytes()
+    assert (again.end, again.count) == (parts.end, parts.count) == (ledger.path.stat().st_size, 10)
+    assert sum(len(call.args[1]) for call in fetched.call_args_list) == 2
+    copy = Ledger(tmp_path / "copy")
+    fetch_ledger(LedgerParts(store), copy)
+    assert copy.path.read_bytes() == ledger.path.read_bytes()
+
+
+def test_a_copy_that_a_slow_driver_wrote_late_or_that_is_none_does_no_harm(store, records, tmp_path):
+    ledger = written(tmp_path / "a", records[:6])
+    publish(LedgerParts(store), ledger, most=1)
+    whole = ledger.path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for copy in (b"".join(lines[:2]), whole[:-5], b"something else", b"", whole + b"{}\n"):
+        store.write("ledger.jsonl", copy)
+        assert b"".join(LedgerParts(store).fetch()) == whole
+
+
+def test_the_copy_never_holds_what_was_not_published(store, records, tmp_path):
+    ledger = written(tmp_path / "a", records[:4])
+    parts = LedgerParts(store)
+    publish(parts, ledger)
+    published = ledger.path.read_bytes()
+    written(tmp_path / "a", records[4:6])
+    parts.copy(ledger, every=1)
+    assert store.read("ledger.jsonl") == published

@@ -81,7 +81,7 @@ def test_lines_are_published_as_they_come_and_what_is_made_of_them_at_the_end(ur
     assert in_store(url) == whole
     assert Storage(url).below("tables").read("comparison.txt") == b"table"
     assert Storage(url).read("report.html") == b"report"
-    assert Storage(url).read(LEDGER) is None, "the parts alone are the ledger"
+    assert Storage(url).read(LEDGER) == whole, "what is in the store is a run folder, too"
 
 
 def test_a_store_that_is_down_for_a_while_misses_nothing(url: str, path: Path) -> None:

@@ -98,14 +98,14 @@ def test_no_trial_that_was_published_is_run_again(moved):
     assert in_store()[: len(published)] == published
     assert len(in_store()) == len(set(in_store())) == 1 + 3 + 2
     ledger = (moved / "there/runs/tuned/ledger.jsonl").read_bytes()
-    assert b"".join(LedgerParts(Storage(URL)).fetch()) == ledger
+    assert b"".join(LedgerParts(Storage(URL)).fetch()) == Storage(URL).read("ledger.jsonl") == ledger
     begun = (moved / "here/runs/tuned/ledger.jsonl").read_bytes().splitlines()[: len(published)]
     assert ledger.splitlines()[: len(published)] == begun
 
 
 def test_all_of_the_run_folder_is_in_the_store_and_nothing_of_trials_under_way(moved):
     store, folder = Storage(URL), moved / "there/runs/tuned"
-    assert list(store.sizes()) == ["report.html", "results.parquet", "space.yaml"]
+    assert list(store.sizes()) == ["ledger.jsonl", "report.html", "results.parquet", "space.yaml"]
     for name in ("tables", "figures"):
         assert list(store.below(name).sizes()) == sorted(path.name for path in (folder / name).iterdir())
     assert store.below("running").sizes() == store.below("lock").sizes() == {}
