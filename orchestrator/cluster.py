@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from orchestrator.checks import check_elsewhere
 from orchestrator.forked import Lease
 from orchestrator.nodes import Needs, check_address, look_around, nodes, probe, runtime_env
+from orchestrator.plan import CellPlan
 from orchestrator.trial_process import PRELOADED, Settings
 from search_spaces.complaints import one_line
 from search_spaces.errors import InputError
@@ -131,15 +132,18 @@ class Session:
             over.set()
             self.close()
 
-    def look_around(self, data_root: Path, data: Mapping[str, str], weights: Mapping[str, str], out: Path) -> list[str]:
+    def look_around(self, data_root: Path, plans: Sequence[CellPlan], run_folder: Path, store: str | None) -> list[str]:
         """What is worth a line about the nodes of a cluster that is joined; nothing about this machine alone.
 
         Raises InputError when a node lacks what trials need (see `orchestrator.nodes`).
         """
         if self.address is None:
             return []
-        with probe(out) as seen:
-            return look_around(Needs(self.space, data_root, data, weights, seen), resources_per_trial(self.space))
+        data = {plan.cell.dataset: plan.data for plan in plans}
+        weights = {plan.cell.model: plan.weights for plan in plans}
+        with probe(run_folder) as seen:
+            needs = Needs(self.space, data_root, data, weights, seen, store)
+            return look_around(needs, resources_per_trial(self.space))
 
     def close(self) -> None:
         """End Ray, or leave the cluster, and let go of the fork server."""

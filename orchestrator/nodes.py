@@ -147,7 +147,8 @@ def source_of(module: str) -> str:
 class Needs:
     """What a node must have to run the trials of a search space: the same as the driver, by the same paths.
 
-    `data` and `weights` are the driver's fingerprints, by display name; `probe` is a file in the run folder.
+    `data` and `weights` are the driver's fingerprints, by display name. Checkpoints go to `store`, a URL, or, where it
+    is None, to the run folder, in which `probe` is a file.
     """
 
     space: SearchSpace
@@ -155,6 +156,7 @@ class Needs:
     data: Mapping[str, str]
     weights: Mapping[str, str]
     probe: Path
+    store: str | None
 
 
 def look_around(needs: Needs, wanted: Resources) -> list[str]:
@@ -219,13 +221,9 @@ def missing(needs: Needs) -> str | None:
     from trainers import methods, weights
     from trainers.preflight import check_data
 
-    folder = needs.probe.parent
-    if not needs.probe.is_file():
-        return (
-            f"found no {folder} as the driver has it; expected the run folder on storage that all nodes share (--out)"
-        )
-    if not os.access(folder, os.W_OK):
-        return f"found that {folder} cannot be written; trials save their checkpoints there"
+    trouble = unkept(needs)
+    if trouble is not None:
+        return trouble
     for name, dataset in check_data(needs.space, needs.data_root).items():
         if dataset.fingerprint() != needs.data[name]:
             return f"found other files of data set {name!r} in {needs.data_root} than the driver"
@@ -236,6 +234,23 @@ def missing(needs: Needs) -> str | None:
             return f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
     for name in needs.space.methods:
         methods.get(name)
+    return None
+
+
+def unkept(needs: Needs) -> str | None:
+    """Why trials could not save their checkpoints here, in a line. Raises InputError where a package is lacking."""
+    folder = needs.probe.parent
+    if needs.store is not None:
+        from trainers.storage import Storage, StorageError
+
+        try:
+            Storage(needs.store).sizes()
+        except StorageError as error:
+            return f"{needs.store} cannot be read ({error}); expected its credentials in the environment of all nodes"
+    elif not needs.probe.is_file():
+        return f"found no {folder} as the driver has it; expected it on storage that all nodes share (--out)"
+    elif not os.access(folder, os.W_OK):
+        return f"found that {folder} cannot be written; trials save their checkpoints there"
     return None
 
 

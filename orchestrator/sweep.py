@@ -210,9 +210,8 @@ class Sweep:
         from orchestrator.searcher import ProtocolSearcher
 
         with self.progress, session.connected(interruption.give_up), interruption.noting():
-            data = {plan.cell.dataset: plan.data for plan in self.plans}
-            weights = {plan.cell.model: plan.weights for plan in self.plans}
-            for line in session.look_around(data_root, data, weights, self.folder.path):
+            store = self.publication.url if self.publication else None
+            for line in session.look_around(data_root, self.plans, self.folder.path, store):
                 self._say(line, style="yellow")
             _ = self.mirror  # not before: the cores are Ray's until it has started
             cluster.tune(

@@ -78,7 +78,7 @@ def may_mount(folder: Path) -> bool:
 @pytest.mark.parametrize(
     ("lacking", "complaint"),
     [
-        ("runs", "as the driver has it; expected the run folder on storage that all nodes share (--out)"),
+        ("runs", "as the driver has it; expected it on storage that all nodes share (--out)"),
         ("weights", "model.pretrained: found no file"),
     ],
 )
