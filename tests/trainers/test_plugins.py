@@ -85,3 +85,7 @@ def test_what_cannot_be_taken_is_refused_in_one_line(
     with pytest.raises(InputError, match=message) as refused:
         plugins.loaded(plugins.METHODS, Method, {"ft": None})  # type: ignore[type-abstract]
     assert "\n" not in str(refused.value)
+
+
+def test_the_readme_shows_this_example_as_it_is() -> None:
+    assert (OUTSIDE / "distilled.py").read_text() in (Path(__file__).parents[2] / "README.md").read_text()
