@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
+from orchestrator.forgetting import forget_ended
 from orchestrator.recorder import Recorder
 from search_spaces.cell import Cell
 from search_spaces.model import SearchSpace
@@ -31,6 +32,7 @@ class CellScheduler(FIFOScheduler):
         self.waiting: dict[str, Trial] = {}  # the first come first
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        forget_ended(tune_controller)
         for trial in list(self.waiting.values()):
             if trial.status != Trial.PENDING:
                 del self.waiting[trial.trial_id]
