@@ -252,7 +252,6 @@ def tune(
     """
     from ray import tune as ray_tune
 
-    from orchestrator.forgetting import NothingToSay
     from orchestrator.stopper import OnRequest
     from orchestrator.trainable import configured
 
@@ -285,7 +284,6 @@ def tune(
                 name="tune",
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[NothingToSay()],
                 stop=OnRequest(stop),
                 # A trial is started again by the searcher, after a pause, and as often as the space says.
                 failure_config=ray_tune.FailureConfig(max_failures=0),

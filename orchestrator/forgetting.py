@@ -8,7 +8,8 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 
 def forget_ended(tune_controller: Any) -> None:
-    """Have Tune's controller let go of trials that have ended and have no worker any more."""
+    """Have Tune let go of trials that have ended and have no worker any more."""
+    silence(tune_controller._callbacks._callbacks)
     for ended in (tune_controller._stopped_trials, tune_controller._failed_trials):
         for trial in [trial for trial in ended if trial not in tune_controller._trial_to_actor]:
             ended.remove(trial)
@@ -16,10 +17,9 @@ def forget_ended(tune_controller: Any) -> None:
             tune_controller._trials_to_cache.discard(trial)
 
 
-class NothingToSay(TrialProgressCallback):
-    """Takes the place of Tune's own, which remembers all trials whether or not it prints any."""
+def silence(callbacks: list[Any]) -> None:
+    """Take out the callback that prints trials: it remembers all of them, whether or not it prints any.
 
-    def on_trial_result(self, *_: Any, **__: Any) -> None:
-        """Nothing: the recorder writes what there is to say."""
-
-    on_trial_error = on_trial_complete = on_trial_result
+    One of our own in its place would keep Tune from adding it, but for any that is given Ray imports MLflow.
+    """
+    callbacks[:] = [callback for callback in callbacks if not isinstance(callback, TrialProgressCallback)]
