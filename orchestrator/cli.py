@@ -110,25 +110,7 @@ def run(
     lacks is run.
     """
     from orchestrator import sweep
-    from search_spaces.loading import load
 
-    if dry_run:
-        from orchestrator import room
-        from orchestrator.dry_run import describe
-        from orchestrator.plan import plan
-        from trainers.preflight import check
-
-        root = data_root.expanduser().resolve()
-        loaded = load(space, overrides)
-        plans = plan(loaded, check(loaded, root, allow_incomplete))
-        from trainers import weights
-
-        click.echo(describe(loaded, plans))
-        click.echo(room.needed(loaded, plans))
-        for model in loaded.models:
-            for file in weights.absent(model):
-                click.echo(f"a run would first fetch {weights.described(model, file)}")
-        return
     options = sweep.Options(
         out=out,
         data_root=data_root,
@@ -137,6 +119,10 @@ def run(
         allow_incomplete=allow_incomplete,
         retry_failed=retry_failed,
     )
+    if dry_run:
+        for line in sweep.dry_run(space, overrides, options):
+            click.echo(line)
+        return
     sys.exit(sweep.run(space, overrides, options, console()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from orchestrator import cluster, room
 from orchestrator.credentials import has_credentials, redacted
-from orchestrator.dry_run import trials
+from orchestrator.dry_run import describe, trials
 from orchestrator.earlier import Earlier, read_earlier
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from orchestrator.interrupt import Interruption, interruptible
@@ -32,7 +32,7 @@ from results.run_folder import LEDGER, RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
 from search_spaces.model import Model, SearchSpace
-from trainers.preflight import check_data
+from trainers.preflight import check, check_data
 from trainers.spec import FAILED
 
 
@@ -66,6 +66,19 @@ def run(source: str, overrides: Sequence[str], options: Options, console: Consol
         space = load(source, overrides)
         with cluster.Session(space, options.address) as session:
             return _run(space, options, console, resume, session, interruption)
+
+
+def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator[str]:
+    """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do."""
+    from trainers import weights
+
+    space = load(source, overrides)
+    plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
+    yield describe(space, plans)
+    yield str(room.needed(space, plans))
+    for model in space.models:
+        for file in weights.absent(model):
+            yield f"a run would first fetch {weights.described(model, file)}"
 
 
 def _run(

@@ -160,15 +160,16 @@ def check_divisible(space: SearchSpace) -> None:
     """Raise InputError when batches are to be divided for a method that takes them whole alone."""
     from trainers import methods
 
-    world = 1 if space.resources is None else space.resources.world
-    divided = {"train.micro_batch": space.train.micro_batch, "resources.processes": world if world > 1 else None}
-    for key, found in divided.items():
-        for name in space.methods if found is not None else ():
+    divided = []
+    if space.train.micro_batch is not None:
+        divided.append(("train.micro_batch", space.train.micro_batch, "nothing"))
+    if space.resources is not None and space.resources.world > 1:
+        divided.append(("resources.processes", space.resources.world, "1"))
+    for key, found, instead in divided:
+        for name in space.methods:
             method = methods.get(name)
             if isinstance(method, methods.GradientMethod) and not method.divisible:
-                expected = (
-                    f"{'1' if key == 'resources.processes' else 'nothing'} with a method that defines `loss` as a whole"
-                )
+                expected = f"{instead} with a method that defines `loss` as a whole"
                 hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
                 raise space_error(space.source, key, found, expected, hint)
 

@@ -20,12 +20,12 @@ from services import (
     Service,
     answers,
     entry,
-    free_port,
     needs_postgres,
     postgres,
     ray_cluster,
     running,
 )
+from waiting import free_port
 
 pytestmark = [pytest.mark.slow, needs_postgres]
 

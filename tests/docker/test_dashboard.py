@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from commands import numbers
-from services import answers, environment, free_port, launch, ray_cluster, running
+from services import answers, environment, launch, ray_cluster, running
+from waiting import free_port
 
 pytest.importorskip("aiohttp_cors", reason="the extra `dashboard` is not installed")
 

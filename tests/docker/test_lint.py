@@ -138,7 +138,7 @@ def test_every_volume_is_declared_and_runs_are_seen_by_all_of_ray() -> None:
             else:
                 assert volume["read_only"] is True
     ray = [SERVICES[name] for name in ("ray-head", "ray-worker", "sweep")]
-    assert all("runs:/work/runs" in service["volumes"] and "cache:/cache" in service["volumes"] for service in ray)
+    assert all("runs:/sweeps/runs" in service["volumes"] and "cache:/cache" in service["volumes"] for service in ray)
     assert all(service["environment"]["RAY_AUTH_MODE"] == "token" for service in ray)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from commands import numbers, trials
-from services import DOCKER, ROOT, Service, environment, free_port, launch, running
+from services import DOCKER, ROOT, Service, environment, launch, running
+from waiting import free_port
 
 SCRIPT = DOCKER / "slurm" / "sweep.sbatch"
 

@@ -22,10 +22,11 @@ import pandas as pd
 import psutil
 import pytest
 from commands import SMALL, numbers, start, trials, wait_for_trials
-from nodes import ROOT, ended, free_port, node
+from nodes import ROOT, ended, node
 from pandas.testing import assert_frame_equal
 from processes import trial_processes
 from stores import BUCKET, s3_server
+from waiting import free_port
 
 from search_spaces.loading import dump, load
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, numbers, start
-from nodes import ended, free_port, node
+from nodes import ended, node
+from waiting import free_port
 
 from orchestrator.nodes import check_address
 from search_spaces.errors import InputError

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import psutil
 import pytest
 from ledgers import Example
 from mlflow import MlflowClient
+from waiting import until
 
 from orchestrator.mirror import Mirror
 from orchestrator.mirror_process import Follower
@@ -56,13 +56,6 @@ def append(folder: RunFolder, records: list[Record]) -> None:
 
 def mirror(uri: str, folder: RunFolder, *, complete: bool = True) -> str | None:
     return Mirror(uri, "space", folder).close("the table", complete=complete)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_trials_that_were_there_and_those_that_come_are_mirrored(folder: RunFolder, records: list[Record]) -> None:

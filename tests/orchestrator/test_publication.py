@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 from uuid import uuid4
 
 import pytest
 from ledgers import Example
+from waiting import until
 
 from orchestrator import publication, remote_lock
 from orchestrator.ledger_parts import LedgerParts
@@ -51,13 +51,6 @@ def append(path: Path, first: int, last: int) -> bytes:
     for record in RECORDS[first:last]:
         Ledger(path / LEDGER).append(record)
     return (path / LEDGER).read_bytes()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def down(what: str = "create") -> mock._patch[object]:

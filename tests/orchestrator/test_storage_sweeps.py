@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import QUICK, call, numbers, run, start, trials, wait_for_trials
 from stores import BUCKET, SECRET, Gate, s3_server
+from waiting import until
 
 from orchestrator.ledger_parts import LedgerParts
 from trainers.storage import Storage
@@ -41,13 +41,6 @@ def in_store() -> list[str]:
     """The ids of the trials that the store holds."""
     lines = b"".join(LedgerParts(Storage(URL)).fetch()).splitlines()
     return [record["trial_id"] for record in map(json.loads, lines) if record["kind"] == "trial"]
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

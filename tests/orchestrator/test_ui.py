@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from browser import needs_browser, opened
 from commands import run, start
+from waiting import free_port
 
 pytestmark = [needs_browser, pytest.mark.slow]
 
@@ -45,12 +45,6 @@ def address(tmp_path_factory) -> Iterator[str]:
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def announced(server: subprocess.Popen[str], port: int) -> str:

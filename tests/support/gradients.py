@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import open_clip
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from trainers import methods
@@ -63,6 +64,15 @@ def assert_equal(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-10 * float(value.abs().max()) + 1e-15, msg=name)
+
+
+class Whole(FineTuning):
+    """Says what its loss is, of whole batches alone."""
+
+    name = "whole"
+
+    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
+        return F.cross_entropy(model(batch.images), batch.labels)
 
 
 class Cramped(FineTuning):

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from waiting import free_port
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -118,12 +118,6 @@ def outcome(name: str, folder: Path, *arguments: object, **variables: object) ->
     service = entry(name, folder, *arguments, log=f"ended-{secrets.token_hex(4)}", **variables)
     with running(service):
         return service.wait(), service.output
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(url: str, **headers: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from gradients import Whole
 from torch import nn
 
 from search_spaces.errors import InputError
@@ -142,15 +142,6 @@ def test_one_that_looks_at_the_test_set_is_found_out(bench: Bench) -> None:
         CONTRACT.test_a_search_trial_opens_no_test_split_and_holds_id_val_alone(trials_of(Peeking(), bench), None)
     with pytest.raises(AssertionError):
         CONTRACT.test_test_labels_change_no_choice_and_no_weight_and_are_opened_last(trials_of(Peeking(), bench))
-
-
-class Whole(FineTuning):
-    """Gives the loss of whole batches alone."""
-
-    name = "whole"
-
-    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        return F.cross_entropy(model(batch.images), batch.labels)
 
 
 def test_one_that_takes_batches_whole_has_to_say_so(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 import torch.nn.functional as F
-from gradients import GRADIENT, Cramped, a_batch, assert_equal, gradient_method, gradients, started, worker_of
+from gradients import GRADIENT, Cramped, Whole, a_batch, assert_equal, gradient_method, gradients, started, worker_of
 from torch import nn
 
 from trainers import trial
@@ -24,6 +24,7 @@ from trainers.methods.zeroshot import ZeroShot
 from trainers.micro_batches import Gradients
 from trainers.spec import TrialSpec
 from trainers.task import Shared, Task
+from trainers.testing.bench import finish as end_of
 from trainers.training import Batch
 
 if TYPE_CHECKING:
@@ -191,16 +192,11 @@ def test_a_model_that_normalises_over_the_batch_refuses(bench: Bench, make_clip:
     assert Gradients(FineTuning(), FineTuning().start(task).eval(), task).obstacle is None, "frozen statistics divide"
 
 
-class Whole(FineTuning):
-    """Says what its loss is, and no more."""
-
-    name = "whole"
-    room = True
+class CrampedWhole(Whole):
+    """On a device without room for a batch."""
 
     def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        if not self.room:
-            raise torch.OutOfMemoryError
-        return F.cross_entropy(model(batch.images), batch.labels)
+        raise torch.OutOfMemoryError
 
 
 def test_a_method_with_a_loss_alone_gets_whole_batches(bench: Bench) -> None:
@@ -208,10 +204,8 @@ def test_a_method_with_a_loss_alone_gets_whole_batches(bench: Bench) -> None:
     assert bench.same(fitted.state, bench.fit(bench.spec("ft")).state)
     with pytest.raises(TrialFailed, match="micro_batch: found 3; expected nothing, for whole defines the loss of"):
         bench.fit(bench.spec("ft", micro_batch=3), method=Whole())
-    cramped = Whole()
-    cramped.room = False
     with pytest.raises(TrialFailed, match=r"out of memory with 10 images at once, and whole defines .*; lower train"):
-        bench.fit(bench.spec("ft"), method=cramped)
+        bench.fit(bench.spec("ft"), method=CrampedWhole())
 
 
 def test_a_method_with_neither_says_so(bench: Bench) -> None:
@@ -293,12 +287,7 @@ def test_trouble_with_a_checkpoint_is_noted(bench: Bench, tmp_path: Path) -> Non
 
 def finish(bench: Bench, spec: TrialSpec, method: GradientMethod, checkpoint: Checkpoint | None = None) -> Any:
     """The result of a trial of this method."""
-    running = trial.run(method, Task(bench.worker(), spec, checkpoint))
-    while True:
-        try:
-            next(running)
-        except StopIteration as end:
-            return end.value
+    return end_of(trial.run(method, Task(bench.worker(), spec, checkpoint)))
 
 
 # The setting

@@ -16,10 +16,7 @@ from search_spaces.distributions import Choice, Constant
 from search_spaces.errors import InputError
 from trainers import models, preflight, weights
 from trainers.digits_clip import CHECKPOINT
-from trainers.methods.ft import FineTuning
 from trainers.methods.lp import STRENGTHS
-from trainers.task import Task
-from trainers.training import Batch
 
 SPACE: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.1}
 
@@ -86,20 +83,14 @@ def test_an_unknown_method() -> None:
     refused(space(methods=["ft", "flpy"]), "'flpy'", "did you mean 'flyp'?")
 
 
-class Whole(FineTuning):
-    """A method of the user's that says what its loss is, and no more."""
-
-    name = "whole"
-
-    def loss(self, model: torch.nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        return model(batch.images).square().sum()
-
-
 def test_micro_batches_of_a_method_that_takes_whole_batches() -> None:
-    own = f"{__name__}:Whole"
+    own = "gradients:Whole"
     assert preflight.check(space(methods=["lp", "ft", "flyp"], train={"micro_batch": 2}), Path("data"))
     assert preflight.check(space(methods=[own]), Path("data"))
     refused(space(methods=["lp", own], train={"micro_batch": 2}), "my.yaml: train.micro_batch", "found 2", own)
+    together = {"cpu": 2, "processes": 2}
+    assert preflight.check(space(methods=["lp", "ft", "flyp"], resources=together), Path("data"))
+    refused(space(methods=["lp", own], resources=together), "my.yaml: resources.processes", "found 2; expected 1 with")
 
 
 def test_an_unknown_data_set() -> None:

@@ -11,10 +11,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from gradients import GRADIENT, LABELS, Cramped, a_batch, assert_equal, gradient_method, gradients, started, worker_of
+from gradients import (
+    GRADIENT,
+    LABELS,
+    Cramped,
+    Whole,
+    a_batch,
+    assert_equal,
+    gradient_method,
+    gradients,
+    started,
+    worker_of,
+)
 from PIL import Image
 from ranks import in_ranks
-from torch import nn
 
 from trainers import methods, trial
 from trainers.checkpoints import Checkpoint, Policy
@@ -26,6 +36,7 @@ from trainers.micro_batches import Gradients
 from trainers.ranks import Ranks, buckets
 from trainers.spec import TrialResult, TrialSpec
 from trainers.task import Shared, Task
+from trainers.testing.bench import finish
 from trainers.training import Batch, Fitted
 
 if TYPE_CHECKING:
@@ -39,14 +50,6 @@ def worker(bench: Bench, make_clip: Any) -> Shared:
 
 def together(task: Task, ranks: Ranks, checkpoint: Checkpoint | None = None) -> Task:
     return dataclasses.replace(task, ranks=ranks, checkpoint=checkpoint)
-
-
-def ended(running: Any) -> Any:
-    while True:
-        try:
-            next(running)
-        except StopIteration as end:
-            return end.value
 
 
 def same(found: list[Any]) -> Any:
@@ -139,15 +142,6 @@ class Shifted(FineTuning):
         return ((batch.images + batch.images.roll(1, dims=0)) / 2,)
 
 
-class Whole(FineTuning):
-    """Says what its loss is, and no more."""
-
-    name = "whole"
-
-    def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        return F.cross_entropy(model(batch.images), batch.labels)
-
-
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
@@ -157,7 +151,7 @@ class Whole(FineTuning):
 )
 def test_what_needs_other_rows_than_its_own_fails(bench: Bench, method: FineTuning, reason: str) -> None:
     def run(ranks: Ranks) -> Fitted:
-        return ended(method.fit(together(bench.task(), ranks)))
+        return finish(method.fit(together(bench.task(), ranks)))
 
     for failure in in_ranks(2, run):
         assert isinstance(failure, TrialFailed)
@@ -187,7 +181,7 @@ def test_after_fifty_steps_loss_and_weights_are_those_of_one_process(bench: Benc
     spec = bench.spec(name, epochs=25, batch_size=13, patience=25, hparams={**bench.spec(name).hparams, "lr": 1e-4})
 
     def run(ranks: Ranks) -> Fitted:
-        return ended(gradient_method(name).fit(together(bench.task(spec, worker), ranks)))
+        return finish(gradient_method(name).fit(together(bench.task(spec, worker), ranks)))
 
     alone = run(Ranks())
     first, second = in_ranks(2, run)
@@ -208,7 +202,7 @@ def test_all_get_the_result_of_one(bench: Bench, name: str, batch: int, monkeypa
     spec, method = bench.repeat(name), methods.get(name)
 
     def run(ranks: Ranks) -> TrialResult:
-        return ended(trial.run(method, together(bench.task(spec), ranks)))
+        return finish(trial.run(method, together(bench.task(spec), ranks)))
 
     alone, found = run(Ranks()), same(in_ranks(2, run))
     assert found.alpha == alone.alpha
@@ -262,7 +256,7 @@ def fit(bench: Bench, spec: TrialSpec, policy: Policy, epochs: int | None = None
         checkpoint = Checkpoint(policy, spec.trial_id, keeps=ranks.rank == 0)
         running = FLYP().fit(together(bench.task(spec), ranks, checkpoint))
         if epochs is None:
-            return ended(running).state
+            return finish(running).state
         return [next(running).epoch for _ in range(epochs)][-1]
 
     return run
