@@ -117,13 +117,13 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
 
 
 def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
-    """What reports and figures need of a run: its ledger is read twice, for numbers and for all else."""
+    """What reports and figures need of a run: its ledger is read twice, for numbers and for all else but epochs."""
     from results.figures import Material
     from results.report import Run
     from results.searches import searches_of
     from results.tidy import tidy_frame
 
-    records, evidence = folder.records(), folder.evidence(planned, name)
+    records, evidence = folder.records(without=["curve"]), folder.evidence(planned, name)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))

@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
@@ -25,6 +25,7 @@ from search_spaces.errors import InputError
 
 FOLLOW_SECONDS = 0.2
 """How often a ledger that is followed is looked at."""
+ALIKE = {"cell", "settings", "versions", "machine"}
 _BLOCK = 1 << 16
 _READ_AT_ONCE = 1 << 20  # lines of repeats are longer than Python's buffer, which would take them in pieces
 
@@ -94,9 +95,9 @@ class Ledger:
                 found += file.readline()
         return found[: found.rfind(b"\n") + 1]
 
-    def load(self) -> list[Record]:
+    def load(self, without: Collection[str] = ()) -> list[Record]:
         """All records, as `read` gives them."""
-        return read(self.path)
+        return read(self.path, without)
 
     def follow(self, over: Event) -> Iterator[Record]:
         """The records that are there and those that come, one by one and as they stand: a trial may be there twice.
@@ -141,12 +142,25 @@ class Malformed(Exception):
     """A JSON object that is no ledger record: what was found and what was expected."""
 
 
-def read(path: str | Path) -> list[Record]:
+def read(path: str | Path, without: Collection[str] = ()) -> list[Record]:
     """The records of the ledger at `path`, in file order and each trial once; none when there is no file.
 
-    See `read_lines` for what is passed over and what is refused.
+    The fields `without` are left out, and what many records say alike (`ALIKE`) is one object in all of them: 100,000
+    trials have to fit. See `read_lines` for what is passed over and what is refused.
     """
-    return read_lines(path, decode_record)
+    seen: dict[str, object] = {}
+
+    def decode(line: bytes) -> Line[Record] | None:
+        found = decode_record(line)
+        if found is not None:
+            record = found.content
+            for name in without:
+                record.pop(name, None)
+            for name in ALIKE & record.keys():
+                record[name] = seen.setdefault(repr(record[name]), record[name])
+        return found
+
+    return read_lines(path, decode)
 
 
 def read_lines(path: str | Path, decode: Decoder[T], size: int | None = None) -> list[T]:
@@ -232,9 +246,12 @@ def _decode_odd(record: Record, decoder: msgspec.json.Decoder[S]) -> S:
 def decode_json(line: bytes) -> Record | None:
     """The JSON object in `line`, or None when there is none, or not the whole of one."""
     try:
-        record = _DECODER.decode(line.decode())
-    except ValueError:
-        return None
+        record = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        try:
+            record = _LENIENT.decode(line.decode())  # half characters, as file names that are no UTF-8 hold
+        except ValueError:
+            return None
     return record if isinstance(record, dict) else None
 
 
@@ -321,7 +338,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _write_whole(file: RawIOBase, line: bytes) -> None:

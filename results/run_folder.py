@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,9 +92,9 @@ class RunFolder:
         """What trials under way have saved; there while there are any."""
         return self.path / "running"
 
-    def records(self) -> list[Record]:
-        """The records of the ledger; none when no trial has finished yet."""
-        return self.ledger.load()
+    def records(self, without: Collection[str] = ()) -> list[Record]:
+        """The records of the ledger, `without` some of their fields; none when no trial has finished yet."""
+        return self.ledger.load(without)
 
     def evidence(self, planned: Iterable[Cell] = (), name: str | None = None) -> Evidence:
         """What tables need of the ledger; `planned` cells have a row even before they have a line in it."""

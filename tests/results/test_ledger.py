@@ -226,6 +226,20 @@ def test_a_record_of_the_wrong_form_is_refused(tmp_path, example, change, messag
     assert "ledger.jsonl:1:" in str(caught.value)
 
 
+def test_what_trials_say_alike_is_kept_once_and_fields_can_be_left_out(tmp_path, example):
+    trials = [example.trial(example.cell(), seed) for seed in range(2)]
+    path = tmp_path / "ledger.jsonl"
+    for trial in trials:
+        Ledger(path).append(trial)
+    first, second = read(path)
+    assert [first, second] == trials
+    assert first["cell"] is second["cell"]
+    assert first["evaluations"] is not second["evaluations"]
+    assert read(path, without=["hparams", "absent"]) == [
+        {name: value for name, value in trial.items() if name != "hparams"} for trial in trials
+    ]
+
+
 def test_half_a_character_in_a_reason_is_read_by_all_who_read_ledgers(tmp_path, example):
     """A file name that is no UTF-8 comes out of Python as half of a surrogate pair, and so into a reason."""
     failure = example.failure(example.cell(), 0, reason="images/\udce4.png: cannot be decoded")
