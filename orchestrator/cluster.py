@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
+            start_less()
             ray.init(
                 address="local",  # also where RAY_ADDRESS names a cluster, as in jobs of Ray's
                 include_dashboard=False,
@@ -195,6 +197,19 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Ray prints a paragraph for every dead worker, whatever `log_to_driver` says; ours is a line with the trial's name.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
+
+
+def start_less() -> None:
+    """Have a private Ray start no more processes than trials need."""
+    import ray
+    from ray.tune.execution import class_cache
+
+    # Nobody scales this machine or reads its workers' logs: these were two processes of Python.
+    parameters: Any = ray._private.parameter
+    parameters.RayParams = partial(parameters.RayParams, no_monitor=True, include_log_monitor=False)
+    # Workers inherit these variables. As an environment of its own they kept Tune from workers that Ray has ready.
+    class_cache.DEFAULT_ENV_VARS.clear()
+    class_cache.ENV_VARS_TO_PROPAGATE.clear()
 
 
 def disconnect(connecting: Future[None]) -> None:
