@@ -38,12 +38,14 @@ def searches(plan: CellPlan) -> int:
 def passes(plan: CellPlan) -> int:
     """Images that go through the image encoder, forward or forward and backward, over all trials of a cell.
 
-    A frozen encoder sees each image once: its features are shared. Zero-shot results (alpha = 0) are shared too and
-    counted with the `zeroshot` cell; `id_val` at alpha = 1 is known from training.
+    A frozen encoder sees each image once, for its features are shared, but for the random crops that a method which is
+    trained by gradients takes. Zero-shot results (alpha = 0) are shared too and counted with the `zeroshot` cell;
+    `id_val` at alpha = 1 is known from training.
     """
     train, id_val, reported = _sizes(plan)
     if plan.traits.frozen_encoder:
-        return train * plan.traits.seeded + id_val + reported
+        crops = plan.space.train.epochs * trials(plan) if plan.traits.trained else plan.traits.seeded
+        return train * crops + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val)
     alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
     at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
@@ -54,7 +56,7 @@ def passes(plan: CellPlan) -> int:
 def naive_passes(plan: CellPlan) -> int:
     """The same with every split evaluated at every epoch of every trial, and at every alpha of every repeat."""
     train, id_val, reported = _sizes(plan)
-    epochs = 1 if plan.traits.frozen_encoder else plan.space.train.epochs
+    epochs = 1 if plan.traits.frozen_encoder and not plan.traits.trained else plan.space.train.epochs
     trial = epochs * (train * plan.traits.seeded + id_val + reported)
     alphas = len(plan.space.wise_ft.grid) * (id_val + reported) if plan.traits.seeded else 0
     return searches(plan) * trial + len(plan.repeat_seeds) * (trial + alphas)

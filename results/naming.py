@@ -13,6 +13,7 @@ ZEROSHOT = "zeroshot"
 METHOD_LABELS = {ZEROSHOT: "Zeroshot", "lp": "LP", "ft": "FT", "l2sp": "L2-SP", "lpft": "LP-FT", "flyp": "FLYP"}
 # Of Section 5 there, and of other papers.
 OTHER_LABELS = {
+    "coop": "CoOp",
     "flyp_ce": "FLYP-CE",
     "flyp_frozen_text": "FLYP frozen text",
     "flyp_masked": "FLYP + masking",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import open_clip
 import torch
@@ -11,7 +11,12 @@ import torch.nn.functional as F
 from open_clip.transformer import text_global_pool
 from torch import nn
 
-Tokenizer = Callable[[list[str]], torch.Tensor]
+
+class Tokenizer(Protocol):
+    """Tokens of each text, int64 [N, context length]: those of the model, or of another length."""
+
+    def __call__(self, texts: list[str], context_length: int | None = None, /) -> torch.Tensor: ...
+
 
 CHUNK = 1024
 """Prompts that go through the text tower at once when a head is built."""

@@ -89,7 +89,7 @@ def test_flyp_ce_is_cross_entropy_over_one_drawn_prompt_per_class(bench: Bench, 
 def test_every_class_has_one_prompt_whatever_the_size_of_the_batch(bench: Bench, clip: Any, images: int) -> None:
     task = task_of(bench, clip)
     batch = a_batch(torch.arange(images) % 3)
-    found = class_prompts(batch, task)
+    found = class_prompts(batch, task.prompts)
     assert found.shape == (images, max(1, -(-3 // images)), task.prompts.shape[2])
     expected = one_prompt_per_class(task, np.random.default_rng(5))
     dealt = found.flatten(0, 1)

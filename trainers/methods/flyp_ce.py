@@ -26,7 +26,7 @@ class FLYPCrossEntropy(FLYP):
     summary = "as flyp, but cross-entropy over the text embeddings of all classes"
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        return batch.images, class_prompts(batch, task)
+        return batch.images, class_prompts(batch, task.prompts)
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs
@@ -38,18 +38,18 @@ class FLYPCrossEntropy(FLYP):
         return cross_entropy(images, texts, model.logit_scale.exp(), batch, task)
 
 
-def class_prompts(batch: Batch, task: Task) -> torch.Tensor:
-    """Tokens [B, K, L] of one prompt per class, dealt out to the B images of a batch, K to each, in order of class.
+def class_prompts(batch: Batch, prompts: torch.Tensor) -> torch.Tensor:
+    """Tokens [B, K, L] of one of `prompts` [C, T, L] per class, dealt out to a batch, K to an image, in order of class.
 
     So each image brings its share of the head to `encode`, and micro-batches divide the text tower's work as they do
     the image encoder's. Where there is room for more than the C classes, neighbours hold the same prompt.
     """
-    classes, templates, _ = task.prompts.shape
-    drawn = torch.from_numpy(batch.rng.integers(templates, size=classes)).to(task.device)
+    classes, templates, _ = prompts.shape
+    drawn = torch.from_numpy(batch.rng.integers(templates, size=classes)).to(prompts.device)
     size = len(batch.labels)
     each = -(-classes // size)
-    held = torch.arange(size * each, device=task.device).mul(classes) // (size * each)
-    return task.prompts[held, drawn[held]].unflatten(0, (size, each))
+    held = torch.arange(size * each, device=prompts.device).mul(classes) // (size * each)
+    return prompts[held, drawn[held]].unflatten(0, (size, each))
 
 
 def cross_entropy(

@@ -25,7 +25,7 @@ class FLYPPlusCrossEntropy(FLYP):
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
         images, prompts = super().inputs(batch, task)
-        return images, torch.cat([prompts[:, None], class_prompts(batch, task)], dim=1)
+        return images, torch.cat([prompts[:, None], class_prompts(batch, task.prompts)], dim=1)
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs

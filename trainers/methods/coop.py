@@ -1,0 +1,134 @@
+"""CoOp: the words in front of the class names are learned, as vectors. Both encoders stay as pretrained."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from search_spaces.distributions import Choice
+from trainers.failure import TrialFailed
+from trainers.methods.base import GradientMethod, linear_head
+from trainers.methods.flyp_ce import class_prompts, cross_entropy
+from trainers.prompts import CHUNK, encode_text, encode_unique
+from trainers.spec import Epoch
+from trainers.task import Task
+from trainers.training import Batch, Classifier, Fitted
+
+DEVIATION = 0.02
+"""Of the vectors that training starts from (Zhou et al., 2022, Section 4.1)."""
+
+
+class CoOp(GradientMethod):
+    """Cross-entropy over prompts `[V]_1 ... [V]_M class.`, whose M = `context_tokens` vectors are all that is trained.
+
+    Source: Zhou et al. (2022), "Learning to Prompt for Vision-Language Models", Section 3.2, the unified context, in
+    front of the class. As there, images are randomly cropped: they go through the frozen encoder once an epoch, and
+    only evaluation takes cached features. What comes out of a fit are the prompts' embeddings, a linear head, so
+    WiSE-FT mixes heads, as for `lp`. The authors train by SGD at 0.002, this by AdamW as all methods are.
+    """
+
+    name = "coop"
+    summary = "context_tokens vectors before the class names, by cross-entropy; both encoders stay as pretrained"
+    hparams = {**GradientMethod.hparams, "context_tokens": Choice((4, 16))}
+    frozen_encoder = True
+
+    def zero_shot(self, task: Task) -> nn.Module:
+        return linear_head(task.zero_shot_head)
+
+    def start(self, task: Task) -> nn.Module:
+        count, words = task.hparams["context_tokens"], words_of(task.pretrained.clip).weight
+        generator = torch.Generator().manual_seed(int(task.stream("context").integers(2**63)))
+        context = DEVIATION * torch.randn(count, words.shape[1], generator=generator)
+        return nn.ParameterDict({"context": nn.Parameter(context.to(words))})
+
+    def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
+        return batch.images, class_prompts(batch, prompts(task)[0])
+
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        images, tokens = inputs
+        with torch.no_grad():
+            features = F.normalize(task.pretrained.clip.visual(images), dim=-1)
+        with learned(model["context"], task) as clip:
+            texts = encode_unique(clip, tokens.flatten(0, 1))
+        return features, texts.unflatten(0, tokens.shape[:2])
+
+    def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
+        images, texts = outputs
+        return cross_entropy(images, texts, task.pretrained.clip.logit_scale.detach().exp(), batch, task)
+
+    def classifier(self, model: Any, task: Task) -> Classifier:
+        return model if isinstance(model, nn.Linear) else linear_head(head(model["context"], task))
+
+    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
+        fitted = yield from super().fit(task)
+        return dataclasses.replace(fitted, state=linear_head(head(fitted.state["context"], task)).state_dict())
+
+
+@torch.no_grad()
+def head(context: torch.Tensor, task: Task) -> torch.Tensor:
+    """Weights [C, D] of the head that `context` [M, width] makes: embeddings of the classes' prompts, scaled."""
+    with learned(context, task) as clip:
+        embeddings = [encode_text(clip, chunk) for chunk in prompts(task)[0].flatten(0, 1).split(CHUNK)]
+        return clip.logit_scale.exp() * torch.cat(embeddings)
+
+
+@contextmanager
+def learned(context: torch.Tensor, task: Task) -> Iterator[Any]:
+    """The frozen model, whose text tower sees `context` [M, width] where the prompts have their placeholders."""
+
+    def put(module: nn.Module, tokens: Any, words: torch.Tensor) -> torch.Tensor:
+        return words.index_copy(1, places, context.expand(len(words), -1, -1))
+
+    _, places = prompts(task)
+    clip = frozen(task)
+    hook = words_of(clip).register_forward_hook(put)
+    try:
+        yield clip
+    finally:
+        hook.remove()
+
+
+def words_of(clip: Any) -> nn.Embedding:
+    """The token embedding of a model's text tower, which is the model itself where that is a plain CLIP."""
+    embedding: nn.Embedding = getattr(clip, "text", clip).token_embedding
+    return embedding
+
+
+def frozen(task: Task) -> Any:
+    """The pretrained model without its image encoder, whose weights take no gradients; one per worker."""
+
+    def compute() -> Any:
+        clip = task.pretrained.clip
+        return copy.deepcopy(clip, {id(clip.visual): None}).requires_grad_(False)
+
+    return task.shared.once(("frozen text tower",), compute)
+
+
+def prompts(task: Task) -> list[torch.Tensor]:
+    """Tokens [C, 1, L] of the classes' prompts with placeholders for the M vectors, and the places [M] of these.
+
+    Raises TrialFailed where a prompt does not fit into the text tower's context.
+    """
+    count, names, tokenizer = task.hparams["context_tokens"], task.shared.dataset.class_names, task.pretrained.tokenizer
+
+    def compute() -> list[torch.Tensor]:
+        first, second = ([f"{' '.join([word] * count)} {name}." for name in names] for word in ("x", "a"))
+        tokens = tokenizer(first)
+        length = tokens.shape[1]
+        cut = (tokens != tokenizer(first, length + 1)[:, :length]).any(dim=1)
+        if cut.any():
+            raise TrialFailed(
+                f"context_tokens: found {count}, which with the class name {names[int(cut.nonzero()[0])]!r} take more "
+                f"than the {length} tokens that the text encoder reads; expected fewer"
+            )
+        places = (tokens != tokenizer(second)).any(dim=0).nonzero().flatten()
+        return [tokens[:, None].to(task.device), places.to(task.device)]
+
+    return task.shared.once(("placeholders", count), compute)
