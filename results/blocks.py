@@ -9,7 +9,7 @@ from functools import cached_property
 
 from results.cells import CellResult
 from results.evidence import Measure
-from results.naming import ZEROSHOT, block_order, block_title, method_order
+from results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
 from search_spaces.errors import InputError
 
 _FIXED = {"data": "data", "weights": "weights"}
@@ -125,7 +125,7 @@ def _protocols(a: CellResult, b: CellResult) -> Iterable[tuple[str, object, obje
 
 
 def settings_note(results: Iterable[CellResult]) -> list[str]:
-    """Which training settings differ between the trained methods, e.g. `epochs: 10 (FT), 20 (FLYP)`."""
+    """Which training settings differ between the trained methods, e.g. `epochs: 10 (ft), 20 (flyp)`."""
     trained = [result for result in results if result.repeats.done and not result.is_constant]
     notes = []
     for name in _TOLD:
@@ -133,7 +133,7 @@ def settings_note(results: Iterable[CellResult]) -> list[str]:
         for result in trained:
             settings = result.repeats.done[0].settings
             if name in settings:
-                held.setdefault(str(settings[name]), []).append(result.cell.method)
+                held.setdefault(setting_label(settings[name]), []).append(result.cell.method)
         if len(held) > 1:
             notes.append(f"{name}: " + ", ".join(f"{value} ({'/'.join(who)})" for value, who in held.items()))
     return notes

@@ -108,22 +108,30 @@ def _aggregates(grid: Grid) -> list[str]:
 
 
 def _differences(grid: Grid, options: Options) -> list[str]:
-    names = sorted({column.name for column in grid.columns if column.kind == "difference"})
+    """What differences are, and which of them are marked: those of two or more seeds were tested."""
+    columns = {index: column.name for index, column in enumerate(grid.columns) if column.kind == "difference"}
+    found = [row.entries[index].interval for row in grid.rows for index in columns]
+    tested = sum(interval is not None and interval.n > 1 for interval in found)
+    marked = (
+        f" Bold: shown to differ from 0 ({TESTS[options.test].title}, Holm-corrected over all {tested} differences, "
+        f"{100 * LEVEL:g}%)."
+    )
     return [
         f"'{name}' is the difference paired by seed, with its {100 * options.confidence:g}% Student-t interval, each "
-        "by itself: not corrected for the number of comparisons."
-        for name in names
+        f"by itself: not corrected for the number of comparisons.{marked if tested else ''}"
+        for name in sorted(set(columns.values()))
     ]
 
 
 def _marks(grid: Grid, cells: Sequence[CellResult], options: Options, comparisons: int) -> str:
     if len(grid.rows) < 2:
         return ""
+    bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
     if not comparisons:
-        return "Bold: highest of its column; nothing is tested, for no two methods share two seeds."
+        return f"{bold}: highest of its column; nothing is tested, for no two methods share two seeds."
     family = f"all {comparisons} comparisons of this table" if comparisons > 1 else "its one comparison"
     return (
-        f"Bold: highest of its column; underlined: not shown to be worse ({TESTS[options.test].title} over common "
+        f"{bold}: highest of its column; underlined: not shown to be worse ({TESTS[options.test].title} over common "
         f"seeds, Holm-corrected over {family}, {100 * LEVEL:g}%{_constants(cells)}{_powerless(cells, options)})."
     )
 

@@ -10,11 +10,12 @@ import numpy as np
 from results.audit import audit_lines
 from results.captions import caption
 from results.cells import CellResult
-from results.marks import Mark, Marks, Sample, marks
+from results.marks import LEVEL, Mark, Marks, Sample, marks
 from results.options import Options
 from results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
 from results.statistics.intervals import mean_interval
-from results.statistics.paired import paired_difference
+from results.statistics.multiplicity import holm
+from results.statistics.paired import PairedComparison, paired_difference
 from results.tables import ABSENT, Column, Entry, Grid, Row
 
 AGGREGATES = {"mean": task_mean, "iqm": interquartile_mean}
@@ -58,6 +59,8 @@ def fill(plan: Plan, options: Options) -> Grid:
     }
     found = marks(list(samples.values()), options.test)
     entries = [[_entry(column, row, plan, options) for row in plan.rows] for column in plan.columns]
+    for (index, at), difference in _differences(plan, options).items():
+        entries[index][at] = difference
     states = not any(column.kind == "count" for column in plan.columns)
     for (index, own), column_marks in zip(samples.items(), found.columns, strict=True):
         cells = [row.cell(plan.columns[index]) for row in plan.rows]
@@ -105,8 +108,6 @@ def _entry(column: Column, row: PlannedRow, plan: Plan, options: Options) -> Ent
         return _count(row.cell(column))
     if column.kind == "aggregate":
         return _aggregate(column, row, plan, options)
-    if column.kind == "difference":
-        return _difference(column, row, plan, options)
     return Entry(text=ABSENT)
 
 
@@ -146,15 +147,29 @@ def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: Options) ->
     return Entry(interval=stratified_interval(tasks, AGGREGATES[column.role], options.confidence))
 
 
-def _difference(column: Column, row: PlannedRow, plan: Plan, options: Options) -> Entry:
-    """How much the row exceeds the reference, paired by seed."""
+def _differences(plan: Plan, options: Options) -> dict[tuple[int, int], Entry]:
+    """By column and row how much the row exceeds the reference; marked where, over all of these, it is shown to."""
+    compared = {
+        (index, at): found
+        for index, column in enumerate(plan.columns)
+        for at, row in enumerate(plan.rows)
+        if column.kind == "difference" and (found := _difference(column, row, plan, options)) is not None
+    }
+    adjusted = holm(np.array([found.p_value for found in compared.values()]))
+    return {
+        place: Entry(interval=found.difference, is_signed=True, mark="differs" if p <= LEVEL else "")
+        for (place, found), p in zip(compared.items(), adjusted, strict=True)
+    }
+
+
+def _difference(column: Column, row: PlannedRow, plan: Plan, options: Options) -> PairedComparison | None:
+    """The row against the reference, paired by seed; None where these have no seed in common."""
     own = row.sample(column)
     reference = plan.reference.sample(column) if plan.reference and plan.reference is not row else None
     if own is None or reference is None:
-        return Entry(text=ABSENT)
-    values, others = _aligned(own, reference), _aligned(reference, own)
-    found = paired_difference(values, others, options.test, options.confidence).difference
-    return Entry(interval=found, is_signed=True) if np.isfinite(found.mean) else Entry(text=ABSENT)
+        return None
+    found = paired_difference(_aligned(own, reference), _aligned(reference, own), options.test, options.confidence)
+    return found if found.seeds else None
 
 
 def _aligned(sample: Sample, other: Sample) -> Mapping[int, float]:

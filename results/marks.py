@@ -14,7 +14,7 @@ import numpy.typing as npt
 from results.statistics.multiplicity import holm
 from results.statistics.paired import pairwise_p_values
 
-Mark = Literal["", "best", "level"]
+Mark = Literal["", "best", "level", "differs"]
 Array = npt.NDArray[np.float64]
 
 LEVEL = 0.05

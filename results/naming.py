@@ -42,6 +42,11 @@ def shots_label(shots: int | None) -> str:
     return "full" if shots is None else f"{shots}-shot"
 
 
+def setting_label(value: object) -> str:
+    """The value of a training setting; only of templates, `all` is what None stands for."""
+    return "all" if value is None else str(value)
+
+
 def block_order(cell: Cell) -> tuple[str, str, float]:
     """Sort key of a cell's block: dataset, model, then shots upwards with the whole training split last."""
     return (cell.dataset, cell.model, float("inf") if cell.shots is None else cell.shots)

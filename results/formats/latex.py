@@ -153,7 +153,7 @@ def _entry(entry: Entry) -> str:
 def _marked(entry: Entry) -> str:
     """The entry, all of it bold or its mean underlined: brackets reach below the line and would part the rows."""
     printed = re.sub(r"^-(?=\d)", "$-$", escape(entry.printed))
-    if entry.mark == "best":
+    if entry.mark in ("best", "differs"):
         return f"\\textbf{{{printed}}}"
     if entry.mark == "level":
         mean, gap, rest = printed.partition(" ")

@@ -52,6 +52,6 @@ def column_width(grid: Grid, index: int, size: FontSize) -> float:
     widths = [text_width(grid.columns[index].name, size)]
     for row in grid.rows:
         entry = row.entries[index]
-        width = text_width(entry.printed, size) * (_BOLD if entry.mark == "best" else 1)
+        width = text_width(entry.printed, size) * (_BOLD if entry.mark in ("best", "differs") else 1)
         widths.append(width + (_STAR * size.points if entry.is_short else 0))
     return max(widths)

@@ -11,7 +11,7 @@ from results.tables import Entry, Grid, Table
 
 _COLUMNS_AT_MOST = 10
 _COLUMNS_OF_SEVERAL_HEADERS = 6
-_MARKS = {"best": "**{}**", "level": "<ins>{}</ins>", "": "{}"}
+_MARKS = {"best": "**{}**", "differs": "**{}**", "level": "<ins>{}</ins>", "": "{}"}
 
 
 def markdown(table: Table) -> str:

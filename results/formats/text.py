@@ -16,8 +16,8 @@ from results.tables import Entry, Grid, Table
 
 WIDTH = 100
 
-_STYLES = {"best": "bold", "level": "underline", "": ""}
-_PLAIN = {"best": ("**", "**"), "level": (" _", "_ "), "": ("  ", "  ")}
+_STYLES = {"best": "bold", "differs": "bold", "level": "underline", "": ""}
+_PLAIN = {"best": ("**", "**"), "differs": ("**", "**"), "level": (" _", "_ "), "": ("  ", "  ")}
 
 
 def text(table: Table, width: int = WIDTH) -> str:

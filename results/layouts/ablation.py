@@ -12,7 +12,7 @@ from results.cells import CellResult
 from results.grids import Plan, PlannedRow
 from results.layouts.base import block_notes, row
 from results.layouts.distribution_shift import side_columns, title
-from results.naming import method_label, method_order
+from results.naming import method_label, method_order, setting_label
 from results.options import Options
 from results.tables import Column
 from search_spaces.errors import InputError
@@ -83,7 +83,7 @@ def _variants(by_run: Mapping[str, Sequence[CellResult]]) -> dict[str, str]:
     settings = {run: _settings(results) for run, results in by_run.items()}
     differing = [name for name in _SETTINGS if len({str(held.get(name)) for held in settings.values()}) > 1]
     names = {
-        run: ", ".join(f"{name} {_shown(held.get(name))}" for name in differing) or run
+        run: ", ".join(f"{name} {setting_label(held.get(name))}" for name in differing) or run
         for run, held in settings.items()
     }
     return names if len(set(names.values())) == len(names) else {run: run for run in by_run}
@@ -91,7 +91,3 @@ def _variants(by_run: Mapping[str, Sequence[CellResult]]) -> dict[str, str]:
 
 def _settings(results: Sequence[CellResult]) -> Mapping[str, Any]:
     return next((trial.settings for result in results for trial in result.repeats.done), {})
-
-
-def _shown(value: object) -> str:
-    return "all" if value is None else str(value)

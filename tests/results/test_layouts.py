@@ -115,6 +115,28 @@ def test_ablations_differ_from_flyp_paired_by_seed(example):
     assert " & $-$2.0 (" in render(Table((grid,)), "latex")
 
 
+def test_differences_that_are_shown_are_marked_by_a_correction_over_differences_alone(example):
+    flyp = [0.90, 0.92, 0.94, 0.91, 0.93, 0.92]
+    worse, noisy = [one - 0.02 + 0.002 * (at % 2) for at, one in enumerate(flyp)], [0.91, 0.91, 0.95, 0.9, 0.94, 0.91]
+    cells = {"flyp": flyp, "flyp_ce": worse, "flyp_masked": noisy}
+    (grid,) = example.table([record for cell in cells.items() for record in example.finished_cell(*cell)]).grids
+    p_values = {
+        (row.method, index): stats.ttest_rel(cells[row.method], flyp).pvalue
+        for row in grid.rows[1:]
+        for index, column in enumerate(grid.columns)
+        if column.kind == "difference"
+    }
+    assert grid.caption.count(f"over all {len(p_values)} differences, 5%). Bold elsewhere: highest of its column") == 1
+    for row in grid.rows[1:]:
+        for index, column in enumerate(grid.columns):
+            if column.kind == "difference":
+                assert row.entries[index].mark == ("differs" if row.method == "flyp_ce" else "")
+    assert max(p for (method, _), p in p_values.items() if method == "flyp_ce") * len(p_values) < 0.05
+    assert "**-1.9 (0.1)**" in render(Table((grid,)), "markdown")
+    assert "**-1.9 (0.1)**" in render(Table((grid,)), "text")
+    assert "\\textbf{$-$1.9 (0.1)}" in render(Table((grid,)), "latex")
+
+
 def test_ablations_of_settings_are_rows_named_by_them(example):
     def run(name, templates, values):
         *trials, selection = example.finished_cell("flyp", values)
@@ -125,6 +147,7 @@ def test_ablations_of_settings_are_rows_named_by_them(example):
     (grid,) = make_table(runs, "ablation").grids
     assert [row.label for row in grid.rows] == ["FLYP (templates all)", "FLYP (templates 1)"]
     assert grid.rows[1].entries[1].interval.mean == pytest.approx(-0.01)
+    assert "templates: all (flyp), 1 (flyp)" in grid.notes
 
 
 def test_an_ablation_without_flyp_is_refused(example):
