@@ -38,6 +38,8 @@ class Override:
 def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -> dict[Any, Any]:
     """A copy of `data` with the overrides made in turn; sections that are missing are created.
 
+    Methods that `methods=...` leaves out take their own part of `search.per_method` with them.
+
     Raises InputError for a path that leads into something that is no mapping.
     """
     result: dict[Any, Any] = copy.deepcopy(dict(data))
@@ -52,5 +54,18 @@ def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -
                 place = key_path(override.keys[:depth])
                 hint = f"(write the whole of it: --set '{place}=...')"
                 raise InputError(one_line(f"{source}: {place}: {problem(show(section), expected, hint)}"))
+        before = section.get(override.keys[-1])
         section[override.keys[-1]] = copy.deepcopy(override.value)
+        if override.keys == ("methods",):
+            _forget(result, before, override.value)
     return result
+
+
+def _forget(data: dict[Any, Any], before: object, after: object) -> None:
+    """Take the hyper-parameters of the methods that are gone out of `data`; what is malformed is left to the checks."""
+    search = data.get("search")
+    own = search.get("per_method") if isinstance(search, dict) else None
+    if isinstance(own, dict) and isinstance(before, list) and isinstance(after, list):
+        for method in before:
+            if isinstance(method, str) and method not in after:
+                own.pop(method, None)

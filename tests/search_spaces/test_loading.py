@@ -11,6 +11,7 @@ import pytest
 import search_spaces
 from search_spaces import bundled, dump, from_mapping, load
 from search_spaces.distributions import Constant, Uniform
+from search_spaces.errors import InputError
 from search_spaces.yaml_text import read, write
 
 FULL = """
@@ -113,6 +114,16 @@ def test_overrides() -> None:
     assert space.resources is not None
     assert space.resources.cpu == 2.0
     assert space.shots is None
+
+
+def test_methods_that_an_override_leaves_out_take_their_hyper_parameters_with_them() -> None:
+    space = load("ablations", ["methods=[flyp, flyp_ce]"])
+    assert space.methods == ("flyp", "flyp_ce")
+    assert space.search.per_method == {}
+    assert load("ablations", ["methods=[flyp, flyp_plus_ce]"]).search.per_method.keys() == {"flyp_plus_ce"}
+    for mistake in ("lpp", "flyp_plus_ce"):  # neither a name that was never there nor one that is given on purpose
+        with pytest.raises(InputError, match=f"found '{mistake}'; expected one of the methods of this search space"):
+            load("ablations", ["methods=[flyp]", f"search.per_method={{{mistake}: {{a: 1}}}}"])
 
 
 def test_an_override_reaches_into_a_distribution() -> None:
