@@ -129,11 +129,11 @@ def settings_note(results: Iterable[CellResult]) -> list[str]:
     trained = [result for result in results if result.repeats.done and not result.is_constant]
     notes = []
     for name in _TOLD:
-        held: dict[str, list[str]] = {}
+        held: dict[str, dict[str, None]] = {}
         for result in trained:
             settings = result.repeats.done[0].settings
             if name in settings:
-                held.setdefault(setting_label(settings[name]), []).append(result.cell.method)
+                held.setdefault(setting_label(settings[name]), {})[result.cell.method] = None
         if len(held) > 1:
             notes.append(f"{name}: " + ", ".join(f"{value} ({'/'.join(who)})" for value, who in held.items()))
     return notes

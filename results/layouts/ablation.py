@@ -50,13 +50,15 @@ def _plan(blocks: Sequence[Block], options: Options) -> Plan:
         for block in blocks
         for side in side_columns(block, options)
         for number in side
-        for column in (number, _difference(number, reference))
+        for column in (number, _difference(number))
     ]
-    return Plan(title(blocks[0]), tuple(columns), rows, "Variant", reference, block_notes(blocks))
+    label = method_label(REFERENCE)
+    several = [] if reference.label == label else [f"'to {label}' is to {reference.label}"]
+    return Plan(title(blocks[0]), tuple(columns), rows, "Variant", reference, (*several, *block_notes(blocks)))
 
 
-def _difference(column: Column, reference: PlannedRow) -> Column:
-    return replace(column, kind="difference", path=(*column.path[:-1], f"to {reference.label}"))
+def _difference(column: Column) -> Column:
+    return replace(column, kind="difference", path=(*column.path[:-1], f"to {method_label(REFERENCE)}"))
 
 
 def _rows(blocks: Sequence[Block]) -> tuple[PlannedRow, ...]:

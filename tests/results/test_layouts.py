@@ -147,7 +147,8 @@ def test_ablations_of_settings_are_rows_named_by_them(example):
     (grid,) = make_table(runs, "ablation").grids
     assert [row.label for row in grid.rows] == ["FLYP (templates all)", "FLYP (templates 1)"]
     assert grid.rows[1].entries[1].interval.mean == pytest.approx(-0.01)
-    assert "templates: all (flyp), 1 (flyp)" in grid.notes
+    assert [column.name for column in grid.columns[:2]] == ["ID", "to FLYP"]
+    assert grid.notes == ("'to FLYP' is to FLYP (templates all)", "templates: all (flyp), 1 (flyp)")
 
 
 def test_an_ablation_without_flyp_is_refused(example):
