@@ -8,7 +8,7 @@ quickstart: .venv/ready
 	$(BIN)/flyp-sweep run quickstart
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=20
 
 # What dies in a long sweep: drivers, workers, nodes, servers (some 40 minutes on two cores).
 chaos: .venv/ready

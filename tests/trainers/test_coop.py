@@ -14,7 +14,7 @@ from torch import nn
 
 from trainers import methods
 from trainers.failure import TrialFailed
-from trainers.methods.coop import head
+from trainers.methods.coop import head, words_of
 from trainers.task import Task
 from trainers.training import Batch
 
@@ -126,3 +126,13 @@ def test_its_first_vectors_are_the_trial_s_and_small(bench: Bench) -> None:
     assert not bench.same(first, other)
     assert first["context"].shape == (16, 64)
     assert first["context"].std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_a_text_encoder_of_another_library_is_refused_in_a_line() -> None:
+    class BertModel(nn.Module):
+        embeddings = nn.Embedding(2, 2)
+
+    clip = nn.Module()
+    clip.text = BertModel()
+    with pytest.raises(TrialFailed, match=r"coop: found the text encoder BertModel; expected one of open_clip's own"):
+        words_of(clip)

@@ -96,8 +96,14 @@ def learned(context: torch.Tensor, task: Task) -> Iterator[Any]:
 
 
 def words_of(clip: Any) -> nn.Embedding:
-    """The token embedding of a model's text tower, which is the model itself where that is a plain CLIP."""
-    embedding: nn.Embedding = getattr(clip, "text", clip).token_embedding
+    """The token embedding of a model's text tower, which is the model itself where that is a plain CLIP.
+
+    Raises TrialFailed for a tower of another library, which has it elsewhere.
+    """
+    tower = getattr(clip, "text", clip)
+    embedding = getattr(tower, "token_embedding", None)
+    if not isinstance(embedding, nn.Embedding):
+        raise TrialFailed(f"coop: found the text encoder {type(tower).__name__}; expected one of open_clip's own")
     return embedding
 
 
