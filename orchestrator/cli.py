@@ -323,7 +323,7 @@ def sync(run: Path | str, mlflow: str | None) -> None:
 
 
 @cli.command("list")
-@click.argument("what", type=click.Choice(["methods", "datasets", "spaces"]))
+@click.argument("what", type=click.Choice(["methods", "datasets", "spaces", "ensembles"]))
 def list_(what: str) -> None:
     """What there is, a line each; what other packages bring says which."""
     summaries, origins = _catalogue(what)
@@ -337,6 +337,10 @@ def _catalogue(what: str) -> tuple[dict[str, str], dict[str, str]]:
         from search_spaces.loading import bundled
 
         return bundled(), {}
+    if what == "ensembles":
+        from search_spaces.ensembles import ENSEMBLES
+
+        return ENSEMBLES, {}
     from trainers import plugins
 
     if what == "datasets":

@@ -257,13 +257,15 @@ def tune(
     data_root: Path,
     fork_server: str,
     policy: Policy,
+    weights: Policy,
     searcher: Any,
     scheduler: Any,
     stop: Callable[[], bool],
 ) -> None:
     """Run all trials that `searcher` hands out; returns when it has no more, or when `stop` says so.
 
-    Trials that are then under way are saved as `policy` says where, if they can be within seconds.
+    Trials that are then under way are saved as `policy` says where, if they can be within seconds. `weights` says where
+    those of trials are kept that ensembles are made of.
     """
     from ray import tune as ray_tune
 
@@ -281,6 +283,7 @@ def tune(
         hang_seconds=None if hang is None else 60 * hang,
         fork_server=fork_server,
         processes=resources.world,
+        weights=weights,
     )
     clear_scratch()
     prefix = f"{SCRATCH}{os.getpid()}-"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search_spaces.cell import Cell
 from search_spaces.distributions import Distribution
+from search_spaces.ensembles import SOUPS
 from search_spaces.model import SearchSpace
 from trainers.preflight import Checked, Traits
 from trainers.spec import REPEAT, SEARCH, TrialSpec
@@ -31,13 +32,22 @@ class CellPlan:
     parameters: int | None
     incomplete: Mapping[str, Mapping[str, int]]
     """Split -> images found and published, where the copy of the data set differs from what was published."""
+    base: CellPlan | None = None
+    """The plan of the cell of whose trials this one's ensembles are made; None where it holds none."""
 
     @property
     def search_seeds(self) -> range:
         return range(self.space.search.seeds)
 
     @property
+    def is_soup(self) -> bool:
+        """Whether its trials are soups, one of every search seed; other ensembles are made of a repeat each."""
+        return self.cell.ensemble in SOUPS
+
+    @property
     def repeat_seeds(self) -> range:
+        if self.is_soup:
+            return self.search_seeds
         return range(self.space.repeats.seeds if self.traits.seeded else 1)
 
     def search_trial(self, hparams: Mapping[str, Any], seed: int) -> TrialSpec:
@@ -50,6 +60,10 @@ class CellPlan:
         seeded = self.traits.seeded
         alphas = wise_ft.grid if seeded else (0.0,)
         return self._trial(REPEAT, hparams, seed, alphas=alphas, frontier=wise_ft.frontier and seeded)
+
+    def soup(self, ingredients: Sequence[Mapping[str, Any]], seed: int) -> TrialSpec:
+        """A soup of the trials of these hyper-parameters, best first, in the search of its base on this seed."""
+        return replace(self.repeat_trial({}, seed), ingredients=tuple(map(dict, ingredients)))
 
     def _trial(
         self, stage: str, hparams: Mapping[str, Any], seed: int, *, alphas: tuple[float, ...], frontier: bool
@@ -78,22 +92,25 @@ class CellPlan:
 
 def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
     """One plan per cell of `space`, in the order of the YAML."""
-    return [
-        CellPlan(
+    space = space.ensembling(checked.ensembles)
+    plans: dict[Cell, CellPlan] = {}
+    for cell in space.cells():
+        method = cell.base.method
+        plans[cell] = CellPlan(
             cell=cell,
             space=space,
-            searched=checked.searched[cell.method],
+            searched={} if cell.ensemble else checked.searched[method],
             data=checked.data[cell.dataset],
             weights=checked.weights[cell.model],
             metric=checked.metrics[cell.dataset],
             images=_images(cell, checked),
             splits=checked.splits[cell.dataset],
-            traits=checked.methods[cell.method],
+            traits=checked.methods[method],
             parameters=checked.parameters[cell.model],
             incomplete=checked.incomplete.get(cell.dataset, {}),
+            base=plans[cell.base] if cell.ensemble else None,
         )
-        for cell in space.cells()
-    ]
+    return list(plans.values())
 
 
 def _images(cell: Cell, checked: Checked) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The protocol as a state machine: search, select, repeat. No Ray, no files, no clock in it.
+"""The protocol as a state machine: search, select, repeat, and ensembles. No Ray, no files, no clock in it.
 
 What it learns of a finished trial is an `Outcome`: a status and two numbers of `id_val`. Test and OOD numbers do not
 fit through that door, so no selection can depend on them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -144,6 +144,47 @@ class CellProtocol:
         return Selection(self.plan, winner, score, tuple(self.searched), repeats)
 
 
+class EnsembleProtocol(CellProtocol):
+    """A cell of ensembles: nothing is searched, and they wait for the trials of `base` that they are made of."""
+
+    def __init__(self, plan: CellPlan, base: CellProtocol) -> None:
+        super().__init__(plan)
+        self.base = base
+
+    def advance(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
+        """As of any cell, once the search of its base is over, or its repeats are."""
+        is_ripe = self.base.over or (self.plan.is_soup and self.base.selection is not None)
+        return super().advance(outcomes) if is_ripe else None
+
+    def awaited(self, outcomes: Mapping[str, Outcome]) -> set[str]:
+        """The trials whose weights ensembles that lack an outcome are made of, or may be."""
+        if self.selection is not None:
+            lacking = [spec for spec in self.selection.repeats if spec.trial_id not in outcomes]
+            return {member.trial_id for spec in lacking for member in spec.members}
+        base = self.base.selection
+        candidates = self.base.searched if self.plan.is_soup else base.repeats if base else ()
+        return set() if self.over else {spec.trial_id for spec in candidates}
+
+    def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
+        """The ensembles that can be made; None where there is none, for nothing of the base ran to its end."""
+        base = self.base.selection
+        if not self.plan.is_soup:
+            return base and replace(self._selection(base.winner, base.score), searched=base.searched)
+        soups = tuple(soup for seed in self.plan.search_seeds if (soup := self._soup(seed, outcomes)) is not None)
+        return Selection(self.plan, {}, None, tuple(self.base.searched), soups) if soups else None
+
+    def _soup(self, seed: int, outcomes: Mapping[str, Outcome]) -> TrialSpec | None:
+        """The soup of all trials of this seed that ran to their end, best first (ties: lower loss, then earlier)."""
+        ended = [
+            (outcome.score, -outcome.loss, spec.hparams)
+            for spec in self.base.searched
+            if spec.seed == seed and (outcome := outcomes[spec.trial_id]).status == DONE
+            if outcome.score is not None and outcome.loss is not None
+        ]
+        ranked = sorted(ended, key=lambda one: one[:2], reverse=True)
+        return self.plan.soup([hparams for *_, hparams in ranked], seed) if ranked else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """A configuration that the search algorithm asked for, and its trials: one per seed."""
@@ -169,17 +210,20 @@ class Protocol:
     """The whole sweep: hands out trials of any cell that can go on, in the order of the cells.
 
     What a search has selected is repeated last: a selection waits for the last trial of its search, and meanwhile the
-    repeats of other cells keep the workers busy. Cells without a search see every split at once, broken ones too.
+    repeats of other cells keep the workers busy. Cells without a search see every split at once, broken ones too, and
+    ensembles, whose cells follow their base's, let go of the weights that they are made of.
     """
 
     def __init__(self, plans: Iterable[CellPlan], outcomes: Iterable[Outcome] = ()) -> None:
-        self.cells = [CellProtocol(plan) for plan in plans]
+        self.cells: list[CellProtocol] = []
+        for plan in plans:
+            base = next((cell for cell in self.cells if cell.plan is plan.base), None)
+            self.cells.append(CellProtocol(plan) if base is None else EnsembleProtocol(plan, base))
         self.outcomes = {outcome.trial_id: outcome for outcome in outcomes}
         self._running: dict[str, CellProtocol] = {}
         self._blocked: set[str] = set()
         self.selections: list[Selection] = []
-        for cell in self.cells:
-            self._keep(cell.advance(self.outcomes))
+        self._keep(cell.advance(self.outcomes) for cell in self.cells)
 
     def next(self) -> TrialSpec | None:
         """The next trial to start; None when all that can start has."""
@@ -189,11 +233,13 @@ class Protocol:
             return spec
         return None
 
-    def finish(self, outcome: Outcome) -> Selection | None:
-        """Take in a finished trial; returns the selection of its cell when this trial completed the search."""
+    def finish(self, outcome: Outcome) -> list[Selection]:
+        """Take in a finished trial; returns the selections that it made possible: of its cell, and of its ensembles."""
         cell = self._running.pop(outcome.trial_id)
         self.outcomes[outcome.trial_id] = outcome
-        return self._keep(cell.finish(outcome.trial_id, self.outcomes))
+        made_of_it = [one for one in self._ensembles if one.base is cell]
+        found = (cell.finish(outcome.trial_id, self.outcomes), *(one.advance(self.outcomes) for one in made_of_it))
+        return self._keep(found)
 
     def give_up(self, trial_id: str) -> None:
         """The data set of this trial cannot be read: start no more of its cells, and keep no outcome."""
@@ -215,11 +261,20 @@ class Protocol:
         """Every cell has gone through search and repeats."""
         return all(cell.over for cell in self.cells)
 
+    @property
+    def awaited(self) -> set[str]:
+        """The trials whose weights will, or may, be needed by ensembles that lack an outcome."""
+        return set[str]().union(*(cell.awaited(self.outcomes) for cell in self._ensembles))
+
+    @property
+    def _ensembles(self) -> list[EnsembleProtocol]:
+        return [cell for cell in self.cells if isinstance(cell, EnsembleProtocol)]
+
     def _startable(self) -> Iterator[CellProtocol]:
         able = [cell for cell in self.cells if cell.pending and cell.plan.cell.dataset not in self._blocked]
         return iter(sorted(able, key=lambda cell: bool(cell.plan.searched) and cell.selection is not None))
 
-    def _keep(self, selection: Selection | None) -> Selection | None:
-        if selection is not None:
-            self.selections.append(selection)
-        return selection
+    def _keep(self, selections: Iterable[Selection | None]) -> list[Selection]:
+        found = [one for one in selections if one is not None]
+        self.selections += found
+        return found

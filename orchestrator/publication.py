@@ -22,7 +22,7 @@ from search_spaces.errors import InputError
 from trainers.storage import Storage, StorageError, Taken
 
 SPACE = "space.yaml"
-RUNNING = "running"
+RUNNING, WEIGHTS = "running", "weights"
 OUTPUTS = ("results.parquet", "tables/*", "figures/*", "report.html")
 EVERY_SECONDS, RARELY_SECONDS, PARTS_PER_SECOND = 1.0, 60.0, 200
 """New lines are published every second, and a second later with every so many parts, which have to be listed: a month
@@ -42,6 +42,7 @@ class Publication:
         self.url = run.url
         self.path = path
         self.running = RemoteRunning(run.below(RUNNING))
+        self.weights = RemoteRunning(run.below(WEIGHTS), "flyp-sweep-weights")
         self.trouble: str | None = None
         self._run = run
         self._lock = lock
@@ -109,6 +110,7 @@ class Publication:
                 self._space_is_due = False
             self._publish_ledger()
             self.running.tidy()
+            self.weights.tidy()
         except Taken:
             self._lost = taken_over(self.url, None)
         except (StorageError, OSError) as error:

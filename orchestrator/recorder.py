@@ -42,12 +42,14 @@ class Recorder:
         ledger: Ledger,
         protocol: Protocol,
         running: Running,
+        weights: Running,
         listeners: Sequence[Listener] = (),
         lost: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.ledger = ledger
         self.protocol = protocol
         self.running = running
+        self.weights = weights
         self.listeners = listeners
         self.trouble: list[str] = []
         self.broken = False
@@ -91,11 +93,14 @@ class Recorder:
             return
         if record["status"] != FAILED:  # it may yet be taken up again
             self.running.forget(spec.trial_id)
-        selection = self.protocol.finish(Outcome.of(record))
+        selections = self.protocol.finish(Outcome.of(record))
         for listener in self.listeners:
             listener.finished(record)
-        if selection is not None:
+        for selection in selections:
             self._write_selection(selection)
+        if spec.members:
+            for trial_id in {member.trial_id for member in spec.members} - self.protocol.awaited:
+                self.weights.forget(trial_id)
 
     def _write_selection(self, selection: Selection) -> None:
         if self._append(selection.to_json()):

@@ -1,4 +1,4 @@
-"""What trials under way leave in the run folder: their checkpoints."""
+"""What trials leave in the run folder for a while: checkpoints while under way, weights until ensembles are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.storage import Storage
 
 
 class Running:
-    """The folder `running/` of a run, which workers write and the driver clears."""
+    """The folder `running/` of a run, or `weights/`, which workers write and the driver clears."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()  # workers have working directories of their own
@@ -22,7 +22,7 @@ class Running:
         return Policy(self.folder, settings.every_seconds, _bytes(settings))
 
     def forget(self, trial_id: str) -> None:
-        """The trial is in the ledger: its checkpoint has served."""
+        """What it left has served."""
         with contextlib.suppress(OSError):
             (self.folder / f"{trial_id}{SUFFIX}").unlink()
 
@@ -49,14 +49,15 @@ def _bytes(settings: Checkpoints) -> int | None:
 class RemoteRunning(Running):
     """The same in a store. Whoever says what is no longer wanted does not wait: `tidy` removes it."""
 
-    def __init__(self, store: Storage) -> None:
+    def __init__(self, store: Storage, scratch: str = "flyp-sweep-checkpoints") -> None:
         self.store = store
+        self.scratch = scratch
         self._unwanted: list[Callable[[str], bool]] = []
 
     def policy(self, settings: Checkpoints) -> Policy:
         from trainers.remote_checkpoints import RemotePolicy
 
-        return RemotePolicy(Path("flyp-sweep-checkpoints"), settings.every_seconds, _bytes(settings), self.store.url)
+        return RemotePolicy(Path(self.scratch), settings.every_seconds, _bytes(settings), self.store.url)
 
     def forget(self, trial_id: str) -> None:
         self._unwanted.append(trial_id.__eq__)

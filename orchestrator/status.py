@@ -32,7 +32,7 @@ def _row(cell: Cell, records: Sequence[Record], selection: Record | None) -> lis
     counts = Counter(record["status"] for record in trials)
     finished = {record["trial_id"] for record in trials}
     left = len(set(selection["repeats"]) - finished) if selection else None
-    stage = "search" if selection is None else "repeat" if left else "done"
+    stage = ("waits" if cell.ensemble else "search") if selection is None else "repeat" if left else "done"
     stages = {record["stage"] for record in trials}
     compared = "search" if "search" in stages else "repeat"  # a method without hyper-parameters is not searched
     scores = [record["score"] for record in trials if record["score"] is not None and record["stage"] == compared]

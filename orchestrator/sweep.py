@@ -31,7 +31,7 @@ from results.files import UnwritableError
 from results.run_folder import LEDGER, RunFolder
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
-from search_spaces.model import Model, SearchSpace
+from search_spaces.model import Checkpoints, Model, SearchSpace
 from trainers.preflight import check, check_data
 from trainers.spec import FAILED
 
@@ -107,6 +107,7 @@ def _run(
         if new:  # most runs that cannot begin leave no folder behind
             fetch_weights(space.models, checked.absent, console)
         earlier = earlier or take(path, lock)
+        space = space.ensembling(checked.ensembles)
         folder = open_folder(path, space)
         if publication:
             publication.start()
@@ -178,11 +179,13 @@ class Sweep:
         self.running = publication.running if publication else Running(folder.running)
         ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
         self.running.clear({outcome.trial_id for outcome in ended})
+        self.weights = publication.weights if publication else Running(folder.weights)
         self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
             self._check_room()
-        self.recorder = Recorder(folder.ledger, self.protocol, self.running, [self.progress], self.lost)
+        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
+        self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, [self.progress], self.lost)
 
     @property
     def place(self) -> str:
@@ -210,9 +213,11 @@ class Sweep:
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
+            self.weights.clear(keep=())
 
     def _check_room(self) -> None:
-        needed = room.needed(self.space, self.plans)
+        over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
+        needed = room.needed(self.space, self.plans, over, in_store=self.publication is not None)
         self._say(str(needed))
         room.check(needed, self.folder.path)
 
@@ -232,6 +237,7 @@ class Sweep:
                 data_root,
                 session.fork_server,
                 self.running.policy(self.space.checkpoints),
+                self.weights.policy(Checkpoints()),
                 ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
                 CellScheduler(self.space, self.recorder),
                 stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,

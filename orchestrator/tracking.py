@@ -163,6 +163,8 @@ def trial_tags(record: Mapping[str, Any]) -> dict[str, str]:
     tags = {name: str(cell[name]) for name in ("method", "dataset", "model")}
     tags["shots"] = "full" if cell["shots"] is None else str(cell["shots"])
     tags |= {name: str(record[name]) for name in ("stage", "seed", "status", "config_id")}
+    if ingredients := record.get("settings", {}).get("ingredients"):
+        tags["ingredients"] = str(len(ingredients))
     if record["reason"]:
         tags["reason"] = record["reason"][:4000]
     return {**tags, f"{PREFIX}.trial_id": record["trial_id"], f"{PREFIX}.kind": "trial"}

@@ -56,6 +56,8 @@ class Settings:
     fork_server: str
     processes: int = 1
     """How many train each trial together."""
+    weights: Policy | None = None
+    """Where those of trials are kept that ensembles are made of."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class Server:
             settings.threads,
             Cache.of_machine(),
             Ranks.join(place.rank, settings.processes, device, Path(place.meeting)),
+            settings.weights,
         )
 
     def begin(self, spec: TrialSpec) -> None:

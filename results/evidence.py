@@ -22,6 +22,7 @@ from results.ledger import Line, Malformed, decode_json, decode_typed, read_line
 from results.naming import ZEROSHOT
 from results.records import Record, fault
 from search_spaces.cell import Cell
+from search_spaces.ensembles import LOGIT_ENSEMBLE
 from search_spaces.errors import InputError
 
 Side = Literal["without", "with"]
@@ -48,7 +49,8 @@ class Trial:
     """A finished trial. `numbers` holds, per side, the primary metric (a fraction) of `id_test` and each OOD split.
 
     Without ensembling is alpha = 1, with ensembling the alpha that the trial chose on id_val; the zero-shot model has
-    the same numbers on both sides. A search trial has none.
+    the same numbers on both sides, a logit ensemble none without: there it is the repeat that it is made of, which has
+    a row of its own. A search trial has none.
     """
 
     trial_id: str
@@ -227,10 +229,10 @@ def _numbers(trial: _TrialLine) -> dict[Side, Numbers]:
     if trial.cell.method == ZEROSHOT:
         only = _numbers_at(0.0, trial)
         return {"without": only, "with": only}
-    without = _numbers_at(1.0, trial)
-    if trial.alpha == 1.0:
-        return {"without": without, "with": without}
-    return {"without": without, "with": {} if trial.alpha is None else _numbers_at(trial.alpha, trial)}
+    chosen = {} if trial.alpha is None else _numbers_at(trial.alpha, trial)
+    if trial.cell.ensemble == LOGIT_ENSEMBLE:
+        return {"without": {}, "with": chosen}
+    return {"without": chosen if trial.alpha == 1.0 else _numbers_at(1.0, trial), "with": chosen}
 
 
 def _numbers_at(alpha: float, trial: _TrialLine) -> Numbers:

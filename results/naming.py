@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from search_spaces.cell import Cell
+from search_spaces.cell import WITH, Cell
+from search_spaces.ensembles import ENSEMBLES
 
 ZEROSHOT = "zeroshot"
 
@@ -27,14 +28,21 @@ _CANONICAL = list(METHOD_LABELS)
 
 
 def method_label(method: str) -> str:
-    """The name of a method as its paper prints it; methods that are not known here keep their own."""
-    return METHOD_LABELS.get(method) or OTHER_LABELS.get(method, method)
+    """The name of a method as its paper prints it; methods that are not known here keep their own.
+
+    That of ensembles follows the name of the method, e.g. `FLYP greedy soup`.
+    """
+    base, _, ensemble = method.partition(WITH)
+    label = METHOD_LABELS.get(base) or OTHER_LABELS.get(base, base)
+    return f"{label} {ensemble.replace('_', ' ')}" if ensemble else label
 
 
-def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str]:
-    """Sort key: the paper's order, then that of `others`, then the alphabet."""
-    known = [*_CANONICAL, *(name for name in others if name not in METHOD_LABELS)]
-    return (known.index(method) if method in known else len(known), method)
+def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str, int]:
+    """Sort key: the paper's order, then that of `others`, then the alphabet; ensembles follow their method."""
+    base, _, ensemble = method.partition(WITH)
+    known = [*_CANONICAL, *(name for name in others if name not in METHOD_LABELS and WITH not in name)]
+    at = [*ENSEMBLES].index(ensemble) + 1 if ensemble in ENSEMBLES else 0
+    return (known.index(base) if base in known else len(known), base, at)
 
 
 def shots_label(shots: int | None) -> str:

@@ -92,6 +92,11 @@ class RunFolder:
         """What trials under way have saved; there while there are any."""
         return self.path / "running"
 
+    @property
+    def weights(self) -> Path:
+        """The weights of trials that ensembles are made of; there while there are any."""
+        return self.path / "weights"
+
     def records(self, without: Collection[str] = ()) -> list[Record]:
         """The records of the ledger, `without` some of their fields; none when no trial has finished yet."""
         return self.ledger.load(without)

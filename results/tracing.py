@@ -142,7 +142,7 @@ def _curve(curve: Sequence[Mapping[str, float]]) -> Grid:
 def _shown(name: str, value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
-    return str(value) if name == "epoch" else f"{value:.4g}" if name == "loss" else percent(value)
+    return f"{value:g}" if name in ("epoch", "taken") else f"{value:.4g}" if name == "loss" else percent(value)
 
 
 def _heading(metric: str, evaluations: Sequence[Mapping[str, Any]]) -> str:

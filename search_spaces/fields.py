@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, show
+from search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, one_of, show
 from search_spaces.distributions import Distribution, parse
+from search_spaces.ensembles import ENSEMBLES
+from search_spaces.errors import nearest
 
 NUMBER, TEXT, LIST, MAPPING = "<number>", "<text>", "<list>", "<mapping>"
 """Tags of the branches of a union, which `shape` chooses by."""
@@ -81,6 +83,12 @@ def _check_method(text: str) -> str:
     return text
 
 
+def _check_ensemble(text: str) -> str:
+    if text not in ENSEMBLES:
+        raise mismatch(text, one_of(ENSEMBLES), nearest(text, ENSEMBLES))
+    return text
+
+
 def _check_unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     for item in repeated(items):
         raise mismatch(list(items), f"every item once, not {show(item)} twice")
@@ -90,6 +98,7 @@ def _check_unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
 Text = Annotated[str, AfterValidator(_check_text)]
 Slug = Annotated[str, AfterValidator(_check_slug)]
 MethodName = Annotated[str, AfterValidator(_check_method)]
+EnsembleName = Annotated[str, AfterValidator(_check_ensemble)]
 HparamName = Annotated[str, AfterValidator(_check_hparam)]
 Unique = AfterValidator(_check_unique)
 Count = Annotated[int, Field(le=10**9)]

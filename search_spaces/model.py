@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, Self
 
@@ -17,6 +18,7 @@ from search_spaces.fields import (
     NUMBER,
     TEXT,
     Count,
+    EnsembleName,
     FromList,
     MethodName,
     Section,
@@ -60,6 +62,7 @@ __all__ = [
 ]
 
 AnyDataset = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[AnyOwnDataset, Tag(MAPPING)], Discriminator(shape)]
+Methods = Annotated[tuple[MethodName, ...], FromList, Unique, Field(min_length=1)]
 Shots = Annotated[Count, Field(ge=1)]
 
 
@@ -92,9 +95,7 @@ class SearchSpace(Section):
         Annotated[Model, Tag(MAPPING)] | Annotated[tuple[Model, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),
     ] = Field(description="a mapping such as {arch: ViT-B-16, pretrained: openai}, or a list of them")
-    methods: Annotated[tuple[MethodName, ...], FromList, Unique] = Field(
-        min_length=1, description="a list of methods, as in [zeroshot, ft, flyp]"
-    )
+    methods: Methods = Field(description="a list of methods, as in [zeroshot, ft, flyp]")
     train: Train = Train()
     search: Search = Field(
         description="a mapping such as {num_samples: 20, space: {lr: {loguniform: [1.0e-6, 1.0e-3]}}}"
@@ -103,6 +104,17 @@ class SearchSpace(Section):
     scheduler: Scheduler = Scheduler()
     repeats: Repeats = Repeats()
     wise_ft: WiseFT = WiseFT()
+    ensembles: (
+        Annotated[
+            Annotated[tuple[EnsembleName, ...], FromList, Unique, Field(min_length=1), Tag(LIST)]
+            | Annotated[dict[EnsembleName, Methods], Field(min_length=1), Tag(MAPPING)],
+            Discriminator(shape),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="a list of ensembles, as in [greedy_soup], or a mapping from them to lists of methods",
+    )
     failures: Failures = Failures()
     checkpoints: Checkpoints = Checkpoints()
     resources: Resources | None = None
@@ -127,10 +139,20 @@ class SearchSpace(Section):
         return self.shots if isinstance(self.shots, tuple) else (self.shots,)
 
     def cells(self) -> list[Cell]:
-        """All cells, in the order data set, model, shots, method."""
+        """All cells, in the order data set, model, shots, method; each is followed by those of its ensembles."""
         names = [dataset_name(dataset) for dataset in self.datasets]
         labels = [model.label for model in self.models]
-        return [Cell(*key) for key in product(names, labels, self.shots_list, self.methods)]
+        cells = [Cell(*key) for key in product(names, labels, self.shots_list, self.methods)]
+        return [one for cell in cells for one in (cell, *map(cell.ensembled, self.ensembles_of(cell.method)))]
+
+    def ensembles_of(self, method: str) -> tuple[str, ...]:
+        """The ensembles made of the trials of `method`; of a list of them it is not known which, see `ensembling`."""
+        named = self.ensembles if isinstance(self.ensembles, dict) else {}
+        return tuple(ensemble for ensemble, methods in named.items() if method in methods)
+
+    def ensembling(self, ensembles: Mapping[str, tuple[str, ...]]) -> Self:
+        """The same with each ensemble made of the trials of these methods, as checks have found they can be."""
+        return self.model_copy(update={"ensembles": dict(ensembles)}) if ensembles else self
 
     def for_method(self, method: str) -> dict[str, Distribution]:
         """The hyper-parameters of `method`: those of `search.space`, replaced and extended by its own."""
@@ -168,6 +190,11 @@ class SearchSpace(Section):
             if method not in self.methods:
                 expected = f"one of the methods of this search space: {', '.join(self.methods)}"
                 raise mismatch(method, expected, nearest(method, self.methods), at=("search", "per_method"))
+        for ensemble, methods in (self.ensembles if isinstance(self.ensembles, dict) else {}).items():
+            for at, method in enumerate(methods):
+                if method not in self.methods:
+                    expected = f"one of the methods of this search space: {', '.join(self.methods)}"
+                    raise mismatch(method, expected, nearest(method, self.methods), at=("ensembles", ensemble, at))
         grace, epochs = self.scheduler.grace_epochs, self.train.epochs
         if self.scheduler.name == "asha" and grace > epochs:
             expected = f"at most train.epochs, which is {epochs}"

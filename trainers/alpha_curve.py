@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 
 import torch
 
@@ -12,10 +12,13 @@ from trainers.evaluation import Scores, score
 from trainers.methods.base import Method
 from trainers.task import Task, batch_starts, identity
 from trainers.training import Classifier, Fitted, classify, inputs, ready
-from trainers.wise_ft import interpolate
+from trainers.wise_ft import between, interpolate
 
 PIECE_BYTES = 512 * 2**20
 """Images that are held, normalised, while one alpha after the other sees them; at least a batch."""
+
+Logits = MutableMapping[float, list[torch.Tensor]]
+"""Alpha -> the logits [B, C] of the batches that this process has taken."""
 
 Part = tuple[Split, torch.Tensor, bool]
 """A batch of a split, and whether it is the last one."""
@@ -27,7 +30,7 @@ def choose_alpha(on_id_val: Mapping[float, Scores]) -> float:
 
 
 class AlphaCurve:
-    """The models between zero-shot (alpha = 0) and fine-tuned (alpha = 1)."""
+    """The models between zero-shot (alpha = 0) and fine-tuned (alpha = 1), mixed in weight space."""
 
     def __init__(self, method: Method, task: Task, fitted: Fitted) -> None:
         self.method = method
@@ -40,8 +43,8 @@ class AlphaCurve:
 
     def on_id_val(self, alphas: Iterable[float]) -> dict[float, Scores]:
         """Scores on `id_val`; those at alpha = 1 are the fit's own."""
-        between = [alpha for alpha in alphas if alpha != 1.0]
-        ((_, found),) = self.on([self.task.id_val], between)
+        others = [alpha for alpha in alphas if alpha != 1.0]
+        ((_, found),) = self.on([self.task.id_val], others)
         return {alpha: self.fitted.scores if alpha == 1.0 else found[alpha] for alpha in alphas}
 
     def on(self, splits: Iterable[Split], alphas: Collection[float]) -> Iterator[tuple[Split, dict[float, Scores]]]:
@@ -49,18 +52,24 @@ class AlphaCurve:
 
         Alpha = 0 is common to all trials and computed once.
         """
-        seeing = [alpha for alpha in alphas if alpha != 0.0]
-        logits: dict[tuple[str, float], list[torch.Tensor]] = defaultdict(list)
+        seeing = self.seeing(alphas)
+        logits: dict[str, Logits] = defaultdict(lambda: defaultdict(list))
         for piece in pieces((part for split in splits for part in self._parts(split, seeing)), PIECE_BYTES):
             for alpha in seeing:
                 classifier = self._at(alpha)
                 for split, batch, _ in piece:
-                    logits[split.name, alpha].append(classify(classifier, batch))
+                    logits[split.name][alpha].append(classify(classifier, batch))
             for split in (split for split, _, last in piece if last):
-                found = {
-                    alpha: score(self.task.joined(logits.pop((split.name, alpha)), split), split) for alpha in seeing
-                }
+                found = self.scores(split, logits.pop(split.name), alphas) if seeing else {}
                 yield split, {alpha: found.get(alpha) or zero_shot_scores(self.task, split) for alpha in alphas}
+
+    def seeing(self, alphas: Iterable[float]) -> list[float]:
+        """At which alphas a model has to see the images: all but that of the zero-shot one."""
+        return [alpha for alpha in alphas if alpha != 0.0]
+
+    def scores(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, Scores]:
+        """The scores on a split at all `alphas` but 0, from what the models at `seeing` made of it."""
+        return {alpha: score(self.task.joined(logits.pop(alpha), split), split) for alpha in self.seeing(alphas)}
 
     def _parts(self, split: Split, seeing: Collection[float]) -> Iterator[Part]:
         """The batches of a split that this process takes; one of no images where no alpha has to see them."""
@@ -81,6 +90,21 @@ class AlphaCurve:
         return self._classifiers[alpha]
 
 
+class LogitCurve(AlphaCurve):
+    """The same, mixed in their logits: logits = alpha * finetuned + (1 - alpha) * zero_shot.
+
+    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials.
+    """
+
+    def seeing(self, alphas: Iterable[float]) -> list[float]:
+        return [1.0] if super().seeing(alphas) else []
+
+    def scores(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, Scores]:
+        own = self.task.joined(logits.pop(1.0), split).float()
+        zero_shot = zero_shot_logits(self.task, split).float()
+        return {alpha: score(between(zero_shot, own, alpha), split) for alpha in super().seeing(alphas)}
+
+
 def pieces(parts: Iterable[Part], budget: int) -> Iterator[list[Part]]:
     """The parts in order, in lists of at most `budget` bytes or of one part."""
     piece: list[Part] = []
@@ -99,7 +123,12 @@ def zero_shot_scores(task: Task, split: Split) -> Scores:
     """Scores of the pretrained model on `split`, computed once per (model, data set, prompts) in a worker."""
 
     def compute() -> Scores:
-        with torch.no_grad():
-            return score(task.shared.features(split) @ task.zero_shot_head.T, split)
+        return score(zero_shot_logits(task, split), split)
 
     return task.shared.once(("zero-shot", task.spec.templates, identity(split)), compute)
+
+
+@torch.no_grad()
+def zero_shot_logits(task: Task, split: Split) -> torch.Tensor:
+    """Logits [N, C] of the pretrained model on `split`."""
+    return task.shared.features(split) @ task.zero_shot_head.T

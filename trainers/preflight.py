@@ -17,7 +17,7 @@ from trainers.cache import Cache
 from trainers.datasets.base import Dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from search_spaces.distributions import Distribution
     from trainers.methods.base import Method
@@ -53,6 +53,8 @@ class Checked:
     """Data set -> split role -> number of images."""
     splits: dict[str, int]
     """Data set -> number of ID test and OOD splits."""
+    ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ensemble -> the methods of whose trials it is made."""
     incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """Data set -> split -> images `found` and `published`, where these differ; empty when all are complete."""
 
@@ -72,6 +74,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     check_compiler(space)
     kinds = {name: traits(methods.get(name)) for name in space.methods}
     trained = any(kind.trained for kind in kinds.values())
+    ensembles = ensembles_of(space, [name for name, kind in kinds.items() if kind.trained])
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
     images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
@@ -92,6 +95,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
         splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},
+        ensembles=ensembles,
         incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
     )
 
@@ -137,6 +141,26 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
             f"{name} has {', '.join(method.hparams) or 'no hyper-parameters'}"
         )
     return searched
+
+
+def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Ensemble -> the methods of whose trials it is made: of those that are `trained` by gradients, or were named.
+
+    Raises InputError where there is none, and for a named one that is not trained so.
+    """
+    if space.ensembles is None:
+        return {}
+    if not isinstance(space.ensembles, dict):
+        if not trained:
+            hint = f"(methods has {', '.join(space.methods)}: add one, or leave out ensembles)"
+            raise space_error(space.source, "ensembles", list(space.ensembles), "methods trained by gradients", hint)
+        return dict.fromkeys(space.ensembles, tuple(trained))
+    for ensemble, names in space.ensembles.items():
+        for name in names:
+            if name not in trained:
+                expected = f"a method trained by gradients: {', '.join(trained) or 'methods has none'}"
+                raise space_error(space.source, f"ensembles.{ensemble}", name, expected)
+    return space.ensembles
 
 
 def check_read(space: SearchSpace) -> None:

@@ -10,7 +10,8 @@ import torch
 from search_spaces.model import SearchSpace
 from trainers import datasets, methods, models, trial
 from trainers.cache import Cache
-from trainers.checkpoints import Checkpoint
+from trainers.checkpoints import Checkpoint, Policy
+from trainers.kept import Kept
 from trainers.ranks import ALONE, Ranks
 from trainers.spec import Epoch, TrialResult, TrialSpec
 from trainers.task import Shared, Task
@@ -21,7 +22,8 @@ class TrialRunner:
 
     `data_root` is the folder that data sets lie in; `threads` decode images and run torch's CPU kernels; `cache` keeps
     on the disk what is computed once per machine (None: it is computed once per process).
-    With several `ranks`, all of them run the same trials together, and get the same results.
+    With several `ranks`, all of them run the same trials together, and get the same results. `weights` says where those
+    of trials lie that ensembles are made of (None: these train them again).
     From a notebook:
 
         runner = TrialRunner(load("quickstart"), Path("data"))
@@ -36,6 +38,7 @@ class TrialRunner:
         threads: int = 1,
         cache: Cache | None = None,
         ranks: Ranks = ALONE,
+        weights: Policy | None = None,
     ) -> None:
         self.space = space
         self.data_root = data_root
@@ -43,6 +46,7 @@ class TrialRunner:
         self.threads = threads
         self.cache = cache
         self.ranks = ranks
+        self.kept = Kept(space, weights) if weights else None
         self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
@@ -50,7 +54,8 @@ class TrialRunner:
 
         Raises TrialFailed, or InputError for unreadable data.
         """
-        return trial.run(methods.get(spec.cell.method), Task(self._shared_of(spec), spec, checkpoint, self.ranks))
+        method = methods.get(spec.cell.base.method)
+        return trial.run(method, Task(self._shared_of(spec), spec, checkpoint, self.ranks, self.kept))
 
     def result(self, spec: TrialSpec) -> TrialResult:
         """Run `spec` to its end."""

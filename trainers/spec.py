@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any
@@ -44,7 +44,8 @@ class TrialSpec:
     `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
     and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`,
     and by compiled code with `compile`: all three decide how sums are rounded. `crops` says how training views are cut.
-    Paths, hosts and worker counts are not in here: they do not change a result.
+    `ingredients` are the hyper-parameters of the searched trials that a soup is made of, best first; it has none of its
+    own. Paths, hosts and worker counts are not in here: they do not change a result.
     """
 
     cell: Cell
@@ -64,16 +65,21 @@ class TrialSpec:
     precision: Precision = "fp32"
     compile: bool = False
     crops: Crops = "exact"
+    ingredients: tuple[Mapping[str, Any], ...] = ()
 
     @cached_property
     def trial_id(self) -> str:
         """Content hash of the whole specification."""
-        varying = self.stage, self.seed, dict(self.hparams), self.alphas, self.frontier
+        varying = [self.stage, self.seed, dict(self.hparams), self.alphas, self.frontier]
+        varying += [[dict(one) for one in self.ingredients]] if self.ingredients else []
         return digest([PROTOCOL_VERSION, self._common, *varying])
 
     @cached_property
     def config_id(self) -> str:
-        """Content hash of the configuration: all but stage, seed, and what is evaluated at the end."""
+        """Content hash of the configuration: all but stage, seed, and what is evaluated at the end.
+
+        Nor is what a soup is made of: which trials of a search run to their end may differ between its seeds.
+        """
         return digest([self._common, dict(self.hparams)])
 
     @property
@@ -81,15 +87,32 @@ class TrialSpec:
         """Content hash of what all trials of a cell have in common."""
         return _digest_of(_common_values(self))
 
+    @cached_property
+    def members(self) -> tuple[TrialSpec, ...]:
+        """The trials that an ensemble is made of, best first; none where it is no ensemble."""
+        cell = self.cell.base
+        if self.ingredients:
+            own = replace(self, cell=cell, stage=SEARCH, alphas=(), frontier=False, ingredients=())
+            return tuple(replace(own, hparams=one) for one in self.ingredients)
+        return () if cell == self.cell else (replace(self, cell=cell),)
+
+    @property
+    def draws(self) -> str:
+        """The stage whose random streams a trial draws from: a soup sees what the trials saw that it is made of."""
+        return self.members[0].stage if self.members else self.stage
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
+        told = {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
+        ingredients = [dict(one) for one in told.pop("ingredients")]
+        return {**told, "ingredients": ingredients} if ingredients else told
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
-        return cls(**{**data, "cell": Cell.from_json(data["cell"]), "alphas": tuple(data["alphas"])})
+        tuples = {"alphas": tuple(data["alphas"]), "ingredients": tuple(data.get("ingredients", ()))}
+        return cls(**{**data, "cell": Cell.from_json(data["cell"]), **tuples})
 
 
-_VARYING = {"stage", "seed", "hparams", "alphas", "frontier"}
+_VARYING = {"stage", "seed", "hparams", "alphas", "frontier", "ingredients"}
 _COMMON = tuple(one.name for one in fields(TrialSpec) if one.name not in _VARYING)
 _common_values = attrgetter(*_COMMON)
 _SINCE_LATER = (("compile", False), ("crops", "exact"))

@@ -19,6 +19,7 @@ from trainers.cache import Cache
 from trainers.checkpoints import Checkpoint
 from trainers.datasets.base import Dataset, Identified, Images, Split, Subset
 from trainers.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
+from trainers.kept import Kept
 from trainers.machine import numerics
 from trainers.models import Pretrained
 from trainers.ranks import ALONE, Ranks
@@ -268,13 +269,15 @@ def identity(split: Split) -> tuple[object, ...]:
 class Task:
     """One trial's view: `shared` is common to many trials, the rest is this trial's own.
 
-    `checkpoint` keeps the fit between processes; None: it is not kept. `ranks` are those that train it together.
+    `checkpoint` keeps the fit between processes; None: it is not kept. `ranks` are those that train it together. `kept`
+    are the weights of other trials, for ensembles; None: these train all that they are made of.
     """
 
     shared: Shared
     spec: TrialSpec
     checkpoint: Checkpoint | None = None
     ranks: Ranks = ALONE
+    kept: Kept | None = None
 
     @property
     def device(self) -> torch.device:
@@ -300,7 +303,11 @@ class Task:
 
     def stream(self, *names: str | int) -> np.random.Generator:
         """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""
-        return stream(self.spec.stage, self.spec.seed, *names)
+        return stream(self.spec.draws, self.spec.seed, *names)
+
+    def keep(self, state: Mapping[str, torch.Tensor]) -> str | None:
+        """Keep the weights of this trial if an ensemble will ask for them; returns why they are not kept, if so."""
+        return self.kept.keep(self.spec, state) if self.kept and self.ranks.rank == 0 else None
 
     @cached_property
     def train(self) -> Split:

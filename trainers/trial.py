@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable
 from itertools import chain
 
 from trainers.alpha_curve import AlphaCurve, choose_alpha
+from trainers.ensembles import ensemble
 from trainers.evaluation import as_evaluation
 from trainers.methods.base import Method
 from trainers.spec import SEARCH, Epoch, Evaluation, TrialResult
@@ -14,26 +15,33 @@ from trainers.training import Fitted
 
 
 def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
-    """Fit, then evaluate: yields a report per epoch and returns the result.
+    """Fit, or make an ensemble, then evaluate: yields a report per epoch and returns the result.
 
     In the search stage nothing but `id_val` is read. A repeat chooses alpha on `id_val`, and only then loads the ID
     test and OOD splits, which nothing is chosen on. Raises TrialFailed, and InputError for data that cannot be read.
     """
-    fitted = yield from method.fit(task)
-    if task.spec.stage == SEARCH:
-        return _result(task, fitted, None, [as_evaluation(fitted.scores, task.id_val, 1.0)])
-    curve = AlphaCurve(method, task, fitted)
+    trouble = None
+    if task.spec.members:
+        curve = yield from ensemble(method, task)
+    else:
+        fitted = yield from method.fit(task)
+        trouble = task.keep(fitted.state)
+        if task.spec.stage == SEARCH:
+            return _result(task, fitted, None, [as_evaluation(fitted.scores, task.id_val, 1.0)], trouble)
+        curve = AlphaCurve(method, task, fitted)
     on_id_val = curve.on_id_val(task.spec.alphas)
     chosen = choose_alpha(on_id_val)
     reported = task.spec.alphas if task.spec.frontier else sorted({1.0, chosen} & set(task.spec.alphas))
     on_all = chain([(task.id_val, on_id_val)], curve.on(task.reported(), reported))
     evaluations = [as_evaluation(scores, split, alpha) for split, found in on_all for alpha, scores in found.items()]
-    return _result(task, fitted, chosen, evaluations)
+    return _result(task, curve.fitted, chosen, evaluations, trouble)
 
 
-def _result(task: Task, fitted: Fitted, alpha: float | None, evaluations: Iterable[Evaluation]) -> TrialResult:
+def _result(
+    task: Task, fitted: Fitted, alpha: float | None, evaluations: Iterable[Evaluation], trouble: str | None
+) -> TrialResult:
     report = fitted.report
-    trouble = task.checkpoint.trouble if task.checkpoint is not None else None
+    troubles = [task.checkpoint.trouble if task.checkpoint is not None else None, trouble]
     return TrialResult(
         score=report.score,
         loss=report.loss,
@@ -43,5 +51,5 @@ def _result(task: Task, fitted: Fitted, alpha: float | None, evaluations: Iterab
         alpha=alpha,
         curve=report.curve,
         evaluations=list(evaluations),
-        notes=report.notes + ([trouble] if trouble is not None else []),
+        notes=report.notes + [one for one in troubles if one is not None],
     )

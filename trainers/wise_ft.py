@@ -19,10 +19,11 @@ def interpolate(zero_shot: State, finetuned: State, alpha: float) -> dict[str, t
         raise ValueError(f"alpha is {alpha}; expected a number in [0, 1]")
     if zero_shot.keys() != finetuned.keys():
         raise ValueError(f"the two models differ in {sorted(zero_shot.keys() ^ finetuned.keys())}")
-    return {name: _between(zero_shot[name], tuned, alpha) for name, tuned in finetuned.items()}
+    return {name: between(zero_shot[name], tuned, alpha) for name, tuned in finetuned.items()}
 
 
-def _between(zero_shot: torch.Tensor, tuned: torch.Tensor, alpha: float) -> torch.Tensor:
+def between(zero_shot: torch.Tensor, tuned: torch.Tensor, alpha: float) -> torch.Tensor:
+    """The mixture of two tensors of one shape, with exact ends."""
     # torch.lerp turns -0.0 into 0.0 at the ends, so these are not left to it.
     if alpha == 1 or not tuned.is_floating_point():
         return tuned

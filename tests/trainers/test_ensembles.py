@@ -1,0 +1,230 @@
+"""Soups are means of weights, greedy ones never fall below their best member, and logits are mixed as weights are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score
+
+from search_spaces.loading import from_mapping
+from trainers import methods, trial
+from trainers.alpha_curve import choose_alpha
+from trainers.checkpoints import Policy
+from trainers.ensembles import Pot, ensemble, uniform
+from trainers.evaluation import Scores, score
+from trainers.failure import TrialFailed
+from trainers.kept import Kept
+from trainers.spec import SEARCH, TrialResult, TrialSpec
+from trainers.testing.bench import REPORTED, finish
+from trainers.training import predict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.trainers.conftest import Bench
+
+INGREDIENTS = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
+ALL = {"uniform_soup": ["ft", "flyp"], "greedy_soup": ["ft", "flyp"], "logit_ensemble": ["ft", "flyp"]}
+
+
+def soup(bench: Bench, cell: str, ingredients: Any = INGREDIENTS, **changes: Any) -> TrialSpec:
+    return bench.repeat(cell, hparams={}, ingredients=ingredients, **changes)
+
+
+def kept(path: Path, **changes: Any) -> Kept:
+    mapping = {
+        "name": "x",
+        "dataset": "digits",
+        "model": {"arch": "digits-clip", "pretrained": "bundled"},
+        "methods": ["ft", "flyp"],
+        "search": {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}},
+        "ensembles": ALL,
+    }
+    return Kept(from_mapping({**mapping, **changes}), Policy(path))
+
+
+def made(bench: Bench, spec: TrialSpec, weights: Kept | None = None, **dataset: Any) -> TrialResult:
+    task = replace(bench.task(spec, bench.worker(bench.dataset(**dataset))), kept=weights)
+    return finish(trial.run(methods.get(spec.cell.base.method), task))
+
+
+def members(bench: Bench, spec: TrialSpec, path: Path) -> Kept:
+    """The members of an ensemble, run and kept."""
+    weights = kept(path)
+    for member in spec.members:
+        made(bench, member, weights)
+    return weights
+
+
+def test_members_are_the_trials_of_the_search_and_a_soup_draws_what_they_drew(bench: Bench) -> None:
+    for shots in (None, 2):
+        spec = soup(bench, "ft+greedy_soup", shots=shots, seed=3)
+        searched = [bench.spec("ft", hparams=dict(one), shots=shots, seed=3) for one in INGREDIENTS]
+        assert [member.trial_id for member in spec.members] == [one.trial_id for one in searched]
+        task, theirs = bench.task(spec), bench.task(searched[0])
+        assert (task.id_val.labels == theirs.id_val.labels).all()
+        if shots:
+            assert list(task.id_val.images.indices) == list(theirs.id_val.images.indices)
+            assert list(task.id_val.images.indices) != list(
+                bench.task(bench.repeat("ft", shots=2)).id_val.images.indices
+            )
+    repeat = bench.repeat("flyp", seed=1)
+    (member,) = replace(repeat, cell=repeat.cell.ensembled("logit_ensemble")).members
+    assert member.trial_id == repeat.trial_id
+    assert repeat.members == ()
+
+
+def test_what_a_soup_is_made_of_is_part_of_its_identity_and_not_of_its_configuration(bench: Bench) -> None:
+    spec, other = soup(bench, "ft+uniform_soup"), soup(bench, "ft+uniform_soup", INGREDIENTS[:2])
+    assert spec.trial_id != other.trial_id
+    assert spec.config_id == other.config_id
+    assert TrialSpec.from_json(spec.to_json()) == spec
+    assert TrialSpec.from_json(spec.to_json()).trial_id == spec.trial_id
+    assert "ingredients" not in bench.repeat("ft").to_json(), "the ledger's lines of other trials are as before"
+
+
+@pytest.mark.parametrize("name", ["ft", "flyp"])
+def test_a_uniform_soup_is_the_mean_of_its_members_weights(bench: Bench, name: str) -> None:
+    spec = soup(bench, f"{name}+uniform_soup")
+    task, method = bench.task(spec), methods.get(name)
+    fitted = finish(uniform(Pot(method, task, method.zero_shot(bench.task(spec.members[0])))))
+    states = [bench.fit(member).state for member in spec.members]
+    for key, value in fitted.state.items():
+        torch.testing.assert_close(value, torch.stack([state[key] for state in states]).mean(0), rtol=1e-5, atol=1e-6)
+
+
+def by_hand(bench: Bench, spec: TrialSpec) -> tuple[list[bool], Scores]:
+    """Recipe 1 of the paper, written out: which members are taken, and the scores of the soup."""
+    task, method = bench.task(spec.members[0]), methods.get(spec.cell.base.method)
+    taken: list[dict[str, torch.Tensor]] = []
+    choices, best = [], None
+    for member in spec.members:
+        tried = [*taken, bench.fit(member).state]
+        model = method.zero_shot(task)
+        model.load_state_dict({name: torch.stack([one[name] for one in tried]).mean(0) for name in tried[0]})
+        scores = score(predict(method, model, task, task.id_val), task.id_val)
+        choices.append(best is None or scores.score >= best.score)
+        if choices[-1]:
+            taken, best = tried, scores
+    assert best is not None
+    return choices, best
+
+
+@pytest.mark.parametrize("name", ["ft", "flyp"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_greedy_soup_is_never_below_its_best_member_and_takes_what_does_not_lower_it(
+    bench: Bench, name: str, seed: int
+) -> None:
+    rates = torch.empty(4).uniform_(-4, -1.7, generator=torch.Generator().manual_seed(seed))  # the largest ruin a model
+    found = [{"lr": float(10**rate), "weight_decay": 0.1} for rate in rates]
+    singles = {one["lr"]: bench.run(bench.spec(name, hparams=one, shots=3, seed=seed)) for one in found}
+    ranked = sorted(found, key=lambda one: (singles[one["lr"]].score, -singles[one["lr"]].loss), reverse=True)
+    spec = soup(bench, f"{name}+greedy_soup", tuple(ranked), shots=3, seed=seed)
+    result = made(bench, spec)
+    assert result.score >= max(single.score for single in singles.values())
+    choices, best = by_hand(bench, spec)
+    assert [point["taken"] == 1 for point in result.curve] == choices
+    assert result.score == best.score
+    assert result.curve[0]["accuracy"] == singles[ranked[0]["lr"]].score, "the best member is in it"
+    assert result.best_epoch == max(at for at, taken in enumerate(choices, start=1) if taken)
+
+
+@pytest.mark.parametrize("cell", ["ft+uniform_soup", "flyp+greedy_soup", "flyp+logit_ensemble"])
+def test_kept_weights_and_trials_trained_again_give_the_same_bits(bench: Bench, cell: str, tmp_path: Path) -> None:
+    own = {"hparams": INGREDIENTS[0], "ingredients": ()} if "logit" in cell else {"ingredients": INGREDIENTS[:2]}
+    spec = bench.repeat(cell, **{"hparams": {}, **own})
+    weights = members(bench, spec, tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == len(spec.members)
+    result, again = made(bench, spec, weights), made(bench, spec)
+    assert result.notes == []
+    assert again.notes == [
+        f"the weights of {len(spec.members)} of {len(spec.members)} trials that it is made of were "
+        "gone: these were trained again"
+    ]
+    assert replace(again, notes=[]) == result
+
+
+def test_a_file_that_is_garbled_or_of_another_shape_or_gone_is_made_again(bench: Bench, tmp_path: Path) -> None:
+    spec = soup(bench, "ft+uniform_soup")
+    weights = members(bench, spec, tmp_path)
+    result = made(bench, spec, weights)
+    first, second, third = (tmp_path / f"{member.trial_id}.safetensors" for member in spec.members)
+    whole = first.read_bytes()
+    first.write_bytes(whole[:1000])
+    second.unlink()
+    weights.policy.checkpoint(spec.members[2].trial_id).save(_saved({"w": torch.zeros(3)}))
+    again = made(bench, spec, weights)
+    assert again.notes[0].startswith("the weights of 3 of 3 trials")
+    assert replace(again, notes=[]) == result
+    assert made(bench, spec, weights) == result, "what was trained again is kept for others"
+    assert second.is_file()
+    assert third.is_file()
+
+
+def _saved(tensors: dict[str, torch.Tensor]) -> Any:
+    from trainers.checkpoints import Saved
+
+    return Saved(tensors, {})
+
+
+def test_only_what_ensembles_ask_for_is_kept_and_a_disk_that_refuses_costs_a_note_alone(
+    bench: Bench, tmp_path: Path
+) -> None:
+    none, soups = kept(tmp_path, ensembles=None), kept(tmp_path, ensembles={"greedy_soup": ["ft"]})
+    for weights, spec in ((none, bench.spec()), (soups, bench.repeat("ft")), (soups, bench.spec("flyp"))):
+        made(bench, spec, weights)
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    refused = made(bench, bench.spec(), kept(tmp_path / "file" / "weights"))
+    assert len(refused.notes) == 1
+    assert refused.notes[0].startswith("its weights are not kept for ensembles: ")
+    assert replace(refused, notes=[]) == bench.run(bench.spec())
+
+
+def test_models_that_cannot_be_averaged_fail_in_words(bench: Bench) -> None:
+    task = bench.task(soup(bench, "ft+uniform_soup"))
+    pot = Pot(methods.get("ft"), task, torch.nn.Linear(1, 1))
+    with pytest.raises(TrialFailed, match="differ in shape"):
+        pot.mixed({"w": torch.zeros(2)}, {"w": torch.zeros(3)}, 0.5)
+
+
+@pytest.mark.parametrize("name", ["ft", "flyp"])
+def test_a_logit_ensemble_mixes_logits_and_reports_what_they_score(bench: Bench, name: str) -> None:
+    alphas = (0.0, 0.25, 0.5, 1.0)
+    base = bench.repeat(name, alphas=alphas, frontier=True, shots=2)
+    spec = replace(base, cell=base.cell.ensembled("logit_ensemble"))
+    result, single = made(bench, spec), bench.run(base)
+    task, method = bench.task(base), methods.get(name)
+    model = method.zero_shot(task)
+    model.load_state_dict(bench.fit(base).state)
+    on_id_val = {}
+    for split in (task.id_val, *task.reported()):
+        tuned = predict(method, model, task, split)
+        zero_shot = task.shared.features(split) @ task.zero_shot_head.T
+        for alpha in alphas:
+            mixed = score(alpha * tuned + (1 - alpha) * zero_shot, split)
+            found = bench.primary(result, alpha)[split.name]
+            assert found == pytest.approx(
+                accuracy_score(split.labels, (alpha * tuned + (1 - alpha) * zero_shot).argmax(1))
+            )
+            if split is task.id_val:
+                on_id_val[alpha] = mixed
+    assert result.alpha == choose_alpha(on_id_val)
+    for end in (0.0, 1.0):
+        assert bench.primary(result, end) == bench.primary(single, end)
+
+
+@pytest.mark.parametrize("cell", ["flyp+greedy_soup", "ft+uniform_soup", "ft+logit_ensemble"])
+def test_no_test_or_ood_label_changes_what_an_ensemble_chooses(bench: Bench, cell: str) -> None:
+    own = {"hparams": INGREDIENTS[0]} if "logit" in cell else {"hparams": {}, "ingredients": INGREDIENTS}
+    spec = bench.repeat(cell, **own)
+    clean, poisoned = made(bench, spec), made(bench, spec, poisoned=REPORTED)
+    assert (clean.curve, clean.alpha, clean.score) == (poisoned.curve, poisoned.alpha, poisoned.score)
+    assert clean.evaluations != poisoned.evaluations
+    closed = bench.task(spec, bench.worker(bench.dataset(closed=REPORTED)))
+    curve = finish(ensemble(methods.get(spec.cell.base.method), closed))
+    curve.on_id_val(spec.alphas)  # all that is chosen is chosen before a test split is opened
+    assert spec.draws == SEARCH or not spec.ingredients
