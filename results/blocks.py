@@ -10,6 +10,7 @@ from functools import cached_property
 from results.cells import CellResult
 from results.evidence import Measure
 from results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
+from search_spaces.ensembles import SOUPS
 from search_spaces.errors import InputError
 
 _FIXED = {"data": "data", "weights": "weights"}
@@ -116,7 +117,8 @@ def refuse_unlike_protocols(blocks: Iterable[Block]) -> None:
 def _protocols(a: CellResult, b: CellResult) -> Iterable[tuple[str, object, object]]:
     assert a.selection
     assert b.selection
-    if ZEROSHOT not in (a.cell.method, b.cell.method):
+    # A zero-shot model has no seeds, and soups have those of the search.
+    if ZEROSHOT not in (a.cell.method, b.cell.method) and (a.cell.ensemble in SOUPS) == (b.cell.ensemble in SOUPS):
         yield "planned seeds", a.planned, b.planned
     yield "selection metric", a.selection.metric, b.selection.metric
     yield "selection split", a.selection.split, b.selection.split

@@ -27,6 +27,7 @@ train: {epochs: 3, batch_size: 128, warmup_steps: 2}
 search: {algorithm: random, num_samples: 3, space: {lr: {loguniform: [1.0e-4, 1.0e-2]}, weight_decay: {choice: [0.1]}}}
 repeats: {seeds: 2}
 wise_ft: {alphas: 3}
+ensembles: [uniform_soup]
 checkpoints: {every_seconds: 0}
 """
 
@@ -87,9 +88,9 @@ def test_a_sweep_that_moved_to_another_machine_ends_with_the_numbers_of_one_on_a
 
 def test_no_trial_that_was_published_is_run_again(moved):
     published = (moved / "published").read_text().split()
-    assert 2 <= len(published) < 6
+    assert 2 <= len(published) < 7
     assert in_store()[: len(published)] == published
-    assert len(in_store()) == len(set(in_store())) == 1 + 3 + 2
+    assert len(in_store()) == len(set(in_store())) == 1 + 3 + 2 + 1
     ledger = (moved / "there/runs/tuned/ledger.jsonl").read_bytes()
     assert b"".join(LedgerParts(Storage(URL)).fetch()) == Storage(URL).read("ledger.jsonl") == ledger
     begun = (moved / "here/runs/tuned/ledger.jsonl").read_bytes().splitlines()[: len(published)]
@@ -101,14 +102,15 @@ def test_all_of_the_run_folder_is_in_the_store_and_nothing_of_trials_under_way(m
     assert list(store.sizes()) == ["ledger.jsonl", "report.html", "results.parquet", "space.yaml"]
     for name in ("tables", "figures"):
         assert list(store.below(name).sizes()) == sorted(path.name for path in (folder / name).iterdir())
-    assert store.below("running").sizes() == store.below("lock").sizes() == {}
+    for name in ("running", "weights", "lock"):
+        assert store.below(name).sizes() == {}
 
 
 def test_the_commands_read_a_run_in_a_store(moved, tmp_path):
     code, output = call("status", URL, cwd=tmp_path)
     assert code == 0, output
     assert URL in output
-    assert output.count("done") == 3
+    assert output.count("done") == 4
     of_folder = call("table", moved / "there/runs/tuned", "--format", "csv", cwd=tmp_path)
     assert call("table", URL, "--format", "csv", cwd=tmp_path) == of_folder
     code, output = call("show", in_store()[0], "--run", URL, cwd=tmp_path)

@@ -29,6 +29,17 @@ def test_rows_columns_and_numbers(example):
     assert example.entry(grid, "ft", "n").printed == "3"
 
 
+def test_a_logit_ensemble_has_numbers_with_ensembling_alone_and_soups_have_both(example):
+    cells = ("ft", "ft+logit_ensemble", "ft+greedy_soup")
+    (grid,) = example.table([record for cell in cells for record in example.finished_cell(cell, [0.9, 0.92])]).grids
+    assert [row.label for row in grid.rows] == ["FT", "FT greedy soup", "FT logit ensemble"]
+    assert example.entry(grid, "ft+logit_ensemble", WITHOUT, "ID").printed == "-"
+    assert example.entry(grid, "ft+logit_ensemble", WITH, "ID").interval.mean == pytest.approx(0.93)
+    assert example.entry(grid, "ft+logit_ensemble", "n").printed == "2"
+    assert example.entry(grid, "ft+greedy_soup", WITHOUT, "ID").interval.mean == pytest.approx(0.91)
+    assert grid.notes == ()
+
+
 def test_the_mean_ood_is_taken_per_seed_and_holds_no_id_number(example):
     cell, trials = example.cell("ft"), []
     for seed, (photo, sketch) in enumerate([(0.2, 0.8), (0.8, 0.2), (0.5, 0.5)]):

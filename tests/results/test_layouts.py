@@ -191,6 +191,12 @@ def test_runs_together_make_one_table(example):
     assert [column.name for column in grid.columns[:2]] == ["PCAM", "CalTech"]
 
 
+def test_soups_of_one_run_may_stand_beside_repeats_of_another_whatever_their_seeds(example):
+    runs = [changed(example, "a"), changed(example, "b", "flyp+greedy_soup", n=1)]
+    (grid,) = make_table(runs, "transfer").grids
+    assert [row.method for row in grid.rows] == ["flyp", "flyp+greedy_soup"]
+
+
 def changed(example, run, method="flyp", n=2, settings=None, **selected):
     *trials, selection = example.task(method, [0.7, 0.8, 0.9][:n], "pcam")
     trials = [trial | {"settings": settings or {}} for trial in trials]

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from results.naming import block_order, block_title, method_order, slug
+from results.naming import block_order, block_title, method_label, method_order, slug
 from search_spaces.cell import Cell
+from search_spaces.ensembles import ENSEMBLES
 
 
 def test_methods_come_in_the_papers_order_then_as_asked_then_by_name():
@@ -9,6 +10,17 @@ def test_methods_come_in_the_papers_order_then_as_asked_then_by_name():
     assert sorted(methods, key=lambda method: method_order(method, ["mine"])) == [
         "zeroshot", "lp", "ft", "l2sp", "lpft", "flyp", "mine", "alpha", "zeta"
     ]  # fmt: skip
+
+
+def test_ensembles_are_named_and_stand_after_their_method_whatever_it_is():
+    names = ["flyp+logit_ensemble", "flyp_ce", "mine+greedy_soup", "ft", "flyp+greedy_soup", "mine", "flyp", "zeroshot"]
+    names += ["flyp+uniform_soup"]
+    expected = ["zeroshot", "ft", "flyp", *(f"flyp+{one}" for one in ENSEMBLES), "mine", "mine+greedy_soup", "flyp_ce"]
+    assert sorted(names, key=lambda name: method_order(name, ["mine", "flyp_ce"])) == expected
+    unknown = ["zeta", "alpha+uniform_soup", "alpha"]
+    assert sorted(unknown, key=method_order) == ["alpha", "alpha+uniform_soup", "zeta"]
+    labels = [method_label(name) for name in ("flyp+greedy_soup", "l2sp+logit_ensemble", "my.module:Mine+uniform_soup")]
+    assert labels == ["FLYP greedy soup", "L2-SP logit ensemble", "my.module:Mine uniform soup"]
 
 
 def test_shots_rise_and_the_whole_training_split_is_last():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 
 from search_spaces.loading import from_mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.trainers.conftest import Bench
+    from trainers.ranks import Ranks
 
 INGREDIENTS = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
 ALL = {"uniform_soup": ["ft", "flyp"], "greedy_soup": ["ft", "flyp"], "logit_ensemble": ["ft", "flyp"]}
@@ -182,6 +184,27 @@ def test_only_what_ensembles_ask_for_is_kept_and_a_disk_that_refuses_costs_a_not
     assert len(refused.notes) == 1
     assert refused.notes[0].startswith("its weights are not kept for ensembles: ")
     assert replace(refused, notes=[]) == bench.run(bench.spec())
+
+
+def test_several_processes_make_one_ensemble_and_train_a_member_where_any_lacks_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    spec = soup(bench, "flyp+greedy_soup", INGREDIENTS[:2])
+    weights = members(bench, spec, tmp_path)
+
+    def run(ranks: Ranks) -> TrialResult:
+        own = weights if ranks.rank == 0 else kept(tmp_path / "empty")
+        task = replace(bench.task(spec), ranks=ranks, kept=own)
+        return finish(trial.run(methods.get("flyp"), task))
+
+    first, second = in_ranks(2, run)
+    assert first == second, first
+    assert first.notes[0].startswith("the weights of 2 of 2 trials")
+    assert not (tmp_path / "empty").exists(), "one process writes for all"
+    both = in_ranks(
+        2, lambda ranks: finish(trial.run(methods.get("flyp"), replace(bench.task(spec), ranks=ranks, kept=weights)))
+    )
+    assert both[0] == both[1] == made(bench, spec, weights)
 
 
 def test_models_that_cannot_be_averaged_fail_in_words(bench: Bench) -> None:
