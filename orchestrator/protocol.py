@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.algorithms import ALGORITHMS, Config, Tried, planned_configs
 from orchestrator.plan import CellPlan
+from search_spaces.cell import Cell
 from trainers.spec import DONE, FAILED, TrialSpec
 
 
@@ -215,10 +216,11 @@ class Protocol:
     """
 
     def __init__(self, plans: Iterable[CellPlan], outcomes: Iterable[Outcome] = ()) -> None:
-        self.cells: list[CellProtocol] = []
+        cells: dict[Cell, CellProtocol] = {}
         for plan in plans:
-            base = next((cell for cell in self.cells if cell.plan is plan.base), None)
-            self.cells.append(CellProtocol(plan) if base is None else EnsembleProtocol(plan, base))
+            of = plan.cell
+            cells[of] = EnsembleProtocol(plan, cells[of.base]) if of.ensemble else CellProtocol(plan)
+        self.cells = list(cells.values())
         self.outcomes = {outcome.trial_id: outcome for outcome in outcomes}
         self._running: dict[str, CellProtocol] = {}
         self._blocked: set[str] = set()

@@ -75,7 +75,7 @@ def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator
     space = load(source, overrides)
     plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
     yield describe(space, plans)
-    yield str(room.needed(space, plans))
+    yield str(room.needed(space, plans, in_store=options.url is not None))
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"

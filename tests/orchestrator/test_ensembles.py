@@ -17,7 +17,9 @@ from sweeps import answer, drive, plans_of, space_of
 from orchestrator import room
 from orchestrator.dry_run import describe
 from orchestrator.protocol import Outcome, Protocol
+from orchestrator.recorder import Recorder
 from orchestrator.running import Running
+from results.ledger import Ledger
 from search_spaces.errors import InputError
 from search_spaces.loading import dump, load
 from trainers.spec import TrialSpec
@@ -159,6 +161,29 @@ def test_weights_are_awaited_until_the_last_ensemble_made_of_them_has_an_outcome
         searching = protocol.cells[0].selection is None
         assert searching or not {one.trial_id for one in seen if one.stage == "search"} & protocol.awaited - needed
     assert protocol.awaited == set()
+
+
+def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_the_ledger(tmp_path):
+    protocol = Protocol(plans_of(ensembles(methods=["ft"])))
+    weights = Running(tmp_path / "weights")
+    weights.folder.mkdir()
+    recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, Running(tmp_path / "running"), weights)
+    most = 0
+    while (spec := protocol.next()) is not None:
+        if not spec.members:
+            (weights.folder / f"{spec.trial_id}.safetensors").touch()
+        told = dict.fromkeys(("metric", "best_epoch", "epochs", "alpha")) | {
+            "curve": [],
+            "evaluations": [],
+            "notes": [],
+        }
+        result = told | {"score": answer(spec).score, "loss": answer(spec).loss}
+        recorder.ended(spec, {"status": "done", "seconds": 0.0, "result": result})
+        there = {path.stem for path in weights.folder.iterdir()}
+        assert there == protocol.awaited & protocol.outcomes.keys()
+        most = max(most, len(there))
+    assert protocol.complete
+    assert (most, there) == (6, set())
 
 
 def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_refused(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from sweeps import plans_of, space_of
 
 from orchestrator.protocol import Outcome, Protocol
 from trainers import datasets
+from trainers.checkpoints import Policy
 from trainers.datasets.digits import Digits
 from trainers.runner import TrialRunner
 
@@ -29,6 +30,7 @@ SPACE = {
         },
     },
     "repeats": {"seeds": 2},
+    "ensembles": {"greedy_soup": ["ft"], "logit_ensemble": ["flyp"]},
 }
 
 
@@ -42,15 +44,20 @@ class Poisoned(Digits):
         return loaded
 
 
-def sweep():
+def sweep(weights):
     """Run the whole protocol in this process; returns what was decided and what was reported."""
     space = space_of(**SPACE)
-    runner, protocol = TrialRunner(space, Path("absent")), Protocol(plans_of(space))
+    runner, protocol = TrialRunner(space, Path("absent"), weights=Policy(weights)), Protocol(plans_of(space))
     decided, reported = {}, {}
     while (spec := protocol.next()) is not None:
         result = runner.result(spec)
-        key = (spec.cell.method, spec.stage, spec.seed, tuple(spec.hparams.items()))
-        decided[key] = (result.score, result.best_epoch, result.alpha)
+        key = (
+            spec.cell.method,
+            spec.stage,
+            spec.seed,
+            *(tuple(one.items()) for one in (spec.hparams, *spec.ingredients)),
+        )
+        decided[key] = (result.score, result.best_epoch, result.alpha, result.curve)
         reported[key] = [one.metrics[one.primary] for one in result.evaluations if one.role in ("id_test", "ood")]
         protocol.finish(Outcome(spec.trial_id, "done", result.score, result.loss))
     winners = {one.plan.cell.method: one.winner for one in protocol.selections}
@@ -58,13 +65,13 @@ def sweep():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_poisoning_every_test_and_ood_label_leaves_every_selection_unchanged(monkeypatch):
-    winners, decided, reported = sweep()
+def test_poisoning_every_test_and_ood_label_leaves_every_selection_unchanged(monkeypatch, tmp_path):
+    winners, decided, reported = sweep(tmp_path / "clean")
     monkeypatch.setitem(datasets.registry(), "digits", Poisoned)
-    poisoned_winners, poisoned_decided, poisoned_reported = sweep()
+    poisoned_winners, poisoned_decided, poisoned_reported = sweep(tmp_path / "poisoned")
     assert poisoned_winners == winners
     assert poisoned_decided == decided
-    assert len(winners) == 5
+    assert len(winners) == 5 + 2
     assert poisoned_reported != reported
     clean = np.mean([value for values in reported.values() for value in values])
     poison = np.mean([value for values in poisoned_reported.values() for value in values])
