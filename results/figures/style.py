@@ -11,10 +11,13 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from results.files import write
 from results.naming import method_label
+from search_spaces.cell import WITH
+from search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, UNIFORM_SOUP
 
 # Okabe and Ito, "Color universal design" (2008); methods beyond the paper's take Paul Tol's muted colours in turn.
 COLOURS = {"lp": "#E69F00", "ft": "#0072B2", "l2sp": "#009E73", "lpft": "#CC79A7", "flyp": "#D55E00"}
@@ -47,7 +50,9 @@ WIDTH = 3.25  # inches: one column of a two-column paper
 SUFFIXES: dict[str, dict[str, None]] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 """What a figure is written as, and what of its metadata would differ from time to time."""
 _DPI = 200
-_SHORT_NAME = 8  # characters
+_SHORT_NAME, _LONG_NAME = 8, 16  # characters
+_SHADES = {UNIFORM_SOUP: ("black", 0.4), GREEDY_SOUP: ("white", 0.4), LOGIT_ENSEMBLE: ("white", 0.7)}
+"""What the colour of a method is mixed with for its ensembles, and how much of it is in there."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,20 @@ def new_figure(height: float) -> Figure:
 
 def colours_of(methods: Iterable[str]) -> dict[str, str]:
     """A colour for every method, the same in all figures for those that are known."""
-    fixed = COLOURS | OTHER_COLOURS
+    colours = COLOURS | OTHER_COLOURS
     spare = itertools.cycle(_SPARE_COLOURS)
-    return {method: fixed[method] if method in fixed else next(spare) for method in methods}
+    found = {}
+    for method in methods:
+        base, _, ensemble = method.partition(WITH)
+        colours[base] = colours.get(base) or next(spare)
+        found[method] = _mixed(colours[base], *_SHADES[ensemble]) if ensemble in _SHADES else colours[base]
+    return found
+
+
+def _mixed(colour: str, other: str, share: float) -> str:
+    """A colour with a `share` of another."""
+    pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
+    return to_hex([(1 - share) * own + share * theirs for own, theirs in pairs])
 
 
 def shapes_of(methods: Iterable[str]) -> dict[str, str]:
@@ -89,7 +105,8 @@ def shapes_of(methods: Iterable[str]) -> dict[str, str]:
 
 def legend_columns(methods: Iterable[str]) -> int:
     """How many columns of a legend fit a figure's width with these names."""
-    return 4 if max((len(method_label(method)) for method in methods), default=0) <= _SHORT_NAME else 3
+    longest = max((len(method_label(method)) for method in methods), default=0)
+    return 4 if longest <= _SHORT_NAME else 3 if longest <= _LONG_NAME else 2
 
 
 def marker(shape: str, colour: str, size: float) -> dict[str, Any]:

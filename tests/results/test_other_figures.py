@@ -10,7 +10,7 @@ from results.evidence import evidence_of
 from results.figures.by_shots import draw_shots
 from results.figures.id_ood import band, draw
 from results.figures.landscape import draw_sensitivity, facets_of
-from results.figures.style import save_all
+from results.figures.style import colours_of, save_all
 from results.frontiers import frontier_points, select_block
 from results.searches import Search, Tried, searches_of
 from results.shots import shots_curves
@@ -18,6 +18,7 @@ from results.statistics.intervals import mean_interval
 from results.tidy import tidy_frame
 from search_spaces.cell import Cell
 from search_spaces.distributions import parse
+from search_spaces.ensembles import ENSEMBLES
 
 
 def few_shot_run(example, **cell):
@@ -180,3 +181,11 @@ def test_the_same_ledger_gives_the_same_bytes(tmp_path, example):
     ]
     assert [path.read_bytes() for path in twice[0]] == [path.read_bytes() for path in twice[1]]
     assert len(twice[0]) == 4
+
+
+def test_ensembles_have_shades_of_their_methods_colour_also_where_that_is_not_known():
+    names = ["flyp", *(f"flyp+{one}" for one in ENSEMBLES), "mine+greedy_soup", "mine"]
+    colours = colours_of(names)
+    assert len(set(colours.values())) == len(names)
+    assert colours["flyp"] == colours_of(["flyp+greedy_soup", "flyp"])["flyp"]
+    assert all(len(colour) == 7 for colour in colours.values())
