@@ -92,8 +92,10 @@ def colours_of(methods: Iterable[str]) -> dict[str, str]:
 
 def _mixed(colour: str, other: str, share: float) -> str:
     """A colour with a `share` of another."""
-    pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
-    return to_hex([(1 - share) * own + share * theirs for own, theirs in pairs])
+    red, green, blue = (
+        (1 - share) * own + share * theirs for own, theirs in zip(to_rgb(colour), to_rgb(other), strict=True)
+    )
+    return to_hex((red, green, blue))
 
 
 def shapes_of(methods: Iterable[str]) -> dict[str, str]:
