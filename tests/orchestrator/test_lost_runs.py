@@ -44,7 +44,8 @@ def replaced(path: Path) -> None:
 
 def in_store(path: Path, **said: Any) -> Any:
     """A publication that says this."""
-    return mock.Mock(spec=Publication, url="s3://bucket/small", path=path, running=Running(path / "running"), **said)
+    kept = {name: Running(path / name) for name in ("running", "weights")}
+    return mock.Mock(spec=Publication, url="s3://bucket/small", path=path, **kept, **said)
 
 
 def ending() -> dict[str, Any]:
