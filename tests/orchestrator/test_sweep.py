@@ -94,7 +94,7 @@ def test_the_same_space_in_another_folder_gives_the_same_numbers_bit_for_bit(fin
     assert numbers(tmp_path / "elsewhere") == numbers(folder / "runs/small")
 
 
-@pytest.mark.parametrize("after", [4, 15])
+@pytest.mark.parametrize("after", [4, pytest.param(15, marks=pytest.mark.chaos)])
 def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(finished, tmp_path, after):
     folder, _ = finished
     driver = start("run", folder / "small.yaml", cwd=tmp_path)
