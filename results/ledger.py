@@ -10,9 +10,10 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import RawIOBase
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from threading import Event
 from typing import Generic, NoReturn, TypeVar
@@ -253,6 +254,13 @@ def decode_json(line: bytes) -> Record | None:
         except ValueError:
             return None
     return record if isinstance(record, dict) else None
+
+
+def last_line(path: Path) -> Record | None:
+    """The JSON object in the last line of the ledger at `path`; None where that holds none, or cannot be read."""
+    with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as found:
+        return decode_json(found[found.rfind(b"\n", 0, -1) + 1 :])
+    return None
 
 
 def trials_by_id(records: Iterable[Record]) -> dict[str, Record]:

@@ -62,6 +62,7 @@ def test_trials_that_were_there_and_those_that_come_are_mirrored(folder: RunFold
     uri = store_uri(folder.path.parent / "mlflow.db")
     append(folder, records[:2])
     mirror = Mirror(uri, "space", folder)
+    mirror.finished(records[1])
     until(lambda: (folder.path.parent / "mlflow.db").exists())
     append(folder, records[2:])
     assert mirror.close("the table", complete=True) is None
