@@ -1,6 +1,7 @@
 """Whatever dies, the sweep ends with the numbers of one in which nothing died; no trial is lost, and none is run twice.
 
-The long part (`make chaos`) runs quickstart-sized sweeps, the short one (`make test`) a small one.
+The long part (`make chaos`) has all of it, with small sweeps and with those of the quickstart. In the short one
+(`make test`) workers and a node die; a driver and a tracking server that do so there are in other tests.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def assert_as_if_nothing_had_happened(sweep: Sweep, cwd: Path) -> None:
     assert not (cwd / "runs" / name / "running").exists()
 
 
+@pytest.mark.chaos
 def test_the_driver_is_killed_at_random_moments(sweep: Sweep, tmp_path: Path) -> None:
     """In the long part 30 times, over as many sweeps as that takes."""
     chance = random.Random(20_261_122)
@@ -114,6 +116,7 @@ def test_a_random_worker_is_killed_every_two_seconds(sweep: Sweep, tmp_path: Pat
     print(f"{sweep[0]}: {kills} workers killed in {time.monotonic() - began:.0f} s")
 
 
+@pytest.mark.chaos
 def test_the_mlflow_server_comes_and_goes(sweep: Sweep, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -141,7 +141,7 @@ def test_retrying_what_failed_ends_as_if_nothing_had(faulty, tmp_path):
 @contextlib.contextmanager
 def two_long_trials(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The driver of a sweep with two trials under way that would take very long."""
-    text = SMALL.replace("[zeroshot, lp, ft, l2sp, lpft, flyp]", "[zeroshot, ft]").split("  per_method")[0]
+    text = SMALL.replace("[zeroshot, lp, ft, flyp]", "[zeroshot, ft]").split("  per_method")[0]
     (folder / "small.yaml").write_text(text.replace("epochs: 2", "epochs: 500") + "early_stopping: {patience: 500}\n")
     driver = start("run", "small.yaml", cwd=folder)
     wait_for_trials(folder / "runs/small", 1, driver)

@@ -22,7 +22,7 @@ SMALL = """
 name: small
 dataset: digits
 model: {arch: digits-clip, pretrained: bundled}
-methods: [zeroshot, lp, ft, l2sp, lpft, flyp]
+methods: [zeroshot, lp, ft, flyp]
 train: {epochs: 2, batch_size: 128, warmup_steps: 2}
 search:
   algorithm: optuna
@@ -30,7 +30,6 @@ search:
   batch: 2
   space: {lr: {loguniform: [1.0e-4, 1.0e-2]}, weight_decay: {choice: [0.0, 0.1]}}
   per_method:
-    l2sp: {l2sp_strength: {loguniform: [1.0e-4, 1.0e-1]}}
     lp: {l2: {loguniform: [1.0e-5, 1.0e-1]}}
 repeats: {seeds: 2}
 wise_ft: {alphas: 3, frontier: true}
