@@ -46,6 +46,9 @@ def quiet_environment(*, local: bool) -> None:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        # Workers that Ray has ready from its start are for the first trials, which may come a while later.
+        "RAY_preload_python_modules": "ray.tune",
+        "RAY_idle_worker_killing_time_threshold_ms": "600000",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours hears SIGTERM too
@@ -81,14 +84,24 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def warm(self) -> None:
-        """Begin with what takes seconds of imports: Ray Tune here, what trials need in the fork server."""
+    def warm(self, *, start: bool) -> None:
+        """Begin with what takes seconds of imports: Ray Tune here, what trials need in the fork server.
+
+        With `start`, Ray too: it is sure that there will be trials.
+        """
         if self.address is not None:
             check_address(self.address)
         if "torch" not in sys.modules:  # else the checks need no fork server, and those that fail should start none
             self._start_fork_server()
         quiet_environment(local=self.address is None)
-        import ray.tune  # noqa: F401  # here, so that nobody meets it half-imported by the thread
+        import ray  # here, as Tune, so that nobody meets it half-imported by the thread
+
+        if start:
+            self.start()
+        import ray.tune  # noqa: F401
+
+        if self.address is None:
+            use_workers_at_hand()
 
     def check(self, data_root: Path, allow_incomplete: bool) -> Checked:
         """What `trainers.preflight.check` finds and raises, without the seconds of its imports where that can be."""
@@ -202,12 +215,21 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
 def start_less() -> None:
     """Have a private Ray start no more processes than trials need."""
     import ray
-    from ray.tune.execution import class_cache
 
-    # Nobody scales this machine or reads its workers' logs: these were two processes of Python.
+    # Nobody scales this machine, reads its workers' logs or asks its API server, which starts without a dashboard too:
+    # these were three processes of Python, and Ray waited for the last of them.
     parameters: Any = ray._private.parameter
     parameters.RayParams = partial(parameters.RayParams, no_monitor=True, include_log_monitor=False)
-    # Workers inherit these variables. As an environment of its own they kept Tune from workers that Ray has ready.
+    ray._private.services.start_api_server = lambda *_, **__: (None, None)  # as it returns when it could not start one
+
+
+def use_workers_at_hand() -> None:
+    """Have Tune take workers that a private Ray has ready.
+
+    They have its environment variables from this process; as an environment of its own those kept it from them.
+    """
+    from ray.tune.execution import class_cache
+
     class_cache.DEFAULT_ENV_VARS.clear()
     class_cache.ENV_VARS_TO_PROPAGATE.clear()
 
@@ -289,7 +311,7 @@ def tune(
     prefix = f"{SCRATCH}{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
         ray_tune.Tuner(
-            ray_tune.with_resources(configured(settings), {"cpu": resources.cpu, "gpu": resources.gpu}),
+            configured(settings),
             tune_config=ray_tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,

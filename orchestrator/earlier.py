@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from orchestrator.memory import NOTHING, Memory
+from orchestrator.packing import Kind, kind_of
 from orchestrator.protocol import Outcome
 from results.evidence import SplitLine
-from results.ledger import Line, decode_record, decode_typed, last_selections, read_lines
+from results.ledger import Line, decode_record, decode_typed, last_line, last_selections, read_lines
 from results.records import Record
 from search_spaces.cell import Cell
+from trainers.spec import SEARCH
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """The outcomes, a trial each, and the last selection of each cell."""
+    """The outcomes, a trial each, the last selection of each cell, and what each kind of trial took of memory."""
 
     outcomes: list[Outcome]
     selections: Mapping[Cell, Record]
+    memory: Mapping[Kind, Memory]
 
 
 class _Evaluations(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +47,7 @@ class _Trial(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
     hparams: dict[str, Any]
     config_id: str
     evaluations: list[_Evaluations]
+    memory: Memory | None = None
 
 
 class _Selection(msgspec.Struct, frozen=True, tag_field="kind", tag="selection"):
@@ -53,16 +59,29 @@ _DECODER = msgspec.json.Decoder(_Trial | _Selection)
 
 def read_earlier(path: Path) -> Earlier:
     """What the ledger at `path` holds, nothing where there is no file; see `results.ledger.read_lines` for errors."""
-    lines = read_lines(path, _decode)
+    memory: dict[Kind, Memory] = {}
+    lines = read_lines(path, partial(_decode, memory))
     selections = last_selections(line for line in lines if not isinstance(line, Outcome))
-    return Earlier([line for line in lines if isinstance(line, Outcome)], selections)
+    return Earlier([line for line in lines if isinstance(line, Outcome)], selections, memory)
 
 
-def _decode(line: bytes) -> Line[Outcome | Record] | None:
+def amid_search(path: Path) -> bool:
+    """Whether the ledger at `path` ends with a trial of a search, so that what it chose has yet to be repeated.
+
+    That much is known at once, before 100,000 trials are read.
+    """
+    line = last_line(path)
+    return line is not None and line.get("stage") == SEARCH
+
+
+def _decode(memory: dict[Kind, Memory], line: bytes) -> Line[Outcome | Record] | None:
     found = decode_typed(line, _DECODER)
     if isinstance(found, _Trial):
         if any(one.primary not in one.metrics for at in found.evaluations for one in at.splits):
             decode_record(line)  # says what is wrong
+        if found.memory is not None:
+            kind = kind_of(found.cell)
+            memory[kind] = memory.get(kind, NOTHING).or_more(found.memory)
         return Line(found.trial_id, found.status, Outcome(found.trial_id, found.status, found.score, found.loss))
     record = decode_record(line) if found else None
     return Line(None, "", record.content) if record else None

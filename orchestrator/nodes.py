@@ -42,9 +42,16 @@ class Node:
     address: str
     cpus: float
     gpus: float
+    memory: float
+    """Bytes that Ray gives to trials."""
 
     def has(self, wanted: Resources) -> bool:
         return self.cpus >= wanted.cpu and self.gpus >= wanted.gpu
+
+    def slots(self, cpu: float, gpu: float, memory: float = 0) -> int:
+        """How many trials that are given so much run here at once."""
+        parts = [(self.cpus, cpu), (self.gpus, gpu), (self.memory, memory)]
+        return int(min(has // each for has, each in parts if each))
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def nodes() -> list[Node]:
 
     alive = [node for node in ray.nodes() if node["Alive"]]
     parts = [(node["NodeID"], node["NodeManagerAddress"], node["Resources"]) for node in alive]
-    return [Node(name, address, has.get("CPU", 0.0), has.get("GPU", 0.0)) for name, address, has in parts]
+    return [Node(name, at, has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", 0.0)) for name, at, has in parts]
 
 
 def check_address(address: str) -> None:

@@ -123,7 +123,7 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     from results.searches import searches_of
     from results.tidy import tidy_frame
 
-    records, evidence = folder.records(without=["curve"]), folder.evidence(planned, name)
+    records, evidence = folder.records(without=["curve", "memory"]), folder.evidence(planned, name)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))

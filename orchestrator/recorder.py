@@ -12,10 +12,9 @@ from typing import Protocol as Interface
 from orchestrator.protocol import Outcome, Protocol, Selection
 from orchestrator.running import Running
 from results.ledger import Ledger
+from results.records import Record
 from search_spaces.cell import Cell
 from trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
-
-Record = dict[str, Any]
 
 VERSIONS = ("flyp-sweep", "torch", "torchvision", "open_clip_torch", "ray", "optuna")
 
@@ -141,4 +140,5 @@ class Recorder:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": self._versions,
             "machine": ending.get("machine"),
+            "memory": ending.get("memory"),
         }

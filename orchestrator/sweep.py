@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -14,16 +13,18 @@ from rich.console import Console
 from orchestrator import cluster, room
 from orchestrator.credentials import has_credentials, redacted
 from orchestrator.dry_run import describe, trials
-from orchestrator.earlier import Earlier, read_earlier
+from orchestrator.earlier import Earlier, amid_search, read_earlier
 from orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from orchestrator.interrupt import Interruption, interruptible
 from orchestrator.lock import leave_behind, locked, lost
 from orchestrator.mirror import Mirror
+from orchestrator.nodes import nodes
+from orchestrator.packing import Packing
 from orchestrator.plan import CellPlan, plan
 from orchestrator.progress import Progress
 from orchestrator.protocol import Protocol
 from orchestrator.publication import Publication, published, working_copy
-from orchestrator.recorder import Recorder
+from orchestrator.recorder import Listener, Recorder
 from orchestrator.retries import Retries
 from orchestrator.running import Running
 from orchestrator.tracking import default_uri
@@ -95,18 +96,19 @@ def _run(
     interruption.at_the_last(lambda: leave_behind(path))
     with ExitStack() as lock:
         publication = publish(options.url, path, lock) if options.url else None
-        session.warm()
         new = publication is None and not path.exists()
-        earlier = None if new else take(path, lock, publication)  # it is read while the fork server imports
-        if earlier and earlier.outcomes and len(earlier.selections) < len(space.cells()):
-            session.start()  # a sweep that could begin, and was broken off
+        if publication is None and not new:
+            lock.enter_context(locked(path))
+        session.warm(start=amid_search(path / LEDGER))
+        earlier = None if new else read_earlier(path / LEDGER)  # while the fork server imports
         checked = session.check(data_root, options.allow_incomplete)
         for name, wrong in checked.incomplete.items():
             splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
             console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
-        if new:  # most runs that cannot begin leave no folder behind
+        if earlier is None:  # most runs that cannot begin leave no folder behind
             fetch_weights(space.models, checked.absent, console)
-        earlier = earlier or take(path, lock)
+            lock.enter_context(locked(path))
+            earlier = read_earlier(path / LEDGER)
         space = space.ensembling(checked.ensembles)
         folder = open_folder(path, space)
         if publication:
@@ -123,13 +125,6 @@ def publish(url: str, path: Path, lock: ExitStack) -> Publication:
     """Enter the locks of the run at `url` and of its working copy at `path`, which then holds what is there."""
     lock.enter_context(locked(path))
     return lock.enter_context(published(url, path))
-
-
-def take(path: Path, lock: ExitStack, publication: Publication | None = None) -> Earlier:
-    """Enter the lock of the run folder at `path`, which need not exist, unless it is held; read what is there."""
-    if publication is None:
-        lock.enter_context(locked(path))
-    return read_earlier(path / LEDGER)
 
 
 def fetch_weights(models: Iterable[Model], absent: Collection[str], console: Console) -> None:
@@ -185,7 +180,9 @@ class Sweep:
         if not self.protocol.done:
             self._check_room()
         self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
-        self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, [self.progress], self.lost)
+        self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
+        listeners: list[Listener] = [self.progress, self.mirror]
+        self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
 
     @property
     def place(self) -> str:
@@ -195,11 +192,6 @@ class Sweep:
     def lost(self) -> str | None:
         """Why another driver has this run now, if one has."""
         return lost(self.folder.path) or (self.publication.lost if self.publication else None)
-
-    @cached_property
-    def mirror(self) -> Mirror:
-        """Begins to follow the ledger when first asked for."""
-        return Mirror(self.options.mlflow or default_uri(self.folder.path), self.space.name, self.folder)
 
     def go(self, session: cluster.Session, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
@@ -231,17 +223,23 @@ class Sweep:
             store = self.publication.url if self.publication else None
             for line in session.look_around(data_root, self.plans, self.folder.path, store):
                 self._say(line, style="yellow")
-            _ = self.mirror  # not before: the cores are Ray's until it has started
             cluster.tune(
                 self.space,
                 data_root,
                 session.fork_server,
                 self.running.policy(self.space.checkpoints),
                 self.weights.policy(Checkpoints()),
-                ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures)),
+                ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures), self._packing()),
                 CellScheduler(self.space, self.recorder),
                 stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
             )
+
+    def _packing(self) -> Packing:
+        wanted = cluster.resources_per_trial(self.space)
+        packing = Packing(wanted, nodes(), sharing=self.space.resources is None, say=self._say)
+        for kind, memory in self.earlier.memory.items():
+            packing.know(kind, memory)
+        return packing
 
     @property
     def exit_code(self) -> int:

@@ -48,7 +48,7 @@ class Team:
             reply, in_step = self._answers()
         except Died as death:
             self._end()
-            return self._died(str(death), death.stacks)
+            return self._died(str(death), death.stacks, ran_short=death.ran_short)
         if not in_step:
             self._end()
         return reply
@@ -109,8 +109,8 @@ class Team:
             self._meeting.unlink(missing_ok=True)
         self._started = False
 
-    def _died(self, reason: str, log: str | None = None) -> Reply:
-        return ending(DIED, time.time() - self._began, reason=reason, log=log)
+    def _died(self, reason: str, log: str | None = None, *, ran_short: bool = False) -> Reply:
+        return ending(DIED, time.time() - self._began, reason=reason, log=log, ran_short=ran_short)
 
 
 def failed(reply: Reply) -> bool:

@@ -20,6 +20,11 @@ class Worker(tune.Trainable):
 
     settings: ClassVar[Settings]
 
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """What `orchestrator.packing` gives the trial, of one node."""
+        return tune.PlacementGroupFactory([config["given"]])
+
     def setup(self, config: dict[str, Any]) -> None:
         self.team = Team(self.settings)
         self.reset_config(config)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.forked import Forked, Lease
+from orchestrator.memory import Meter
 from search_spaces.errors import InputError
 from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
@@ -37,7 +39,7 @@ TRACE_SECONDS = 2.0
 """What a process that hangs gets to write down where."""
 
 Reply = dict[str, Any]
-"""An `Epoch` as a dict, or `{"ending": ...}` with the ending as JSON text."""
+"""An `Epoch` as a dict, with the `Memory` that it took; or `{"ending": ...}`. Both of these are JSON text."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,12 @@ class Place:
 
 
 class Died(Exception):
-    """A trial's process has ended: why, and where it was."""
+    """A trial's process has ended: why, where it was, and whether that may have been for want of memory."""
 
-    def __init__(self, reason: str, stacks: str | None) -> None:
+    def __init__(self, reason: str, stacks: str | None, *, ran_short: bool = False) -> None:
         super().__init__(reason)
         self.stacks = stacks
+        self.ran_short = ran_short
 
 
 class TrialProcess:
@@ -115,8 +118,9 @@ class TrialProcess:
         except (EOFError, OSError):
             assert self._process is not None
             self._process.join(TRACE_SECONDS)
-            reason = f"the trial's process was ended by {_cause(self._process.exit_code)}"
-            raise Died(reason, self._stacks.read() or None) from None
+            code = self._process.exit_code
+            reason = f"the trial's process was ended by {_cause(code)}"
+            raise Died(reason, self._stacks.read() or None, ran_short=code == -signal.SIGKILL) from None
 
     def stacks(self) -> str:
         """Where its threads are, as far as it can say."""
@@ -187,6 +191,7 @@ class Server:
         self.keeps = place.rank == 0
         self.machine = machine(settings.device, settings.threads, settings.processes)
         device = torch.device(settings.device)
+        self.meter = Meter(device)
         if device.type == "cuda" and settings.processes > 1:
             device = torch.device("cuda", place.rank)
             torch.cuda.set_device(device)
@@ -201,6 +206,8 @@ class Server:
         )
 
     def begin(self, spec: TrialSpec) -> None:
+        gc.collect()  # models are in circles of references: several that have been trained would still be in memory
+        self.meter.begin()
         self.spec = spec
         self.checkpoint = self.policy.checkpoint(spec.trial_id)
         self.checkpoint.keeps = self.keeps
@@ -237,7 +244,8 @@ class Server:
             if self.trial is None:
                 self.trial = self.runner.run(self.spec, self.checkpoint)
             report = asdict(next(self.trial))
-            return report if finite(report) else self._no_number()
+            memory = json.dumps(self.meter.read().to_json())
+            return {**report, "memory": memory} if finite(report) else self._no_number()
         except StopIteration as end:
             result = end.value.to_json()
             return self._end(DONE, result=result) if finite(result) else self._no_number()
@@ -247,8 +255,10 @@ class Server:
             return self._end(UNREADABLE, reason=str(error))
         except Exception as error:
             self.sound = not may_pass(error)
+            status = FAILED if self.sound else DIED
+            short = out_of_memory(error)
             reason = f"{type(error).__name__}: {error}"
-            return self._end(FAILED if self.sound else DIED, reason=reason, log=traceback.format_exc())
+            return self._end(status, reason=reason, log=traceback.format_exc(), ran_short=short)
 
     def _no_number(self) -> Reply:
         return self._end(FAILED, reason="a score, loss or result of the trial is not finite")
@@ -258,7 +268,7 @@ class Server:
         seconds = self.checkpoint.seconds
         self.trial = None
         self.checkpoint = None
-        return ending(status, seconds, machine=self.machine, **more)
+        return ending(status, seconds, machine=self.machine, memory=self.meter.read().to_json(), **more)
 
 
 def finite(value: Any) -> bool:
@@ -272,7 +282,14 @@ def may_pass(error: Exception) -> bool:
     """Whether another attempt, in another process, may not meet this error: an I/O error, memory, a broken GPU."""
     import torch
 
-    return isinstance(error, OSError | MemoryError | torch.AcceleratorError | torch.OutOfMemoryError)
+    return isinstance(error, OSError | torch.AcceleratorError) or out_of_memory(error)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether there was not enough memory, of the host or of a GPU."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def ending(status: str, seconds: float, **more: Any) -> Reply:

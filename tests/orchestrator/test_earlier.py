@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.earlier import read_earlier
+from orchestrator.earlier import amid_search, read_earlier
+from orchestrator.memory import Memory
 from orchestrator.protocol import Outcome
 from results.ledger import Ledger, LedgerWarning, last_selections
 from search_spaces.errors import InputError
@@ -23,6 +24,24 @@ def test_it_is_what_the_records_say(tmp_path, example):
     found = read_earlier(path)
     assert found.outcomes == [Outcome.of(one) for one in Ledger(path).load() if one["kind"] == "trial"]
     assert found.selections == last_selections(records)
+
+
+def test_a_search_is_under_way_where_its_trial_is_the_last(tmp_path, example):
+    search, repeat = example.trial(example.cell(), 0, stage="search"), example.trial(example.cell(), 1, stage="repeat")
+    assert not amid_search(tmp_path / "ledger.jsonl")
+    assert amid_search(example.write(tmp_path, [repeat, search]))
+    assert not amid_search(example.write(tmp_path, [search, repeat]))
+    assert not amid_search(example.write(tmp_path, []))
+    path = example.write(tmp_path, [search])
+    path.write_bytes(path.read_bytes() + b'{"stage": "sea')
+    assert not amid_search(path)
+
+
+def test_what_trials_took_of_memory_is_known_again(tmp_path, example):
+    took = [{"host": 10, "gpu": None, "gpu_total": None}, {"host": 20, "gpu": 5, "gpu_total": 80}, None]
+    records = [{**example.trial(example.cell("flyp"), seed), "memory": one} for seed, one in enumerate(took)]
+    found = read_earlier(example.write(tmp_path, records))
+    assert found.memory == {("flyp", records[0]["cell"]["model"]): Memory(20, 5, 80)}
 
 
 def test_a_retry_takes_the_place_of_its_failure(tmp_path, example):
