@@ -94,14 +94,12 @@ class Session:
         if "torch" not in sys.modules:  # else the checks need no fork server, and those that fail should start none
             self._start_fork_server()
         quiet_environment(local=self.address is None)
-        import ray  # here, as Tune, so that nobody meets it half-imported by the thread
-
-        if start:
-            self.start()
-        import ray.tune  # noqa: F401
+        import ray.tune  # noqa: F401  # here, so that nobody meets it half-imported by the thread
 
         if self.address is None:
             use_workers_at_hand()
+        if start:
+            self.start()
 
     def check(self, data_root: Path, allow_incomplete: bool) -> Checked:
         """What `trainers.preflight.check` finds and raises, without the seconds of its imports where that can be."""
