@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orchestrator import private_ray
 from orchestrator.checks import check_elsewhere
 from orchestrator.forked import Lease
 from orchestrator.nodes import Needs, check_address, look_around, nodes, probe, runtime_env
@@ -97,7 +97,7 @@ class Session:
         import ray.tune  # noqa: F401  # here, so that nobody meets it half-imported by the thread
 
         if self.address is None:
-            use_workers_at_hand()
+            private_ray.use_workers_at_hand()
         if start:
             self.start()
 
@@ -182,12 +182,13 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
-            start_less()
+            private_ray.start_less()
             ray.init(
                 address="local",  # also where RAY_ADDRESS names a cluster, as in jobs of Ray's
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
+                _skip_env_hook=True,
                 **quiet,
             )
         else:
@@ -208,28 +209,6 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Ray prints a paragraph for every dead worker, whatever `log_to_driver` says; ours is a line with the trial's name.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
-
-
-def start_less() -> None:
-    """Have a private Ray start no more processes than trials need."""
-    import ray
-
-    # Nobody scales this machine, reads its workers' logs or asks its API server, which starts without a dashboard too:
-    # these were three processes of Python, and Ray waited for the last of them.
-    parameters: Any = ray._private.parameter
-    parameters.RayParams = partial(parameters.RayParams, no_monitor=True, include_log_monitor=False)
-    ray._private.services.start_api_server = lambda *_, **__: (None, None)  # as it returns when it could not start one
-
-
-def use_workers_at_hand() -> None:
-    """Have Tune take workers that a private Ray has ready.
-
-    They have its environment variables from this process; as an environment of its own those kept it from them.
-    """
-    from ray.tune.execution import class_cache
-
-    class_cache.DEFAULT_ENV_VARS.clear()
-    class_cache.ENV_VARS_TO_PROPAGATE.clear()
 
 
 def disconnect(connecting: Future[None]) -> None:

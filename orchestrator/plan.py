@@ -14,6 +14,15 @@ from trainers.preflight import Checked, Traits
 from trainers.spec import REPEAT, SEARCH, TrialSpec
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trial of a search by its id, configuration and seed: a search may have 100,000, and few are under way."""
+
+    trial_id: str
+    hparams: Mapping[str, Any]
+    seed: int
+
+
 @dataclass(frozen=True)
 class CellPlan:
     """What one cell searches and repeats, and how its trials are specified."""
@@ -49,6 +58,11 @@ class CellPlan:
         if self.is_soup:
             return self.search_seeds
         return range(self.space.repeats.seeds if self.traits.seeded else 1)
+
+    def candidates(self, hparams: Mapping[str, Any]) -> list[Candidate]:
+        """The trials of the search stage for one configuration: one per seed."""
+        ids = self.search_trial(hparams, seed=0).trial_ids(self.search_seeds)
+        return [Candidate(trial_id, hparams, seed) for trial_id, seed in zip(ids, self.search_seeds, strict=True)]
 
     def search_trial(self, hparams: Mapping[str, Any], seed: int) -> TrialSpec:
         """A trial of the search stage: `id_val` alone is evaluated."""

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator.algorithms import ALGORITHMS, Config, Tried, planned_configs
-from orchestrator.plan import CellPlan
+from orchestrator.plan import Candidate, CellPlan
 from search_spaces.cell import Cell
 from trainers.spec import DONE, FAILED, TrialSpec
 
@@ -40,7 +40,7 @@ class Selection:
     plan: CellPlan
     winner: Config
     score: float | None
-    searched: tuple[TrialSpec, ...]
+    searched: tuple[Candidate, ...]
     repeats: tuple[TrialSpec, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -53,9 +53,9 @@ class Selection:
             "score": self.score,
             "metric": self.plan.metric,
             "split": "id_val",
-            "configs": len({spec.config_id for spec in self.searched}),
+            "configs": len(self.searched) // len(self.plan.search_seeds),
             "seeds": len(self.plan.search_seeds) if self.searched else 0,
-            "searched": [spec.trial_id for spec in self.searched],
+            "searched": [one.trial_id for one in self.searched],
             "repeats": [spec.trial_id for spec in self.repeats],
             "space": {name: found.to_json() for name, found in self.plan.searched.items()},
             **({"incomplete": self.plan.incomplete} if self.plan.incomplete else {}),
@@ -68,9 +68,9 @@ class CellProtocol:
     def __init__(self, plan: CellPlan) -> None:
         self.plan = plan
         self.generation = -1
-        self.searched: list[TrialSpec] = []
+        self.searched: list[Candidate] = []
         self.selection: Selection | None = None
-        self.pending: deque[TrialSpec] = deque()
+        self.pending: deque[Candidate | TrialSpec] = deque()
         self.over = False
         self._open: set[str] = set()
         self._asked: list[_Asked] = []
@@ -92,13 +92,18 @@ class CellProtocol:
                 self.over = selected is None
         return selected
 
-    def _start(self, specs: Iterable[TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
+    def next(self) -> TrialSpec:
+        """The next of the trials that are pending, of which there must be one."""
+        trial = self.pending.popleft()
+        return self.plan.search_trial(trial.hparams, trial.seed) if isinstance(trial, Candidate) else trial
+
+    def _start(self, trials: Iterable[Candidate | TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
         """Make the trials of the next step pending, but for those that have an outcome already."""
-        self.pending = deque(spec for spec in specs if spec.trial_id not in outcomes)
-        self._open = {spec.trial_id for spec in self.pending}
+        self.pending = deque(trial for trial in trials if trial.trial_id not in outcomes)
+        self._open = {trial.trial_id for trial in self.pending}
 
     @property
-    def trials(self) -> list[TrialSpec]:
+    def trials(self) -> list[Candidate | TrialSpec]:
         """The trials decided on so far, those of the search first."""
         return [*self.searched, *(self.selection.repeats if self.selection else ())]
 
@@ -114,17 +119,14 @@ class CellProtocol:
         self.generation += 1
         tried = [Tried(one.config, _mean(one.trials, outcomes)[0]) for one in self._asked]
         configs = ALGORITHMS[self.plan.space.search.algorithm](self.plan, self.generation, tried)
-        asked = [_Asked(config, self._trials(config)) for config in configs]
+        asked = [_Asked(config, self.plan.candidates(config)) for config in configs]
         self._asked += asked
-        known = {spec.trial_id for spec in self.searched}
-        fresh = {spec.trial_id: spec for one in asked for spec in one.trials}
-        new = [spec for trial_id, spec in fresh.items() if trial_id not in known]
+        known = {one.trial_id for one in self.searched}
+        fresh = {trial.trial_id: trial for one in asked for trial in one.trials}
+        new = [trial for trial_id, trial in fresh.items() if trial_id not in known]
         self.searched += new
         self._start(new, outcomes)
         return bool(asked)
-
-    def _trials(self, config: Config) -> list[TrialSpec]:
-        return [self.plan.search_trial(config, seed) for seed in self.plan.search_seeds]
 
     def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
         """The configuration of highest mean score (ties: lower mean loss, then asked earlier).
@@ -164,7 +166,7 @@ class EnsembleProtocol(CellProtocol):
             return {member.trial_id for spec in lacking for member in spec.members}
         base = self.base.selection
         candidates = self.base.searched if self.plan.is_soup else base.repeats if base else ()
-        return set() if self.over else {spec.trial_id for spec in candidates}
+        return set() if self.over else {one.trial_id for one in candidates}
 
     def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
         """The ensembles that can be made; None where there is none, for nothing of the base ran to its end."""
@@ -177,9 +179,9 @@ class EnsembleProtocol(CellProtocol):
     def _soup(self, seed: int, outcomes: Mapping[str, Outcome]) -> TrialSpec | None:
         """The soup of all trials of this seed that ran to their end, best first (ties: lower loss, then earlier)."""
         ended = [
-            (outcome.score, -outcome.loss, spec.hparams)
-            for spec in self.base.searched
-            if spec.seed == seed and (outcome := outcomes[spec.trial_id]).status == DONE
+            (outcome.score, -outcome.loss, one.hparams)
+            for one in self.base.searched
+            if one.seed == seed and (outcome := outcomes[one.trial_id]).status == DONE
             if outcome.score is not None and outcome.loss is not None
         ]
         ranked = sorted(ended, key=lambda one: one[:2], reverse=True)
@@ -191,15 +193,15 @@ class _Asked:
     """A configuration that the search algorithm asked for, and its trials: one per seed."""
 
     config: Config
-    trials: Sequence[TrialSpec]
+    trials: Sequence[Candidate]
 
 
-def _mean(trials: Iterable[TrialSpec], outcomes: Mapping[str, Outcome]) -> tuple[float | None, float, bool]:
+def _mean(trials: Iterable[Candidate], outcomes: Mapping[str, Outcome]) -> tuple[float | None, float, bool]:
     """Mean score and loss over the seeds of a configuration, and whether all its trials ran to their end.
 
     The score is None where a trial failed.
     """
-    found = [outcomes[spec.trial_id] for spec in trials]
+    found = [outcomes[one.trial_id] for one in trials]
     scores = [one.score for one in found if one.status != FAILED and one.score is not None]
     losses = [one.loss for one in found if one.loss is not None]
     if len(scores) < len(found):
@@ -230,7 +232,7 @@ class Protocol:
     def next(self) -> TrialSpec | None:
         """The next trial to start; None when all that can start has."""
         for cell in self._startable():
-            spec = cell.pending.popleft()
+            spec = cell.next()
             self._running[spec.trial_id] = cell
             return spec
         return None
@@ -255,7 +257,7 @@ class Protocol:
     @property
     def failed(self) -> bool:
         """A trial of this sweep has failed; what an earlier version of the space ran does not count."""
-        ids = (spec.trial_id for cell in self.cells for spec in cell.trials)
+        ids = (trial.trial_id for cell in self.cells for trial in cell.trials)
         return any(trial_id in self.outcomes and self.outcomes[trial_id].status == FAILED for trial_id in ids)
 
     @property

@@ -34,7 +34,11 @@ _JSON = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 def digest(value: object) -> str:
     """16 hex digits that identify a JSON value."""
-    return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()[:16]
+    return _hashed(_JSON.encode(value))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,15 @@ class TrialSpec:
     @cached_property
     def trial_id(self) -> str:
         """Content hash of the whole specification."""
-        varying = [self.stage, self.seed, dict(self.hparams), self.alphas, self.frontier]
-        varying += [[dict(one) for one in self.ingredients]] if self.ingredients else []
-        return digest([PROTOCOL_VERSION, self._common, *varying])
+        return self.trial_ids([self.seed])[0]
+
+    def trial_ids(self, seeds: Iterable[int]) -> list[str]:
+        """The ids that this trial has with `seeds` in place of its own, without a specification for each."""
+        after = [dict(self.hparams), self.alphas, self.frontier]
+        after += [[dict(one) for one in self.ingredients]] if self.ingredients else []
+        head = f'[{PROTOCOL_VERSION}, "{self._common}", "{self.stage}"'  # a list in JSON, up to the seed
+        tail = _JSON.encode(after)[1:]
+        return [_hashed(f"{head}, {seed}, {tail}") for seed in seeds]
 
     @cached_property
     def config_id(self) -> str:

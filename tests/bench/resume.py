@@ -67,7 +67,8 @@ def write_ledger(space: Path, ledger: Path) -> None:
 
 def asked(source: Path) -> list[TrialSpec]:
     space = load(str(source))
-    return Protocol(plan(space, check(space, Path("absent")))).cells[0].searched
+    cell = Protocol(plan(space, check(space, Path("absent")))).cells[0]
+    return [cell.plan.search_trial(one.hparams, one.seed) for one in cell.searched]
 
 
 def record(spec: TrialSpec) -> dict[str, object]:

@@ -156,7 +156,7 @@ def test_weights_are_awaited_until_the_last_ensemble_made_of_them_has_an_outcome
         protocol.finish(answer(spec))
         seen.append(spec)
         left = [one for cell in protocol.cells for one in cell.trials if one.trial_id not in protocol.outcomes]
-        needed = {member.trial_id for one in left for member in one.members}
+        needed = {member.trial_id for one in left if isinstance(one, TrialSpec) for member in one.members}
         assert needed <= protocol.awaited
         searching = protocol.cells[0].selection is None
         assert searching or not {one.trial_id for one in seen if one.stage == "search"} & protocol.awaited - needed

@@ -152,6 +152,16 @@ def test_the_search_and_the_repeats_of_a_seed_are_different_trials_of_one_config
     assert TrialSpec.from_json(repeat.to_json()).trial_id == repeat.trial_id
 
 
+def test_candidates_are_the_trials_of_a_search_by_the_same_ids():
+    search = space_of().search.model_dump(mode="json", exclude_none=True)
+    plan = plans_of(space_of(methods=["ft"], search={**search, "seeds": 3}))[0]
+    hparams = {"lr": 1e-3, "weight_decay": 0.0}
+    for seed, candidate in enumerate(plan.candidates(hparams)):
+        spec = plan.search_trial(hparams, seed)
+        assert (candidate.trial_id, candidate.hparams, candidate.seed) == (spec.trial_id, spec.hparams, spec.seed)
+    assert len(plan.candidates(hparams)) == 3
+
+
 def test_several_search_seeds_are_averaged():
     search = space_of().search.model_dump(mode="json", exclude_none=True)
     protocol = Protocol(plans_of(space_of(methods=["ft"], search={**search, "seeds": 3})))
