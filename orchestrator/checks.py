@@ -18,7 +18,7 @@ def check_elsewhere(lease: Lease, space: SearchSpace, data_root: Path, allow_inc
     Where no process is to be had, or it meets what it does not expect, the checks are made here.
     """
     with suppress(OSError, EOFError):
-        process = lease.fork(_answer, space, data_root, allow_incomplete)
+        process = lease.fork_at_once(_answer, space, data_root, allow_incomplete)
         try:
             found = process.pipe.recv()
         finally:

@@ -1,14 +1,16 @@
 """The fork server: it has imported what trials need, and forks the processes that they run in.
 
 All workers of a sweep on a node share one, so what it has imported is in memory once. `orchestrator.forked` is their
-side, and starts it as `python -m orchestrator.fork_server NAME LISTENER MODULE...` with a socket that listens already:
-who connects while it is importing just waits.
+side, and starts it as `python -m orchestrator.fork_server NAME LISTENER MODULE... --rest MODULE...` with a socket that
+listens already: who connects while it is importing just waits.
 
 A connection is a lease. The server ends soon after the last one is closed, which the kernel does for a worker however
 that one dies; nothing else ends it. Over a connection a client sends single bytes:
 
 - FORK, with the descriptors of a pipe, a stdout and a stderr. It is told the pid, or the negative errno that says why
   there is none, and in the end the exit code, negative for a signal. Only then may it ask for another process.
+- FORK_AT_ONCE, which is the same for a process that can do without the rest of the modules. That is imported when
+  nobody asks for anything, and at the latest before the first FORK.
 - The number of a signal, for its process.
 
 Numbers are told as `NUMBER` packs them. What the process is to do it is told over its pipe, so the server reads nothing
@@ -28,12 +30,15 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-FORK = 0
+REST = "--rest"
+
+FORK, FORK_AT_ONCE = 0, 255
 NUMBER = struct.Struct("q")
 HANDED_OVER = 3
 """The descriptors that come with FORK."""
@@ -48,19 +53,29 @@ STDOUT, STDERR = 1, 2
 def main() -> None:
     _name, listener, *modules = sys.argv[1:]  # the name is for those who look at processes
     leave_the_starter()
-    gc.disable()  # imports make millions of objects, and hardly any garbage: looking for it takes a sixth of their time
-    server = ForkServer(socket.socket(fileno=int(listener)))
-    for module in modules:
-        importlib.import_module(module)
+    first = modules.index(REST) if REST in modules else len(modules)
+    server = ForkServer(socket.socket(fileno=int(listener)), modules[first + 1 :])
+    for module in modules[:first]:
+        import_for_all(module)
         if server.deserted():
             break
     else:
-        gc.freeze()  # a collection in a forked process would write to the pages that it shares, and so copy them
-        gc.enable()
         server.run()
     if sys.platform != "linux":  # there its name is no file
         os.unlink(server.listener.getsockname())
     os._exit(0)
+
+
+def import_for_all(module: str) -> None:
+    """Import a module, and have the garbage collection leave alone what it brings.
+
+    Imports make millions of objects and hardly any garbage, and looking for that takes a sixth of their time; in a
+    forked process it would write to the pages that it shares, and so copy them.
+    """
+    gc.disable()
+    importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
 
 
 def leave_the_starter() -> None:
@@ -76,8 +91,9 @@ def leave_the_starter() -> None:
 class ForkServer:
     """Answers clients, one event after the other and in one thread: a fork takes no lock along."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, rest: Sequence[str]) -> None:
         self.listener = listener
+        self.rest = deque(rest)
         self.clients: set[socket.socket] = set()
         self.owners: dict[int, socket.socket] = {}  # of the processes that have not been reaped, by pid
         self.ended, self.waker = os.pipe()
@@ -94,11 +110,14 @@ class ForkServer:
         while True:
             if self.clients:
                 patience = LINGER_SECONDS
-            ready = self.selector.select(None if self.clients else patience)
-            if not ready and not self.clients:
-                return
+            wait = patience if not self.clients else 0 if self.rest else None
+            ready = self.selector.select(wait)
             for key, _ in ready:
                 key.data()
+            if not ready and not self.clients:
+                return
+            if not ready:
+                import_for_all(self.rest.popleft())
 
     def deserted(self) -> bool:
         """Whether some have come and all have gone; before `run`: what they want is not heard."""
@@ -124,7 +143,9 @@ class ForkServer:
             message, descriptors = b"", []
         if not message:
             self._end_lease(client)
-        elif message[0] == FORK:
+        elif message[0] in (FORK, FORK_AT_ONCE):
+            while self.rest and message[0] == FORK:
+                import_for_all(self.rest.popleft())
             self._fork(client, descriptors)
         else:
             for pid in [pid for pid, owner in self.owners.items() if owner is client]:

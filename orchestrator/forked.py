@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from orchestrator.fork_server import FORK, NUMBER, STDERR, STDOUT, same_user
+from orchestrator.fork_server import FORK, FORK_AT_ONCE, NUMBER, STDERR, STDOUT, same_user
 
 ATTEMPTS = 3
 START_SECONDS = 10.0
@@ -31,10 +31,10 @@ BACKLOG = 1024
 class Lease:
     """The right to have processes forked, one at a time; the fork server lives as long as anyone has a lease on it.
 
-    All who say the same `name` on a node share a server, which has imported `modules`. Taking a lease starts it where
-    there is none, and does not wait for the imports; it then has these `variables` besides those of this process, and
-    says what goes wrong in it to this process's stderr, or, when `quiet`, to nobody. Raises OSError when it cannot be
-    started.
+    All who say the same `name` on a node share a server, which has imported `modules` (those that may come later stand
+    behind `REST`). Taking a lease starts it where there is none, and does not wait for the imports; it then has these
+    `variables` besides those of this process, and says what goes wrong in it to this process's stderr, or, when
+    `quiet`, to nobody. Raises OSError when it cannot be started.
     """
 
     def __init__(
@@ -49,21 +49,28 @@ class Lease:
 
         A server that has died is replaced. Raises OSError when no process is to be had.
         """
-        for _ in range(ATTEMPTS):
-            with contextlib.suppress(EOFError, ConnectionError):
-                return self._fork(target, arguments)
-            self.close()
-            self._server = connect(self._name, self._start)
-        raise OSError("the fork server ends at once; the log of the worker says why")
+        return self._ask(FORK, target, arguments)
+
+    def fork_at_once(self, target: Callable[..., object], *arguments: Any) -> Forked:
+        """As `fork`, without waiting for the modules behind `REST`: those that it needs it imports itself."""
+        return self._ask(FORK_AT_ONCE, target, arguments)
 
     def close(self) -> None:
         self._server.close()
 
-    def _fork(self, target: Callable[..., object], arguments: Sequence[Any]) -> Forked:
+    def _ask(self, message: int, target: Callable[..., object], arguments: Sequence[Any]) -> Forked:
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(EOFError, ConnectionError):
+                return self._fork(message, target, arguments)
+            self.close()
+            self._server = connect(self._name, self._start)
+        raise OSError("the fork server ends at once; the log of the worker says why")
+
+    def _fork(self, message: int, target: Callable[..., object], arguments: Sequence[Any]) -> Forked:
         pipe, theirs = Pipe()
         try:
             with theirs:
-                socket.send_fds(self._server, [bytes([FORK])], [theirs.fileno(), STDOUT, STDERR])
+                socket.send_fds(self._server, [bytes([message])], [theirs.fileno(), STDOUT, STDERR])
                 pid = heard(self._server)
             if pid < 0:
                 raise OSError(-pid, os.strerror(-pid))

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import open_clip
 import PIL
 import torch
 from PIL import Image
@@ -51,6 +50,8 @@ class Preprocess:
     @classmethod
     def of(cls, clip: nn.Module) -> Preprocess:
         """The preprocessing that came with the weights of an open_clip model."""
+        import open_clip  # seconds, for which no check before a sweep has to wait
+
         config = open_clip.get_model_preprocess_cfg(clip)
         height, width = (config["size"],) * 2 if isinstance(config["size"], int) else config["size"]
         whole = open_clip.image_transform(

@@ -10,6 +10,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,10 +62,9 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32", comp
     Raises InputError when the architecture is unknown, or the weights are unknown, unreadable or do not fit it, or can
     be neither found nor fetched.
     """
-    import open_clip
-
     from trainers.images import Preprocess
 
+    open_clip = _with_ours()
     check_architecture(model)
     weights.fetch(model)
     path = weights.local_file(model)
@@ -108,11 +108,11 @@ def _open(arch: str, pretrained: str | None, device: torch.device, *, quick_gelu
 
 def parameter_count(model: Model) -> int | None:
     """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
-    import open_clip
-
+    if is_bundled(model):
+        return digits_clip.PARAMETERS
     if model.arch.startswith((weights.HUB, weights.FOLDER)):
         return None
-    open_clip.add_model_config(digits_clip.CONFIG_DIR)
+    open_clip = _with_ours()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
@@ -122,11 +122,24 @@ def parameter_count(model: Model) -> int | None:
     return sum(parameter.numel() for parameter in clip.parameters())
 
 
-def check_architecture(model: Model) -> None:
-    """Raise InputError when open_clip knows no architecture, or no weights of it, by the names in `model`."""
+def _with_ours() -> ModuleType:
+    """open_clip, once it knows the architecture of the bundled model."""
     import open_clip
 
     open_clip.add_model_config(digits_clip.CONFIG_DIR)
+    return open_clip
+
+
+def is_bundled(model: Model) -> bool:
+    """Whether it is the model that ships with the package; open_clip, seconds to import, knows nothing of that."""
+    return (model.arch, model.pretrained) == (digits_clip.ARCH, "bundled")
+
+
+def check_architecture(model: Model) -> None:
+    """Raise InputError when open_clip knows no architecture, or no weights of it, by the names in `model`."""
+    if is_bundled(model):
+        return
+    open_clip = _with_ours()
     if model.arch.startswith((weights.HUB, weights.FOLDER)):
         if model.pretrained is not None:
             raise InputError(

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import text_global_pool
 from torch import nn
 
 
@@ -34,6 +32,8 @@ def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
     The tower of CLIP is causal, so nothing after the end token can change the embedding at it: the batch is cut after
     its longest prompt's end token, with the same result up to rounding. Towers built in another way see all tokens.
     """
+    from open_clip.transformer import text_global_pool  # seconds, for which no check before a sweep has to wait
+
     if not _is_causal(clip):
         return F.normalize(clip.encode_text(tokens), dim=-1)
     length = int(_end_positions(clip, tokens).max()) + 1
@@ -70,6 +70,8 @@ def zero_shot_head(clip: Any, prompts: torch.Tensor) -> torch.Tensor:
 
 
 def _is_causal(clip: Any) -> bool:
+    import open_clip
+
     return isinstance(clip, open_clip.CLIP) and clip.attn_mask is not None and clip.text_pool_type in ("argmax", "eos")
 
 

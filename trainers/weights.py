@@ -172,9 +172,11 @@ def _local(model: Model) -> str:
 
 def _tag(model: Model) -> dict[str, Any]:
     """What open_clip knows of the weights; empty when they are not one of its tags."""
+    if model.pretrained in (None, "bundled"):
+        return {}
     from open_clip.pretrained import get_pretrained_cfg  # seconds, which a misspelt key in the YAML should not cost
 
-    return get_pretrained_cfg(model.arch, model.pretrained) if model.pretrained is not None else {}
+    return get_pretrained_cfg(model.arch, model.pretrained)
 
 
 def _alternatives(name: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from processes import forks, trial_processes, wait_until_gone
 from stuck import BUSY, worker
 from sweeps import plans_of, space_of
 
+from orchestrator.fork_server import REST
 from orchestrator.forked import Forked, Lease
 from orchestrator.protocol import Protocol
 from orchestrator.team import Team
@@ -175,6 +176,28 @@ def test_what_a_server_is_started_with_is_there_for_its_imports(name, tmp_path, 
         assert ("imported" in capfd.readouterr().err) == (not quiet)
         process.end()
         lease.close()
+
+
+def test_a_process_that_is_wanted_at_once_comes_before_the_rest_of_the_imports_and_any_other_after_them(
+    name, tmp_path, monkeypatch
+):
+    (tmp_path / "imported_first.py").write_text("")
+    (tmp_path / "imported_later.py").write_text("import time\ntime.sleep(1)\n")
+    (tmp_path / "imported_last.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = ("imported_first", REST, "imported_later", "imported_last")
+    with contextlib.closing(Lease(name, modules)) as lease:
+        for fork, imported in ((lease.fork_at_once, {"imported_first"}), (lease.fork, {*modules} - {REST})):
+            process = fork(echo)
+            assert set(process.pipe.recv()["modules"]) & {*modules} == imported
+            process.end()
+
+
+def test_a_server_imports_the_rest_while_nobody_asks_for_anything(name, tmp_path, monkeypatch):
+    (tmp_path / "imported_alone.py").write_text(f"open({str(tmp_path / 'reached')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with contextlib.closing(Lease(name, (REST, "imported_alone"))):
+        until((tmp_path / "reached").exists)
 
 
 def test_clients_that_race_get_one_server_which_outlives_the_one_that_started_it(name):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -29,7 +30,8 @@ def pid_in(path: Path) -> int:
 
 def echo(pipe: Connection, *words: object) -> None:
     """Say who this is and what it was given, then say everything again until the other end is closed."""
-    pipe.send({"parent": os.getppid(), "folder": os.getcwd(), "environment": dict(os.environ), "words": words})
+    told = {"parent": os.getppid(), "folder": os.getcwd(), "environment": dict(os.environ), "words": words}
+    pipe.send({**told, "modules": list(sys.modules)})
     with contextlib.suppress(EOFError):
         while True:
             pipe.send(pipe.recv())

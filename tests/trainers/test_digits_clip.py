@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from trainers.datasets.digits import STYLES, Digits
-from trainers.digits_clip import ARCH, CHECKPOINT, CONFIG_DIR, pretrain
+from trainers.digits_clip import ARCH, CHECKPOINT, CONFIG_DIR, PARAMETERS, pretrain
 from trainers.digits_clip.captions import DRAWS, caption
 from trainers.digits_clip.fonts import printed
 from trainers.digits_clip.render import Bank, build_bank, low_resolution, render
@@ -47,6 +47,7 @@ def test_the_checkpoint_loads_through_open_clip_alone() -> None:
     assert all(torch.equal(weight, saved[name].float()) for name, weight in clip.state_dict().items())
     assert not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in clip.modules())
     assert 1 < clip.logit_scale.exp() <= 101
+    assert sum(parameter.numel() for parameter in clip.parameters()) == PARAMETERS
 
 
 def test_zero_shot_on_handwriting_is_far_above_chance_and_leaves_room(zero_shot: dict[str, float]) -> None:

@@ -9,5 +9,6 @@
 from pathlib import Path
 
 ARCH = "digits-clip"
+PARAMETERS = 3_619_265
 CONFIG_DIR = Path(__file__).parent
 CHECKPOINT = CONFIG_DIR / "digits-clip.safetensors"

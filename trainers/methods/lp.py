@@ -8,7 +8,6 @@ from collections.abc import Generator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import minimize
 from torch import nn
 
 from search_spaces.distributions import Choice
@@ -89,6 +88,8 @@ def logistic_regression(
         gradient = torch.cat([residual.T @ x + l2 * weight, residual.sum(0)[:, None]], dim=1)
         value = F.cross_entropy(logits, y) + l2 / 2 * weight.square().sum()
         return value.item(), gradient.cpu().numpy().ravel()
+
+    from scipy.optimize import minimize  # half a second, for which no check before a sweep has to wait
 
     tolerance = GRADIENT_SHARE * min(l2, MAX_TOLERANCE_SCALE)
     solution = minimize(
