@@ -116,7 +116,7 @@ class ForkServer:
                 key.data()
             if not ready and not self.clients:
                 return
-            if not ready:
+            if not ready and self.rest:
                 import_for_all(self.rest.popleft())
 
     def deserted(self) -> bool:
@@ -144,7 +144,7 @@ class ForkServer:
         if not message:
             self._end_lease(client)
         elif message[0] in (FORK, FORK_AT_ONCE):
-            while self.rest and message[0] == FORK:
+            while self.rest and message[0] == FORK and not has_gone(client):
                 import_for_all(self.rest.popleft())
             self._fork(client, descriptors)
         else:
