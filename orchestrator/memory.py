@@ -1,7 +1,9 @@
-"""What a trial takes of memory, measured in the process that runs it."""
+"""What a trial takes of memory, measured in the process that runs it, and what this process does with what is freed."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"
 """What the kernel is told over `CLEAR` for the peak to begin anew."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt."""
+MAPPED_ALONE = 32 * 2**20
+"""Bytes from which a block of memory is the kernel's again as soon as it is freed; glibc itself goes no higher."""
+NEVER = 2**31 - 1
+"""More bytes than which may lie free at the heap's end: what mallopt takes at most."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +98,22 @@ def status() -> dict[str, int]:
         lines = [line.split() for line in STATUS.read_text().splitlines()]
         return {line[0].removesuffix(":"): 1024 * int(line[1]) for line in lines if line[-1] == "kB"}
     return {}
+
+
+def keep_what_is_freed() -> None:
+    """Have this process keep the memory that it frees, for what it allocates next.
+
+    A step frees all its activations, and glibc would return them to the kernel, which hands them out again page by page
+    and zeroed. Other C libraries are left as they are.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, MAPPED_ALONE)
+        mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def return_what_is_freed() -> None:
+    """Let go of what nobody holds: circles of references, such as a trained model is part of, and what was kept."""
+    gc.collect()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import gc
 import json
 import math
 import os
@@ -26,7 +25,7 @@ from typing import Any
 
 from orchestrator.fork_server import REST
 from orchestrator.forked import Forked, Lease
-from orchestrator.memory import Meter
+from orchestrator.memory import Meter, keep_what_is_freed, return_what_is_freed
 from search_spaces.errors import InputError
 from trainers.checkpoints import Checkpoint, Policy
 from trainers.failure import TrialFailed
@@ -189,6 +188,7 @@ class Server:
         from trainers.ranks import Ranks
         from trainers.runner import TrialRunner
 
+        keep_what_is_freed()
         torch.set_num_threads(settings.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs every allocation
@@ -214,7 +214,7 @@ class Server:
         )
 
     def begin(self, spec: TrialSpec) -> None:
-        gc.collect()  # models are in circles of references: several that have been trained would still be in memory
+        return_what_is_freed()
         self.meter.begin()
         self.spec = spec
         self.checkpoint = self.policy.checkpoint(spec.trial_id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import platform
+import subprocess
 import sys
 
 import pytest
@@ -72,3 +74,39 @@ def run(server: Server) -> None:
     ending = json.loads(reply["ending"])
     assert ending["status"] == "done"
     assert ending["memory"]["host"] is not None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries do as they please")
+def test_freed_memory_is_allocated_again_without_the_kernel_and_returned_when_a_trial_is_over():
+    """In a process of its own, for it cannot be undone: allocations of 160 MB in blocks of 20, twenty times."""
+    script = """
+import resource
+from orchestrator.memory import keep_what_is_freed, return_what_is_freed, status
+
+def work():
+    blocks = [bytearray(20 * 2**20) for _ in range(8)]
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+if {keeps}:
+    keep_what_is_freed()
+work()
+before = faults()
+for _ in range(20):
+    work()
+met = faults() - before
+held = status()["VmRSS"]
+return_what_is_freed()
+print(met, held, status()["VmRSS"])
+"""
+
+    def run(keeps: bool) -> list[int]:
+        told = subprocess.run(
+            [sys.executable, "-c", script.format(keeps=keeps)], text=True, capture_output=True, check=True
+        )
+        return list(map(int, told.stdout.split()))
+
+    usual, (met, held, returned) = run(False)[0], run(True)
+    assert met < usual / 10
+    assert held - returned > 150 * MB
