@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from search_spaces.model import Model
+from trainers import models
 from trainers.datasets.digits import STYLES, Digits
 from trainers.digits_clip import ARCH, CHECKPOINT, CONFIG_DIR, PARAMETERS, pretrain
 from trainers.digits_clip.captions import DRAWS, caption
@@ -48,6 +50,21 @@ def test_the_checkpoint_loads_through_open_clip_alone() -> None:
     assert not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in clip.modules())
     assert 1 < clip.logit_scale.exp() <= 101
     assert sum(parameter.numel() for parameter in clip.parameters()) == PARAMETERS
+
+
+def test_a_model_that_pads_beforehand_is_the_same_model() -> None:
+    """As open_clip has it and as trials train it: the same outputs bit by bit, the same gradients to rounding."""
+    ours = models.load(Model(arch=ARCH, pretrained="bundled"), torch.device("cpu")).clip.visual
+    plain = pretrain.load().visual
+    images = torch.randn(8, 3, 32, 32, generator=generator())
+    outputs = [encoder(images) for encoder in (ours, plain)]
+    assert torch.equal(*outputs)
+    for encoder, output in zip((ours, plain), outputs, strict=True):
+        output.square().sum().backward()
+    for (name, one), (_, other) in zip(ours.named_parameters(), plain.named_parameters(), strict=True):
+        assert (one.grad - other.grad).norm() <= 1e-5 * other.grad.norm(), name
+    padded = [name for name, module in ours.named_modules() if getattr(module, "padding_mode", "zeros") != "zeros"]
+    assert padded == [f"trunk.stages.{stage}.blocks.0.conv_dw" for stage in (1, 2, 3)]
 
 
 def test_zero_shot_on_handwriting_is_far_above_chance_and_leaves_room(zero_shot: dict[str, float]) -> None:
