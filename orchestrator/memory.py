@@ -18,10 +18,11 @@ FORGET_PEAK = "5"
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
-MAPPED_ALONE = 32 * 2**20
-"""Bytes from which a block of memory is the kernel's again as soon as it is freed; glibc itself goes no higher."""
-NEVER = 2**31 - 1
-"""More bytes than which may lie free at the heap's end: what mallopt takes at most."""
+MAPPED_ALONE, KEPT = 32 * 2**20, 64 * 2**20
+"""Bytes: from which on a block is the kernel's as soon as it is freed, and how many may lie free at the heap's end.
+
+These are the most that glibc comes to by itself, after it has freed a block as large; activations may all be smaller.
+"""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def status() -> dict[str, int]:
 
 
 def keep_what_is_freed() -> None:
-    """Have this process keep the memory that it frees, for what it allocates next.
+    """Have this process keep some of the memory that it frees, for what it allocates next.
 
     A step frees all its activations, and glibc would return them to the kernel, which hands them out again page by page
     and zeroed. Other C libraries are left as they are.
@@ -109,7 +110,7 @@ def keep_what_is_freed() -> None:
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, MAPPED_ALONE)
-        mallopt(M_TRIM_THRESHOLD, NEVER)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def return_what_is_freed() -> None:

@@ -30,7 +30,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as image_functions
 
 from search_spaces.loading import load
-from trainers import datasets, fewshot, models
+from search_spaces.model import Model
+from trainers import datasets, digits_clip, fewshot
 from trainers.datasets.base import Dataset, Split, Subset
 from trainers.evaluation import Scores, as_evaluation, score
 from trainers.failure import TrialFailed
@@ -49,9 +50,11 @@ Predictor = Callable[[torch.Tensor], torch.Tensor]
 class Clip:
     """A pretrained CLIP with its tokenizer and transforms, and the prompts of a data set."""
 
-    def __init__(self, loaded: models.Pretrained, dataset: Dataset, templates: int | None) -> None:
-        self.model = loaded.clip
-        self.tokenizer = loaded.tokenizer
+    def __init__(self, model: Model, dataset: Dataset, templates: int | None) -> None:
+        open_clip.add_model_config(digits_clip.CONFIG_DIR)
+        weights = str(digits_clip.CHECKPOINT) if model.pretrained == "bundled" else model.pretrained
+        self.model = open_clip.create_model(model.arch, pretrained=weights, require_pretrained=True).eval()
+        self.tokenizer = open_clip.get_tokenizer(model.arch)
         self.class_names = dataset.class_names
         self.templates = dataset.templates[:templates]
         self.preprocessing = open_clip.get_model_preprocess_cfg(self.model)
@@ -134,10 +137,10 @@ def taken(split: Split, indices: np.ndarray) -> Split:
 class Run:
     """One training run. `method` is the published name; the learning problem of each is spelt out in `loss`."""
 
-    def __init__(self, spec: TrialSpec, dataset: Dataset, loaded: models.Pretrained, folder: Path) -> None:
+    def __init__(self, spec: TrialSpec, dataset: Dataset, model: Model, folder: Path) -> None:
         self.spec = spec
         self.method = spec.cell.method
-        self.clip = Clip(loaded, dataset, spec.templates)
+        self.clip = Clip(model, dataset, spec.templates)
         self.splits = Splits.of(dataset, spec)
         self.folder = folder
 
@@ -329,11 +332,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     spec = TrialSpec.from_json(json.loads(options.spec.read_text()))
     space = load(str(options.space))
-    loaded = models.load(space.model_of(spec.cell), torch.device("cpu"))
     dataset = datasets.make(space.dataset_of(spec.cell), options.data_root)
     with tempfile.TemporaryDirectory(prefix="checkpoints-") as folder:
         try:
-            ending = {"status": "done", "result": Run(spec, dataset, loaded, Path(folder)).result()}
+            ending = {"status": "done", "result": Run(spec, dataset, space.model_of(spec.cell), Path(folder)).result()}
         except TrialFailed as failure:
             ending = {"status": "failed", "reason": str(failure)}
     options.out.write_text(json.dumps(ending))
