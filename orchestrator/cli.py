@@ -252,7 +252,7 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A .png or .pdf file for one figure, else a folder.  [default: the run's figures/]",
+    help="A .png or .pdf file for one figure, else a folder, with one per run.  [default: each run's figures/]",
 )
 @click.option(
     "--figure",
@@ -261,12 +261,12 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
 )
 def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
     """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
-    from orchestrator.outputs import plot_run
+    from orchestrator.outputs import plot_runs
     from orchestrator.run_address import open_run, refuse_without_file
 
     for run in runs:
         refuse_without_file("plot", run, output)
-        plotted = plot_run(open_run(run), output, figure)
+    for plotted in plot_runs([open_run(run) for run in runs], output, figure):
         for written in plotted.paths:
             click.echo(written)
         for line in plotted.warnings:

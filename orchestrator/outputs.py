@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,15 +136,39 @@ def _edge_lines(run: Run) -> list[str]:
     return edge_lines(edges_of(run.searches))
 
 
-def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None) -> Plotted:
-    """Draw the figures of a run into its figures/, a folder or one file.
+def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | None = None) -> Iterator[Plotted]:
+    """Draw the figures of each run into its figures/, or all into a folder, in which several get one each by name.
+
+    One file takes one figure of one run. Raises InputError as `plot_run` does, and before anything is drawn where files
+    of two runs would have the same path.
+    """
+    several = len(folders) > 1
+    if output is not None and several:
+        if _is_file(output):
+            raise InputError(f"-o {output}: found one file for {len(folders)} runs, expected one run, or a folder")
+        names = [folder.name for folder in folders]
+        if alike := [name for name in names if names.count(name) > 1]:
+            raise InputError(
+                f"-o {output}: found several runs called {alike[0]}, expected different names; plot one by one"
+            )
+    for folder in folders:
+        yield plot_run(folder, output, kind, folder.name if several else "")
+
+
+def _is_file(output: Path) -> bool:
+    """Whether a file is meant, not a folder."""
+    return output.suffix != "" and not output.is_dir()
+
+
+def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None, within: str = "") -> Plotted:
+    """Draw the figures of a run into its figures/, a folder (or one called `within` in it) or one file.
 
     One file takes one figure, a frontier where no `kind` is named. Raises InputError when the run has several of that
     kind, or none of a `kind` that was named.
     """
     from results.figures import KINDS, SUFFIXES, draw, save_all, save_one
 
-    into_file = output is not None and output.suffix != "" and not output.is_dir()
+    into_file = output is not None and _is_file(output)
     if output and into_file and output.suffix.lower() not in SUFFIXES:
         raise InputError(f"-o {output}: found {output.suffix}, expected {' or '.join(SUFFIXES)}, or a folder")
     if into_file:
@@ -160,7 +184,8 @@ def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None) ->
         )
     warnings = _edge_lines(run) if kind in (None, "sensitivity") else []
     if not output or not into_file:
-        return Plotted(save_all(drawn, output or folder.figures).paths, (*reasons, *warnings))
+        where = output / within if output else folder.figures
+        return Plotted(save_all(drawn, where).paths, (*reasons, *warnings))
     if len(figures) > 1:
         raise InputError(
             f"-o {output}: {folder.label} has {len(figures)} figures of --figure {kind}; expected one: "

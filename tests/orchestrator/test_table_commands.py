@@ -173,6 +173,25 @@ def test_a_figure_in_a_file_is_the_one_in_the_folder(runs, suffix):
     assert b"CreationDate" not in content
 
 
+def test_several_runs_are_drawn_without_one_taking_the_place_of_another(runs):
+    Example().write(runs / "pcam", Example().run())
+    Example().write(runs / "caltech101", Example().run())
+    code, output = call("plot", "runs/pcam", "runs/caltech101", "-o", "drawn")
+    assert code == 0, output
+    pictures = sorted(str(path) for path in Path("drawn").rglob("*.png"))
+    assert "drawn/pcam/frontier-digits-digits-clip-full.png" in pictures
+    assert "drawn/caltech101/frontier-digits-digits-clip-full.png" in pictures
+    assert call("plot", "runs/pcam", "runs/caltech101", "-o", "one.png") == (
+        2,
+        "error: -o one.png: found one file for 2 runs, expected one run, or a folder\n",
+    )
+    assert not Path("one.png").exists()
+    code, output = call("plot", "runs/pcam", "runs/pcam", "-o", "again")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "found several runs called pcam" in output
+    assert not Path("again").exists()
+
+
 def test_missing_folders_of_an_output_are_made(runs):
     assert call("table", "runs/pcam", "-o", "new/deep/table.txt") == (0, "")
     assert "PCAM" in Path("new/deep/table.txt").read_text()
