@@ -190,8 +190,6 @@ class Server:
 
         keep_what_is_freed()
         torch.set_num_threads(settings.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs every allocation
         self.sound = True
         self.busy = self.leaving = False
         self.checkpoint: Checkpoint | None = None
@@ -213,9 +211,12 @@ class Server:
             settings.weights,
         )
 
-    def begin(self, spec: TrialSpec) -> None:
+    def begin(self, spec: TrialSpec, inexact: str | None = None) -> None:
+        """Take up the trial at the next `step`; `inexact` says why its bits may be others the next time."""
+        repeat_exactly(strictly=inexact is None)
         return_what_is_freed()
         self.meter.begin()
+        self.inexact = inexact
         self.spec = spec
         self.checkpoint = self.policy.checkpoint(spec.trial_id)
         self.checkpoint.keeps = self.keeps
@@ -256,17 +257,23 @@ class Server:
             return {**report, "memory": memory} if finite(report) else self._no_number()
         except StopIteration as end:
             result = end.value.to_json()
+            if self.inexact:
+                result["notes"] = [*result["notes"], f"another run may differ in the last bits: {self.inexact}"]
             return self._end(DONE, result=result) if finite(result) else self._no_number()
         except TrialFailed as failure:
             return self._end(FAILED, reason=str(failure))
         except InputError as error:
             return self._end(UNREADABLE, reason=str(error))
         except Exception as error:
-            self.sound = not may_pass(error)
-            status = FAILED if self.sound else DIED
-            short = out_of_memory(error)
-            reason = f"{type(error).__name__}: {error}"
-            return self._end(status, reason=reason, log=traceback.format_exc(), ran_short=short)
+            inexact = None if self.inexact else lacks_exact_code(error)
+            if inexact is None:
+                self.sound = not may_pass(error)
+                status = FAILED if self.sound else DIED
+                short = out_of_memory(error)
+                reason = f"{type(error).__name__}: {error}"
+                return self._end(status, reason=reason, log=traceback.format_exc(), ran_short=short)
+        self.begin(self.spec, inexact)  # only here are the exception, and the tensors of the frames it holds, let go
+        return self._step()
 
     def _no_number(self) -> Reply:
         return self._end(FAILED, reason="a score, loss or result of the trial is not finite")
@@ -277,6 +284,25 @@ class Server:
         self.trial = None
         self.checkpoint = None
         return ending(status, seconds, machine=self.machine, memory=self.meter.read().to_json(), **more)
+
+
+def repeat_exactly(*, strictly: bool) -> None:
+    """Have torch compute the same bits each time; to be called before a GPU is used.
+
+    Where it has no code for that, it raises a RuntimeError. If not `strictly`, it warns; but then a GPU's attention is
+    inexact too, for which there is such code.
+    """
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products on a GPU may differ
+    torch.use_deterministic_algorithms(True, warn_only=not strictly)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs every allocation
+
+
+def lacks_exact_code(error: Exception) -> str | None:
+    """What `repeat_exactly` asked for and torch cannot do, if that is what the error says."""
+    reason, asked, _ = str(error).partition(", but you set 'torch.use_deterministic_algorithms(True)'")
+    return reason if asked else None
 
 
 def finite(value: Any) -> bool:

@@ -152,6 +152,37 @@ def test_a_silent_one_is_found_and_says_where_it_is(tmp_path: Path, faulty: Call
         assert ranks() == []
 
 
+INEXACT = """
+import torch
+from trainers.methods.flyp import FLYP
+
+class Inexact(FLYP):
+    name = "inexact"
+    def encode(self, model, inputs, task):
+        torch.zeros(1).put_(torch.tensor([0]), torch.ones(1))  # torch has no code for it that repeats its bits
+        return super().encode(model, inputs, task)
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_torch_cannot_repeat_exactly_is_computed_nevertheless_and_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    (tmp_path / "inexact.py").write_text(INEXACT)
+    monkeypatch.syspath_prepend(tmp_path)
+    with team_of(tmp_path / "exact", processes) as team:
+        wanted = ending(team)["result"]
+    unsaved = Policy(tmp_path / "running", every_seconds=1e9)
+    with team_of(tmp_path / "inexact", processes, "inexact:Inexact", policy=unsaved) as team:
+        for _ in range(2):
+            found = ending(team)["result"]
+            assert found.pop("notes") == [
+                "another run may differ in the last bits: put_ does not have a deterministic implementation"
+            ]
+            assert found == {name: value for name, value in wanted.items() if name != "notes"}
+            team.begin(team._spec)
+
+
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with team_of(tmp_path / "files", 2) as team:
