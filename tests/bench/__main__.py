@@ -14,6 +14,7 @@ NAMES = (
     "micro_batch_memory",
     "workers_memory",
     "data_parallel",
+    "gpu_step",
     "scale",
     "quickstart",
     "rendered_sst2",

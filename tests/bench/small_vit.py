@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -19,13 +21,13 @@ PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolat
 SEED = 0
 
 
-def make(folder: Path) -> str:
-    """Write the model into `folder`; returns its name as `model.arch`."""
+def make(folder: Path, shape: Mapping[str, Any] = SHAPE) -> str:
+    """Write the model, or one of another `shape`, into `folder`; returns its name as `model.arch`."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_cfg": SHAPE, "preprocess_cfg": PREPROCESSING}
+    config = {"model_cfg": shape, "preprocess_cfg": PREPROCESSING}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        state = open_clip.CLIP(**SHAPE).state_dict()
+        state = open_clip.CLIP(**shape).state_dict()
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "open_clip_model.safetensors")
     return f"local-dir:{folder}"
