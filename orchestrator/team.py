@@ -8,6 +8,7 @@ import tempfile
 import time
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 from orchestrator.trial_process import FLUSH, NEXT, Died, Place, Reply, Settings, TrialProcess, ending
 from trainers.spec import DIED, DONE, TrialSpec
@@ -31,18 +32,31 @@ class Team:
     def begin(self, spec: TrialSpec) -> None:
         """Take up the trial at the next `step`."""
         self._spec = spec
+        self._inexact: str | None = None
         self._began = time.time()
         self._told = False
 
     def step(self) -> Reply:
-        """Run one epoch, or all that follows the last one; never raises for what happens to the trial."""
+        """Run one epoch, or all that follows the last one; never raises for what happens to the trial.
+
+        One for which torch lacks code that repeats its bits is begun anew, in all processes, to do without.
+        """
+        reply = self._step()
+        if self._inexact is None and (inexact := ended(reply).get("inexact")):
+            self._inexact = inexact
+            self._told = False
+            reply = self._step()
+        return reply
+
+    def _step(self) -> Reply:
         try:
             self._start()
         except OSError as error:
             self._end()
             return self._died(f"no process was to be had for the trial: {error}")
+        trial = {"spec": self._spec.to_json(), "inexact": self._inexact}
         for process in self._processes:
-            process.tell(*([] if self._told else [self._spec.to_json()]), NEXT)
+            process.tell(*([] if self._told else [trial]), NEXT)
         self._told = True
         try:
             reply, in_step = self._answers()
@@ -113,6 +127,11 @@ class Team:
         return ending(DIED, time.time() - self._began, reason=reason, log=log, ran_short=ran_short)
 
 
+def ended(reply: Reply) -> dict[str, Any]:
+    """How a reply ends the trial; empty if it does not."""
+    return json.loads(reply["ending"]) if "ending" in reply else {}
+
+
 def failed(reply: Reply) -> bool:
     """Whether it ends a trial that has no result."""
-    return "ending" in reply and json.loads(reply["ending"])["status"] != DONE
+    return ended(reply).get("status", DONE) != DONE

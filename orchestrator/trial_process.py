@@ -174,7 +174,7 @@ def serve(pipe: Connection, settings: Settings, place: Place, stacks: str) -> No
                 server.flush()
                 pipe.send(None)
             else:
-                server.begin(TrialSpec.from_json(message))
+                server.begin(TrialSpec.from_json(message["spec"]), message["inexact"])
 
 
 class Server:
@@ -265,15 +265,12 @@ class Server:
         except InputError as error:
             return self._end(UNREADABLE, reason=str(error))
         except Exception as error:
-            inexact = None if self.inexact else lacks_exact_code(error)
-            if inexact is None:
-                self.sound = not may_pass(error)
-                status = FAILED if self.sound else DIED
-                short = out_of_memory(error)
-                reason = f"{type(error).__name__}: {error}"
-                return self._end(status, reason=reason, log=traceback.format_exc(), ran_short=short)
-        self.begin(self.spec, inexact)  # only here are the exception, and the tensors of the frames it holds, let go
-        return self._step()
+            self.sound = not may_pass(error)
+            status = FAILED if self.sound else DIED
+            short = out_of_memory(error)
+            reason = f"{type(error).__name__}: {error}"
+            inexact = lacks_exact_code(error)
+            return self._end(status, reason=reason, log=traceback.format_exc(), ran_short=short, inexact=inexact)
 
     def _no_number(self) -> Reply:
         return self._end(FAILED, reason="a score, loss or result of the trial is not finite")
@@ -287,7 +284,7 @@ class Server:
 
 
 def repeat_exactly(*, strictly: bool) -> None:
-    """Have torch compute the same bits each time; to be called before a GPU is used.
+    """Have torch compute the same bits each time; to be called before a GPU multiplies matrices.
 
     Where it has no code for that, it raises a RuntimeError. If not `strictly`, it warns; but then a GPU's attention is
     inexact too, for which there is such code.

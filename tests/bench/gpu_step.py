@@ -114,7 +114,6 @@ class Bench:
             gradients.backward(self.batch)
             optimizer.step()
             method.after_step(model)
-            torch.use_deterministic_algorithms(False)
 
         return go
 
@@ -126,6 +125,7 @@ class Bench:
         prompts = task.prompts[self.batch.labels, 0]
 
         def go() -> None:
+            torch.use_deterministic_algorithms(False)
             optimizer.zero_grad()
             encoded = model.encode_image(self.batch.images), model.encode_text(prompts)
             contrastive_loss(*(F.normalize(one, dim=-1) for one in encoded), model.logit_scale.exp()).backward()

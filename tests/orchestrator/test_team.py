@@ -159,16 +159,17 @@ from trainers.methods.flyp import FLYP
 class Inexact(FLYP):
     name = "inexact"
     def encode(self, model, inputs, task):
-        torch.zeros(1).put_(torch.tensor([0]), torch.ones(1))  # torch has no code for it that repeats its bits
+        if {where}:
+            torch.zeros(1).put_(torch.tensor([0]), torch.ones(1))  # torch has no code for it that repeats its bits
         return super().encode(model, inputs, task)
 """
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("processes", "where"), [(1, "True"), (2, "True"), (2, "task.ranks.rank == 1")])
 def test_what_torch_cannot_repeat_exactly_is_computed_nevertheless_and_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, where: str
 ) -> None:
-    (tmp_path / "inexact.py").write_text(INEXACT)
+    (tmp_path / "inexact.py").write_text(INEXACT.format(where=where))
     monkeypatch.syspath_prepend(tmp_path)
     with team_of(tmp_path / "exact", processes) as team:
         wanted = ending(team)["result"]
