@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import tempfile
 import traceback
@@ -24,7 +25,7 @@ def in_ranks(world: int, run: Callable[[Ranks], Any]) -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
         pipes = [_forked(rank, world, Path(folder, "meeting"), run) for rank in range(world)]
         try:
-            found = [pipe.recv() if pipe.poll(PATIENCE_SECONDS) else TimeoutError() for pipe, _ in pipes]
+            found = [_told(pipe) for pipe, _ in pipes]
         finally:
             for pipe, pid in pipes:
                 os.kill(pid, signal.SIGKILL)
@@ -41,11 +42,17 @@ def _forked(rank: int, world: int, meeting: Path, run: Callable[[Ranks], Any]) -
         return ours, pid
     try:
         ours.close()
+        found: Any
         try:
-            theirs.send(run(Ranks.join(rank, world, torch.device("cpu"), meeting)))
+            found = run(Ranks.join(rank, world, torch.device("cpu"), meeting))
         except Exception as error:
             traceback.print_exc()
-            theirs.send(error)
+            found = error
+        theirs.send_bytes(pickle.dumps(found))  # `send` would share tensors through files that a killed process leaves
         signal.pause()  # one that leaves early would end the others' collectives
     finally:
         os._exit(0)
+
+
+def _told(pipe: Connection) -> Any:
+    return pickle.loads(pipe.recv_bytes()) if pipe.poll(PATIENCE_SECONDS) else TimeoutError()
