@@ -26,7 +26,7 @@ lint: .venv/ready
 
 # The CLIP of the quickstart, pretrained anew (some ten minutes on two cores).
 checkpoint: .venv/ready
-	$(BIN)/python -m trainers.digits_clip.pretrain
+	$(BIN)/python -m flyp_sweep.trainers.models.digits_clip.pretrain
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

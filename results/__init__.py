@@ -1,6 +1,6 @@
 """What a run found: its ledger, tidy results, statistics, tables and figures.
 
-    from results import RunFolder, make_table, render
+    from flyp_sweep import RunFolder, make_table, render
 
     run = RunFolder("runs/quickstart")
     print(render(make_table([run.evidence()]), "markdown"))
@@ -15,42 +15,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from results.evidence import Evidence as Evidence
-    from results.figures import frontier as frontier
-    from results.figures import save_frontiers as save_frontiers
-    from results.formats import FORMATS as FORMATS
-    from results.formats import render as render
-    from results.layouts import LAYOUTS as LAYOUTS
-    from results.layouts import make_table as make_table
-    from results.ledger import Ledger as Ledger
-    from results.ledger import LedgerWarning as LedgerWarning
-    from results.options import Options as Options
-    from results.published import reprint as reprint
-    from results.run_folder import RunFolder as RunFolder
-    from results.statistics import Interval as Interval
-    from results.statistics import mean_interval as mean_interval
-    from results.tables import Table as Table
-    from results.tidy import tidy_frame as tidy_frame
-    from results.versus import against_published as against_published
+    from flyp_sweep.results.analysis.evidence import Evidence as Evidence
+    from flyp_sweep.results.figures import frontier as frontier
+    from flyp_sweep.results.figures import save_frontiers as save_frontiers
+    from flyp_sweep.results.ledger.file import Ledger as Ledger
+    from flyp_sweep.results.ledger.file import LedgerWarning as LedgerWarning
+    from flyp_sweep.results.ledger.run_folder import RunFolder as RunFolder
+    from flyp_sweep.results.ledger.tidy import tidy_frame as tidy_frame
+    from flyp_sweep.results.statistics import Interval as Interval
+    from flyp_sweep.results.statistics import mean_interval as mean_interval
+    from flyp_sweep.results.tables.comparison import against_published as against_published
+    from flyp_sweep.results.tables.formats import FORMATS as FORMATS
+    from flyp_sweep.results.tables.formats import render as render
+    from flyp_sweep.results.tables.layouts import LAYOUTS as LAYOUTS
+    from flyp_sweep.results.tables.layouts import make_table as make_table
+    from flyp_sweep.results.tables.options import Options as Options
+    from flyp_sweep.results.tables.published import reprint as reprint
+    from flyp_sweep.results.tables.table import Table as Table
 
 _HOME = {
-    "FORMATS": "results.formats",
-    "LAYOUTS": "results.layouts",
-    "Evidence": "results.evidence",
-    "Interval": "results.statistics",
-    "Ledger": "results.ledger",
-    "LedgerWarning": "results.ledger",
-    "Options": "results.options",
-    "RunFolder": "results.run_folder",
-    "Table": "results.tables",
-    "against_published": "results.versus",
-    "frontier": "results.figures",
-    "make_table": "results.layouts",
-    "mean_interval": "results.statistics",
-    "render": "results.formats",
-    "reprint": "results.published",
-    "save_frontiers": "results.figures",
-    "tidy_frame": "results.tidy",
+    "FORMATS": "flyp_sweep.results.tables.formats",
+    "LAYOUTS": "flyp_sweep.results.tables.layouts",
+    "Evidence": "flyp_sweep.results.analysis.evidence",
+    "Interval": "flyp_sweep.results.statistics",
+    "Ledger": "flyp_sweep.results.ledger.file",
+    "LedgerWarning": "flyp_sweep.results.ledger.file",
+    "Options": "flyp_sweep.results.tables.options",
+    "RunFolder": "flyp_sweep.results.ledger.run_folder",
+    "Table": "flyp_sweep.results.tables.table",
+    "against_published": "flyp_sweep.results.tables.comparison",
+    "frontier": "flyp_sweep.results.figures",
+    "make_table": "flyp_sweep.results.tables.layouts",
+    "mean_interval": "flyp_sweep.results.statistics",
+    "render": "flyp_sweep.results.tables.formats",
+    "reprint": "flyp_sweep.results.tables.published",
+    "save_frontiers": "flyp_sweep.results.figures",
+    "tidy_frame": "flyp_sweep.results.ledger.tidy",
 }
 
 __all__ = list(_HOME)
@@ -58,7 +58,7 @@ __all__ = list(_HOME)
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'results' has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError
 
 
 class UnwritableError(InputError):

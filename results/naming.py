@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from search_spaces.cell import WITH, Cell
-from search_spaces.ensembles import ENSEMBLES
+from flyp_sweep.search_spaces.cell import WITH, Cell
+from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 
 ZEROSHOT = "zeroshot"
 

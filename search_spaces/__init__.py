@@ -15,12 +15,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search_spaces.cell import Cell
-    from search_spaces.complaints import show, space_error
-    from search_spaces.distributions import Choice, Constant, Distribution, IntRange, LogUniform, Uniform
-    from search_spaces.errors import InputError, nearest
-    from search_spaces.loading import bundled, dump, from_mapping, load
-    from search_spaces.model import (
+    from flyp_sweep.search_spaces.cell import Cell
+    from flyp_sweep.search_spaces.complaints import show, space_error
+    from flyp_sweep.search_spaces.distributions import Choice, Constant, Distribution, IntRange, LogUniform, Uniform
+    from flyp_sweep.search_spaces.errors import InputError, nearest
+    from flyp_sweep.search_spaces.loading import bundled, dump, from_mapping, load
+    from flyp_sweep.search_spaces.model import (
         EarlyStopping,
         FolderDataset,
         Folders,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         Train,
         WiseFT,
     )
-    from search_spaces.sampling import grid, random_config
+    from flyp_sweep.search_spaces.sampling import grid, random_config
 
 _HOMES = {
     "cell": ("Cell",),

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.errors import InputError, nearest
 
 LONGEST = 60
 """Characters of a found value that are shown."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from search_spaces.complaints import FieldError, is_text, mismatch, one_of, show
-from search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.complaints import FieldError, is_text, mismatch, one_of, show
+from flyp_sweep.search_spaces.errors import InputError, nearest
 
 Scalar = str | bool | int | float
 

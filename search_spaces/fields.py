@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, one_of, show
-from search_spaces.distributions import Distribution, parse
-from search_spaces.ensembles import ENSEMBLES
-from search_spaces.errors import nearest
+from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, one_of, show
+from flyp_sweep.search_spaces.distributions import Distribution, parse
+from flyp_sweep.search_spaces.ensembles import ENSEMBLES
+from flyp_sweep.search_spaces.errors import nearest
 
 NUMBER, TEXT, LIST, MAPPING = "<number>", "<text>", "<list>", "<mapping>"
 """Tags of the branches of a union, which `shape` chooses by."""

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from search_spaces import yaml_text
-from search_spaces.complaints import one_line, problem
-from search_spaces.errors import InputError, nearest
-from search_spaces.model import SearchSpace
-from search_spaces.overrides import Override, apply
-from search_spaces.translation import Finding, findings
+from flyp_sweep.search_spaces import yaml_text
+from flyp_sweep.search_spaces.complaints import one_line, problem
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.search_spaces.overrides import Override, apply
+from flyp_sweep.search_spaces.translation import Finding, findings
 
 SUFFIXES = (".yaml", ".yml")
 MOST_FINDINGS = 3
@@ -64,7 +64,7 @@ def bundled() -> dict[str, str]:
 
 
 def _bundled_files() -> dict[str, Traversable]:
-    folder = resources.files("search_spaces")
+    folder = resources.files("flyp_sweep.search_spaces")
     return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
 
 

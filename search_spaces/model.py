@@ -8,11 +8,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
-from search_spaces.cell import Cell
-from search_spaces.complaints import FieldError, mismatch, problem, show
-from search_spaces.distributions import Distribution
-from search_spaces.errors import nearest
-from search_spaces.fields import (
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
+from flyp_sweep.search_spaces.distributions import Distribution
+from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.fields import (
     LIST,
     MAPPING,
     NUMBER,
@@ -28,8 +28,8 @@ from search_spaces.fields import (
     repeated,
     shape,
 )
-from search_spaces.own_data import AnyOwnDataset, FolderDataset, Folders, OwnDataset, TableDataset, Tables
-from search_spaces.sections import (
+from flyp_sweep.search_spaces.own_data import AnyOwnDataset, FolderDataset, Folders, OwnDataset, TableDataset, Tables
+from flyp_sweep.search_spaces.sections import (
     Checkpoints,
     EarlyStopping,
     Failures,

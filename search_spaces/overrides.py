@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces import yaml_text
-from search_spaces.complaints import key_path, one_line, problem, shorten, show
-from search_spaces.errors import InputError
+from flyp_sweep.search_spaces import yaml_text
+from flyp_sweep.search_spaces.complaints import key_path, one_line, problem, shorten, show
+from flyp_sweep.search_spaces.errors import InputError
 
 
 @dataclass(frozen=True)

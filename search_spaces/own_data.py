@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from search_spaces.complaints import FieldError, mismatch, one_of, problem
-from search_spaces.errors import nearest
-from search_spaces.fields import (
+from flyp_sweep.search_spaces.complaints import FieldError, mismatch, one_of, problem
+from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.fields import (
     FOLDERS,
     LIST,
     MAPPING,

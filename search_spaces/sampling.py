@@ -7,7 +7,7 @@ import itertools
 import random
 from collections.abc import Mapping
 
-from search_spaces.distributions import Distribution, Scalar
+from flyp_sweep.search_spaces.distributions import Distribution, Scalar
 
 Config = dict[str, Scalar]
 

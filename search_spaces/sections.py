@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_serializer, model_validator
 
-from search_spaces.complaints import FieldError, mismatch, problem
-from search_spaces.distributions import Distribution, endless
-from search_spaces.fields import (
+from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
+from flyp_sweep.search_spaces.distributions import Distribution, endless
+from flyp_sweep.search_spaces.fields import (
     LIST,
     NUMBER,
     TEXT,

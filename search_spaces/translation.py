@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
-from search_spaces.complaints import FieldError, key_path, problem, shorten, show, unknown_key
-from search_spaces.errors import nearest
-from search_spaces.fields import TAGS
+from flyp_sweep.search_spaces.complaints import FieldError, key_path, problem, shorten, show, unknown_key
+from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.fields import TAGS
 
 Location = tuple[str | int, ...]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from search_spaces.complaints import one_line, show
-from search_spaces.errors import InputError
+from flyp_sweep.search_spaces.complaints import one_line, show
+from flyp_sweep.search_spaces.errors import InputError
 
 DEEPEST = 20
 """Levels of nesting that a search space may have; it needs about six."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError
 
 METHODS, DATASETS = "flyp_sweep.methods", "flyp_sweep.datasets"
 """The groups; an entry point's name is its class's `name`."""

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search_spaces.complaints import space_error
-from search_spaces.errors import InputError, nearest
-from search_spaces.model import SearchSpace
-from trainers import datasets
-from trainers.cache import Cache
-from trainers.datasets.base import Dataset
+from flyp_sweep.search_spaces.complaints import space_error
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers import datasets
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.datasets.base import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from search_spaces.distributions import Distribution
-    from trainers.methods.base import Method
+    from flyp_sweep.search_spaces.distributions import Distribution
+    from flyp_sweep.trainers.methods.base import Method
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,11 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     """
     made = check_data(space, data_root)
 
-    from trainers import methods, models, weights  # seconds of torch, which absent files are not kept waiting for
+    from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
+        pretrained,
+        weights,
+    )
 
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
@@ -83,14 +87,14 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
             check_complete(dataset, images[dataset.name])
         check_shots(dataset, space)
     for model in space.models:
-        models.check_architecture(model)
+        pretrained.check_architecture(model)
     return Checked(
         data={name: dataset.fingerprint() for name, dataset in made.items()},
         weights=fingerprints,
         metrics={name: dataset.metric for name, dataset in made.items()},
         searched=searched,
         methods=kinds,
-        parameters={model.label: models.parameter_count(model) if trained else None for model in space.models},
+        parameters={model.label: pretrained.parameter_count(model) if trained else None for model in space.models},
         absent=frozenset(model.label for model in space.models if weights.absent(model)),
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
@@ -113,14 +117,14 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
 
 
 def traits(method: Method) -> Traits:
-    from trainers.methods.base import GradientMethod
+    from flyp_sweep.trainers.methods.base import GradientMethod
 
     return Traits(method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
     """What is searched for method `name`: its own hyper-parameters, from the YAML or by its own default."""
-    from trainers import methods
+    from flyp_sweep.trainers import methods
 
     method = methods.get(name)
     given = space.for_method(name)
@@ -168,7 +172,7 @@ def check_read(space: SearchSpace) -> None:
 
     A space that is cut down to fewer methods may keep the hyper-parameters of the others.
     """
-    from trainers import methods
+    from flyp_sweep.trainers import methods
 
     known = {*methods.registry(), *space.methods}
     read = sorted({hparam for name in known for hparam in methods.get(name).hparams})
@@ -182,7 +186,7 @@ def check_read(space: SearchSpace) -> None:
 
 def check_divisible(space: SearchSpace) -> None:
     """Raise InputError when batches are to be divided for a method that takes them whole alone."""
-    from trainers import methods
+    from flyp_sweep.trainers import methods
 
     divided = []
     if space.train.micro_batch is not None:
@@ -202,7 +206,7 @@ def check_compiler(space: SearchSpace) -> None:
     """Raise InputError when training is to be compiled for a CPU and there is nothing to compile with."""
     import torch
 
-    from trainers import compilation
+    from flyp_sweep.trainers.models import compilation
 
     on_gpu = torch.cuda.is_available() if space.resources is None else space.resources.gpu > 0
     if space.train.compile and not on_gpu and compilation.cpp_compiler() is None:

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from search_spaces.errors import InputError
-from trainers import datasets, methods
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import datasets, methods
 
 for registry in (methods.registry, datasets.registry):
     with suppress(InputError):  # of a broken plugin; the checks before a run say so to the user

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
-from search_spaces.model import SearchSpace
-from trainers import datasets, methods, models, trial
-from trainers.cache import Cache
-from trainers.checkpoints import Checkpoint, Policy
-from trainers.kept import Kept
-from trainers.ranks import ALONE, Ranks
-from trainers.spec import Epoch, TrialResult, TrialSpec
-from trainers.task import Shared, Task
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers import datasets, methods, trial
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.models.pretrained import load
+from flyp_sweep.trainers.spec import Epoch, TrialResult, TrialSpec
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
+from flyp_sweep.trainers.training.distributed import ALONE, Ranks
+from flyp_sweep.trainers.training.kept_weights import Kept
 
 
 class TrialRunner:
@@ -70,7 +71,7 @@ class TrialRunner:
         cell = spec.cell
         key = cell.dataset, cell.model, spec.precision, spec.compile
         if key not in self._shared:
-            pretrained = models.load(self.space.model_of(cell), self.device, spec.precision, spec.compile)
+            pretrained = load(self.space.model_of(cell), self.device, spec.precision, spec.compile)
             dataset = datasets.make(self.space.dataset_of(cell), self.data_root)
             self._shared[key] = Shared(pretrained, dataset, self.device, self.threads, self.cache)
         return self._shared[key]

@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any
 
-from search_spaces.cell import Cell
-from search_spaces.sections import Crops, Precision
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.sections import Crops, Precision
 
 PROTOCOL_VERSION = 2
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""

@@ -14,17 +14,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from trainers import fewshot, prompts
-from trainers.cache import Cache
-from trainers.checkpoints import Checkpoint
-from trainers.datasets.base import Dataset, Identified, Images, Split, Subset
-from trainers.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
-from trainers.kept import Kept
-from trainers.machine import numerics
-from trainers.models import Pretrained
-from trainers.ranks import ALONE, Ranks
-from trainers.seeding import stream
-from trainers.spec import TrialSpec
+from flyp_sweep.trainers.data import few_shot
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
+from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset
+from flyp_sweep.trainers.machine import numerics
+from flyp_sweep.trainers.models import prompts
+from flyp_sweep.trainers.models.pretrained import Pretrained
+from flyp_sweep.trainers.spec import TrialSpec
+from flyp_sweep.trainers.training.checkpoints import Checkpoint
+from flyp_sweep.trainers.training.distributed import ALONE, Ranks
+from flyp_sweep.trainers.training.kept_weights import Kept
+from flyp_sweep.trainers.training.seeding import stream
 
 EVALUATION_BATCH = 256
 
@@ -316,7 +317,7 @@ class Task:
         shots = self.spec.cell.shots
         if shots is None:
             return whole
-        return _take(whole, fewshot.draw(whole.labels, shots, self.stream("shots", "train")))
+        return _take(whole, few_shot.draw(whole.labels, shots, self.stream("shots", "train")))
 
     @cached_property
     def id_val(self) -> Split:
@@ -329,11 +330,11 @@ class Task:
         rng = self.stream("shots", "id_val")
         if own:
             pool = self.shared.split(own[0])
-            return _take(pool, fewshot.draw(pool.labels, shots, rng))
+            return _take(pool, few_shot.draw(pool.labels, shots, rng))
         pool = replace(self.shared.split(self.shared.dataset.named("train")[0]), role="id_val")
         assert isinstance(self.train.images, Subset)
         taken = np.asarray(self.train.images.indices)
-        return replace(_take(pool, fewshot.draw(pool.labels, shots, rng, exclude=taken)), name="id_val")
+        return replace(_take(pool, few_shot.draw(pool.labels, shots, rng, exclude=taken)), name="id_val")
 
     def training_batches(
         self, batches: Sequence[np.ndarray], rng: np.random.Generator, epoch: int

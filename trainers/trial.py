@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from itertools import chain
 
-from trainers.alpha_curve import AlphaCurve, choose_alpha
-from trainers.ensembles import ensemble
-from trainers.evaluation import as_evaluation
-from trainers.methods.base import Method
-from trainers.spec import SEARCH, Epoch, Evaluation, TrialResult
-from trainers.task import Task
-from trainers.training import Fitted
+from flyp_sweep.trainers.ensembles.ensembles import ensemble
+from flyp_sweep.trainers.evaluation.alpha_curve import AlphaCurve, choose_alpha
+from flyp_sweep.trainers.evaluation.predict import as_evaluation
+from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.spec import SEARCH, Epoch, Evaluation, TrialResult
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Fitted
 
 
 def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:

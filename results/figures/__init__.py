@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from results.evidence import Evidence
-from results.figures.by_shots import draw_shots
-from results.figures.id_ood import draw_frontiers, frontier, save_frontiers
-from results.figures.landscape import draw_sensitivity
-from results.figures.style import SUFFIXES, Drawn, SavedFigures, file_of, save, save_all, save_one
-from results.searches import Search
+from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.searches import Search
+from flyp_sweep.results.figures.by_shots import draw_shots
+from flyp_sweep.results.figures.id_ood import draw_frontiers, frontier, save_frontiers
+from flyp_sweep.results.figures.landscape import draw_sensitivity
+from flyp_sweep.results.figures.style import SUFFIXES, Drawn, SavedFigures, file_of, save, save_all, save_one
 
 __all__ = [
     "KINDS",

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from results.evidence import SIDE_LABELS, Evidence
-from results.figures.style import STYLE, Drawn, colours_of, legend_columns, marker, new_figure, shapes_of
-from results.naming import block_title, method_label, slug
-from results.shots import Line, Panel, ShotsCurves, shots_curves
+from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Evidence
+from flyp_sweep.results.analysis.shots import Line, Panel, ShotsCurves, shots_curves
+from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, legend_columns, marker, new_figure, shapes_of
+from flyp_sweep.results.naming import block_title, method_label, slug
 
 _PANEL_HEIGHT, _LEGEND_HEIGHT = 2.1, 0.55  # inches
 _DODGE = 1.035

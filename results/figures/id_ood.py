@@ -17,7 +17,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 
-from results.figures.style import (
+from flyp_sweep.results.analysis.frontiers import (
+    Curve,
+    Frontier,
+    Point,
+    blocks_of,
+    frontier_points,
+    select_block,
+    skip_reason,
+)
+from flyp_sweep.results.figures.style import (
     STYLE,
     Drawn,
     SavedFigures,
@@ -28,8 +37,7 @@ from results.figures.style import (
     save_all,
     shapes_of,
 )
-from results.frontiers import Curve, Frontier, Point, blocks_of, frontier_points, select_block, skip_reason
-from results.naming import block_title, method_label, shots_label, slug
+from flyp_sweep.results.naming import block_title, method_label, shots_label, slug
 
 _HEIGHT = 3.1  # inches
 _BAND = 0.18

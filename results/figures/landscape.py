@@ -22,10 +22,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from results.figures.style import STYLE, Drawn, colours_of, marker, new_figure
-from results.naming import block_order, block_title, method_label, method_order, shots_label, slug
-from results.searches import Search, Tried
-from search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
+from flyp_sweep.results.analysis.searches import Search, Tried
+from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, marker, new_figure
+from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, shots_label, slug
+from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
 
 _ROW_HEIGHT, _REST_HEIGHT = 1.5, 0.85  # inches
 _PANELS_PER_ROW = 2

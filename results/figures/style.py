@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from results.files import write
-from results.naming import method_label
-from search_spaces.cell import WITH
-from search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, UNIFORM_SOUP
+from flyp_sweep.results.files import write
+from flyp_sweep.results.naming import method_label
+from flyp_sweep.search_spaces.cell import WITH
+from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, UNIFORM_SOUP
 
 # Okabe and Ito, "Color universal design" (2008); methods beyond the paper's take Paul Tol's muted colours in turn.
 COLOURS = {"lp": "#E69F00", "ft": "#0072B2", "l2sp": "#009E73", "lpft": "#CC79A7", "flyp": "#D55E00"}

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from results.edges import edge_lines, edges_of
-from results.report.cells import cell_views
-from results.report.facts import facts_of, failures_of, notes_of, packages_of
-from results.report.grids import grid_groups
-from results.report.run import Run
-from results.tables import Table, percent
+from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
+from flyp_sweep.results.report.cells import cell_views
+from flyp_sweep.results.report.facts import facts_of, failures_of, notes_of, packages_of
+from flyp_sweep.results.report.grids import grid_groups
+from flyp_sweep.results.report.run import Run
+from flyp_sweep.results.tables.table import Table, percent
 
 __all__ = ["Run", "report"]
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.alphas import chosen_alpha
-from results.cells import CellResult, cell_results
-from results.edges import edges_of
-from results.evidence import SIDES, Measure, Trial
-from results.ledger import last_selections
-from results.naming import block_title, method_label
-from results.records import Record, cell_of
-from results.report.run import Run
-from search_spaces.cell import Cell
+from flyp_sweep.results.analysis.alphas import chosen_alpha
+from flyp_sweep.results.analysis.cells import CellResult, cell_results
+from flyp_sweep.results.analysis.evidence import SIDES, Measure, Trial
+from flyp_sweep.results.analysis.search_edges import edges_of
+from flyp_sweep.results.ledger.file import last_selections
+from flyp_sweep.results.ledger.schema import Record, cell_of
+from flyp_sweep.results.naming import block_title, method_label
+from flyp_sweep.results.report.run import Run
+from flyp_sweep.search_spaces.cell import Cell
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.records import STAGES, Record, cell_of
-from results.report.run import Run
+from flyp_sweep.results.ledger.schema import STAGES, Record, cell_of
+from flyp_sweep.results.report.run import Run
 
 
 @dataclass(frozen=True)

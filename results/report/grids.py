@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.formats.panels import header_levels, panels
-from results.tables import Entry, Grid, Table
+from flyp_sweep.results.tables.formats.panels import header_levels, panels
+from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 _WIDTH = 1060.0
 """How wide a panel may be, in CSS pixels: a page on a screen is 1120 wide."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from results.evidence import Evidence
-from results.records import Record
-from results.searches import Search
+from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.searches import Search
+from flyp_sweep.results.ledger.schema import Record
 
 
 @dataclass(frozen=True)

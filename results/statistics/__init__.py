@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
-from results.statistics.agreement import Agreement, Printed, agreement
-from results.statistics.intervals import INTERVALS, Interval, mean_interval
-from results.statistics.multiplicity import holm
-from results.statistics.paired import TESTS, PairedComparison, paired_difference, pairwise_p_values
+from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
+from flyp_sweep.results.statistics.agreement import Agreement, Printed, agreement
+from flyp_sweep.results.statistics.intervals import INTERVALS, Interval, mean_interval
+from flyp_sweep.results.statistics.multiplicity import holm
+from flyp_sweep.results.statistics.paired import TESTS, PairedComparison, paired_difference, pairwise_p_values
 
 __all__ = [
     "INTERVALS",

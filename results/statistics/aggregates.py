@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from results.statistics.intervals import RESAMPLES, RESAMPLING_SEED, Interval
+from flyp_sweep.results.statistics.intervals import RESAMPLES, RESAMPLING_SEED, Interval
 
 Array = npt.NDArray[np.float64]
 Statistic = Callable[[Sequence[Array]], Array]

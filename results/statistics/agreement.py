@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from results.statistics.intervals import Interval, mean_interval
+from flyp_sweep.results.statistics.intervals import Interval, mean_interval
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from results.statistics.intervals import Interval, mean_interval
+from flyp_sweep.results.statistics.intervals import Interval, mean_interval
 
 ROUNDING = 1e-12
 """Differences of fractions below this are rounding of equal numbers."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.outputs import table_of
-from results import render
-from results.ledger import last_selections, trials_by_id
-from results.run_folder import RunFolder
-from search_spaces.loading import load
+from flyp_sweep.orchestrator.runs.artifacts import table_of
+from flyp_sweep.results import render
+from flyp_sweep.results.ledger.file import last_selections, trials_by_id
+from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.search_spaces.loading import load
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from orchestrator.algorithms import ALGORITHMS, Config, Tried
-from orchestrator.plan import CellPlan, plan
-from results.run_folder import RunFolder
-from search_spaces.loading import dump, load
-from search_spaces.model import SearchSpace
-from trainers.preflight import check
-from trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.protocol.algorithms import ALGORITHMS, Config, Tried
+from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
+from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.search_spaces.loading import dump, load
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.spec import TrialSpec
 
 TRIAL = Path(__file__).with_name("baseline_trial.py")
 VERSIONS = {name: version(name) for name in ("torch", "torchvision", "open_clip_torch")}

@@ -29,17 +29,19 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as image_functions
 
-from search_spaces.loading import load
-from search_spaces.model import Model
-from trainers import datasets, digits_clip, fewshot
-from trainers.datasets.base import Dataset, Split, Subset
-from trainers.evaluation import Scores, as_evaluation, score
-from trainers.failure import TrialFailed
-from trainers.images import CROP_TRIES, random_crop
-from trainers.losses import contrastive_loss
-from trainers.methods.lp import STRENGTHS, logistic_regression
-from trainers.seeding import stream
-from trainers.spec import SEARCH, TrialSpec, by_alpha
+from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.search_spaces.model import Model
+from flyp_sweep.trainers import datasets
+from flyp_sweep.trainers.data import few_shot
+from flyp_sweep.trainers.data.images import CROP_TRIES, random_crop
+from flyp_sweep.trainers.datasets.base import Dataset, Split, Subset
+from flyp_sweep.trainers.evaluation.predict import Scores, as_evaluation, score
+from flyp_sweep.trainers.methods.losses import contrastive_loss
+from flyp_sweep.trainers.methods.lp import STRENGTHS, logistic_regression
+from flyp_sweep.trainers.models import digits_clip
+from flyp_sweep.trainers.spec import SEARCH, TrialSpec, by_alpha
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.seeding import stream
 
 EVALUATION_BATCH = 256
 LARGEST_LOG_SCALE = math.log(100)
@@ -118,13 +120,13 @@ class Splits:
         shots = spec.cell.shots
         if shots is None:
             return cls(train, dataset.load(own[0]), reported)
-        drawn = fewshot.draw(train.labels, shots, stream(spec.stage, spec.seed, "shots", "train"))
+        drawn = few_shot.draw(train.labels, shots, stream(spec.stage, spec.seed, "shots", "train"))
         chance = stream(spec.stage, spec.seed, "shots", "id_val")
         if own:
             pool = dataset.load(own[0])
-            id_val = taken(pool, fewshot.draw(pool.labels, shots, chance))
+            id_val = taken(pool, few_shot.draw(pool.labels, shots, chance))
         else:
-            id_val = taken(train, fewshot.draw(train.labels, shots, chance, exclude=drawn))
+            id_val = taken(train, few_shot.draw(train.labels, shots, chance, exclude=drawn))
             id_val = replace(id_val, name="id_val", role="id_val")
         return cls(taken(train, drawn), id_val, reported)
 

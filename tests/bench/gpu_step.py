@@ -19,16 +19,17 @@ import torch.nn.functional as F
 from measuring import Options, Report, Row, alternate, main, profiled, scratch, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
-from orchestrator.plan import plan
-from orchestrator.trial_process import repeat_exactly
-from search_spaces.loading import from_mapping
-from trainers import datasets, methods, models
-from trainers.losses import contrastive_loss
-from trainers.methods.flyp import MAX_LOG_SCALE
-from trainers.micro_batches import Gradients
-from trainers.preflight import check
-from trainers.task import Shared, Task
-from trainers.training import Batch
+from flyp_sweep.orchestrator.engine.trial_process import repeat_exactly
+from flyp_sweep.orchestrator.protocol.plan import plan
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers import datasets, methods
+from flyp_sweep.trainers.methods.flyp import MAX_LOG_SCALE
+from flyp_sweep.trainers.methods.losses import contrastive_loss
+from flyp_sweep.trainers.models.pretrained import load
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.training.grad_cache import Gradients
+from flyp_sweep.trainers.training.loop import Batch
 
 WHAT = "FLYP step, ViT-B/16"
 HPARAMS = {"lr": 1e-5, "weight_decay": 0.1}
@@ -99,7 +100,7 @@ class Bench:
             }
         )
         cell = plan(space, check(space, Path("absent")))[0]
-        pretrained = models.load(space.models[0], self.device, precision, compiled)
+        pretrained = load(space.models[0], self.device, precision, compiled)
         return Task(Shared(pretrained, self.dataset, self.device), cell.search_trial(HPARAMS, 0))
 
     def step(self, compiled: bool) -> Callable[[], object]:

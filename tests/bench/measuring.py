@@ -100,7 +100,7 @@ def seconds(work: Callable[[], object]) -> float:
 def sweep_command(space: Path | str, out: Path, *more: object, profile: Path | None = None) -> list[str]:
     """`flyp-sweep run`, with the MLflow store beside the run folder; the driver's profile is written where named."""
     profiler = ["-m", "cProfile", "-o", profile] if profile else []
-    return list(map(str, [sys.executable, *profiler, "-m", "orchestrator.cli", "run", space, "--out", out, *more]))
+    return list(map(str, [sys.executable, *profiler, "-m", "flyp_sweep", "run", space, "--out", out, *more]))
 
 
 def environment(out: Path) -> dict[str, str]:

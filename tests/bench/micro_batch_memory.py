@@ -17,13 +17,14 @@ import torch
 from measuring import Options, Report, Row, alternate, main, profiled, scratch
 from safetensors.torch import load_file, save_file
 
-from orchestrator.plan import plan
-from search_spaces.loading import from_mapping
-from trainers import datasets, methods, models
-from trainers.micro_batches import Gradients
-from trainers.preflight import check
-from trainers.task import Shared, Task
-from trainers.training import Batch
+from flyp_sweep.orchestrator.protocol.plan import plan
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers import datasets, methods
+from flyp_sweep.trainers.models import pretrained
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.training.grad_cache import Gradients
+from flyp_sweep.trainers.training.loop import Batch
 
 BATCH, CHUNK = 512, 32
 
@@ -86,7 +87,7 @@ def step(arch: str, batch: int, chunk: int) -> tuple[Gradients, Batch]:
     cell = plan(space, check(space, Path("absent")))[0]
     dataset = datasets.make("digits", Path("absent"))
     device = torch.device("cpu")
-    task = Task(Shared(models.load(space.models[0], device), dataset, device), cell.search_trial(hparams, 0))
+    task = Task(Shared(pretrained.load(space.models[0], device), dataset, device), cell.search_trial(hparams, 0))
     method = methods.get("flyp")
     model = method.start(task).train()
     pictures = task.training_batches([np.arange(batch)], np.random.default_rng(0), 1)

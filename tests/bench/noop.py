@@ -7,11 +7,11 @@ from collections.abc import Generator
 import torch
 from torch import nn
 
-from trainers.evaluation import Scores
-from trainers.methods import Method
-from trainers.spec import Epoch
-from trainers.task import Task
-from trainers.training import Fitted, solved
+from flyp_sweep.trainers.evaluation.predict import Scores
+from flyp_sweep.trainers.methods import Method
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Fitted, solved
 
 
 class DoNothing(Method):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 
-FORK_SERVER = "orchestrator.fork_server"
+FORK_SERVER = "flyp_sweep.orchestrator.engine.fork_server"
 
 
 def family(pid: int) -> list[psutil.Process]:

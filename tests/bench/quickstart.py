@@ -7,7 +7,7 @@ from pathlib import Path
 from measuring import Options, Report, main, scratch
 from whole_protocol import race
 
-from search_spaces.loading import dump, load
+from flyp_sweep.search_spaces.loading import dump, load
 
 CUT_DOWN = (
     "methods=[zeroshot, ft]",

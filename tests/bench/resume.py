@@ -17,11 +17,11 @@ import psutil
 from measuring import Options, Report, Row, Sample, environment, main, scratch, sweep_command, told_profile
 from processes import family
 
-from orchestrator.plan import plan
-from orchestrator.protocol import Protocol
-from search_spaces.loading import load
-from trainers.preflight import check
-from trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.protocol.plan import plan
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.spec import TrialSpec
 
 SPACE = """
 name: long

@@ -11,8 +11,8 @@ from agreement import compare
 from baseline import Baseline
 from measuring import sweep
 
-from results.run_folder import RunFolder
-from search_spaces.loading import load
+from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.search_spaces.loading import load
 
 TINY = """
 name: tiny

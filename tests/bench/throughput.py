@@ -14,14 +14,15 @@ import small_vit
 import torch
 from measuring import Options, Report, Row, alternate, main, profiled, scratch, seconds
 
-from orchestrator.plan import plan
-from search_spaces.loading import from_mapping
-from trainers import datasets, methods, models
-from trainers.images import CROP_TRIES, random_crop, stack
-from trainers.micro_batches import Gradients
-from trainers.preflight import check
-from trainers.task import Shared, Task
-from trainers.training import Batch, train_epoch
+from flyp_sweep.orchestrator.protocol.plan import plan
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers import datasets, methods
+from flyp_sweep.trainers.data.images import CROP_TRIES, random_crop, stack
+from flyp_sweep.trainers.models import pretrained
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.training.grad_cache import Gradients
+from flyp_sweep.trainers.training.loop import Batch, train_epoch
 
 DIGITS = {"arch": "digits-clip", "pretrained": "bundled"}
 
@@ -71,7 +72,7 @@ class Trial:
         )
         cell = plan(space, check(space, Path("absent")))[0]
         dataset = datasets.make("digits", Path("absent"))
-        shared = Shared(models.load(space.models[0], torch.device("cpu")), dataset, torch.device("cpu"))
+        shared = Shared(pretrained.load(space.models[0], torch.device("cpu")), dataset, torch.device("cpu"))
         self.method = methods.get(method)
         self.task = Task(shared, cell.search_trial({"lr": 1e-5, "weight_decay": 0.1}, 0))
         self.images = len(self.task.train)

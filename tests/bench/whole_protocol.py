@@ -14,13 +14,13 @@ from pathlib import Path
 from agreement import compare
 from measuring import HERE, Options, Report, Row, alternate, profiled, seconds, sweep, told_profile
 
-from orchestrator.plan import plan
-from orchestrator.protocol import Outcome, Protocol
-from search_spaces.loading import load
-from trainers.failure import TrialFailed
-from trainers.preflight import check
-from trainers.runner import TrialRunner
-from trainers.spec import DONE, FAILED
+from flyp_sweep.orchestrator.protocol.plan import plan
+from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.runner import TrialRunner
+from flyp_sweep.trainers.spec import DONE, FAILED
+from flyp_sweep.trainers.training.failure import TrialFailed
 
 
 class Race:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sweeps import answer, drive, plans_of, space_of
 
-from orchestrator.algorithms import Tried, grid, optuna, planned_configs, random
-from orchestrator.protocol import Protocol
+from flyp_sweep.orchestrator.protocol.algorithms import Tried, grid, optuna, planned_configs, random
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 
 GRID = {"algorithm": "grid", "space": {"lr": {"choice": [1e-4, 1e-3]}, "weight_decay": {"choice": [0.0, 0.1, 0.2]}}}
 

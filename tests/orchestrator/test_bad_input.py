@@ -10,12 +10,12 @@ from commands import QUICK, call, numbers, run
 from huggingface_hub import constants
 from PIL import Image
 
-from orchestrator import sweep
-from orchestrator.plan import plan
-from orchestrator.protocol import Outcome, Protocol
-from search_spaces.loading import load
-from trainers.preflight import check
-from trainers.spec import DONE
+from flyp_sweep.orchestrator.protocol.plan import plan
+from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.runs import sweep
+from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.spec import DONE
 
 FOLDERS = """
 name: own

@@ -29,7 +29,7 @@ from processes import trial_processes
 from stores import BUCKET, s3_server
 from waiting import free_port
 
-from search_spaces.loading import dump, load
+from flyp_sweep.search_spaces.loading import dump, load
 
 EXPENDABLE = ("--set", "failures.max_failures=1000", "--set", "failures.backoff_seconds=0")
 SAVING = ("--set", "checkpoints.every_seconds=0")
@@ -137,7 +137,7 @@ def test_the_mlflow_server_comes_and_goes(sweep: Sweep, tmp_path: Path) -> None:
         assert driver.returncode == 0, output
     with mlflow_server(tmp_path, port):
         subprocess.run(
-            [sys.executable, "-m", "orchestrator.cli", "sync", f"runs/{name}", "--mlflow", uri],
+            [sys.executable, "-m", "flyp_sweep", "sync", f"runs/{name}", "--mlflow", uri],
             cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(ROOT)), check=True,
         )  # fmt: skip
         client = MlflowClient(uri)

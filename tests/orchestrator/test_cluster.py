@@ -13,11 +13,11 @@ from commands import QUICK, numbers, start
 from nodes import ended, node
 from waiting import free_port
 
-from orchestrator.nodes import check_address
-from search_spaces.errors import InputError
+from flyp_sweep.orchestrator.engine.nodes import check_address
+from flyp_sweep.search_spaces.errors import InputError
 
 MINE = """
-from trainers.methods.zeroshot import ZeroShot
+from flyp_sweep.trainers.methods.zeroshot import ZeroShot
 
 class Mine(ZeroShot):
     name = "mine"
@@ -118,7 +118,7 @@ def test_where_no_cluster_can_be_joined_it_is_said_in_a_line(here: Path, address
 
 
 def test_a_driver_elsewhere_is_told_to_join(head: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.nodes.is_here", lambda address: False)
+    monkeypatch.setattr("flyp_sweep.orchestrator.engine.nodes.is_here", lambda address: False)
     with pytest.raises(InputError, match=r"this machine is no node of the cluster at .*; make it one, .*--num-cpus 0"):
         check_address(head)
 

@@ -11,8 +11,8 @@ import torchvision
 from commands import call
 from trees import write_image
 
-from orchestrator.sweep import Options, resume_command
-from trainers.datasets import registry
+from flyp_sweep.orchestrator.runs.sweep import Options, resume_command
+from flyp_sweep.trainers.datasets import registry
 
 SPACE = """
 name: reviews

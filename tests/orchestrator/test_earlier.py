@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.earlier import amid_search, read_earlier
-from orchestrator.memory import Memory
-from orchestrator.protocol import Outcome
-from results.ledger import Ledger, LedgerWarning, last_selections
-from search_spaces.errors import InputError
+from flyp_sweep.orchestrator.engine.memory import Memory
+from flyp_sweep.orchestrator.protocol.protocol import Outcome
+from flyp_sweep.orchestrator.runs.resume import amid_search, read_earlier
+from flyp_sweep.results.ledger.file import Ledger, LedgerWarning, last_selections
+from flyp_sweep.search_spaces.errors import InputError
 
 SPLIT = {"split": "id_val", "role": "id_val", "n_examples": 4, "primary": "speed", "metrics": {"accuracy": 1.0}}
 

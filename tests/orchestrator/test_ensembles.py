@@ -14,15 +14,15 @@ import pytest
 from commands import call, numbers, run, start, trials, wait_for_trials
 from sweeps import answer, drive, plans_of, space_of
 
-from orchestrator import room
-from orchestrator.dry_run import describe
-from orchestrator.protocol import Outcome, Protocol
-from orchestrator.recorder import Recorder
-from orchestrator.running import Running
-from results.ledger import Ledger
-from search_spaces.errors import InputError
-from search_spaces.loading import dump, load
-from trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.runs import disk_usage
+from flyp_sweep.orchestrator.runs.dry_run import describe
+from flyp_sweep.orchestrator.runs.recorder import Recorder
+from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import dump, load
+from flyp_sweep.trainers.spec import TrialSpec
 
 ALL = ["uniform_soup", "greedy_soup", "logit_ensemble"]
 
@@ -67,8 +67,8 @@ def test_methods_trained_by_gradients_have_a_cell_per_ensemble_right_after_their
 
 
 def load_again(space: Any) -> Any:
-    from search_spaces import yaml_text
-    from search_spaces.loading import from_mapping
+    from flyp_sweep.search_spaces import yaml_text
+    from flyp_sweep.search_spaces.loading import from_mapping
 
     return from_mapping(yaml_text.read(dump(space), "x"))
 
@@ -189,18 +189,18 @@ def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_th
 def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_refused(tmp_path, monkeypatch):
     space = ensembles()
     plans = plans_of(space)
-    needed = room.needed(space, plans)
+    needed = disk_usage.needed(space, plans)
     parameters = plans[0].parameters
     assert needed.weights == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
     assert "weights of up to" in str(needed)
-    assert "weights" not in str(room.needed(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
+    assert "weights" not in str(disk_usage.needed(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
     over = {plan.cell for plan in plans if plan.cell.method.startswith("ft")}
-    assert room.needed(space, plans, over).weights == needed.weights // 2
+    assert disk_usage.needed(space, plans, over).weights == needed.weights // 2
     full = shutil._ntuple_diskusage(10**12, 10**12 - needed.weights, needed.weights)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(InputError, match="of free space; the run takes about"):
-        room.check(needed, tmp_path)
-    room.check(dataclasses.replace(needed, in_store=True), tmp_path)
+        disk_usage.check(needed, tmp_path)
+    disk_usage.check(dataclasses.replace(needed, in_store=True), tmp_path)
 
 
 def test_a_dry_run_names_them_and_counts_their_trials():

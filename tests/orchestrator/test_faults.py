@@ -28,7 +28,7 @@ import signal
 import time
 from pathlib import Path
 
-from trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.methods.ft import FineTuning
 
 HERE = Path(__file__).parent
 
@@ -216,7 +216,7 @@ def test_a_folder_whose_space_was_torn_is_taken_up_and_a_read_only_ledger_is_sai
 
 
 NAN = '''
-from trainers.methods.lp import LinearProbing
+from flyp_sweep.trainers.methods.lp import LinearProbing
 
 
 class Nan(LinearProbing):

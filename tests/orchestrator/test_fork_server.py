@@ -15,12 +15,12 @@ from processes import forks, trial_processes, wait_until_gone
 from stuck import BUSY, worker
 from sweeps import plans_of, space_of
 
-from orchestrator.fork_server import REST
-from orchestrator.forked import Forked, Lease
-from orchestrator.protocol import Protocol
-from orchestrator.team import Team
-from orchestrator.trial_process import Settings
-from trainers.checkpoints import Policy
+from flyp_sweep.orchestrator.engine.fork_server import REST
+from flyp_sweep.orchestrator.engine.forked import Forked, Lease
+from flyp_sweep.orchestrator.engine.team import Team
+from flyp_sweep.orchestrator.engine.trial_process import Settings
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.trainers.training.checkpoints import Policy
 
 counter = itertools.count()
 

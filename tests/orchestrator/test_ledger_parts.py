@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 from ledgers import Example
 
-from orchestrator import ledger_parts
-from orchestrator.ledger_parts import LedgerParts, fetch_ledger
-from results.ledger import Ledger
-from search_spaces.errors import InputError
-from trainers.storage import Storage, Taken
+from flyp_sweep.orchestrator.store import ledger_parts
+from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts, fetch_ledger
+from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.object_store import Storage, Taken
 
 
 @pytest.fixture

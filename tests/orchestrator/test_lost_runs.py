@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from sweeps import plans_of, space_of
 
-from orchestrator.earlier import Earlier
-from orchestrator.exit_codes import BAD_INPUT
-from orchestrator.publication import Publication
-from orchestrator.running import Running
-from orchestrator.sweep import Options, Sweep, open_folder
+from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
+from flyp_sweep.orchestrator.runs.resume import Earlier
+from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.runs.sweep import Options, Sweep, open_folder
+from flyp_sweep.orchestrator.store.publication import Publication
 
 
 @pytest.fixture

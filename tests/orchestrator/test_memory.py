@@ -12,9 +12,9 @@ import pytest
 import torch
 from sweeps import plans_of, space_of
 
-from orchestrator.memory import Memory, Meter
-from orchestrator.trial_process import Place, Server, Settings
-from trainers.checkpoints import Policy
+from flyp_sweep.orchestrator.engine.memory import Memory, Meter
+from flyp_sweep.orchestrator.engine.trial_process import Place, Server, Settings
+from flyp_sweep.trainers.training.checkpoints import Policy
 
 MB = 2**20
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a peak that can begin anew")
@@ -81,7 +81,7 @@ def test_freed_memory_is_allocated_again_without_the_kernel_and_returned_when_a_
     """In a process of its own, for it cannot be undone: allocations of 48 MB in blocks of 16, twenty times."""
     script = """
 import resource
-from orchestrator.memory import keep_what_is_freed, return_what_is_freed, status
+from flyp_sweep.orchestrator.engine.memory import keep_what_is_freed, return_what_is_freed, status
 
 def work():
     blocks = [bytearray(16 * 2**20) for _ in range(3)]

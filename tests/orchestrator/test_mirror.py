@@ -16,10 +16,10 @@ from ledgers import Example
 from mlflow import MlflowClient
 from waiting import until
 
-from orchestrator.mirror import Mirror
-from orchestrator.mirror_process import Follower
-from orchestrator.tracking import store_uri
-from results.run_folder import RunFolder
+from flyp_sweep.orchestrator.tracking.mirror import Mirror
+from flyp_sweep.orchestrator.tracking.mirror_process import Follower
+from flyp_sweep.orchestrator.tracking.mlflow_view import store_uri
+from flyp_sweep.results.ledger.run_folder import RunFolder
 
 Record = dict[str, Any]
 
@@ -137,7 +137,8 @@ def test_a_run_that_a_dead_driver_left_half_written_is_written_anew(folder: RunF
 def test_it_ends_with_its_driver(folder: RunFolder) -> None:
     uri = store_uri(folder.path.parent / "mlflow.db")
     code = (
-        "import os, sys; from orchestrator.mirror import Mirror; from results.run_folder import RunFolder\n"
+        "import os; from flyp_sweep.orchestrator.tracking.mirror import Mirror\n"
+        "from flyp_sweep.results.ledger.run_folder import RunFolder\n"
         f"print(Mirror({uri!r}, 'space', RunFolder({str(folder.path)!r}))._process.pid, flush=True); os._exit(1)"
     )
     driver = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sweeps import plans_of, space_of
 
-from orchestrator.memory import Memory
-from orchestrator.nodes import Node
-from orchestrator.packing import Packing
-from search_spaces.model import Resources
+from flyp_sweep.orchestrator.engine.memory import Memory
+from flyp_sweep.orchestrator.engine.nodes import Node
+from flyp_sweep.orchestrator.engine.packing import Packing
+from flyp_sweep.search_spaces.model import Resources
 
 GB = 10**9
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sweeps import plans_of, space_of
 
-from orchestrator.protocol import Outcome, Protocol
-from trainers import datasets
-from trainers.checkpoints import Policy
-from trainers.datasets.digits import Digits
-from trainers.runner import TrialRunner
+from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.trainers import datasets
+from flyp_sweep.trainers.datasets.digits import Digits
+from flyp_sweep.trainers.runner import TrialRunner
+from flyp_sweep.trainers.training.checkpoints import Policy
 
 SPACE = {
     "methods": ["zeroshot", "lp", "ft", "lpft", "flyp"],

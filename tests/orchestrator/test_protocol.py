@@ -8,8 +8,8 @@ import random
 import pytest
 from sweeps import answer, drive, plans_of, space_of
 
-from orchestrator.protocol import Outcome, Protocol
-from trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.trainers.spec import TrialSpec
 
 
 def ids(specs: list[TrialSpec]) -> set[str]:

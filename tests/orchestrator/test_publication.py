@@ -11,14 +11,14 @@ import pytest
 from ledgers import Example
 from waiting import until
 
-from orchestrator import publication, remote_lock
-from orchestrator.ledger_parts import LedgerParts
-from orchestrator.publication import Publication, published
-from orchestrator.remote_lock import Holder
-from results.ledger import Ledger
-from results.run_folder import LEDGER
-from search_spaces.errors import InputError
-from trainers.storage import Storage, StorageError
+from flyp_sweep.orchestrator.store import publication, remote_lock
+from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
+from flyp_sweep.orchestrator.store.publication import Publication, published
+from flyp_sweep.orchestrator.store.remote_lock import Holder
+from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.results.ledger.run_folder import LEDGER
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
 RECORDS = Example().run()
 

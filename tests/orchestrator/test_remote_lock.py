@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator import lock
-from orchestrator.lock import STALE_SECONDS, Owner
-from orchestrator.remote_lock import Holder, RemoteLock, held
-from search_spaces.errors import InputError
-from trainers.storage import Storage, StorageError
+from flyp_sweep.orchestrator.runs import lock
+from flyp_sweep.orchestrator.runs.lock import STALE_SECONDS, Owner
+from flyp_sweep.orchestrator.store.remote_lock import Holder, RemoteLock, held
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
 ELSEWHERE = Holder(Owner("elsewhere", 4711, "2026-01-02T03:04:05+00:00"), "another machine", "token")
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeps import plans_of, space_of
 
-from orchestrator.credentials import has_credentials, redacted
-from orchestrator.retries import LONGEST_PAUSE_SECONDS, Retries
-from orchestrator.running import Running
-from search_spaces.sections import Checkpoints, Failures
-from trainers.checkpoints import SUFFIX
+from flyp_sweep.orchestrator.engine.retries import LONGEST_PAUSE_SECONDS, Retries
+from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
+from flyp_sweep.search_spaces.sections import Checkpoints, Failures
+from flyp_sweep.trainers.training.checkpoints import SUFFIX
 
 
 class Clock:

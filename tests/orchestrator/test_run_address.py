@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.run_address import RunAddress
+from flyp_sweep.orchestrator.cli.run_address import RunAddress
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from ray.tune.experiment import Trial
 from sweeps import plans_of, space_of
 
-from orchestrator.scheduler import CellScheduler
+from flyp_sweep.orchestrator.engine.scheduler import CellScheduler
 
 ASHA = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2}
 

@@ -11,9 +11,9 @@ import pytest
 from commands import call
 from sweeps import plans_of, space_of
 
-from orchestrator.dry_run import describe, naive_passes, passes
-from results.layouts.ablation import VARIANTS
-from search_spaces.loading import bundled, load
+from flyp_sweep.orchestrator.runs.dry_run import describe, naive_passes, passes
+from flyp_sweep.results.tables.layouts.ablation import VARIANTS
+from flyp_sweep.search_spaces.loading import bundled, load
 
 EMBEDDED = {"ablations", "quickstart"}
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
@@ -53,10 +53,10 @@ def test_a_space_without_its_data_says_what_is_missing_in_one_line(name, tmp_pat
 def test_what_is_missing_is_said_before_anything_heavy_is_imported(tmp_path):
     code = (
         "import sys\n"
-        "from orchestrator import cli\n"
+        "from flyp_sweep.orchestrator.cli import main\n"
         "sys.argv = ['flyp-sweep', 'run', 'imagenet', '--data-root', 'empty']\n"
         "try:\n"
-        "    cli.main()\n"
+        "    main.main()\n"
         "finally:\n"
         "    print(sorted({'torch', 'open_clip', 'ray', 'mlflow', 'pandas'} & set(sys.modules)))\n"
     )

@@ -13,8 +13,8 @@ from commands import QUICK, call, numbers, run, start, trials, wait_for_trials
 from stores import BUCKET, SECRET, Gate, s3_server
 from waiting import until
 
-from orchestrator.ledger_parts import LedgerParts
-from trainers.storage import Storage
+from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
+from flyp_sweep.trainers.data.object_store import Storage
 
 URL = f"s3://{BUCKET}/runs/tuned"
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
 
-from orchestrator.cluster import TRIALS_WAITING
-from results.records import measured
+from flyp_sweep.orchestrator.engine.session import TRIALS_WAITING
+from flyp_sweep.results.ledger.schema import measured
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,14 @@ def test_the_driver_stays_small(tmp_path):
     (tmp_path / "driver.py").write_text(
         "import sys\n"
         "from ray.tune.execution.tune_controller import TuneController\n"
-        "from orchestrator import cli\n"
+        "from flyp_sweep.orchestrator.cli import main\n"
         "kept, step = [], TuneController.step\n"
         "def watched(controller):\n"
         "    step(controller)\n"
         "    kept.append(len(controller.get_trials()))\n"
         "TuneController.step = watched\n"
         "try:\n"
-        "    cli.main()\n"
+        "    main.main()\n"
         "finally:\n"
         "    print('imported:', sorted({'torch', 'open_clip', 'mlflow'} & set(sys.modules)))\n"
         "    print(max(kept))\n"
@@ -227,7 +227,7 @@ import os
 import time
 from pathlib import Path
 
-from trainers.methods.lp import LinearProbing
+from flyp_sweep.trainers.methods.lp import LinearProbing
 
 
 class Brief(LinearProbing):
@@ -257,8 +257,8 @@ def test_all_cores_get_a_worker_where_trials_are_shorter_than_a_worker_s_start(t
 
 
 FAILING = '''
-from trainers.failure import TrialFailed
-from trainers.methods.lp import LinearProbing
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.methods.lp import LinearProbing
 
 
 class Fragile(LinearProbing):

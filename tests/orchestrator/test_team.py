@@ -16,13 +16,13 @@ import pytest
 from processes import trial_processes
 from sweeps import plans_of, space_of
 
-from orchestrator.forked import Lease
-from orchestrator.protocol import Protocol
-from orchestrator.team import Team
-from orchestrator.trial_process import PRELOADED, Reply, Settings
-from search_spaces.model import SearchSpace
-from trainers.checkpoints import Policy
-from trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.engine.forked import Lease
+from flyp_sweep.orchestrator.engine.team import Team
+from flyp_sweep.orchestrator.engine.trial_process import PRELOADED, Reply, Settings
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.spec import TrialSpec
+from flyp_sweep.trainers.training.checkpoints import Policy
 
 SERVER = f"{os.getpid()}-team"
 
@@ -103,7 +103,7 @@ def test_when_one_is_killed_all_are_started_anew_and_go_on_from_the_checkpoint(t
 
 FAULTY = """
 import os, time
-from trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.flyp import FLYP
 
 class Faulty(FLYP):
     name = "faulty"
@@ -154,7 +154,7 @@ def test_a_silent_one_is_found_and_says_where_it_is(tmp_path: Path, faulty: Call
 
 INEXACT = """
 import torch
-from trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.flyp import FLYP
 
 class Inexact(FLYP):
     name = "inexact"

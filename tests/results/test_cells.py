@@ -7,10 +7,10 @@ import math
 import pytest
 from scipy import stats
 
-from results import make_table
-from results.statistics import mean_interval
-from search_spaces.cell import Cell
-from search_spaces.errors import InputError
+from flyp_sweep.results import make_table
+from flyp_sweep.results.statistics import mean_interval
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
 
 WITHOUT, WITH = "without ensembling", "with ensembling"
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from results import make_table
-from results.evidence import evidence_of, read_evidence
-from results.ledger import LedgerWarning
-from search_spaces.errors import InputError
+from flyp_sweep.results import make_table
+from flyp_sweep.results.analysis.evidence import evidence_of, read_evidence
+from flyp_sweep.results.ledger.file import LedgerWarning
+from flyp_sweep.search_spaces.errors import InputError
 
 
 def test_a_ledger_and_its_records_give_the_same_evidence(tmp_path, example):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-import results
-from results.figures import frontier, save_frontiers
-from results.figures.style import COLOURS, OTHER_COLOURS
-from results.frontiers import frontier_points, select_block, skip_reason
-from results.tidy import tidy_frame
+import flyp_sweep.results as results
+from flyp_sweep.results.analysis.frontiers import frontier_points, select_block, skip_reason
+from flyp_sweep.results.figures import frontier, save_frontiers
+from flyp_sweep.results.figures.style import COLOURS, OTHER_COLOURS
+from flyp_sweep.results.ledger.tidy import tidy_frame
 
 ZEROSHOT = {"id_val": 0.6, "id_test": 0.6, "photo": 0.5, "sketch": 0.4}
 
@@ -152,8 +152,8 @@ def test_files_are_of_the_stated_size_and_the_same_bytes_each_time(tmp_path, exa
 
 def test_drawing_leaves_no_global_state():
     script = (
-        "import sys, matplotlib; before = matplotlib.rcParams.copy(); from results.figures import id_ood\n"
-        "from results.frontiers import Frontier\n"
+        "import sys, matplotlib; before = matplotlib.rcParams.copy(); from flyp_sweep.results.figures import id_ood\n"
+        "from flyp_sweep.results.analysis.frontiers import Frontier\n"
         "id_ood.draw(Frontier('d', 'm', 4, (), (60.0, 50.0), 'x', 'y'))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert matplotlib.rcParams.copy() == before\n"

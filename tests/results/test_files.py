@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from results.files import UnwritableError, write
+from flyp_sweep.results.files import UnwritableError, write
 
 
 def test_texts_and_bytes_are_written_into_new_folders(tmp_path):

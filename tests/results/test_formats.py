@@ -7,12 +7,12 @@ import re
 import pytest
 from rich.console import Console
 
-from results import FORMATS, render
-from results.formats.latex import escape, latex
-from results.formats.panels import header_levels, panels
-from results.formats.text import renderable
-from results.tables import Column, Entry, Grid, percent
-from search_spaces.errors import InputError
+from flyp_sweep.results import FORMATS, render
+from flyp_sweep.results.tables.formats.latex import escape, latex
+from flyp_sweep.results.tables.formats.panels import header_levels, panels
+from flyp_sweep.results.tables.formats.text import renderable
+from flyp_sweep.results.tables.table import Column, Entry, Grid, percent
+from flyp_sweep.search_spaces.errors import InputError
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from results import reprint
-from results.formats.latex import TEXT_WIDTH, latex, standalone
-from results.published import published_tables
-from results.tables import Table
+from flyp_sweep.results import reprint
+from flyp_sweep.results.tables.formats.latex import TEXT_WIDTH, latex, standalone
+from flyp_sweep.results.tables.published import published_tables
+from flyp_sweep.results.tables.table import Table
 
 pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results import LAYOUTS, RunFolder, Table, make_table, render
-from results.layouts import comparable_blocks, natural_layout
-from results.layouts.ablation import VARIANTS
-from results.statistics import mean_interval
-from search_spaces.errors import InputError
+from flyp_sweep.results import LAYOUTS, RunFolder, Table, make_table, render
+from flyp_sweep.results.statistics import mean_interval
+from flyp_sweep.results.tables.layouts import comparable_blocks, natural_layout
+from flyp_sweep.results.tables.layouts.ablation import VARIANTS
+from flyp_sweep.search_spaces.errors import InputError
 
 
 def few_shot_run(example, datasets=("rendered_sst2", "pcam"), shots=(32, 4, 16)):

@@ -12,11 +12,11 @@ from threading import Event
 
 import pytest
 
-import results
-from results.evidence import read_evidence
-from results.ledger import FOLLOW_SECONDS, Ledger, LedgerWarning, last_selections, read, trials_by_id
-from search_spaces.cell import Cell
-from search_spaces.errors import InputError
+import flyp_sweep.results as results
+from flyp_sweep.results.analysis.evidence import read_evidence
+from flyp_sweep.results.ledger.file import FOLLOW_SECONDS, Ledger, LedgerWarning, last_selections, read, trials_by_id
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
 
 SPLIT = {
     "split": "id_test", "role": "id_test", "n_examples": 4,
@@ -156,7 +156,7 @@ def test_a_ledger_of_nothing_but_a_torn_line_starts_afresh(tmp_path, example):
 
 def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example):
     script = (
-        "import json, os, sys; from results.ledger import Ledger\n"
+        "import json, os, sys; from flyp_sweep.results.ledger.file import Ledger\n"
         "ledger = Ledger(sys.argv[1])\n"
         "for seed in range(10**6):\n"
         "    ledger.append(json.loads(sys.argv[2]) | {'trial_id': f'{seed:016x}', 'seed': seed})\n"
@@ -312,7 +312,7 @@ def test_a_hundred_thousand_records_are_read_in_seconds(tmp_path, example):
 
 def test_reading_a_ledger_imports_nothing_heavy():
     script = (
-        "import sys, results, results.ledger, results.run_folder\n"
+        "import sys, results, flyp_sweep.results.ledger.file, flyp_sweep.results.ledger.run_folder\n"
         "print([name for name in ('pandas', 'numpy', 'scipy', 'matplotlib', 'rich', 'torch') if name in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": ROOT}

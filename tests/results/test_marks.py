@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from results.marks import Sample, marks
+from flyp_sweep.results.tables.significance import Sample, marks
 
 SIMULATIONS = 2000
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from results.naming import block_order, block_title, method_label, method_order, slug
-from search_spaces.cell import Cell
-from search_spaces.ensembles import ENSEMBLES
+from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, slug
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 
 
 def test_methods_come_in_the_papers_order_then_as_asked_then_by_name():

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from results.evidence import evidence_of
-from results.figures.by_shots import draw_shots
-from results.figures.id_ood import band, draw
-from results.figures.landscape import draw_sensitivity, facets_of
-from results.figures.style import colours_of, save_all
-from results.frontiers import frontier_points, select_block
-from results.searches import Search, Tried, searches_of
-from results.shots import shots_curves
-from results.statistics.intervals import mean_interval
-from results.tidy import tidy_frame
-from search_spaces.cell import Cell
-from search_spaces.distributions import parse
-from search_spaces.ensembles import ENSEMBLES
+from flyp_sweep.results.analysis.evidence import evidence_of
+from flyp_sweep.results.analysis.frontiers import frontier_points, select_block
+from flyp_sweep.results.analysis.searches import Search, Tried, searches_of
+from flyp_sweep.results.analysis.shots import shots_curves
+from flyp_sweep.results.figures.by_shots import draw_shots
+from flyp_sweep.results.figures.id_ood import band, draw
+from flyp_sweep.results.figures.landscape import draw_sensitivity, facets_of
+from flyp_sweep.results.figures.style import colours_of, save_all
+from flyp_sweep.results.ledger.tidy import tidy_frame
+from flyp_sweep.results.statistics.intervals import mean_interval
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.distributions import parse
+from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 
 
 def few_shot_run(example, **cell):

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from results import FORMATS, render, reprint
-from results.published import dataset_label, parse, published_table, published_tables
-from search_spaces.errors import InputError
+from flyp_sweep.results import FORMATS, render, reprint
+from flyp_sweep.results.tables.published import dataset_label, parse, published_table, published_tables
+from flyp_sweep.search_spaces.errors import InputError
 
 # Rows of the paper's tables, copied from it a second time, apart from published.yaml.
 TABLE_1_FLYP = (

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from browser import needs_browser, opened
 
-import results
-from results import make_table
-from results.evidence import evidence_of
-from results.report import Run, report
-from results.report.cells import cell_views
-from results.report.grids import grid_groups
-from results.searches import searches_of
+import flyp_sweep.results as results
+from flyp_sweep.results import make_table
+from flyp_sweep.results.analysis.evidence import evidence_of
+from flyp_sweep.results.analysis.searches import searches_of
+from flyp_sweep.results.report import Run, report
+from flyp_sweep.results.report.cells import cell_views
+from flyp_sweep.results.report.grids import grid_groups
 
 HOSTILE = '<script>document.title = "hit"</script> [bold]& "quoted"'
 PNG = b"\x89PNG not really"
@@ -139,7 +139,8 @@ def test_a_run_without_a_finished_trial_has_a_page(example):
 
 def test_the_report_needs_no_torch_ray_or_mlflow():
     heavy = "('torch', 'ray', 'mlflow')"
-    script = f"import sys, results.report, results.figures; print([name for name in {heavy} if name in sys.modules])"
+    script = "import sys, flyp_sweep.results.report, flyp_sweep.results.figures;"
+    script += f"print([name for name in {heavy} if name in sys.modules])"
     root = Path(results.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

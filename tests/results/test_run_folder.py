@@ -4,9 +4,9 @@ import types
 
 import pytest
 
-import results
-from results.run_folder import RunFolder
-from search_spaces.errors import InputError
+import flyp_sweep.results as results
+from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.search_spaces.errors import InputError
 
 
 def test_the_layout_of_a_run_folder(tmp_path):

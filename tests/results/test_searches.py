@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from results.edges import edge_lines, edges_of
-from results.searches import Search, Tried, searches_of
-from search_spaces.cell import Cell
-from search_spaces.distributions import parse
-from search_spaces.loading import from_mapping
+from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
+from flyp_sweep.results.analysis.searches import Search, Tried, searches_of
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.distributions import parse
+from flyp_sweep.search_spaces.loading import from_mapping
 
 
 def search_with(raw: object, value: object, others: tuple[object, ...] = ()) -> Search:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results.statistics import (
+from flyp_sweep.results.statistics import (
     Printed,
     agreement,
     holm,
@@ -18,7 +18,7 @@ from results.statistics import (
     stratified_interval,
     task_mean,
 )
-from results.statistics.intervals import t_bounds
+from flyp_sweep.results.statistics.intervals import t_bounds
 
 NAN = float("nan")
 

@@ -5,8 +5,8 @@ import random
 import pandas as pd
 import pytest
 
-from results.tidy import read_parquet, tidy_frame, write_parquet
-from search_spaces.errors import InputError
+from flyp_sweep.results.ledger.tidy import read_parquet, tidy_frame, write_parquet
+from flyp_sweep.search_spaces.errors import InputError
 
 
 def test_one_row_per_trial_alpha_split_and_metric(example):

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from results import RunFolder
-from results.tracing import find_trial, trial_view
-from search_spaces.errors import InputError
+from flyp_sweep.results import RunFolder
+from flyp_sweep.results.report.trial_view import find_trial, trial_view
+from flyp_sweep.search_spaces.errors import InputError
 
 
 @pytest.fixture

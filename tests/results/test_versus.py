@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from results import FORMATS, Options, against_published, render
-from search_spaces.errors import InputError
+from flyp_sweep.results import FORMATS, Options, against_published, render
+from flyp_sweep.search_spaces.errors import InputError
 
 OURS = [0.740, 0.752, 0.748, 0.751, 0.744]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.complaints import FieldError
-from search_spaces.distributions import Choice, Constant, Distribution, IntRange, LogUniform, Uniform, parse
-from search_spaces.errors import InputError
+from flyp_sweep.search_spaces.complaints import FieldError
+from flyp_sweep.search_spaces.distributions import Choice, Constant, Distribution, IntRange, LogUniform, Uniform, parse
+from flyp_sweep.search_spaces.errors import InputError
 
 
 @pytest.mark.parametrize(

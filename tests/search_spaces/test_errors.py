@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces import InputError, load, space_error
+from flyp_sweep.search_spaces import InputError, load, space_error
 
 BASE = """
 name: x

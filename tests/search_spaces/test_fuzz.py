@@ -10,10 +10,10 @@ from garbage import mutations, overrides, trees
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search_spaces import InputError, SearchSpace, dump, from_mapping
-from search_spaces.overrides import Override
-from search_spaces.sampling import grid, random_config
-from search_spaces.yaml_text import read
+from flyp_sweep.search_spaces import InputError, SearchSpace, dump, from_mapping
+from flyp_sweep.search_spaces.overrides import Override
+from flyp_sweep.search_spaces.sampling import grid, random_config
+from flyp_sweep.search_spaces.yaml_text import read
 
 VALID: dict[str, Any] = {
     "name": "x",

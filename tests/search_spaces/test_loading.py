@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import search_spaces
-from search_spaces import bundled, dump, from_mapping, load
-from search_spaces.distributions import Constant, Uniform
-from search_spaces.errors import InputError
-from search_spaces.yaml_text import read, write
+import flyp_sweep.search_spaces as search_spaces
+from flyp_sweep.search_spaces import bundled, dump, from_mapping, load
+from flyp_sweep.search_spaces.distributions import Constant, Uniform
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.yaml_text import read, write
 
 FULL = """
 name: fewshot_pcam
@@ -174,7 +174,7 @@ def test_texts_survive_being_written(text: str) -> None:
 
 def test_words_that_every_package_shares_cost_nothing() -> None:
     script = (
-        "import sys, search_spaces, search_spaces.cell, search_spaces.errors;"
+        "import sys; from flyp_sweep import search_spaces; from flyp_sweep.search_spaces import cell, errors;"
         "search_spaces.Cell, search_spaces.InputError;"
         "heavy = {'pydantic', 'yaml', 'numpy', 'torch'} & set(sys.modules); assert not heavy, heavy;"
         "search_spaces.load('quickstart');"

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from search_spaces import Cell, FolderDataset, Model, OwnDataset, SearchSpace, TableDataset, WiseFT, from_mapping
-from search_spaces.distributions import Choice, Constant, LogUniform
-from search_spaces.sections import Resources
+from flyp_sweep.search_spaces import (
+    Cell,
+    FolderDataset,
+    Model,
+    OwnDataset,
+    SearchSpace,
+    TableDataset,
+    WiseFT,
+    from_mapping,
+)
+from flyp_sweep.search_spaces.distributions import Choice, Constant, LogUniform
+from flyp_sweep.search_spaces.sections import Resources
 
 MINIMAL: dict[str, Any] = {
     "name": "x",

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from search_spaces.distributions import Choice, Constant, IntRange, LogUniform, Uniform
-from search_spaces.errors import InputError
-from search_spaces.sampling import grid, random_config
+from flyp_sweep.search_spaces.distributions import Choice, Constant, IntRange, LogUniform, Uniform
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.sampling import grid, random_config
 
 SPACE = {"lr": LogUniform(1e-6, 1e-3), "weight_decay": Choice((0.0, 0.1, 0.2)), "depth": IntRange(1, 8)}
 
@@ -59,7 +59,8 @@ def test_configurations_differ_by_index() -> None:
 
 def test_draws_are_the_same_in_a_fresh_process_with_another_hash_seed() -> None:
     script = (
-        "from search_spaces.distributions import *; from search_spaces.sampling import random_config;"
+        "from flyp_sweep.search_spaces.distributions import *\n"
+        "from flyp_sweep.search_spaces.sampling import random_config\n"
         "print([random_config({'lr': LogUniform(1e-6, 1e-3), 'n': IntRange(1, 99)}, i) for i in range(5)])"
     )
     outputs = {

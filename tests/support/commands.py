@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from orchestrator import cli
+from flyp_sweep.orchestrator.cli import main
 
-COMMAND = [sys.executable, "-m", "orchestrator.cli"]
+COMMAND = [sys.executable, "-m", "flyp_sweep"]
 
 SMALL = """
 name: small
@@ -82,7 +82,7 @@ def call(*arguments: object, cwd: Path) -> tuple[int, str]:
         mock.patch.object(sys, "argv", ["flyp-sweep", *map(str, arguments)]),
     ):
         try:
-            cli.main()
+            main.main()
         except SystemExit as end:
             return int(end.code or 0), output.getvalue()
     return 0, output.getvalue()

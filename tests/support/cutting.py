@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from trainers import methods
-from trainers.checkpoints import Checkpoint
-from trainers.spec import Epoch, TrialSpec
-from trainers.task import Task
-from trainers.training import Fitted
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.spec import Epoch, TrialSpec
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.checkpoints import Checkpoint
+from flyp_sweep.trainers.training.loop import Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

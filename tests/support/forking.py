@@ -19,7 +19,7 @@ from typing import Any
 
 from waiting import until
 
-from orchestrator.forked import Lease
+from flyp_sweep.orchestrator.engine.forked import Lease
 
 
 def pid_in(path: Path) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from search_spaces import SearchSpace
+from flyp_sweep.search_spaces import SearchSpace
 
 WORDS = sorted(
     {

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainers import methods
-from trainers.images import Preprocess
-from trainers.methods import GradientMethod
-from trainers.methods.ft import FineTuning
-from trainers.task import Shared, Task
-from trainers.training import Batch
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.data.images import Preprocess
+from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.training.loop import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from results import make_table
-from results.evidence import Evidence, evidence_of
-from results.options import Options
-from results.tables import Entry, Grid, Table
+from flyp_sweep.results import make_table
+from flyp_sweep.results.analysis.evidence import Evidence, evidence_of
+from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 Record = dict[str, Any]
 

@@ -9,10 +9,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from orchestrator.team import Team
-from orchestrator.trial_process import Settings
-from trainers.methods.ft import FineTuning
-from trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.engine.team import Team
+from flyp_sweep.orchestrator.engine.trial_process import Settings
+from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.spec import TrialSpec
 
 BUSY = "FLYP_SWEEP_TEST_BUSY"
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.plan import CellPlan, plan
-from orchestrator.protocol import Outcome, Protocol
-from search_spaces.loading import from_mapping
-from search_spaces.model import SearchSpace
-from trainers.preflight import check
-from trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
+from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.spec import TrialSpec
 
 Answer = Callable[[TrialSpec], Outcome]
 

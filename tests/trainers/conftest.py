@@ -9,11 +9,11 @@ import open_clip
 import pytest
 import torch
 
-pytest.register_assert_rewrite("trainers.testing.method_contract")  # before a test imports it
+pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")  # before a test imports it
 
-from trainers.methods import lp  # noqa: E402
-from trainers.models import Pretrained  # noqa: E402
-from trainers.testing.bench import Bench, shipped  # noqa: E402
+from flyp_sweep.trainers.methods import lp  # noqa: E402
+from flyp_sweep.trainers.models.pretrained import Pretrained  # noqa: E402
+from flyp_sweep.trainers.testing.bench import Bench, shipped  # noqa: E402
 
 __all__ = ["Bench"]
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from search_spaces.errors import InputError
-from search_spaces.loading import from_mapping
-from trainers.cache import Cache
-from trainers.datasets.base import file_identity
-from trainers.datasets.digits import GreyImages
-from trainers.runner import TrialRunner
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.datasets.base import file_identity
+from flyp_sweep.trainers.datasets.digits import GreyImages
+from flyp_sweep.trainers.runner import TrialRunner
 
 FACTS = {"kind": "numbers", "of": "a test"}
 SHAPE = (5, 3)

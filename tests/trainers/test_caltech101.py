@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from trees import shade_of, write_image
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Split
-from trainers.datasets.caltech101 import FOLDERS, Caltech101
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.datasets.caltech101 import FOLDERS, Caltech101
 
 LABELS = {"Faces": 0, "Faces_easy": 1, "Leopards": 2, "Motorbikes": 3, "accordion": 4, "airplanes": 5, "yin_yang": 100}
 """Positions in CLIP's list, less one for its background class."""

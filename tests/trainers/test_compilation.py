@@ -14,13 +14,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from search_spaces.errors import InputError
-from search_spaces.loading import from_mapping
-from search_spaces.model import Model, SearchSpace
-from trainers import compilation, models, preflight
-from trainers.checkpoints import Checkpoint, Policy
-from trainers.runner import TrialRunner
-from trainers.spec import TrialSpec
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.search_spaces.model import Model, SearchSpace
+from flyp_sweep.trainers import preflight
+from flyp_sweep.trainers.models import compilation, pretrained
+from flyp_sweep.trainers.runner import TrialRunner
+from flyp_sweep.trainers.spec import TrialSpec
+from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -60,13 +61,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture(scope="module")
-def eager(model: Model) -> models.Pretrained:
-    return models.load(model, CPU)
+def eager(model: Model) -> pretrained.Pretrained:
+    return pretrained.load(model, CPU)
 
 
 @pytest.fixture(scope="module")
-def compiled(model: Model) -> models.Pretrained:
-    return models.load(model, CPU, compiled=True)
+def compiled(model: Model) -> pretrained.Pretrained:
+    return pretrained.load(model, CPU, compiled=True)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def trained(visual: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor
 @needs_compiler
 @pytest.mark.parametrize("images", [10, 4])
 def test_outputs_and_gradients_are_those_of_the_model_as_it_is(
-    eager: models.Pretrained, compiled: models.Pretrained, graphs: Any, images: int
+    eager: pretrained.Pretrained, compiled: pretrained.Pretrained, graphs: Any, images: int
 ) -> None:
     batch = torch.rand(images, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     expected = trained(copy.deepcopy(eager.clip.visual), batch)
@@ -105,7 +106,7 @@ def test_outputs_and_gradients_are_those_of_the_model_as_it_is(
 
 @needs_compiler
 def test_a_copy_computes_with_its_own_weights_in_the_same_code(
-    eager: models.Pretrained, compiled: models.Pretrained, graphs: Any
+    eager: pretrained.Pretrained, compiled: pretrained.Pretrained, graphs: Any
 ) -> None:
     batch = torch.rand(10, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     first = trained(copy.deepcopy(compiled.clip.visual), batch)
@@ -121,7 +122,7 @@ def test_a_copy_computes_with_its_own_weights_in_the_same_code(
 
 
 def test_what_is_not_trained_is_left_alone(
-    bench: Bench, eager: models.Pretrained, compiled: models.Pretrained, graphs: Any
+    bench: Bench, eager: pretrained.Pretrained, compiled: pretrained.Pretrained, graphs: Any
 ) -> None:
     assert bench.same(eager.clip.state_dict(), compiled.clip.state_dict())
     assert eager.digest == compiled.digest
@@ -133,7 +134,7 @@ def test_what_is_not_trained_is_left_alone(
 @needs_compiler
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_and_comes_near(
-    bench: Bench, eager: models.Pretrained, compiled: models.Pretrained, method: str
+    bench: Bench, eager: pretrained.Pretrained, compiled: pretrained.Pretrained, method: str
 ) -> None:
     """Batches of 10, 10 and 4, and all alphas."""
     spec = bench.repeat(method)
@@ -151,7 +152,7 @@ def test_every_method_runs_and_comes_near(
 def test_micro_batches_and_bfloat16(bench: Bench, model: Model, graphs: Any, changes: Any) -> None:
     spec = bench.spec("flyp", shots=4, **{"batch_size": 12, **changes})
     plain, found = (
-        bench.fit(replace(spec, compile=on), bench.worker(pretrained=models.load(model, CPU, spec.precision, on)))
+        bench.fit(replace(spec, compile=on), bench.worker(pretrained=pretrained.load(model, CPU, spec.precision, on)))
         for on in (False, True)
     )
     assert graphs() == 1

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search_spaces.errors import InputError
-from trainers.datasets.digits import STYLES, Digits, restyle, stratified_order, uci_digits
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.digits import STYLES, Digits, restyle, stratified_order, uci_digits
 
 ID_SPLITS = ("train", "id_val", "id_test")
 
@@ -77,7 +77,7 @@ def test_everything_is_the_same_in_a_fresh_process(digits: Digits) -> None:
     script = """
 import zlib
 from pathlib import Path
-from trainers.datasets.digits import Digits
+from flyp_sweep.trainers.datasets.digits import Digits
 digits = Digits(Path("elsewhere"))
 print(digits.fingerprint())
 for name in digits.splits:
@@ -89,7 +89,7 @@ for name in digits.splits:
 
 
 def test_importing_the_module_imports_no_scikit_learn() -> None:
-    script = "import sys, trainers.datasets.digits; sys.exit('sklearn' in sys.modules)"
+    script = "import sys, flyp_sweep.trainers.datasets.digits; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 

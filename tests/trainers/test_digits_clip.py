@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from search_spaces.model import Model
-from trainers import models
-from trainers.datasets.digits import STYLES, Digits
-from trainers.digits_clip import ARCH, CHECKPOINT, CONFIG_DIR, PARAMETERS, pretrain
-from trainers.digits_clip.captions import DRAWS, caption
-from trainers.digits_clip.fonts import printed
-from trainers.digits_clip.render import Bank, build_bank, low_resolution, render
-from trainers.digits_clip.strokes import CANVAS, SKELETONS, handwritten
+from flyp_sweep.search_spaces.model import Model
+from flyp_sweep.trainers.datasets.digits import STYLES, Digits
+from flyp_sweep.trainers.models import pretrained
+from flyp_sweep.trainers.models.digits_clip import ARCH, CHECKPOINT, CONFIG_DIR, PARAMETERS, pretrain
+from flyp_sweep.trainers.models.digits_clip.captions import DRAWS, caption
+from flyp_sweep.trainers.models.digits_clip.fonts import printed
+from flyp_sweep.trainers.models.digits_clip.render import Bank, build_bank, low_resolution, render
+from flyp_sweep.trainers.models.digits_clip.strokes import CANVAS, SKELETONS, handwritten
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_checkpoint_loads_through_open_clip_alone() -> None:
 
 def test_a_model_that_pads_beforehand_is_the_same_model() -> None:
     """As open_clip has it and as trials train it: the same outputs bit by bit, the same gradients to rounding."""
-    ours = models.load(Model(arch=ARCH, pretrained="bundled"), torch.device("cpu")).clip.visual
+    ours = pretrained.load(Model(arch=ARCH, pretrained="bundled"), torch.device("cpu")).clip.visual
     plain = pretrain.load().visual
     images = torch.randn(8, 3, 32, 32, generator=generator())
     outputs = [encoder(images) for encoder in (ours, plain)]
@@ -78,7 +78,8 @@ def test_zero_shot_is_above_chance_on_every_shift(zero_shot: dict[str, float], s
 
 def test_the_package_is_light_to_import() -> None:
     script = (
-        "import sys, trainers.digits_clip; sys.exit(any(m in sys.modules for m in ('torch', 'open_clip', 'numpy')))"
+        "import sys, flyp_sweep.trainers.models.digits_clip\n"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'open_clip', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 

@@ -10,23 +10,23 @@ import torch
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 
-from search_spaces.loading import from_mapping
-from trainers import methods, trial
-from trainers.alpha_curve import choose_alpha
-from trainers.checkpoints import Policy
-from trainers.ensembles import Pot, ensemble, uniform
-from trainers.evaluation import Scores, score
-from trainers.failure import TrialFailed
-from trainers.kept import Kept
-from trainers.spec import SEARCH, TrialResult, TrialSpec
-from trainers.testing.bench import REPORTED, finish
-from trainers.training import predict
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers.ensembles.ensembles import Pot, ensemble, uniform
+from flyp_sweep.trainers.evaluation.alpha_curve import choose_alpha
+from flyp_sweep.trainers.evaluation.predict import Scores, score
+from flyp_sweep.trainers.spec import SEARCH, TrialResult, TrialSpec
+from flyp_sweep.trainers.testing.bench import REPORTED, finish
+from flyp_sweep.trainers.training.checkpoints import Policy
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.kept_weights import Kept
+from flyp_sweep.trainers.training.loop import predict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flyp_sweep.trainers.training.distributed import Ranks
     from tests.trainers.conftest import Bench
-    from trainers.ranks import Ranks
 
 INGREDIENTS = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
 ALL = {"uniform_soup": ["ft", "flyp"], "greedy_soup": ["ft", "flyp"], "logit_ensemble": ["ft", "flyp"]}
@@ -167,7 +167,7 @@ def test_a_file_that_is_garbled_or_of_another_shape_or_gone_is_made_again(bench:
 
 
 def _saved(tensors: dict[str, torch.Tensor]) -> Any:
-    from trainers.checkpoints import Saved
+    from flyp_sweep.trainers.training.checkpoints import Saved
 
     return Saved(tensors, {})
 

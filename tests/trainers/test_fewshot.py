@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from trainers import methods
-from trainers.datasets.base import Subset
-from trainers.fewshot import draw
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.data.few_shot import draw
+from flyp_sweep.trainers.datasets.base import Subset
 
 if TYPE_CHECKING:
+    from flyp_sweep.trainers.task import Task
     from tests.trainers.conftest import Bench
-    from trainers.task import Task
 
 
 def drawn(task: Task) -> tuple[list[int], list[int]]:

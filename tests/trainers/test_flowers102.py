@@ -10,8 +10,8 @@ from scipy.io import savemat
 from torchvision import datasets as torchvision_datasets
 from trees import shade_of, write_image
 
-from search_spaces.errors import InputError
-from trainers.datasets.flowers102 import Flowers102
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.flowers102 import Flowers102
 
 LABELS = [77, 1, 102, 94, 77, 1]
 """Of images 1 to 6, counting from 1 as in the file."""

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainers import methods, prompts
-from trainers.training import Batch
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.models import prompts
+from flyp_sweep.trainers.training.loop import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainers import methods
-from trainers.methods.flyp_ema import Averaged
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.methods.flyp_ema import Averaged
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

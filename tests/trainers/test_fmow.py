@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from search_spaces.errors import InputError
-from trainers.datasets.fmow import CATEGORIES, REGIONS, FMoW
-from trainers.evaluation import score
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.fmow import CATEGORIES, REGIONS, FMoW
+from flyp_sweep.trainers.evaluation.predict import score
 
 HEADER = "split,img_filename,category,country_code,cloud_cover,timestamp"
 ROWS = [

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search_spaces import from_mapping
-from search_spaces.errors import InputError
-from trainers import datasets
-from trainers.datasets.base import Dataset, Split
-from trainers.datasets.folders import ImageFolders, read_image
+from flyp_sweep.search_spaces import from_mapping
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import datasets
+from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.datasets.folders import ImageFolders, read_image
 
 COLOURS = {"ant": (200, 0, 0), "big_bee": (0, 200, 0), "cat": (0, 0, 200)}
 SPLITS = {"train": 3, "val": 2, "test": 2, "sketch": 1}

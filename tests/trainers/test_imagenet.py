@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Split
-from trainers.datasets.imagenet import MAPPINGS, ImageNet, subset_map
-from trainers.evaluation import score
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.datasets.imagenet import MAPPINGS, ImageNet, subset_map
+from flyp_sweep.trainers.evaluation.predict import score
 
 TENCH, GOLDFISH, STINGRAY, TABBY, ACORN, TOILET_TISSUE = 0, 1, 6, 281, 988, 999
 BARBER_CHAIR, TANDEM, FOLDING_CHAIR, MOUNTAIN_BIKE, ROCKING_CHAIR, BANANA = 423, 444, 559, 671, 765, 954
@@ -270,7 +270,7 @@ def test_a_folder_without_class_folders_and_an_unknown_split_are_errors(tmp_path
 
 def test_what_is_missing_and_the_names_are_told_without_heavy_imports() -> None:
     code = (
-        "import sys; from pathlib import Path; from trainers.datasets import make;"
+        "import sys; from pathlib import Path; from flyp_sweep.trainers.datasets import make;"
         "made = [make(name, Path('nowhere')) for name in ('imagenet', 'iwildcam', 'fmow')];"
         "assert all(one.missing() and one.class_names and one.templates for one in made);"
         "print(*{'torch', 'torchvision', 'open_clip', 'timm', 'pandas'} & set(sys.modules))"

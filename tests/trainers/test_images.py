@@ -14,7 +14,15 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from trainers.images import CROP_RATIO, CROP_SCALE, CROP_TRIES, Loader, Preprocess, Remembered, random_crop
+from flyp_sweep.trainers.data.images import (
+    CROP_RATIO,
+    CROP_SCALE,
+    CROP_TRIES,
+    Loader,
+    Preprocess,
+    Remembered,
+    random_crop,
+)
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

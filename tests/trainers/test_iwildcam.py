@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from search_spaces.errors import InputError
-from trainers.datasets.iwildcam import IWildCam
-from trainers.evaluation import score
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.iwildcam import IWildCam
+from flyp_sweep.trainers.evaluation.predict import score
 
 HEADER = "split,location_remapped,location,sequence_remapped,seq_id,datetime,y,category_id,filename,image_id"
 ROWS = [

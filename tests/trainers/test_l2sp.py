@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainers import methods
-from trainers.training import Batch
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.training.loop import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

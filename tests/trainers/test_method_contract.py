@@ -14,14 +14,14 @@ import torch
 from gradients import Whole
 from torch import nn
 
-from search_spaces.errors import InputError
-from trainers.failure import TrialFailed
-from trainers.methods import GradientMethod
-from trainers.methods.ft import FineTuning
-from trainers.task import Task
-from trainers.testing.bench import hyper_parameters
-from trainers.testing.method_contract import MethodContract, Trials
-from trainers.training import Batch, Fitted
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.testing.bench import hyper_parameters
+from flyp_sweep.trainers.testing.method_contract import MethodContract, Trials
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.loop import Batch, Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -8,11 +8,11 @@ import types
 import pytest
 import torch
 
-from search_spaces.errors import InputError
-from trainers import methods
-from trainers.methods import Method
-from trainers.task import Task
-from trainers.testing.method_contract import MethodContract
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.methods import Method
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.testing.method_contract import MethodContract
 
 PAPER = {"zeroshot", "lp", "ft", "l2sp", "lpft", "flyp"}
 ABLATIONS = {"flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce"}

@@ -14,18 +14,18 @@ import torch.nn.functional as F
 from gradients import GRADIENT, Cramped, Whole, a_batch, assert_equal, gradient_method, gradients, started, worker_of
 from torch import nn
 
-from trainers import trial
-from trainers.checkpoints import Checkpoint, Policy
-from trainers.failure import TrialFailed
-from trainers.methods import GradientMethod
-from trainers.methods.flyp import FLYP
-from trainers.methods.ft import FineTuning
-from trainers.methods.zeroshot import ZeroShot
-from trainers.micro_batches import Gradients
-from trainers.spec import TrialSpec
-from trainers.task import Shared, Task
-from trainers.testing.bench import finish as end_of
-from trainers.training import Batch
+from flyp_sweep.trainers import trial
+from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.methods.zeroshot import ZeroShot
+from flyp_sweep.trainers.spec import TrialSpec
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.testing.bench import finish as end_of
+from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.grad_cache import Gradients
+from flyp_sweep.trainers.training.loop import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search_spaces.errors import InputError
-from trainers.datasets.digits import uci_digits
-from trainers.datasets.mnist import IMAGES, LABELS, MNIST, read_idx
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.digits import uci_digits
+from flyp_sweep.trainers.datasets.mnist import IMAGES, LABELS, MNIST, read_idx
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 

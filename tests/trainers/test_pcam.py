@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from trees import shade_of
 
-from search_spaces.errors import InputError
-from trainers.datasets.pcam import Patches, PCam
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.pcam import Patches, PCam
 
 COUNTS = {"train": 6, "valid": 3, "test": 4}
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from packages import OUTSIDE, install, install_outside
 
-from search_spaces.errors import InputError
-from trainers import plugins
-from trainers.datasets import Dataset
-from trainers.methods import Method
-from trainers.testing.method_contract import MethodContract
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import plugins
+from flyp_sweep.trainers.datasets import Dataset
+from flyp_sweep.trainers.methods import Method
+from flyp_sweep.trainers.testing.method_contract import MethodContract
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -64,7 +64,10 @@ REFUSED = {
         r"\(ZeroDivisionError: .*; repair or uninstall",
     ),
     "no method": ({"a": {"upright": "upright:Upright"}}, r"found upright:Upright; expected a subclass of Method"),
-    "an unfinished method": ({"a": {"x": "trainers.methods.base:Method"}}, "expected a subclass of Method that lacks"),
+    "an unfinished method": (
+        {"a": {"x": "flyp_sweep.trainers.methods.base:Method"}},
+        "expected a subclass of Method that lacks",
+    ),
     "another name": ({"a": {"x": "distilled:Distilled"}}, "its class has the name 'distilled'; expected that of"),
 }
 

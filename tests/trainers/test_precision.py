@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from search_spaces.loading import from_mapping
-from search_spaces.model import Model
-from trainers import models, prompts
-from trainers.runner import TrialRunner
-from trainers.spec import TrialSpec
+from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.search_spaces.model import Model
+from flyp_sweep.trainers.models import pretrained, prompts
+from flyp_sweep.trainers.runner import TrialRunner
+from flyp_sweep.trainers.spec import TrialSpec
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -30,11 +30,11 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def mixed() -> models.Pretrained:
-    return models.load(Model(arch="digits-clip", pretrained="bundled"), CPU, "bf16")
+def mixed() -> pretrained.Pretrained:
+    return pretrained.load(Model(arch="digits-clip", pretrained="bundled"), CPU, "bf16")
 
 
-def test_encoders_compute_in_bfloat16_and_so_do_their_copies(bench: Bench, mixed: models.Pretrained) -> None:
+def test_encoders_compute_in_bfloat16_and_so_do_their_copies(bench: Bench, mixed: pretrained.Pretrained) -> None:
     images = torch.rand(4, 3, 32, 32)
     full = bench.pretrained.clip.visual(images)
     found = mixed.clip.visual(images)
@@ -44,7 +44,7 @@ def test_encoders_compute_in_bfloat16_and_so_do_their_copies(bench: Bench, mixed
     torch.testing.assert_close(copy.deepcopy(mixed.clip.visual)(images), found, rtol=0, atol=0)
 
 
-def test_prompts_are_encoded_alike(bench: Bench, mixed: models.Pretrained) -> None:
+def test_prompts_are_encoded_alike(bench: Bench, mixed: pretrained.Pretrained) -> None:
     tokens = bench.task().prompts.flatten(0, 1)
     with torch.no_grad():
         full, found = (prompts.encode_text(one.clip, tokens) for one in (bench.pretrained, mixed))
@@ -53,14 +53,14 @@ def test_prompts_are_encoded_alike(bench: Bench, mixed: models.Pretrained) -> No
     assert (found * full).sum(dim=1).min() > 0.99
 
 
-def test_weights_and_their_names_are_those_of_the_full_model(bench: Bench, mixed: models.Pretrained) -> None:
+def test_weights_and_their_names_are_those_of_the_full_model(bench: Bench, mixed: pretrained.Pretrained) -> None:
     assert bench.same(bench.pretrained.clip.state_dict(), mixed.clip.state_dict())
     assert bench.pretrained.digest != mixed.digest
 
 
 @pytest.mark.parametrize("method", ["ft", "flyp", "lpft"])
 def test_training_keeps_float32_and_comes_near_the_full_one(
-    bench: Bench, mixed: models.Pretrained, method: str
+    bench: Bench, mixed: pretrained.Pretrained, method: str
 ) -> None:
     spec = bench.repeat(method, precision="bf16", epochs=3, hparams={"lr": 1e-4, "weight_decay": 0.1})
     first, second = (bench.fit(spec, bench.worker(pretrained=mixed)) for _ in range(2))

@@ -13,12 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from search_spaces import SearchSpace, from_mapping
-from search_spaces.distributions import Choice, Constant
-from search_spaces.errors import InputError
-from trainers import models, preflight, weights
-from trainers.digits_clip import CHECKPOINT
-from trainers.methods.lp import STRENGTHS
+from flyp_sweep.search_spaces import SearchSpace, from_mapping
+from flyp_sweep.search_spaces.distributions import Choice, Constant
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import preflight
+from flyp_sweep.trainers.methods.lp import STRENGTHS
+from flyp_sweep.trainers.models import pretrained, weights
+from flyp_sweep.trainers.models.digits_clip import CHECKPOINT
 
 SPACE: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.1}
 
@@ -67,7 +68,8 @@ def test_a_good_space_passes_with_its_fingerprints_and_what_is_searched() -> Non
 
 def test_checks_of_the_bundled_model_import_torch_and_none_of_the_other_heavy_ones() -> None:
     script = (
-        "import sys; from pathlib import Path; from search_spaces.loading import load; from trainers import preflight\n"
+        "import sys; from pathlib import Path; from flyp_sweep.search_spaces.loading import load\n"
+        "from flyp_sweep.trainers import preflight\n"
         "preflight.check(load('quickstart'), Path('data'))\n"
         "print(*sorted({'torch', 'torchvision', 'open_clip', 'timm', 'scipy', 'torch._dynamo'} & {*sys.modules}))"
     )
@@ -194,7 +196,7 @@ def test_weights_that_cannot_be_loaded_are_refused_in_one_line(tmp_path: Path, s
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(InputError, match="could not be loaded as digits-clip") as no:
-        models.load(space(model={"arch": "digits-clip", "pretrained": str(path)}).models[0], torch.device("cpu"))
+        pretrained.load(space(model={"arch": "digits-clip", "pretrained": str(path)}).models[0], torch.device("cpu"))
     assert "\n" not in str(no.value)
     assert str(path) in str(no.value)
 
@@ -211,7 +213,7 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": Evil()}, tmp_path / "evil2.pt")
     for name in ("evil.pt", "evil2.pt"):
         with pytest.raises(InputError, match="could not be loaded"):
-            models.load(
+            pretrained.load(
                 space(model={"arch": "digits-clip", "pretrained": str(tmp_path / name)}).models[0], torch.device("cpu")
             )
     assert not (tmp_path / "ran").exists()

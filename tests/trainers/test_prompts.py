@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from trainers import prompts
+from flyp_sweep.trainers.models import prompts
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

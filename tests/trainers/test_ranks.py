@@ -26,18 +26,18 @@ from gradients import (
 from PIL import Image
 from ranks import in_ranks
 
-from trainers import methods, trial
-from trainers.checkpoints import Checkpoint, Policy
-from trainers.failure import TrialFailed
-from trainers.methods import GradientMethod
-from trainers.methods.flyp import FLYP
-from trainers.methods.ft import FineTuning
-from trainers.micro_batches import Gradients
-from trainers.ranks import Ranks, buckets
-from trainers.spec import TrialResult, TrialSpec
-from trainers.task import Shared, Task
-from trainers.testing.bench import finish
-from trainers.training import Batch, Fitted
+from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.spec import TrialResult, TrialSpec
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.testing.bench import finish
+from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
+from flyp_sweep.trainers.training.distributed import Ranks, buckets
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.grad_cache import Gradients
+from flyp_sweep.trainers.training.loop import Batch, Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -197,8 +197,8 @@ def test_after_fifty_steps_loss_and_weights_are_those_of_one_process(bench: Benc
 @pytest.mark.parametrize("name", ["flyp", "lp", "zeroshot"])
 @pytest.mark.parametrize("batch", [256, 5])
 def test_all_get_the_result_of_one(bench: Bench, name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.training.EVALUATION_BATCH", batch)
-    monkeypatch.setattr("trainers.task.EVALUATION_BATCH", batch)
+    monkeypatch.setattr("flyp_sweep.trainers.training.loop.EVALUATION_BATCH", batch)
+    monkeypatch.setattr("flyp_sweep.trainers.task.EVALUATION_BATCH", batch)
     spec, method = bench.repeat(name), methods.get(name)
 
     def run(ranks: Ranks) -> TrialResult:

@@ -15,9 +15,9 @@ import pytest
 import torch
 from cutting import cut, go_on
 
-from trainers.checkpoints import SUFFIX, Checkpoint, Saved
-from trainers.remote_checkpoints import REST_SECONDS, RemotePolicy
-from trainers.storage import Storage, StorageError
+from flyp_sweep.trainers.data.object_store import Storage, StorageError
+from flyp_sweep.trainers.training.checkpoints import SUFFIX, Checkpoint, Saved
+from flyp_sweep.trainers.training.remote_checkpoints import REST_SECONDS, RemotePolicy
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

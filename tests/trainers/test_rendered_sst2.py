@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from trees import shade_of, write_image
 
-from search_spaces.errors import InputError
-from trainers.datasets import render_text
-from trainers.datasets.render_text import prepare_from_text, read_tsv, render
-from trainers.datasets.rendered_sst2 import RenderedSST2
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets import render_text
+from flyp_sweep.trainers.datasets.render_text import prepare_from_text, read_tsv, render
+from flyp_sweep.trainers.datasets.rendered_sst2 import RenderedSST2
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "sst2"
 LONG = " ".join(["incomprehensible"] * 60)

@@ -9,8 +9,8 @@ import pytest
 from scipy.io import savemat
 from trees import shade_of, write_image
 
-from search_spaces.errors import InputError
-from trainers.datasets.stanford_cars import StanfordCars
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.stanford_cars import StanfordCars
 
 COLUMNS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")
 

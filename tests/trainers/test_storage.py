@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 from stores import BUCKET, SECRET, s3_server
 
-from search_spaces.errors import InputError
-from trainers.storage import Storage, StorageError, Taken
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
 
 @pytest.fixture(scope="module")

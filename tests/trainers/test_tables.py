@@ -15,15 +15,15 @@ import pytest
 import torch
 from trees import shade_of, write_image
 
-from search_spaces import from_mapping
-from search_spaces.cell import Cell
-from search_spaces.errors import InputError
-from search_spaces.model import SearchSpace
-from trainers import datasets, preflight
-from trainers.datasets.base import Dataset
-from trainers.datasets.tables import ImageTables
-from trainers.runner import TrialRunner
-from trainers.spec import REPEAT, TrialSpec
+from flyp_sweep.search_spaces import from_mapping
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers import datasets, preflight
+from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.datasets.tables import ImageTables
+from flyp_sweep.trainers.runner import TrialRunner
+from flyp_sweep.trainers.spec import REPEAT, TrialSpec
 
 SHADES = {"2": 20, "10": 120, "1": 220}
 """Label -> the shade of its images, in the order in which the training table first has them."""

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainers import methods
-from trainers.methods import tip_adapter
-from trainers.methods.tip_adapter import KeyValueCache
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.methods import tip_adapter
+from flyp_sweep.trainers.methods.tip_adapter import KeyValueCache
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

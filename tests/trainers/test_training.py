@@ -18,17 +18,17 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss
 from torch import nn
 
-from search_spaces.cell import Cell
-from trainers import methods
-from trainers.failure import TrialFailed
-from trainers.images import Preprocess
-from trainers.methods import GradientMethod
-from trainers.models import load
-from trainers.runner import TrialRunner
-from trainers.spec import Epoch, TrialSpec
-from trainers.task import Task
-from trainers.testing.method_contract import global_streams
-from trainers.training import Batch, Classifier, Fitted, learning_rate
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.data.images import Preprocess
+from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.models.pretrained import load
+from flyp_sweep.trainers.runner import TrialRunner
+from flyp_sweep.trainers.spec import Epoch, TrialSpec
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.testing.method_contract import global_streams
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.loop import Batch, Classifier, Fitted, learning_rate
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -221,7 +221,7 @@ def test_trials_of_a_seed_cut_an_epoch_s_crops_once(bench: Bench, monkeypatch: p
 
 
 def test_crops_that_are_too_many_to_keep_are_cut_each_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.task.MEMORY_BUDGET", 2 * 24 * 32 * 32 * 3 - 1)
+    monkeypatch.setattr("flyp_sweep.trainers.task.MEMORY_BUDGET", 2 * 24 * 32 * 32 * 3 - 1)
     worker, spec = bench.worker(), bench.spec("ft")
     before = digest(bench.fit(spec, worker))
     cut: list[Any] = []
@@ -268,9 +268,9 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 torch.manual_seed(int(sys.argv[2]))
-from search_spaces import from_mapping
-from trainers.runner import TrialRunner
-from trainers.spec import TrialSpec
+from flyp_sweep.search_spaces import from_mapping
+from flyp_sweep.trainers.runner import TrialRunner
+from flyp_sweep.trainers.spec import TrialSpec
 runner = TrialRunner(from_mapping(json.loads(sys.argv[1])["space"]), Path(sys.argv[3]), threads=2)
 for spec in json.loads(sys.argv[1])["specs"]:
     print(json.dumps(runner.result(TrialSpec.from_json(spec)).to_json()))
@@ -286,7 +286,7 @@ def test_a_fresh_process_gives_the_same_result_bit_for_bit(bench: Bench, tmp_pat
         "methods": ["ft", "flyp", "lp"],
         "search": {"num_samples": 1, "space": {"lr": 1e-3, "weight_decay": 0.1}},
     }
-    from search_spaces import from_mapping
+    from flyp_sweep.search_spaces import from_mapping
 
     runner = TrialRunner(from_mapping(space), Path("elsewhere"), torch.device("cpu"))
     specs = [
@@ -327,7 +327,7 @@ def test_dropout_is_drawn_from_the_trial_s_seed(bench: Bench) -> None:
 
 
 def test_loading_a_model_leaves_the_global_random_streams_alone() -> None:
-    from search_spaces.model import Model
+    from flyp_sweep.search_spaces.model import Model
 
     before = global_streams()
     load(Model(arch="digits-clip", pretrained="bundled"), torch.device("cpu"))

@@ -18,10 +18,10 @@ from huggingface_hub import constants
 from open_clip import pretrained as tags
 from safetensors.torch import save_file
 
-from search_spaces.errors import InputError
-from search_spaces.model import Model
-from trainers import models, weights
-from trainers.digits_clip import ARCH, CHECKPOINT
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import Model
+from flyp_sweep.trainers.models import pretrained, weights
+from flyp_sweep.trainers.models.digits_clip import ARCH, CHECKPOINT
 
 CPU = torch.device("cpu")
 TINY = {
@@ -106,7 +106,7 @@ def seen(clip: Any) -> torch.Tensor:
 
 def refused(model: Model, *words: str) -> str:
     with pytest.raises(InputError) as no:
-        models.load(model, CPU)
+        pretrained.load(model, CPU)
     message = str(no.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
@@ -154,8 +154,8 @@ def test_open_clip_asks_for_what_is_wanted_of_a_hub_id(cache: Path, monkeypatch:
 
 
 def test_local_weights_want_nothing_of_the_hub(tmp_path: Path) -> None:
-    for pretrained in ("bundled", str(CHECKPOINT), str(tmp_path / "absent.pt"), "~/weights.safetensors"):
-        assert weights.wanted(Model(arch=ARCH, pretrained=pretrained)) == ()
+    for given in ("bundled", str(CHECKPOINT), str(tmp_path / "absent.pt"), "~/weights.safetensors"):
+        assert weights.wanted(Model(arch=ARCH, pretrained=given)) == ()
     assert weights.wanted(Model(arch=f"local-dir:{tmp_path}")) == ()
 
 
@@ -169,7 +169,7 @@ def test_a_tag_is_loaded_from_the_cache_without_the_hub(
     save_file(clip.state_dict(), path) if path.suffix == ".safetensors" else torch.save(clip.state_dict(), path)
     assert weights.absent(model) == ()
     began = time.monotonic()
-    loaded = models.load(model, CPU)
+    loaded = pretrained.load(model, CPU)
     assert time.monotonic() - began < 5
     assert same(loaded.clip, clip)
     torch.testing.assert_close(loaded.preprocess.mean.flatten(), torch.tensor([0.1, 0.2, 0.3]))
@@ -190,7 +190,7 @@ def test_a_tag_s_weights_get_the_activation_they_were_trained_with(
 ) -> None:
     clip = some_clip(quick_gelu)
     save_file(clip.state_dict(), put(cache, "org/tiny", "open_clip_model.safetensors"))
-    loaded = models.load(tiny(quick_gelu=quick_gelu), CPU).clip
+    loaded = pretrained.load(tiny(quick_gelu=quick_gelu), CPU).clip
     torch.testing.assert_close(seen(loaded), seen(clip))
     assert not torch.allclose(seen(some_clip(not quick_gelu)), seen(clip), atol=1e-4)
 
@@ -207,7 +207,7 @@ def test_a_hub_id_is_loaded_from_the_cache_without_the_hub(cache: Path, no_hub: 
     put(cache, "org/own", "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
     assert [file.names[0] for file in weights.absent(model)] == ["open_clip_model.safetensors"]
     save_file(clip.state_dict(), put(cache, "org/own", "open_clip_model.safetensors"))
-    assert same(models.load(model, CPU).clip, clip)
+    assert same(pretrained.load(model, CPU).clip, clip)
 
 
 @pytest.mark.parametrize("tag", ["openai", "laion400m_e32"])
@@ -302,7 +302,7 @@ def test_what_is_absent_is_fetched_once_and_said(cache: Path, hub: Hub, tiny: An
     downloads = [request for request in hub.requests if request[0] == "GET"]
     assert downloads == [("GET", f"/org/tiny/resolve/main/{name}")]
     weights.fetch(model, said.append)
-    assert same(models.load(model, CPU).clip, clip)
+    assert same(pretrained.load(model, CPU).clip, clip)
     assert len(said) == 1
     assert [request for request in hub.requests if request[0] == "GET"] == downloads
 
@@ -330,7 +330,7 @@ def test_local_files_of_either_kind_hold_the_same_weights(tmp_path: Path) -> Non
     for name in ("w.safetensors", "w.pt", "t.pt"):
         model = Model(arch="tiny-clip", pretrained=str(tmp_path / name))
         assert weights.fingerprint(model).startswith("tiny-clip:")
-        assert same(models.load(model, CPU).clip, clip)
+        assert same(pretrained.load(model, CPU).clip, clip)
 
 
 @pytest.mark.usefixtures("_tiny_config")
@@ -345,7 +345,7 @@ def test_openai_s_torchscript_archive_is_loaded_with_its_activation(tmp_path: Pa
         archive(some_clip(quick_gelu), path, extras)
         assert weights.fingerprint(model).startswith("tiny-clip:")
         expected = some_clip(quick_gelu).half().float()
-        loaded = models.load(model, CPU).clip
+        loaded = pretrained.load(model, CPU).clip
         assert same(loaded, expected)
         torch.testing.assert_close(seen(loaded), seen(expected))
 
@@ -387,7 +387,7 @@ def test_a_local_folder_is_identified_by_content_and_loaded(tmp_path: Path) -> N
         weights.fingerprint(model)
     save_file(clip.state_dict(), folder / "open_clip_model.safetensors")
     first = weights.fingerprint(model)
-    assert same(models.load(model, CPU).clip, clip)
+    assert same(pretrained.load(model, CPU).clip, clip)
     assert weights.fingerprint(Model(arch=f"local-dir:{folder.rename(tmp_path / 'moved')}")) == first
     save_file(some_clip(True).half().state_dict(), tmp_path / "moved" / "open_clip_model.safetensors")
     assert weights.fingerprint(Model(arch=f"local-dir:{tmp_path}/moved")) != first

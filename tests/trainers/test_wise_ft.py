@@ -10,18 +10,19 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from trainers import alpha_curve, methods, task
-from trainers.alpha_curve import choose_alpha
-from trainers.datasets.base import Split
-from trainers.evaluation import Scores
-from trainers.training import predict
-from trainers.wise_ft import interpolate
+from flyp_sweep.trainers import methods, task
+from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.evaluation import alpha_curve
+from flyp_sweep.trainers.evaluation.alpha_curve import choose_alpha
+from flyp_sweep.trainers.evaluation.predict import Scores
+from flyp_sweep.trainers.evaluation.wise_ft import interpolate
+from flyp_sweep.trainers.training.loop import predict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flyp_sweep.trainers.datasets.base import Images
     from tests.trainers.conftest import Bench
-    from trainers.datasets.base import Images
 
 
 def states() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search_spaces.errors import InputError, nearest
-from trainers import plugins
-from trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.trainers import plugins
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 
 if TYPE_CHECKING:
-    from search_spaces.model import OwnDataset
+    from flyp_sweep.search_spaces.model import OwnDataset
 
 __all__ = ["Dataset", "Missing", "Split", "make", "registry"]
 
@@ -46,8 +46,8 @@ def make(entry: str | OwnDataset, root: Path) -> Dataset:
 
 
 def _own(entry: OwnDataset, root: Path) -> Dataset:
-    from search_spaces.own_data import TableDataset
-    from trainers.datasets.folders import ImageFolders
-    from trainers.datasets.tables import ImageTables
+    from flyp_sweep.search_spaces.own_data import TableDataset
+    from flyp_sweep.trainers.datasets.folders import ImageFolders
+    from flyp_sweep.trainers.datasets.tables import ImageTables
 
     return ImageTables(entry, root) if isinstance(entry, TableDataset) else ImageFolders(entry, root)

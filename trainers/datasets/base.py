@@ -47,7 +47,7 @@ def file_identity(path: str | Path) -> bytes:
 class Split:
     """Images and labels of one split.
 
-    `labels` is int64 [N]; `metric` names the split's primary metric (see `trainers.metrics`). A split whose labels are
+    `labels` is int64 [N]; `metric` names the split's primary metric (`evaluation.metrics`). A split whose labels are
     not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
     label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
     `groups`, int64 [N], names each image's group for metrics over groups, -1 for none.

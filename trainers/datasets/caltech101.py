@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
-from trainers.datasets.folders import ImageFiles
-from trainers.datasets.listing import fixed_order
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.listing import fixed_order
 
 SOURCE = (
     "https://data.caltech.edu/records/mzrjq-6wc02, caltech-101.zip with its 101_ObjectCategories.tar.gz unpacked "

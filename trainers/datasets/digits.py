@@ -17,8 +17,8 @@ from zlib import crc32
 import numpy as np
 from PIL import Image, ImageFilter
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Split
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Split
 
 SIZE = 32
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset
 
 FETCHED: dict[str, tuple[str, tuple[dict[str, str], ...]]] = {
     "caltech101": ("Caltech101", ({},)),

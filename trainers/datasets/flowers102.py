@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
-from trainers.datasets.folders import ImageFiles
-from trainers.datasets.listing import from_one, present, read_mat
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.listing import from_one, present, read_mat
 
 PARTS = {"train": "trnid", "id_val": "valid", "id_test": "tstid"}
 SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (or `flyp-sweep data prepare flowers102`)"

@@ -6,9 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
-from trainers.datasets.named_files import NamedFiles, as_names, image_names, read_table
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names, image_names, read_table
 
 FOLDER = "fmow_v1.1"
 SOURCE = (

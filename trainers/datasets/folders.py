@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from search_spaces.errors import InputError
-from search_spaces.own_data import FolderDataset
-from trainers.datasets.base import Missing, Split, file_identity
-from trainers.datasets.own import OwnData, listed
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.own_data import FolderDataset
+from flyp_sweep.trainers.datasets.base import Missing, Split, file_identity
+from flyp_sweep.trainers.datasets.own import OwnData, listed
 
 IMAGE_FILES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 

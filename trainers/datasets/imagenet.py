@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.errors import InputError
-from trainers.datasets import imagenet_classes
-from trainers.datasets.base import Dataset, Missing, Split
-from trainers.datasets.digits import stratified_order
-from trainers.datasets.folders import subfolders
-from trainers.datasets.named_files import NamedFiles, as_names, image_names
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets import imagenet_classes
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.digits import stratified_order
+from flyp_sweep.trainers.datasets.folders import subfolders
+from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names, image_names
 
 CLASSES = 1000
 SEED = 2023

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError
 
 
 def fixed_order(names: Sequence[str], salt: str) -> list[int]:

@@ -10,9 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
-from trainers.datasets.digits import CLASS_NAMES, SIZE, TEMPLATES, GreyImages, restyle, stratified_order, uci_digits
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.digits import (
+    CLASS_NAMES,
+    SIZE,
+    TEMPLATES,
+    GreyImages,
+    restyle,
+    stratified_order,
+    uci_digits,
+)
 
 IMAGES = "t10k-images-idx3-ubyte"
 LABELS = "t10k-labels-idx1-ubyte"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import file_identity
-from trainers.datasets.folders import IMAGE_FILES, read_image
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import file_identity
+from flyp_sweep.trainers.datasets.folders import IMAGE_FILES, read_image
 
 if TYPE_CHECKING:
     import pandas as pd

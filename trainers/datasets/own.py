@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from search_spaces.errors import InputError
-from search_spaces.own_data import SPLITS, OwnDataset, Splits
-from trainers.datasets.base import Dataset
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
+from flyp_sweep.trainers.datasets.base import Dataset
 
 MOST_LISTED = 10
 """Classes that an error message lists."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split, file_identity
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split, file_identity
 
 FILE = "camelyonpatch_level_2_split_{part}_{kind}.h5"
 PARTS = {"train": "train", "id_val": "valid", "id_test": "test"}

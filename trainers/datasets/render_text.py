@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError
 
 FOLDER = "rendered-sst2"
 CLASSES = ("negative", "positive")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
-from trainers.datasets.folders import ImageFiles
-from trainers.datasets.render_text import CLASSES, FOLDER
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.render_text import CLASSES, FOLDER
 
 PARTS = {"train": "train", "id_val": "valid", "id_test": "test"}
 SOURCE = (

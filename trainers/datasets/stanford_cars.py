@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.errors import InputError
-from trainers.datasets.base import Dataset, Missing, Split
-from trainers.datasets.digits import stratified_order
-from trainers.datasets.folders import ImageFiles
-from trainers.datasets.listing import from_one, present, read_mat
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.digits import stratified_order
+from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.listing import from_one, present, read_mat
 
 SOURCE = (
     "the copies named in https://github.com/pytorch/vision/issues/7545, as the publisher's page, "

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search_spaces.complaints import LONGEST_TEXT, is_text, one_line, show
-from search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, one_line, show
+from flyp_sweep.search_spaces.errors import InputError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa

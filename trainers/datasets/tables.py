@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.complaints import show
-from search_spaces.errors import InputError, nearest
-from search_spaces.own_data import TableDataset
-from trainers.datasets.base import Missing, Split
-from trainers.datasets.named_files import NamedFiles, as_names
-from trainers.datasets.own import OwnData, listed
-from trainers.datasets.table_files import read_columns
+from flyp_sweep.search_spaces.complaints import show
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.own_data import TableDataset
+from flyp_sweep.trainers.datasets.base import Missing, Split
+from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
+from flyp_sweep.trainers.datasets.own import OwnData, listed
+from flyp_sweep.trainers.datasets.table_files import read_columns
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 

@@ -8,9 +8,9 @@ import pkgutil
 from functools import cache
 from typing import Any
 
-from search_spaces.errors import InputError, nearest
-from trainers import plugins
-from trainers.methods.base import GradientMethod, Method
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.trainers import plugins
+from flyp_sweep.trainers.methods.base import GradientMethod, Method
 
 __all__ = ["GradientMethod", "Method", "get", "registry"]
 
@@ -48,7 +48,7 @@ def _imported(name: str) -> Method:
     except (ImportError, AttributeError) as error:
         raise InputError(f"methods: {name!r} cannot be imported ({error}); expected 'module.path:ClassName'") from error
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise InputError(f"methods: {name!r} is not a subclass of trainers.methods.Method")
+        raise InputError(f"methods: {name!r} is not a subclass of flyp_sweep.trainers.methods.Method")
     return found()
 
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search_spaces.distributions import Distribution
-from trainers import training
-from trainers.spec import Epoch
-from trainers.task import Task
-from trainers.training import Batch, Classifier, Fitted
+from flyp_sweep.search_spaces.distributions import Distribution
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training import loop
+from flyp_sweep.trainers.training.loop import Batch, Classifier, Fitted
 
 
 class Method(ABC):
@@ -97,7 +97,7 @@ class GradientMethod(Method):
         """Called after every step of the optimiser, e.g. to keep a parameter within bounds."""
 
     def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        return training.fit(self, task)
+        return loop.fit(self, task)
 
 
 class ImageClassifier(nn.Module):

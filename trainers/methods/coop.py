@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search_spaces.distributions import Choice
-from trainers.failure import TrialFailed
-from trainers.methods.base import GradientMethod, linear_head
-from trainers.methods.flyp_ce import class_prompts, cross_entropy
-from trainers.prompts import CHUNK, encode_text, encode_unique
-from trainers.spec import Epoch
-from trainers.task import Task
-from trainers.training import Batch, Classifier, Fitted
+from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.methods.base import GradientMethod, linear_head
+from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
+from flyp_sweep.trainers.models.prompts import CHUNK, encode_text, encode_unique
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.loop import Batch, Classifier, Fitted
 
 DEVIATION = 0.02
 """Of the vectors that training starts from (Zhou et al., 2022, Section 4.1)."""

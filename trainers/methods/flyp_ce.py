@@ -7,10 +7,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from trainers.methods.flyp import FLYP
-from trainers.prompts import encode_unique
-from trainers.task import Task
-from trainers.training import Batch
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.models.prompts import encode_unique
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Batch
 
 
 class FLYPCrossEntropy(FLYP):

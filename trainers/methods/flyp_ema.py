@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from search_spaces.distributions import Choice
-from trainers.methods.flyp import FLYP
-from trainers.task import Task
-from trainers.training import Batch, Classifier
+from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Batch, Classifier
 
 
 class Averaged(nn.Module):

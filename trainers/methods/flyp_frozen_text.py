@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainers.methods.flyp import FLYP
-from trainers.prompts import CHUNK, encode_text
-from trainers.task import Task
-from trainers.training import Batch, Classifier
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.models.prompts import CHUNK, encode_text
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Batch, Classifier
 
 
 class FLYPFrozenText(FLYP):

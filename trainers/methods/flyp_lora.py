@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from search_spaces.distributions import Choice
-from trainers.methods.flyp import FLYP
-from trainers.spec import Epoch
-from trainers.task import Task
-from trainers.training import Fitted
+from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Fitted
 
 
 class LowRank(nn.Module):

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from trainers.methods.flyp import FLYP
-from trainers.task import Task
-from trainers.training import Batch
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Batch
 
 
 class FLYPMasked(FLYP):
@@ -26,7 +26,7 @@ class FLYPMasked(FLYP):
 def masked_contrastive_loss(
     image_features: torch.Tensor, text_features: torch.Tensor, logit_scale: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """`trainers.losses.contrastive_loss` with the terms left out, in both directions, of other rows of equal label.
+    """`losses.contrastive_loss` with the terms left out, in both directions, of other rows of equal label.
 
     Shapes: features [B, D], L2-normalised; `labels` int64 [B]. A row that all others share the label of adds 0.
     """

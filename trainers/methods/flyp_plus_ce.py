@@ -7,13 +7,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from search_spaces.distributions import Choice
-from trainers.losses import contrastive_loss
-from trainers.methods.flyp import FLYP
-from trainers.methods.flyp_ce import class_prompts, cross_entropy
-from trainers.prompts import encode_unique
-from trainers.task import Task
-from trainers.training import Batch
+from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
+from flyp_sweep.trainers.methods.losses import contrastive_loss
+from flyp_sweep.trainers.models.prompts import encode_unique
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Batch
 
 
 class FLYPPlusCrossEntropy(FLYP):

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainers.methods.base import GradientMethod, ImageClassifier
-from trainers.task import Task
-from trainers.training import Batch
+from flyp_sweep.trainers.methods.base import GradientMethod, ImageClassifier
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Batch
 
 
 class FineTuning(GradientMethod):

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search_spaces.distributions import Choice
-from trainers.evaluation import Scores, score
-from trainers.failure import TrialFailed
-from trainers.methods.base import Method, linear_head
-from trainers.spec import Epoch
-from trainers.task import Task, identity
-from trainers.training import Fitted, predict, solved
+from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.evaluation.predict import Scores, score
+from flyp_sweep.trainers.methods.base import Method, linear_head
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task, identity
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.loop import Fitted, predict, solved
 
 MAX_ITERATIONS = 10_000
 GRADIENT_SHARE, MAX_TOLERANCE_SCALE = 1e-2, 1e-4

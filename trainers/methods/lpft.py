@@ -6,10 +6,10 @@ import copy
 
 from torch import nn
 
-from trainers.methods.base import ImageClassifier
-from trainers.methods.ft import FineTuning
-from trainers.methods.lp import best_probe
-from trainers.task import Task
+from flyp_sweep.trainers.methods.base import ImageClassifier
+from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.methods.lp import best_probe
+from flyp_sweep.trainers.task import Task
 
 
 class LinearProbingFineTuning(FineTuning):

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search_spaces.distributions import Choice
-from trainers.evaluation import score
-from trainers.methods.base import Method
-from trainers.spec import Epoch
-from trainers.task import Task
-from trainers.training import Fitted, predict, solved
+from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.evaluation.predict import score
+from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Fitted, predict, solved
 
 CHUNK = 16_384
 """Training images that vote at once, so that memory does not grow with their number."""

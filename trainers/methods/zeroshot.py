@@ -6,11 +6,11 @@ from collections.abc import Generator
 
 from torch import nn
 
-from trainers.evaluation import score
-from trainers.methods.base import Method, linear_head
-from trainers.spec import Epoch
-from trainers.task import Task
-from trainers.training import Fitted, predict, solved
+from flyp_sweep.trainers.evaluation.predict import score
+from flyp_sweep.trainers.methods.base import Method, linear_head
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Fitted, predict, solved
 
 
 class ZeroShot(Method):

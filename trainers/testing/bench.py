@@ -14,17 +14,18 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from search_spaces.cell import Cell
-from search_spaces.errors import InputError
-from search_spaces.model import Model
-from trainers import methods, models, trial
-from trainers.checkpoints import Checkpoint
-from trainers.datasets.base import Dataset, Split
-from trainers.methods.base import Method
-from trainers.models import Pretrained
-from trainers.spec import REPEAT, SEARCH, TrialResult, TrialSpec
-from trainers.task import Shared, Task
-from trainers.training import Fitted
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import Model
+from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.models import pretrained
+from flyp_sweep.trainers.models.pretrained import Pretrained
+from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialResult, TrialSpec
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.training.checkpoints import Checkpoint
+from flyp_sweep.trainers.training.loop import Fitted
 
 CPU = torch.device("cpu")
 VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3}
@@ -171,7 +172,7 @@ def hyper_parameters(method: str | Method) -> dict[str, Any]:
 @cache
 def shipped() -> Pretrained:
     """The shipped CLIP, shared by all tests: none may change it."""
-    return models.load(Model(arch="digits-clip", pretrained="bundled"), CPU)
+    return pretrained.load(Model(arch="digits-clip", pretrained="bundled"), CPU)
 
 
 def finish(running: Generator[object, None, T]) -> T:

@@ -6,7 +6,7 @@
             return MyMethod()
 
 A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. Failures show values where a conftest
-says `pytest.register_assert_rewrite("trainers.testing.method_contract")`. This module alone needs pytest.
+says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module alone needs pytest.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ import pytest
 import torch
 from torch import nn
 
-from search_spaces.distributions import Distribution
-from search_spaces.errors import InputError
-from trainers.alpha_curve import AlphaCurve
-from trainers.checkpoints import Checkpoint, Policy
-from trainers.datasets.base import ROLES
-from trainers.failure import TrialFailed
-from trainers.methods.base import GradientMethod, Method
-from trainers.metrics import METRICS
-from trainers.micro_batches import Gradients
-from trainers.spec import TrialResult, TrialSpec
-from trainers.task import Shared, Task
-from trainers.testing.bench import REPORTED, Bench, Tiny, hyper_parameters, shipped
-from trainers.training import Batch, Fitted, predict
+from flyp_sweep.search_spaces.distributions import Distribution
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.base import ROLES
+from flyp_sweep.trainers.evaluation.alpha_curve import AlphaCurve
+from flyp_sweep.trainers.evaluation.metrics import METRICS
+from flyp_sweep.trainers.methods.base import GradientMethod, Method
+from flyp_sweep.trainers.spec import TrialResult, TrialSpec
+from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, hyper_parameters, shipped
+from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.grad_cache import Gradients
+from flyp_sweep.trainers.training.loop import Batch, Fitted, predict
 
 MICRO_BATCH = 3
 LEARNED = 5

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search_spaces.distributions import LogUniform
-from trainers.methods import GradientMethod
-from trainers.methods.base import ImageClassifier
-from trainers.task import Task
-from trainers.training import Batch
+from flyp_sweep.search_spaces.distributions import LogUniform
+from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import ImageClassifier
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.loop import Batch
 
 
 class Distilled(GradientMethod):

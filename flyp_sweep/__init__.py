@@ -1,0 +1,100 @@
+"""flyp-sweep: experiment sweeps for robust fine-tuning of image-text models.
+
+    from flyp_sweep import RunFolder, make_table, render
+
+    run = RunFolder("runs/quickstart")
+    print(render(make_table([run.evidence()]), "markdown"))
+
+This module is the public API: what notebooks and plug-ins import. A name loads its module when it is first used, so
+that a table needs no torch and a method no Ray.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flyp_sweep.results import Evidence as Evidence
+    from flyp_sweep.results import Interval as Interval
+    from flyp_sweep.results import Ledger as Ledger
+    from flyp_sweep.results import LedgerWarning as LedgerWarning
+    from flyp_sweep.results import Options as Options
+    from flyp_sweep.results import RunFolder as RunFolder
+    from flyp_sweep.results import Table as Table
+    from flyp_sweep.results import against_published as against_published
+    from flyp_sweep.results import make_table as make_table
+    from flyp_sweep.results import mean_interval as mean_interval
+    from flyp_sweep.results import render as render
+    from flyp_sweep.results import reprint as reprint
+    from flyp_sweep.results import save_frontiers as save_frontiers
+    from flyp_sweep.results import tidy_frame as tidy_frame
+    from flyp_sweep.search_spaces import Choice as Choice
+    from flyp_sweep.search_spaces import InputError as InputError
+    from flyp_sweep.search_spaces import IntRange as IntRange
+    from flyp_sweep.search_spaces import LogUniform as LogUniform
+    from flyp_sweep.search_spaces import SearchSpace as SearchSpace
+    from flyp_sweep.search_spaces import Uniform as Uniform
+    from flyp_sweep.search_spaces import dump as dump
+    from flyp_sweep.search_spaces import from_mapping as from_mapping
+    from flyp_sweep.search_spaces import load as load
+    from flyp_sweep.trainers.datasets.base import Dataset as Dataset
+    from flyp_sweep.trainers.methods.base import GradientMethod as GradientMethod
+    from flyp_sweep.trainers.methods.base import ImageClassifier as ImageClassifier
+    from flyp_sweep.trainers.methods.base import Method as Method
+    from flyp_sweep.trainers.runner import TrialRunner as TrialRunner
+    from flyp_sweep.trainers.spec import TrialResult as TrialResult
+    from flyp_sweep.trainers.spec import TrialSpec as TrialSpec
+    from flyp_sweep.trainers.task import Task as Task
+    from flyp_sweep.trainers.training.loop import Batch as Batch
+
+__version__ = "0.2.0"
+
+_HOMES = {
+    "results": (
+        "Evidence",
+        "Interval",
+        "Ledger",
+        "LedgerWarning",
+        "Options",
+        "RunFolder",
+        "Table",
+        "against_published",
+        "make_table",
+        "mean_interval",
+        "render",
+        "reprint",
+        "save_frontiers",
+        "tidy_frame",
+    ),
+    "search_spaces": (
+        "Choice",
+        "InputError",
+        "IntRange",
+        "LogUniform",
+        "SearchSpace",
+        "Uniform",
+        "dump",
+        "from_mapping",
+        "load",
+    ),
+    "trainers.datasets.base": ("Dataset",),
+    "trainers.methods.base": ("GradientMethod", "ImageClassifier", "Method"),
+    "trainers.runner": ("TrialRunner",),
+    "trainers.spec": ("TrialResult", "TrialSpec"),
+    "trainers.task": ("Task",),
+    "trainers.training.loop": ("Batch",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

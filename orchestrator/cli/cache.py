@@ -1,0 +1,53 @@
+"""`flyp-sweep cache`: what is computed once per machine and kept on its disk."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from flyp_sweep.orchestrator.runs.byte_sizes import size
+
+if TYPE_CHECKING:
+    from flyp_sweep.trainers.data.cache import Cache
+
+
+@click.group()
+def cache() -> None:
+    """What is computed once per machine and kept on its disk: resized images, features, zero-shot heads.
+
+    FLYP_SWEEP_CACHE names the folder (`off`: none), FLYP_SWEEP_CACHE_GB bounds it.
+    """
+
+
+@cache.command("ls")
+def list_entries() -> None:
+    """Say what is kept, the most lately used first."""
+    kept = _cache()
+    if kept is None:
+        return
+    entries = kept.entries()
+    for entry in entries:
+        kind, of = entry.told
+        used = datetime.fromtimestamp(entry.used).isoformat(sep=" ", timespec="minutes")
+        click.echo(f"{used}  {size(entry.size):>9}  {kind:<8}  {of}")
+    total = sum(entry.size for entry in entries)
+    click.echo(f"{len(entries)} entries, {size(total)} of at most {size(kept.max_bytes)}, in {kept.folder}")
+
+
+@cache.command()
+def clear() -> None:
+    """Remove all of it; what is needed again is computed again."""
+    kept = _cache()
+    if kept is not None:
+        click.echo(f"{size(kept.clear())} freed in {kept.folder}")
+
+
+def _cache() -> Cache | None:
+    from flyp_sweep.trainers.data.cache import Cache
+
+    found = Cache.of_machine()
+    if found is None:
+        click.echo("FLYP_SWEEP_CACHE=off: nothing is kept")
+    return found

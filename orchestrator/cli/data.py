@@ -1,0 +1,108 @@
+"""`flyp-sweep data`: whether a data set is there and whole, and how to get it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
+from flyp_sweep.search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from flyp_sweep.trainers.datasets.base import Dataset
+
+root_option = click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    help="Folder that data sets lie in.",
+)
+
+
+@click.group()
+def data() -> None:
+    """Data sets: what is missing or incomplete, where it comes from, and how to get it."""
+
+
+@data.command()
+@click.argument("dataset")
+@root_option
+def check(dataset: str, root: Path) -> None:
+    """Compare the files of DATASET under --root with what was published; say where missing ones come from.
+
+    DATASET is a name, or the YAML file of a search space, all of whose data sets are then checked.
+    """
+    from flyp_sweep.search_spaces.loading import SUFFIXES, load
+    from flyp_sweep.trainers import datasets
+
+    entries = load(Path(dataset)).datasets if dataset.endswith(SUFFIXES) else (dataset,)
+    _check(*(datasets.make(entry, root.expanduser().resolve()) for entry in entries))
+
+
+@data.command()
+@click.argument("dataset")
+@click.option(
+    "--from-text",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Render rendered_sst2 from SST-2's train.tsv, dev.tsv and test.tsv in DIR.",
+)
+@root_option
+def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
+    """Get DATASET into --root: download it where torchvision can, else say where the files come from."""
+    from flyp_sweep.trainers import datasets
+
+    root = root.expanduser().resolve()
+    made = datasets.make(dataset, root)
+    if from_text is not None:
+        if dataset != "rendered_sst2":
+            raise InputError(f"--from-text: found data set {dataset!r}; only rendered_sst2 is made from text")
+        from flyp_sweep.trainers.datasets.render_text import prepare_from_text
+
+        prepare_from_text(from_text.expanduser(), root)
+    else:
+        from flyp_sweep.trainers.datasets.fetch import fetch
+
+        fetch(made, root)
+    _check(made)
+
+
+def _check(*made: Dataset) -> None:
+    """Print what is missing, or how many images each split holds; end with BAD_INPUT when something is wrong."""
+    complete = True
+    for found in made:
+        if len(made) > 1:
+            click.echo(f"{found.name}:")
+        try:
+            complete = _is_complete(found) and complete
+        except InputError as error:  # the other data sets are worth knowing about
+            click.echo(f"error: {error}", err=True)
+            complete = False
+    if not complete:
+        sys.exit(BAD_INPUT)
+
+
+def _is_complete(found: Dataset) -> bool:
+    """Print what is missing, or how many images each split holds. Raises InputError when these are wrong."""
+    missing = found.missing()
+    for one in missing:
+        click.echo(f"missing: {one.path} (from {one.source})")
+    if missing:
+        return False
+    counts, wrong = found.counts(), False
+    for split, role in found.splits.items():
+        expected = found.published.get(split, counts[split])
+        wrong = wrong or counts[split] != expected
+        published = f", {expected} as published" if split in found.published else ""
+        note = "" if counts[split] == expected else ": INCOMPLETE" if counts[split] < expected else ": TOO MANY"
+        click.echo(f"{split:<24} {role:<8} {counts[split]:>8} images{published}{note}")
+    if wrong:
+        raise InputError(
+            f"data set {found.name!r}: the copy in {found.root} is not what was published; replace it, "
+            "or run with --allow-incomplete"
+        )
+    return True

@@ -1,0 +1,59 @@
+"""How the command line names a run: by its folder, or by its URL in a store, which is fetched to be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flyp_sweep.search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from flyp_sweep.results.ledger.run_folder import RunFolder
+
+
+class RunAddress(click.ParamType[Path | str]):
+    """The path of a run folder, or a URL as text."""
+
+    name = "path"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        if isinstance(value, Path):
+            return value
+        text = str(value).removeprefix("file://")
+        return text if "://" in text else Path(text)
+
+
+def open_run(address: Path | str) -> RunFolder:
+    """The run folder at a path, or a copy of the one at a URL, which lasts as long as the command.
+
+    Raises InputError when there is none.
+    """
+    from flyp_sweep.results.ledger.run_folder import RunFolder
+
+    if isinstance(address, Path):
+        return RunFolder(address)
+    from tempfile import TemporaryDirectory
+
+    from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
+    from flyp_sweep.orchestrator.store.publication import SPACE, fetch_run, unanswered
+    from flyp_sweep.trainers.data.object_store import Storage, StorageError
+
+    run = Storage(address)
+    folder = click.get_current_context().with_resource(TemporaryDirectory(prefix="flyp-sweep-")) / Path(run.name)
+    try:
+        fetch_run(run.read(SPACE), LedgerParts(run), folder)
+    except StorageError as error:
+        raise unanswered(address, error) from None
+    if not folder.exists():
+        raise InputError(
+            f"{address}: found nothing, expected a run folder; make one with `flyp-sweep run SPACE --out URL`"
+        )
+    return RunFolder(folder, address)
+
+
+def refuse_without_file(command: str, address: Path | str, output: Path | None) -> None:
+    """Raise InputError where a file would be written into a run folder that is only read."""
+    if isinstance(address, str) and output is None:
+        raise InputError(f"{command}: found {address} and no -o, expected a file or folder to write; add -o")

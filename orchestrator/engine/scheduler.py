@@ -1,0 +1,108 @@
+"""Ray Tune's scheduler: one ASHA per cell for its search, nothing for repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+
+from flyp_sweep.orchestrator.engine.forgetting import forget_ended
+from flyp_sweep.orchestrator.runs.recorder import Recorder
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.spec import SEARCH, TrialSpec
+
+
+class CellScheduler(FIFOScheduler):
+    """Runs trials in the order in which they came, and lets each cell's own ASHA stop weak search trials.
+
+    Two cells never meet in one ASHA: accuracies of different data sets, shots or methods do not compare.
+
+    A worker that becomes free gets a trial that has none. Ray Tune would give it one for which another is starting, and
+    end that one: where trials are shorter than a start, all but one core would have nothing to do.
+    """
+
+    def __init__(self, space: SearchSpace, recorder: Recorder) -> None:
+        super().__init__()
+        self.space = space
+        self.recorder = recorder
+        self.brackets: dict[Cell, ASHAScheduler] = {}
+        self.waiting: dict[str, Trial] = {}  # the first come first
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        forget_ended(tune_controller)
+        for trial in list(self.waiting.values()):
+            if trial.status != Trial.PENDING:
+                del self.waiting[trial.trial_id]
+            elif not _has_worker(tune_controller, trial):
+                return trial
+        return None
+
+    def bracket(self, trial: Trial) -> ASHAScheduler | None:
+        """The ASHA that may stop this trial; None for a repeat, or where the space asks for no scheduler."""
+        spec = TrialSpec.from_json(trial.config["spec"])
+        if self.space.scheduler.name != "asha" or spec.stage != SEARCH:
+            return None
+        if spec.cell not in self.brackets:
+            self.brackets[spec.cell] = ASHAScheduler(
+                time_attr="epoch",
+                metric="score",
+                mode="max",
+                max_t=spec.epochs,
+                grace_period=self.space.scheduler.grace_epochs,
+                reduction_factor=self.space.scheduler.reduction_factor,
+            )
+        return self.brackets[spec.cell]
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self.waiting[trial.trial_id] = trial
+        asha = self.bracket(trial)
+        if asha is not None:
+            asha.on_trial_add(tune_controller, _ours(trial))
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        asha = self.bracket(trial)
+        if asha is None or "ending" in result:
+            return TrialScheduler.CONTINUE
+        decision = asha.on_trial_result(tune_controller, _ours(trial), result)
+        if result["epoch"] >= trial.config["spec"]["epochs"]:
+            return TrialScheduler.CONTINUE  # it has trained to its end: there is nothing to stop, and it may win
+        if decision == TrialScheduler.STOP:
+            self.recorder.stopped_by_scheduler(trial.config["spec"], result)
+        return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        asha = self.bracket(trial)
+        if asha is not None:
+            asha.on_trial_error(tune_controller, _ours(trial))
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        asha = self.bracket(trial)
+        if asha is not None and "score" in result:
+            asha.on_trial_complete(tune_controller, _ours(trial), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        asha = self.bracket(trial)
+        if asha is not None:
+            asha.on_trial_remove(tune_controller, _ours(trial))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as for the searcher: Ray pickles it, and we resume from the ledger
+
+
+def _has_worker(tune_controller: Any, trial: Trial) -> bool:
+    """Whether a worker is starting for this trial, or being handed over to it; not where one waits for a core."""
+    worker = tune_controller._trial_to_actor.get(trial)
+    return worker is not None and worker in tune_controller._actor_manager.live_actors
+
+
+@dataclass(frozen=True)
+class _Ours:
+    trial_id: str
+
+
+def _ours(trial: Trial) -> Any:
+    """What ASHA knows a trial by: started again, it is a new one to Ray, but has its place in the rungs already."""
+    return _Ours(TrialSpec.from_json(trial.config["spec"]).trial_id)

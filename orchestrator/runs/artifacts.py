@@ -1,0 +1,195 @@
+"""What a run folder holds besides the ledger: tidy results, tables, figures and the report, all made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flyp_sweep.results import Evidence, make_table, render
+from flyp_sweep.results.analysis.cells import cell_results
+from flyp_sweep.results.files import write
+from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.results.tables.table import Table
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import load
+
+if TYPE_CHECKING:
+    from flyp_sweep.results.figures import Material
+    from flyp_sweep.results.report import Run
+
+SUFFIXES = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The table, the files a user opens first, and what to look at before the numbers are believed, a line each."""
+
+    table: Table
+    paths: list[Path]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Plotted:
+    """The figures written, and what to say of them: why others are not there, and winners on an edge."""
+
+    paths: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+
+def planned_cells(folder: RunFolder) -> list[Cell]:
+    """The cells of the search space in a run folder; none where there is a ledger alone."""
+    return load(folder.space).cells() if folder.space.is_file() else []
+
+
+def evidence_of(folders: Sequence[RunFolder]) -> list[Evidence]:
+    """What tables need of several runs: by name, or by path where two have the same name."""
+    return [folder.evidence(planned_cells(folder), name) for folder, name in _named(folders)]
+
+
+def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
+    names = [folder.name for folder in folders]
+    alike = len(set(names)) < len(names)
+    return [(folder, folder.label if alike else folder.name) for folder in folders]
+
+
+def refuse_unfinished(evidence: Sequence[Evidence]) -> None:
+    """Raises InputError when no repeat has finished: a table would be empty."""
+    if not any(result.state == "done" for one in evidence for result in cell_results(one)):
+        runs = ", ".join(one.run for one in evidence)
+        raise InputError(f"{runs}: nothing has finished yet, expected a repeat; `flyp-sweep status RUN` tells how far")
+
+
+def run_folders(runs: Path = Path("runs")) -> list[RunFolder]:
+    """All run folders in `runs`. Raises InputError where there is none."""
+    found = sorted(ledger.parent for ledger in runs.glob(f"*/{LEDGER}"))
+    if not found:
+        raise InputError(f"{runs}: found no run folder; name one with --run")
+    return [RunFolder(path) for path in found]
+
+
+def table_of(folder: RunFolder, planned: Sequence[Cell]) -> Table:
+    """The table of a run in its natural layout, with a row for every planned cell."""
+    return make_table([folder.evidence(planned)])
+
+
+def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
+    """Write results.parquet, the tables, the figures and the report from the ledger."""
+    from flyp_sweep.results.figures import draw, save_all  # pandas and matplotlib are heavy, and a table does without
+    from flyp_sweep.results.ledger.tidy import write_parquet
+    from flyp_sweep.results.report import report
+
+    run, material = _read(folder, planned, folder.name)
+    write_parquet(material.frame, folder.results)
+    table = make_table([run.evidence])
+    paths = []
+    for style, suffix in SUFFIXES.items():
+        path = folder.tables / f"comparison.{suffix}"
+        write(path, render(table, style))
+        paths.append(path)
+    drawn = draw(material)
+    paths += save_all(drawn, folder.figures).paths
+    pictures = {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
+    write(folder.report, report([run], table, pictures))
+    return Outputs(table, [*paths, folder.report], _edge_lines(run))
+
+
+def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> list[str]:
+    """Write the report of one or several runs as one page; returns its warnings.
+
+    Raises InputError as `make_table` does.
+    """
+    from flyp_sweep.results.figures import draw, file_of
+    from flyp_sweep.results.report import report
+
+    read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
+    table = make_table([run.evidence for run, _ in read], layout)
+    pictures: dict[str, bytes] = {}
+    for run, material in read:
+        prefix = f"{run.name}: " if len(read) > 1 else ""
+        figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
+        pictures |= {prefix + stem: file_of(figure, ".png") for stem, figure in figures.items()}
+    write(output, report([run for run, _ in read], table, pictures))
+    return [line for run, _ in read for line in _edge_lines(run)]
+
+
+def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
+    """What reports and figures need of a run: its ledger is read twice, for numbers and for all else but epochs."""
+    from flyp_sweep.results.analysis.searches import searches_of
+    from flyp_sweep.results.figures import Material
+    from flyp_sweep.results.ledger.tidy import tidy_frame
+    from flyp_sweep.results.report import Run
+
+    records, evidence = folder.records(without=["curve", "memory"]), folder.evidence(planned, name)
+    space = load(folder.space) if folder.space.is_file() else None
+    text = folder.space.read_text(encoding="utf-8") if space else ""
+    run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
+    return run, Material(tidy_frame(records), evidence, run.searches)
+
+
+def _edge_lines(run: Run) -> list[str]:
+    from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
+
+    return edge_lines(edges_of(run.searches))
+
+
+def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | None = None) -> Iterator[Plotted]:
+    """Draw the figures of each run into its figures/, or all into a folder, in which several get one each by name.
+
+    One file takes one figure of one run. Raises InputError as `plot_run` does, and before anything is drawn where files
+    of two runs would have the same path.
+    """
+    several = len(folders) > 1
+    if output is not None and several:
+        if _is_file(output):
+            raise InputError(f"-o {output}: found one file for {len(folders)} runs, expected one run, or a folder")
+        names = [folder.name for folder in folders]
+        if alike := [name for name in names if names.count(name) > 1]:
+            raise InputError(
+                f"-o {output}: found several runs called {alike[0]}, expected different names; plot one by one"
+            )
+    for folder in folders:
+        yield plot_run(folder, output, kind, folder.name if several else "")
+
+
+def _is_file(output: Path) -> bool:
+    """Whether a file is meant, not a folder."""
+    return output.suffix != "" and not output.is_dir()
+
+
+def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None, within: str = "") -> Plotted:
+    """Draw the figures of a run into its figures/, a folder (or one called `within` in it) or one file.
+
+    One file takes one figure, a frontier where no `kind` is named. Raises InputError when the run has several of that
+    kind, or none of a `kind` that was named.
+    """
+    from flyp_sweep.results.figures import KINDS, SUFFIXES, draw, save_all, save_one
+
+    into_file = output is not None and _is_file(output)
+    if output and into_file and output.suffix.lower() not in SUFFIXES:
+        raise InputError(f"-o {output}: found {output.suffix}, expected {' or '.join(SUFFIXES)}, or a folder")
+    if into_file:
+        kind = kind or "frontier"
+    run, material = _read(folder, planned_cells(folder), folder.name)
+    drawn = draw(material, [kind] if kind else list(KINDS))
+    figures = [figure for one in drawn for figure in one.figures.values()]
+    reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]
+    if kind and not figures:
+        raise InputError(
+            f"--figure {kind}: {folder.label} has none: {'; '.join(reasons) or 'nothing is there yet'}; "
+            "choose another one"
+        )
+    warnings = _edge_lines(run) if kind in (None, "sensitivity") else []
+    if not output or not into_file:
+        where = output / within if output else folder.figures
+        return Plotted(save_all(drawn, where).paths, (*reasons, *warnings))
+    if len(figures) > 1:
+        raise InputError(
+            f"-o {output}: {folder.label} has {len(figures)} figures of --figure {kind}; expected one: "
+            "name a folder instead"
+        )
+    save_one(figures[0], output)
+    return Plotted((output,), tuple(warnings))

@@ -1,0 +1,83 @@
+"""The room that a sweep takes on the disk, told before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.orchestrator.runs.byte_sizes import size
+from flyp_sweep.orchestrator.runs.dry_run import searches
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import SearchSpace
+
+BYTES_PER_TRIAL, BYTES_PER_EPOCH, BYTES_PER_NUMBER = 2_000, 200, 130
+"""Of a ledger's line, roughly: the trial, one point of its curve, one metric of one split at one alpha."""
+
+METRICS = 3
+ROOM_BESIDE_LEDGER = 2
+"""Tidy results, tables, figures and the MLflow store, in multiples of the ledger."""
+
+WEIGHT_BYTES, CHECKPOINT_BYTES = 4, 16
+"""Per parameter, in float32: of the model alone, and of the model, its best epoch and AdamW's two moments."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes: of the finished run, at most of one trial under way, and of all weights that ensembles are made of.
+
+    `in_store`: those weights lie in a store, and not on the disk of the run folder.
+    """
+
+    run: int
+    checkpoint: int
+    weights: int = 0
+    in_store: bool = False
+
+    def __str__(self) -> str:
+        saved = f", and checkpoints of up to {size(self.checkpoint)} per trial under way" if self.checkpoint else ""
+        where = "in the store" if self.in_store else "there"
+        kept = f"; until ensembles are made of them, weights of up to {size(self.weights)} lie {where}"
+        return f"the run takes about {size(self.run)} on the disk{saved}{kept if self.weights else ''}"
+
+    @property
+    def here(self) -> int:
+        """What the disk of the run folder has to hold at some time."""
+        return self.run + (0 if self.in_store else self.weights)
+
+
+def needed(
+    space: SearchSpace, plans: Sequence[CellPlan], over: Container[Cell] = (), *, in_store: bool = False
+) -> Room:
+    """What a sweep will take; ensembles of the cells that are `over` need no weights any more."""
+    ledger = 0
+    for plan in plans:
+        trial = BYTES_PER_TRIAL + BYTES_PER_EPOCH * space.train.epochs
+        alphas = len(space.wise_ft.grid) if space.wise_ft.frontier else 2
+        numbers = METRICS * (len(space.wise_ft.grid) + alphas * plan.splits)
+        ledger += searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
+    largest = max((plan.parameters or 0 for plan in plans if plan.traits.trained), default=0)
+    members = {(plan.cell.base, plan.is_soup): plan for plan in plans if plan.base and plan.cell not in over}
+    weights = sum(WEIGHT_BYTES * (plan.parameters or 0) * _kept(plan) for plan in members.values())
+    return Room(ledger * (1 + ROOM_BESIDE_LEDGER), CHECKPOINT_BYTES * largest, weights, in_store)
+
+
+def _kept(plan: CellPlan) -> int:
+    """Trials that the ensembles of a cell are made of; soups are all made of the same ones."""
+    assert plan.base is not None
+    return searches(plan.base) if plan.is_soup else len(plan.repeat_seeds)
+
+
+def check(room: Room, folder: Path) -> None:
+    """Raise InputError when the disk of `folder`, which exists, has no room for what the run lacks of its end."""
+    free = shutil.disk_usage(folder).free
+    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if free < room.here - held:
+        more = "" if held == 0 else f" more than the {size(held)} it has"
+        raise InputError(
+            f"{folder}: found {size(free)} of free space; the run takes about {size(room.here - held)}{more}; "
+            "free some or choose another --out"
+        )

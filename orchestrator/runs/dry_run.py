@@ -1,0 +1,79 @@
+"""What a sweep would run, and what it costs in image passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flyp_sweep.orchestrator.protocol.algorithms import planned_configs
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE
+from flyp_sweep.search_spaces.model import SearchSpace
+
+
+def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
+    """Cells, trials and image passes of a sweep: at most, as if no trial stopped early."""
+    lines = [f"{space.name}: {len(plans)} cells"]
+    lines += [f"  {plan.cell.key}: {_steps(plan)}, {passes(plan):,} image passes" for plan in plans]
+    total = sum(map(trials, plans))
+    ours, naive = sum(map(passes, plans)), sum(map(naive_passes, plans))
+    share = f" ({naive / ours:.1f} times as many)" if ours else ""
+    lines.append(f"{total:,} trials and {ours:,} image passes at most")
+    lines.append(f"evaluating every split at every epoch and alpha would cost {naive:,}{share}")
+    return "\n".join(lines)
+
+
+def _steps(plan: CellPlan) -> str:
+    """E.g. `8 configurations x 1 seeds searched, 5 repeats`."""
+    if plan.base is None:
+        seeds = len(plan.search_seeds)
+        return f"{planned_configs(plan)} configurations x {seeds} seeds searched, {len(plan.repeat_seeds)} repeats"
+    made_of = f"soups of {planned_configs(plan.base)} configurations" if plan.is_soup else "ensembles of a repeat"
+    return f"{len(plan.repeat_seeds)} {made_of} of {plan.base.cell.method}"
+
+
+def trials(plan: CellPlan) -> int:
+    """Trials of both stages."""
+    return searches(plan) + len(plan.repeat_seeds)
+
+
+def searches(plan: CellPlan) -> int:
+    """Trials of the search stage."""
+    return planned_configs(plan) * len(plan.search_seeds)
+
+
+def passes(plan: CellPlan) -> int:
+    """Images that go through the image encoder, forward or forward and backward, over all trials of a cell.
+
+    A frozen encoder sees each image once, for its features are shared, but for the random crops that a method which is
+    trained by gradients takes. Zero-shot results (alpha = 0) are shared too and counted with the `zeroshot` cell;
+    `id_val` at alpha = 1 is known from training.
+    """
+    train, id_val, reported = _sizes(plan)
+    if plan.traits.frozen_encoder:
+        crops = plan.space.train.epochs * trials(plan) if plan.traits.trained else plan.traits.seeded
+        return train * crops * (plan.base is None) + id_val + reported
+    fitting = plan.space.train.epochs * (train + id_val)
+    if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas
+        return len(plan.repeat_seeds) * (2 * id_val + reported)
+    if plan.base is not None:  # made of weights that are there, and tried on `id_val`
+        fitting = id_val * (planned_configs(plan.base) if plan.cell.ensemble == GREEDY_SOUP else 1)
+    alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
+    at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
+    repeat = fitting + (len(alphas) - 1) * id_val + at_the_end * reported
+    return searches(plan) * fitting + len(plan.repeat_seeds) * repeat
+
+
+def naive_passes(plan: CellPlan) -> int:
+    """The same with every split evaluated at every epoch of every trial, and at every alpha of every repeat."""
+    train, id_val, reported = _sizes(plan)
+    seen_once = (plan.traits.frozen_encoder and not plan.traits.trained) or plan.base is not None
+    epochs = 1 if seen_once else plan.space.train.epochs
+    trial = epochs * (train * (plan.traits.seeded and plan.base is None) + id_val + reported)
+    alphas = len(plan.space.wise_ft.grid) * (id_val + reported) if plan.traits.seeded else 0
+    return searches(plan) * trial + len(plan.repeat_seeds) * (trial + alphas)
+
+
+def _sizes(plan: CellPlan) -> tuple[int, int, int]:
+    """Images to train on, to validate on, and to report: ID test and OOD."""
+    roles = plan.images
+    return roles.get("train", 0), roles.get("id_val", 0), roles.get("id_test", 0) + roles.get("ood", 0)

@@ -1,0 +1,153 @@
+"""One driver per run folder: who has it, whether that driver still lives, and the refusal of a second one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flyp_sweep.search_spaces.errors import InputError
+
+BEAT_SECONDS = 15.0
+STALE_SECONDS = 4 * BEAT_SECONDS
+"""A driver on another host that has given no sign of life for so long is gone."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The driver that has a run folder."""
+
+    host: str
+    pid: int
+    since: str
+
+    @classmethod
+    def this(cls) -> Owner:
+        return cls(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @classmethod
+    def read(cls, path: Path) -> Owner | None:
+        """Who wrote `path`; None when nobody did, or not in a way that can be read."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The run folder `path` for this driver alone. Raises InputError when another one has it, or it cannot be written.
+
+    The kernel's lock tells a live driver from a dead one on one host, and where the file system carries locks, on all.
+    Where it does not, a driver on another host is known by the owner file beside the folder, which it touches now and
+    then.
+    """
+    path = path.resolve()  # by whatever name, one folder has one lock
+    owner = _owner_file(path)
+    draft = path.parent / f".{path.name}.{os.getpid()}"
+    this = Owner.this()
+    lock = FileLock(path.parent / f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(asdict(this)))
+        lock.acquire(timeout=0)
+        _refuse_live(path, Owner.read(owner), owner, draft)
+        draft.replace(owner)
+    except Timeout as error:
+        draft.unlink()
+        raise refusal(path, Owner.read(owner)) from error
+    except InputError:
+        draft.unlink()
+        lock.release()
+        raise
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        lock.release()
+        raise InputError(
+            f"{path}: the run folder cannot be written ({error.strerror or error}); mend that or choose another --out"
+        ) from error
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(owner, this, over), name="owner-beat", daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beat.join()
+        abandon(owner, this)
+        lock.release()
+
+
+def _refuse_live(path: Path, found: Owner | None, owner: Path, draft: Path) -> None:
+    """Raise InputError when a driver on another host is alive; one on this host is not, for the lock was free.
+
+    Both times are the file system's own, so the clocks of the hosts need not agree.
+    """
+    if found is not None and found.host != socket.gethostname():
+        silence = draft.stat().st_mtime - owner.stat().st_mtime
+        if silence < STALE_SECONDS:
+            raise refusal(path, found, f" (last sign of life {max(0, round(silence))} s ago)")
+
+
+def _beat(owner: Path, this: Owner, over: threading.Event) -> None:
+    while not over.wait(BEAT_SECONDS):
+        if Owner.read(owner) == this:  # not so when this host was asleep, and another driver took the folder over
+            with contextlib.suppress(OSError):
+                os.utime(owner)
+
+
+def lost(path: Path) -> str | None:
+    """Why this driver, which has entered `locked(path)`, has the run folder no longer, in a line; None when it has.
+
+    To be asked before the folder is written: this host may have been asleep for so long that another took it for dead,
+    or two may have started at once on a file system that carries no locks from host to host.
+    """
+    found, this = Owner.read(_owner_file(path)), Owner.this()
+    if found is None or (found.host, found.pid) == (this.host, this.pid):
+        return None
+    return taken_over(path, found)
+
+
+def leave_behind(path: Path) -> None:
+    """To be called by a driver that ends without leaving `locked(path)`: others need not wait for signs of its life."""
+    owner = _owner_file(path)
+    found, this = Owner.read(owner), Owner.this()
+    if found is not None and (found.host, found.pid) == (this.host, this.pid):
+        abandon(owner, found)
+
+
+def abandon(owner: Path, this: Owner) -> None:
+    """Take the owner file away, if it is still that of this driver."""
+    if Owner.read(owner) == this:
+        with contextlib.suppress(OSError):
+            owner.unlink()
+
+
+def _owner_file(path: Path) -> Path:
+    path = path.resolve()
+    return path.parent / f".{path.name}.owner"
+
+
+def taken_over(place: object, owner: Owner | None) -> str:
+    """The one line of a driver that another one has replaced."""
+    who = f" ({owner})" if owner else ""
+    return f"{place}: another flyp-sweep has taken this run over{who}, so this one ends; see that only one is started"
+
+
+def refusal(path: Path, owner: Owner | None, more: str = "") -> InputError:
+    """The one line for a second driver."""
+    who = f": {owner}{more}" if owner else ""
+    return InputError(f"{path}: another flyp-sweep is running in this folder{who}; wait for it or choose --out")

@@ -1,0 +1,144 @@
+"""Keeps what happens: every finished trial into the ledger first, then to whoever listens."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+from typing import Protocol as Interface
+
+from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol, Selection
+from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.results.ledger.schema import Record
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
+
+VERSIONS = ("flyp-sweep", "torch", "torchvision", "open_clip_torch", "ray", "optuna")
+
+
+class Listener(Interface):
+    """Hears of a sweep's progress, in the driver's thread: it must be quick and must not raise."""
+
+    def finished(self, record: Record) -> None: ...
+
+    def retried(self, spec: TrialSpec, reason: str, pause: float) -> None: ...
+
+    def selected(self, selection: Selection) -> None: ...
+
+
+class Recorder:
+    """The one writer of the ledger, and the one who tells the protocol what came out.
+
+    `trouble` holds what a user has to mend before the sweep can be completed; `broken` is set once the ledger can no
+    longer be written, or is another driver's, as `lost` says in a line: nothing is taken in from then on.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        protocol: Protocol,
+        running: Running,
+        weights: Running,
+        listeners: Sequence[Listener] = (),
+        lost: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.ledger = ledger
+        self.protocol = protocol
+        self.running = running
+        self.weights = weights
+        self.listeners = listeners
+        self.trouble: list[str] = []
+        self.broken = False
+        self._lost = lost
+        self._stops: dict[str, Record] = {}
+        self._versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
+
+    def write_selections(self, selections: Sequence[Selection], known: Mapping[Cell, Record]) -> None:
+        """Append the selections that are not the `known` last one of their cell."""
+        for selection in selections:
+            if known.get(selection.plan.cell) != selection.to_json():
+                self._write_selection(selection)
+
+    def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
+        """Note that the scheduler stops this trial after `epoch`; its end follows in `ended`."""
+        self._stops[TrialSpec.from_json(spec).trial_id] = {
+            "status": STOPPED,
+            "seconds": epoch["time_total_s"],
+            "result": {name: epoch[name] for name in ("score", "loss", "best_epoch", "curve", "notes")}
+            | {"epochs": epoch["epoch"], "metric": None, "alpha": None, "evaluations": []},
+        }
+
+    def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
+        """The trial has died and will be started again after `pause` seconds."""
+        for listener in self.listeners:
+            listener.retried(spec, reason, pause)
+
+    def ended(self, spec: TrialSpec, ending: Record | None) -> None:
+        """Take in the end of a trial: ledger, protocol, listeners, in this order. None: it was broken off."""
+        if self.broken:
+            return
+        ending = self._stops.pop(spec.trial_id, None) or ending
+        if ending is None:
+            return  # interrupted: no result, so nothing to keep; the next run takes the trial up again
+        if ending["status"] == UNREADABLE:
+            self.trouble.append(ending["reason"])
+            self.protocol.give_up(spec.trial_id)
+            return
+        record = self._record(spec, ending)
+        if not self._append(record):
+            return
+        if record["status"] != FAILED:  # it may yet be taken up again
+            self.running.forget(spec.trial_id)
+        selections = self.protocol.finish(Outcome.of(record))
+        for listener in self.listeners:
+            listener.finished(record)
+        for selection in selections:
+            self._write_selection(selection)
+        if spec.members:
+            for trial_id in {member.trial_id for member in spec.members} - self.protocol.awaited:
+                self.weights.forget(trial_id)
+
+    def _write_selection(self, selection: Selection) -> None:
+        if self._append(selection.to_json()):
+            for listener in self.listeners:
+                listener.selected(selection)
+
+    def _append(self, record: Record) -> bool:
+        """Whether the record is in the ledger; if not, the sweep has to end."""
+        if reason := self._lost():
+            self.broken = True
+            self.trouble.append(reason)
+            return False
+        try:
+            self.ledger.append(record)
+        except OSError as error:
+            self.broken = True
+            self.trouble.append(
+                f"{self.ledger.path}: cannot be written ({error.strerror or error}); free space or mend the folder"
+            )
+        return not self.broken
+
+    def _record(self, spec: TrialSpec, ending: Mapping[str, Any]) -> Record:
+        """The ledger's line: what was run, how it ended, what came out."""
+        empty = dict.fromkeys(("score", "loss", "metric", "best_epoch", "epochs", "alpha"))
+        settings = spec.to_json()
+        told = {name: settings.pop(name) for name in ("cell", "stage", "seed", "hparams")}
+        return {
+            "kind": "trial",
+            "trial_id": spec.trial_id,
+            **told,
+            "config_id": spec.config_id,
+            "settings": settings,
+            "status": ending["status"],
+            "reason": ending.get("reason"),
+            **(ending.get("result") or {**empty, "curve": [], "evaluations": [], "notes": []}),
+            "log": ending.get("log"),
+            "seconds": round(ending["seconds"], 3),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": self._versions,
+            "machine": ending.get("machine"),
+            "memory": ending.get("memory"),
+        }

@@ -1,0 +1,74 @@
+"""What trials leave in the run folder for a while: checkpoints while under way, weights until ensembles are made."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Container
+from pathlib import Path
+
+from flyp_sweep.search_spaces.sections import Checkpoints
+from flyp_sweep.trainers.data.object_store import Storage
+from flyp_sweep.trainers.training.checkpoints import SUFFIX, Policy
+
+
+class Running:
+    """The folder `running/` of a run, or `weights/`, which workers write and the driver clears."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()  # workers have working directories of their own
+
+    def policy(self, settings: Checkpoints) -> Policy:
+        """Where and when a worker saves its trial."""
+        return Policy(self.folder, settings.every_seconds, _bytes(settings))
+
+    def forget(self, trial_id: str) -> None:
+        """What it left has served."""
+        with contextlib.suppress(OSError):
+            (self.folder / f"{trial_id}{SUFFIX}").unlink()
+
+    def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
+        """Remove what is left of `finished` trials and of writers that died, and the folder when nothing is in it.
+
+        With `keep`, all goes but what is left of those trials.
+        """
+        if not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            unwanted = path.stem in finished if keep is None else path.stem not in keep
+            if path.suffix != SUFFIX or unwanted:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+
+def _bytes(settings: Checkpoints) -> int | None:
+    return None if settings.max_gb is None else int(settings.max_gb * 1e9)
+
+
+class RemoteRunning(Running):
+    """The same in a store. Whoever says what is no longer wanted does not wait: `tidy` removes it."""
+
+    def __init__(self, store: Storage, scratch: str = "flyp-sweep-checkpoints") -> None:
+        self.store = store
+        self.scratch = scratch
+        self._unwanted: list[Callable[[str], bool]] = []
+
+    def policy(self, settings: Checkpoints) -> Policy:
+        from flyp_sweep.trainers.training.remote_checkpoints import RemotePolicy
+
+        return RemotePolicy(Path(self.scratch), settings.every_seconds, _bytes(settings), self.store.url)
+
+    def forget(self, trial_id: str) -> None:
+        self._unwanted.append(trial_id.__eq__)
+
+    def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
+        self._unwanted.append(finished.__contains__ if keep is None else lambda trial_id: trial_id not in keep)
+
+    def tidy(self) -> None:
+        """Remove what was said to be unwanted. Raises StorageError, and it is still unwanted then."""
+        if count := len(self._unwanted):
+            said = self._unwanted[:count]
+            names = [name for name in self.store.sizes() if any(of(name.removesuffix(SUFFIX)) for of in said)]
+            self.store.remove(names)
+            del self._unwanted[:count]

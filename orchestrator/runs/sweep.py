@@ -1,0 +1,353 @@
+"""`flyp-sweep run`: the whole protocol, from a search space to tables and figures."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from flyp_sweep.orchestrator.engine.nodes import nodes
+from flyp_sweep.orchestrator.engine.packing import Packing
+from flyp_sweep.orchestrator.engine.retries import Retries
+from flyp_sweep.orchestrator.engine.session import Session, resources_per_trial, tune
+from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
+from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
+from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.runs import disk_usage
+from flyp_sweep.orchestrator.runs.dry_run import describe, trials
+from flyp_sweep.orchestrator.runs.lock import leave_behind, locked, lost
+from flyp_sweep.orchestrator.runs.progress import Progress
+from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
+from flyp_sweep.orchestrator.runs.resume import Earlier, amid_search, read_earlier
+from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.store.publication import Publication, published, working_copy
+from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
+from flyp_sweep.orchestrator.tracking.mirror import Mirror
+from flyp_sweep.orchestrator.tracking.mlflow_view import default_uri
+from flyp_sweep.results.files import UnwritableError
+from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import dump, load
+from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
+from flyp_sweep.trainers.preflight import check, check_data
+from flyp_sweep.trainers.spec import FAILED
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says besides the search space."""
+
+    out: Path | str | None = None
+    data_root: Path = Path("data")
+    mlflow: str | None = None
+    address: str | None = None
+    allow_incomplete: bool = False
+    retry_failed: bool = False
+
+    @property
+    def url(self) -> str | None:
+        """Where in a store the run folder is, if it is in one."""
+        return self.out if isinstance(self.out, str) else None
+
+    def run_path(self, space: SearchSpace) -> Path:
+        """The run folder, or the working copy of the one in a store."""
+        if isinstance(self.out, str):
+            return working_copy(self.out)
+        return self.out or Path("runs") / space.name
+
+
+def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
+    """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
+    resume = resume_command(source, overrides, options)
+    with interruptible(how_to_go_on(resume)) as interruption:
+        space = load(source, overrides)
+        with Session(space, options.address) as session:
+            return _run(space, options, console, resume, session, interruption)
+
+
+def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator[str]:
+    """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do."""
+    from flyp_sweep.trainers.models import weights
+
+    space = load(source, overrides)
+    plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
+    yield describe(space, plans)
+    yield str(disk_usage.needed(space, plans, in_store=options.url is not None))
+    for model in space.models:
+        for file in weights.absent(model):
+            yield f"a run would first fetch {weights.described(model, file)}"
+
+
+def _run(
+    space: SearchSpace,
+    options: Options,
+    console: Console,
+    resume: str,
+    session: Session,
+    interruption: Interruption,
+) -> int:
+    data_root = options.data_root.expanduser().resolve()
+    check_data(space, data_root)
+    path = options.run_path(space)
+    interruption.at_the_last(lambda: leave_behind(path))
+    with ExitStack() as lock:
+        publication = publish(options.url, path, lock) if options.url else None
+        new = publication is None and not path.exists()
+        if publication is None and not new:
+            lock.enter_context(locked(path))
+        session.warm(start=amid_search(path / LEDGER))
+        earlier = None if new else read_earlier(path / LEDGER)  # while the fork server imports
+        checked = session.check(data_root, options.allow_incomplete)
+        for name, wrong in checked.incomplete.items():
+            splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
+            console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
+        if earlier is None:  # most runs that cannot begin leave no folder behind
+            fetch_weights(space.models, checked.absent, console)
+            lock.enter_context(locked(path))
+            earlier = read_earlier(path / LEDGER)
+        space = space.ensembling(checked.ensembles)
+        folder = open_folder(path, space)
+        if publication:
+            publication.start()
+        plans = plan(space, checked)
+        if len(earlier.outcomes) < sum(map(trials, plans)):
+            session.start()  # something is left for sure: while it is found out what
+        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, publication)
+        sweep.go(session, data_root, interruption)
+        return sweep.report()
+
+
+def publish(url: str, path: Path, lock: ExitStack) -> Publication:
+    """Enter the locks of the run at `url` and of its working copy at `path`, which then holds what is there."""
+    lock.enter_context(locked(path))
+    return lock.enter_context(published(url, path))
+
+
+def fetch_weights(models: Iterable[Model], absent: Collection[str], console: Console) -> None:
+    """Download once, before there are workers, the weights of those models that are `absent` from the local cache.
+
+    Raises InputError when that cannot be done.
+    """
+    lacking = [model for model in models if model.label in absent]
+    if not lacking:
+        return
+    from flyp_sweep.trainers.models import weights  # seconds of torch
+
+    for model in lacking:
+        weights.fetch(model, lambda line: console.print(line, soft_wrap=True, markup=False))
+
+
+def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
+    """The models of the cells that are not over."""
+    labels = {cell.plan.cell.model for cell in protocol.cells if not cell.over}
+    return [model for model in space.models if model.label in labels]
+
+
+class Sweep:
+    """One go at a run folder, whose lock is held."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        plans: Sequence[CellPlan],
+        absent: Collection[str],
+        folder: RunFolder,
+        earlier: Earlier,
+        options: Options,
+        console: Console,
+        resume: str,
+        publication: Publication | None = None,
+    ) -> None:
+        self.space = space
+        self.plans = plans
+        self.absent = absent
+        self.folder = folder
+        self.options = options
+        self.console = console
+        self.resume = resume
+        self.earlier = earlier
+        self.publication = publication
+        self.running = publication.running if publication else Running(folder.running)
+        ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
+        self.running.clear({outcome.trial_id for outcome in ended})
+        self.weights = publication.weights if publication else Running(folder.weights)
+        self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
+        self.progress = Progress(self.protocol, console)
+        if not self.protocol.done:
+            self._check_room()
+        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
+        self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
+        listeners: list[Listener] = [self.progress, self.mirror]
+        self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
+
+    @property
+    def place(self) -> str:
+        """What the run folder is called."""
+        return f"{self.publication.url} by way of {self.folder.path}" if self.publication else str(self.folder.path)
+
+    def lost(self) -> str | None:
+        """Why another driver has this run now, if one has."""
+        return lost(self.folder.path) or (self.publication.lost if self.publication else None)
+
+    def go(self, session: Session, data_root: Path, interruption: Interruption) -> None:
+        """Run all that is left."""
+        self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
+        self.console.print(
+            f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
+            f"{sum(self.progress.done.values())} done, in {self.place}"
+        )
+        if not self.protocol.done:
+            self._run_trials(session, data_root, interruption)
+        if self.protocol.done and self.protocol.complete:
+            outcomes = self.protocol.outcomes
+            self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
+            self.weights.clear(keep=())
+
+    def _check_room(self) -> None:
+        over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
+        needed = disk_usage.needed(self.space, self.plans, over, in_store=self.publication is not None)
+        self._say(str(needed))
+        disk_usage.check(needed, self.folder.path)
+
+    def _run_trials(self, session: Session, data_root: Path, interruption: Interruption) -> None:
+        fetch_weights(still_used(self.space, self.protocol), self.absent, self.console)
+        session.start()
+        from flyp_sweep.orchestrator.engine.scheduler import (
+            CellScheduler,  # with Ray Tune, which the session has imported
+        )
+        from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
+
+        with self.progress, session.connected(interruption.give_up), interruption.noting():
+            store = self.publication.url if self.publication else None
+            for line in session.look_around(data_root, self.plans, self.folder.path, store):
+                self._say(line, style="yellow")
+            tune(
+                self.space,
+                data_root,
+                session.fork_server,
+                self.running.policy(self.space.checkpoints),
+                self.weights.policy(Checkpoints()),
+                ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures), self._packing()),
+                CellScheduler(self.space, self.recorder),
+                stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
+            )
+
+    def _packing(self) -> Packing:
+        wanted = resources_per_trial(self.space)
+        packing = Packing(wanted, nodes(), sharing=self.space.resources is None, say=self._say)
+        for kind, memory in self.earlier.memory.items():
+            packing.know(kind, memory)
+        return packing
+
+    @property
+    def exit_code(self) -> int:
+        if self.recorder.trouble:
+            return BAD_INPUT
+        if not self.protocol.done:
+            return INTERRUPTED
+        return SOME_FAILED if self.protocol.failed or not self.protocol.complete else DONE
+
+    def report(self) -> int:
+        """Write and print what came out, bring MLflow up to date, and say how to go on; returns the exit code."""
+        replaced = lost(self.folder.path)
+        if replaced and replaced not in self.recorder.trouble:
+            self.recorder.trouble.append(replaced)
+        try:
+            written = [] if replaced else self._write_outputs()
+        except OSError as error:
+            written = []
+            self.recorder.trouble.append(f"{error.filename or self.folder.path}: cannot be written ({error.strerror})")
+        except UnwritableError as error:
+            written = []
+            self.recorder.trouble.append(str(error))
+        if written:
+            self._say("written: " + ", ".join(str(path) for path in written))
+        if self.publication and not replaced:
+            self._publish(self.publication)
+        for reason in self.recorder.trouble[:1]:
+            self._say(f"error: {reason}", style="red")
+        if self.exit_code == SOME_FAILED:
+            again = "" if self.options.retry_failed else " --retry-failed"
+            self._say(f"try failed trials again with: {self.resume}{again}")
+        elif self.exit_code in (BAD_INPUT, INTERRUPTED):
+            self._say(how_to_go_on(self.resume))
+        return self.exit_code
+
+    def _write_outputs(self) -> list[Path]:
+        from flyp_sweep.orchestrator.runs.artifacts import write_outputs
+        from flyp_sweep.results import render
+        from flyp_sweep.results.tables.formats.text import renderable
+
+        outputs = write_outputs(self.folder, self.space.cells())
+        self.console.print(renderable(outputs.table))
+        behind = self.mirror.close(render(outputs.table, "markdown"), complete=self.protocol.complete)
+        if behind:
+            uri = self.options.mlflow
+            named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""
+            command = f"flyp-sweep sync {self.folder.path}{named}"
+            self._say(f"MLflow is behind ({redacted(behind)}); bring it up to date: {command}")
+        for line in outputs.warnings:
+            self._say(f"warning: {line}", style="yellow")
+        return outputs.paths
+
+    def _publish(self, publication: Publication) -> None:
+        behind = publication.close(hurry=not self.protocol.done)
+        if behind is None:
+            self._say(f"published: {publication.url}")
+        elif publication.lost:
+            self.recorder.trouble.append(behind)
+        else:
+            self.recorder.trouble.append(f"{publication.url}: is behind {publication.path} ({redacted(behind)})")
+
+    def _say(self, line: str, style: str | None = None) -> None:
+        """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
+        self.console.print(line, style=style, soft_wrap=True, markup=False)
+
+
+def open_folder(path: Path, space: SearchSpace) -> RunFolder:
+    """The run folder at `path`, made if need be, with this `space` in it.
+
+    Raises InputError when the folder holds something else, or the run of a space of another name.
+    """
+    try:
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return RunFolder.create(path, dump(space))
+        folder = RunFolder(path)
+        if folder.space.is_file():
+            earlier = load(folder.space)
+            if earlier.name != space.name:
+                raise InputError(
+                    f"{path}: found a run of search space {earlier.name!r}, expected {space.name!r}; "
+                    "choose another --out"
+                )
+        folder.write_space(dump(space))
+        folder.ledger.check_writable()
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"
+        ) from error
+    return folder
+
+
+def how_to_go_on(resume: str) -> str:
+    return f"nothing is lost; go on with: {resume}"
+
+
+def resume_command(source: str, overrides: Sequence[str], options: Options) -> str:
+    """The command that goes on with this run, quoted for a shell."""
+    words = ["flyp-sweep", "run", source]
+    words += ["--out", str(options.out)] if options.out else []
+    for override in overrides:
+        words += ["--set", override]
+    words += ["--data-root", str(options.data_root)] if options.data_root != Path("data") else []
+    # One with a password came from the environment, and is there again next time.
+    words += ["--mlflow", options.mlflow] if options.mlflow and not has_credentials(options.mlflow) else []
+    words += ["--address", options.address] if options.address else []
+    words += ["--allow-incomplete"] if options.allow_incomplete else []
+    words += ["--retry-failed"] if options.retry_failed else []
+    return shlex.join(words)

@@ -1,0 +1,142 @@
+"""The ledger in a store, where nothing can be appended: its lines in parts, each named by the offset it begins at.
+
+The parts, in order, are the ledger. A part is made where none is and never touched again, so of two writers that both
+believe to be the only one at most one can extend a ledger: the other finds a part where its own was to be. A part is
+there whole or not at all, so whenever a writer dies there is a ledger, and it is the beginning of the writer's own.
+
+Beside the parts lies `ledger.jsonl`, a copy of what the first of them hold, which spares readers to fetch them one by
+one. It is replaced now and then by a longer one and nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.results.ledger.run_folder import LEDGER
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.object_store import Storage
+
+FOLDER, SUFFIX, DIGITS = "ledger", ".jsonl", 15
+PART_BYTES = 8 * 2**20
+AT_ONCE, BYTES_AT_ONCE = 256, 64 * 2**20
+"""Parts that are fetched together."""
+COPY_EVERY = 500
+"""Parts that a reader fetches at most, besides the copy."""
+
+
+class LedgerParts:
+    """The parts of one ledger; `end` and `count` are those of the parts that were fetched or made here."""
+
+    def __init__(self, run: Storage) -> None:
+        self._run = run
+        self._folder = run.below(FOLDER)
+        self.end = 0
+        self.count = 0
+        self._copied = 0
+
+    def exist(self) -> bool:
+        return bool(self._sizes())
+
+    def fetch(self) -> Iterator[bytes]:
+        """The parts in their order, those of the copy as one. Raises InputError where one is missing."""
+        copy = self._run.read(LEDGER) or b""
+        sizes = self._sizes()  # later than the copy, so it is not the longer one
+        names = list(sizes)
+        self.end, self.count = _end_of_copy(copy, sizes)
+        self._copied = self.count
+        if self.count:
+            yield copy
+        for some in _groups({name: sizes[name] for name in names[self.count :]}):
+            for name, part in zip(some, self._folder.read_all(some), strict=True):
+                if name != self._name:
+                    raise InputError(
+                        f"{self._folder.url}: found {name}, expected {self._name}: parts of the ledger were removed or "
+                        "written by other means; restore them"
+                    )
+                self.end += len(part)
+                self.count += 1
+                yield part
+
+    def copy(self, ledger: Ledger, every: int = COPY_EVERY) -> None:
+        """Copy what the parts hold, from the `ledger` that they were made of, once there are `every` more."""
+        if self.count - self._copied >= every:
+            with ledger.path.open("rb") as file:
+                self._run.write(LEDGER, file.read(self.end))
+            self._copied = self.count
+
+    def extend(self, lines: bytes) -> None:
+        """Add whole lines at the end. Raises Taken when another writer was faster, StorageError as a store does."""
+        self._folder.create(self._name, lines)
+        self.end += len(lines)
+        self.count += 1
+
+    def _sizes(self) -> dict[str, int]:
+        return {name: size for name, size in self._folder.sizes().items() if name.endswith(SUFFIX)}
+
+    @property
+    def url(self) -> str:
+        return self._folder.url
+
+    @property
+    def _name(self) -> str:
+        """Of the next part."""
+        return _name_at(self.end)
+
+
+def fetch_ledger(parts: LedgerParts, ledger: Ledger) -> None:
+    """Have `ledger`, a file that need not exist, hold what the store does; what it has beyond that stays.
+
+    Raises InputError when the two differ: neither continues the other.
+    """
+    ledger.repair()
+    with os.fdopen(os.open(ledger.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        for part in parts.fetch():
+            at = parts.end - len(part)
+            file.seek(at)
+            own = file.read(len(part))
+            if not part.startswith(own):
+                raise InputError(_diverged(parts, ledger.path, at))
+            file.seek(at + len(own))
+            file.write(part[len(own) :])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _diverged(parts: LedgerParts, path: Path, at: int) -> str:
+    return (
+        f"{path}: found other lines after byte {at} than {parts.url} has (two drivers went on from there), "
+        f"expected one to continue the other; nothing is lost: move {path.parent} away, it stays a whole run, and go on"
+    )
+
+
+def _name_at(offset: int) -> str:
+    return f"{offset:0{DIGITS}}{SUFFIX}"
+
+
+def _end_of_copy(copy: bytes, sizes: Mapping[str, int]) -> tuple[int, int]:
+    """Length and parts of a copy; zeros for one that does not end where a part does, which is no copy of theirs."""
+    offset = 0
+    for number, (name, size) in enumerate(sizes.items()):
+        if name != _name_at(offset) or offset > len(copy):
+            break
+        if offset + size == len(copy):
+            return len(copy), number + 1
+        offset += size
+    return 0, 0
+
+
+def _groups(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Names that are fetched together."""
+    group: list[str] = []
+    held = 0
+    for name, size in sizes.items():
+        if group and (len(group) == AT_ONCE or held + size > BYTES_AT_ONCE):
+            yield group
+            group, held = [], 0
+        group.append(name)
+        held += size
+    if group:
+        yield group

@@ -1,0 +1,198 @@
+"""A run whose folder is in a store: worked on in a local copy, which is published while the sweep runs.
+
+Nobody waits for the store: the driver appends to its local ledger as ever, and a thread follows it. Only the beginning
+of a sweep, which has to know what there is, and its end ask the store and wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flyp_sweep.orchestrator.runs.lock import taken_over
+from flyp_sweep.orchestrator.runs.running_files import RemoteRunning
+from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, fetch_ledger
+from flyp_sweep.orchestrator.store.remote_lock import RemoteLock, held
+from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.results.ledger.run_folder import LEDGER, write_whole
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
+
+SPACE = "space.yaml"
+RUNNING, WEIGHTS = "running", "weights"
+OUTPUTS = ("results.parquet", "tables/*", "figures/*", "report.html")
+EVERY_SECONDS, RARELY_SECONDS, PARTS_PER_SECOND = 1.0, 60.0, 200
+"""New lines are published every second, and a second later with every so many parts, which have to be listed: a month
+of short trials makes some 50,000."""
+PATIENCE_SECONDS, HURRY_SECONDS = 120.0, 8.0
+"""What the end of a sweep waits for a store that does not answer, and that of one that was asked to end."""
+
+
+class Publication:
+    """One run in a store, whose lock is held, and its working copy at `path`, whose lock is held too.
+
+    `lost` says in a line why this driver can no longer publish; `trouble` what the store said last, None when all is
+    well.
+    """
+
+    def __init__(self, run: Storage, lock: RemoteLock, path: Path) -> None:
+        self.url = run.url
+        self.path = path
+        self.running = RemoteRunning(run.below(RUNNING))
+        self.weights = RemoteRunning(run.below(WEIGHTS), "flyp-sweep-weights")
+        self.trouble: str | None = None
+        self._run = run
+        self._lock = lock
+        self._parts = LedgerParts(run)
+        self._ledger = Ledger(path / LEDGER)
+        self._lost: str | None = None
+        self._space_is_due = False
+        self._failures = 0
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="publication", daemon=True)
+
+    @property
+    def lost(self) -> str | None:
+        return self._lost or self._lock.lost
+
+    def fetch(self) -> None:
+        """Have the working copy and the store hold the same ledger: both what either has beyond the other.
+
+        Raises InputError when neither continues the other, or the folder at `path` is no working copy of this run.
+        """
+        _mark(self.path, self.url)
+        space = None if (self.path / SPACE).exists() else self._run.read(SPACE)
+        fetch_run(space, self._parts, self.path)
+        try:
+            self._publish_ledger()
+        except Taken:
+            raise InputError(taken_over(self.url, None)) from None
+
+    def start(self) -> None:
+        """Begin to publish; the working copy has its search space."""
+        self._space_is_due = True
+        self._thread.start()
+
+    def close(self, *, hurry: bool) -> str | None:
+        """Publish what is left and all that was made of it; returns what went wrong, if anything."""
+        self.stop()
+        deadline = time.monotonic() + (HURRY_SECONDS if hurry else PATIENCE_SECONDS)
+        self._thread.join(HURRY_SECONDS if hurry else PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            return self.trouble or "it is still being written"
+        while not (self._attempt() and self._attempt_outputs()) and self.lost is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(EVERY_SECONDS)
+        return self.lost or self.trouble
+
+    def stop(self) -> None:
+        """Publish nothing more by itself."""
+        self._closing.set()
+
+    def _follow(self) -> None:
+        while self.lost is None and not self._closing.wait(self._pause):
+            self._attempt()
+
+    @property
+    def _pause(self) -> float:
+        pause = EVERY_SECONDS * (2**self._failures + self._parts.count / PARTS_PER_SECOND)
+        return min(RARELY_SECONDS, pause)
+
+    def _attempt(self) -> bool:
+        """Publish the search space and the ledger, then remove what is thereby no longer wanted."""
+        try:
+            if self._space_is_due:
+                self._run.upload(self.path / SPACE, SPACE)
+                self._space_is_due = False
+            self._publish_ledger()
+            self.running.tidy()
+            self.weights.tidy()
+        except Taken:
+            self._lost = taken_over(self.url, None)
+        except (StorageError, OSError) as error:
+            self.trouble = str(error)
+            self._failures = min(self._failures + 1, 6)
+            return False
+        self.trouble = None
+        self._failures = 0
+        return True
+
+    def _publish_ledger(self) -> None:
+        while lines := self._ledger.whole_lines(self._parts.end, PART_BYTES):
+            self._lock.confirm()
+            if self._lock.lost is not None:
+                return
+            self._parts.extend(lines)
+            self._parts.copy(self._ledger)
+
+    def _attempt_outputs(self) -> bool:
+        if self.lost is not None:
+            return False
+        try:
+            self._parts.copy(self._ledger, every=1)
+            for pattern in OUTPUTS:
+                for found in sorted(self.path.glob(pattern)):
+                    self._run.upload(found, found.relative_to(self.path).as_posix())
+        except (StorageError, OSError) as error:
+            self.trouble = str(error)
+            return False
+        return True
+
+
+@contextmanager
+def published(url: str, path: Path) -> Iterator[Publication]:
+    """The run at `url` for this driver alone, with a working copy at `path` that holds what is there.
+
+    The lock of `path` has to be held. Raises InputError when the store does not answer, another driver has the run, or
+    the copies do not fit.
+    """
+    run = Storage(url)
+    try:
+        with held(run) as lock:
+            publication = Publication(run, lock, path)
+            try:
+                publication.fetch()
+                yield publication
+            finally:
+                publication.stop()
+    except StorageError as error:
+        raise unanswered(url, error) from None
+
+
+def working_copy(url: str) -> Path:
+    """Where the run at `url` is worked on."""
+    return Path("runs") / url.rstrip("/").rpartition("/")[2]
+
+
+def unanswered(url: str, error: StorageError) -> InputError:
+    """The one line for a store that does not do as it is asked before anything has begun."""
+    return InputError(
+        f"{url}: the store does not answer as it should ({error}); see that it is up, that the bucket exists, and that "
+        "credentials and endpoint are in the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...)"
+    )
+
+
+def fetch_run(space: bytes | None, parts: LedgerParts, path: Path) -> None:
+    """Have a run folder at `path` hold this search space, if there is one, and the ledger's parts, if there are any."""
+    if space is None and not parts.exist():
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    if space is not None:
+        write_whole(path / SPACE, space.decode())
+    fetch_ledger(parts, Ledger(path / LEDGER))
+
+
+def _mark(path: Path, url: str) -> None:
+    """Note beside the folder what it is the working copy of. Raises InputError when it is that of something else."""
+    mark = path.parent / f".{path.name}.url"
+    known = mark.read_text() if mark.is_file() else None
+    if known != url and path.exists() and any(path.iterdir()):
+        what = f"a working copy of {known}" if known else "a run folder of its own"
+        raise InputError(
+            f"{path}: found {what}, expected room for the working copy of {url}; move it away, or start elsewhere"
+        )
+    mark.write_text(url)

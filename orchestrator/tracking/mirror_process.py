@@ -1,0 +1,101 @@
+"""The MLflow mirror in a process of its own, which `orchestrator.tracking.mirror` starts.
+
+On stdin come two JSON lines: what to mirror where, and, at the end of the sweep, what to put on the parent run. The
+answer to the second is one JSON line on stdout: null, or what went wrong. When stdin ends without it the driver is
+dead, and so is its mirror at once: the next one finds what is half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from itertools import chain, repeat
+
+from flyp_sweep.orchestrator.tracking.mlflow_view import Tracking
+from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.schema import Record
+from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.errors import InputError
+
+RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
+PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
+"""What the end of a sweep waits for a store that is slow, and for one that refuses."""
+NICENESS = 10
+"""Trials come first where all cores are at work."""
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the driver, which tells its mirror when it is done
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(NICENESS)
+    answers = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for whoever prints
+    told = json.loads(sys.stdin.readline())
+    follower = Follower(told["uri"], told["experiment"], RunFolder(told["path"]))
+    if closing := sys.stdin.readline():
+        os.write(answers, json.dumps(follower.close(**json.loads(closing))).encode())
+    os._exit(0)  # whatever the store is being asked
+
+
+class Follower:
+    """Writes the trials of a ledger to a store, those that are there and those to come, in a thread of its own.
+
+    A store that is slow, down or refusing is tried again with growing pauses; `trouble` is what it said last.
+    """
+
+    def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
+        self.trouble: str | None = None
+        self._make = lambda: Tracking(uri, experiment, folder)
+        self._ledger = folder.ledger
+        self._tracking: Tracking | None = None
+        self._unread: str | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
+        self._thread.start()
+
+    def close(self, description: str, *, complete: bool) -> str | None:
+        """Catch up if that takes seconds, then finish the parent run; returns what went wrong, if anything."""
+        self._closing.set()
+        self._thread.join(PATIENCE_IN_TROUBLE if self.trouble else PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            return self.trouble or "it is still being written"
+        try:
+            self._tracking = self._tracking or self._make()
+            self._tracking.finish(description, complete=complete)
+        except Exception as error:
+            return one_line(str(error))
+        return self._unread
+
+    def _follow(self) -> None:
+        self._write(None)  # makes the store's tables before any trial ends
+        try:
+            for record in self._ledger.follow(self._closing):
+                if record["kind"] == "trial":
+                    self._write(record)
+        except (OSError, InputError) as error:  # a ledger that could be read when the sweep began
+            self._unread = one_line(str(error))
+
+    def _write(self, record: Record | None) -> None:
+        """Open the store if need be and write `record`, as often as it takes."""
+        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                self._tracking = self._tracking or self._make()
+                if record is not None:
+                    self._tracking.add(record)
+                self.trouble = None
+                return
+            except Exception as error:  # whatever a store can throw: the ledger has the record
+                self.trouble = one_line(str(error)) or type(error).__name__
+                # What of the write arrived is not known: the store is looked through again when it is back.
+                self._tracking = None
+                if self._closing.is_set():
+                    time.sleep(RETRY_SECONDS[0])
+                self._closing.wait(pause)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The cells of runs, put into blocks: what was measured under one protocol and may share a column."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.analysis.evidence import Measure
+from flyp_sweep.results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
+from flyp_sweep.search_spaces.ensembles import SOUPS
+from flyp_sweep.search_spaces.errors import InputError
+
+_FIXED = {"data": "data", "weights": "weights"}
+"""Settings that all numbers of a column must share, and what a message calls them."""
+
+_TOLD = ("epochs", "batch_size", "warmup_steps", "templates", "patience")
+"""Settings that may differ between the methods of a block, and are then told in a note."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """All cells of one (dataset, model, shots)."""
+
+    dataset: str
+    model: str
+    shots: int | None
+    results: tuple[CellResult, ...]
+
+    @property
+    def title(self) -> str:
+        return block_title(self.dataset, self.model, self.shots)
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """ID test, then the OOD sets, in the order of the ledger."""
+        found = dict.fromkeys(measure for result in self.results for measure in result.measures)
+        return tuple(sorted(found, key=lambda measure: measure.role != "id_test"))
+
+    @property
+    def has_ood(self) -> bool:
+        return any(measure.role == "ood" for measure in self.measures)
+
+    @property
+    def incomplete(self) -> tuple[str, ...]:
+        """What selections say of splits that hold another number of images than was published."""
+        counts = {
+            split: (count["found"], count["published"])
+            for result in self.results
+            if result.selection
+            for split, count in result.selection.incomplete.items()
+        }
+        return tuple(
+            f"split {split} holds {found:,} of {published:,} published images"
+            if found <= published
+            else f"split {split} holds {found:,} images, where {published:,} were published"
+            for split, (found, published) in counts.items()
+        )
+
+    def single_metric(self, measures: Iterable[Measure]) -> None:
+        """Raises InputError when one split was measured by two metrics: such numbers share no column."""
+        for split, group in itertools.groupby(sorted(measures), key=lambda measure: measure.split):
+            metrics = [measure.metric for measure in group]
+            if len(metrics) > 1:
+                raise InputError(
+                    f"{self.title}: found {split} measured by {' and by '.join(metrics)}, expected one metric in a "
+                    "column; make a table of each run, or take --layout per_shift, which shows them apart"
+                )
+
+
+def blocks_of(results: Iterable[CellResult]) -> list[Block]:
+    """The blocks of `results`, ordered by data set, model and shots; a cell's methods in the order of the paper.
+
+    Methods that the paper lacks come in the order of `results`.
+    """
+    results = list(results)
+    others = list(dict.fromkeys(result.cell.method for result in results))
+    ordered = sorted(results, key=lambda one: (block_order(one.cell), method_order(one.cell.method, others)))
+    return [
+        Block(group[0].cell.dataset, group[0].cell.model, group[0].cell.shots, tuple(group))
+        for _, found in itertools.groupby(ordered, lambda result: block_order(result.cell))
+        if (group := list(found))
+    ]
+
+
+def refuse_repeated_cells(results: Sequence[CellResult]) -> None:
+    """Raises InputError when two runs hold the same cell."""
+    holder: dict[str, str] = {}
+    for result in results:
+        earlier = holder.setdefault(result.cell.key, result.run)
+        if earlier != result.run:
+            raise InputError(
+                f"{result.cell.key}: found in two runs, {earlier} and {result.run}, expected one; make a table of "
+                "each, or compare settings with --layout ablation"
+            )
+
+
+def refuse_unlike_protocols(blocks: Iterable[Block]) -> None:
+    """Raises InputError when cells of different runs stand in one block but were not made alike.
+
+    They must share the number of seeds, what selection looked at, the data and the pretrained weights. Cells of one run
+    share all this by construction.
+    """
+    for block in blocks:
+        trained = [result for result in block.results if result.selection and result.repeats.done]
+        for a, b in itertools.pairwise(trained):
+            for what, of_a, of_b in _protocols(a, b):
+                if a.run != b.run and of_a != of_b:
+                    raise InputError(
+                        f"{block.title}: found {what} {of_a} in run {a.run} ({a.cell.method}) and {of_b} in run "
+                        f"{b.run} ({b.cell.method}), expected the same in one column; make a table of each run"
+                    )
+
+
+def _protocols(a: CellResult, b: CellResult) -> Iterable[tuple[str, object, object]]:
+    assert a.selection
+    assert b.selection
+    # A zero-shot model has no seeds, and soups have those of the search.
+    if ZEROSHOT not in (a.cell.method, b.cell.method) and (a.cell.ensemble in SOUPS) == (b.cell.ensemble in SOUPS):
+        yield "planned seeds", a.planned, b.planned
+    yield "selection metric", a.selection.metric, b.selection.metric
+    yield "selection split", a.selection.split, b.selection.split
+    for name, label in _FIXED.items():
+        yield label, a.repeats.done[0].settings.get(name), b.repeats.done[0].settings.get(name)
+
+
+def settings_note(results: Iterable[CellResult]) -> list[str]:
+    """Which training settings differ between the trained methods, e.g. `epochs: 10 (ft), 20 (flyp)`."""
+    trained = [result for result in results if result.repeats.done and not result.is_constant]
+    notes = []
+    for name in _TOLD:
+        held: dict[str, dict[str, None]] = {}
+        for result in trained:
+            settings = result.repeats.done[0].settings
+            if name in settings:
+                held.setdefault(setting_label(settings[name]), {})[result.cell.method] = None
+        if len(held) > 1:
+            notes.append(f"{name}: " + ", ".join(f"{value} ({'/'.join(who)})" for value, who in held.items()))
+    return notes

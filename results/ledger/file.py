@@ -1,0 +1,395 @@
+"""The ledger: the append-only record of finished trials, and the single source of truth of a run folder.
+
+One JSON object per line. The driver alone appends; anyone may read, also while it is being written.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import RawIOBase
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from threading import Event
+from typing import Generic, NoReturn, TypeVar
+
+import msgspec
+
+from flyp_sweep.results.ledger.schema import Record, cell_of, fault
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
+
+FOLLOW_SECONDS = 0.2
+"""How often a ledger that is followed is looked at."""
+ALIKE = {"cell", "settings", "versions", "machine"}
+_BLOCK = 1 << 16
+_READ_AT_ONCE = 1 << 20  # lines of repeats are longer than Python's buffer, which would take them in pieces
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class LedgerWarning(UserWarning):
+    """Something in a ledger was passed over without loss: a torn last line, or a line that is there twice."""
+
+
+class Ledger:
+    """One `ledger.jsonl`, with a single writer.
+
+    `path` need not exist yet: an absent ledger is an empty one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def append(self, record: Record) -> None:
+        """Add one line and return when it is on the disk (flushed and fsynced).
+
+        A torn last line, left by a driver that was killed while writing, is repaired first. Raises ValueError for what
+        is no ledger record or holds NaN or an infinity, TypeError for what JSON cannot hold, OSError when the disk is
+        full; the ledger then is as it was.
+        """
+        problem = fault(record)
+        if problem:
+            raise ValueError(f"not a ledger record: it {problem}")
+        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        is_new = not self.path.exists()
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0) as file:
+            _repair_end(file)
+            start = file.tell()
+            try:
+                _write_whole(file, line)
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(start)
+                raise
+        if is_new:
+            _sync_folder(self.path.parent)
+
+    def check_writable(self) -> None:
+        """Raise OSError when nothing can be appended to a ledger that exists."""
+        if self.path.exists():
+            os.close(os.open(self.path, os.O_RDWR))
+
+    def repair(self) -> None:
+        """Have a ledger that exists end with a whole line, as `append` does first."""
+        if self.path.exists():
+            with self.path.open("r+b", buffering=0) as file:
+                _repair_end(file)
+
+    def whole_lines(self, start: int, most: int) -> bytes:
+        """Lines from the offset `start`, where one begins: what of them fits into `most` bytes, but one at least.
+
+        b"" when there is none. A line without its newline is none: it may yet be cut off.
+        """
+        if not self.path.exists():
+            return b""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            found = file.read(most)
+            if b"\n" not in found:
+                found += file.readline()
+        return found[: found.rfind(b"\n") + 1]
+
+    def load(self, without: Collection[str] = ()) -> list[Record]:
+        """All records, as `read` gives them."""
+        return read(self.path, without)
+
+    def follow(self, over: Event) -> Iterator[Record]:
+        """The records that are there and those that come, one by one and as they stand: a trial may be there twice.
+
+        Ends when `over` is set, after all that was there then; a torn last line is passed over. Raises InputError as
+        `read_lines` does, but for contradictions.
+        """
+        number, end = 1, 0
+        while True:
+            last = over.is_set()
+            start, end = end, self._end_of_lines(last)
+            for place, _, line in _numbered_lines(self.path, decode_record, end, number, start):
+                yield line.content
+                number = place + 1
+            if last:
+                return
+            over.wait(FOLLOW_SECONDS)
+
+    def _end_of_lines(self, last: bool) -> int:
+        """The size without what follows the last newline, unless that is whole and nothing is to come."""
+        if not self.path.exists():
+            return 0
+        with self.path.open("rb", buffering=0) as file:
+            end, tail = _unterminated_tail(file)
+        return end + (len(tail) if last and decode_json(tail) is not None else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Line(Generic[T]):
+    """One line of a ledger as a decoder gives it: its trial (None for a selection), its status, what it holds."""
+
+    trial_id: str | None
+    status: str
+    content: T
+
+
+Decoder = Callable[[bytes], Line[T] | None]
+"""Reads a line; None for what is not the whole of a JSON object. Raises Malformed for one that is no ledger record."""
+
+
+class Malformed(Exception):
+    """A JSON object that is no ledger record: what was found and what was expected."""
+
+
+def read(path: str | Path, without: Collection[str] = ()) -> list[Record]:
+    """The records of the ledger at `path`, in file order and each trial once; none when there is no file.
+
+    The fields `without` are left out, and what many records say alike (`ALIKE`) is one object in all of them: 100,000
+    trials have to fit. See `read_lines` for what is passed over and what is refused.
+    """
+    seen: dict[str, object] = {}
+
+    def decode(line: bytes) -> Line[Record] | None:
+        found = decode_record(line)
+        if found is not None:
+            record = found.content
+            for name in without:
+                record.pop(name, None)
+            for name in ALIKE & record.keys():
+                record[name] = seen.setdefault(repr(record[name]), record[name])
+        return found
+
+    return read_lines(path, decode)
+
+
+def read_lines(path: str | Path, decode: Decoder[T], size: int | None = None) -> list[T]:
+    """What `decode` makes of the ledger's lines, in file order and each trial once; none when there is no file.
+
+    `size` ends the reading after so many bytes of a ledger that grows meanwhile. A torn last line (no newline at its
+    end, not a whole JSON object) and an exact duplicate of a trial are passed over with a `LedgerWarning`. Of a failed
+    trial and its retry the finished one holds, of two failures the later. Raises InputError, with file and line, for
+    any other line that cannot be read, for one that lacks a field, and for a trial that finished twice with different
+    content.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    with _no_garbage_collection():
+        return _each_once(path, _numbered_lines(path, decode, size))
+
+
+def _each_once(path: Path, lines: Iterable[tuple[int, int, Line[T]]]) -> list[T]:
+    kept: dict[int, T] = {}
+    places: dict[str, _Place] = {}
+    for number, offset, line in lines:
+        if line.trial_id is not None:
+            later = _Place(number, offset, line.status)
+            earlier = places.get(line.trial_id)
+            if earlier is not None:
+                if not _supersedes(later, earlier, line.trial_id, path):
+                    continue
+                del kept[earlier.number]
+            places[line.trial_id] = later
+        kept[number] = line.content
+    return list(kept.values())
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Nothing that is decoded refers back to itself, and looking for it among 100,000 trials takes seconds."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def decode_record(line: bytes) -> Line[Record] | None:
+    """The record in `line` as a dictionary; a `Decoder`."""
+    record = decode_json(line)
+    if record is None:
+        return None
+    problem = fault(record)
+    if problem:
+        raise Malformed(problem)
+    return Line(record.get("trial_id"), record.get("status", ""), record)
+
+
+def decode_typed(line: bytes, decoder: msgspec.json.Decoder[S]) -> S | None:
+    """What a typed decoder makes of the JSON object in `line`, or None when there is none, or not the whole of one.
+
+    Raises Malformed for a record of another form.
+    """
+    try:
+        return decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        record = decode_json(line)
+        if record is None:
+            return None
+        problem = fault(record)
+        if problem:
+            raise Malformed(problem) from error
+        return _decode_odd(record, decoder)
+
+
+def _decode_odd(record: Record, decoder: msgspec.json.Decoder[S]) -> S:
+    """Decode a record that may hold half a character, as file names that are no UTF-8 do."""
+    try:
+        return decoder.decode(json.dumps(record, ensure_ascii=False).encode(errors="replace"))
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"is of another form ({error})") from error
+
+
+def decode_json(line: bytes) -> Record | None:
+    """The JSON object in `line`, or None when there is none, or not the whole of one."""
+    try:
+        record = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        try:
+            record = _LENIENT.decode(line.decode())  # half characters, as file names that are no UTF-8 hold
+        except ValueError:
+            return None
+    return record if isinstance(record, dict) else None
+
+
+def last_line(path: Path) -> Record | None:
+    """The JSON object in the last line of the ledger at `path`; None where that holds none, or cannot be read."""
+    with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as found:
+        return decode_json(found[found.rfind(b"\n", 0, -1) + 1 :])
+    return None
+
+
+def trials_by_id(records: Iterable[Record]) -> dict[str, Record]:
+    """The trials among `records`, by trial_id."""
+    return {record["trial_id"]: record for record in records if record["kind"] == "trial"}
+
+
+def last_selections(records: Iterable[Record]) -> dict[Cell, Record]:
+    """The selection that holds for each cell: the last one in the ledger."""
+    return {cell_of(record): record for record in records if record["kind"] == "selection"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the line of a trial stands (line number from 1, offset in bytes), and the trial's status there."""
+
+    number: int
+    offset: int
+    status: str
+
+
+def _numbered_lines(
+    path: Path, decode: Decoder[T], size: int | None, first: int = 1, start: int = 0
+) -> Iterator[tuple[int, int, Line[T]]]:
+    """Number, offset and content of the lines from `start`, where line `first` begins, up to `size`."""
+    if start == size:
+        return
+    offset = start
+    with path.open("rb", buffering=_READ_AT_ONCE) as file:
+        file.seek(start)
+        for number, line in enumerate(file, first):
+            if size is not None and offset >= size:
+                return
+            if line.strip():
+                try:
+                    decoded = decode(line)
+                except Malformed as problem:
+                    message = f"{path}:{number}: the record {problem}; restore or delete the line"
+                    raise InputError(message) from problem
+                if decoded is not None:
+                    yield number, offset, decoded
+                elif line.endswith(b"\n"):
+                    raise InputError(
+                        f"{path}:{number}: found no JSON object, expected one per line; restore or delete the line"
+                    )
+                else:
+                    _warn(
+                        f"{path}:{number}: the last line is torn (the driver was killed while writing it); passed over"
+                    )
+            offset += len(line)
+
+
+def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bool:
+    """Whether `later` takes the place of `earlier`, a line of the same trial. Raises InputError on a contradiction."""
+    if _without_clocks(_json_at(path, later.offset)) == _without_clocks(_json_at(path, earlier.offset)):
+        _warn(f"{path}:{later.number}: trial {trial_id} repeats line {earlier.number}; dropped")
+        return False
+    if earlier.status == "failed":
+        return True
+    if later.status == "failed":
+        return False
+    raise InputError(
+        f"{path}: lines {earlier.number} and {later.number} hold different results of trial {trial_id}, expected one; "
+        "delete the line that is wrong"
+    )
+
+
+_CLOCKS = ("seconds", "finished")
+
+
+def _without_clocks(record: Record | None) -> Record | None:
+    """A record but for when and how fast it was made, which two runs of one trial never share."""
+    return record and {name: value for name, value in record.items() if name not in _CLOCKS}
+
+
+def _json_at(path: Path, offset: int) -> Record | None:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return decode_json(file.readline())
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _write_whole(file: RawIOBase, line: bytes) -> None:
+    """Write all of `line`: a full disk takes a part of it first and refuses the rest at the next call."""
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def _repair_end(file: RawIOBase) -> None:
+    """Leave `file` positioned at the start of a fresh line: complete a whole last line, cut off a torn one."""
+    start, tail = _unterminated_tail(file)
+    if not tail:
+        return
+    if decode_json(tail) is not None:
+        file.write(b"\n")
+    else:
+        file.seek(start)
+        file.truncate()
+
+
+def _unterminated_tail(file: RawIOBase) -> tuple[int, bytes]:
+    """Offset and bytes of what follows the last newline; the file is left positioned at its end."""
+    end = start = file.seek(0, os.SEEK_END)
+    tail = b""
+    while start > 0 and b"\n" not in tail:
+        size = min(_BLOCK, start)
+        start -= size
+        file.seek(start)
+        tail = (file.read(size) or b"") + tail
+    tail = tail[tail.rfind(b"\n") + 1 :]
+    file.seek(end)
+    return end - len(tail), tail
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable too: fsync of a file alone may lose its directory entry."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, LedgerWarning, stacklevel=3)

@@ -1,0 +1,126 @@
+"""A run folder: where the search space, the ledger and all that is made from them lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.results.ledger.schema import Record
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flyp_sweep.results.analysis.evidence import Evidence
+
+LEDGER = "ledger.jsonl"
+
+
+class RunFolder:
+    """An existing run folder, e.g. `RunFolder("runs/fewshot_pcam")`; `label` is what messages call it.
+
+    Raises InputError when `path` is no folder or holds neither a `space.yaml` nor a `ledger.jsonl`.
+    """
+
+    def __init__(self, path: str | Path, label: str | None = None) -> None:
+        self.path = Path(path)
+        self.label = label or str(path)
+        if not self.path.is_dir():
+            found = "a file" if self.path.exists() else "nothing"
+            raise InputError(f"{self.path}: found {found}, expected a run folder; make one with `flyp-sweep run SPACE`")
+        if not (self.space.is_file() or self.ledger.path.is_file()):
+            raise InputError(
+                f"{self.path}: found neither space.yaml nor ledger.jsonl, expected a run folder; "
+                "name one that `flyp-sweep run` made"
+            )
+
+    @classmethod
+    def create(cls, path: str | Path, space: str) -> RunFolder:
+        """Make a run folder with `space` (YAML text) as its search space.
+
+        Raises InputError when something is already there, an empty folder excepted: what exists is opened, not made.
+        """
+        path = Path(path)
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise InputError(f"{path}: found something there already, expected an empty or new folder; choose another")
+        path.mkdir(parents=True, exist_ok=True)
+        write_whole(path / "space.yaml", space)
+        return cls(path)
+
+    def write_space(self, space: str) -> None:
+        """Put `space` (YAML text) in the place of the search space, unless it is that already."""
+        if not self.space.is_file() or self.space.read_text(encoding="utf-8") != space:
+            write_whole(self.space, space)
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def space(self) -> Path:
+        """The copy of the search space that the run follows."""
+        return self.path / "space.yaml"
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.path / LEDGER)
+
+    @property
+    def results(self) -> Path:
+        """The tidy results, Parquet."""
+        return self.path / "results.parquet"
+
+    @property
+    def tables(self) -> Path:
+        return self.path / "tables"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        """All of the run as one HTML page."""
+        return self.path / "report.html"
+
+    @property
+    def running(self) -> Path:
+        """What trials under way have saved; there while there are any."""
+        return self.path / "running"
+
+    @property
+    def weights(self) -> Path:
+        """The weights of trials that ensembles are made of; there while there are any."""
+        return self.path / "weights"
+
+    def records(self, without: Collection[str] = ()) -> list[Record]:
+        """The records of the ledger, `without` some of their fields; none when no trial has finished yet."""
+        return self.ledger.load(without)
+
+    def evidence(self, planned: Iterable[Cell] = (), name: str | None = None) -> Evidence:
+        """What tables need of the ledger; `planned` cells have a row even before they have a line in it."""
+        from flyp_sweep.results.analysis.evidence import read_evidence
+
+        return read_evidence(self.ledger.path, name or self.name, planned)
+
+    def frame(self) -> pd.DataFrame:
+        """The tidy results, made afresh from the ledger: see `results.ledger.tidy.tidy_frame`."""
+        from flyp_sweep.results.ledger.tidy import (
+            tidy_frame,  # pandas is heavy, and most of the command line has no use for it
+        )
+
+        return tidy_frame(self.records())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or as it was before, whenever the writer is killed."""
+    draft = path.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

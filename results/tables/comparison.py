@@ -1,0 +1,139 @@
+"""Our numbers beside the paper's: both intervals, the difference, and whether the two are compatible."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.protocol_blocks import Block
+from flyp_sweep.results.statistics.agreement import agreement
+from flyp_sweep.results.tables.captions import mean_and_interval, selected_on
+from flyp_sweep.results.tables.grid import Plan, PlannedRow, fill
+from flyp_sweep.results.tables.layouts import AUTO, LAYOUTS, comparable_blocks, natural_layout, trace
+from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.provenance import audit_lines
+from flyp_sweep.results.tables.published import PublishedTable, key, parse, published_table, published_tables
+from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, Table
+from flyp_sweep.search_spaces.errors import InputError
+
+VERDICTS = {True: "yes", False: "no", None: ABSENT}
+
+
+def against_published(evidence: Iterable[Evidence], layout: str = AUTO, options: Options | None = None) -> Table:
+    """The table of runs in a layout that the paper has, with the paper's numbers beside ours.
+
+    Only columns that the paper's table has are shown. Raises InputError when it has none of them, for a layout that the
+    paper lacks, when our metric in a column is not the paper's, and as `make_table` does.
+    """
+    options = replace(options or Options(), aggregate=False)
+    blocks = comparable_blocks(list(evidence))
+    name = _paper_layout(blocks) if layout == AUTO else layout
+    published = published_table(name)
+    plans = [part for plan in LAYOUTS[name](blocks, options) for part in _shared_parts(plan, published)]
+    if not plans:
+        datasets = ", ".join(dict.fromkeys(block.dataset for block in blocks)) or "no cell"
+        known = ", ".join(dict.fromkeys(column.dataset for column in published.columns))
+        raise InputError(
+            f"--against published: found {datasets}, expected numbers that Table {published.number} of the paper has: "
+            f"{known}; choose another --layout"
+        )
+    grids = tuple(_compare(plan, published, options) for plan in plans)
+    return Table(grids, trace(blocks, options), name)
+
+
+def _paper_layout(blocks: Sequence[Block]) -> str:
+    """The natural layout among those of the paper."""
+    natural = natural_layout(blocks)
+    if natural in published_tables():
+        return natural
+    return "few_shot" if any(block.shots for block in blocks) else "distribution_shift"
+
+
+def _shared_parts(plan: Plan, published: PublishedTable) -> list[Plan]:
+    """The plan with the paper's columns alone; a plan of its own per data set where a data set has several columns."""
+    known = {key(column) for column in published.columns}
+    columns = [column for column in plan.columns if key(column) in known]
+    for column in columns:
+        _refuse_other_metric(column, published)
+    grouped = itertools.groupby(columns, key=lambda column: column.dataset if len(column.path) > 1 else "")
+    return [_narrowed(plan, tuple(group)) for _, group in grouped]
+
+
+def _narrowed(plan: Plan, columns: tuple[Column, ...]) -> Plan:
+    """The plan with some of its columns, and with the cells that they need."""
+    needed = {(column.dataset, column.model, column.shots) for column in columns}
+    rows = tuple(
+        replace(row, cells={block: cell for block, cell in row.cells.items() if block in needed}) for row in plan.rows
+    )
+    return replace(plan, columns=columns, rows=tuple(row for row in rows if row.cells))
+
+
+def _compare(plan: Plan, published: PublishedTable, options: Options) -> Grid:
+    ours = fill(plan, options)
+    rows = tuple(
+        Row(row.label, row.method, tuple(_entries(row, planned, plan.columns, published, options)))
+        for row, planned in zip(ours.rows, plan.rows, strict=True)
+    )
+    cells = [cell for row in plan.rows for cell in row.cells.values()]
+    datasets = dict.fromkeys(column.path[0] for column in plan.columns)
+    return Grid(
+        f"{plan.title}, {', '.join(datasets)}: against Table {published.number} of {published.source}",
+        plan.stub,
+        tuple(part for column in plan.columns for part in _parts(column)),
+        rows,
+        _caption(published, cells, options),
+        ours.notes,
+        (
+            *audit_lines(cells, options),
+            f"Paper: {published.source}, Table {published.number}, {published.model}, {published.seeds} seeds.",
+        ),
+    )
+
+
+def _parts(column: Column) -> list[Column]:
+    return [
+        replace(column, path=(*column.path, "ours")),
+        replace(column, path=(*column.path, "paper"), parts=()),
+        replace(column, path=(*column.path, "diff."), kind="difference"),
+        replace(column, path=(*column.path, "agree"), kind="text"),
+    ]
+
+
+def _entries(
+    row: Row, planned: PlannedRow, columns: Sequence[Column], published: PublishedTable, options: Options
+) -> Iterable[Entry]:
+    for column, entry in zip(columns, row.entries, strict=True):
+        printed = published.printed(row.method, column)
+        sample = planned.sample(column)
+        yield replace(entry, mark="")
+        yield Entry(text=printed or ABSENT)
+        if printed is None or sample is None:
+            yield from (Entry(text=ABSENT), Entry(text=ABSENT))
+            continue
+        found = agreement(list(sample.values.values()), parse(printed, published.seeds), options.confidence)
+        yield Entry(found.difference, is_signed=True)
+        yield Entry(text=VERDICTS[found.compatible])
+
+
+def _refuse_other_metric(column: Column, published: PublishedTable) -> None:
+    theirs = next(own.metric for own in published.columns if key(own) == key(column))
+    if column.metric != theirs:
+        raise InputError(
+            f"--against published: found {column.dataset} {column.name} measured by {column.metric}, expected the "
+            f"paper's {theirs}; numbers of two metrics cannot be compared"
+        )
+
+
+def _caption(published: PublishedTable, cells: Sequence[CellResult], options: Options) -> str:
+    models = ", ".join(dict.fromkeys(cell.cell.model for cell in cells))
+    return (
+        f"Ours ({models}; {mean_and_interval(cells, options)}) beside Table {published.number} of {published.source} "
+        f"({published.model}; mean over {published.seeds} seeds with its 95% interval), in %. Diff.: ours minus the "
+        f"paper's with its {100 * options.confidence:g}% Welch interval, the paper's interval read as Student's and "
+        "widened by what rounding may have taken. Agree: the two are compatible, for that interval holds 0 or, where "
+        "neither has an interval, ours rounds to the paper's number; '-': not judged, only one has an interval. "
+        f"Ours was selected on {selected_on(cells)}."
+    )

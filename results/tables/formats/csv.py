@@ -1,0 +1,65 @@
+"""The table as tidy CSV: one line per entry, raw fractions at full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+from flyp_sweep.results.tables.table import Column, Entry, Row, Table
+
+FIELDS = (
+    "table", "row", "dataset", "model", "shots", "method", "column", "ensembling", "role", "metric",
+    "mean", "low", "high", "interval", "confidence", "n", "planned", "state", "mark", "printed", "trials",
+)  # fmt: skip
+
+
+def csv_rows(table: Table) -> str:
+    """A header and one line per entry.
+
+    `mean`, `low` and `high` are fractions, empty where there is none; `shots` is empty for the whole training split;
+    `column` is the path of headers; `printed` is the entry as the other formats print it; `trials` are the ids of the
+    trials behind it, separated by spaces. A method without any number keeps its lines, so that it does not disappear.
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for grid in table.grids:
+        for row in grid.rows:
+            for column, entry in zip(grid.columns, row.entries, strict=True):
+                writer.writerow({"table": grid.title, **_identity(row, column), **_entry(entry)})
+    return out.getvalue()
+
+
+def _identity(row: Row, column: Column) -> dict[str, object]:
+    return {
+        "row": row.label,
+        "method": row.method,
+        "dataset": column.dataset,
+        "model": column.model,
+        "shots": column.shots,
+        "column": " / ".join(column.path),
+        "ensembling": column.side if column.kind != "count" else "",
+        "role": column.role or column.kind,
+        "metric": column.metric,
+    }
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    written: dict[str, object] = {
+        "planned": entry.planned or "",
+        "state": entry.state,
+        "mark": entry.mark,
+        "printed": entry.printed,
+        "trials": " ".join(entry.trials),
+        "n": 0,
+    }
+    interval = entry.interval
+    if interval is not None:
+        written |= {"mean": repr(interval.mean), "low": _number(interval.low), "high": _number(interval.high)}
+        written |= {"interval": interval.kind, "confidence": interval.confidence, "n": interval.n}
+    return written
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else repr(value)

@@ -1,0 +1,75 @@
+"""What the layouts share: the columns of a block, and the rows of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.analysis.evidence import Measure, Side
+from flyp_sweep.results.analysis.protocol_blocks import Block, settings_note
+from flyp_sweep.results.naming import method_label, method_order
+from flyp_sweep.results.tables.grid import PlannedRow
+from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.table import Column
+
+
+def id_column(block: Block, side: Side, path: tuple[str, ...]) -> list[Column]:
+    """The column of the ID test split, none where nothing was measured on one."""
+    parts = [measure for measure in block.measures if measure.role == "id_test"]
+    block.single_metric(parts)
+    return [_column(block, side, path, parts, "id_test")] if parts else []
+
+
+def ood_column(block: Block, side: Side, path: tuple[str, ...]) -> list[Column]:
+    """The column of the one OOD set, or of the mean over several; none where there is no OOD set."""
+    parts = [measure for measure in block.measures if measure.role == "ood"]
+    block.single_metric(parts)
+    return [_column(block, side, path, parts, "mean_ood" if len(parts) > 1 else "ood")] if parts else []
+
+
+def split_column(block: Block, side: Side, path: tuple[str, ...], measure: Measure) -> Column:
+    """The column of one split."""
+    return _column(block, side, path, [measure], measure.role)
+
+
+def aggregate_columns(numbers: Sequence[Column], options: Options, path: tuple[str, ...] = ()) -> list[Column]:
+    """Mean and interquartile mean over `numbers`, when asked for and when there are several."""
+    if not options.aggregate or len(numbers) < 2:
+        return []
+    side = numbers[0].side
+    return [
+        Column((*path, "Mean"), "aggregate", side=side, role="mean"),
+        Column((*path, "IQM"), "aggregate", side=side, role="iqm"),
+    ]
+
+
+def rows_of(blocks: Iterable[Block]) -> tuple[PlannedRow, ...]:
+    """A row per method, over all blocks, in the paper's order; methods beyond it in the order of the blocks."""
+    results = [result for block in blocks for result in block.results]
+    methods = list(dict.fromkeys(result.cell.method for result in results))
+    ordered = sorted(methods, key=lambda method: method_order(method, methods))
+    return tuple(
+        row(method_label(method), method, [result for result in results if result.cell.method == method])
+        for method in ordered
+    )
+
+
+def row(label: str, method: str, results: Iterable[CellResult]) -> PlannedRow:
+    """A row of the cells in `results`, one per block."""
+    cells = {(result.cell.dataset, result.cell.model, result.cell.shots): result for result in results}
+    return PlannedRow(label, method, cells)
+
+
+def block_notes(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """What a reader must know of whole blocks: incomplete data, and settings that differ between methods."""
+    notes = []
+    for block in blocks:
+        where = f"{block.dataset}: " if len({one.dataset for one in blocks}) > 1 else ""
+        notes += [f"{where}{note}" for note in (*block.incomplete, *settings_note(block.results))]
+    return tuple(dict.fromkeys(notes))
+
+
+def _column(block: Block, side: Side, path: tuple[str, ...], parts: Sequence[Measure], role: str) -> Column:
+    metrics = {part.metric for part in parts}
+    metric = metrics.pop() if len(metrics) == 1 else "primary metric"
+    return Column(path, "number", block.dataset, block.model, block.shots, side, role, metric, tuple(parts))

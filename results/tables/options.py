@@ -1,0 +1,30 @@
+"""What a user can ask of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flyp_sweep.results.analysis.evidence import SIDES, Side
+
+Ensembling = Literal["without", "with", "both"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How numbers are made and shown: `interval` is a key of `INTERVALS`, `test` one of `TESTS`.
+
+    `ensembling` left out is what the layout's own table in the paper shows. `aggregate` adds mean and interquartile
+    mean over data sets where a layout has them, `trace` the ids of the trials behind every cell.
+    """
+
+    interval: str = "t"
+    test: str = "t"
+    confidence: float = 0.95
+    ensembling: Ensembling | None = None
+    aggregate: bool = True
+    trace: bool = False
+
+    def sides(self, default: Ensembling) -> tuple[Side, ...]:
+        asked = self.ensembling or default
+        return SIDES if asked == "both" else (asked,)

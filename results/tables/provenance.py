@@ -1,0 +1,98 @@
+"""What stands under every table: the facts by which its numbers can be checked, all from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.naming import method_label
+from flyp_sweep.results.statistics.intervals import INTERVALS
+from flyp_sweep.results.statistics.paired import TESTS
+from flyp_sweep.results.tables.options import Options
+
+_NAMED_AT_MOST = 6
+_HASH_DIGITS = 12
+
+
+def audit_lines(cells: Sequence[CellResult], options: Options, comparisons: int | None = None) -> tuple[str, ...]:
+    """Selection, configurations and seeds of the cells; statistics; packages and ledgers.
+
+    `comparisons` is left out where methods are not compared.
+    """
+    tests = "" if comparisons is None else f"; {TESTS[options.test].title}, {comparisons} comparisons (Holm)"
+    selected = [cell for cell in cells if cell.selection]
+    lines = [
+        f"Selection saw {_seen(cells)} and loss alone. Searched: {_grouped(selected, _searched)}. "
+        f"Seeds: {_grouped(selected, _seeds)}."
+        if selected
+        else "Nothing is selected yet.",
+        f"{100 * options.confidence:g}% {INTERVALS[options.interval]} intervals{tests}.",
+        f"{_versions(cells)}Ledger: {_ledgers(cells)}.",
+    ]
+    return tuple(lines)
+
+
+def trace_lines(cells: Sequence[CellResult]) -> tuple[str, ...]:
+    """The trials behind every cell: `digits/ViT/full/ft (run quickstart): seed 0 0123456789abcdef, ...`."""
+    return tuple(
+        f"{cell.cell.key} (run {cell.run}): "
+        + (", ".join(f"seed {trial.seed} {trial.trial_id}" for trial in cell.repeats.done) or cell.state)
+        for cell in cells
+    )
+
+
+def _seen(cells: Sequence[CellResult]) -> str:
+    """What selection saw besides the loss, e.g. `id_val accuracy`."""
+    seen = {(cell.selection.split, cell.selection.metric) for cell in cells if cell.selection}
+    return " / ".join(sorted(f"{split} {metric.replace('_', ' ') or 'primary metric'}" for split, metric in seen))
+
+
+def _searched(cell: CellResult) -> str:
+    assert cell.selection
+    configs, seeds = cell.selection.configs, cell.selection.seeds
+    if not configs:
+        return "nothing"
+    return f"{configs} configuration{'s' if configs > 1 else ''} x {seeds} seed{'s' if seeds != 1 else ''}"
+
+
+def _seeds(cell: CellResult) -> str:
+    return f"{cell.n} of {cell.planned}"
+
+
+def _grouped(cells: Sequence[CellResult], say: Callable[[CellResult], str]) -> str:
+    """What is said of the cells, each saying with the cells it is true of: by method, or counted."""
+    groups: dict[str, list[CellResult]] = {}
+    for cell in cells:
+        groups.setdefault(say(cell), []).append(cell)
+    return ", ".join(f"{said} ({_cells(held)})" for said, held in groups.items())
+
+
+def _cells(cells: Sequence[CellResult]) -> str:
+    blocks = {(cell.cell.dataset, cell.cell.model, cell.cell.shots) for cell in cells}
+    methods = list(dict.fromkeys(method_label(cell.cell.method) for cell in cells))
+    if len(methods) > _NAMED_AT_MOST:
+        return f"{len(cells)} cells"
+    names = ", ".join(methods)
+    return names if len(blocks) == 1 else f"{len(cells)} cells of {names}"
+
+
+def _versions(cells: Sequence[CellResult]) -> str:
+    held: dict[str, list[str]] = {}
+    distinct: dict[int, Mapping[str, str]] = {
+        id(trial.versions): trial.versions for cell in cells for trial in cell.repeats.done
+    }
+    for versions in distinct.values():
+        for name, version in versions.items():
+            found = held.setdefault(name, [])
+            found += [] if version in found else [version]
+    named = ", ".join(f"{name} {' / '.join(found)}" for name, found in held.items())
+    return f"Made with {named}. " if held else ""
+
+
+def _ledgers(cells: Sequence[CellResult]) -> str:
+    hashes = {cell.run: cell.sha256 for cell in cells}
+    return ", ".join(f"{run} {_hash(sha256)}" for run, sha256 in hashes.items()) or "empty"
+
+
+def _hash(sha256: str) -> str:
+    return f"sha256 {sha256[:_HASH_DIGITS]}" if sha256 else "(in memory)"

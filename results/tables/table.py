@@ -1,0 +1,122 @@
+"""A table as data: grids of entries under grouped headers. Layouts fill it, formats print it; it knows neither."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from flyp_sweep.results.analysis.evidence import Measure, Side
+from flyp_sweep.results.statistics.intervals import Interval
+from flyp_sweep.results.tables.significance import Mark
+
+ABSENT = "-"
+
+_DECIMALS = 1
+
+Kind = Literal["number", "count", "aggregate", "difference", "text"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its headers from the outermost to its own, and what stands in it.
+
+    A `number` is the mean over seeds of the mean of `parts`, measured on the cells of (dataset, model, shots) on one
+    side; `metric` and `role` (id_test, ood, mean_ood) say of what. A `count` (how many seeds) belongs to a whole row,
+    so that it stands again in every part of a table that is too wide to print at once.
+    """
+
+    path: tuple[str, ...]
+    kind: Kind = "number"
+    dataset: str = ""
+    model: str = ""
+    shots: int | None = None
+    side: Side = "without"
+    role: str = ""
+    metric: str = ""
+    parts: tuple[Measure, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
+
+    @property
+    def stands_apart(self) -> bool:
+        return self.kind == "count"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in a row under a column.
+
+    `text` takes the place of a number: a state, a count, or a number exactly as it is printed elsewhere. `is_short`:
+    the cell holds fewer seeds than were planned. `trials` are the ids of the trials that the number was made of.
+    """
+
+    interval: Interval | None = None
+    text: str = ""
+    mark: Mark = ""
+    is_short: bool = False
+    is_signed: bool = False
+    planned: int = 0
+    state: str = ""
+    trials: tuple[str, ...] = ()
+
+    @property
+    def printed(self) -> str:
+        """In percent, as the paper prints it: `95.1 (0.4)`, `95.1 (-)` for a single run, `-` for no number.
+
+        An interval that is not symmetric is printed by its ends: `95.1 [94.6, 95.4]`.
+        """
+        if self.text or self.interval is None:
+            return self.text or ABSENT
+        mean = percent(self.interval.mean, signed=self.is_signed)
+        if math.isnan(self.interval.half_width):
+            return f"{mean} (-)"
+        if self.interval.is_symmetric:
+            return f"{mean} ({percent(self.interval.half_width)})"
+        return f"{mean} [{percent(self.interval.low)}, {percent(self.interval.high)}]"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method; `entries` stand in the order of the grid's columns."""
+
+    label: str
+    method: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table: headers, rows, what must be said of them, and what they were made of.
+
+    `stub` is the header of the row labels, `notes` what a reader must know of single numbers, `audit` what the numbers
+    can be checked by.
+    """
+
+    title: str
+    stub: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    audit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """All grids that were asked for together, of one `layout`.
+
+    `trace` names the trials behind every cell, when that was asked for.
+    """
+
+    grids: tuple[Grid, ...]
+    trace: tuple[str, ...] = ()
+    layout: str = ""
+
+
+def percent(fraction: float, *, signed: bool = False) -> str:
+    """A fraction as a table prints it, e.g. 0.9512 as `95.1`, or as `+95.1`."""
+    text = f"{100 * fraction:{'+' if signed else ''}.{_DECIMALS}f}"
+    return text.replace("-", "", 1) if text.strip("+-0.") == "" and not signed else text

@@ -1,0 +1,185 @@
+"""Arrays that are computed once per machine: kept on its disk, shared by all its workers and by later sweeps.
+
+An entry's name is the hash of all that determines its content, so it is never out of date. It appears when it is
+whole, in `.npy` form beside a `.json` that says what it is; workers map it into memory and so share one copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from flyp_sweep.search_spaces.errors import InputError
+
+PLACE, BOUND = "FLYP_SWEEP_CACHE", "FLYP_SWEEP_CACHE_GB"
+OFF = "off"
+DEFAULT_GB = 50.0
+
+IDLE_SECONDS = 3600.0
+"""An entry that was used more lately is not given up for another: a sweep that needs more than there is room for
+would otherwise write again and again what it reads."""
+
+_FORMAT = 1
+
+Facts = Mapping[str, Any]
+"""All that determines an entry's content, as JSON values, its `kind` among them; and what it is `of`, in words."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An array in the cache: its size in bytes and when it was last used, in seconds since 1970."""
+
+    path: Path
+    size: int
+    used: float
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """Its kind and what it is of, as far as can be read."""
+        try:
+            facts = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return self.path.name.partition("-")[0], "?"
+        return str(facts.get("kind", "?")), str(facts.get("of", "?"))
+
+
+class Cache:
+    """At most `max_bytes` of arrays in `folder`, which is made when it is needed, for any number of processes."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    @classmethod
+    def of_machine(cls) -> Cache | None:
+        """The cache that the environment names; None where it says `off`, or names none and this user has no home.
+
+        FLYP_SWEEP_CACHE is its folder, FLYP_SWEEP_CACHE_GB its bound. Raises InputError when the bound is no number.
+        """
+        place, bound = os.environ.get(PLACE), os.environ.get(BOUND, str(DEFAULT_GB))
+        try:
+            gigabytes = float(bound)
+        except ValueError:
+            gigabytes = math.nan
+        if not 0 <= gigabytes < math.inf:
+            raise InputError(f"{BOUND}: found {bound!r}; expected a number of gigabytes, or {PLACE}={OFF} for no cache")
+        if place == OFF:
+            return None
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        try:
+            folder = Path(place or f"{home}/flyp-sweep").expanduser()
+        except RuntimeError:
+            return None
+        return cls(folder, int(gigabytes * 10**9))
+
+    def rows(
+        self, facts: Facts, shape: tuple[int, ...], dtype: str, batches: Callable[[], Iterable[np.ndarray]]
+    ) -> np.ndarray | None:
+        """The read-only array of this shape that `facts` determine: from the disk, else written there from `batches`.
+
+        `batches` gives its rows, in order and in any portions. Processes that ask for the same at once wait for the
+        first. None where it cannot be kept: no room, a folder that cannot be written.
+        """
+        if 0 in shape:
+            return None
+        path = self.folder / f"{facts['kind']}-{_digest(facts)}.npy"
+        try:
+            found = _load(path, shape, dtype)
+            if found is not None:
+                return found
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists() and self._make_room(size):
+                    path.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
+                    _write(path, shape, dtype, batches())
+                return _load(path, shape, dtype)
+        except (OSError, NotImplementedError):  # the latter: a file system without locks
+            return None
+
+    def entries(self) -> list[Entry]:
+        """All entries, the most lately used first."""
+        found = []
+        for path in self.folder.glob("*.npy"):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            found.append(Entry(path, stat.st_size, stat.st_mtime))
+        return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+    def clear(self) -> int:
+        """Remove everything; returns the bytes of the entries. A worker that has mapped one keeps its copy."""
+        size = sum(entry.size for entry in self.entries())
+        for suffix in ("npy", "json", "lock", "draft"):
+            for path in self.folder.glob(f"*.{suffix}"):
+                path.unlink(missing_ok=True)
+        return size
+
+    def _make_room(self, size: int) -> bool:
+        """Whether there is room for an entry of this size, after giving up what was not used for long, if need be."""
+        if size > min(self.max_bytes, shutil.disk_usage(self.folder).free // 2):
+            return False
+        entries = self.entries()
+        over = sum(entry.size for entry in entries) + size - self.max_bytes
+        idle = [entry for entry in entries if entry.used < time.time() - IDLE_SECONDS]
+        if over > sum(entry.size for entry in idle):
+            return False
+        while over > 0:
+            entry = idle.pop()
+            entry.path.unlink(missing_ok=True)
+            entry.path.with_suffix(".json").unlink(missing_ok=True)
+            over -= entry.size
+        return True
+
+
+def _digest(facts: Facts) -> str:
+    deciding = {name: value for name, value in facts.items() if name != "of"}
+    return hashlib.sha256(json.dumps([_FORMAT, deciding], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _load(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
+    """The array in `path`, marked as used; None when there is none, or a damaged one, which is removed."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        os.utime(path)
+    except FileNotFoundError:
+        return None
+    except (ValueError, EOFError):
+        path.unlink(missing_ok=True)
+        return None
+    return found if found.shape == shape and found.dtype == np.dtype(dtype) else None
+
+
+def _write(path: Path, shape: tuple[int, ...], dtype: str, batches: Iterable[np.ndarray]) -> None:
+    """Write an array that appears under `path` when all of it is on the disk."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".draft", delete=False) as file:
+        draft = Path(file.name)
+        try:
+            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            rows = 0
+            for batch in batches:
+                if batch.shape[1:] != shape[1:] or batch.dtype != np.dtype(dtype):
+                    raise ValueError(f"found rows {batch.dtype} {batch.shape[1:]}; expected {dtype} {shape[1:]}")
+                file.write(np.ascontiguousarray(batch).data)
+                rows += len(batch)
+            if rows != shape[0]:
+                raise ValueError(f"found {rows} rows; expected {shape[0]}")
+            file.flush()
+            os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)

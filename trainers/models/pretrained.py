@@ -1,0 +1,194 @@
+"""Pretrained CLIP models: loaded through open_clip."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.trainers.models import digits_clip, weights
+from flyp_sweep.trainers.models.compilation import compile_training
+from flyp_sweep.trainers.models.hub import cache_where_silent
+from flyp_sweep.trainers.models.precision import set_precision
+
+if TYPE_CHECKING:
+    from flyp_sweep.search_spaces.model import Model
+    from flyp_sweep.search_spaces.sections import Precision
+    from flyp_sweep.trainers.data.images import Preprocess
+    from flyp_sweep.trainers.models.prompts import Tokenizer
+
+Clip = Any
+"""An open_clip model: `CLIP` or its kin, with `visual`, `logit_scale` and `encode_text` but no common type."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A pretrained CLIP on its device, with what belongs to it. `clip` is shared: copy before training."""
+
+    clip: Clip
+    tokenizer: Tokenizer
+    preprocess: Preprocess
+    arch: str
+    precision: Precision
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the architecture and all weights: what determines, on one kind of machine, what comes out."""
+        digest = hashlib.sha256(f"{self.arch} {self.precision} {version('open_clip_torch')} {self.clip!r}".encode())
+        for name, tensor in self.clip.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+def load(model: Model, device: torch.device, precision: Precision = "fp32", compiled: bool = False) -> Pretrained:
+    """Load `model` with float32 weights and in evaluation mode; its encoders compute in `precision`.
+
+    With `compiled`, copies of its image encoder train in compiled code.
+
+    Tags and hub ids come from the local cache, which is filled if need be.
+
+    Raises InputError when the architecture is unknown, or the weights are unknown, unreadable or do not fit it, or can
+    be neither found nor fetched.
+    """
+    from flyp_sweep.trainers.data.images import Preprocess
+
+    open_clip = _with_ours()
+    check_architecture(model)
+    weights.fetch(model)
+    path = weights.local_file(model)
+    try:
+        with cache_where_silent() if weights.wanted(model) else nullcontext():
+            clip = _create(model, path, device)
+            tokenizer = open_clip.get_tokenizer(model.arch)
+    except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
+        raise _unloadable(model, path, error) from error
+    if is_bundled(model):
+        _pad_beforehand(clip)
+    clip.eval()
+    set_precision(clip, precision)
+    if compiled:
+        compile_training(clip)
+    return Pretrained(
+        clip=clip, tokenizer=tokenizer, preprocess=Preprocess.of(clip), arch=model.arch, precision=precision
+    )
+
+
+def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
+    if path is None:
+        return _open(model.arch, model.pretrained, device, quick_gelu=weights.trained_with_quick_gelu(model))
+    if not weights.is_torchscript(path):
+        return _open(model.arch, str(path), device)
+    # open_clip's own loader of such archives takes any architecture, so the weights go through its loader of files.
+    state, openai = weights.torchscript_weights(path)
+    with TemporaryDirectory() as folder:
+        plain = Path(folder) / "weights.safetensors"
+        save_file(state, plain)
+        return _open(model.arch, str(plain), device, quick_gelu=openai)
+
+
+def _open(arch: str, pretrained: str | None, device: torch.device, *, quick_gelu: bool = False) -> Clip:
+    import open_clip
+
+    # open_clip first draws random weights, which the process's global stream must not notice.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        return open_clip.create_model(
+            arch, pretrained=pretrained, device=device, force_quick_gelu=quick_gelu, require_pretrained=True
+        )
+
+
+def _pad_beforehand(clip: Clip) -> None:
+    """Have the bundled model's later stages pad maps before they convolve them, in place of doing so on the way.
+
+    Forwards not a bit changes. Kernels that are larger than their maps are refused by oneDNN's fast code for their
+    gradients, and with the other a training step takes a quarter longer.
+    """
+    for stage in clip.visual.trunk.stages[1:]:
+        for block in stage.blocks:
+            block.conv_dw.padding_mode = "constant"
+
+
+def parameter_count(model: Model) -> int | None:
+    """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
+    if is_bundled(model):
+        return digits_clip.PARAMETERS
+    if model.arch.startswith((weights.HUB, weights.FOLDER)):
+        return None
+    open_clip = _with_ours()
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
+    try:
+        clip = open_clip.create_model(model.arch, device="meta")
+    finally:
+        logging.disable(before)
+    return sum(parameter.numel() for parameter in clip.parameters())
+
+
+def _with_ours() -> ModuleType:
+    """open_clip, once it knows the architecture of the bundled model."""
+    import open_clip
+
+    open_clip.add_model_config(digits_clip.CONFIG_DIR)
+    return open_clip
+
+
+def is_bundled(model: Model) -> bool:
+    """Whether it is the model that ships with the package; open_clip, seconds to import, knows nothing of that."""
+    return (model.arch, model.pretrained) == (digits_clip.ARCH, "bundled")
+
+
+def check_architecture(model: Model) -> None:
+    """Raise InputError when open_clip knows no architecture, or no weights of it, by the names in `model`."""
+    if is_bundled(model):
+        return
+    open_clip = _with_ours()
+    if model.arch.startswith((weights.HUB, weights.FOLDER)):
+        if model.pretrained is not None:
+            raise InputError(
+                f"model.pretrained: found {model.pretrained!r}; {model.arch} names its own weights: leave it out"
+            )
+        weights.wanted(model)
+        return
+    known = open_clip.list_models()
+    if model.arch not in known:
+        raise InputError(
+            f"model.arch: found {model.arch!r}; expected one of open_clip's {len(known)} architectures, such as "
+            f"ViT-B-16 or RN50, {weights.HUB}organisation/name or {weights.FOLDER}path{nearest(model.arch, known)}"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model.arch)
+    if str(model.pretrained).startswith(weights.HUB):
+        raise InputError(
+            f"model.pretrained: found {model.pretrained!r}; a hub id brings its own architecture: "
+            f"expected it as model.arch, with no model.pretrained, or a tag of {model.arch}: {', '.join(tags)}"
+        )
+    if weights.local_file(model) is None and model.pretrained not in tags:
+        raise InputError(
+            f"model.pretrained: found {model.pretrained!r}; expected a checkpoint file or a tag of {model.arch}: "
+            f"{', '.join(tags) or 'it has none'}{nearest(str(model.pretrained), tags)}"
+        )
+    if model.pretrained == "bundled" and model.arch != digits_clip.ARCH:
+        raise InputError(
+            f"model.pretrained: found 'bundled', the weights of {digits_clip.ARCH}; "
+            f"expected a checkpoint file or a tag of {model.arch}: {', '.join(tags) or 'it has none'}"
+        )
+
+
+def _unloadable(model: Model, path: Path | None, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    if path is not None:
+        return InputError(
+            f"model.pretrained: {path} could not be loaded as {model.arch} ({reason}); "
+            "expected a CLIP state dict of that architecture"
+        )
+    return InputError(f"model: {weights.called(model)} could not be loaded ({reason}); choose others or a local file")

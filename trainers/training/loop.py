@@ -1,0 +1,259 @@
+"""The one training loop: AdamW, warm-up and cosine, early stopping by the score on `id_val`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from flyp_sweep.trainers.evaluation.predict import Scores, score
+from flyp_sweep.trainers.spec import Epoch, TrialSpec
+from flyp_sweep.trainers.task import EVALUATION_BATCH, Task
+from flyp_sweep.trainers.training.checkpoints import Saved
+from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.grad_cache import Gradients
+
+if TYPE_CHECKING:
+    from flyp_sweep.trainers.datasets.base import Split
+    from flyp_sweep.trainers.methods.base import GradientMethod, Method
+
+
+Classifier = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best epoch of a fit: its weights, and its scores on `id_val`."""
+
+    state: dict[str, torch.Tensor]
+    scores: Scores
+    report: Epoch
+
+
+def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int) -> float:
+    """Learning rate of step `step`, from 0: linear warm-up to `base`, then half a cosine down to 0 at `total_steps`."""
+    if step < warmup_steps:
+        return base * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return base * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
+    """Train `method` on the task, yielding a report after every epoch and returning the best one.
+
+    The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier); `patience` epochs in a row
+    that are not the best so far end the training. Goes on after the last epoch that `task.checkpoint` holds, with the
+    numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as `Gradients` does.
+    """
+    spec = task.spec
+    progress = Progress.of(method, task)
+    while not progress.over(spec):
+        train_loss = train_epoch(progress.gradients, progress.optimizer, task, progress.epoch + 1)
+        scores = score(predict(method, progress.model, task, task.id_val), task.id_val)
+        if not math.isfinite(scores.loss):
+            raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch + 1}")
+        progress.add(scores, train_loss)
+        if task.checkpoint is not None:
+            task.checkpoint.offer(progress.saved)
+        yield progress.fitted.report
+    return progress.fitted
+
+
+class Progress:
+    """How far a training has come: the model and optimiser after the last whole epoch, the best epoch, the curve.
+
+    Also the size that micro-batches have come to. No random state belongs to it: an epoch draws from a stream of its
+    own (see `train_epoch`).
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, gradients: Gradients) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.gradients = gradients
+        self.curve: list[dict[str, float]] = []
+        self.best: tuple[int, Scores, dict[str, torch.Tensor]] | None = None
+
+    @classmethod
+    def of(cls, method: GradientMethod, task: Task) -> Progress:
+        """As far as the task's checkpoint says; where there is none, or none that fits, before the first epoch."""
+        saved = None if task.checkpoint is None else task.checkpoint.load()
+        progress = cls._before(method, task)
+        if task.checkpoint is not None and saved is not None:
+            try:
+                progress.restore(saved)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:  # made by another version of the code
+                task.checkpoint.trouble = f"the checkpoint does not fit, so the trial began anew ({error})"
+                progress = cls._before(method, task)
+        return progress if task.ranks.agree(progress.epoch) else cls._before(method, task)
+
+    @classmethod
+    def _before(cls, method: GradientMethod, task: Task) -> Progress:
+        model = method.start(task)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        lr, weight_decay = task.hparams["lr"], task.hparams["weight_decay"]
+        optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
+        return cls(model, optimizer, Gradients(method, model, task))
+
+    @property
+    def epoch(self) -> int:
+        return len(self.curve)
+
+    @property
+    def fitted(self) -> Fitted:
+        assert self.best is not None
+        best_epoch, scores, state = self.best
+        return Fitted(state, scores, report(self.epoch, scores, best_epoch, self.curve, self.gradients.notes))
+
+    def over(self, spec: TrialSpec) -> bool:
+        """Whether the last epoch was the last one, by number or by patience."""
+        late = self.best is not None and self.epoch - self.best[0] >= spec.patience
+        return late or self.epoch >= spec.epochs
+
+    def add(self, scores: Scores, train_loss: float) -> None:
+        """Take in the epoch that the model has just been trained for."""
+        self.curve.append(point(self.epoch + 1, scores, train_loss=train_loss))
+        if self.best is None or scores.rank > self.best[1].rank:
+            state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best = self.epoch, scores, state
+
+    def saved(self) -> Saved:
+        """All of it, for a checkpoint; a model that is its own best epoch is saved once."""
+        assert self.best is not None
+        best_epoch, scores, state = self.best
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if best_epoch < self.epoch:
+            tensors |= {f"best/{name}": tensor for name, tensor in state.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
+        facts = {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores), "torch": torch.__version__}
+        return Saved(tensors, facts | {"micro_batch": self.gradients.size, "notes": self.gradients.notes})
+
+    def restore(self, saved: Saved) -> None:
+        """Go to the epoch after which `saved` was made. Raises one of several errors when it is not of this fit."""
+        if saved.facts["torch"] != torch.__version__:
+            raise ValueError(f"it was made with torch {saved.facts['torch']}, this is {torch.__version__}")
+        self.model.load_state_dict(saved.part("model"))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for path, tensor in saved.part("optimizer").items():
+            index, name = path.split("/", 1)
+            moments.setdefault(int(index), {})[name] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.curve = list(saved.facts["curve"])
+        self.gradients.size, self.gradients.notes = saved.facts["micro_batch"], list(saved.facts["notes"])
+        device = next(self.model.parameters()).device
+        state = saved.part("best") or saved.part("model")
+        best = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
+        self.best = saved.facts["best_epoch"], Scores(**saved.facts["best"]), best
+
+
+def solved(model: nn.Module, scores: Scores) -> Generator[Epoch, None, Fitted]:
+    """The fit of a method that needs no epochs: one report, then `model` with its scores on `id_val`."""
+    fitted = Fitted(dict(model.state_dict()), scores, report(1, scores, 1, [point(1, scores)]))
+    yield fitted.report
+    return fitted
+
+
+def point(epoch: int, scores: Scores, **more: float) -> dict[str, float]:
+    """One point of a trial's curve."""
+    return {"epoch": epoch, **more, "loss": scores.loss, **scores.metrics}
+
+
+def report(
+    epoch: int, best: Scores, best_epoch: int, curve: list[dict[str, float]], notes: Iterable[str] = ()
+) -> Epoch:
+    """The report after `epoch`, with copies of the curve so far and of the notes."""
+    return Epoch(
+        epoch=epoch, score=best.score, loss=best.loss, best_epoch=best_epoch, curve=list(curve), notes=list(notes)
+    )
+
+
+def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Task, epoch: int) -> float:
+    """One pass over the training images in this epoch's order; returns the mean loss per step.
+
+    Order, crops and the method's own draws come from the stream of (stage, seed, epoch): an epoch can be repeated
+    without those before it.
+    """
+    spec, split = task.spec, task.train
+    rng = task.stream("epoch", epoch)
+    order = rng.permutation(len(split))
+    batches = [order[at : at + spec.batch_size] for at in range(0, len(order), spec.batch_size)]
+    labels = torch.from_numpy(split.labels).to(task.device)
+    first_step = (epoch - 1) * len(batches)
+    losses = []
+    gradients.model.train()
+    with seeded(int(rng.integers(2**63)), task.device):
+        images = task.training_batches(batches, rng, epoch)
+        for step, (batch, indices) in enumerate(zip(images, batches, strict=True), start=first_step):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(
+                    step,
+                    base=spec.hparams["lr"],
+                    warmup_steps=spec.warmup_steps,
+                    total_steps=spec.epochs * len(batches),
+                )
+            losses.append(gradients.backward(Batch(batch, labels[torch.from_numpy(indices).to(task.device)], rng)))
+            optimizer.step()
+            gradients.method.after_step(gradients.model)
+    return _mean_loss(torch.stack(losses), first_step)
+
+
+def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
+    # Looked at once per epoch: reading every step's loss would make a GPU wait for the host at every step.
+    finite = torch.isfinite(losses)
+    if not finite.all():
+        worst = int((~finite).nonzero()[0])
+        raise TrialFailed(f"the training loss is {losses[worst].item()} at step {first_step + worst + 1}")
+    return losses.mean().item()
+
+
+def predict(method: Method, model: nn.Module, task: Task, split: Split) -> torch.Tensor:
+    """Logits [N, C] of `model` on all of `split`."""
+    classifier = ready(method, model, task)
+    return task.joined([classify(classifier, batch) for batch in inputs(method, task, split)], split)
+
+
+@torch.no_grad()
+def ready(method: Method, model: nn.Module, task: Task) -> Classifier:
+    """The classifier of `model` as it now is, in evaluation mode."""
+    model.eval()
+    return method.classifier(model, task)
+
+
+def inputs(method: Method, task: Task, split: Split) -> Iterable[torch.Tensor]:
+    """What a classifier takes of `split`, in batches: images, or cached features where the method allows it.
+
+    Of several processes each gets the batches that are its turn.
+    """
+    turns = task.turns(split)
+    if method.frozen_encoder:
+        return task.shared.features(split).split(EVALUATION_BATCH)[turns]
+    return task.shared.evaluation_batches(split, turns)
+
+
+@torch.no_grad()
+def classify(classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
+    """Logits [B, C] of a batch."""
+    return classifier(batch)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Generator[None]:
+    """Torch's global generator seeded inside, and as it was outside: for dropout and its like."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

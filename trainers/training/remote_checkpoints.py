@@ -1,0 +1,165 @@
+"""Checkpoints in an object store, for workers on nodes that share no file system."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.object_store import Storage, StorageError
+from flyp_sweep.trainers.training.checkpoints import ERRORS, SUFFIX, Checkpoint, Policy, Saved
+
+LEAVING_SECONDS = 15.0
+"""What a trial that is to leave waits for its checkpoint to arrive."""
+REST_SECONDS, LONGEST_REST_SECONDS = 60.0, 3600.0
+"""A store that did not answer a trial that begins is not asked again for so long, twice as long every time: all others
+would wait for it, too."""
+FORGOTTEN_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class RemotePolicy(Policy):
+    """Checkpoints lie at `url`; files on their way there in `folder`, below the folder for temporary ones of a node.
+
+    Nothing in a store is locked for a moment: several that are saved at once may exceed `max_bytes`.
+    """
+
+    url: str = ""
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        return Shelf(self.url)
+
+    def checkpoint(self, trial_id: str) -> Checkpoint:
+        scratch = Path(tempfile.gettempdir(), f"{self.folder.name}-{os.getuid()}")
+        return RemoteCheckpoint(replace(self, folder=scratch), trial_id, self.shelf)
+
+
+class Shelf:
+    """The store as the trials of one process see it: one that did not answer is left alone for a while."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._resting_until = 0.0
+        self._next_rest = REST_SECONDS
+
+    @cached_property
+    def store(self) -> Storage:
+        """Raises InputError where a node lacks what the driver has."""
+        return Storage(self._url)
+
+    @property
+    def resting(self) -> bool:
+        return time.monotonic() < self._resting_until
+
+    def fetch(self, name: str, path: Path) -> bool:
+        """Copy a checkpoint into a file; False when there is none. Raises StorageError as the store does, and rests."""
+        try:
+            found = self.store.download(name, path)
+        except StorageError:
+            self._resting_until = time.monotonic() + self._next_rest
+            self._next_rest = min(2 * self._next_rest, LONGEST_REST_SECONDS)
+            raise
+        self._next_rest = REST_SECONDS
+        return found
+
+
+class RemoteCheckpoint(Checkpoint):
+    """The checkpoint of one trial, written to a file and sent on by a thread while the trial goes on.
+
+    One is sent at a time: an epoch that is due meanwhile is saved as soon as there is one to save after that.
+    """
+
+    def __init__(self, policy: Policy, trial_id: str, shelf: Shelf) -> None:
+        super().__init__(policy, trial_id)
+        self._shelf = shelf
+        self._name = f"{trial_id}{SUFFIX}"
+        self._sending: threading.Thread | None = None
+
+    @property
+    def due(self) -> bool:
+        return super().due and not self._busy
+
+    def flush(self) -> None:
+        """Save what was offered last, unless it is saved, and wait until it has arrived, but not for ever."""
+        deadline = time.monotonic() + LEAVING_SECONDS
+        self._wait(deadline)
+        if not self._busy:  # else an older one might arrive after it
+            self.save_offered()
+            self._wait(deadline)
+
+    @property
+    def _busy(self) -> bool:
+        return self._sending is not None and self._sending.is_alive()
+
+    def _wait(self, deadline: float) -> None:
+        if self._sending is not None:
+            self._sending.join(max(0.0, deadline - time.monotonic()))
+
+    def load(self) -> Saved | None:
+        """What was saved last; None when there is nothing, or nothing that can be read."""
+        if self._shelf.resting:
+            return None
+        draft = self._draft()
+        try:
+            self.policy.folder.mkdir(parents=True, exist_ok=True)
+            return self.read(draft) if self._shelf.fetch(self._name, draft) else None
+        except (StorageError, InputError) as error:
+            self.trouble = f"no checkpoint could be looked for ({error})"
+            return None
+        except ERRORS as error:
+            self.trouble = f"the checkpoint could not be read, so the trial began anew ({error})"
+            return None
+        finally:
+            _remove(draft)
+
+    def save(self, saved: Saved) -> None:
+        """Write the checkpoint to a file, which is on its way when this returns."""
+        draft = self._draft()
+        try:
+            self.policy.folder.mkdir(parents=True, exist_ok=True)
+            _remove_forgotten(self.policy.folder)
+            self.write(saved, draft)
+        except ERRORS as error:
+            self.trouble = f"no checkpoint was written ({error})"
+            _remove(draft)
+            return
+        self._sending = threading.Thread(target=self._send, args=(draft,), name="checkpoint", daemon=True)
+        self._sending.start()
+
+    def _send(self, draft: Path) -> None:
+        try:
+            if self._fits(draft.stat().st_size):
+                self._shelf.store.upload(draft, self._name)
+        except (StorageError, InputError, OSError) as error:
+            self.trouble = f"no checkpoint was written ({error})"
+        finally:
+            _remove(draft)
+
+    def _fits(self, size: int) -> bool:
+        if self.policy.max_bytes is None:
+            return True
+        others = sum(size for name, size in self._shelf.store.sizes().items() if name != self._name)
+        return self.within_bound(size, others)
+
+    def _draft(self) -> Path:
+        return self.policy.folder / f"{self.trial_id}.{os.getpid()}.{threading.get_ident()}.draft"
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _remove_forgotten(folder: Path) -> None:
+    """Remove what processes left that died while they sent it."""
+    for path in folder.glob("*.draft"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
+                path.unlink()
