@@ -94,6 +94,7 @@ cli.add_command(cache)
 @click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
 @click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
+@click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written.")
 def run(
     space: str,
     out: Path | str | None,
@@ -104,6 +105,7 @@ def run(
     allow_incomplete: bool,
     retry_failed: bool,
     dry_run: bool,
+    verbose: bool,
 ) -> None:
     """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
 
@@ -119,6 +121,7 @@ def run(
         address=address,
         allow_incomplete=allow_incomplete,
         retry_failed=retry_failed,
+        verbose=verbose,
     )
     if dry_run:
         for line in sweep.dry_run(space, overrides, options):
@@ -357,7 +360,7 @@ def console(**options: Any) -> Console:
     """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, **options)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False, **options)
 
 
 def main() -> None:

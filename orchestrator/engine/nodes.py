@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,9 @@ DECISIVE = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 KNOCK_SECONDS = 10.0
 """How long the head of a cluster may take to answer."""
 
+JOIN = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
+JOIN_SECONDS = 40.0
+
 ANSWER_SECONDS = 600.0
 """How long a node may take to be sent the code, start a process and go through the files."""
 
@@ -40,16 +45,9 @@ class Node:
     address: str
     cpus: float
     gpus: float
-    memory: float
-    """Bytes that Ray gives to trials."""
 
     def has(self, wanted: Resources) -> bool:
         return self.cpus >= wanted.cpu and self.gpus >= wanted.gpu
-
-    def slots(self, cpu: float, gpu: float, memory: float = 0) -> int:
-        """How many trials that are given so much run here at once."""
-        parts = [(self.cpus, cpu), (self.gpus, gpu), (self.memory, memory)]
-        return int(min(has // each for has, each in parts if each))
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def nodes() -> list[Node]:
 
     alive = [node for node in ray.nodes() if node["Alive"]]
     parts = [(node["NodeID"], node["NodeManagerAddress"], node["Resources"]) for node in alive]
-    return [Node(name, at, has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", 0.0)) for name, at, has in parts]
+    return [Node(name, at, has.get("CPU", 0.0), has.get("GPU", 0.0)) for name, at, has in parts]
 
 
 def check_address(address: str) -> None:
@@ -94,39 +92,35 @@ def check_address(address: str) -> None:
         raise InputError(
             f"--address: found nobody at {address!r} ({reason}); start a cluster with `ray start --head`"
         ) from error
-    if not any(map(is_here, members(address))):
-        raise InputError(
-            f"--address: found that this machine is no node of the cluster at {address!r}; make it one, without trials "
-            f"of its own, with `ray start --address {address} --num-cpus 0`"
-        )
+    check_joins(address)
 
 
-def members(address: str) -> list[str]:
-    """The addresses of the nodes of the cluster at `address`. Raises InputError when it does not answer, or not us."""
-    import ray
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+def check_joins(address: str) -> None:
+    """Join the cluster at `address` in a process of its own. Raises InputError when that process cannot.
 
+    Where no Ray answers, Ray tries for two minutes and then ends the process from its C++.
+    """
+    command = [sys.executable, "-c", JOIN, address]
     try:
-        told = GcsClient(address=address).get_all_node_info(timeout=KNOCK_SECONDS).values()
-    except ray.exceptions.AuthenticationError as error:
+        joined = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"--address: found something at {address!r} that does not answer as a Ray cluster within "
+            f"{JOIN_SECONDS:g} s; expected the address that `ray start --head` prints"
+        ) from error
+    if joined.returncode == 0:
+        return
+    told = joined.stdout + joined.stderr
+    if "uthenticat" in told:
         raise InputError(
             f"--address: the cluster at {address!r} refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to "
             "what its nodes were started with"
-        ) from error
-    except ray.exceptions.RayError as error:
-        raise InputError(f"--address: found something at {address!r} that is no Ray cluster ({error})") from error
-    return [node.node_manager_address for node in told]
-
-
-def is_here(address: str) -> bool:
-    """Whether an IP address is one of this machine's."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
+        )
+    last = told.strip().rpartition("\n")[2][:300]
+    raise InputError(
+        f"--address: this machine cannot join the cluster at {address!r} ({last}); make it a node, without trials of "
+        f"its own, with `ray start --address {address} --num-cpus 0`"
+    )
 
 
 def runtime_env(space: SearchSpace) -> dict[str, Any]:
@@ -164,7 +158,7 @@ class Needs:
     store: str | None
 
 
-def look_around(needs: Needs, wanted: Resources) -> list[str]:
+def check_nodes(needs: Needs, wanted: Resources) -> list[str]:
     """Ask every node that can take a trial; returns what is worth a line, but no reason to stop.
 
     Raises InputError when a node lacks data, weights, the run folder, a method or a library.

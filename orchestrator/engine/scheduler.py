@@ -8,7 +8,6 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from flyp_sweep.orchestrator.engine.forgetting import forget_ended
 from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -19,9 +18,6 @@ class CellScheduler(FIFOScheduler):
     """Runs trials in the order in which they came, and lets each cell's own ASHA stop weak search trials.
 
     Two cells never meet in one ASHA: accuracies of different data sets, shots or methods do not compare.
-
-    A worker that becomes free gets a trial that has none. Ray Tune would give it one for which another is starting, and
-    end that one: where trials are shorter than a start, all but one core would have nothing to do.
     """
 
     def __init__(self, space: SearchSpace, recorder: Recorder) -> None:
@@ -32,12 +28,11 @@ class CellScheduler(FIFOScheduler):
         self.waiting: dict[str, Trial] = {}  # the first come first
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        forget_ended(tune_controller)
+        """The first trial that waits; Ray's own choice goes through all trials that there ever were."""
         for trial in list(self.waiting.values()):
-            if trial.status != Trial.PENDING:
-                del self.waiting[trial.trial_id]
-            elif not _has_worker(tune_controller, trial):
+            if trial.status == Trial.PENDING:
                 return trial
+            del self.waiting[trial.trial_id]
         return None
 
     def bracket(self, trial: Trial) -> ASHAScheduler | None:
@@ -90,12 +85,6 @@ class CellScheduler(FIFOScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as for the searcher: Ray pickles it, and we resume from the ledger
-
-
-def _has_worker(tune_controller: Any, trial: Trial) -> bool:
-    """Whether a worker is starting for this trial, or being handed over to it; not where one waits for a core."""
-    worker = tune_controller._trial_to_actor.get(trial)
-    return worker is not None and worker in tune_controller._actor_manager.live_actors
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Ray Tune's stopper: ends the whole run when it is asked for."""
+"""Ray Tune's stopper: ends the whole run on request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ray.tune import Stopper
 
 
 class OnRequest(Stopper):
-    """Ends the run once `asked()` is true; no trial is stopped for its results, which is the scheduler's affair."""
+    """Ends the run once `asked()` is true. The scheduler alone stops a trial for its results."""
 
     def __init__(self, asked: Callable[[], bool]) -> None:
         self.asked = asked

@@ -1,56 +1,78 @@
-"""The worker: a Ray Tune trainable that has one trial after the other run in processes of its own."""
+"""The worker: the actor that Ray Tune starts, in which one trial runs after the other."""
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from ray import tune
 
-from flyp_sweep.orchestrator.engine.team import Team
-from flyp_sweep.orchestrator.engine.trial_process import Reply, Settings
+from flyp_sweep.orchestrator.engine.settings import Reply, Settings, ending_in
 from flyp_sweep.trainers.spec import TrialSpec
 
 
 class Worker(tune.Trainable):
-    """One step is one epoch; the last step brings the trial's `ending`. Nothing of a trial raises out of here.
+    """One step is one epoch; the last step brings the trial's ending. No failure of a trial raises out of here.
 
-    What Ray, and so any scheduler, gets to see of a trial is an `Epoch`: numbers of `id_val` alone. It must be set up
-    at once: Ray drops a worker that is still setting up when another is free.
+    What Ray, and so any scheduler, sees of a trial is an `Epoch`: numbers of `id_val` alone. `setup` is quick, because
+    Ray ends a worker that is still setting up when another is free: imports and models wait for the first step.
     """
 
     settings: ClassVar[Settings]
 
-    @classmethod
-    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        """What `orchestrator.engine.packing` gives the trial, of one node."""
-        return tune.PlacementGroupFactory([config["given"]])
-
     def setup(self, config: dict[str, Any]) -> None:
-        self.team = Team(self.settings)
+        self.steps: Any = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.team.begin(TrialSpec.from_json(new_config["spec"]))
-        self.ended = False
+        self.spec = TrialSpec.from_json(new_config["spec"])
+        self.begun = self.ended = False
         return True
 
     def step(self) -> Reply:
-        reply = self.team.step()
-        self.ended = "ending" in reply
+        """Train an epoch.
+
+        A worker that had better not go on (it ran out of memory, say) gives an ending that is not final. Ray calls it
+        once more, and it ends: so the next trial gets a new worker.
+        """
+        if self.ended:
+            os._exit(1)
+        if self.steps is None:
+            self.steps = self._steps()
+        if not self.begun:
+            self.steps.begin(self.spec)
+            self.begun = True
+        reply: Reply = self.steps.step()
+        ended = ending_in(reply)
+        if ended and ended.get("inexact"):
+            self.steps.begin(self.spec, ended["inexact"])
+            reply = self.steps.step()
+            ended = ending_in(reply)
+        self.ended = ended is not None
         return reply
 
     def cleanup(self) -> None:
-        """The sweep is interrupted, or has no more trials: what an unfinished one has done is saved."""
-        if not self.ended:
-            self.team.flush()
-        self.team.close()
+        """The sweep is interrupted, or has no more trials: save what an unfinished one has done."""
+        if self.steps is not None:
+            if self.begun and not self.ended:
+                self.steps.flush()
+            self.steps.close()
+
+    def _steps(self) -> Any:
+        if self.settings.processes > 1:
+            from flyp_sweep.orchestrator.engine.process_group import ProcessGroup
+
+            return ProcessGroup(self.settings)
+        from flyp_sweep.orchestrator.engine.trial_steps import TrialSteps
+
+        return TrialSteps(self.settings)
 
 
 def configured(settings: Settings) -> type[Worker]:
     """Workers with these settings.
 
-    `tune.with_parameters` would put them into Ray's object store, and a driver that has objects in it is ended by Ray's
-    C++, on the spot and without a word, when the store's server ends.
+    `tune.with_parameters` would put them into Ray's object store, and Ray's C++ ends a driver that has objects there,
+    on the spot and without a word, when the store's server ends.
     """
 
     class Configured(Worker):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from typing import Any
@@ -14,6 +15,8 @@ from rich.text import Text
 
 from flyp_sweep.orchestrator.protocol.protocol import CellProtocol, Protocol, Selection
 from flyp_sweep.trainers.spec import TrialSpec
+
+log = logging.getLogger(__name__)
 
 LINE_EVERY_SECONDS = 10.0
 MOST_CELLS = 20
@@ -34,7 +37,15 @@ class Progress:
         self.best: dict[Any, float] = {}
         self.this_run = 0
         self._last_line = self.began
-        self._live = Live(get_renderable=self._board, console=console, refresh_per_second=2, transient=True)
+        # What others print goes to the log, not onto the board.
+        self._live = Live(
+            get_renderable=self._board,
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> Progress:
         if self.console.is_terminal:
@@ -68,6 +79,7 @@ class Progress:
             self.console.print(f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})")
 
     def _say(self, line: str, style: str) -> None:
+        log.warning("%s", line)
         self.console.print(line, style=style, soft_wrap=True, markup=False)
 
     @property

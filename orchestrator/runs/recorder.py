@@ -140,5 +140,4 @@ class Recorder:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": self._versions,
             "machine": ending.get("machine"),
-            "memory": ending.get("memory"),
         }

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from flyp_sweep.orchestrator.engine.memory import NOTHING, Memory
-from flyp_sweep.orchestrator.engine.packing import Kind, kind_of
 from flyp_sweep.orchestrator.protocol.protocol import Outcome
 from flyp_sweep.results.analysis.evidence import SplitLine
 from flyp_sweep.results.ledger.file import Line, decode_record, decode_typed, last_line, last_selections, read_lines
@@ -22,11 +19,10 @@ from flyp_sweep.trainers.spec import SEARCH
 
 @dataclass(frozen=True)
 class Earlier:
-    """The outcomes, a trial each, the last selection of each cell, and what each kind of trial took of memory."""
+    """The outcomes, a trial each, and the last selection of each cell."""
 
     outcomes: list[Outcome]
     selections: Mapping[Cell, Record]
-    memory: Mapping[Kind, Memory]
 
 
 class _Evaluations(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +43,6 @@ class _Trial(msgspec.Struct, frozen=True, tag_field="kind", tag="trial"):
     hparams: dict[str, Any]
     config_id: str
     evaluations: list[_Evaluations]
-    memory: Memory | None = None
 
 
 class _Selection(msgspec.Struct, frozen=True, tag_field="kind", tag="selection"):
@@ -59,10 +54,9 @@ _DECODER = msgspec.json.Decoder(_Trial | _Selection)
 
 def read_earlier(path: Path) -> Earlier:
     """What the ledger at `path` holds, nothing where there is no file; errors as in `ledger.file.read_lines`."""
-    memory: dict[Kind, Memory] = {}
-    lines = read_lines(path, partial(_decode, memory))
+    lines = read_lines(path, _decode)
     selections = last_selections(line for line in lines if not isinstance(line, Outcome))
-    return Earlier([line for line in lines if isinstance(line, Outcome)], selections, memory)
+    return Earlier([line for line in lines if isinstance(line, Outcome)], selections)
 
 
 def amid_search(path: Path) -> bool:
@@ -74,14 +68,11 @@ def amid_search(path: Path) -> bool:
     return line is not None and line.get("stage") == SEARCH
 
 
-def _decode(memory: dict[Kind, Memory], line: bytes) -> Line[Outcome | Record] | None:
+def _decode(line: bytes) -> Line[Outcome | Record] | None:
     found = decode_typed(line, _DECODER)
     if isinstance(found, _Trial):
         if any(one.primary not in one.metrics for at in found.evaluations for one in at.splits):
             decode_record(line)  # says what is wrong
-        if found.memory is not None:
-            kind = kind_of(found.cell)
-            memory[kind] = memory.get(kind, NOTHING).or_more(found.memory)
         return Line(found.trial_id, found.status, Outcome(found.trial_id, found.status, found.score, found.loss))
     record = decode_record(line) if found else None
     return Line(None, "", record.content) if record else None

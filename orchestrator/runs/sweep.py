@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from flyp_sweep.orchestrator.engine.nodes import nodes
-from flyp_sweep.orchestrator.engine.packing import Packing
-from flyp_sweep.orchestrator.engine.retries import Retries
-from flyp_sweep.orchestrator.engine.session import Session, resources_per_trial, tune
 from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
+from flyp_sweep.orchestrator.engine.tune_engine import TuneEngine
+from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe, trials
 from flyp_sweep.orchestrator.runs.lock import leave_behind, locked, lost
+from flyp_sweep.orchestrator.runs.logs import RunLog
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.resume import Earlier, amid_search, read_earlier
@@ -37,6 +38,8 @@ from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
 from flyp_sweep.trainers.preflight import check, check_data
 from flyp_sweep.trainers.spec import FAILED
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,6 +51,7 @@ class Options:
     address: str | None = None
     allow_incomplete: bool = False
     retry_failed: bool = False
+    verbose: bool = False
 
     @property
     def url(self) -> str | None:
@@ -61,13 +65,26 @@ class Options:
         return self.out or Path("runs") / space.name
 
 
-def run(source: str, overrides: Sequence[str], options: Options, console: Console) -> int:
-    """Run what the run folder's ledger lacks; write tables and figures; return the exit code."""
+def run(
+    source: str,
+    overrides: Sequence[str],
+    options: Options,
+    console: Console,
+    engine_for: Callable[[SearchSpace, str | None], Engine] = TuneEngine,
+) -> int:
+    """Run what the run folder's ledger lacks; write tables and figures; return the exit code.
+
+    `engine_for` makes what runs the trials, from the search space and `options.address`.
+    """
     resume = resume_command(source, overrides, options)
-    with interruptible(how_to_go_on(resume)) as interruption:
-        space = load(source, overrides)
-        with Session(space, options.address) as session:
-            return _run(space, options, console, resume, session, interruption)
+    space = load(source, overrides)
+    run_log = RunLog()
+    with (
+        interruptible(how_to_go_on(resume)) as interruption,
+        run_log.collecting(sys.stderr if options.verbose else None),
+    ):
+        with engine_for(space, options.address) as engine:
+            return _run(space, options, console, resume, engine, interruption, run_log)
 
 
 def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator[str]:
@@ -88,8 +105,9 @@ def _run(
     options: Options,
     console: Console,
     resume: str,
-    session: Session,
+    engine: Engine,
     interruption: Interruption,
+    run_log: RunLog,
 ) -> int:
     data_root = options.data_root.expanduser().resolve()
     check_data(space, data_root)
@@ -100,9 +118,11 @@ def _run(
         new = publication is None and not path.exists()
         if publication is None and not new:
             lock.enter_context(locked(path))
-        session.warm(start=amid_search(path / LEDGER))
-        earlier = None if new else read_earlier(path / LEDGER)  # while the fork server imports
-        checked = session.check(data_root, options.allow_incomplete)
+        engine.prepare()
+        if amid_search(path / LEDGER):
+            engine.start()
+        earlier = None if new else read_earlier(path / LEDGER)
+        checked = check(space, data_root, options.allow_incomplete)
         for name, wrong in checked.incomplete.items():
             splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
             console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
@@ -112,13 +132,15 @@ def _run(
             earlier = read_earlier(path / LEDGER)
         space = space.ensembling(checked.ensembles)
         folder = open_folder(path, space)
+        run_log.write_to(folder.path)
+        log.info("%s", resume)
         if publication:
             publication.start()
         plans = plan(space, checked)
         if len(earlier.outcomes) < sum(map(trials, plans)):
-            session.start()  # something is left for sure: while it is found out what
+            engine.start()  # there will be trials; which ones takes a while to find out
         sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, publication)
-        sweep.go(session, data_root, interruption)
+        sweep.go(engine, data_root, interruption)
         return sweep.report()
 
 
@@ -194,7 +216,7 @@ class Sweep:
         """Why another driver has this run now, if one has."""
         return lost(self.folder.path) or (self.publication.lost if self.publication else None)
 
-    def go(self, session: Session, data_root: Path, interruption: Interruption) -> None:
+    def go(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
         self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
         self.console.print(
@@ -202,7 +224,7 @@ class Sweep:
             f"{sum(self.progress.done.values())} done, in {self.place}"
         )
         if not self.protocol.done:
-            self._run_trials(session, data_root, interruption)
+            self._run_trials(engine, data_root, interruption)
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
@@ -214,35 +236,25 @@ class Sweep:
         self._say(str(needed))
         disk_usage.check(needed, self.folder.path)
 
-    def _run_trials(self, session: Session, data_root: Path, interruption: Interruption) -> None:
+    def _run_trials(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         fetch_weights(still_used(self.space, self.protocol), self.absent, self.console)
-        session.start()
-        from flyp_sweep.orchestrator.engine.scheduler import (
-            CellScheduler,  # with Ray Tune, which the session has imported
+        engine.start()
+        work = Work(
+            space=self.space,
+            plans=self.plans,
+            protocol=self.protocol,
+            recorder=self.recorder,
+            data_root=data_root,
+            folder=self.folder.path,
+            store=self.publication.url if self.publication else None,
+            checkpoints=self.running.policy(self.space.checkpoints),
+            weights=self.weights.policy(Checkpoints()),
+            stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
+            say=lambda line: self._say(line, style="yellow"),
+            lost=interruption.give_up,
         )
-        from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
-
-        with self.progress, session.connected(interruption.give_up), interruption.noting():
-            store = self.publication.url if self.publication else None
-            for line in session.look_around(data_root, self.plans, self.folder.path, store):
-                self._say(line, style="yellow")
-            tune(
-                self.space,
-                data_root,
-                session.fork_server,
-                self.running.policy(self.space.checkpoints),
-                self.weights.policy(Checkpoints()),
-                ProtocolSearcher(self.protocol, self.recorder, Retries(self.space.failures), self._packing()),
-                CellScheduler(self.space, self.recorder),
-                stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
-            )
-
-    def _packing(self) -> Packing:
-        wanted = resources_per_trial(self.space)
-        packing = Packing(wanted, nodes(), sharing=self.space.resources is None, say=self._say)
-        for kind, memory in self.earlier.memory.items():
-            packing.know(kind, memory)
-        return packing
+        with self.progress, interruption.noting():
+            engine.run(work)
 
     @property
     def exit_code(self) -> int:
@@ -306,6 +318,7 @@ class Sweep:
 
     def _say(self, line: str, style: str | None = None) -> None:
         """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
+        log.info("%s", line)
         self.console.print(line, style=style, soft_wrap=True, markup=False)
 
 
@@ -350,4 +363,5 @@ def resume_command(source: str, overrides: Sequence[str], options: Options) -> s
     words += ["--address", options.address] if options.address else []
     words += ["--allow-incomplete"] if options.allow_incomplete else []
     words += ["--retry-failed"] if options.retry_failed else []
+    words += ["--verbose"] if options.verbose else []
     return shlex.join(words)

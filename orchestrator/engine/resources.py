@@ -1,0 +1,21 @@
+"""What a trial is given of a node: as the YAML says, else one GPU with its share of the cores, else one core."""
+
+from __future__ import annotations
+
+from flyp_sweep.orchestrator.engine.nodes import nodes
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import Resources, SearchSpace
+
+
+def resources_per_trial(space: SearchSpace) -> Resources:
+    """The CPUs and GPUs of every trial. Ray must be connected. Raises InputError when no node has so much."""
+    there = nodes()
+    shares = [node.cpus // node.gpus for node in there if node.gpus]
+    wanted = space.resources or Resources(cpu=max(1, min(shares, default=1)), gpu=1.0 if shares else 0.0)
+    if not any(node.has(wanted) for node in there):
+        has = "; ".join(sorted({f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in there}))
+        raise InputError(
+            f"{space.source}: resources: found cpu {wanted.cpu:g}, gpu {wanted.gpu:g} per trial; expected what one "
+            f"node has: {has}"
+        )
+    return wanted

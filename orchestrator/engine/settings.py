@@ -1,0 +1,44 @@
+"""What the workers of a sweep have in common, and how they answer: plain data that travels through Ray."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from flyp_sweep.trainers.training.checkpoints import Policy
+
+Reply = dict[str, Any]
+"""What a step of a trial gives to Ray: an `Epoch` as a dict, or an ending, which is JSON text (Ray flattens dicts)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all trials of a sweep have in common.
+
+    `checkpoints` says where trials under way are saved, `weights` where those of finished trials are kept for
+    ensembles. `hang_seconds`: a step that takes longer counts as hung (None: a step may take forever). `stacks` is the
+    folder in which a worker that hangs or crashes writes down where it was (None: into its own log).
+    """
+
+    space: dict[str, Any]
+    data_root: str
+    checkpoints: Policy
+    weights: Policy
+    threads: int
+    device: str
+    processes: int
+    """How many train each trial together."""
+    hang_seconds: float | None
+    stacks: str | None
+
+
+def ending(status: str, seconds: float, *, final: bool = True, **more: Any) -> Reply:
+    """The reply that ends a trial after `seconds`. One that is not `final` comes from a worker that ends next."""
+    text = json.dumps({"status": status, "seconds": seconds, **more})
+    return {"ending": text, **({"done": True} if final else {})}
+
+
+def ending_in(reply: Reply) -> dict[str, Any] | None:
+    """How a reply ends its trial; None if it does not."""
+    return json.loads(reply["ending"]) if "ending" in reply else None

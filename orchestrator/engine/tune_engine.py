@@ -1,0 +1,258 @@
+"""The engine: one Ray Tune run over a private Ray on this machine, or over the Ray cluster at an address."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NoAnswer
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
+from flyp_sweep.orchestrator.engine.resources import resources_per_trial
+from flyp_sweep.orchestrator.engine.settings import Settings
+from flyp_sweep.orchestrator.engine.work import Work
+from flyp_sweep.orchestrator.runs.logs import LogStream
+from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import SearchSpace
+
+log = logging.getLogger(__name__)
+
+SCRATCH = "flyp-sweep-driver-"
+
+TRIALS_WAITING = 8
+"""Trials that Ray Tune knows of beyond those that run: so many workers may start at once."""
+
+WATCH_SECONDS = 1.0
+SILENCE_SECONDS = 30.0
+"""How often the driver looks whether Ray's servers live, and how long these may take to answer."""
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Trials pass only small results through Ray's object store."""
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours hears SIGTERM too
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the ledger has them, in a line each
+    "TUNE_MAX_PENDING_TRIALS_PG": str(TRIALS_WAITING),
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""Ray without usage reports and without files of its own per trial; what the user has set stays."""
+
+PRIVATE_ENVIRONMENT = {
+    # Ray would otherwise write a token into the home folder; a private Ray that listens on 127.0.0.1 needs none.
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # no cluster, so Ray listens on 127.0.0.1 alone
+}
+
+
+class TuneEngine:
+    """Runs a sweep's trials in Ray Tune's actors. `address` None: on this machine alone (see `work.Engine`)."""
+
+    def __init__(self, space: SearchSpace, address: str | None) -> None:
+        self.space = space
+        self.address = address
+        self._connecting: Future[None] | None = None
+        self._to_close = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._to_close.close()
+
+    def prepare(self) -> None:
+        """Import Ray Tune, here and now: no other thread then meets a half-imported module."""
+        if self.address is not None:
+            check_address(self.address)
+        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
+            os.environ.setdefault(name, value)
+        import ray.tune  # noqa: F401
+
+    def start(self) -> None:
+        """Start a private Ray, or join the cluster, in a thread."""
+        if self._connecting is None:
+            pool = self._to_close.enter_context(ThreadPoolExecutor(1, "ray"))
+            self._connecting = pool.submit(connect, self.address, runtime_env(self.space) if self.address else None)
+            self._to_close.callback(disconnect, self._connecting)
+
+    def run(self, work: Work) -> None:
+        """Run all trials; see `work.Engine`.
+
+        Raises InputError when no cluster answers, or when a node of it lacks what trials need.
+        """
+        self.start()
+        assert self._connecting is not None
+        try:
+            self._connecting.result()
+            watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
+            with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
+                for line in self._node_warnings(work):
+                    work.say(line)
+                self._tune(work)
+        finally:
+            self._to_close.close()
+
+    def _node_warnings(self, work: Work) -> list[str]:
+        """What differs between the nodes of a joined cluster but is no reason to stop."""
+        if self.address is None:
+            return []
+        data = {plan.cell.dataset: plan.data for plan in work.plans}
+        weights = {plan.cell.model: plan.weights for plan in work.plans}
+        with probe(work.folder) as seen:
+            needs = Needs(self.space, work.data_root, data, weights, seen, work.store)
+            return check_nodes(needs, resources_per_trial(self.space))
+
+    def _tune(self, work: Work) -> None:
+        from ray import tune
+
+        from flyp_sweep.orchestrator.engine.retries import Retries
+        from flyp_sweep.orchestrator.engine.scheduler import CellScheduler
+        from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
+        from flyp_sweep.orchestrator.engine.stopper import OnRequest
+        from flyp_sweep.orchestrator.engine.trainable import configured
+
+        resources = resources_per_trial(self.space)
+        clear_scratch()
+        prefix = f"{SCRATCH}{os.getpid()}-"
+        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
+            stacks = self._stacks(work, Path(scratch))
+            hang = self.space.failures.hang_minutes
+            settings = Settings(
+                space=self.space.model_dump(mode="json", exclude_none=True),
+                data_root=str(work.data_root),
+                checkpoints=work.checkpoints,
+                weights=work.weights,
+                threads=resources.threads,
+                device="cuda" if resources.gpu else "cpu",
+                processes=resources.world,
+                hang_seconds=None if hang is None else 60 * hang,
+                stacks=stacks,
+            )
+            given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
+            tune.Tuner(
+                tune.with_resources(configured(settings), given),
+                tune_config=tune.TuneConfig(
+                    search_alg=ProtocolSearcher(work.protocol, work.recorder, Retries(self.space.failures), stacks),
+                    scheduler=CellScheduler(self.space, work.recorder),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_name_creator=_name,
+                    trial_dirname_creator=_name,
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=scratch,
+                    verbose=0,
+                    stop=OnRequest(work.stop),
+                    # The searcher starts a trial again, after a pause, and as often as the space says.
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                ),
+            ).fit()
+
+    def _stacks(self, work: Work, scratch: Path) -> str | None:
+        """A folder that the driver and all workers share, if there is one."""
+        if self.address is None:
+            return str(scratch / "stacks")
+        return str(work.checkpoints.folder.resolve()) if work.store is None else None
+
+
+def connect(address: str | None, environment: dict[str, Any] | None) -> None:
+    """Start a private Ray, or join the cluster at `address`, whose workers get this runtime `environment`.
+
+    Raises InputError when no cluster answers there, or when this machine is none of its nodes.
+    """
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    try:
+        if address is None:
+            # "local" also where RAY_ADDRESS names a cluster, as in Ray's jobs.
+            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+        else:
+            ray.init(address=address, runtime_env=environment, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise
+        raise InputError(
+            f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:300]}); "
+            "start one with `ray start --head`, and make this machine a node of it"
+        ) from error
+    except OSError as error:
+        if "AF_UNIX" not in str(error):
+            raise
+        raise InputError(
+            f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
+        ) from error
+
+
+def disconnect(connecting: Future[None]) -> None:
+    """Undo `connect` once it is over, however it ended."""
+    import ray
+
+    if connecting.exception() is None:
+        ray.shutdown()
+
+
+@contextmanager
+def watched(lost: Callable[[str], None]) -> Generator[None]:
+    """Inside the block, tell `lost` in a thread once the servers of the private Ray have died.
+
+    Ray Tune would wait for them without end.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        with ThreadPoolExecutor(1, "ray-nodes") as asking:
+            while not over.wait(WATCH_SECONDS):
+                if not answers(asking) and not over.wait(WATCH_SECONDS):  # a signal for this process may be on its way
+                    lost("Ray's servers have ended (killed, or see Ray's logs in the folder session_latest/logs)")
+                    return
+
+    threading.Thread(target=watch, name="ray-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def answers(asking: ThreadPoolExecutor) -> bool:
+    """Whether Ray's servers answer, and this machine is still a live node."""
+    import ray
+
+    try:
+        return any(node["Alive"] for node in asking.submit(ray.nodes).result(SILENCE_SECONDS))
+    except NoAnswer:
+        return False
+    except Exception:
+        log.info("Ray is being shut down, or answers with an error", exc_info=True)
+        return not ray.is_initialized()
+
+
+def clear_scratch() -> None:
+    """Remove Ray Tune's files of drivers that were killed; nobody reads them."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _name(trial: Any) -> str:
+    return str(trial.trial_id)

@@ -1,0 +1,58 @@
+"""What an engine is given: the work of one sweep. An engine starts trials and reports how they end, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol as Interface
+from typing import Self
+
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.runs.recorder import Recorder
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.training.checkpoints import Policy
+
+
+@dataclass(frozen=True)
+class Work:
+    """One sweep: the `protocol` says which trial is next, the `recorder` takes every ending.
+
+    `checkpoints` and `weights` are as in `Settings`. `store` is the URL of a run folder in an object store, else None.
+    The engine returns early once `stop` is true; `say` prints a line for the user, and `lost` ends the process when
+    the engine's servers have died.
+    """
+
+    space: SearchSpace
+    plans: Sequence[CellPlan]
+    protocol: Protocol
+    recorder: Recorder
+    data_root: Path
+    folder: Path
+    store: str | None
+    checkpoints: Policy
+    weights: Policy
+    stop: Callable[[], bool]
+    say: Callable[[str], None]
+    lost: Callable[[str], None]
+
+
+class Engine(Interface):
+    """Runs trials. Its start-up may be slow, so the sweep tells it early what is coming."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def prepare(self) -> None:
+        """There may be trials: import what takes seconds. Raises InputError for an engine that cannot be reached."""
+
+    def start(self) -> None:
+        """There will be trials: start servers, in the background."""
+
+    def run(self, work: Work) -> None:
+        """Run all trials of the protocol; returns when there are no more, or when `work.stop` says so."""
