@@ -1,9 +1,9 @@
 """flyp-sweep: experiment sweeps for robust fine-tuning of image-text models.
 
-    from flyp_sweep import RunFolder, make_table, render
+    from flyp_sweep import RunFolder, make_table, read_evidence, render
 
     run = RunFolder("runs/quickstart")
-    print(render(make_table([run.evidence()]), "markdown"))
+    print(render(make_table([read_evidence(run)]), "markdown"))
 
 This module is the public API: what notebooks and plug-ins import. A name loads its module when it is first used, so
 that a table needs no torch and a method no Ray.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flyp_sweep.results import against_published as against_published
     from flyp_sweep.results import make_table as make_table
     from flyp_sweep.results import mean_interval as mean_interval
+    from flyp_sweep.results import read_evidence as read_evidence
     from flyp_sweep.results import render as render
     from flyp_sweep.results import reprint as reprint
     from flyp_sweep.results import save_frontiers as save_frontiers
@@ -62,6 +63,7 @@ _HOMES = {
         "against_published",
         "make_table",
         "mean_interval",
+        "read_evidence",
         "render",
         "reprint",
         "save_frontiers",

@@ -1,9 +1,9 @@
 """What a run found: its ledger, tidy results, statistics, tables and figures.
 
-    from flyp_sweep import RunFolder, make_table, render
+    from flyp_sweep import RunFolder, make_table, read_evidence, render
 
     run = RunFolder("runs/quickstart")
-    print(render(make_table([run.evidence()]), "markdown"))
+    print(render(make_table([read_evidence(run)]), "markdown"))
     run.frame()             # one row per trial x alpha x split x metric, a pandas DataFrame
 
 Names load their module when first used, so that reading a ledger imports neither pandas nor scipy nor matplotlib.
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flyp_sweep.results.analysis.evidence import Evidence as Evidence
+    from flyp_sweep.results.analysis.evidence import evidence_of as evidence_of
+    from flyp_sweep.results.analysis.evidence import read_evidence as read_evidence
     from flyp_sweep.results.figures import frontier as frontier
     from flyp_sweep.results.figures import save_frontiers as save_frontiers
     from flyp_sweep.results.ledger.file import Ledger as Ledger
@@ -44,9 +46,11 @@ _HOME = {
     "RunFolder": "flyp_sweep.results.ledger.run_folder",
     "Table": "flyp_sweep.results.tables.table",
     "against_published": "flyp_sweep.results.tables.comparison",
+    "evidence_of": "flyp_sweep.results.analysis.evidence",
     "frontier": "flyp_sweep.results.figures",
     "make_table": "flyp_sweep.results.tables.layouts",
     "mean_interval": "flyp_sweep.results.statistics",
+    "read_evidence": "flyp_sweep.results.analysis.evidence",
     "render": "flyp_sweep.results.tables.formats",
     "reprint": "flyp_sweep.results.tables.published",
     "save_frontiers": "flyp_sweep.results.figures",

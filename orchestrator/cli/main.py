@@ -191,7 +191,7 @@ def table(
 ) -> None:
     """Tables of one or several RUNS together."""
     from flyp_sweep.orchestrator.cli.run_address import open_run
-    from flyp_sweep.orchestrator.runs.artifacts import evidence_of, refuse_unfinished
+    from flyp_sweep.orchestrator.runs.artifacts import read_runs, refuse_unfinished
     from flyp_sweep.results import Options, against_published, make_table, reprint
     from flyp_sweep.results.files import write
     from flyp_sweep.results.tables.formats.text import renderable
@@ -204,7 +204,7 @@ def table(
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
         build = against_published if against else make_table
-        evidence = evidence_of([open_run(run) for run in runs])
+        evidence = read_runs([open_run(run) for run in runs])
         refuse_unfinished(evidence)
         made = build(evidence, layout, Options(**options))
     if output is None and style == "text" and sys.stdout.isatty():

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 from flyp_sweep.orchestrator.protocol.algorithms import ALGORITHMS, Config, Tried, planned_configs
 from flyp_sweep.orchestrator.protocol.plan import Candidate, CellPlan
+from flyp_sweep.results.ledger.schema import SelectionRecord, TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import DONE, FAILED, TrialSpec
 
@@ -28,9 +28,9 @@ class Outcome:
     loss: float | None
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Outcome:
+    def of(cls, record: TrialRecord) -> Outcome:
         """The outcome in a trial's ledger record."""
-        return cls(record["trial_id"], record["status"], record["score"], record["loss"])
+        return cls(record.trial_id, record.status, record.score, record.loss)
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,22 @@ class Selection:
     searched: tuple[Candidate, ...]
     repeats: tuple[TrialSpec, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """The ledger's record of the selection."""
-        return {
-            "kind": "selection",
-            "cell": self.plan.cell.to_json(),
-            "config_id": self.repeats[0].config_id,
-            "hparams": self.winner,
-            "score": self.score,
-            "metric": self.plan.metric,
-            "split": "id_val",
-            "configs": len(self.searched) // len(self.plan.search_seeds),
-            "seeds": len(self.plan.search_seeds) if self.searched else 0,
-            "searched": [one.trial_id for one in self.searched],
-            "repeats": [spec.trial_id for spec in self.repeats],
-            "space": {name: found.to_json() for name, found in self.plan.searched.items()},
-            **({"incomplete": self.plan.incomplete} if self.plan.incomplete else {}),
-        }
+    @property
+    def record(self) -> SelectionRecord:
+        """The selection as the ledger keeps it."""
+        return SelectionRecord(
+            cell=self.plan.cell,
+            config_id=self.repeats[0].config_id,
+            hparams=self.winner,
+            score=self.score,
+            metric=self.plan.metric,
+            configs=len(self.searched) // len(self.plan.search_seeds),
+            seeds=len(self.plan.search_seeds) if self.searched else 0,
+            searched=[one.trial_id for one in self.searched],
+            repeats=[spec.trial_id for spec in self.repeats],
+            space={name: distribution.to_json() for name, distribution in self.plan.searched.items()},
+            incomplete={split: dict(counts) for split, counts in self.plan.incomplete.items()},
+        )
 
 
 class CellProtocol:

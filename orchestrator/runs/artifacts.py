@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyp_sweep.results import Evidence, make_table, render
+from flyp_sweep.results import Evidence, evidence_of, make_table, read_evidence, render
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.files import write
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
@@ -45,9 +45,9 @@ def planned_cells(folder: RunFolder) -> list[Cell]:
     return load(folder.space).cells() if folder.space.is_file() else []
 
 
-def evidence_of(folders: Sequence[RunFolder]) -> list[Evidence]:
+def read_runs(folders: Sequence[RunFolder]) -> list[Evidence]:
     """What tables need of several runs: by name, or by path where two have the same name."""
-    return [folder.evidence(planned_cells(folder), name) for folder, name in _named(folders)]
+    return [read_evidence(folder, planned_cells(folder), name) for folder, name in _named(folders)]
 
 
 def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
@@ -69,11 +69,6 @@ def run_folders(runs: Path = Path("runs")) -> list[RunFolder]:
     if not found:
         raise InputError(f"{runs}: found no run folder; name one with --run")
     return [RunFolder(path) for path in found]
-
-
-def table_of(folder: RunFolder, planned: Sequence[Cell]) -> Table:
-    """The table of a run in its natural layout, with a row for every planned cell."""
-    return make_table([folder.evidence(planned)])
 
 
 def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
@@ -117,13 +112,14 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
 
 
 def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
-    """What reports and figures need of a run: its ledger is read twice, for numbers and for all else but epochs."""
+    """What reports and figures need of a run, all from one reading of its ledger."""
     from flyp_sweep.results.analysis.searches import searches_of
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.ledger.tidy import tidy_frame
     from flyp_sweep.results.report import Run
 
-    records, evidence = folder.records(without=["curve", "memory"]), folder.evidence(planned, name)
+    records, sha256 = folder.ledger.load_hashed(curves=False)
+    evidence = evidence_of(records, name, planned, sha256)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flyp_sweep.orchestrator.protocol.protocol import CellProtocol, Protocol, Selection
+from flyp_sweep.results.ledger.schema import TrialRecord
+from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import TrialSpec
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ class Progress:
         self.console = console
         self.began = time.monotonic()
         self.done = Counter({cell.plan.cell: _known(cell, protocol) for cell in protocol.cells})
-        self.failed: Counter[Any] = Counter()
-        self.best: dict[Any, float] = {}
+        self.failed: Counter[Cell] = Counter()
+        self.best: dict[Cell, float] = {}
         self.this_run = 0
         self._last_line = self.began
         # What others print goes to the log, not onto the board.
@@ -55,17 +56,17 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def finished(self, record: dict[str, Any]) -> None:
-        cell = next(c.plan.cell for c in self.protocol.cells if c.plan.cell.to_json() == record["cell"])
+    def finished(self, record: TrialRecord) -> None:
+        cell = record.cell
         self.done[cell] += 1
         self.this_run += 1
-        if record["status"] == "failed":
+        if record.status == "failed":
             self.failed[cell] += 1
-            self._say(f"failed: {cell.key} seed {record['seed']}: {record['reason']}", "red")
-        for note in record["notes"]:
-            self._say(f"{cell.key} seed {record['seed']}: {note}", "yellow")
-        if record["score"] is not None:
-            self.best[cell] = max(record["score"], self.best.get(cell, 0.0))
+            self._say(f"failed: {cell.key} seed {record.seed}: {record.reason}", "red")
+        for note in record.notes:
+            self._say(f"{cell.key} seed {record.seed}: {note}", "yellow")
+        if record.score is not None:
+            self.best[cell] = max(record.score, self.best.get(cell, 0.0))
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             self.console.print(self.line())

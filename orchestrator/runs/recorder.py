@@ -6,13 +6,13 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 from typing import Protocol as Interface
 
 from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol, Selection
 from flyp_sweep.orchestrator.runs.running_files import Running
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.schema import Record
+from flyp_sweep.results.ledger.schema import AlphaRecord, Record, SelectionRecord, SplitRecord, Stage, TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
@@ -22,7 +22,7 @@ VERSIONS = ("flyp-sweep", "torch", "torchvision", "open_clip_torch", "ray", "opt
 class Listener(Interface):
     """Hears of a sweep's progress, in the driver's thread: it must be quick and must not raise."""
 
-    def finished(self, record: Record) -> None: ...
+    def finished(self, record: TrialRecord) -> None: ...
 
     def retried(self, spec: TrialSpec, reason: str, pause: float) -> None: ...
 
@@ -53,13 +53,13 @@ class Recorder:
         self.trouble: list[str] = []
         self.broken = False
         self._lost = lost
-        self._stops: dict[str, Record] = {}
+        self._stops: dict[str, Mapping[str, Any]] = {}
         self._versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
 
-    def write_selections(self, selections: Sequence[Selection], known: Mapping[Cell, Record]) -> None:
+    def write_selections(self, selections: Sequence[Selection], known: Mapping[Cell, SelectionRecord]) -> None:
         """Append the selections that are not the `known` last one of their cell."""
         for selection in selections:
-            if known.get(selection.plan.cell) != selection.to_json():
+            if known.get(selection.plan.cell) != selection.record:
                 self._write_selection(selection)
 
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ class Recorder:
         for listener in self.listeners:
             listener.retried(spec, reason, pause)
 
-    def ended(self, spec: TrialSpec, ending: Record | None) -> None:
+    def ended(self, spec: TrialSpec, ending: Mapping[str, Any] | None) -> None:
         """Take in the end of a trial: ledger, protocol, listeners, in this order. None: it was broken off."""
         if self.broken:
             return
@@ -90,7 +90,7 @@ class Recorder:
         record = self._record(spec, ending)
         if not self._append(record):
             return
-        if record["status"] != FAILED:  # it may yet be taken up again
+        if record.status != FAILED:  # it may yet be taken up again
             self.running.forget(spec.trial_id)
         selections = self.protocol.finish(Outcome.of(record))
         for listener in self.listeners:
@@ -102,7 +102,7 @@ class Recorder:
                 self.weights.forget(trial_id)
 
     def _write_selection(self, selection: Selection) -> None:
-        if self._append(selection.to_json()):
+        if self._append(selection.record):
             for listener in self.listeners:
                 listener.selected(selection)
 
@@ -121,23 +121,28 @@ class Recorder:
             )
         return not self.broken
 
-    def _record(self, spec: TrialSpec, ending: Mapping[str, Any]) -> Record:
-        """The ledger's line: what was run, how it ended, what came out."""
-        empty = dict.fromkeys(("score", "loss", "metric", "best_epoch", "epochs", "alpha"))
+    def _record(self, spec: TrialSpec, ending: Mapping[str, Any]) -> TrialRecord:
+        """The ledger's line: what was run, how the trial ended, what came out."""
         settings = spec.to_json()
-        told = {name: settings.pop(name) for name in ("cell", "stage", "seed", "hparams")}
-        return {
-            "kind": "trial",
-            "trial_id": spec.trial_id,
-            **told,
-            "config_id": spec.config_id,
-            "settings": settings,
-            "status": ending["status"],
-            "reason": ending.get("reason"),
-            **(ending.get("result") or {**empty, "curve": [], "evaluations": [], "notes": []}),
-            "log": ending.get("log"),
-            "seconds": round(ending["seconds"], 3),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": self._versions,
-            "machine": ending.get("machine"),
-        }
+        for name in ("cell", "stage", "seed", "hparams"):  # fields of their own
+            del settings[name]
+        result = dict(ending.get("result") or {})
+        evaluations = result.pop("evaluations", [])
+        return TrialRecord(
+            trial_id=spec.trial_id,
+            cell=spec.cell,
+            stage=cast(Stage, spec.stage),
+            seed=spec.seed,
+            hparams=dict(spec.hparams),
+            config_id=spec.config_id,
+            settings=settings,
+            status=ending["status"],
+            reason=ending.get("reason"),
+            **result,
+            evaluations=[AlphaRecord(at["alpha"], [SplitRecord(**one) for one in at["splits"]]) for at in evaluations],
+            log=ending.get("log"),
+            seconds=round(ending["seconds"], 3),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=self._versions,
+            machine=ending.get("machine"),
+        )

@@ -82,9 +82,9 @@ def run(
     with (
         interruptible(how_to_go_on(resume)) as interruption,
         run_log.collecting(sys.stderr if options.verbose else None),
+        engine_for(space, options.address) as engine,
     ):
-        with engine_for(space, options.address) as engine:
-            return _run(space, options, console, resume, engine, interruption, run_log)
+        return _run(space, options, console, resume, engine, interruption, run_log)
 
 
 def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator[str]:

@@ -7,19 +7,20 @@ import sys
 from pathlib import Path
 
 from flyp_sweep.orchestrator.engine.signals import sigterm_as_sigint
-from flyp_sweep.orchestrator.runs.artifacts import planned_cells, table_of
+from flyp_sweep.orchestrator.runs.artifacts import planned_cells
 from flyp_sweep.orchestrator.runs.lock import locked
 from flyp_sweep.orchestrator.tracking.credentials import redacted
 from flyp_sweep.orchestrator.tracking.mlflow_view import (
     PREFIX,
     STORE,
     VIEW,
+    FirstColumns,
     Tracking,
     default_uri,
     quiet_environment,
     store_uri,
 )
-from flyp_sweep.results import render
+from flyp_sweep.results import evidence_of, make_table, render
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.complaints import one_line
@@ -49,16 +50,17 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
     quiet_environment()
     from mlflow.exceptions import MlflowException
 
-    records, planned = folder.records(), planned_cells(folder)
+    (records, sha256), planned = folder.ledger.load_hashed(), planned_cells(folder)
     trials = trials_by_id(records)
     selections = last_selections(records)
-    complete = all(cell in selections and trials.keys() >= set(selections[cell]["repeats"]) for cell in planned)
+    complete = all(cell in selections and trials.keys() >= set(selections[cell].repeats) for cell in planned)
     try:
-        tracking = Tracking(uri or default_uri(folder.path), load(folder.space).name, folder)
+        tracking = Tracking(uri or default_uri(folder.path), load(folder.space).name, folder, FirstColumns())
         before = len(tracking.trials)
         for record in trials.values():
             tracking.add(record)
-        tracking.finish(render(table_of(folder, planned), "markdown"), complete=complete)
+        table = make_table([evidence_of(records, folder.name, planned, sha256)])
+        tracking.finish(render(table, "markdown"), complete=complete)
     except (OSError, MlflowException) as error:
         reason = redacted(one_line(str(error)))
         raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error

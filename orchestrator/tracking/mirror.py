@@ -12,7 +12,7 @@ from typing import Any
 
 from flyp_sweep.orchestrator.protocol.protocol import Selection
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record
+from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.trainers.spec import TrialSpec
 
 
@@ -29,7 +29,7 @@ class Mirror:
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         self._what = {"uri": uri, "experiment": experiment, "path": str(folder.path.resolve())}
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: TrialRecord) -> None:
         _ = self._process
 
     def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:

@@ -15,9 +15,9 @@ import threading
 import time
 from itertools import chain, repeat
 
-from flyp_sweep.orchestrator.tracking.mlflow_view import Tracking
+from flyp_sweep.orchestrator.tracking.mlflow_view import FirstColumns, Tracking
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record
+from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -49,7 +49,8 @@ class Follower:
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         self.trouble: str | None = None
-        self._make = lambda: Tracking(uri, experiment, folder)
+        columns = FirstColumns()  # of all trials, whichever of the connections added them
+        self._make = lambda: Tracking(uri, experiment, folder, columns)
         self._ledger = folder.ledger
         self._tracking: Tracking | None = None
         self._unread: str | None = None
@@ -74,12 +75,12 @@ class Follower:
         self._write(None)  # makes the store's tables before any trial ends
         try:
             for record in self._ledger.follow(self._closing):
-                if record["kind"] == "trial":
+                if isinstance(record, TrialRecord):
                     self._write(record)
         except (OSError, InputError) as error:  # a ledger that could be read when the sweep began
             self._unread = one_line(str(error))
 
-    def _write(self, record: Record | None) -> None:
+    def _write(self, record: TrialRecord | None) -> None:
         """Open the store if need be and write `record`, as often as it takes."""
         for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             try:

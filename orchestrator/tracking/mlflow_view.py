@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +13,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import measured
-from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.results.ledger.schema import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-Record = dict[str, Any]
 
 PREFIX = "flyp_sweep"
 STORE = "mlflow.db"
@@ -54,16 +51,18 @@ def default_uri(run_path: Path) -> str:
 class Tracking:
     """One sweep in one MLflow store: an experiment per search space, a parent run, a child run per trial.
 
-    Every write is idempotent: a run that is there already, found by its trial id, is left alone.
+    Every write is idempotent: a run that is there already, found by its trial id, is left alone. `columns` hears of
+    every trial that is added, whether the store has it or not.
     """
 
-    def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
+    def __init__(self, uri: str, experiment: str, folder: RunFolder, columns: FirstColumns) -> None:
         quiet_environment()
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
         self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.folder = folder
+        self.columns = columns
         self.experiment = self._experiment(experiment, uri)
         self.parent = self._parent()
 
@@ -106,35 +105,36 @@ class Tracking:
             if not token:
                 return
 
-    def add(self, record: Mapping[str, Any]) -> None:
+    def add(self, record: TrialRecord) -> None:
         """Mirror one trial of the ledger, unless it is there; one that had failed before is replaced."""
         from mlflow.entities import Param, RunTag
 
-        if record["trial_id"] in self.trials:
-            known, status = self.trials[record["trial_id"]]
-            if status == record["status"] or status != "failed":
+        self.columns.add(record)
+        if record.trial_id in self.trials:
+            known, status = self.trials[record.trial_id]
+            if status == record.status or status != "failed":
                 return
             self.client.delete_run(known)
-            del self.trials[record["trial_id"]]
-        end = int(datetime.fromisoformat(record["finished"]).timestamp() * 1000)
-        start = end - int(record["seconds"] * 1000)
+            del self.trials[record.trial_id]
+        end = int(datetime.fromisoformat(record.finished).timestamp() * 1000)
+        start = end - int(record.seconds * 1000)
         run = self.client.create_run(
             self.experiment, start_time=start, tags={"mlflow.parentRunId": self.parent}, run_name=run_name(record)
         )
         tags = [RunTag(key, value) for key, value in trial_tags(record).items()]
-        params = [Param(key, str(value)) for key, value in record["hparams"].items()]
+        params = [Param(key, str(value)) for key, value in record.hparams.items()]
         metrics = list(trial_metrics(record, start, end))
         self.client.log_batch(run.info.run_id, metrics[:METRICS_PER_BATCH], params, tags)
         for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
             self.client.log_batch(run.info.run_id, metrics[at : at + METRICS_PER_BATCH])
-        status = "FAILED" if record["status"] == "failed" else "FINISHED"
+        status = "FAILED" if record.status == "failed" else "FINISHED"
         self.client.set_terminated(run.info.run_id, status, end)
-        self.trials[record["trial_id"]] = run.info.run_id, record["status"]
+        self.trials[record.trial_id] = run.info.run_id, record.status
 
     def finish(self, description: str, *, complete: bool) -> None:
         """Put the report, tables and figures of the run folder, and the summary table, on the parent run."""
         self.client.set_tag(self.parent, "mlflow.note.content", description)
-        columns = json.dumps({"selectedColumns": first_columns(self.folder.records())})
+        columns = json.dumps({"selectedColumns": self.columns.names})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
         for file in (self.folder.space, self.folder.report):
             if file.is_file():
@@ -150,72 +150,82 @@ def quoted(text: str) -> str:
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
-def run_name(record: Mapping[str, Any]) -> str:
+def run_name(record: TrialRecord) -> str:
     """A readable name that sorts: method, stage, then the seed or the configuration."""
-    cell = Cell.from_json(record["cell"])
+    cell = record.cell
     shots = "" if cell.shots is None else f" {cell.shots}-shot"
-    return f"{cell.dataset}{shots} {cell.method} {record['stage']} seed {record['seed']:02d} {record['config_id'][:6]}"
+    return f"{cell.dataset}{shots} {cell.method} {record.stage} seed {record.seed:02d} {record.config_id[:6]}"
 
 
-def trial_tags(record: Mapping[str, Any]) -> dict[str, str]:
+def trial_tags(record: TrialRecord) -> dict[str, str]:
     """Tags to filter by."""
-    cell = record["cell"]
-    tags = {name: str(cell[name]) for name in ("method", "dataset", "model")}
-    tags["shots"] = "full" if cell["shots"] is None else str(cell["shots"])
-    tags |= {name: str(record[name]) for name in ("stage", "seed", "status", "config_id")}
-    if ingredients := record.get("settings", {}).get("ingredients"):
+    cell = record.cell
+    tags = {name: str(getattr(cell, name)) for name in ("method", "dataset", "model")}
+    tags["shots"] = "full" if cell.shots is None else str(cell.shots)
+    tags |= {name: str(getattr(record, name)) for name in ("stage", "seed", "status", "config_id")}
+    if ingredients := record.settings.get("ingredients"):
         tags["ingredients"] = str(len(ingredients))
-    if record["reason"]:
-        tags["reason"] = record["reason"][:4000]
-    return {**tags, f"{PREFIX}.trial_id": record["trial_id"], f"{PREFIX}.kind": "trial"}
+    if record.reason:
+        tags["reason"] = record.reason[:4000]
+    return {**tags, f"{PREFIX}.trial_id": record.trial_id, f"{PREFIX}.kind": "trial"}
 
 
-def trial_metrics(record: Mapping[str, Any], start: int, end: int) -> Iterator[Any]:
+def trial_metrics(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
     """Curves per epoch, then the final numbers: `score`, and per split `without/...` and `with/...` ensembling."""
     from mlflow.entities import Metric
 
-    curve = record["curve"]
+    curve = record.curve
     for point in curve:
         when = start + int((end - start) * point["epoch"] / len(curve))
         for name, value in point.items():
             if name != "epoch":
                 yield Metric(f"epoch/{name}", value, when, int(point["epoch"]))
-    for name in ("score", "alpha", "best_epoch"):
-        if record[name] is not None:
-            yield Metric(name, float(record[name]), end, 0)
+    for name, final in (("score", record.score), ("alpha", record.alpha), ("best_epoch", record.best_epoch)):
+        if final is not None:
+            yield Metric(name, float(final), end, 0)
     for side, value in mean_ood(record).items():
         yield Metric(f"{side}/mean_ood", value, end, 0)
-    for one in measured(record):
-        for side in sides(one["alpha"], record["alpha"]):
-            yield Metric(f"{side}/{one['split']}/{one['metric']}", one["value"], end, 0)
-        if one["primary"] and record["alpha"] is not None:
-            yield Metric(f"frontier/{one['split']}", one["value"], end, round(100 * one["alpha"]))
+    for one in record.measurements:
+        for side in sides(one.alpha, record.chosen_alpha):
+            yield Metric(f"{side}/{one.split}/{one.metric}", one.value, end, 0)
+        if one.is_primary and record.alpha is not None:
+            yield Metric(f"frontier/{one.split}", one.value, end, round(100 * one.alpha))
 
 
-def mean_ood(record: Mapping[str, Any]) -> dict[str, float]:
+def mean_ood(record: TrialRecord) -> dict[str, float]:
     """Per side the mean of the primary metric over the OOD sets, where there are any."""
-    found: dict[str, list[float]] = {}
-    for at in record["evaluations"]:
-        values = [one["metrics"][one["primary"]] for one in at["splits"] if one["role"] == "ood"]
-        for side in sides(at["alpha"], record["alpha"]) if values else ():
-            found.setdefault(side, []).extend(values)
-    return {side: fmean(values) for side, values in found.items()}
+    by_side: dict[str, list[float]] = {}
+    for one in record.measurements:
+        if one.is_primary and one.role == "ood":
+            for side in sides(one.alpha, record.chosen_alpha):
+                by_side.setdefault(side, []).append(one.value)
+    return {side: fmean(values) for side, values in by_side.items()}
 
 
-def first_columns(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
-    trials = [record for record in records if record["kind"] == "trial"]
-    splits = (one for trial in trials for at in trial["evaluations"] for one in at["splits"])
-    tests = {one["primary"] for one in splits if one["role"] == "id_test"}
-    metrics = ["score", "alpha", *(f"{side}/id_test/{name}" for name in sorted(tests) for side in ("without", "with"))]
-    metrics += ["without/mean_ood", "with/mean_ood"] if any(map(mean_ood, trials)) else []
-    params = dict.fromkeys(name for trial in trials for name in trial["hparams"])
-    return [
-        *(f"attributes.`{name}`" for name in ("Created", "Duration")),
-        *(f"metrics.`{name}`" for name in metrics),
-        *(f"params.`{name}`" for name in params),
-        "tags.`status`",
-    ]
+class FirstColumns:
+    """The columns that the UI's list of runs shows first, by the UI's own names of columns, for the trials added."""
+
+    def __init__(self) -> None:
+        self._id_metrics: set[str] = set()
+        self._params: dict[str, None] = {}
+        self._has_ood = False
+
+    def add(self, record: TrialRecord) -> None:
+        self._id_metrics |= {one.primary for at in record.evaluations for one in at.splits if one.role == "id_test"}
+        self._params |= dict.fromkeys(record.hparams)
+        self._has_ood = self._has_ood or bool(mean_ood(record))
+
+    @property
+    def names(self) -> list[str]:
+        sides = ("without", "with")
+        metrics = ["score", "alpha", *(f"{side}/id_test/{name}" for name in sorted(self._id_metrics) for side in sides)]
+        metrics += [f"{side}/mean_ood" for side in sides] if self._has_ood else []
+        return [
+            *(f"attributes.`{name}`" for name in ("Created", "Duration")),
+            *(f"metrics.`{name}`" for name in metrics),
+            *(f"params.`{name}`" for name in self._params),
+            "tags.`status`",
+        ]
 
 
 def sides(alpha: float, chosen: float | None) -> list[str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from flyp_sweep.results.analysis.evidence import SIDE_LABELS, SIDES, Evidence, Measure, Selection, Side, Trial
+from flyp_sweep.results.analysis.evidence import SIDE_LABELS, SIDES, Evidence, Measure, Side, Trial
 from flyp_sweep.results.analysis.repeats import Repeats, repeats_of
+from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
 
@@ -29,7 +30,7 @@ class CellResult:
     sha256: str
     state: State
     repeats: Repeats
-    selection: Selection | None = None
+    selection: SelectionRecord | None = None
 
     @property
     def cell(self) -> Cell:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flyp_sweep.results.analysis.evidence import Selection, Trial
+from flyp_sweep.results.analysis.evidence import Trial
+from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -28,7 +29,7 @@ class Repeats:
         return len(self.done) + len(self.failed) + len(self.missing)
 
 
-def repeats_of(selection: Selection, trials: Mapping[str, Trial]) -> Repeats:
+def repeats_of(selection: SelectionRecord, trials: Mapping[str, Trial]) -> Repeats:
     """The repeats that `selection` planned, found among `trials` (by trial_id).
 
     Raises InputError when they do not make one sample: finished trials of another cell, of another configuration than

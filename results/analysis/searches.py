@@ -8,14 +8,14 @@ from statistics import fmean
 from typing import Any
 
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
-from flyp_sweep.results.ledger.schema import Record, cell_of
+from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, parse
 from flyp_sweep.search_spaces.model import SearchSpace
 
 
 @dataclass(frozen=True)
-class Tried:
+class ScoredConfig:
     """A configuration and the score (a fraction) of each of its trials; `failed` counts those that have none."""
 
     config_id: str
@@ -37,13 +37,13 @@ class Search:
     """
 
     cell: Cell
-    tried: tuple[Tried, ...]
+    tried: tuple[ScoredConfig, ...]
     ranges: Mapping[str, Distribution]
     selected: str | None = None
     metric: str = ""
 
     @property
-    def winner(self) -> Tried | None:
+    def winner(self) -> ScoredConfig | None:
         return next((one for one in self.tried if one.config_id == self.selected), None)
 
 
@@ -55,36 +55,37 @@ def searches_of(records: Iterable[Record], space: SearchSpace | None = None) -> 
     """
     records = list(records)
     selections = last_selections(records)
-    found: dict[Cell, list[Record]] = {}
+    by_cell: dict[Cell, list[TrialRecord]] = {}
     for trial in trials_by_id(records).values():
-        if trial["stage"] == "search":
-            found.setdefault(cell_of(trial), []).append(trial)
-    return [_search(cell, trials, selections.get(cell), space) for cell, trials in found.items()]
+        if trial.stage == "search":
+            by_cell.setdefault(trial.cell, []).append(trial)
+    return [_search(cell, trials, selections.get(cell), space) for cell, trials in by_cell.items()]
 
 
-def _search(cell: Cell, trials: list[Record], selection: Record | None, space: SearchSpace | None) -> Search:
+def _search(
+    cell: Cell, trials: list[TrialRecord], selection: SelectionRecord | None, space: SearchSpace | None
+) -> Search:
     if selection is not None:
-        searched = set(selection.get("searched", ()))
-        trials = [trial for trial in trials if trial["trial_id"] in searched] or trials
-    by_config: dict[str, list[Record]] = {}
+        searched = set(selection.searched)
+        trials = [trial for trial in trials if trial.trial_id in searched] or trials
+    by_config: dict[str, list[TrialRecord]] = {}
     for trial in trials:
-        by_config.setdefault(trial["config_id"], []).append(trial)
+        by_config.setdefault(trial.config_id, []).append(trial)
     tried = tuple(_tried(config_id, own) for config_id, own in by_config.items())
-    metric = str((selection or trials[0]).get("metric") or "")
-    return Search(
-        cell, tried, _ranges(cell, tried, selection, space), selection["config_id"] if selection else None, metric
-    )
+    metric = (selection or trials[0]).metric or ""
+    ranges = _ranges(cell, tried, selection, space)
+    return Search(cell, tried, ranges, selection.config_id if selection else None, metric)
 
 
-def _tried(config_id: str, trials: list[Record]) -> Tried:
-    scores = tuple(trial["score"] for trial in trials if trial["status"] != "failed" and trial.get("score") is not None)
-    return Tried(config_id, trials[0]["hparams"], scores, len(trials) - len(scores))
+def _tried(config_id: str, trials: list[TrialRecord]) -> ScoredConfig:
+    scores = tuple(trial.score for trial in trials if trial.status != "failed" and trial.score is not None)
+    return ScoredConfig(config_id, trials[0].hparams, scores, len(trials) - len(scores))
 
 
 def _ranges(
-    cell: Cell, tried: tuple[Tried, ...], selection: Record | None, space: SearchSpace | None
+    cell: Cell, tried: tuple[ScoredConfig, ...], selection: SelectionRecord | None, space: SearchSpace | None
 ) -> dict[str, Distribution]:
-    told = {name: parse(raw) for name, raw in ((selection or {}).get("space") or {}).items()}
+    told = {name: parse(raw) for name, raw in (selection.space if selection else {}).items()}
     given = space.for_method(cell.method) if space else {}
     ranges = {}
     for name in dict.fromkeys(name for one in tried for name in one.hparams):

@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from flyp_sweep.results.analysis.searches import Search, Tried
+from flyp_sweep.results.analysis.searches import ScoredConfig, Search
 from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, marker, new_figure
 from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, shots_label, slug
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
@@ -232,7 +232,7 @@ def _draw_scores(axes: Axes, facet: Facet, metric: str) -> None:
     _scale(axes, facet.x, "x")
 
 
-def _at(one: Tried, axis: Axis) -> float:
+def _at(one: ScoredConfig, axis: Axis) -> float:
     """Where a configuration stands on an axis: its value, or of a list that is no log axis its place in it."""
     value = one.hparams[axis.name]
     return float(value) if _is_metric(axis) else float(axis.values.index(value))

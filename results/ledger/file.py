@@ -6,31 +6,39 @@ One JSON object per line. The driver alone appends; anyone may read, also while 
 from __future__ import annotations
 
 import gc
-import json
+import hashlib
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import RawIOBase
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from threading import Event
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from flyp_sweep.results.ledger.schema import Record, cell_of, fault
+from flyp_sweep.results.ledger.schema import (
+    Malformed,
+    Record,
+    SelectionRecord,
+    TrialRecord,
+    decode,
+    decode_json,
+    encode,
+)
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 
 FOLLOW_SECONDS = 0.2
 """How often a ledger that is followed is looked at."""
-ALIKE = {"cell", "settings", "versions", "machine"}
+IN_COMMON = ("cell", "settings", "versions", "machine")
+"""Fields that many trials have the same value of."""
 _BLOCK = 1 << 16
 _READ_AT_ONCE = 1 << 20  # lines of repeats are longer than Python's buffer, which would take them in pieces
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -50,14 +58,11 @@ class Ledger:
     def append(self, record: Record) -> None:
         """Add one line and return when it is on the disk (flushed and fsynced).
 
-        A torn last line, left by a driver that was killed while writing, is repaired first. Raises ValueError for what
-        is no ledger record or holds NaN or an infinity, TypeError for what JSON cannot hold, OSError when the disk is
-        full; the ledger then is as it was.
+        A torn last line, left by a driver that was killed while writing, is repaired first. Raises ValueError for a
+        record that could not be read back (NaN and infinities included), TypeError for what JSON cannot hold, OSError
+        when the disk is full; the ledger then is as it was.
         """
-        problem = fault(record)
-        if problem:
-            raise ValueError(f"not a ledger record: it {problem}")
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        line = encode(record)
         is_new = not self.path.exists()
         with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0) as file:
             _repair_end(file)
@@ -96,9 +101,13 @@ class Ledger:
                 found += file.readline()
         return found[: found.rfind(b"\n") + 1]
 
-    def load(self, without: Collection[str] = ()) -> list[Record]:
+    def load(self) -> list[Record]:
         """All records, as `read` gives them."""
-        return read(self.path, without)
+        return read(self.path)
+
+    def load_hashed(self, *, curves: bool = True) -> tuple[list[Record], str]:
+        """All records, with or without their curves, and the SHA-256 of the bytes that they were read from."""
+        return read_hashed(self.path, Shared(curves=curves))
 
     def follow(self, over: Event) -> Iterator[Record]:
         """The records that are there and those that come, one by one and as they stand: a trial may be there twice.
@@ -110,8 +119,8 @@ class Ledger:
         while True:
             last = over.is_set()
             start, end = end, self._end_of_lines(last)
-            for place, _, line in _numbered_lines(self.path, decode_record, end, number, start):
-                yield line.content
+            for place, _, record in _numbered_lines(self.path, end, number, start):
+                yield record
                 number = place + 1
             if last:
                 return
@@ -126,73 +135,75 @@ class Ledger:
         return end + (len(tail) if last and decode_json(tail) is not None else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Line(Generic[T]):
-    """One line of a ledger as a decoder gives it: its trial (None for a selection), its status, what it holds."""
-
-    trial_id: str | None
-    status: str
-    content: T
-
-
-Decoder = Callable[[bytes], Line[T] | None]
-"""Reads a line; None for what is not the whole of a JSON object. Raises Malformed for one that is no ledger record."""
-
-
-class Malformed(Exception):
-    """A JSON object that is no ledger record: what was found and what was expected."""
-
-
-def read(path: str | Path, without: Collection[str] = ()) -> list[Record]:
+def read(path: str | Path) -> list[Record]:
     """The records of the ledger at `path`, in file order and each trial once; none when there is no file.
 
-    The fields `without` are left out, and what many records say alike (`ALIKE`) is one object in all of them: 100,000
-    trials have to fit. See `read_lines` for what is passed over and what is refused.
+    See `read_lines` for what is passed over and what is refused, and `Shared` for how they are kept.
     """
-    seen: dict[str, object] = {}
-
-    def decode(line: bytes) -> Line[Record] | None:
-        found = decode_record(line)
-        if found is not None:
-            record = found.content
-            for name in without:
-                record.pop(name, None)
-            for name in ALIKE & record.keys():
-                record[name] = seen.setdefault(repr(record[name]), record[name])
-        return found
-
-    return read_lines(path, decode)
+    return read_lines(path, Shared())
 
 
-def read_lines(path: str | Path, decode: Decoder[T], size: int | None = None) -> list[T]:
-    """What `decode` makes of the ledger's lines, in file order and each trial once; none when there is no file.
+class Shared:
+    """Keeps records of which there may be 100,000: a value that many have in common is one object in all of them.
 
-    `size` ends the reading after so many bytes of a ledger that grows meanwhile. A torn last line (no newline at its
-    end, not a whole JSON object) and an exact duplicate of a trial are passed over with a `LedgerWarning`. Of a failed
-    trial and its retry the finished one holds, of two failures the later. Raises InputError, with file and line, for
-    any other line that cannot be read, for one that lacks a field, and for a trial that finished twice with different
-    content.
+    Without `curves` the curve of each trial, the largest part of a search trial, is left empty.
+    """
+
+    def __init__(self, *, curves: bool = True) -> None:
+        self._seen: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
+        self._rest: dict[str, Any] = {} if curves else {"curve": []}
+
+    def __call__(self, record: Record) -> Record:
+        if isinstance(record, SelectionRecord):
+            return record
+        common = {name: self._shared(name, getattr(record, name)) for name in IN_COMMON}
+        return msgspec.structs.replace(record, **common, **self._rest)
+
+    def _shared(self, name: str, value: object) -> object:
+        """An object equal to `value`: that of the record before, in most cases, which spares the text of it."""
+        if value != self._last.get(name):
+            self._last[name] = self._seen.setdefault(repr(value), value)
+        return self._last.get(name)
+
+
+def read_lines(
+    path: str | Path, keep: Callable[[Record], T], listen: Callable[[bytes], object] | None = None
+) -> list[T]:
+    """What `keep` makes of the ledger's records, in file order and each trial once; none when there is no file.
+
+    `listen` is called with the bytes of every line. A torn last line (no newline at its end, not a whole JSON object)
+    and an exact duplicate of a trial are passed over with a `LedgerWarning`. Of a failed trial and its retry the
+    finished one holds, of two failures the later. Raises InputError, with file and line, for any other line that cannot
+    be read, for one that lacks a field, and for a trial that finished twice with different content.
     """
     path = Path(path)
     if not path.exists():
         return []
     with _no_garbage_collection():
-        return _each_once(path, _numbered_lines(path, decode, size))
+        return _each_once(path, _numbered_lines(path, listen=listen), keep)
 
 
-def _each_once(path: Path, lines: Iterable[tuple[int, int, Line[T]]]) -> list[T]:
+def read_hashed(path: Path, keep: Callable[[Record], T]) -> tuple[list[T], str]:
+    """As `read_lines`, with the SHA-256 of the bytes that were read; empty where there are none."""
+    digest = hashlib.sha256()
+    kept = read_lines(path, keep, digest.update)
+    return kept, digest.hexdigest() if digest.digest() != hashlib.sha256().digest() else ""
+
+
+def _each_once(path: Path, lines: Iterable[tuple[int, int, Record]], keep: Callable[[Record], T]) -> list[T]:
     kept: dict[int, T] = {}
     places: dict[str, _Place] = {}
-    for number, offset, line in lines:
-        if line.trial_id is not None:
-            later = _Place(number, offset, line.status)
-            earlier = places.get(line.trial_id)
+    for number, offset, record in lines:
+        if isinstance(record, TrialRecord):
+            later = _Place(number, offset, record.status)
+            earlier = places.get(record.trial_id)
             if earlier is not None:
-                if not _supersedes(later, earlier, line.trial_id, path):
+                if not _supersedes(later, earlier, record.trial_id, path):
                     continue
                 del kept[earlier.number]
-            places[line.trial_id] = later
-        kept[number] = line.content
+            places[record.trial_id] = later
+        kept[number] = keep(record)
     return list(kept.values())
 
 
@@ -208,69 +219,21 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def decode_record(line: bytes) -> Line[Record] | None:
-    """The record in `line` as a dictionary; a `Decoder`."""
-    record = decode_json(line)
-    if record is None:
-        return None
-    problem = fault(record)
-    if problem:
-        raise Malformed(problem)
-    return Line(record.get("trial_id"), record.get("status", ""), record)
-
-
-def decode_typed(line: bytes, decoder: msgspec.json.Decoder[S]) -> S | None:
-    """What a typed decoder makes of the JSON object in `line`, or None when there is none, or not the whole of one.
-
-    Raises Malformed for a record of another form.
-    """
-    try:
-        return decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        record = decode_json(line)
-        if record is None:
-            return None
-        problem = fault(record)
-        if problem:
-            raise Malformed(problem) from error
-        return _decode_odd(record, decoder)
-
-
-def _decode_odd(record: Record, decoder: msgspec.json.Decoder[S]) -> S:
-    """Decode a record that may hold half a character, as file names that are no UTF-8 do."""
-    try:
-        return decoder.decode(json.dumps(record, ensure_ascii=False).encode(errors="replace"))
-    except msgspec.MsgspecError as error:
-        raise Malformed(f"is of another form ({error})") from error
-
-
-def decode_json(line: bytes) -> Record | None:
-    """The JSON object in `line`, or None when there is none, or not the whole of one."""
-    try:
-        record = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        try:
-            record = _LENIENT.decode(line.decode())  # half characters, as file names that are no UTF-8 hold
-        except ValueError:
-            return None
-    return record if isinstance(record, dict) else None
-
-
-def last_line(path: Path) -> Record | None:
+def last_line(path: Path) -> dict[str, Any] | None:
     """The JSON object in the last line of the ledger at `path`; None where that holds none, or cannot be read."""
     with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as found:
         return decode_json(found[found.rfind(b"\n", 0, -1) + 1 :])
     return None
 
 
-def trials_by_id(records: Iterable[Record]) -> dict[str, Record]:
+def trials_by_id(records: Iterable[Record]) -> dict[str, TrialRecord]:
     """The trials among `records`, by trial_id."""
-    return {record["trial_id"]: record for record in records if record["kind"] == "trial"}
+    return {record.trial_id: record for record in records if isinstance(record, TrialRecord)}
 
 
-def last_selections(records: Iterable[Record]) -> dict[Cell, Record]:
+def last_selections(records: Iterable[Record]) -> dict[Cell, SelectionRecord]:
     """The selection that holds for each cell: the last one in the ledger."""
-    return {cell_of(record): record for record in records if record["kind"] == "selection"}
+    return {record.cell: record for record in records if isinstance(record, SelectionRecord)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +246,13 @@ class _Place:
 
 
 def _numbered_lines(
-    path: Path, decode: Decoder[T], size: int | None, first: int = 1, start: int = 0
-) -> Iterator[tuple[int, int, Line[T]]]:
-    """Number, offset and content of the lines from `start`, where line `first` begins, up to `size`."""
+    path: Path,
+    size: int | None = None,
+    first: int = 1,
+    start: int = 0,
+    listen: Callable[[bytes], object] | None = None,
+) -> Iterator[tuple[int, int, Record]]:
+    """Number, offset and record of the lines from `start`, where line `first` begins, up to `size`."""
     if start == size:
         return
     offset = start
@@ -294,23 +261,24 @@ def _numbered_lines(
         for number, line in enumerate(file, first):
             if size is not None and offset >= size:
                 return
-            if line.strip():
-                try:
-                    decoded = decode(line)
-                except Malformed as problem:
-                    message = f"{path}:{number}: the record {problem}; restore or delete the line"
-                    raise InputError(message) from problem
-                if decoded is not None:
-                    yield number, offset, decoded
-                elif line.endswith(b"\n"):
-                    raise InputError(
-                        f"{path}:{number}: found no JSON object, expected one per line; restore or delete the line"
-                    )
-                else:
-                    _warn(
-                        f"{path}:{number}: the last line is torn (the driver was killed while writing it); passed over"
-                    )
+            if listen is not None:
+                listen(line)
+            if line.strip() and (record := _record(line, f"{path}:{number}")) is not None:
+                yield number, offset, record
             offset += len(line)
+
+
+def _record(line: bytes, place: str) -> Record | None:
+    """The record in a line; None, with a warning, for a torn one. Raises InputError for any other that has none."""
+    try:
+        record = decode(line)
+    except Malformed as problem:
+        raise InputError(f"{place}: the record {problem}; restore or delete the line") from problem
+    if record is None:
+        if line.endswith(b"\n"):
+            raise InputError(f"{place}: found no JSON object, expected one per line; restore or delete the line")
+        _warn(f"{place}: the last line is torn (the driver was killed while writing it); passed over")
+    return record
 
 
 def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bool:
@@ -331,22 +299,15 @@ def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bo
 _CLOCKS = ("seconds", "finished")
 
 
-def _without_clocks(record: Record | None) -> Record | None:
+def _without_clocks(record: dict[str, Any] | None) -> dict[str, Any] | None:
     """A record but for when and how fast it was made, which two runs of one trial never share."""
     return record and {name: value for name, value in record.items() if name not in _CLOCKS}
 
 
-def _json_at(path: Path, offset: int) -> Record | None:
+def _json_at(path: Path, offset: int) -> dict[str, Any] | None:
     with path.open("rb") as file:
         file.seek(offset)
         return decode_json(file.readline())
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _write_whole(file: RawIOBase, line: bytes) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.schema import Record
-from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flyp_sweep.results.analysis.evidence import Evidence
 
 LEDGER = "ledger.jsonl"
 
@@ -97,15 +94,9 @@ class RunFolder:
         """The weights of trials that ensembles are made of; there while there are any."""
         return self.path / "weights"
 
-    def records(self, without: Collection[str] = ()) -> list[Record]:
-        """The records of the ledger, `without` some of their fields; none when no trial has finished yet."""
-        return self.ledger.load(without)
-
-    def evidence(self, planned: Iterable[Cell] = (), name: str | None = None) -> Evidence:
-        """What tables need of the ledger; `planned` cells have a row even before they have a line in it."""
-        from flyp_sweep.results.analysis.evidence import read_evidence
-
-        return read_evidence(self.ledger.path, name or self.name, planned)
+    def records(self) -> list[Record]:
+        """The records of the ledger; none when no trial has finished yet."""
+        return self.ledger.load()
 
     def frame(self) -> pd.DataFrame:
         """The tidy results, made afresh from the ledger: see `results.ledger.tidy.tidy_frame`."""

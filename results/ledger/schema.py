@@ -1,99 +1,199 @@
-"""What one line of the ledger holds: the fields of a trial and of a selection, and the check that they are there."""
+"""What a line of the ledger holds, as it is written and as it is read: the one definition of its fields.
+
+Which lines of a file count, and how they are appended, is in `results.ledger.file`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
+import msgspec
+
+from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
 
-Record = dict[str, Any]
+Stage = Literal["search", "repeat"]
+Status = Literal["done", "stopped", "failed"]
+Number = int | float
+"""As it is written: a whole number stays one."""
 
-STAGES = ("search", "repeat")
-STATUSES = ("done", "stopped", "failed")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
-_TYPES: dict[str, dict[str, type]] = {
-    "trial": {
-        "trial_id": str,
-        "cell": dict,
-        "stage": str,
-        "seed": int,
-        "hparams": dict,
-        "config_id": str,
-        "status": str,
-        "evaluations": list,
-    },
-    "selection": {"cell": dict, "config_id": str, "hparams": dict, "repeats": list},
-}
-_CELL_FIELDS = {"dataset", "model", "shots", "method"}
-_SPLIT_FIELDS = {"split", "role", "n_examples", "primary", "metrics"}
+_ALPHA_TOLERANCE = 1e-9
 
 
-def cell_of(record: Mapping[str, Any]) -> Cell:
-    """The cell that a trial or a selection belongs to."""
-    return Cell.from_json(record["cell"])
+class Malformed(ValueError):
+    """A JSON object that is no ledger record: which field is wrong, and how."""
 
 
-def measured(trial: Mapping[str, Any]) -> Iterator[Record]:
-    """The numbers of a trial, each with all that is said of it: alpha, split, role, n_examples, metric, value, primary.
+class SplitRecord(msgspec.Struct, frozen=True, gc=False):
+    """A split at one alpha: its metrics (fractions) by name, and the name of the primary one."""
 
-    `primary` tells whether this is the split's primary metric.
+    split: str
+    role: str
+    n_examples: int
+    primary: str
+    metrics: dict[str, Number]
+
+    def __post_init__(self) -> None:
+        if self.primary not in self.metrics:
+            raise ValueError(f"found primary metric {self.primary!r}, expected one of {', '.join(self.metrics)}")
+
+
+class AlphaRecord(msgspec.Struct, frozen=True, gc=False):
+    """All splits that were evaluated at one alpha; of the zero-shot model alpha may be null."""
+
+    alpha: Number | None
+    splits: list[SplitRecord]
+
+
+class Measurement(NamedTuple):
+    """One number of a trial; `is_primary`: the metric is the primary one of its split."""
+
+    alpha: Number
+    split: str
+    role: str
+    n_examples: int
+    metric: str
+    value: Number
+    is_primary: bool
+
+
+class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trial"):
+    """A finished trial. The order of the fields is their order in the line.
+
+    Other fields of a line are passed over: version 0.2.0 wrote `memory`, too.
     """
-    for at in trial["evaluations"]:
-        for one in at["splits"]:
-            said = {"alpha": at["alpha"], "split": one["split"], "role": one["role"], "n_examples": one["n_examples"]}
-            for metric, value in one["metrics"].items():
-                yield {**said, "metric": metric, "value": value, "primary": metric == one["primary"]}
+
+    trial_id: str
+    cell: Cell
+    stage: Stage
+    seed: int
+    hparams: dict[str, Any]
+    config_id: str
+    settings: dict[str, Any] = {}
+    status: Status
+    reason: str | None = None
+    score: Number | None = None
+    loss: Number | None = None
+    metric: str | None = None
+    best_epoch: int | None = None
+    epochs: int | None = None
+    alpha: Number | None = None
+    curve: list[dict[str, Number]] = []
+    evaluations: list[AlphaRecord]
+    notes: list[str] = []
+    log: str | None = None
+    seconds: Number = 0.0
+    finished: str = ""
+    versions: dict[str, str] = {}
+    machine: dict[str, Any] | None = None
+
+    @property
+    def chosen_alpha(self) -> Number | None:
+        """The WiSE-FT alpha that the trial chose on id_val: 0 for the zero-shot model, None where none was chosen."""
+        return 0.0 if self.cell.method == ZEROSHOT else self.alpha
+
+    @property
+    def measurements(self) -> Iterator[Measurement]:
+        """The numbers of the trial, in the order of the line."""
+        for at in self.evaluations:
+            for one in at.splits:
+                for metric, value in one.metrics.items():
+                    is_primary = metric == one.primary
+                    yield Measurement(at.alpha or 0.0, one.split, one.role, one.n_examples, metric, value, is_primary)
 
 
-def fault(record: Mapping[str, Any]) -> str:
-    """What keeps `record` from being a ledger line (found, then expected), or `""` when nothing does."""
-    kind = record.get("kind")
-    if kind not in _TYPES:
-        return f"has kind {kind!r}, expected 'trial' or 'selection'"
-    return (
-        _field_fault(record, kind) or _cell_fault(record["cell"]) or (_trial_fault(record) if kind == "trial" else "")
-    )
+class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="selection"):
+    """What was selected for a cell, after seeing what, and which trials repeat it.
+
+    `searched` and `repeats` are ids of trials. `space` holds the distribution of each searched hyper-parameter.
+    `incomplete` holds, for splits that differ from what was published, the images found and published.
+    """
+
+    cell: Cell
+    config_id: str
+    hparams: dict[str, Any]
+    score: Number | None = None
+    metric: str = ""
+    split: str = "id_val"
+    configs: int = 0
+    seeds: int = 0
+    searched: list[str] = []
+    repeats: list[str]
+    space: dict[str, Any] = {}
+    incomplete: dict[str, dict[str, int]] = {}
+    """Not written where it is empty."""
 
 
-def _field_fault(record: Mapping[str, Any], kind: str) -> str:
-    lacking = [name for name in _TYPES[kind] if name not in record]
-    if lacking:
-        return f"lacks {', '.join(lacking)}, which every {kind} needs"
-    for name, expected in _TYPES[kind].items():
-        if not isinstance(record[name], expected):
-            return f"has {name} {record[name]!r}, expected a {expected.__name__}"
-    return ""
+Record = TrialRecord | SelectionRecord
+
+_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
-def _cell_fault(cell: Mapping[str, Any]) -> str:
-    if cell.keys() != _CELL_FIELDS:
-        return f"has a cell of {sorted(cell)}, expected dataset, model, shots and method"
-    if not (cell["shots"] is None or isinstance(cell["shots"], int)):
-        return f"has shots {cell['shots']!r}, expected an int or null"
-    return ""
+def encode(record: Record) -> bytes:
+    """The line of `record`, with its newline.
+
+    Raises ValueError for a record that could not be read back, NaN and infinities included, TypeError for a value that
+    JSON cannot hold.
+    """
+    fields = msgspec.to_builtins(record, enc_hook=_as_builtin)
+    if not fields.get("incomplete", True):
+        del fields["incomplete"]
+    line = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    decode(line)
+    return line
 
 
-def _trial_fault(trial: Mapping[str, Any]) -> str:
-    if trial["stage"] not in STAGES:
-        return f"has stage {trial['stage']!r}, expected one of {', '.join(STAGES)}"
-    if trial["status"] not in STATUSES:
-        return f"has status {trial['status']!r}, expected one of {', '.join(STATUSES)}"
-    for at in trial["evaluations"]:
-        if not (isinstance(at, dict) and at.keys() >= {"alpha", "splits"} and isinstance(at["splits"], list)):
-            return f"has an evaluation {at!r}, expected an alpha and its splits"
-        problem = next(filter(None, map(_split_fault, at["splits"])), "")
-        if problem:
-            return problem
-    return ""
+def decode(line: bytes) -> Record | None:
+    """The record in `line`; None where the line is not the whole of a JSON object. Raises Malformed for another one."""
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        found = decode_json(line)
+    if found is None:
+        return None
+    try:  # text may hold half a character, as file names that are no UTF-8 do
+        return _DECODER.decode(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"is malformed: {error}") from error
 
 
-def _split_fault(one: object) -> str:
-    if not (isinstance(one, dict) and one.keys() >= _SPLIT_FIELDS):
-        return f"has an evaluation {one!r}, expected the fields {', '.join(sorted(_SPLIT_FIELDS))}"
-    metrics = one["metrics"]
-    if not (isinstance(metrics, dict) and all(isinstance(value, (int, float)) for value in metrics.values())):
-        return f"has an evaluation with metrics {metrics!r}, expected a number of each"
-    if one["primary"] not in metrics:
-        return f"has an evaluation with primary {one['primary']!r}, expected one of its metrics"
-    return ""
+def decode_json(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in `line`, or None when there is none, or not the whole of one."""
+    try:
+        found = _LENIENT.decode(line.decode())
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def record_of(fields: dict[str, Any]) -> Record:
+    """The record of a JSON object that is in memory. Raises Malformed where it is none."""
+    try:
+        return msgspec.convert(fields, Record)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"is malformed: {error}") from error
+
+
+def same_alpha(a: float, b: float) -> bool:
+    """Whether two alphas are the same point of a grid, whichever way they were computed."""
+    return math.isclose(a, b, abs_tol=_ALPHA_TOLERANCE)
+
+
+def _as_builtin(value: object) -> object:
+    """A number or text of a subclass, e.g. of NumPy, as Python's own."""
+    for builtin in (float, int, str):
+        if isinstance(value, builtin):
+            return builtin(value)
+    raise TypeError(f"found {value!r} in a ledger record, expected what JSON can hold")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from flyp_sweep.results.analysis.alphas import chosen_alpha, evaluated_alpha, same_alpha
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
-from flyp_sweep.results.ledger.schema import STAGES, Record, cell_of, measured
+from flyp_sweep.results.ledger.schema import STAGES, Record, TrialRecord, same_alpha
 from flyp_sweep.results.naming import block_order, method_order
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -50,11 +49,11 @@ def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
     ordered by cell, stage, configuration, seed, alpha, split and metric, whatever the order of the lines.
     """
     records = list(records)
-    selected = {name for selection in last_selections(records).values() for name in selection["repeats"]}
+    selected = {name for selection in last_selections(records).values() for name in selection.repeats}
     trials = sorted(trials_by_id(records).values(), key=_trial_order)
-    hparams = sorted({name for trial in trials for name in trial["hparams"]})
+    hparams = sorted({name for trial in trials for name in trial.hparams})
     splits = _split_order(trials)
-    rows = [row for trial in trials for row in _rows(trial, hparams, splits, trial["trial_id"] in selected)]
+    rows = [row for trial in trials for row in _rows(trial, hparams, splits, trial.trial_id in selected)]
     columns = [*_IDENTITY, *map(hparam_column, hparams), *_EVALUATION]
     frame = pd.DataFrame(rows, columns=columns, dtype=object).astype(_IDENTITY | _EVALUATION)
     return frame.assign(**{hparam_column(name): _typed(frame[hparam_column(name)]) for name in hparams})
@@ -81,34 +80,32 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def _trial_order(trial: Record) -> tuple[Any, ...]:
-    cell = cell_of(trial)
-    stage = STAGES.index(trial["stage"])
-    return (*block_order(cell), method_order(cell.method), stage, trial["config_id"], trial["seed"], trial["trial_id"])
+def _trial_order(trial: TrialRecord) -> tuple[Any, ...]:
+    stage = STAGES.index(trial.stage)
+    method = method_order(trial.cell.method)
+    return (*block_order(trial.cell), method, stage, trial.config_id, trial.seed, trial.trial_id)
 
 
-def _split_order(trials: Iterable[Record]) -> dict[tuple[str, str], int]:
+def _split_order(trials: Iterable[TrialRecord]) -> dict[tuple[str, str], int]:
     """Rank of each (dataset, split): its first appearance in the trials, which must come in a fixed order."""
     order: dict[tuple[str, str], int] = {}
     for trial in trials:
-        for split in (one["split"] for at in trial["evaluations"] for one in at["splits"]):
-            order.setdefault((trial["cell"]["dataset"], split), len(order))
+        for split in (one.split for at in trial.evaluations for one in at.splits):
+            order.setdefault((trial.cell.dataset, split), len(order))
     return order
 
 
 def _rows(
-    trial: Record, hparams: Iterable[str], splits: dict[tuple[str, str], int], selected: bool
+    trial: TrialRecord, hparams: Iterable[str], splits: dict[tuple[str, str], int], selected: bool
 ) -> list[dict[str, Any]]:
-    chosen = chosen_alpha(trial)
-    own = {name: trial[name] for name in ("trial_id", "stage", "seed", "config_id", "status")}
-    own |= trial["cell"] | {hparam_column(name): trial["hparams"].get(name) for name in hparams}
+    chosen = trial.chosen_alpha
+    own = {name: getattr(trial, name) for name in ("trial_id", "stage", "seed", "config_id", "status")}
+    own |= trial.cell.to_json() | {hparam_column(name): trial.hparams.get(name) for name in hparams}
     rows = []
-    for one in measured(trial):
-        alpha = evaluated_alpha(one)
-        is_chosen = chosen is not None and same_alpha(alpha, chosen)
-        rows.append({**own, **one, "alpha": alpha, "chosen": is_chosen, "selected": selected})
-    dataset = trial["cell"]["dataset"]
-    return sorted(rows, key=lambda row: (row["alpha"], splits[dataset, row["split"]], row["metric"]))
+    for one in trial.measurements:
+        is_chosen = chosen is not None and same_alpha(one.alpha, chosen)
+        rows.append({**own, **one._asdict(), "primary": one.is_primary, "chosen": is_chosen, "selected": selected})
+    return sorted(rows, key=lambda row: (row["alpha"], splits[trial.cell.dataset, row["split"]], row["metric"]))
 
 
 def _typed(column: pd.Series) -> pd.Series:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flyp_sweep.results.analysis.alphas import chosen_alpha
 from flyp_sweep.results.analysis.cells import CellResult, cell_results
 from flyp_sweep.results.analysis.evidence import SIDES, Measure, Trial
 from flyp_sweep.results.analysis.search_edges import edges_of
 from flyp_sweep.results.ledger.file import last_selections
-from flyp_sweep.results.ledger.schema import Record, cell_of
+from flyp_sweep.results.ledger.schema import SelectionRecord, TrialRecord
 from flyp_sweep.results.naming import block_title, method_label
 from flyp_sweep.results.report.run import Run
 from flyp_sweep.search_spaces.cell import Cell
@@ -43,7 +42,7 @@ class CellView:
     block: str
     method: str
     state: str
-    selection: Record | None
+    selection: SelectionRecord | None
     hparams: tuple[str, ...]
     edges: frozenset[str]
     planned: int
@@ -59,9 +58,9 @@ def cell_views(run: Run, index: int) -> list[CellView]:
     """A view of every cell of a run, the run being number `index` on the page."""
     selections = last_selections(run.records)
     edges = edges_of(run.searches)
-    by_cell: dict[Cell, list[Record]] = {}
+    by_cell: dict[Cell, list[TrialRecord]] = {}
     for trial in run.trials:
-        by_cell.setdefault(cell_of(trial), []).append(trial)
+        by_cell.setdefault(trial.cell, []).append(trial)
     return [
         _view(
             f"{index}-{at}",
@@ -78,25 +77,25 @@ def cell_views(run: Run, index: int) -> list[CellView]:
 def _view(
     anchor: str,
     result: CellResult,
-    trials: Sequence[Record],
-    selection: Record | None,
+    trials: Sequence[TrialRecord],
+    selection: SelectionRecord | None,
     edges: frozenset[str],
     run: Run,
 ) -> CellView:
     cell = result.cell
-    hparams = tuple(dict.fromkeys(name for trial in trials for name in trial["hparams"]))
-    repeated = set(selection["repeats"]) if selection else set[str]()
-    searched = set(selection.get("searched", ())) if selection else {one["trial_id"] for one in trials}
+    hparams = tuple(dict.fromkeys(name for trial in trials for name in trial.hparams))
+    repeated = set(selection.repeats) if selection else set[str]()
+    searched = set(selection.searched) if selection else {one.trial_id for one in trials}
     planned = repeated | searched
-    winner = selection["config_id"] if selection else None
+    winner = selection.config_id if selection else None
     columns = [(side, measure) for measure in result.measures for side in SIDES]
     rows = {
-        trial["trial_id"]: _row(trial, hparams, winner, _values(run.evidence.trials[trial["trial_id"]], columns))
+        trial.trial_id: _row(trial, hparams, winner, _values(run.evidence.trials[trial.trial_id], columns))
         for trial in trials
     }
     seconds = {"search": 0.0, "repeat": 0.0}
     for trial in trials:
-        seconds[trial["stage"]] += float(trial.get("seconds") or 0.0)
+        seconds[trial.stage] += trial.seconds
     return CellView(
         anchor=anchor,
         run=run.name,
@@ -124,18 +123,17 @@ def _values(trial: Trial, columns: Sequence[tuple[Any, Measure]]) -> tuple[float
     return tuple(trial.numbers.get(side, {}).get(measure) for side, measure in columns)
 
 
-def _row(trial: Record, hparams: Sequence[str], winner: str | None, values: tuple[float | None, ...]) -> TrialRow:
-    epochs, best = trial.get("epochs"), trial.get("best_epoch")
+def _row(trial: TrialRecord, hparams: Sequence[str], winner: str | None, values: tuple[float | None, ...]) -> TrialRow:
     return TrialRow(
-        trial_id=trial["trial_id"],
-        seed=trial["seed"],
-        status=trial["status"],
-        is_selected=trial["config_id"] == winner,
-        hparams=tuple(trial["hparams"].get(name) for name in hparams),
-        score=trial.get("score"),
-        loss=trial.get("loss"),
-        epochs="-" if epochs is None else f"{best} of {epochs}",
-        alpha=chosen_alpha(trial),
-        seconds=float(trial.get("seconds") or 0.0),
+        trial_id=trial.trial_id,
+        seed=trial.seed,
+        status=trial.status,
+        is_selected=trial.config_id == winner,
+        hparams=tuple(trial.hparams.get(name) for name in hparams),
+        score=trial.score,
+        loss=trial.loss,
+        epochs="-" if trial.epochs is None else f"{trial.best_epoch} of {trial.epochs}",
+        alpha=trial.chosen_alpha,
+        seconds=trial.seconds,
         values=values,
     )

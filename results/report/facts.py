@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flyp_sweep.results.ledger.schema import STAGES, Record, cell_of
+from flyp_sweep.results.ledger.schema import STAGES
 from flyp_sweep.results.report.run import Run
 
 
@@ -45,48 +45,50 @@ class Kind:
 def facts_of(runs: Sequence[Run]) -> Facts:
     """The facts of all runs together."""
     trials = [trial for run in runs for trial in run.trials]
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     for trial in trials:
-        seconds[trial["stage"]] += float(trial.get("seconds") or 0.0)  # type: ignore[assignment]  # a Counter adds any number
-    finished = max((str(trial.get("finished") or "") for trial in trials), default="")
-    by_stage = {stage: seconds[stage] for stage in STAGES if stage in seconds}
-    return Facts(len(trials), Counter(trial["status"] for trial in trials), by_stage, finished)
+        seconds[trial.stage] = seconds.get(trial.stage, 0.0) + trial.seconds
+    finished = max((trial.finished for trial in trials), default="")
+    by_stage: dict[str, float] = {stage: seconds[stage] for stage in STAGES if stage in seconds}
+    return Facts(len(trials), Counter(trial.status for trial in trials), by_stage, finished)
 
 
 def failures_of(runs: Sequence[Run]) -> list[Failure]:
     """Every failed trial, in the order of the ledgers."""
     return [
         Failure(
-            trial["trial_id"],
-            cell_of(trial).key,
-            trial["stage"],
-            trial["seed"],
-            _pairs(trial["hparams"]),
-            str(trial.get("reason") or "no reason recorded"),
-            str(trial.get("log") or ""),
+            trial.trial_id,
+            trial.cell.key,
+            trial.stage,
+            trial.seed,
+            _pairs(trial.hparams),
+            trial.reason or "no reason recorded",
+            trial.log or "",
         )
         for run in runs
         for trial in run.trials
-        if trial["status"] == "failed"
+        if trial.status == "failed"
     ]
 
 
 def notes_of(runs: Sequence[Run]) -> list[str]:
     """What trials noted of themselves, each note once, with how many trials say it."""
-    counts = Counter(f"{cell_of(trial).key}: {note}" for run in runs for trial in run.trials for note in _notes(trial))
+    counts = Counter(f"{trial.cell.key}: {note}" for run in runs for trial in run.trials for note in trial.notes)
     return [note if count == 1 else f"{note} ({count} trials)" for note, count in counts.items()]
 
 
 def packages_of(runs: Sequence[Run]) -> dict[str, list[Kind]]:
     """The sets of package versions, and the machines, that trials were computed with."""
+    trials = [trial for run in runs for trial in run.trials]
     return {
-        "Packages": _kinds(runs, "versions"),
-        "Hardware": _kinds(runs, "machine") or [Kind("the ledger does not say: it was written before it did", 0)],
+        "Packages": _kinds(trial.versions for trial in trials),
+        "Hardware": _kinds(trial.machine for trial in trials)
+        or [Kind("the ledger does not say: it was written before it did", 0)],
     }
 
 
-def _kinds(runs: Sequence[Run], field: str) -> list[Kind]:
-    held = Counter(_pairs(trial[field]) for run in runs for trial in run.trials if trial.get(field))
+def _kinds(facts_of_trials: Iterable[Mapping[str, Any] | None]) -> list[Kind]:
+    held = Counter(_pairs(facts) for facts in facts_of_trials if facts)
     return [Kind(facts, count) for facts, count in held.items()]
 
 
@@ -95,7 +97,3 @@ def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in told.items()
     )
-
-
-def _notes(trial: Record) -> Sequence[str]:
-    return trial.get("notes") or ()

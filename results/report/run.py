@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flyp_sweep.results.analysis.evidence import Evidence
 from flyp_sweep.results.analysis.searches import Search
-from flyp_sweep.results.ledger.schema import Record
+from flyp_sweep.results.ledger.schema import Record, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,5 @@ class Run:
     searches: tuple[Search, ...] = ()
 
     @property
-    def trials(self) -> list[Record]:
-        return [record for record in self.records if record["kind"] == "trial"]
+    def trials(self) -> list[TrialRecord]:
+        return [record for record in self.records if isinstance(record, TrialRecord)]

@@ -12,10 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from flyp_sweep.results.analysis.alphas import chosen_alpha, evaluated_alpha, same_alpha
-from flyp_sweep.results.ledger.file import Line, decode_record, last_selections, read_lines
+from flyp_sweep.results.ledger.file import last_selections, read_lines
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record, cell_of, measured
+from flyp_sweep.results.ledger.schema import Measurement, Record, SelectionRecord, TrialRecord, same_alpha
 from flyp_sweep.results.tables.table import percent
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -27,7 +26,7 @@ class Traced:
     """A trial's record, the run that holds it, and the part it plays there in words."""
 
     run: str
-    record: Record
+    record: TrialRecord
     part: str
 
 
@@ -40,7 +39,7 @@ def find_trial(prefix: str, folders: Iterable[RunFolder]) -> Traced:
     if not found:
         runs = ", ".join(folder.label for folder in folders) or "no run folder"
         raise InputError(f"found no trial {prefix!r} in {runs}; `flyp-sweep table RUN --trace` lists the ids")
-    named = [f"{one.record['trial_id']} ({one.run})" for one in found[:_NAMED_AT_MOST]]
+    named = [f"{one.record.trial_id} ({one.run})" for one in found[:_NAMED_AT_MOST]]
     more = f" and {len(found) - _NAMED_AT_MOST} more" if len(found) > _NAMED_AT_MOST else ""
     raise InputError(
         f"found {len(found)} trials for {prefix!r}: {', '.join(named)}{more}; expected one: give more of the id, "
@@ -49,25 +48,23 @@ def find_trial(prefix: str, folders: Iterable[RunFolder]) -> Traced:
 
 
 def _found_in(folder: RunFolder, prefix: str) -> Iterator[Traced]:
-    """The trials of a run; only lines in which the prefix occurs are decoded."""
-    needle = prefix.encode()
+    """The trials of a run."""
 
-    def decode(line: bytes) -> Line[Record] | None:
-        skipped = line.endswith(b"\n") and needle not in line
-        return Line(None, "", {}) if skipped else decode_record(line)
+    def keep(record: Record) -> Record | None:
+        return record if isinstance(record, SelectionRecord) or record.trial_id.startswith(prefix) else None
 
-    records = [record for record in read_lines(folder.ledger.path, decode) if record]
+    records = [record for record in read_lines(folder.ledger.path, keep) if record is not None]
     selections = last_selections(records)
     for record in records:
-        if record["kind"] == "trial" and record["trial_id"].startswith(prefix):
-            yield Traced(folder.label, record, _part(record, selections.get(cell_of(record))))
+        if isinstance(record, TrialRecord):
+            yield Traced(folder.label, record, _part(record, selections.get(record.cell)))
 
 
-def _part(trial: Record, selection: Record | None) -> str:
-    if selection is not None and trial["trial_id"] in selection["repeats"]:
+def _part(trial: TrialRecord, selection: SelectionRecord | None) -> str:
+    if selection is not None and trial.trial_id in selection.repeats:
         return "a repeat of the selected configuration: its numbers stand in the table"
-    if selection is not None and trial["trial_id"] in selection.get("searched", ()):
-        chosen = trial["config_id"] == selection["config_id"]
+    if selection is not None and trial.trial_id in selection.searched:
+        chosen = trial.config_id == selection.config_id
         return f"a trial of the search; its configuration was {'selected' if chosen else 'not selected'}"
     return "in no table: no selection names it"
 
@@ -76,50 +73,47 @@ def trial_view(traced: Traced) -> RenderableType:
     """All about a trial, for a `rich.console.Console`."""
     record = traced.record
     facts = {
-        "trial": record["trial_id"],
+        "trial": record.trial_id,
         "run": traced.run,
-        "cell": cell_of(record).key,
-        "stage": f"{record['stage']}, {traced.part}",
-        "seed": record["seed"],
-        "status": record["status"] + (f" ({record['reason']})" if record.get("reason") else ""),
-        "configuration": record["config_id"],
-        "hyper-parameters": _pairs(record["hparams"]),
+        "cell": record.cell.key,
+        "stage": f"{record.stage}, {traced.part}",
+        "seed": record.seed,
+        "status": record.status + (f" ({record.reason})" if record.reason else ""),
+        "configuration": record.config_id,
+        "hyper-parameters": _pairs(record.hparams),
         "settings": _pairs(_settings(record)),
         "score": _score(record),
-        "epochs": f"{record.get('epochs')}, best {record.get('best_epoch')}",
-        "alpha": chosen_alpha(record),
-        "took": f"{record.get('seconds')} s, finished {record.get('finished')}",
-        "versions": _pairs(record.get("versions", {})),
+        "epochs": f"{record.epochs}, best {record.best_epoch}",
+        "alpha": record.chosen_alpha,
+        "took": f"{record.seconds} s, finished {record.finished}",
+        "versions": _pairs(record.versions),
     }
     parts: list[RenderableType] = [_facts(facts)]
-    if record.get("curve"):
-        parts += [Text(), Text("Epochs (ID validation)", style="bold"), _curve(record["curve"])]
-    numbers = list(measured(record))
-    for metric in dict.fromkeys(one["metric"] for one in numbers):
-        own = [one for one in numbers if one["metric"] == metric]
-        parts += [Text(), Text(_heading(metric, own), style="bold"), _evaluations(own, chosen_alpha(record))]
-    if record.get("log"):
-        parts += [Text(), Text("Log", style="bold"), Text(str(record["log"]))]
+    if record.curve:
+        parts += [Text(), Text("Epochs (ID validation)", style="bold"), _curve(record.curve)]
+    numbers = list(record.measurements)
+    for metric in dict.fromkeys(one.metric for one in numbers):
+        own = [one for one in numbers if one.metric == metric]
+        parts += [Text(), Text(_heading(metric, own), style="bold"), _evaluations(own, record.chosen_alpha)]
+    if record.log:
+        parts += [Text(), Text("Log", style="bold"), Text(record.log)]
     return Group(*parts)
 
 
-def _settings(record: Record) -> Mapping[str, Any]:
+def _settings(record: TrialRecord) -> Mapping[str, Any]:
     """The settings in the words of the search space, where no choice of templates is `all`."""
-    settings = record.get("settings", {})
-    return {name: "all" if name == "templates" and value is None else value for name, value in settings.items()}
+    return {name: "all" if name == "templates" and value is None else value for name, value in record.settings.items()}
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
 
 
-def _score(record: Record) -> str:
-    if record.get("score") is None:
+def _score(record: TrialRecord) -> str:
+    if record.score is None:
         return "none"
-    loss = record.get("loss")
-    return f"{percent(record['score'])}% {record.get('metric') or ''} on id_val" + (
-        f", loss {loss:.4g}" if loss is not None else ""
-    )
+    loss = "" if record.loss is None else f", loss {record.loss:.4g}"
+    return f"{percent(record.score)}% {record.metric or ''} on id_val{loss}"
 
 
 def _facts(facts: Mapping[str, object]) -> Grid:
@@ -145,15 +139,15 @@ def _shown(name: str, value: float | None) -> str:
     return f"{value:g}" if name in ("epoch", "taken") else f"{value:.4g}" if name == "loss" else percent(value)
 
 
-def _heading(metric: str, evaluations: Sequence[Mapping[str, Any]]) -> str:
-    primary = any(one["primary"] for one in evaluations)
+def _heading(metric: str, evaluations: Sequence[Measurement]) -> str:
+    primary = any(one.is_primary for one in evaluations)
     return f"{metric.replace('_', ' ').capitalize()} in %{', the primary metric' if primary else ''}"
 
 
-def _evaluations(evaluations: Sequence[Mapping[str, Any]], chosen: float | None) -> Grid:
+def _evaluations(evaluations: Sequence[Measurement], chosen: float | None) -> Grid:
     """A row per alpha, the chosen one starred, a column per split."""
-    splits = list(dict.fromkeys(one["split"] for one in evaluations))
-    values = {(evaluated_alpha(one), one["split"]): one["value"] for one in evaluations}
+    splits = list(dict.fromkeys(one.split for one in evaluations))
+    values = {(one.alpha, one.split): one.value for one in evaluations}
     grid = _numbers(["alpha", *splits])
     for alpha in sorted({alpha for alpha, _ in values}):
         star = " *" if chosen is not None and same_alpha(alpha, chosen) else "  "

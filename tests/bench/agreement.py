@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flyp_sweep.orchestrator.runs.artifacts import table_of
-from flyp_sweep.results import render
+from flyp_sweep.results import make_table, read_evidence, render
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.loading import load
@@ -63,16 +62,16 @@ def selections_of(run: RunFolder) -> dict[str, Any]:
     """Cell -> the configuration that was selected, after seeing which trials, repeated by which."""
     chosen = ("config_id", "score", "configs", "seeds", "repeats")
     found = last_selections(run.records()).items()
-    return {cell.key: [record[name] for name in chosen] + [sorted(record["searched"])] for cell, record in found}
+    return {cell.key: [getattr(record, name) for name in chosen] + [sorted(record.searched)] for cell, record in found}
 
 
 def alphas_of(run: RunFolder) -> dict[str, Any]:
     """Trial -> the alpha it chose."""
-    return {name: record["alpha"] for name, record in trials_by_id(run.records()).items()}
+    return {name: record.alpha for name, record in trials_by_id(run.records()).items()}
 
 
 def entries_of(run: RunFolder) -> dict[str, dict[str, str]]:
     """Row and column -> the table's entry: numbers at full precision, marks, and the trials behind them."""
-    text = render(table_of(run, load(run.space).cells()), "csv")
+    text = render(make_table([read_evidence(run, load(run.space).cells())]), "csv")
     where = ("table", "method", "dataset", "model", "shots", "column", "ensembling")
     return {" / ".join(line[name] for name in where): line for line in csv.DictReader(io.StringIO(text))}

@@ -31,6 +31,7 @@ from typing import Any
 from flyp_sweep.orchestrator.protocol.algorithms import ALGORITHMS, Config, Tried
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.schema import record_of
 from flyp_sweep.search_spaces.loading import dump, load
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.preflight import check
@@ -100,7 +101,7 @@ class Baseline:
 
     def write(self, record: Record) -> None:
         with self._writing:
-            self.folder.ledger.append(record)
+            self.folder.ledger.append(record_of(record))
 
 
 def trials_of(cell: CellPlan, config: Config) -> list[TrialSpec]:

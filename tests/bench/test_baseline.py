@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from agreement import compare
 from baseline import Baseline
+from commands import trials
 from measuring import sweep
 
 from flyp_sweep.results.ledger.run_folder import RunFolder
@@ -54,7 +55,7 @@ def test_it_selects_and_tabulates_what_the_project_does(runs: tuple[Path, Path])
 @pytest.mark.parametrize("change", ["alpha", "evaluations", "config_id"])
 def test_what_differs_is_told(runs: tuple[Path, Path], tmp_path: Path, change: str) -> None:
     """One record of the baseline's ledger is changed: a chosen alpha, a number of the table, a selection."""
-    records = RunFolder(runs[1]).records()
+    records = [json.loads(line) for line in RunFolder(runs[1]).ledger.path.read_text().splitlines()]
     if change == "config_id":
         next(record for record in records if record["kind"] == "selection")["score"] += 0.01
     else:
@@ -71,7 +72,3 @@ def test_what_differs_is_told(runs: tuple[Path, Path], tmp_path: Path, change: s
     told = {"alpha": found.alphas, "evaluations": found.entries, "config_id": found.selections}
     assert told[change]
     assert "DIFFERENT" in str(found)
-
-
-def trials(run: Path) -> list[dict[str, object]]:
-    return [record for record in RunFolder(run).records() if record["kind"] == "trial"]

@@ -14,6 +14,7 @@ from ledgers import Example
 from flyp_sweep.orchestrator.store import ledger_parts
 from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts, fetch_ledger
 from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.results.ledger.schema import record_of
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, Taken
 
@@ -32,7 +33,7 @@ def written(folder: Path, records: list[dict[str, Any]]) -> Ledger:
     folder.mkdir(exist_ok=True)
     ledger = Ledger(folder / "ledger.jsonl")
     for record in records:
-        ledger.append(record)
+        ledger.append(record_of(record))
     return ledger
 
 

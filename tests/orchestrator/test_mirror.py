@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from ledgers import Example
+from ledgers import Example, typed
 from mlflow import MlflowClient
 from waiting import until
 
@@ -20,6 +20,7 @@ from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
 from flyp_sweep.orchestrator.tracking.mlflow_view import store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.schema import record_of
 
 Record = dict[str, Any]
 
@@ -51,7 +52,7 @@ def once(records: list[Record]) -> dict[str, list[str]]:
 
 def append(folder: RunFolder, records: list[Record]) -> None:
     for record in records:
-        folder.ledger.append(record)
+        folder.ledger.append(record_of(record))
 
 
 def mirror(uri: str, folder: RunFolder, *, complete: bool = True) -> str | None:
@@ -62,7 +63,7 @@ def test_trials_that_were_there_and_those_that_come_are_mirrored(folder: RunFold
     uri = store_uri(folder.path.parent / "mlflow.db")
     append(folder, records[:2])
     mirror = Mirror(uri, "space", folder)
-    mirror.finished(records[1])
+    mirror.finished(*typed(records[1:2]))
     until(lambda: (folder.path.parent / "mlflow.db").exists())
     append(folder, records[2:])
     assert mirror.close("the table", complete=True) is None

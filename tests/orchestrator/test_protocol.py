@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import random
 
 import pytest
+from ledgers import Example, typed
 from sweeps import answer, drive, plans_of, space_of
 
 from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.results.ledger.schema import encode
 from flyp_sweep.trainers.spec import TrialSpec
 
 
@@ -37,16 +38,16 @@ def test_the_winner_has_the_highest_score_and_is_what_is_repeated(plans):
     selection = next(one for one in protocol.selections if one.plan.cell.method == "ft")
     assert selection.winner == best.hparams
     assert {spec.config_id for spec in selection.repeats} == {best.config_id}
-    assert selection.to_json()["searched"] == [spec.trial_id for spec in searched]
-    assert selection.to_json()["space"] == {name: found.to_json() for name, found in selection.plan.searched.items()}
+    assert selection.record.searched == [spec.trial_id for spec in searched]
+    assert selection.record.space == {name: found.to_json() for name, found in selection.plan.searched.items()}
 
 
 def test_a_selection_says_which_splits_are_not_as_published(plans):
     wrong = {"id_val": {"found": 399, "published": 400}}
     complete, incomplete = Protocol(plans), Protocol([dataclasses.replace(plan, incomplete=wrong) for plan in plans])
     assert drive(complete) == drive(incomplete)
-    assert {json.dumps(one.to_json().get("incomplete")) for one in incomplete.selections} == {json.dumps(wrong)}
-    assert all("incomplete" not in one.to_json() for one in complete.selections)
+    assert all(one.record.incomplete == wrong for one in incomplete.selections)
+    assert not any(b"incomplete" in encode(one.record) for one in complete.selections)
 
 
 def test_ties_go_to_the_lower_loss_then_to_the_earlier(plans):
@@ -193,5 +194,6 @@ def test_an_unreadable_data_set_blocks_its_own_cells_alone(plans):
 
 def test_what_selection_sees_cannot_hold_a_test_or_ood_number():
     assert [field.name for field in dataclasses.fields(Outcome)] == ["trial_id", "status", "score", "loss"]
-    record = {"trial_id": "a", "status": "done", "score": 0.5, "loss": 1.0, "evaluations": [{"split": "ood"}]}
-    assert not hasattr(Outcome.of(record), "evaluations")
+    example = Example()
+    (record,) = typed([example.trial(example.cell(), evaluations=example.evaluations(1.0, {"ood": 0.5}))])
+    assert Outcome.of(record) == Outcome(record.trial_id, "done", 0.9, 0.2)

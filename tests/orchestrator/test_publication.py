@@ -17,6 +17,7 @@ from flyp_sweep.orchestrator.store.publication import Publication, published
 from flyp_sweep.orchestrator.store.remote_lock import Holder
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER
+from flyp_sweep.results.ledger.schema import record_of
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
@@ -49,7 +50,7 @@ def append(path: Path, first: int, last: int) -> bytes:
     path.mkdir(exist_ok=True)
     (path / "space.yaml").write_text("name: x\n")
     for record in RECORDS[first:last]:
-        Ledger(path / LEDGER).append(record)
+        Ledger(path / LEDGER).append(record_of(record))
     return (path / LEDGER).read_bytes()
 
 

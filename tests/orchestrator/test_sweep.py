@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
-
 from flyp_sweep.orchestrator.engine.session import TRIALS_WAITING
-from flyp_sweep.results.ledger.schema import measured
+
+from flyp_sweep.results.ledger.schema import record_of
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_search_trials_hold_id_val_alone_and_repeats_every_split(finished):
     records = trials(folder / "runs/small")
     for stage, roles in {"search": {"id_val"}, "repeat": {"id_val", "id_test", "ood"}}.items():
         of_stage = [record for record in records if record["stage"] == stage]
-        assert {one["role"] for record in of_stage for one in measured(record)} == roles
+        assert {one.role for record in of_stage for one in record_of(record).measurements} == roles
 
 
 def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(finished):
@@ -165,7 +165,8 @@ def test_mlflow_holds_the_sweep_and_every_trial_once(finished):
     flyp = next(run for run in children if run.data.tags["method"] == "flyp" and run.data.tags["stage"] == "repeat")
     assert len(client.get_metric_history(flyp.info.run_id, "epoch/train_loss")) == 2
     record = next(r for r in trials(folder / "runs/small") if r["trial_id"] == flyp.data.tags["flyp_sweep.trial_id"])
-    id_test = {one["alpha"]: one["value"] for one in measured(record) if one["split"] == "id_test" and one["primary"]}
+    measured = record_of(record).measurements
+    id_test = {one.alpha: one.value for one in measured if one.split == "id_test" and one.is_primary}
     assert flyp.data.metrics["without/id_test/accuracy"] == id_test[1.0]
     assert flyp.data.metrics["with/id_test/accuracy"] == id_test[record["alpha"]]
 

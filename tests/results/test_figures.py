@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ledgers import frame_in
 from matplotlib import image
 
 import flyp_sweep.results as results
 from flyp_sweep.results.analysis.frontiers import frontier_points, select_block, skip_reason
 from flyp_sweep.results.figures import frontier, save_frontiers
 from flyp_sweep.results.figures.style import COLOURS, OTHER_COLOURS
-from flyp_sweep.results.ledger.tidy import tidy_frame
 
 ZEROSHOT = {"id_val": 0.6, "id_test": 0.6, "photo": 0.5, "sketch": 0.4}
 
@@ -32,7 +32,7 @@ def grid_cell(example, method: str, alphas=(0.0, 0.5, 1.0), seeds: int = 2, **ce
 
 
 def points_of(records):
-    return frontier_points(select_block(tidy_frame(records), "digits", "digits-clip", None))
+    return frontier_points(select_block(frame_in(records), "digits", "digits-clip", None))
 
 
 def test_the_points_of_a_frontier(example):
@@ -71,7 +71,7 @@ def test_a_single_ood_set_is_named(example):
 
 def test_a_figure_holds_curves_stars_dots_and_the_diamond(example):
     records = [*example.zeroshot(ZEROSHOT), *grid_cell(example, "ft"), *example.finished_cell("flyp", [0.9, 0.92])]
-    figure = frontier(tidy_frame(records), "digits", "digits-clip")
+    figure = frontier(frame_in(records), "digits", "digits-clip")
     (axes,) = figure.axes
     lines = {(line.get_color(), line.get_marker(), line.get_linestyle()): line for line in axes.lines}
     curve = lines[COLOURS["ft"], "None", "-"]
@@ -89,14 +89,14 @@ def test_a_figure_holds_curves_stars_dots_and_the_diamond(example):
 
 def test_colours_are_fixed_and_distinct(example):
     assert len({*COLOURS.values(), *OTHER_COLOURS.values()}) == len(COLOURS) + len(OTHER_COLOURS)
-    alone = frontier(tidy_frame(grid_cell(example, "flyp")), "digits", "digits-clip")
+    alone = frontier(frame_in(grid_cell(example, "flyp")), "digits", "digits-clip")
     assert alone.axes[0].lines[0].get_color() == COLOURS["flyp"]
 
 
 def test_methods_are_told_apart_without_colours(example):
     methods = [*COLOURS, *OTHER_COLOURS]
     figure = frontier(
-        tidy_frame([record for method in methods for record in grid_cell(example, method)]), "digits", "digits-clip"
+        frame_in([record for method in methods for record in grid_cell(example, method)]), "digits", "digits-clip"
     )
     ends = [line.get_marker() for line in figure.axes[0].lines if line.get_marker() not in ("None", "*")]
     assert len(set(ends)) == len(methods)
@@ -108,7 +108,7 @@ def test_methods_are_told_apart_without_colours(example):
 def test_no_text_overlaps_another_nor_leaves_the_figure(example):
     methods = [*COLOURS, *OTHER_COLOURS, "my_own"]
     records = [*example.zeroshot(ZEROSHOT), *(r for method in methods for r in grid_cell(example, method))]
-    figure = frontier(tidy_frame(records), "digits", "digits-clip")
+    figure = frontier(frame_in(records), "digits", "digits-clip")
     figure.draw_without_rendering()
     (axes,) = figure.axes
     texts = [*figure.legends[0].texts, axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
@@ -122,7 +122,7 @@ def test_without_an_ood_split_the_figure_is_skipped_with_the_reason(tmp_path, ex
     values = {"id_val": 0.9, "id_test": 0.9}
     trial = example.repeat(example.cell("ft", dataset="cars"), 0, values, values)
     running = example.search(example.cell("ft", dataset="sst2"), "c0")
-    frame = tidy_frame([trial, example.selection([trial]), running, *grid_cell(example, "ft", shots=4)])
+    frame = frame_in([trial, example.selection([trial]), running, *grid_cell(example, "ft", shots=4)])
     assert frontier(frame, "cars", "digits-clip") is None
     saved = save_frontiers(frame, tmp_path)
     assert saved.skipped == {
@@ -135,13 +135,13 @@ def test_without_an_ood_split_the_figure_is_skipped_with_the_reason(tmp_path, ex
 
 
 def test_a_zero_shot_model_alone_is_a_figure(example):
-    frame = tidy_frame(example.zeroshot(ZEROSHOT))
+    frame = frame_in(example.zeroshot(ZEROSHOT))
     assert skip_reason(select_block(frame, "digits", "digits-clip", None)) == ""
     assert len(frontier(frame, "digits", "digits-clip").axes[0].lines) == 1
 
 
 def test_files_are_of_the_stated_size_and_the_same_bytes_each_time(tmp_path, example):
-    frame = tidy_frame([*example.zeroshot(ZEROSHOT), *grid_cell(example, "ft")])
+    frame = frame_in([*example.zeroshot(ZEROSHOT), *grid_cell(example, "ft")])
     first = save_frontiers(frame, tmp_path / "a" / "figures")
     second = save_frontiers(frame, tmp_path / "b")
     assert [path.read_bytes() for path in first.paths] == [path.read_bytes() for path in second.paths]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flyp_sweep.results import LAYOUTS, RunFolder, Table, make_table, render
+from flyp_sweep.results import LAYOUTS, RunFolder, Table, make_table, read_evidence, render
 from flyp_sweep.results.statistics import mean_interval
 from flyp_sweep.results.tables.layouts import comparable_blocks, natural_layout
 from flyp_sweep.results.tables.layouts.ablation import VARIANTS
@@ -290,7 +290,7 @@ def test_the_caption_says_what_a_column_ood_is_and_that_differences_are_not_corr
 
 def test_the_audit_names_selection_seeds_statistics_packages_and_ledger(example, tmp_path):
     example.write(tmp_path, example.run())
-    (grid,) = make_table([RunFolder(tmp_path).evidence()]).grids
+    (grid,) = make_table([read_evidence(RunFolder(tmp_path))]).grids
     digest = hashlib.sha256((tmp_path / "ledger.jsonl").read_bytes()).hexdigest()
     audit = " ".join(grid.audit)
     for words in (

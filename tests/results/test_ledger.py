@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,11 +12,14 @@ import warnings
 from pathlib import Path
 from threading import Event
 
+import msgspec
+import numpy as np
 import pytest
+from ledgers import typed
 
 import flyp_sweep.results as results
-from flyp_sweep.results.analysis.evidence import read_evidence
 from flyp_sweep.results.ledger.file import FOLLOW_SECONDS, Ledger, LedgerWarning, last_selections, read, trials_by_id
+from flyp_sweep.results.ledger.schema import TrialRecord, decode, encode
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -41,14 +46,15 @@ def _no_unexpected_warning():
 
 def test_what_is_appended_is_read_back(tmp_path, example):
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    for record in example.run():
+    records = typed(example.run())
+    for record in records:
         ledger.append(record)
-    assert ledger.load() == example.run()
+    assert ledger.load() == records
     assert (tmp_path / "ledger.jsonl").read_bytes().count(b"\n") == len(example.run())
 
 
 def test_who_follows_a_ledger_gets_what_was_there_and_what_comes_until_it_is_over(tmp_path, example):
-    first, second, third = (example.trial(example.cell(), seed) for seed in range(3))
+    first, second, third = typed(example.trial(example.cell(), seed) for seed in range(3))
     ledger, over = Ledger(tmp_path / "ledger.jsonl"), Event()
     ledger.append(first)
     following = ledger.follow(over)
@@ -61,7 +67,7 @@ def test_who_follows_a_ledger_gets_what_was_there_and_what_comes_until_it_is_ove
 
 
 def test_who_follows_a_ledger_passes_over_a_line_until_it_is_whole(tmp_path, example):
-    first, second = (example.trial(example.cell(), seed) for seed in range(2))
+    first, second = typed(example.trial(example.cell(), seed) for seed in range(2))
     ledger, over = Ledger(tmp_path / "ledger.jsonl"), Event()
     over.set()
     assert list(ledger.follow(over)) == []
@@ -81,7 +87,7 @@ def test_who_follows_a_ledger_passes_over_a_line_until_it_is_whole(tmp_path, exa
 
 def test_a_bad_line_is_met_by_who_follows_with_its_number(tmp_path, example):
     ledger, over = Ledger(tmp_path / "ledger.jsonl"), Event()
-    ledger.append(example.trial(example.cell(), 0))
+    ledger.append(*typed([example.trial(example.cell(), 0)]))
     following = ledger.follow(over)
     next(following)
     with ledger.path.open("a") as file:
@@ -90,14 +96,28 @@ def test_a_bad_line_is_met_by_who_follows_with_its_number(tmp_path, example):
         next(following)
 
 
+def test_the_lines_of_an_earlier_version_are_read_and_written_to_the_byte():
+    """Lines of version 0.2.0: a search without and with hyper-parameters, repeats, selections."""
+    lines = (Path(__file__).parent / "ledgers" / "quickstart.jsonl").read_bytes().splitlines(keepends=True)
+    records = [decode(line) for line in lines]
+    assert len(trials_by_id(records)) == 9
+    assert len(last_selections(records)) == 3
+    assert [encode(record) for record in records] == [re.sub(rb',"memory":{.*?}', b"", line) for line in lines]
+
+
+def test_a_number_of_numpy_is_written_as_any_other(example):
+    (record,) = typed([example.trial(example.cell(), 0)])
+    assert encode(msgspec.structs.replace(record, score=np.float64(0.9))) == encode(record)
+
+
 def test_an_absent_ledger_is_empty(tmp_path):
     assert read(tmp_path / "ledger.jsonl") == []
 
 
 def test_text_that_holds_newlines_and_other_scripts_stays_on_one_line(tmp_path, example):
-    record = example.failure(example.cell(), 0, reason="línea\u2028 uno\ndos")
+    (record,) = typed([example.failure(example.cell(), 0, reason="línea\u2028 uno\ndos")])
     Ledger(tmp_path / "l").append(record)
-    Ledger(tmp_path / "l").append(example.trial(example.cell(), 1))
+    Ledger(tmp_path / "l").append(*typed([example.trial(example.cell(), 1)]))
     assert read(tmp_path / "l")[0] == record
     assert len(read(tmp_path / "l")) == 2
 
@@ -105,25 +125,26 @@ def test_text_that_holds_newlines_and_other_scripts_stays_on_one_line(tmp_path, 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_append_refuses_nan_and_leaves_the_file_alone(tmp_path, example, bad):
     ledger = Ledger(tmp_path / "l")
-    ledger.append(example.trial(example.cell(), 0))
+    ledger.append(*typed([example.trial(example.cell(), 0)]))
     before = ledger.path.read_bytes()
     with pytest.raises(ValueError, match="not JSON compliant"):
-        ledger.append(example.trial(example.cell(), 1, score=bad))
+        ledger.append(*typed([example.trial(example.cell(), 1, score=bad)]))
     assert ledger.path.read_bytes() == before
 
 
 def test_append_refuses_what_read_would_refuse(tmp_path, example):
-    record = example.trial(example.cell(), 0)
-    del record["seed"]
-    with pytest.raises(ValueError, match="lacks seed"):
-        Ledger(tmp_path / "l").append(record)
+    (record,) = typed([example.trial(example.cell(), 0)])
+    with pytest.raises(ValueError, match=r"Expected `int`, got `str` - at `\$.seed`"):
+        Ledger(tmp_path / "l").append(msgspec.structs.replace(record, seed="0"))
     assert not (tmp_path / "l").exists()
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, 200])
 def test_a_torn_last_line_is_passed_over_and_repaired(tmp_path, example, cut):
-    first, second, third = (example.trial(example.cell(), seed) for seed in range(3))
-    path = example.write(tmp_path, [first, second])
+    first, second, third = typed(example.trial(example.cell(), seed) for seed in range(3))
+    path = tmp_path / "ledger.jsonl"
+    for record in (first, second):
+        Ledger(path).append(record)
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
     kept = [first, second] if cut == 1 else [first]  # only the newline is gone: the record is whole
@@ -138,8 +159,9 @@ def test_a_torn_last_line_is_passed_over_and_repaired(tmp_path, example, cut):
 
 @pytest.mark.parametrize("tail", [b"\0" * 5000, b'{"kind": "trial", "x": "' + b"y" * 200_000, b"\xff\xfe", b"{", b"12"])
 def test_any_torn_tail_is_cut_off_by_the_next_append(tmp_path, example, tail):
-    first, second = (example.trial(example.cell(), seed) for seed in range(2))
-    path = example.write(tmp_path, [first])
+    first, second = typed(example.trial(example.cell(), seed) for seed in range(2))
+    path = tmp_path / "ledger.jsonl"
+    Ledger(path).append(first)
     with path.open("ab") as file:
         file.write(tail)
     Ledger(path).append(second)
@@ -150,16 +172,18 @@ def test_any_torn_tail_is_cut_off_by_the_next_append(tmp_path, example, tail):
 def test_a_ledger_of_nothing_but_a_torn_line_starts_afresh(tmp_path, example):
     path = tmp_path / "l"
     path.write_bytes(b'{"kind": "tri')
-    Ledger(path).append(example.trial(example.cell(), 0))
-    assert read(path) == [example.trial(example.cell(), 0)]
+    (record,) = typed([example.trial(example.cell(), 0)])
+    Ledger(path).append(record)
+    assert read(path) == [record]
 
 
 def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example):
     script = (
-        "import json, os, sys; from flyp_sweep.results.ledger.file import Ledger\n"
+        "import json, sys; from flyp_sweep.results.ledger.file import Ledger\n"
+        "from flyp_sweep.results.ledger.schema import record_of\n"
         "ledger = Ledger(sys.argv[1])\n"
         "for seed in range(10**6):\n"
-        "    ledger.append(json.loads(sys.argv[2]) | {'trial_id': f'{seed:016x}', 'seed': seed})\n"
+        "    ledger.append(record_of(json.loads(sys.argv[2]) | {'trial_id': f'{seed:016x}', 'seed': seed}))\n"
         "    print(seed, flush=True)\n"
     )
     path = tmp_path / "l"
@@ -171,7 +195,7 @@ def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example
     writer.wait()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LedgerWarning)
-        seeds = [record["seed"] for record in read(path)]
+        seeds = [record.seed for record in read(path)]
     assert seeds == list(range(len(seeds)))
     assert len(seeds) >= len([line for line in confirmed if line.endswith("\n")]) >= 20
 
@@ -199,23 +223,37 @@ def test_a_trial_without_a_required_field_is_refused(tmp_path, example, field):
     record = example.trial(example.cell(), 1)
     del record[field]
     path = example.write(tmp_path, [example.trial(example.cell(), 0), record])
-    with pytest.raises(InputError, match=rf"ledger\.jsonl:2: the record lacks {field}"):
+    with pytest.raises(
+        InputError, match=rf"ledger\.jsonl:2: the record is malformed: .*missing required field `{field}`; restore or"
+    ):
         read(path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"evaluations": at(SPLIT | {"metrics": {"accuracy": "high"}})}, "expected a number of each"),
-        ({"evaluations": at(SPLIT | {"metrics": 0.5})}, "has an evaluation with metrics 0.5, expected a number"),
-        ({"evaluations": at(SPLIT | {"primary": "speed"})}, "primary 'speed', expected one of its metrics"),
-        ({"evaluations": at({"split": "id_val"})}, "has an evaluation {'split': 'id_val'}, expected the fields"),
-        ({"kind": "metric"}, "has kind 'metric', expected 'trial' or 'selection'"),
-        ({"stage": "warm-up"}, "has stage 'warm-up', expected one of search, repeat"),
-        ({"status": "lost"}, "has status 'lost', expected one of done, stopped, failed"),
-        ({"seed": "0"}, "has seed '0', expected a int"),
-        ({"cell": {"dataset": "digits"}}, "has a cell of"),
-        ({"evaluations": [{"split": "id_val"}]}, "has an evaluation"),
+        (
+            {"evaluations": at(SPLIT | {"metrics": {"accuracy": "high"}})},
+            "Expected `int | float`, got `str` - at `$.evaluations[0].splits[0].metrics[...]`",
+        ),
+        (
+            {"evaluations": at(SPLIT | {"metrics": 0.5})},
+            "Expected `object`, got `float` - at `$.evaluations[0].splits[0].metrics`",
+        ),
+        (
+            {"evaluations": at(SPLIT | {"primary": "speed"})},
+            "found primary metric 'speed', expected one of accuracy - at `$.evaluations[0].splits[0]`",
+        ),
+        (
+            {"evaluations": at({"split": "id_val"})},
+            "missing required field `role` - at `$.evaluations[0].splits[0]`",
+        ),
+        ({"kind": "metric"}, "Invalid value 'metric' - at `$.kind`"),
+        ({"stage": "warm-up"}, "Invalid enum value 'warm-up' - at `$.stage`"),
+        ({"status": "lost"}, "Invalid enum value 'lost' - at `$.status`"),
+        ({"seed": "0"}, "Expected `int`, got `str` - at `$.seed`"),
+        ({"cell": {"dataset": "digits"}}, "missing required field `model` - at `$.cell`"),
+        ({"evaluations": [{"split": "id_val"}]}, "missing required field `alpha` - at `$.evaluations[0]`"),
     ],
 )
 def test_a_record_of_the_wrong_form_is_refused(tmp_path, example, change, message):
@@ -226,40 +264,43 @@ def test_a_record_of_the_wrong_form_is_refused(tmp_path, example, change, messag
     assert "ledger.jsonl:1:" in str(caught.value)
 
 
-def test_what_trials_say_alike_is_kept_once_and_fields_can_be_left_out(tmp_path, example):
-    trials = [example.trial(example.cell(), seed) for seed in range(2)]
-    path = tmp_path / "ledger.jsonl"
+def test_what_trials_have_in_common_is_kept_once_and_curves_can_be_left_out(tmp_path, example):
+    trials = typed(example.trial(example.cell(), seed, curve=[{"epoch": 1, "loss": 0.5}]) for seed in range(2))
+    ledger = Ledger(tmp_path / "ledger.jsonl")
     for trial in trials:
-        Ledger(path).append(trial)
-    first, second = read(path)
+        ledger.append(trial)
+    first, second = ledger.load()
     assert [first, second] == trials
-    assert first["cell"] is second["cell"]
-    assert first["evaluations"] is not second["evaluations"]
-    assert read(path, without=["hparams", "absent"]) == [
-        {name: value for name, value in trial.items() if name != "hparams"} for trial in trials
-    ]
+    assert first.cell is second.cell
+    assert first.settings is second.settings
+    assert first.evaluations is not second.evaluations
+    lean, sha256 = ledger.load_hashed(curves=False)
+    assert lean == [msgspec.structs.replace(trial, curve=[]) for trial in trials]
+    assert sha256 == hashlib.sha256(ledger.path.read_bytes()).hexdigest()
 
 
 def test_half_a_character_in_a_reason_is_read_by_all_who_read_ledgers(tmp_path, example):
     """A file name that is no UTF-8 comes out of Python as half of a surrogate pair, and so into a reason."""
-    failure = example.failure(example.cell(), 0, reason="images/\udce4.png: cannot be decoded")
-    path = tmp_path / "ledger.jsonl"
-    Ledger(path).append(failure)
-    assert read(path) == [failure]
-    (trial,) = read_evidence(path, "run").trials.values()
-    assert trial.reason == "images/?.png: cannot be decoded"
+    (failure,) = typed([example.failure(example.cell(), 0, reason="images/\udce4.png: cannot be decoded")])
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append(failure)
+    (record,) = ledger.load()
+    assert record.reason == "images/?.png: cannot be decoded"
+    assert msgspec.structs.replace(record, reason=failure.reason) == failure
 
 
 def test_a_selection_without_its_repeats_is_refused(tmp_path, example):
     selection = example.selection([example.trial(example.cell(), 0)])
     del selection["repeats"]
-    with pytest.raises(InputError, match="lacks repeats"):
+    with pytest.raises(InputError, match="missing required field `repeats`"):
         read(example.write(tmp_path, [selection]))
 
 
 def test_an_exact_duplicate_is_dropped_with_a_warning(tmp_path, example):
-    first, second = (example.trial(example.cell(), seed) for seed in range(2))
-    path = example.write(tmp_path, [first, second, first])
+    first, second = typed(example.trial(example.cell(), seed) for seed in range(2))
+    path = tmp_path / "ledger.jsonl"
+    for record in (first, second, first):
+        Ledger(path).append(record)
     with pytest.warns(LedgerWarning, match=r"ledger\.jsonl:3: trial .* repeats line 1; dropped"):
         assert read(path) == [first, second]
 
@@ -275,9 +316,9 @@ def test_a_retried_trial_counts_once_whatever_failed_in_between(tmp_path, exampl
     done = example.trial(example.cell(), 0)
     failures = [example.failure(example.cell(), 0, reason) for reason in ("first", "second", "third")]
     other = example.trial(example.cell(), 1)
-    assert read(example.write(tmp_path, [failures[0], failures[1], other])) == [failures[1], other]
-    assert read(example.write(tmp_path, [failures[0], other, done])) == [other, done]
-    assert read(example.write(tmp_path, [done, other, failures[2]])) == [done, other]
+    assert read(example.write(tmp_path, [failures[0], failures[1], other])) == typed([failures[1], other])
+    assert read(example.write(tmp_path, [failures[0], other, done])) == typed([other, done])
+    assert read(example.write(tmp_path, [done, other, failures[2]])) == typed([done, other])
 
 
 def test_blank_lines_carry_nothing(tmp_path, example):
@@ -288,16 +329,17 @@ def test_blank_lines_carry_nothing(tmp_path, example):
 
 def test_the_last_selection_of_a_cell_holds(example):
     trials = [example.trial(example.cell("ft"), 0), example.trial(example.cell("lp"), 0)]
-    early, other, late = (example.selection([trials[i]], score=score) for i, score in ((0, 0.1), (1, 0.2), (0, 0.3)))
-    held = last_selections([*trials, early, other, late])
+    chosen = ((0, 0.1), (1, 0.2), (0, 0.3))
+    early, other, late = typed(example.selection([trials[i]], score=score) for i, score in chosen)
+    held = last_selections([*typed(trials), early, other, late])
     assert held == {Cell("digits", "digits-clip", None, "ft"): late, Cell("digits", "digits-clip", None, "lp"): other}
 
 
 def test_trials_by_id(example):
-    records = example.run()
+    records = typed(example.run())
     by_id = trials_by_id(records)
-    assert len(by_id) == sum(record["kind"] == "trial" for record in records)
-    assert all(by_id[trial_id]["trial_id"] == trial_id for trial_id in by_id)
+    assert len(by_id) == sum(isinstance(record, TrialRecord) for record in records)
+    assert all(by_id[trial_id].trial_id == trial_id for trial_id in by_id)
 
 
 def test_a_hundred_thousand_records_are_read_in_seconds(tmp_path, example):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ledgers import evidence_in, frame_in, searches_in
 from matplotlib.colors import to_rgba
 
-from flyp_sweep.results.analysis.evidence import evidence_of
 from flyp_sweep.results.analysis.frontiers import frontier_points, select_block
-from flyp_sweep.results.analysis.searches import Search, Tried, searches_of
+from flyp_sweep.results.analysis.searches import ScoredConfig, Search
 from flyp_sweep.results.analysis.shots import shots_curves
 from flyp_sweep.results.figures.by_shots import draw_shots
 from flyp_sweep.results.figures.id_ood import band, draw
 from flyp_sweep.results.figures.landscape import draw_sensitivity, facets_of
 from flyp_sweep.results.figures.style import colours_of, save_all
-from flyp_sweep.results.ledger.tidy import tidy_frame
 from flyp_sweep.results.statistics.intervals import mean_interval
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import parse
@@ -35,7 +34,7 @@ def few_shot_run(example, **cell):
 
 
 def test_the_lines_of_accuracy_by_shots(example):
-    (curves,) = shots_curves([evidence_of(few_shot_run(example))])
+    (curves,) = shots_curves([evidence_in(few_shot_run(example))])
     assert [panel.label for panel in curves.panels] == ["ID test accuracy (%)", "Mean OOD accuracy (%)"]
     lines = {line.method: line for line in curves.panels[0].lines}
     assert lines["ft"].intervals == {4: mean_interval([0.74, 0.76]), 16: mean_interval([0.86, 0.88])}
@@ -45,19 +44,19 @@ def test_the_lines_of_accuracy_by_shots(example):
 
 
 def test_runs_of_one_number_of_shots_or_of_none_have_no_such_figure(example):
-    assert shots_curves([evidence_of(example.finished_cell("ft", [0.9, 0.91], shots=4))]) == []
-    assert draw_shots([evidence_of(example.run())]).figures == {}
+    assert shots_curves([evidence_in(example.finished_cell("ft", [0.9, 0.91], shots=4))]) == []
+    assert draw_shots([evidence_in(example.run())]).figures == {}
 
 
 def test_without_ood_sets_there_is_one_panel(example):
     records = [record for shots in (1, 2) for record in example.task("ft", [0.8, 0.82], "pcam", shots=shots)]
-    ((stem, figure),) = draw_shots([evidence_of(records)]).figures.items()
+    ((stem, figure),) = draw_shots([evidence_in(records)]).figures.items()
     assert stem == "shots-pcam-vit"
     assert len(figure.axes) == 1
 
 
 def test_the_zero_shot_model_is_a_horizontal_line_and_bars_are_intervals(example):
-    ((_, figure),) = draw_shots([evidence_of(few_shot_run(example))]).figures.items()
+    ((_, figure),) = draw_shots([evidence_in(few_shot_run(example))]).figures.items()
     axes = figure.axes[0]
     flat = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in flat] == pytest.approx([60])
@@ -74,7 +73,7 @@ def curve_of(example, seeds=(0.0, 0.01, 0.03)):
             values = {"id_test": 0.6 + 0.3 * alpha + shift, "photo": 0.5 + 0.2 * alpha - 2 * shift}
             evaluations += example.evaluations(alpha, values)
         trials.append(example.trial(example.cell("ft"), seed, alpha=0.5, evaluations=evaluations))
-    block = select_block(tidy_frame([*trials, example.selection(trials)]), "digits", "digits-clip", None)
+    block = select_block(frame_in([*trials, example.selection(trials)]), "digits", "digits-clip", None)
     return frontier_points(block)
 
 
@@ -112,7 +111,7 @@ def test_seeds_that_agree_and_single_seeds_can_be_drawn(example):
 def grid_search(**ranges: object) -> Search:
     distributions = {name: parse(raw) for name, raw in ranges.items()}
     tried = tuple(
-        Tried(f"{lr}-{decay}", {"lr": lr, "weight_decay": decay}, (0.5 + lr + decay,))
+        ScoredConfig(f"{lr}-{decay}", {"lr": lr, "weight_decay": decay}, (0.5 + lr + decay,))
         for lr in (0.001, 0.01, 0.1)
         for decay in (0.0, 0.1)
     )
@@ -141,12 +140,13 @@ def test_a_sampled_search_is_a_scatter_on_a_log_axis_from_end_to_end():
 
 
 def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_own():
-    tried = tuple(Tried(str(at), {"l2": 10.0**-at}, (0.5, 0.5 + at / 10)) for at in range(3))
+    tried = tuple(ScoredConfig(str(at), {"l2": 10.0**-at}, (0.5, 0.5 + at / 10)) for at in range(3))
     search = Search(Cell("digits", "clip", None, "lp"), tried, {"l2": parse({"choice": [1.0, 0.1, 0.01]})}, "2")
     ((_, figure),) = draw_sensitivity([search]).figures.items()
     assert any(line.get_linestyle() == "-" and len(line.get_xdata()) == 3 for line in figure.axes[0].lines)
     three = tuple(
-        Tried(str(at), {"lr": 0.1**at, "weight_decay": 0.1 * at, "l2sp_strength": 0.5**at}, (0.5,)) for at in range(4)
+        ScoredConfig(str(at), {"lr": 0.1**at, "weight_decay": 0.1 * at, "l2sp_strength": 0.5**at}, (0.5,))
+        for at in range(4)
     )
     names = ("lr", "weight_decay", "l2sp_strength")
     ranges = {name: parse({"uniform": [0.0, 1.0]}) for name in names}
@@ -160,9 +160,9 @@ def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_o
 def test_failed_configurations_values_of_any_kind_and_searches_without_scores_can_be_drawn(tmp_path):
     cell = Cell("digits", "clip", 4, "my_own")
     tried = (
-        Tried("a", {"lr": 0.1, "norm": "layer"}, (0.5,)),
-        Tried("b", {"lr": 0.2, "norm": "batch"}, (), failed=1),
-        Tried("c", {"lr": 0.3, "norm": 3}, (0.7,)),
+        ScoredConfig("a", {"lr": 0.1, "norm": "layer"}, (0.5,)),
+        ScoredConfig("b", {"lr": 0.2, "norm": "batch"}, (), failed=1),
+        ScoredConfig("c", {"lr": 0.3, "norm": 3}, (0.7,)),
     )
     ranges = {"lr": parse({"uniform": [0.0, 1.0]}), "norm": parse({"choice": ["layer", "batch", 3]})}
     drawn = draw_sensitivity([Search(cell, tried, ranges, "c", "accuracy")])
@@ -174,9 +174,9 @@ def test_failed_configurations_values_of_any_kind_and_searches_without_scores_ca
 
 def test_the_same_ledger_gives_the_same_bytes(tmp_path, example):
     records = few_shot_run(example)
-    searches = searches_of(example.large_run(20))
+    searches = searches_in(example.large_run(20))
     twice = [
-        save_all([draw_shots([evidence_of(records)]), draw_sensitivity(searches)], tmp_path / name).paths
+        save_all([draw_shots([evidence_in(records)]), draw_sensitivity(searches)], tmp_path / name).paths
         for name in ("a", "b")
     ]
     assert [path.read_bytes() for path in twice[0]] == [path.read_bytes() for path in twice[1]]

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 from browser import needs_browser, opened
+from ledgers import evidence_in, searches_in, typed
 
 import flyp_sweep.results as results
 from flyp_sweep.results import make_table
-from flyp_sweep.results.analysis.evidence import evidence_of
-from flyp_sweep.results.analysis.searches import searches_of
 from flyp_sweep.results.report import Run, report
 from flyp_sweep.results.report.cells import cell_views
 from flyp_sweep.results.report.grids import grid_groups
@@ -42,7 +41,7 @@ class Page(HTMLParser):
 
 def run_of(records: list, at: int = 0, space: str = "name: run\n") -> Run:
     name = f"run{at}" if at else "run"
-    return Run(name, space, tuple(records), evidence_of(records, f"run{at}"), tuple(searches_of(records)))
+    return Run(name, space, tuple(typed(records)), evidence_in(records, f"run{at}"), tuple(searches_in(records)))
 
 
 def page_of(*runs: list, figures=None, space: str = "name: run\n") -> str:

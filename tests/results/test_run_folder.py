@@ -3,6 +3,7 @@ from __future__ import annotations
 import types
 
 import pytest
+from ledgers import typed
 
 import flyp_sweep.results as results
 from flyp_sweep.results.ledger.run_folder import RunFolder
@@ -27,7 +28,7 @@ def test_a_fresh_run_has_no_records(tmp_path):
 def test_records_and_frame_come_from_the_ledger(tmp_path, example):
     example.write(tmp_path, example.run())
     run = RunFolder(tmp_path)  # the ledger alone makes it a run folder
-    assert run.records() == example.run()
+    assert run.records() == typed(example.run())
     assert set(run.frame()["method"]) == {"zeroshot", "ft", "flyp"}
 
 

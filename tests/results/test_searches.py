@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from ledgers import searches_in
 
 from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
-from flyp_sweep.results.analysis.searches import Search, Tried, searches_of
+from flyp_sweep.results.analysis.searches import ScoredConfig, Search
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import parse
 from flyp_sweep.search_spaces.loading import from_mapping
 
 
 def search_with(raw: object, value: object, others: tuple[object, ...] = ()) -> Search:
-    tried = tuple(Tried(str(one), {"h": one}, (0.5,)) for one in (value, *others))
+    tried = tuple(ScoredConfig(str(one), {"h": one}, (0.5,)) for one in (value, *others))
     return Search(Cell("digits", "clip", None, "ft"), tried, {"h": parse(raw)}, str(value), "accuracy")
 
 
@@ -66,7 +67,7 @@ def test_only_what_the_selection_saw_counts_and_a_failed_trial_takes_its_configu
     ]
     lost = example.search(example.cell(), "c1", seed=1) | {"score": None, "status": "failed"}
     selection = example.selection([trials[0]]) | {"searched": [one["trial_id"] for one in (*trials[:3], lost)]}
-    (search,) = searches_of([*trials, lost, selection])
+    (search,) = searches_in([*trials, lost, selection])
     assert {one.config_id: one.score for one in search.tried} == {"c0": pytest.approx(0.85), "c1": None}
     assert search.winner is not None
     assert search.winner.config_id == "c0"
@@ -76,7 +77,7 @@ def test_no_number_of_a_test_or_ood_set_is_read(example):
     trials = [example.search(example.cell(), f"c{at}") | {"score": at / 10} for at in range(3)]
     selection = example.selection([trials[2]]) | {"searched": [one["trial_id"] for one in trials]}
     poisoned = [trial | {"evaluations": example.evaluations(1.0, {"id_test": 0.0, "photo": 1.0})} for trial in trials]
-    assert searches_of([*poisoned, selection]) == searches_of([*trials, selection])
+    assert searches_in([*poisoned, selection]) == searches_in([*trials, selection])
 
 
 def test_ranges_are_those_of_the_selection_then_of_the_space_then_what_was_tried(example):
@@ -92,6 +93,6 @@ def test_ranges_are_those_of_the_selection_then_of_the_space_then_what_was_tried
         }
     )
     told = selection | {"space": {"lr": {"loguniform": [1e-6, 1e-2]}}}
-    assert searches_of([*trials, told], space)[0].ranges == {"lr": parse({"loguniform": [1e-6, 1e-2]})}
-    assert searches_of([*trials, selection], space)[0].ranges == {"lr": parse({"loguniform": [1e-4, 1.0]})}
-    assert searches_of([*trials, selection])[0].ranges == {"lr": parse({"choice": [1e-2, 1e-3, 1e-4]})}
+    assert searches_in([*trials, told], space)[0].ranges == {"lr": parse({"loguniform": [1e-6, 1e-2]})}
+    assert searches_in([*trials, selection], space)[0].ranges == {"lr": parse({"loguniform": [1e-4, 1.0]})}
+    assert searches_in([*trials, selection])[0].ranges == {"lr": parse({"choice": [1e-2, 1e-3, 1e-4]})}

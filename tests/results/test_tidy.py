@@ -4,14 +4,15 @@ import random
 
 import pandas as pd
 import pytest
+from ledgers import frame_in
 
-from flyp_sweep.results.ledger.tidy import read_parquet, tidy_frame, write_parquet
+from flyp_sweep.results.ledger.tidy import read_parquet, write_parquet
 from flyp_sweep.search_spaces.errors import InputError
 
 
 def test_one_row_per_trial_alpha_split_and_metric(example):
     trials = example.finished_cell("ft", [0.9, 0.92])
-    frame = tidy_frame(trials)
+    frame = frame_in(trials)
     assert len(frame) == 2 * 2 * 4 * 3
     assert not frame.duplicated(["trial_id", "alpha", "split", "metric"]).any()
     assert list(frame.columns) == [
@@ -26,14 +27,14 @@ def test_one_row_per_trial_alpha_split_and_metric(example):
 
 def test_the_order_of_the_lines_does_not_matter(example):
     records = example.run() + example.finished_cell("lp", [0.7, 0.8], shots=4)
-    expected = tidy_frame(records)
+    expected = frame_in(records)
     for seed in range(5):
         shuffled = random.Random(seed).sample(records, len(records))
-        pd.testing.assert_frame_equal(tidy_frame(shuffled), expected)
+        pd.testing.assert_frame_equal(frame_in(shuffled), expected)
 
 
 def test_rows_are_ordered_by_cell_stage_configuration_seed_alpha_split_and_metric(example):
-    frame = tidy_frame([*example.finished_cell("ft", [0.9, 0.8], shots=16), *example.run()])
+    frame = frame_in([*example.finished_cell("ft", [0.9, 0.8], shots=16), *example.run()])
     assert list(frame["shots"].drop_duplicates().fillna(-1)) == [16, -1]
     full = frame[frame["shots"].isna()]
     assert list(full["method"].drop_duplicates()) == ["zeroshot", "ft", "flyp"]
@@ -45,7 +46,7 @@ def test_rows_are_ordered_by_cell_stage_configuration_seed_alpha_split_and_metri
 
 
 def test_chosen_marks_the_trials_own_alpha_and_the_zero_shot_model(example):
-    frame = tidy_frame(example.run())
+    frame = frame_in(example.run())
     repeats = frame[frame["stage"].eq("repeat") & frame["method"].ne("zeroshot")]
     assert (repeats["chosen"] == repeats["alpha"].eq(0.6)).all()
     assert not frame.loc[frame["stage"].eq("search"), "chosen"].any()
@@ -57,19 +58,19 @@ def test_chosen_marks_the_trials_own_alpha_and_the_zero_shot_model(example):
 def test_an_alpha_that_was_computed_is_still_found(example):
     cell = example.cell("ft")
     trial = example.trial(cell, 0, alpha=0.3, evaluations=example.evaluations(0.1 + 0.2, {"id_val": 0.9}))
-    assert tidy_frame([trial])["chosen"].all()
+    assert frame_in([trial])["chosen"].all()
 
 
 def test_selected_follows_the_last_selection(example):
     records = example.finished_cell("ft", [0.9, 0.92, 0.94])
     trials = records[:-1]
-    frame = tidy_frame([*records, example.selection(trials[:2])])
+    frame = frame_in([*records, example.selection(trials[:2])])
     assert set(frame.loc[frame["selected"], "seed"]) == {0, 1}
 
 
 def test_shots_are_nullable_integers(example):
     records = example.finished_cell("ft", [0.9]) + example.finished_cell("ft", [0.9], shots=4)
-    shots = tidy_frame(records)["shots"]
+    shots = frame_in(records)["shots"]
     assert shots.dtype == "Int64"
     assert shots.isna().any()
     assert set(shots.dropna()) == {4}
@@ -85,7 +86,7 @@ def test_hyper_parameters_keep_their_kind_and_are_missing_where_there_are_none(e
             ("c", {}),
         )
     ]
-    frame = tidy_frame(records)
+    frame = frame_in(records)
     dtypes = frame.dtypes.astype(str)
     kinds = {"lr": "Float64", "k": "Int64", "flag": "boolean", "name": "string", "mixed": "string"}
     assert {name: dtypes[f"hparam_{name}"] for name in kinds} == kinds
@@ -95,14 +96,14 @@ def test_hyper_parameters_keep_their_kind_and_are_missing_where_there_are_none(e
 
 
 def test_parquet_gives_the_frame_back(tmp_path, example):
-    frame = tidy_frame(example.run() + example.finished_cell("lp", [0.5, 0.6], shots=4))
+    frame = frame_in(example.run() + example.finished_cell("lp", [0.5, 0.6], shots=4))
     write_parquet(frame, tmp_path / "results.parquet")
     pd.testing.assert_frame_equal(read_parquet(tmp_path / "results.parquet"), frame)
     assert [path.name for path in tmp_path.iterdir()] == ["results.parquet"]
 
 
 def test_an_empty_ledger_gives_an_empty_frame_that_parquet_holds(tmp_path):
-    frame = tidy_frame([])
+    frame = frame_in([])
     assert frame.empty
     write_parquet(frame, tmp_path / "r.parquet")
     pd.testing.assert_frame_equal(read_parquet(tmp_path / "r.parquet"), frame)

@@ -43,7 +43,7 @@ def test_all_about_a_repeat(run):
 
 def test_the_start_of_an_id_is_enough(run):
     folder, records = run
-    assert find_trial(records[0]["trial_id"][:8], [folder]).record == records[0]
+    assert find_trial(records[0]["trial_id"][:8], [folder]).record.trial_id == records[0]["trial_id"]
 
 
 @pytest.mark.parametrize(("at", "part"), [(0, "was selected"), (1, "was not selected"), (2, "stand in the table")])

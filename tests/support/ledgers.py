@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from flyp_sweep.results import make_table
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of
+from flyp_sweep.results.analysis.searches import Search, searches_of
+from flyp_sweep.results.ledger import schema
+from flyp_sweep.results.ledger.tidy import tidy_frame
 from flyp_sweep.results.tables.options import Options
 from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 Record = dict[str, Any]
+"""A record as JSON, so that a test can break it."""
+
+
+def typed(records: Iterable[Record]) -> list[schema.Record]:
+    """The records as a ledger gives them."""
+    return [schema.record_of(record) for record in records]
+
+
+def frame_in(records: list[Record]) -> pd.DataFrame:
+    return tidy_frame(typed(records))
+
+
+def searches_in(records: list[Record], *rest: Any) -> list[Search]:
+    return searches_of(typed(records), *rest)
+
+
+def evidence_in(records: list[Record], *rest: Any, **named: Any) -> Evidence:
+    return evidence_of(typed(records), *rest, **named)
 
 
 class Example:
@@ -140,10 +164,10 @@ class Example:
         return records
 
     def evidence(self, records: list[Record], run: str = "run", **rest: Any) -> Evidence:
-        return evidence_of(records, run, **rest)
+        return evidence_in(records, run, **rest)
 
     def table(self, records: list[Record], layout: str = "auto", **options: Any) -> Table:
-        return make_table([evidence_of(records)], layout, Options(**options))
+        return make_table([evidence_in(records)], layout, Options(**options))
 
     def entry(self, grid: Grid, method: str, *path: str) -> Entry:
         """The entry of a row under the column whose path ends in `path`."""
