@@ -32,7 +32,7 @@ def sweep(path: Path, publication: Any = None) -> tuple[Sweep, io.StringIO]:
     console = Console(file=said, width=120)
     folder = open_folder(path, space)
     made = Sweep(
-        space, plans_of(space), [], folder, Earlier([], {}, {}), Options(), console, "flyp-sweep run x", publication
+        space, plans_of(space), [], folder, Earlier([], {}), Options(), console, "flyp-sweep run x", publication
     )
     return made, said
 
