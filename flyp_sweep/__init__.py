@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from flyp_sweep.results import Interval as Interval
     from flyp_sweep.results import Ledger as Ledger
     from flyp_sweep.results import LedgerWarning as LedgerWarning
-    from flyp_sweep.results import Options as Options
     from flyp_sweep.results import RunFolder as RunFolder
     from flyp_sweep.results import Table as Table
+    from flyp_sweep.results import TableOptions as TableOptions
     from flyp_sweep.results import against_published as against_published
     from flyp_sweep.results import make_table as make_table
     from flyp_sweep.results import mean_interval as mean_interval
@@ -57,9 +57,9 @@ _HOMES = {
         "Interval",
         "Ledger",
         "LedgerWarning",
-        "Options",
         "RunFolder",
         "Table",
+        "TableOptions",
         "against_published",
         "make_table",
         "mean_interval",

@@ -27,28 +27,28 @@ if TYPE_CHECKING:
     from flyp_sweep.results.statistics import Interval as Interval
     from flyp_sweep.results.statistics import mean_interval as mean_interval
     from flyp_sweep.results.tables.comparison import against_published as against_published
-    from flyp_sweep.results.tables.formats import FORMATS as FORMATS
+    from flyp_sweep.results.tables.formats import format_names as format_names
     from flyp_sweep.results.tables.formats import render as render
-    from flyp_sweep.results.tables.layouts import LAYOUTS as LAYOUTS
-    from flyp_sweep.results.tables.layouts import make_table as make_table
-    from flyp_sweep.results.tables.options import Options as Options
+    from flyp_sweep.results.tables.layouts import layout_names as layout_names
+    from flyp_sweep.results.tables.make import make_table as make_table
+    from flyp_sweep.results.tables.options import TableOptions as TableOptions
     from flyp_sweep.results.tables.published import reprint as reprint
     from flyp_sweep.results.tables.table import Table as Table
 
 _HOME = {
-    "FORMATS": "flyp_sweep.results.tables.formats",
-    "LAYOUTS": "flyp_sweep.results.tables.layouts",
     "Evidence": "flyp_sweep.results.analysis.evidence",
     "Interval": "flyp_sweep.results.statistics",
     "Ledger": "flyp_sweep.results.ledger.file",
     "LedgerWarning": "flyp_sweep.results.ledger.file",
-    "Options": "flyp_sweep.results.tables.options",
+    "TableOptions": "flyp_sweep.results.tables.options",
     "RunFolder": "flyp_sweep.results.ledger.run_folder",
     "Table": "flyp_sweep.results.tables.table",
     "against_published": "flyp_sweep.results.tables.comparison",
     "evidence_of": "flyp_sweep.results.analysis.evidence",
+    "format_names": "flyp_sweep.results.tables.formats",
     "frontier": "flyp_sweep.results.figures",
-    "make_table": "flyp_sweep.results.tables.layouts",
+    "layout_names": "flyp_sweep.results.tables.layouts",
+    "make_table": "flyp_sweep.results.tables.make",
     "mean_interval": "flyp_sweep.results.statistics",
     "read_evidence": "flyp_sweep.results.analysis.evidence",
     "render": "flyp_sweep.results.tables.formats",

@@ -1,8 +1,9 @@
-"""Who may import whom: the table of DESIGN.md, section 4."""
+"""Who may import whom: the table of DESIGN.md, section 4, and the tables of the rooms inside a package."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,20 @@ FORBIDDEN = {
     "results": {"trainers", "orchestrator", "torch", "ray", "mlflow"},
     "orchestrator": set[str](),
 }
+
+ROOMS = {
+    "results": {
+        "naming": set[str](),
+        "files": set[str](),
+        "statistics": set[str](),
+        "ledger": {"naming"},
+        "analysis": {"ledger", "naming", "statistics"},
+        "tables": {"analysis", "naming", "statistics"},
+        "figures": {"analysis", "files", "naming"},
+        "report": {"analysis", "ledger", "naming", "tables"},
+    },
+}
+"""Package -> room -> the rooms that it may import. A package's `__init__.py`, which shows names of all, is no room."""
 
 
 def imports(source: str) -> Iterator[tuple[int, str]]:
@@ -35,6 +50,52 @@ def package_of(module: str) -> str:
     """The package that the tables speak of: of ours the one below `flyp_sweep`, of others the top-level one."""
     first, _, rest = module.partition(".")
     return rest.partition(".")[0] if first == "flyp_sweep" else first
+
+
+def rooms_imported(package: str, source: str) -> Iterator[tuple[int, str]]:
+    """Line and room of every import from `package`, also inside functions and under TYPE_CHECKING."""
+    prefix = f"flyp_sweep.{package}"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for module in modules:
+            if module.startswith(f"{prefix}."):
+                yield node.lineno, module.removeprefix(f"{prefix}.").partition(".")[0]
+
+
+def files_of(package: str) -> dict[Path, str]:
+    """File -> room, but for the package's own `__init__.py`."""
+    files = {
+        file: file.relative_to(ROOT / package).parts[0].removesuffix(".py") for file in ROOT.glob(f"{package}/**/*.py")
+    }
+    return {file: room for file, room in files.items() if room != "__init__"}
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_a_room_imports_only_the_rooms_that_its_table_allows(package: str) -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line} imports {name}"
+        for file, room in files_of(package).items()
+        for line, name in rooms_imported(package, file.read_text(encoding="utf-8"))
+        if name != room and name not in ROOMS[package][room]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_the_table_of_rooms_is_whole_and_without_a_cycle(package: str) -> None:
+    assert set(files_of(package).values()) == ROOMS[package].keys()
+    graphlib.TopologicalSorter(ROOMS[package]).prepare()
+
+
+def test_an_import_of_a_room_is_found_wherever_it_stands() -> None:
+    source = (
+        "import flyp_sweep.results.files\nfrom flyp_sweep.results import naming\n"
+        "def f():\n    from flyp_sweep.results.ledger.file import Ledger\nfrom flyp_sweep.trainers import spec\n"
+    )
+    assert list(rooms_imported("results", source)) == [(1, "files"), (2, "naming"), (4, "ledger")]
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)

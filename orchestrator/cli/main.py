@@ -15,6 +15,8 @@ from flyp_sweep.orchestrator.cli.cache import cache
 from flyp_sweep.orchestrator.cli.data import data
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
+from flyp_sweep.results.tables.formats import format_names
+from flyp_sweep.results.tables.layouts import AUTO, layout_names
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,8 +55,8 @@ mlflow_option = click.option(
 )
 layout_option = click.option(
     "--layout",
-    type=click.Choice(["auto", "distribution_shift", "few_shot", "transfer", "per_shift", "ablation"]),
-    default="auto",
+    type=click.Choice([AUTO, *layout_names()]),
+    default=AUTO,
     show_default=True,
     help="Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
 )
@@ -143,9 +145,7 @@ def status(run: Path | str) -> None:
 @cli.command()
 @click.argument("runs", nargs=-1, type=RunAddress())
 @layout_option
-@click.option(
-    "--format", "style", type=click.Choice(["text", "markdown", "csv", "latex"]), default="text", show_default=True
-)
+@click.option("--format", "style", type=click.Choice(format_names()), default="text", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @click.option(
     "--interval",
@@ -192,7 +192,7 @@ def table(
     """Tables of one or several RUNS together."""
     from flyp_sweep.orchestrator.cli.run_address import open_run
     from flyp_sweep.orchestrator.runs.artifacts import read_runs, refuse_unfinished
-    from flyp_sweep.results import Options, against_published, make_table, reprint
+    from flyp_sweep.results import TableOptions, against_published, make_table, reprint
     from flyp_sweep.results.files import write
     from flyp_sweep.results.tables.formats.text import renderable
 
@@ -206,7 +206,7 @@ def table(
         build = against_published if against else make_table
         evidence = read_runs([open_run(run) for run in runs])
         refuse_unfinished(evidence)
-        made = build(evidence, layout, Options(**options))
+        made = build(evidence, layout, TableOptions(**options))
     if output is None and style == "text" and sys.stdout.isatty():
         console().print(renderable(made))
     elif output is None:

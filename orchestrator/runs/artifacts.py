@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyp_sweep.results import Evidence, evidence_of, make_table, read_evidence, render
+from flyp_sweep.results import Evidence, evidence_of, make_table, read_evidence
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.files import write
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
@@ -19,8 +20,6 @@ from flyp_sweep.search_spaces.loading import load
 if TYPE_CHECKING:
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.report import Run
-
-SUFFIXES = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,10 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     write_parquet(material.frame, folder.results)
     table = make_table([run.evidence])
     paths = []
-    for style, suffix in SUFFIXES.items():
-        path = folder.tables / f"comparison.{suffix}"
-        write(path, render(table, style))
+    for name in format_names():
+        style = format_of(name)
+        path = folder.tables / f"comparison.{style.suffix}"
+        write(path, style.render(table))
         paths.append(path)
     drawn = draw(material)
     paths += save_all(drawn, folder.figures).paths

@@ -9,7 +9,7 @@ from flyp_sweep.results.analysis.evidence import SIDES
 from flyp_sweep.results.naming import ZEROSHOT, method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.significance import LEVEL
 from flyp_sweep.results.tables.table import Column, Grid
 
@@ -17,7 +17,7 @@ _ENOUGH_SEEDS = 20
 """Below so many seeds intervals that are not Student's cover visibly less than they say."""
 
 
-def caption(grid: Grid, cells: Sequence[CellResult], options: Options, comparisons: int) -> str:
+def caption(grid: Grid, cells: Sequence[CellResult], options: TableOptions, comparisons: int) -> str:
     """The caption of a filled grid."""
     numbers = [column for column in grid.columns if column.kind == "number"]
     sentences = [
@@ -32,7 +32,7 @@ def caption(grid: Grid, cells: Sequence[CellResult], options: Options, compariso
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def mean_and_interval(cells: Iterable[CellResult], options: Options) -> str:
+def mean_and_interval(cells: Iterable[CellResult], options: TableOptions) -> str:
     """What the numbers of trained methods are, e.g. `mean over 5 seeds with its 95% Student-t interval`."""
     trained = [cell for cell in cells if cell.state == "done" and not cell.is_constant]
     return (
@@ -76,7 +76,7 @@ def _seeds(trained: Sequence[CellResult]) -> str:
     return f"{counts[0]} seeds" if counts[0] > 1 else "1 seed"
 
 
-def _undercoverage(trained: Sequence[CellResult], options: Options) -> str:
+def _undercoverage(trained: Sequence[CellResult], options: TableOptions) -> str:
     fewest = min((cell.n for cell in trained), default=_ENOUGH_SEEDS)
     return "" if options.interval == "t" or fewest >= _ENOUGH_SEEDS else ", which covers less at so few seeds"
 
@@ -107,7 +107,7 @@ def _aggregates(grid: Grid) -> list[str]:
     ]
 
 
-def _differences(grid: Grid, options: Options) -> list[str]:
+def _differences(grid: Grid, options: TableOptions) -> list[str]:
     """What differences are, and which of them are marked: those of two or more seeds were tested."""
     columns = {index: column.name for index, column in enumerate(grid.columns) if column.kind == "difference"}
     found = [row.entries[index].interval for row in grid.rows for index in columns]
@@ -123,7 +123,7 @@ def _differences(grid: Grid, options: Options) -> list[str]:
     ]
 
 
-def _marks(grid: Grid, cells: Sequence[CellResult], options: Options, comparisons: int) -> str:
+def _marks(grid: Grid, cells: Sequence[CellResult], options: TableOptions, comparisons: int) -> str:
     if len(grid.rows) < 2:
         return ""
     bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
@@ -159,6 +159,6 @@ def _never_varies(cell: CellResult) -> bool:
     )
 
 
-def _powerless(cells: Sequence[CellResult], options: Options) -> str:
+def _powerless(cells: Sequence[CellResult], options: TableOptions) -> str:
     most = max((cell.n for cell in cells if not cell.is_constant), default=0)
     return f"; with {most} seeds this test can show nothing" if TESTS[options.test].least_p(most) > LEVEL else ""

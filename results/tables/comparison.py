@@ -12,8 +12,9 @@ from flyp_sweep.results.analysis.protocol_blocks import Block
 from flyp_sweep.results.statistics.agreement import agreement
 from flyp_sweep.results.tables.captions import mean_and_interval, selected_on
 from flyp_sweep.results.tables.grid import Plan, PlannedRow, fill
-from flyp_sweep.results.tables.layouts import AUTO, LAYOUTS, comparable_blocks, natural_layout, trace
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.layouts import AUTO, layout_of
+from flyp_sweep.results.tables.make import comparable_blocks, natural_layout, trace
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.provenance import audit_lines
 from flyp_sweep.results.tables.published import PublishedTable, key, parse, published_table, published_tables
 from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, Table
@@ -22,17 +23,17 @@ from flyp_sweep.search_spaces.errors import InputError
 VERDICTS = {True: "yes", False: "no", None: ABSENT}
 
 
-def against_published(evidence: Iterable[Evidence], layout: str = AUTO, options: Options | None = None) -> Table:
+def against_published(evidence: Iterable[Evidence], layout: str = AUTO, options: TableOptions | None = None) -> Table:
     """The table of runs in a layout that the paper has, with the paper's numbers beside ours.
 
     Only columns that the paper's table has are shown. Raises InputError when it has none of them, for a layout that the
     paper lacks, when our metric in a column is not the paper's, and as `make_table` does.
     """
-    options = replace(options or Options(), aggregate=False)
+    options = replace(options or TableOptions(), aggregate=False)
     blocks = comparable_blocks(list(evidence))
     name = _paper_layout(blocks) if layout == AUTO else layout
     published = published_table(name)
-    plans = [part for plan in LAYOUTS[name](blocks, options) for part in _shared_parts(plan, published)]
+    plans = [part for plan in layout_of(name).plans(blocks, options) for part in _shared_parts(plan, published)]
     if not plans:
         datasets = ", ".join(dict.fromkeys(block.dataset for block in blocks)) or "no cell"
         known = ", ".join(dict.fromkeys(column.dataset for column in published.columns))
@@ -71,7 +72,7 @@ def _narrowed(plan: Plan, columns: tuple[Column, ...]) -> Plan:
     return replace(plan, columns=columns, rows=tuple(row for row in rows if row.cells))
 
 
-def _compare(plan: Plan, published: PublishedTable, options: Options) -> Grid:
+def _compare(plan: Plan, published: PublishedTable, options: TableOptions) -> Grid:
     ours = fill(plan, options)
     rows = tuple(
         Row(row.label, row.method, tuple(_entries(row, planned, plan.columns, published, options)))
@@ -103,7 +104,7 @@ def _parts(column: Column) -> list[Column]:
 
 
 def _entries(
-    row: Row, planned: PlannedRow, columns: Sequence[Column], published: PublishedTable, options: Options
+    row: Row, planned: PlannedRow, columns: Sequence[Column], published: PublishedTable, options: TableOptions
 ) -> Iterable[Entry]:
     for column, entry in zip(columns, row.entries, strict=True):
         printed = published.printed(row.method, column)
@@ -127,7 +128,7 @@ def _refuse_other_metric(column: Column, published: PublishedTable) -> None:
         )
 
 
-def _caption(published: PublishedTable, cells: Sequence[CellResult], options: Options) -> str:
+def _caption(published: PublishedTable, cells: Sequence[CellResult], options: TableOptions) -> str:
     models = ", ".join(dict.fromkeys(cell.cell.model for cell in cells))
     return (
         f"Ours ({models}; {mean_and_interval(cells, options)}) beside Table {published.number} of {published.source} "

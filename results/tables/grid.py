@@ -13,7 +13,7 @@ from flyp_sweep.results.statistics.intervals import mean_interval
 from flyp_sweep.results.statistics.multiplicity import holm
 from flyp_sweep.results.statistics.paired import PairedComparison, paired_difference
 from flyp_sweep.results.tables.captions import caption
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.provenance import audit_lines
 from flyp_sweep.results.tables.significance import LEVEL, Mark, Marks, Sample, marks
 from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row
@@ -50,7 +50,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def fill(plan: Plan, options: Options) -> Grid:
+def fill(plan: Plan, options: TableOptions) -> Grid:
     """The grid of a plan."""
     samples = {
         index: [row.sample(column) for row in plan.rows]
@@ -72,7 +72,7 @@ def fill(plan: Plan, options: Options) -> Grid:
     return _annotated(Grid(plan.title, plan.stub, plan.columns, rows), plan, options, found)
 
 
-def _annotated(grid: Grid, plan: Plan, options: Options, found: Marks) -> Grid:
+def _annotated(grid: Grid, plan: Plan, options: TableOptions, found: Marks) -> Grid:
     """The grid with its caption, notes and audit lines."""
     cells = [cell for row in plan.rows for cell in row.cells.values()]
     blocks = {(cell.cell.dataset, cell.cell.shots) for cell in cells}
@@ -102,7 +102,7 @@ def _mean(entry: Entry) -> str:
     return entry.printed.partition(" ")[0]
 
 
-def _entry(column: Column, row: PlannedRow, plan: Plan, options: Options) -> Entry:
+def _entry(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -> Entry:
     """What stands in a column that holds no number of its own."""
     if column.kind == "count":
         return _count(row.cell(column))
@@ -111,7 +111,7 @@ def _entry(column: Column, row: PlannedRow, plan: Plan, options: Options) -> Ent
     return Entry(text=ABSENT)
 
 
-def _number(cell: CellResult | None, sample: Sample | None, options: Options, *, states: bool) -> Entry:
+def _number(cell: CellResult | None, sample: Sample | None, options: TableOptions, *, states: bool) -> Entry:
     """The mean over seeds; where there is none the cell's state, when `states` are told here."""
     if cell is None:
         return Entry(text=ABSENT)
@@ -137,7 +137,7 @@ def _count(cell: CellResult | None) -> Entry:
     return Entry(text=text, is_short=bool(cell.notes), planned=cell.planned, state=cell.state)
 
 
-def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: Options) -> Entry:
+def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -> Entry:
     """Over all numbers of the row on the column's side; nothing for a row that lacks one, which has other tasks."""
     columns = [one for one in plan.columns if one.kind == "number" and one.side == column.side]
     samples = [row.sample(one) for one in columns]
@@ -147,7 +147,7 @@ def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: Options) ->
     return Entry(interval=stratified_interval(tasks, AGGREGATES[column.role], options.confidence))
 
 
-def _differences(plan: Plan, options: Options) -> dict[tuple[int, int], Entry]:
+def _differences(plan: Plan, options: TableOptions) -> dict[tuple[int, int], Entry]:
     """By column and row how much the row exceeds the reference; marked where, over all of these, it is shown to."""
     compared = {
         (index, at): found
@@ -162,7 +162,7 @@ def _differences(plan: Plan, options: Options) -> dict[tuple[int, int], Entry]:
     }
 
 
-def _difference(column: Column, row: PlannedRow, plan: Plan, options: Options) -> PairedComparison | None:
+def _difference(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -> PairedComparison | None:
     """The row against the reference, paired by seed; None where these have no seed in common."""
     own = row.sample(column)
     reference = plan.reference.sample(column) if plan.reference and plan.reference is not row else None

@@ -11,7 +11,7 @@ Ensembling = Literal["without", "with", "both"]
 
 
 @dataclass(frozen=True)
-class Options:
+class TableOptions:
     """How numbers are made and shown: `interval` is a key of `INTERVALS`, `test` one of `TESTS`.
 
     `ensembling` left out is what the layout's own table in the paper shows. `aggregate` adds mean and interquartile

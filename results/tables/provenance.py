@@ -8,13 +8,13 @@ from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import TESTS
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.options import TableOptions
 
 _NAMED_AT_MOST = 6
 _HASH_DIGITS = 12
 
 
-def audit_lines(cells: Sequence[CellResult], options: Options, comparisons: int | None = None) -> tuple[str, ...]:
+def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons: int | None = None) -> tuple[str, ...]:
     """Selection, configurations and seeds of the cells; statistics; packages and ledgers.
 
     `comparisons` is left out where methods are not compared.

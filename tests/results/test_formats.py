@@ -3,14 +3,17 @@ from __future__ import annotations
 import csv
 import io
 import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
-from flyp_sweep.results import FORMATS, render
+from flyp_sweep.results import format_names, render
+from flyp_sweep.results.tables import formats
 from flyp_sweep.results.tables.formats.latex import escape, latex
-from flyp_sweep.results.tables.formats.panels import header_levels, panels
 from flyp_sweep.results.tables.formats.text import renderable
+from flyp_sweep.results.tables.panels import header_levels, panels
 from flyp_sweep.results.tables.table import Column, Entry, Grid, percent
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -174,11 +177,11 @@ def test_latex_labels_of_two_layouts_of_a_run_differ_and_audits_are_comments(exa
 
 
 def test_an_unknown_format_is_refused_with_the_nearest_name(table):
-    with pytest.raises(InputError, match=r"found format 'latx' \(did you mean 'latex'\?\), expected one of text, "):
+    with pytest.raises(InputError, match=r"found format 'latx' \(did you mean 'latex'\?\), expected one of csv, "):
         render(table, "latx")
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", format_names())
 def test_every_format_prints_every_method_an_empty_table_and_the_same_twice(example, table, name):
     printed = render(table, name)
     assert printed == render(table, name)
@@ -188,8 +191,25 @@ def test_every_format_prints_every_method_an_empty_table_and_the_same_twice(exam
     assert render(example.table([]), name).strip()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", format_names())
 def test_a_table_without_any_number_still_names_its_cells(example, name):
     printed = render(example.table([example.search(example.cell("lp"), "c0")]), name)
     assert "running" in printed
     assert "LP" in printed
+
+
+def test_a_format_is_a_file_of_its_own_and_listing_them_imports_nothing_heavy(table, tmp_path, monkeypatch):
+    (tmp_path / "count.py").write_text(
+        "from flyp_sweep.results.tables.formats import Format\n"
+        "FORMAT = Format(lambda table: str(len(table.grids)), 'n')\n"
+    )
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path)])
+    assert "count" in format_names()
+    assert render(table, "count") == str(len(table.grids))
+    script = (
+        "import sys; from flyp_sweep.results.tables import formats, layouts\n"
+        "formats.format_names(), layouts.layout_names()\n"
+        "print([name for name in ('pandas', 'numpy', 'scipy', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flyp_sweep.results import LAYOUTS, RunFolder, Table, make_table, read_evidence, render
+from flyp_sweep.results import RunFolder, Table, layout_names, make_table, read_evidence, render
 from flyp_sweep.results.statistics import mean_interval
-from flyp_sweep.results.tables.layouts import comparable_blocks, natural_layout
+from flyp_sweep.results.tables import layouts
 from flyp_sweep.results.tables.layouts.ablation import VARIANTS
+from flyp_sweep.results.tables.make import comparable_blocks, natural_layout
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -171,7 +172,7 @@ def test_auto_is_the_natural_layout(example):
     assert natural([]) == "per_shift"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", layout_names())
 def test_every_layout_takes_a_run_that_has_only_begun(example, layout):
     records = [example.search(example.cell("flyp"), "c0"), *example.finished_cell("lp", [0.9, 0.8])]
     grids = example.table(records, layout).grids
@@ -328,3 +329,18 @@ def test_the_trace_names_the_trials_of_every_cell(example):
     repeats = [r for r in records if r["kind"] == "trial" and r["cell"]["method"] == "ft" and r["stage"] == "repeat"]
     assert ft.endswith(", ".join(f"seed {trial['seed']} {trial['trial_id']}" for trial in repeats))
     assert example.table(records).trace == ()
+
+
+def test_a_layout_is_a_file_of_its_own(example, tmp_path, monkeypatch):
+    (tmp_path / "id_alone.py").write_text(
+        "from flyp_sweep.results.tables.columns import id_column, rows_of\n"
+        "from flyp_sweep.results.tables.grid import Plan\n"
+        "from flyp_sweep.results.tables.layouts import Layout\n"
+        "LAYOUT = Layout(lambda blocks, options: "
+        "[Plan('ID', tuple(id_column(blocks[0], 'without', ('ID',))), rows_of(blocks))])\n"
+    )
+    monkeypatch.setattr(layouts, "__path__", [*layouts.__path__, str(tmp_path)])
+    assert "id_alone" in layout_names()
+    (grid,) = example.table(example.run(), "id_alone").grids
+    assert [column.path for column in grid.columns] == [("ID",)]
+    assert example.entry(grid, "ft", "ID").printed == "92.0 (5.0)"

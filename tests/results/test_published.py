@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from flyp_sweep.results import FORMATS, render, reprint
+from flyp_sweep.results import format_names, render, reprint
 from flyp_sweep.results.tables.published import dataset_label, parse, published_table, published_tables
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -41,7 +41,7 @@ def test_the_papers_rows_digit_for_digit(layout, method, printed):
     assert " ".join(entry.printed for entry in row.entries) == printed
 
 
-@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("style", format_names())
 @pytest.mark.parametrize("layout", published_tables())
 def test_every_format_prints_every_digit(layout, style):
     printed = render(reprint(layout), style)

@@ -13,8 +13,8 @@ from ledgers import evidence_in, searches_in, typed
 import flyp_sweep.results as results
 from flyp_sweep.results import make_table
 from flyp_sweep.results.report import Run, report
-from flyp_sweep.results.report.cells import cell_views
-from flyp_sweep.results.report.grids import grid_groups
+from flyp_sweep.results.report.cell_views import cell_views
+from flyp_sweep.results.report.table_views import grid_groups
 
 HOSTILE = '<script>document.title = "hit"</script> [bold]& "quoted"'
 PNG = b"\x89PNG not really"

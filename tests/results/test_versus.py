@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from flyp_sweep.results import FORMATS, Options, against_published, render
+from flyp_sweep.results import TableOptions, against_published, format_names, render
 from flyp_sweep.search_spaces.errors import InputError
 
 OURS = [0.740, 0.752, 0.748, 0.751, 0.744]
 
 
 def table(example, records, layout="auto", **options):
-    return against_published([example.evidence(records)], layout, Options(**options))
+    return against_published([example.evidence(records)], layout, TableOptions(**options))
 
 
 def test_ours_and_the_papers_stand_side_by_side(example):
@@ -74,7 +74,7 @@ def test_the_criterion_stands_in_the_caption_and_every_format_prints_it(example)
         "Table 2 of Goyal et al. (CVPR 2023)",
     ):
         assert words in made.grids[0].caption
-    assert all("agree" in render(made, style) for style in FORMATS)
+    assert all("agree" in render(made, style) for style in format_names())
     assert len(made.trace) == 1
 
 

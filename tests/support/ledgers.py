@@ -15,7 +15,7 @@ from flyp_sweep.results.analysis.evidence import Evidence, evidence_of
 from flyp_sweep.results.analysis.searches import Search, searches_of
 from flyp_sweep.results.ledger import schema
 from flyp_sweep.results.ledger.tidy import tidy_frame
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 Record = dict[str, Any]
@@ -167,7 +167,7 @@ class Example:
         return evidence_in(records, run, **rest)
 
     def table(self, records: list[Record], layout: str = "auto", **options: Any) -> Table:
-        return make_table([evidence_in(records)], layout, Options(**options))
+        return make_table([evidence_in(records)], layout, TableOptions(**options))
 
     def entry(self, grid: Grid, method: str, *path: str) -> Entry:
         """The entry of a row under the column whose path ends in `path`."""

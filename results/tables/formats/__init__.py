@@ -1,29 +1,46 @@
-"""Printing a table: one file per format, one line in `FORMATS`."""
+"""Printing a table: every module in this folder is a format, by its own name, and holds it as `FORMAT`.
+
+Their names are those of the files, so that the command line can list them without importing statistics.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from flyp_sweep.results.tables.formats.csv import csv_rows
-from flyp_sweep.results.tables.formats.latex import latex
-from flyp_sweep.results.tables.formats.markdown import markdown
-from flyp_sweep.results.tables.formats.text import text
-from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.errors import InputError, nearest
 
-FORMATS: dict[str, Callable[[Table], str]] = {
-    "text": text,
-    "markdown": markdown,
-    "csv": csv_rows,
-    "latex": latex,
-}
+if TYPE_CHECKING:
+    from flyp_sweep.results.tables.table import Table
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a table is printed, and the suffix of a file that holds it."""
+
+    render: Callable[[Table], str]
+    suffix: str
+
+
+def format_names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def format_of(name: str) -> Format:
+    """The format of that name. Raises InputError where there is none."""
+    names = format_names()
+    if name not in names:
+        raise InputError(
+            f"found format {name!r}{nearest(name, names)}, expected one of {', '.join(names)}; choose one of these"
+        )
+    found = import_module(f"{__name__}.{name}").FORMAT
+    assert isinstance(found, Format)
+    return found
 
 
 def render(table: Table, format: str = "text") -> str:
-    """`table` in one of `FORMATS`. Raises InputError for a name that is not there."""
-    if format not in FORMATS:
-        raise InputError(
-            f"found format {format!r}{nearest(format, FORMATS)}, expected one of {', '.join(FORMATS)}; "
-            "choose one of these"
-        )
-    return FORMATS[format](table)
+    """`table` in a format. Raises InputError for a name that is none."""
+    return format_of(format).render(table)

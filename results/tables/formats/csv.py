@@ -6,6 +6,7 @@ import csv
 import io
 import math
 
+from flyp_sweep.results.tables.formats import Format
 from flyp_sweep.results.tables.table import Column, Entry, Row, Table
 
 FIELDS = (
@@ -63,3 +64,6 @@ def _entry(entry: Entry) -> dict[str, object]:
 
 def _number(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
+
+
+FORMAT = Format(csv_rows, "csv")

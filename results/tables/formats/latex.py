@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from flyp_sweep.results.naming import slug
-from flyp_sweep.results.tables.formats.latex_width import SIZES, FontSize, column_width, text_width
-from flyp_sweep.results.tables.formats.panels import Span, header_levels, panels
+from flyp_sweep.results.tables.formats import Format
+from flyp_sweep.results.tables.latex_width import SIZES, FontSize, column_width, text_width
+from flyp_sweep.results.tables.panels import Span, header_levels, panels
 from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 TEXT_WIDTH = 345.0
@@ -159,3 +160,6 @@ def _marked(entry: Entry) -> str:
         mean, gap, rest = printed.partition(" ")
         return f"\\underline{{{mean}}}{gap}{rest}"
     return printed
+
+
+FORMAT = Format(latex, "tex")

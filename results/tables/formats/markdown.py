@@ -6,7 +6,8 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 
-from flyp_sweep.results.tables.formats.panels import panels
+from flyp_sweep.results.tables.formats import Format
+from flyp_sweep.results.tables.panels import panels
 from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 _COLUMNS_AT_MOST = 10
@@ -70,3 +71,6 @@ def _line(entries: Iterable[str]) -> str:
 
 def _escape(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text)
+
+
+FORMAT = Format(markdown, "md")

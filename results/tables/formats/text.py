@@ -11,7 +11,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from flyp_sweep.results.tables.formats.panels import header_levels, panels
+from flyp_sweep.results.tables.formats import Format
+from flyp_sweep.results.tables.panels import header_levels, panels
 from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 WIDTH = 100
@@ -140,3 +141,6 @@ def _left(label: str, size: int) -> str:
 def _centred(label: str, size: int) -> str:
     free = size - cell_len(label)
     return " " * (free // 2) + label + " " * (free - free // 2)
+
+
+FORMAT = Format(text, "txt")

@@ -1,85 +1,45 @@
-"""The layouts of tables, one file each; a new one is a file and a line in `LAYOUTS`."""
+"""The layouts of tables: every module in this folder is one, by its own name, and holds it as `LAYOUT`.
+
+Their names are those of the files, so that the command line can list them without importing statistics.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from flyp_sweep.results.analysis.cells import cell_results
-from flyp_sweep.results.analysis.evidence import Evidence
-from flyp_sweep.results.analysis.protocol_blocks import Block, blocks_of, refuse_repeated_cells, refuse_unlike_protocols
-from flyp_sweep.results.tables.grid import Plan, fill
-from flyp_sweep.results.tables.layouts import ablation, distribution_shift, few_shot, per_shift, transfer
-from flyp_sweep.results.tables.options import Options
-from flyp_sweep.results.tables.provenance import trace_lines
-from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.errors import InputError, nearest
 
+if TYPE_CHECKING:
+    from flyp_sweep.results.analysis.protocol_blocks import Block
+    from flyp_sweep.results.tables.grid import Plan
+    from flyp_sweep.results.tables.options import TableOptions
+
 AUTO = "auto"
-
-LAYOUTS: dict[str, Callable[[Sequence[Block], Options], list[Plan]]] = {
-    "distribution_shift": distribution_shift.plans,
-    "few_shot": few_shot.plans,
-    "transfer": transfer.plans,
-    "per_shift": per_shift.plans,
-    "ablation": ablation.plans,
-}
+"""The layout that is natural for what was run: see `results.tables.make.natural_layout`."""
 
 
-def make_table(evidence: Iterable[Evidence], layout: str = AUTO, options: Options | None = None) -> Table:
-    """The table of one or several runs in one of `LAYOUTS`, or in the natural one (`auto`).
+@dataclass(frozen=True)
+class Layout:
+    """From blocks of cells to the plans of tables; `may_repeat`: the same cell of several runs may stand in rows."""
 
-    Raises InputError for an unknown layout, for a cell whose repeats are no sample, for runs that hold the same cell
-    (but in `ablation`) and for runs that were not made alike and would share a column.
-    """
-    options = options or Options()
-    evidence = list(evidence)
-    blocks = comparable_blocks(evidence, may_repeat=layout == "ablation")
-    name = natural_layout(blocks) if layout == AUTO else layout
-    if name not in LAYOUTS:
-        raise InputError(
-            f"found layout {layout!r}{nearest(layout, LAYOUTS)}, expected auto or one of {', '.join(LAYOUTS)}"
-        )
-    grids = tuple(fill(plan, options) for plan in LAYOUTS[name](blocks, options))
-    return Table(grids, trace(blocks, options), name)
+    plans: Callable[[Sequence[Block], TableOptions], list[Plan]]
+    may_repeat: bool = False
 
 
-def comparable_blocks(evidence: Sequence[Evidence], *, may_repeat: bool = False) -> list[Block]:
-    """The blocks of all runs together. Raises InputError for what would stand in one column and must not.
-
-    That is a run named twice, cells of different runs that were not made alike and, unless they `may_repeat`, cells
-    that two runs hold.
-    """
-    twice = [run for run, count in Counter(one.run for one in evidence).items() if count > 1]
-    if twice:
-        raise InputError(f"{twice[0]}: found this run named twice, expected every run once; leave one out")
-    results = [result for one in evidence for result in cell_results(one)]
-    blocks = blocks_of(results)
-    if not may_repeat:
-        refuse_repeated_cells(results)
-    refuse_unlike_protocols(blocks)
-    return blocks
+def layout_names() -> list[str]:
+    """The names of all layouts, `auto` not among them."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def trace(blocks: Sequence[Block], options: Options) -> tuple[str, ...]:
-    """The trials behind every cell, when asked for."""
-    return trace_lines([result for block in blocks for result in block.results]) if options.trace else ()
-
-
-def natural_layout(blocks: Sequence[Block]) -> str:
-    """What `auto` stands for.
-
-    `ablation` for FLYP beside a variant of it; `per_shift` where the OOD sets of a single data set, or few-shot cells
-    with OOD sets, are to be seen; `distribution_shift` for several data sets with OOD sets; else `few_shot` or
-    `transfer`. While nothing is measured, `per_shift`, which shows how far every cell is.
-    """
-    methods = {result.cell.method for block in blocks for result in block.results}
-    if "flyp" in methods and methods & set(ablation.VARIANTS):
-        return "ablation"
-    if not any(block.measures for block in blocks):
-        return "per_shift"
-    shots = {block.shots for block in blocks}
-    if any(block.has_ood for block in blocks):
-        several = len({block.dataset for block in blocks}) > 1
-        return "distribution_shift" if several and shots == {None} else "per_shift"
-    return "transfer" if shots == {None} else "few_shot"
+def layout_of(name: str) -> Layout:
+    """The layout of that name. Raises InputError where there is none."""
+    names = layout_names()
+    if name not in names:
+        raise InputError(f"found layout {name!r}{nearest(name, names)}, expected auto or one of {', '.join(names)}")
+    layout = import_module(f"{__name__}.{name}").LAYOUT
+    assert isinstance(layout, Layout)
+    return layout

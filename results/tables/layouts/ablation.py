@@ -10,21 +10,21 @@ from typing import Any
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.protocol_blocks import Block
 from flyp_sweep.results.naming import method_label, method_order, setting_label
+from flyp_sweep.results.tables.columns import block_notes, row
 from flyp_sweep.results.tables.grid import Plan, PlannedRow
-from flyp_sweep.results.tables.layouts.base import block_notes, row
+from flyp_sweep.results.tables.layouts import Layout
 from flyp_sweep.results.tables.layouts.distribution_shift import side_columns, title
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.table import Column
 from flyp_sweep.search_spaces.errors import InputError
 
-SUMMARY = "FLYP and its variants (methods, or runs with other settings), with differences to FLYP paired by seed"
 REFERENCE = "flyp"
 VARIANTS = ("flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce")
 
 _SETTINGS = ("epochs", "batch_size", "warmup_steps", "templates", "patience")
 
 
-def plans(blocks: Sequence[Block], options: Options) -> list[Plan]:
+def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
     """A table per model and shots: ID and OOD per data set and side, each with its difference to FLYP.
 
     FLYP is that of the first run given. Runs that hold the same cell are rows apart, named by the settings in which
@@ -37,7 +37,7 @@ def plans(blocks: Sequence[Block], options: Options) -> list[Plan]:
     ]
 
 
-def _plan(blocks: Sequence[Block], options: Options) -> Plan:
+def _plan(blocks: Sequence[Block], options: TableOptions) -> Plan:
     rows = _rows(blocks)
     reference = next((one for one in rows if one.method == REFERENCE), None)
     if reference is None:
@@ -93,3 +93,6 @@ def _variants(by_run: Mapping[str, Sequence[CellResult]]) -> dict[str, str]:
 
 def _settings(results: Sequence[CellResult]) -> Mapping[str, Any]:
     return next((trial.settings for result in results for trial in result.repeats.done), {})
+
+
+LAYOUT = Layout(plans, may_repeat=True)

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 from flyp_sweep.results.analysis.protocol_blocks import Block
 from flyp_sweep.results.naming import shots_label
+from flyp_sweep.results.tables.columns import block_notes, id_column, ood_column, rows_of
 from flyp_sweep.results.tables.grid import Plan
-from flyp_sweep.results.tables.layouts.base import block_notes, id_column, ood_column, rows_of
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.layouts import Layout
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.published import dataset_label, published_order
 from flyp_sweep.results.tables.table import Column
 
 NAME = "distribution_shift"
-SUMMARY = "Table 1 of the paper: data sets x without and with ensembling x ID and OOD"
 
 SIDE_HEADERS = {"without": "Without Ensembling", "with": "With Ensembling"}
 
 
-def plans(blocks: Sequence[Block], options: Options) -> list[Plan]:
+def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
     """A table per model and shots. OOD is the mean over the OOD sets, per seed; data sets come in the paper's order.
 
     The paper leaves out FMoW with ensembling; here every data set has both sides.
@@ -36,7 +36,7 @@ def title(block: Block) -> str:
     return ", ".join([block.model] + ([] if block.shots is None else [shots_label(block.shots)]))
 
 
-def side_columns(block: Block, options: Options) -> list[tuple[Column, ...]]:
+def side_columns(block: Block, options: TableOptions) -> list[tuple[Column, ...]]:
     """Per side the columns ID and OOD of one data set, as far as they were measured."""
     label = dataset_label(NAME, block.dataset)
     return [
@@ -48,6 +48,9 @@ def side_columns(block: Block, options: Options) -> list[tuple[Column, ...]]:
     ]
 
 
-def _plan(blocks: Sequence[Block], options: Options) -> Plan:
+def _plan(blocks: Sequence[Block], options: TableOptions) -> Plan:
     columns = [column for block in blocks for side in side_columns(block, options) for column in side]
     return Plan(title(blocks[0]), tuple(columns), rows_of(blocks), notes=block_notes(blocks))
+
+
+LAYOUT = Layout(plans)

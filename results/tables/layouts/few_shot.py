@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block
+from flyp_sweep.results.tables.columns import aggregate_columns, block_notes, id_column, rows_of
 from flyp_sweep.results.tables.grid import Plan
-from flyp_sweep.results.tables.layouts.base import aggregate_columns, block_notes, id_column, rows_of
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.layouts import Layout
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.published import dataset_label, published_order
 
 NAME = "few_shot"
-SUMMARY = "Table 2 of the paper: data sets x shots, ID test alone"
 
 
-def plans(blocks: Sequence[Block], options: Options) -> list[Plan]:
+def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
     """A table per model and side (the paper's is without ensembling), with aggregates over data sets and shots."""
     by_model = itertools.groupby(sorted(blocks, key=lambda block: block.model), key=lambda block: block.model)
     found = []
@@ -26,7 +26,7 @@ def plans(blocks: Sequence[Block], options: Options) -> list[Plan]:
     return found
 
 
-def _plan(model: str, blocks: Sequence[Block], side: Side, options: Options) -> Plan:
+def _plan(model: str, blocks: Sequence[Block], side: Side, options: TableOptions) -> Plan:
     columns = [
         column
         for block in blocks
@@ -37,3 +37,6 @@ def _plan(model: str, blocks: Sequence[Block], side: Side, options: Options) -> 
     aggregates = aggregate_columns(columns, options, ("All columns",))
     title = f"{model}, {SIDE_LABELS[side]}"
     return Plan(title, (*columns, *aggregates), rows_of(blocks), "k (shots)", notes=block_notes(blocks))
+
+
+LAYOUT = Layout(plans)

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block
+from flyp_sweep.results.tables.columns import block_notes, ood_column, rows_of, split_column
 from flyp_sweep.results.tables.grid import Plan
-from flyp_sweep.results.tables.layouts.base import block_notes, ood_column, rows_of, split_column
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.layouts import Layout
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.table import Column
 
-SUMMARY = "one table per data set, model and shots; every OOD set is a column"
 
-
-def plans(blocks: Sequence[Block], options: Options) -> list[Plan]:
+def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
     """Without and with ensembling: ID, each OOD set and, with two or more, their mean; at the end the seeds.
 
     A split that two methods were measured on by different metrics is two columns.
@@ -25,7 +24,7 @@ def plans(blocks: Sequence[Block], options: Options) -> list[Plan]:
     ]
 
 
-def _columns(block: Block, options: Options) -> list[Column]:
+def _columns(block: Block, options: TableOptions) -> list[Column]:
     columns = [column for side in options.sides("both") for column in _side(block, side)]
     return [*columns, Column(("n",), "count", block.dataset, block.model, block.shots)]
 
@@ -40,3 +39,6 @@ def _side(block: Block, side: Side) -> list[Column]:
     if len({measure.split for measure in ood}) == len(ood) > 1:
         columns += ood_column(block, side, (label, "mean OOD"))
     return columns
+
+
+LAYOUT = Layout(plans)

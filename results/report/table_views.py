@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flyp_sweep.results.tables.formats.panels import header_levels, panels
+from flyp_sweep.results.tables.panels import header_levels, panels
 from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 _WIDTH = 1060.0

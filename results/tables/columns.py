@@ -9,7 +9,7 @@ from flyp_sweep.results.analysis.evidence import Measure, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block, settings_note
 from flyp_sweep.results.naming import method_label, method_order
 from flyp_sweep.results.tables.grid import PlannedRow
-from flyp_sweep.results.tables.options import Options
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.table import Column
 
 
@@ -32,7 +32,7 @@ def split_column(block: Block, side: Side, path: tuple[str, ...], measure: Measu
     return _column(block, side, path, [measure], measure.role)
 
 
-def aggregate_columns(numbers: Sequence[Column], options: Options, path: tuple[str, ...] = ()) -> list[Column]:
+def aggregate_columns(numbers: Sequence[Column], options: TableOptions, path: tuple[str, ...] = ()) -> list[Column]:
     """Mean and interquartile mean over `numbers`, when asked for and when there are several."""
     if not options.aggregate or len(numbers) < 2:
         return []

@@ -1,0 +1,72 @@
+"""Making the table of runs: which cells stand in it, in which layout, and the trials behind them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from flyp_sweep.results.analysis.cells import cell_results
+from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.protocol_blocks import Block, blocks_of, refuse_repeated_cells, refuse_unlike_protocols
+from flyp_sweep.results.tables.grid import fill
+from flyp_sweep.results.tables.layouts import AUTO, layout_of
+from flyp_sweep.results.tables.layouts.ablation import VARIANTS
+from flyp_sweep.results.tables.options import TableOptions
+from flyp_sweep.results.tables.provenance import trace_lines
+from flyp_sweep.results.tables.table import Table
+from flyp_sweep.search_spaces.errors import InputError
+
+
+def make_table(evidence: Iterable[Evidence], layout: str = AUTO, options: TableOptions | None = None) -> Table:
+    """The table of one or several runs in a layout, or in the natural one (`auto`).
+
+    Raises InputError for an unknown layout, for a cell whose repeats are no sample, for runs that hold the same cell
+    (unless the layout shows them apart) and for runs that were not made alike and would share a column.
+    """
+    options = options or TableOptions()
+    evidence = list(evidence)
+    blocks = comparable_blocks(evidence, may_repeat=layout != AUTO and layout_of(layout).may_repeat)
+    name = natural_layout(blocks) if layout == AUTO else layout
+    grids = tuple(fill(plan, options) for plan in layout_of(name).plans(blocks, options))
+    return Table(grids, trace(blocks, options), name)
+
+
+def comparable_blocks(evidence: Sequence[Evidence], *, may_repeat: bool = False) -> list[Block]:
+    """The blocks of all runs together. Raises InputError for what would stand in one column and must not.
+
+    That is a run named twice, cells of different runs that were not made alike and, unless they `may_repeat`, cells
+    that two runs hold.
+    """
+    twice = [run for run, count in Counter(one.run for one in evidence).items() if count > 1]
+    if twice:
+        raise InputError(f"{twice[0]}: found this run named twice, expected every run once; leave one out")
+    results = [result for one in evidence for result in cell_results(one)]
+    blocks = blocks_of(results)
+    if not may_repeat:
+        refuse_repeated_cells(results)
+    refuse_unlike_protocols(blocks)
+    return blocks
+
+
+def trace(blocks: Sequence[Block], options: TableOptions) -> tuple[str, ...]:
+    """The trials behind every cell, when asked for."""
+    return trace_lines([result for block in blocks for result in block.results]) if options.trace else ()
+
+
+def natural_layout(blocks: Sequence[Block]) -> str:
+    """What `auto` stands for.
+
+    `ablation` for FLYP beside a variant of it; `per_shift` where the OOD sets of a single data set, or few-shot cells
+    with OOD sets, are to be seen; `distribution_shift` for several data sets with OOD sets; else `few_shot` or
+    `transfer`. While nothing is measured, `per_shift`, which shows how far every cell is.
+    """
+    methods = {result.cell.method for block in blocks for result in block.results}
+    if "flyp" in methods and methods & set(VARIANTS):
+        return "ablation"
+    if not any(block.measures for block in blocks):
+        return "per_shift"
+    shots = {block.shots for block in blocks}
+    if any(block.has_ood for block in blocks):
+        several = len({block.dataset for block in blocks}) > 1
+        return "distribution_shift" if several and shots == {None} else "per_shift"
+    return "transfer" if shots == {None} else "few_shot"
