@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import Literal
 
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, SIDES, Evidence, Measure, Side, Trial
-from flyp_sweep.results.analysis.repeats import Repeats, repeats_of
+from flyp_sweep.results.analysis.repeats import CellRepeats, repeats_of
 from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
 
-State = Literal["planned", "running", "failed", "done"]
+CellState = Literal["planned", "running", "failed", "done"]
 
 _NAMED_AT_MOST = 3
 
@@ -28,8 +28,8 @@ class CellResult:
 
     run: str
     sha256: str
-    state: State
-    repeats: Repeats
+    state: CellState
+    repeats: CellRepeats
     selection: SelectionRecord | None = None
 
     @property
@@ -88,9 +88,9 @@ def cell_results(evidence: Evidence) -> list[CellResult]:
     found = []
     for cell in dict.fromkeys([*evidence.planned, *sorted(started, key=_key), *evidence.selections]):
         selection = evidence.selections.get(cell)
-        repeats = Repeats(cell) if selection is None else repeats_of(selection, evidence.trials)
+        repeats = CellRepeats(cell) if selection is None else repeats_of(selection, evidence.trials)
         if selection is None:
-            state: State = "running" if cell in hopeful else "failed" if cell in started else "planned"
+            state: CellState = "running" if cell in hopeful else "failed" if cell in started else "planned"
         elif repeats.done:
             state = "done"
         else:
@@ -103,7 +103,7 @@ def _key(cell: Cell) -> str:
     return cell.key
 
 
-def _loss_note(repeats: Repeats) -> list[str]:
+def _loss_note(repeats: CellRepeats) -> list[str]:
     """What became of the planned repeats that give no number; nothing when none has finished or all have."""
     lost = [f"repeat {place} missing (trial {trial_id})" for place, trial_id in repeats.missing]
     lost += [_failure(trial) for trial in repeats.failed]

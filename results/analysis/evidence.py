@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from flyp_sweep.results.ledger.file import Shared, read_hashed
+from flyp_sweep.results.ledger.file import Interner, read_hashed
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import ZEROSHOT
@@ -82,7 +82,7 @@ def read_evidence(run: RunFolder, planned: Iterable[Cell] = (), name: str | None
 
     `planned` cells have a row in tables even before they have a line in the ledger.
     """
-    shared = Shared(curves=False)
+    shared = Interner(curves=False)
     kept, sha256 = read_hashed(run.ledger.path, lambda record: _kept(shared(record)))
     return _evidence(kept, name or run.name, planned, sha256)
 

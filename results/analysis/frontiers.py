@@ -61,7 +61,7 @@ class Frontier:
     ood_label: str
 
 
-def blocks_of(frame: pd.DataFrame) -> list[tuple[str, str, int | None]]:
+def blocks_in(frame: pd.DataFrame) -> list[tuple[str, str, int | None]]:
     """The (dataset, model, shots) of a tidy frame, in its order."""
     keys = frame[["dataset", "model", "shots"]].drop_duplicates().itertuples(index=False)
     return [(str(key.dataset), str(key.model), None if pd.isna(key.shots) else int(key.shots)) for key in keys]
@@ -85,7 +85,7 @@ def skip_reason(block: pd.DataFrame) -> str:
 
 def frontier_points(block: pd.DataFrame) -> Frontier:
     """The frontier of the rows of one `select_block` that `skip_reason` lets pass."""
-    ((dataset, model, shots),) = blocks_of(block)
+    ((dataset, model, shots),) = blocks_in(block)
     pairs = _pairs(block)
     zeroshot = pairs[pairs["method"].eq(ZEROSHOT)]
     methods = sorted(set(pairs["method"]) - {ZEROSHOT}, key=method_order)

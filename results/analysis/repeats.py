@@ -13,7 +13,7 @@ from flyp_sweep.search_spaces.errors import InputError
 
 
 @dataclass(frozen=True)
-class Repeats:
+class CellRepeats:
     """The planned repeats of one cell by what became of them.
 
     `done` and `failed` hold trials in planned order; `missing` holds (place in the plan from 1, trial_id).
@@ -29,7 +29,7 @@ class Repeats:
         return len(self.done) + len(self.failed) + len(self.missing)
 
 
-def repeats_of(selection: SelectionRecord, trials: Mapping[str, Trial]) -> Repeats:
+def repeats_of(selection: SelectionRecord, trials: Mapping[str, Trial]) -> CellRepeats:
     """The repeats that `selection` planned, found among `trials` (by trial_id).
 
     Raises InputError when they do not make one sample: finished trials of another cell, of another configuration than
@@ -38,7 +38,7 @@ def repeats_of(selection: SelectionRecord, trials: Mapping[str, Trial]) -> Repea
     found = [trials[trial_id] for trial_id in selection.repeats if trial_id in trials]
     done = tuple(trial for trial in found if trial.status == "done")
     _refuse_mixture(selection.cell, selection.config_id, done)
-    return Repeats(
+    return CellRepeats(
         cell=selection.cell,
         done=done,
         failed=tuple(trial for trial in found if trial.status != "done"),

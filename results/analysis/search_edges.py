@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from flyp_sweep.results.analysis.searches import Search
+from flyp_sweep.results.analysis.searches import CellSearch
 from flyp_sweep.results.naming import method_label, shots_label
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
 
-Side = Literal["lower", "upper"]
+RangeEnd = Literal["lower", "upper"]
 
 NEAR = 0.05
 """The part of a continuous range, on its own scale, at either end of which a winner counts as on the edge."""
@@ -31,12 +31,12 @@ class Edge:
     cell: Cell
     hparam: str
     value: float
-    side: Side
+    side: RangeEnd
     low: float
     high: float
 
 
-def edges_of(searches: Iterable[Search]) -> list[Edge]:
+def edges_of(searches: Iterable[CellSearch]) -> list[Edge]:
     """The winners' values that lie on the edge of a searched range.
 
     Of a list or a range of whole numbers that is the first or last of at least three numbers in their order, of a
@@ -56,7 +56,7 @@ def edges_of(searches: Iterable[Search]) -> list[Edge]:
 
 def edge_lines(edges: Iterable[Edge]) -> list[str]:
     """A line for every hyper-parameter, range and side, naming the cells of which it is true and their values."""
-    groups: dict[tuple[str, Side, float, float], list[Edge]] = {}
+    groups: dict[tuple[str, RangeEnd, float, float], list[Edge]] = {}
     for edge in edges:
         groups.setdefault((edge.hparam, edge.side, edge.low, edge.high), []).append(edge)
     return [
@@ -92,7 +92,7 @@ def _bounds(distribution: Distribution) -> tuple[float, float] | None:
     return None
 
 
-def _side(value: float, low: float, high: float, distribution: Distribution) -> Side | None:
+def _side(value: float, low: float, high: float, distribution: Distribution) -> RangeEnd | None:
     if isinstance(distribution, LogUniform):
         near, at = NEAR, math.log(value / low) / math.log(high / low)
     else:

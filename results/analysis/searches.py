@@ -30,7 +30,7 @@ class ScoredConfig:
 
 
 @dataclass(frozen=True)
-class Search:
+class CellSearch:
     """The search of one cell: configurations in the order they were asked, and what each hyper-parameter ranged over.
 
     `selected` is the id of the winner, None before there is one.
@@ -47,7 +47,7 @@ class Search:
         return next((one for one in self.tried if one.config_id == self.selected), None)
 
 
-def searches_of(records: Iterable[Record], space: SearchSpace | None = None) -> list[Search]:
+def searches_of(records: Iterable[Record], space: SearchSpace | None = None) -> list[CellSearch]:
     """The search of every cell that has one, in the order of the ledger.
 
     Once a cell has a selection, the trials that it saw count and no other. Ranges are those that the selection names;
@@ -64,7 +64,7 @@ def searches_of(records: Iterable[Record], space: SearchSpace | None = None) -> 
 
 def _search(
     cell: Cell, trials: list[TrialRecord], selection: SelectionRecord | None, space: SearchSpace | None
-) -> Search:
+) -> CellSearch:
     if selection is not None:
         searched = set(selection.searched)
         trials = [trial for trial in trials if trial.trial_id in searched] or trials
@@ -74,7 +74,7 @@ def _search(
     tried = tuple(_tried(config_id, own) for config_id, own in by_config.items())
     metric = (selection or trials[0]).metric or ""
     ranges = _ranges(cell, tried, selection, space)
-    return Search(cell, tried, ranges, selection.config_id if selection else None, metric)
+    return CellSearch(cell, tried, ranges, selection.config_id if selection else None, metric)
 
 
 def _tried(config_id: str, trials: list[TrialRecord]) -> ScoredConfig:

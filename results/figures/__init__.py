@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from flyp_sweep.results.analysis.evidence import Evidence
-from flyp_sweep.results.analysis.searches import Search
+from flyp_sweep.results.analysis.searches import CellSearch
 from flyp_sweep.results.figures.by_shots import draw_shots
 from flyp_sweep.results.figures.id_ood import draw_frontiers, frontier, save_frontiers
 from flyp_sweep.results.figures.landscape import draw_sensitivity
@@ -39,7 +39,7 @@ class Material:
 
     frame: pd.DataFrame
     evidence: Evidence
-    searches: Sequence[Search]
+    searches: Sequence[CellSearch]
 
 
 KINDS: dict[str, Callable[[Material], Drawn]] = {

@@ -21,7 +21,7 @@ from flyp_sweep.results.analysis.frontiers import (
     Curve,
     Frontier,
     Point,
-    blocks_of,
+    blocks_in,
     frontier_points,
     select_block,
     skip_reason,
@@ -67,7 +67,7 @@ def draw_frontiers(frame: pd.DataFrame) -> Drawn:
     """`frontier-<dataset>-<model>-<shots>` for every block of a tidy frame; those without one with the reason."""
     figures: dict[str, Figure] = {}
     skipped: dict[str, str] = {}
-    for key in blocks_of(frame):
+    for key in blocks_in(frame):
         figure = frontier(frame, *key)
         if figure is None:
             skipped[block_title(*key)] = skip_reason(select_block(frame, *key))

@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from flyp_sweep.results.analysis.searches import ScoredConfig, Search
+from flyp_sweep.results.analysis.searches import CellSearch, ScoredConfig
 from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, marker, new_figure
 from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, shots_label, slug
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
@@ -54,12 +54,12 @@ class Axis:
 class Facet:
     """One panel: the scores of a search over one hyper-parameter, or over two."""
 
-    search: Search
+    search: CellSearch
     x: Axis
     y: Axis | None = None
 
 
-def draw_sensitivity(searches: Iterable[Search]) -> Drawn:
+def draw_sensitivity(searches: Iterable[CellSearch]) -> Drawn:
     """`sensitivity-<dataset>-<model>-<shots>` for every block in which something was searched."""
     figures: dict[str, Figure] = {}
     skipped: dict[str, str] = {}
@@ -76,7 +76,7 @@ def draw_sensitivity(searches: Iterable[Search]) -> Drawn:
     return Drawn(figures, skipped)
 
 
-def facets_of(search: Search) -> list[Facet]:
+def facets_of(search: CellSearch) -> list[Facet]:
     """The panels of one search: its first two hyper-parameters together (lr and weight decay first), others alone.
 
     Hyper-parameters of which one value was tried have no axis.
@@ -90,7 +90,7 @@ def facets_of(search: Search) -> list[Facet]:
     return [Facet(search, axes[0], axes[1]), *(Facet(search, axis) for axis in axes[2:])]
 
 
-def axis_of(name: str, search: Search) -> Axis | None:
+def axis_of(name: str, search: CellSearch) -> Axis | None:
     """The axis of a hyper-parameter, None where a single value was tried."""
     tried = {one.hparams[name] for one in search.tried if name in one.hparams}
     found: Distribution = search.ranges[name]

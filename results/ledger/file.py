@@ -107,7 +107,7 @@ class Ledger:
 
     def load_hashed(self, *, curves: bool = True) -> tuple[list[Record], str]:
         """All records, with or without their curves, and the SHA-256 of the bytes that they were read from."""
-        return read_hashed(self.path, Shared(curves=curves))
+        return read_hashed(self.path, Interner(curves=curves))
 
     def follow(self, over: Event) -> Iterator[Record]:
         """The records that are there and those that come, one by one and as they stand: a trial may be there twice.
@@ -138,12 +138,12 @@ class Ledger:
 def read(path: str | Path) -> list[Record]:
     """The records of the ledger at `path`, in file order and each trial once; none when there is no file.
 
-    See `read_lines` for what is passed over and what is refused, and `Shared` for how they are kept.
+    See `read_lines` for what is passed over and what is refused, and `Interner` for how they are kept.
     """
-    return read_lines(path, Shared())
+    return read_lines(path, Interner())
 
 
-class Shared:
+class Interner:
     """Keeps records of which there may be 100,000: a value that many have in common is one object in all of them.
 
     Without `curves` the curve of each trial, the largest part of a search trial, is left empty.

@@ -12,7 +12,7 @@ from flyp_sweep.results.report.run import Run
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """Counts of trials by status, the seconds that all took together by stage, and when the last one finished."""
 
     trials: int
@@ -35,14 +35,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Kind:
+class FactCount:
     """A set of facts (packages and their versions, or a machine) and how many trials it is true of."""
 
     facts: str
     trials: int
 
 
-def facts_of(runs: Sequence[Run]) -> Facts:
+def facts_of(runs: Sequence[Run]) -> RunFacts:
     """The facts of all runs together."""
     trials = [trial for run in runs for trial in run.trials]
     seconds: dict[str, float] = {}
@@ -50,7 +50,7 @@ def facts_of(runs: Sequence[Run]) -> Facts:
         seconds[trial.stage] = seconds.get(trial.stage, 0.0) + trial.seconds
     finished = max((trial.finished for trial in trials), default="")
     by_stage: dict[str, float] = {stage: seconds[stage] for stage in STAGES if stage in seconds}
-    return Facts(len(trials), Counter(trial.status for trial in trials), by_stage, finished)
+    return RunFacts(len(trials), Counter(trial.status for trial in trials), by_stage, finished)
 
 
 def failures_of(runs: Sequence[Run]) -> list[Failure]:
@@ -77,19 +77,19 @@ def notes_of(runs: Sequence[Run]) -> list[str]:
     return [note if count == 1 else f"{note} ({count} trials)" for note, count in counts.items()]
 
 
-def packages_of(runs: Sequence[Run]) -> dict[str, list[Kind]]:
+def packages_of(runs: Sequence[Run]) -> dict[str, list[FactCount]]:
     """The sets of package versions, and the machines, that trials were computed with."""
     trials = [trial for run in runs for trial in run.trials]
     return {
         "Packages": _kinds(trial.versions for trial in trials),
         "Hardware": _kinds(trial.machine for trial in trials)
-        or [Kind("the ledger does not say: it was written before it did", 0)],
+        or [FactCount("the ledger does not say: it was written before it did", 0)],
     }
 
 
-def _kinds(facts_of_trials: Iterable[Mapping[str, Any] | None]) -> list[Kind]:
+def _kinds(facts_of_trials: Iterable[Mapping[str, Any] | None]) -> list[FactCount]:
     held = Counter(_pairs(facts) for facts in facts_of_trials if facts)
-    return [Kind(facts, count) for facts, count in held.items()]
+    return [FactCount(facts, count) for facts, count in held.items()]
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flyp_sweep.results.analysis.evidence import Evidence
-from flyp_sweep.results.analysis.searches import Search
+from flyp_sweep.results.analysis.searches import CellSearch
 from flyp_sweep.results.ledger.schema import Record, TrialRecord
 
 
@@ -17,7 +17,7 @@ class Run:
     space: str
     records: tuple[Record, ...]
     evidence: Evidence
-    searches: tuple[Search, ...] = ()
+    searches: tuple[CellSearch, ...] = ()
 
     @property
     def trials(self) -> list[TrialRecord]:

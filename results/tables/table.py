@@ -14,7 +14,7 @@ ABSENT = "-"
 
 _DECIMALS = 1
 
-Kind = Literal["number", "count", "aggregate", "difference", "text"]
+ColumnKind = Literal["number", "count", "aggregate", "difference", "text"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Column:
     """
 
     path: tuple[str, ...]
-    kind: Kind = "number"
+    kind: ColumnKind = "number"
     dataset: str = ""
     model: str = ""
     shots: int | None = None

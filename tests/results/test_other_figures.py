@@ -8,7 +8,7 @@ from ledgers import evidence_in, frame_in, searches_in
 from matplotlib.colors import to_rgba
 
 from flyp_sweep.results.analysis.frontiers import frontier_points, select_block
-from flyp_sweep.results.analysis.searches import ScoredConfig, Search
+from flyp_sweep.results.analysis.searches import CellSearch, ScoredConfig
 from flyp_sweep.results.analysis.shots import shots_curves
 from flyp_sweep.results.figures.by_shots import draw_shots
 from flyp_sweep.results.figures.id_ood import band, draw
@@ -108,14 +108,14 @@ def test_seeds_that_agree_and_single_seeds_can_be_drawn(example):
     assert "95% interval" not in [text.get_text() for text in draw(single).legends[0].texts]
 
 
-def grid_search(**ranges: object) -> Search:
+def grid_search(**ranges: object) -> CellSearch:
     distributions = {name: parse(raw) for name, raw in ranges.items()}
     tried = tuple(
         ScoredConfig(f"{lr}-{decay}", {"lr": lr, "weight_decay": decay}, (0.5 + lr + decay,))
         for lr in (0.001, 0.01, 0.1)
         for decay in (0.0, 0.1)
     )
-    return Search(Cell("digits", "clip", None, "ft"), tried, distributions, "0.1-0.1", "accuracy")
+    return CellSearch(Cell("digits", "clip", None, "ft"), tried, distributions, "0.1-0.1", "accuracy")
 
 
 def test_a_grid_is_a_heat_map_with_the_winner_framed():
@@ -141,7 +141,7 @@ def test_a_sampled_search_is_a_scatter_on_a_log_axis_from_end_to_end():
 
 def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_own():
     tried = tuple(ScoredConfig(str(at), {"l2": 10.0**-at}, (0.5, 0.5 + at / 10)) for at in range(3))
-    search = Search(Cell("digits", "clip", None, "lp"), tried, {"l2": parse({"choice": [1.0, 0.1, 0.01]})}, "2")
+    search = CellSearch(Cell("digits", "clip", None, "lp"), tried, {"l2": parse({"choice": [1.0, 0.1, 0.01]})}, "2")
     ((_, figure),) = draw_sensitivity([search]).figures.items()
     assert any(line.get_linestyle() == "-" and len(line.get_xdata()) == 3 for line in figure.axes[0].lines)
     three = tuple(
@@ -150,7 +150,7 @@ def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_o
     )
     names = ("lr", "weight_decay", "l2sp_strength")
     ranges = {name: parse({"uniform": [0.0, 1.0]}) for name in names}
-    facets = facets_of(Search(Cell("digits", "clip", None, "l2sp"), three, ranges, "0"))
+    facets = facets_of(CellSearch(Cell("digits", "clip", None, "l2sp"), three, ranges, "0"))
     assert [(facet.x.name, facet.y.name if facet.y else None) for facet in facets] == [
         ("lr", "weight_decay"),
         ("l2sp_strength", None),
@@ -165,9 +165,9 @@ def test_failed_configurations_values_of_any_kind_and_searches_without_scores_ca
         ScoredConfig("c", {"lr": 0.3, "norm": 3}, (0.7,)),
     )
     ranges = {"lr": parse({"uniform": [0.0, 1.0]}), "norm": parse({"choice": ["layer", "batch", 3]})}
-    drawn = draw_sensitivity([Search(cell, tried, ranges, "c", "accuracy")])
+    drawn = draw_sensitivity([CellSearch(cell, tried, ranges, "c", "accuracy")])
     assert [path.suffix for path in save_all([drawn], tmp_path).paths] == [".png", ".pdf"]
-    lost = draw_sensitivity([Search(cell, tried[1:2], ranges)])
+    lost = draw_sensitivity([CellSearch(cell, tried[1:2], ranges)])
     assert lost.figures == {}
     assert lost.skipped.keys() == {"digits, clip, 4-shot, sensitivity"}
 

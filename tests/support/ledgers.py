@@ -12,7 +12,7 @@ import pandas as pd
 
 from flyp_sweep.results import make_table
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of
-from flyp_sweep.results.analysis.searches import Search, searches_of
+from flyp_sweep.results.analysis.searches import CellSearch, searches_of
 from flyp_sweep.results.ledger import schema
 from flyp_sweep.results.ledger.tidy import tidy_frame
 from flyp_sweep.results.tables.options import TableOptions
@@ -31,7 +31,7 @@ def frame_in(records: list[Record]) -> pd.DataFrame:
     return tidy_frame(typed(records))
 
 
-def searches_in(records: list[Record], *rest: Any) -> list[Search]:
+def searches_in(records: list[Record], *rest: Any) -> list[CellSearch]:
     return searches_of(typed(records), *rest)
 
 
