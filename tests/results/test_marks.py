@@ -5,7 +5,8 @@ import pytest
 
 from flyp_sweep.results.tables.significance import Sample, marks
 
-SIMULATIONS = 2000
+SIMULATIONS = 1000
+"""Enough to catch wrong corrections: by column alone 6% go unmarked, as if the best were named beforehand 14%."""
 
 
 def sample(*values: float) -> Sample:
