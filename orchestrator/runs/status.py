@@ -17,7 +17,7 @@ from flyp_sweep.search_spaces.loading import load
 
 def status_table(folder: RunFolder) -> Table:
     """A row per cell: stage, trials by status, the best search score so far; below, why trials failed."""
-    records = folder.records()
+    records = folder.ledger.load()
     trials, selections = list(trials_by_id(records).values()), last_selections(records)
     table = Table(title=folder.label, caption=Text(_failures(trials)), caption_justify="left", box=None)
     for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %"):

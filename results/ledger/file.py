@@ -102,8 +102,8 @@ class Ledger:
         return found[: found.rfind(b"\n") + 1]
 
     def load(self) -> list[Record]:
-        """All records, as `read` gives them."""
-        return read(self.path)
+        """All records, in file order and each trial once: see `read_lines`."""
+        return read_lines(self.path, Interner())
 
     def load_hashed(self, *, curves: bool = True) -> tuple[list[Record], str]:
         """All records, with or without their curves, and the SHA-256 of the bytes that they were read from."""
@@ -133,14 +133,6 @@ class Ledger:
         with self.path.open("rb", buffering=0) as file:
             end, tail = _unterminated_tail(file)
         return end + (len(tail) if last and decode_json(tail) is not None else 0)
-
-
-def read(path: str | Path) -> list[Record]:
-    """The records of the ledger at `path`, in file order and each trial once; none when there is no file.
-
-    See `read_lines` for what is passed over and what is refused, and `Interner` for how they are kept.
-    """
-    return read_lines(path, Interner())
 
 
 class Interner:

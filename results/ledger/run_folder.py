@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.schema import Record
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,17 +93,13 @@ class RunFolder:
         """The weights of trials that ensembles are made of; there while there are any."""
         return self.path / "weights"
 
-    def records(self) -> list[Record]:
-        """The records of the ledger; none when no trial has finished yet."""
-        return self.ledger.load()
-
     def frame(self) -> pd.DataFrame:
         """The tidy results, made afresh from the ledger: see `results.ledger.tidy.tidy_frame`."""
         from flyp_sweep.results.ledger.tidy import (
             tidy_frame,  # pandas is heavy, and most of the command line has no use for it
         )
 
-        return tidy_frame(self.records())
+        return tidy_frame(self.ledger.load())
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -61,13 +61,13 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ..
 def selections_of(run: RunFolder) -> dict[str, Any]:
     """Cell -> the configuration that was selected, after seeing which trials, repeated by which."""
     chosen = ("config_id", "score", "configs", "seeds", "repeats")
-    found = last_selections(run.records()).items()
+    found = last_selections(run.ledger.load()).items()
     return {cell.key: [getattr(record, name) for name in chosen] + [sorted(record.searched)] for cell, record in found}
 
 
 def alphas_of(run: RunFolder) -> dict[str, Any]:
     """Trial -> the alpha it chose."""
-    return {name: record.alpha for name, record in trials_by_id(run.records()).items()}
+    return {name: record.alpha for name, record in trials_by_id(run.ledger.load()).items()}
 
 
 def entries_of(run: RunFolder) -> dict[str, dict[str, str]]:

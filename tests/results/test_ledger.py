@@ -18,7 +18,7 @@ import pytest
 from ledgers import typed
 
 import flyp_sweep.results as results
-from flyp_sweep.results.ledger.file import FOLLOW_SECONDS, Ledger, LedgerWarning, last_selections, read, trials_by_id
+from flyp_sweep.results.ledger.file import FOLLOW_SECONDS, Ledger, LedgerWarning, last_selections, trials_by_id
 from flyp_sweep.results.ledger.schema import TrialRecord, decode, encode
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
@@ -111,15 +111,15 @@ def test_a_number_of_numpy_is_written_as_any_other(example):
 
 
 def test_an_absent_ledger_is_empty(tmp_path):
-    assert read(tmp_path / "ledger.jsonl") == []
+    assert Ledger(tmp_path / "ledger.jsonl").load() == []
 
 
 def test_text_that_holds_newlines_and_other_scripts_stays_on_one_line(tmp_path, example):
     (record,) = typed([example.failure(example.cell(), 0, reason="línea\u2028 uno\ndos")])
     Ledger(tmp_path / "l").append(record)
     Ledger(tmp_path / "l").append(*typed([example.trial(example.cell(), 1)]))
-    assert read(tmp_path / "l")[0] == record
-    assert len(read(tmp_path / "l")) == 2
+    assert Ledger(tmp_path / "l").load()[0] == record
+    assert len(Ledger(tmp_path / "l").load()) == 2
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -149,12 +149,12 @@ def test_a_torn_last_line_is_passed_over_and_repaired(tmp_path, example, cut):
     path.write_bytes(whole[:-cut])
     kept = [first, second] if cut == 1 else [first]  # only the newline is gone: the record is whole
     if cut == 1:
-        assert read(path) == kept
+        assert Ledger(path).load() == kept
     else:
         with pytest.warns(LedgerWarning, match=r"ledger\.jsonl:2: the last line is torn"):
-            assert read(path) == kept
+            assert Ledger(path).load() == kept
     Ledger(path).append(third)
-    assert read(path) == [*kept, third]
+    assert Ledger(path).load() == [*kept, third]
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 5000, b'{"kind": "trial", "x": "' + b"y" * 200_000, b"\xff\xfe", b"{", b"12"])
@@ -165,7 +165,7 @@ def test_any_torn_tail_is_cut_off_by_the_next_append(tmp_path, example, tail):
     with path.open("ab") as file:
         file.write(tail)
     Ledger(path).append(second)
-    assert read(path) == [first, second]
+    assert Ledger(path).load() == [first, second]
     assert path.read_bytes().count(b"\n") == 2
 
 
@@ -174,7 +174,7 @@ def test_a_ledger_of_nothing_but_a_torn_line_starts_afresh(tmp_path, example):
     path.write_bytes(b'{"kind": "tri')
     (record,) = typed([example.trial(example.cell(), 0)])
     Ledger(path).append(record)
-    assert read(path) == [record]
+    assert Ledger(path).load() == [record]
 
 
 def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example):
@@ -195,7 +195,7 @@ def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example
     writer.wait()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LedgerWarning)
-        seeds = [record.seed for record in read(path)]
+        seeds = [record.seed for record in Ledger(path).load()]
     assert seeds == list(range(len(seeds)))
     assert len(seeds) >= len([line for line in confirmed if line.endswith("\n")]) >= 20
 
@@ -205,7 +205,7 @@ def test_an_unreadable_line_in_the_middle_is_refused_with_file_and_line(tmp_path
     with path.open("a") as file:
         file.write('{"kind": "trial", \n' + json.dumps(example.trial(example.cell(), 1)) + "\n")
     with pytest.raises(InputError, match=r"ledger\.jsonl:2: found no JSON object, expected") as caught:
-        read(path)
+        Ledger(path).load()
     assert "\n" not in str(caught.value)
 
 
@@ -213,7 +213,7 @@ def test_nan_in_a_ledger_is_not_json(tmp_path, example):
     line = json.dumps(example.trial(example.cell(), 0, score=float("nan")))
     (tmp_path / "l").write_text(line + "\n")
     with pytest.raises(InputError, match="l:1: found no JSON object"):
-        read(tmp_path / "l")
+        Ledger(tmp_path / "l").load()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_trial_without_a_required_field_is_refused(tmp_path, example, field):
     with pytest.raises(
         InputError, match=rf"ledger\.jsonl:2: the record is malformed: .*missing required field `{field}`; restore or"
     ):
-        read(path)
+        Ledger(path).load()
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_trial_without_a_required_field_is_refused(tmp_path, example, field):
 def test_a_record_of_the_wrong_form_is_refused(tmp_path, example, change, message):
     path = example.write(tmp_path, [example.trial(example.cell(), 0) | change])
     with pytest.raises(InputError) as caught:
-        read(path)
+        Ledger(path).load()
     assert message in str(caught.value)
     assert "ledger.jsonl:1:" in str(caught.value)
 
@@ -293,7 +293,7 @@ def test_a_selection_without_its_repeats_is_refused(tmp_path, example):
     selection = example.selection([example.trial(example.cell(), 0)])
     del selection["repeats"]
     with pytest.raises(InputError, match="missing required field `repeats`"):
-        read(example.write(tmp_path, [selection]))
+        Ledger(example.write(tmp_path, [selection])).load()
 
 
 def test_an_exact_duplicate_is_dropped_with_a_warning(tmp_path, example):
@@ -302,29 +302,29 @@ def test_an_exact_duplicate_is_dropped_with_a_warning(tmp_path, example):
     for record in (first, second, first):
         Ledger(path).append(record)
     with pytest.warns(LedgerWarning, match=r"ledger\.jsonl:3: trial .* repeats line 1; dropped"):
-        assert read(path) == [first, second]
+        assert Ledger(path).load() == [first, second]
 
 
 def test_two_different_results_of_a_trial_are_refused(tmp_path, example):
     trial = example.trial(example.cell(), 0)
     path = example.write(tmp_path, [trial, example.trial(example.cell(), 1), trial | {"score": 0.1}])
     with pytest.raises(InputError, match=r"lines 1 and 3 hold different results of trial"):
-        read(path)
+        Ledger(path).load()
 
 
 def test_a_retried_trial_counts_once_whatever_failed_in_between(tmp_path, example):
     done = example.trial(example.cell(), 0)
     failures = [example.failure(example.cell(), 0, reason) for reason in ("first", "second", "third")]
     other = example.trial(example.cell(), 1)
-    assert read(example.write(tmp_path, [failures[0], failures[1], other])) == typed([failures[1], other])
-    assert read(example.write(tmp_path, [failures[0], other, done])) == typed([other, done])
-    assert read(example.write(tmp_path, [done, other, failures[2]])) == typed([done, other])
+    assert Ledger(example.write(tmp_path, [failures[0], failures[1], other])).load() == typed([failures[1], other])
+    assert Ledger(example.write(tmp_path, [failures[0], other, done])).load() == typed([other, done])
+    assert Ledger(example.write(tmp_path, [done, other, failures[2]])).load() == typed([done, other])
 
 
 def test_blank_lines_carry_nothing(tmp_path, example):
     path = example.write(tmp_path, [example.trial(example.cell(), 0)])
     path.write_text(path.read_text() + "\n\n")
-    assert len(read(path)) == 1
+    assert len(Ledger(path).load()) == 1
 
 
 def test_the_last_selection_of_a_cell_holds(example):
@@ -348,7 +348,7 @@ def test_a_hundred_thousand_records_are_read_in_seconds(tmp_path, example):
     path = tmp_path / "l"
     path.write_text("".join(line.replace(trial_id, f"{i:016x}") + "\n" for i in range(100_000)))
     started = time.perf_counter()
-    assert len(read(path)) == 100_000
+    assert len(Ledger(path).load()) == 100_000
     assert time.perf_counter() - started < 20
 
 

@@ -21,14 +21,14 @@ def test_the_layout_of_a_run_folder(tmp_path):
 
 def test_a_fresh_run_has_no_records(tmp_path):
     run = RunFolder.create(tmp_path, "name: digits\n")
-    assert run.records() == []
+    assert run.ledger.load() == []
     assert run.frame().empty
 
 
 def test_records_and_frame_come_from_the_ledger(tmp_path, example):
     example.write(tmp_path, example.run())
     run = RunFolder(tmp_path)  # the ledger alone makes it a run folder
-    assert run.records() == typed(example.run())
+    assert run.ledger.load() == typed(example.run())
     assert set(run.frame()["method"]) == {"zeroshot", "ft", "flyp"}
 
 
