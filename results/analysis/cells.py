@@ -85,7 +85,7 @@ def cell_results(evidence: Evidence) -> list[CellResult]:
     """
     started = {trial.cell for trial in evidence.trials.values()}
     hopeful = {trial.cell for trial in evidence.trials.values() if trial.status != "failed"}
-    found = []
+    results = []
     for cell in dict.fromkeys([*evidence.planned, *sorted(started, key=_key), *evidence.selections]):
         selection = evidence.selections.get(cell)
         repeats = CellRepeats(cell) if selection is None else repeats_of(selection, evidence.trials)
@@ -95,8 +95,8 @@ def cell_results(evidence: Evidence) -> list[CellResult]:
             state = "done"
         else:
             state = "running" if repeats.missing or not repeats.failed else "failed"
-        found.append(CellResult(evidence.run, evidence.sha256, state, repeats, selection))
-    return found
+        results.append(CellResult(evidence.run, evidence.sha256, state, repeats, selection))
+    return results
 
 
 def _key(cell: Cell) -> str:

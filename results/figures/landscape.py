@@ -93,15 +93,17 @@ def facets_of(search: CellSearch) -> list[Facet]:
 def axis_of(name: str, search: CellSearch) -> Axis | None:
     """The axis of a hyper-parameter, None where a single value was tried."""
     tried = {one.hparams[name] for one in search.tried if name in one.hparams}
-    found: Distribution = search.ranges[name]
+    distribution: Distribution = search.ranges[name]
     if len(tried) < 2:
         return None
-    match found:
+    match distribution:
         case LogUniform() | Uniform():
-            return Axis(name, (found.low, found.high), is_list=False, is_log=isinstance(found, LogUniform))
-        case IntRange() if found.count > _MOST_CELLS:
-            return Axis(name, (found.low, found.high), is_list=False, is_log=False)
-    values = set(found.values()) if isinstance(found, Choice | IntRange) else set()
+            return Axis(
+                name, (distribution.low, distribution.high), is_list=False, is_log=isinstance(distribution, LogUniform)
+            )
+        case IntRange() if distribution.count > _MOST_CELLS:
+            return Axis(name, (distribution.low, distribution.high), is_list=False, is_log=False)
+    values = set(distribution.values()) if isinstance(distribution, Choice | IntRange) else set()
     try:
         ordered = sorted(values | tried)
     except TypeError:  # numbers among texts: by their text

@@ -82,12 +82,12 @@ def colours_of(methods: Iterable[str]) -> dict[str, str]:
     """A colour for every method, the same in all figures for those that are known."""
     colours = COLOURS | OTHER_COLOURS
     spare = itertools.cycle(_SPARE_COLOURS)
-    found = {}
+    own_colours = {}
     for method in methods:
         base, _, ensemble = method.partition(WITH)
         colours[base] = colours.get(base) or next(spare)
-        found[method] = _mixed(colours[base], *_SHADES[ensemble]) if ensemble in _SHADES else colours[base]
-    return found
+        own_colours[method] = _mixed(colours[base], *_SHADES[ensemble]) if ensemble in _SHADES else colours[base]
+    return own_colours
 
 
 def _mixed(colour: str, other: str, share: float) -> str:

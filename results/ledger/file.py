@@ -96,10 +96,10 @@ class Ledger:
             return b""
         with self.path.open("rb") as file:
             file.seek(start)
-            found = file.read(most)
-            if b"\n" not in found:
-                found += file.readline()
-        return found[: found.rfind(b"\n") + 1]
+            lines = file.read(most)
+            if b"\n" not in lines:
+                lines += file.readline()
+        return lines[: lines.rfind(b"\n") + 1]
 
     def load(self) -> list[Record]:
         """All records, in file order and each trial once: see `read_lines`."""
@@ -213,8 +213,8 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def last_line(path: Path) -> dict[str, Any] | None:
     """The JSON object in the last line of the ledger at `path`; None where that holds none, or cannot be read."""
-    with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as found:
-        return decode_json(found[found.rfind(b"\n", 0, -1) + 1 :])
+    with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return decode_json(content[content.rfind(b"\n", 0, -1) + 1 :])
     return None
 
 

@@ -153,11 +153,11 @@ def decode(line: bytes) -> Record | None:
     try:
         return _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        found = decode_json(line)
-    if found is None:
+        fields = decode_json(line)
+    if fields is None:
         return None
     try:  # text may hold half a character, as file names that are no UTF-8 do
-        return _DECODER.decode(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
+        return _DECODER.decode(json.dumps(fields, ensure_ascii=False).encode(errors="replace"))
     except msgspec.MsgspecError as error:
         raise Malformed(f"is malformed: {error}") from error
 
@@ -165,10 +165,10 @@ def decode(line: bytes) -> Record | None:
 def decode_json(line: bytes) -> dict[str, Any] | None:
     """The JSON object in `line`, or None when there is none, or not the whole of one."""
     try:
-        found = _LENIENT.decode(line.decode())
+        value = _LENIENT.decode(line.decode())
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def record_of(fields: dict[str, Any]) -> Record:

@@ -105,5 +105,5 @@ def _starts(counts: Sequence[int]) -> list[int]:
 
 
 def _entry(entry: Entry, anchors: Mapping[str, str], starts: bool) -> EntryView:
-    found = next((anchors[name] for name in entry.trials if name in anchors), "")
-    return EntryView(entry.printed, entry.mark, entry.is_short, found, starts)
+    anchor = next((anchors[name] for name in entry.trials if name in anchors), "")
+    return EntryView(entry.printed, entry.mark, entry.is_short, anchor, starts)

@@ -33,16 +33,16 @@ class Traced:
 def find_trial(prefix: str, folders: Iterable[RunFolder]) -> Traced:
     """The one trial in `folders` whose id starts with `prefix`. Raises InputError when there is none, or several."""
     folders = list(folders)
-    found = [traced for folder in folders for traced in _found_in(folder, prefix)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matches = [traced for folder in folders for traced in _found_in(folder, prefix)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         runs = ", ".join(folder.label for folder in folders) or "no run folder"
         raise InputError(f"found no trial {prefix!r} in {runs}; `flyp-sweep table RUN --trace` lists the ids")
-    named = [f"{one.record.trial_id} ({one.run})" for one in found[:_NAMED_AT_MOST]]
-    more = f" and {len(found) - _NAMED_AT_MOST} more" if len(found) > _NAMED_AT_MOST else ""
+    named = [f"{one.record.trial_id} ({one.run})" for one in matches[:_NAMED_AT_MOST]]
+    more = f" and {len(matches) - _NAMED_AT_MOST} more" if len(matches) > _NAMED_AT_MOST else ""
     raise InputError(
-        f"found {len(found)} trials for {prefix!r}: {', '.join(named)}{more}; expected one: give more of the id, "
+        f"found {len(matches)} trials for {prefix!r}: {', '.join(named)}{more}; expected one: give more of the id, "
         "or --run"
     )
 

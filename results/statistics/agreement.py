@@ -43,14 +43,14 @@ def agreement(ours: Sequence[float], theirs: Printed, confidence: float = 0.95) 
     nothing is judged.
     """
     slack = theirs.unit / 2
-    found = mean_interval(ours, confidence=confidence)
-    difference = found.mean - theirs.mean
+    own_interval = mean_interval(ours, confidence=confidence)
+    difference = own_interval.mean - theirs.mean
     if math.isnan(theirs.half_width) or len(ours) < 2:
         single = math.isnan(theirs.half_width) and len(ours) < 2
         unknown = Interval(difference, math.nan, math.nan, len(ours), confidence)
         return Agreement(unknown, abs(difference) <= slack * (1 + 1e-9) if single else None)
     degrees = len(ours) - 1
-    own = (found.half_width / float(special.stdtrit(degrees, (1 + confidence) / 2))) ** 2
+    own = (own_interval.half_width / float(special.stdtrit(degrees, (1 + confidence) / 2))) ** 2
     their = ((theirs.half_width + slack) / float(special.stdtrit(theirs.n - 1, 0.975))) ** 2
     freedom = (own + their) ** 2 / (own**2 / degrees + their**2 / (theirs.n - 1))
     reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(own + their) + slack

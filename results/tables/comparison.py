@@ -114,9 +114,9 @@ def _entries(
         if printed is None or sample is None:
             yield from (Entry(text=ABSENT), Entry(text=ABSENT))
             continue
-        found = agreement(list(sample.values.values()), parse(printed, published.seeds), options.confidence)
-        yield Entry(found.difference, is_signed=True)
-        yield Entry(text=VERDICTS[found.compatible])
+        agreed = agreement(list(sample.values.values()), parse(printed, published.seeds), options.confidence)
+        yield Entry(agreed.difference, is_signed=True)
+        yield Entry(text=VERDICTS[agreed.compatible])
 
 
 def _refuse_other_metric(column: Column, published: PublishedTable) -> None:

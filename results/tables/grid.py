@@ -57,22 +57,22 @@ def fill(plan: Plan, options: TableOptions) -> Grid:
         for index, column in enumerate(plan.columns)
         if column.kind == "number"
     }
-    found = marks(list(samples.values()), options.test)
+    marked = marks(list(samples.values()), options.test)
     entries = [[_entry(column, row, plan, options) for row in plan.rows] for column in plan.columns]
     for (index, at), difference in _differences(plan, options).items():
         entries[index][at] = difference
     states = not any(column.kind == "count" for column in plan.columns)
-    for (index, own), column_marks in zip(samples.items(), found.columns, strict=True):
+    for (index, own), column_marks in zip(samples.items(), marked.columns, strict=True):
         cells = [row.cell(plan.columns[index]) for row in plan.rows]
         numbers = [_number(cell, sample, options, states=states) for cell, sample in zip(cells, own, strict=True)]
         entries[index] = _marked(numbers, column_marks)
     rows = tuple(
         Row(row.label, row.method, tuple(column[at] for column in entries)) for at, row in enumerate(plan.rows)
     )
-    return _annotated(Grid(plan.title, plan.stub, plan.columns, rows), plan, options, found)
+    return _annotated(Grid(plan.title, plan.stub, plan.columns, rows), plan, options, marked)
 
 
-def _annotated(grid: Grid, plan: Plan, options: TableOptions, found: Marks) -> Grid:
+def _annotated(grid: Grid, plan: Plan, options: TableOptions, marked: Marks) -> Grid:
     """The grid with its caption, notes and audit lines."""
     cells = [cell for row in plan.rows for cell in row.cells.values()]
     blocks = {(cell.cell.dataset, cell.cell.shots) for cell in cells}
@@ -83,9 +83,9 @@ def _annotated(grid: Grid, plan: Plan, options: TableOptions, found: Marks) -> G
             notes += [f"{where}: {note}" for note in cell.notes]
     return replace(
         grid,
-        caption=caption(grid, cells, options, found.comparisons),
+        caption=caption(grid, cells, options, marked.comparisons),
         notes=tuple(notes),
-        audit=audit_lines(cells, options, found.comparisons),
+        audit=audit_lines(cells, options, marked.comparisons),
     )
 
 
@@ -150,15 +150,15 @@ def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: TableOption
 def _differences(plan: Plan, options: TableOptions) -> dict[tuple[int, int], Entry]:
     """By column and row how much the row exceeds the reference; marked where, over all of these, it is shown to."""
     compared = {
-        (index, at): found
+        (index, at): comparison
         for index, column in enumerate(plan.columns)
         for at, row in enumerate(plan.rows)
-        if column.kind == "difference" and (found := _difference(column, row, plan, options)) is not None
+        if column.kind == "difference" and (comparison := _difference(column, row, plan, options)) is not None
     }
-    adjusted = holm(np.array([found.p_value for found in compared.values()]))
+    adjusted = holm(np.array([comparison.p_value for comparison in compared.values()]))
     return {
-        place: Entry(interval=found.difference, is_signed=True, mark="differs" if p <= LEVEL else "")
-        for (place, found), p in zip(compared.items(), adjusted, strict=True)
+        place: Entry(interval=comparison.difference, is_signed=True, mark="differs" if p <= LEVEL else "")
+        for (place, comparison), p in zip(compared.items(), adjusted, strict=True)
     }
 
 
@@ -168,8 +168,8 @@ def _difference(column: Column, row: PlannedRow, plan: Plan, options: TableOptio
     reference = plan.reference.sample(column) if plan.reference and plan.reference is not row else None
     if own is None or reference is None:
         return None
-    found = paired_difference(_aligned(own, reference), _aligned(reference, own), options.test, options.confidence)
-    return found if found.seeds else None
+    comparison = paired_difference(_aligned(own, reference), _aligned(reference, own), options.test, options.confidence)
+    return comparison if comparison.seeds else None
 
 
 def _aligned(sample: Sample, other: Sample) -> Mapping[int, float]:

@@ -37,7 +37,7 @@ def panels(
         return _packed(grid.columns, indices, 0, lambda part: width([*part, *apart]) <= share * limit)
 
     fewest = len(cut(1.0))
-    even = next(found for share in _SHARES if len(found := cut(share)) == fewest)
+    even = next(panel_columns for share in _SHARES if len(panel_columns := cut(share)) == fewest)
     return [(*part, *apart) for part in even] or [apart]
 
 

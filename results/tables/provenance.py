@@ -83,9 +83,9 @@ def _versions(cells: Sequence[CellResult]) -> str:
     }
     for versions in distinct.values():
         for name, version in versions.items():
-            found = held.setdefault(name, [])
-            found += [] if version in found else [version]
-    named = ", ".join(f"{name} {' / '.join(found)}" for name, found in held.items())
+            own = held.setdefault(name, [])
+            own += [] if version in own else [version]
+    named = ", ".join(f"{name} {' / '.join(own)}" for name, own in held.items())
     return f"Made with {named}. " if held else ""
 
 

@@ -141,9 +141,9 @@ def _marks(column: list[str]) -> list[Mark]:
 
 
 def _entry(text: str, seeds: int, mark: Mark) -> Entry:
-    found = parse(text, seeds)
-    n = 1 if math.isnan(found.half_width) else seeds
-    low, high = _exact(found.mean - found.half_width), _exact(found.mean + found.half_width)
+    printed = parse(text, seeds)
+    n = 1 if math.isnan(printed.half_width) else seeds
+    low, high = _exact(printed.mean - printed.half_width), _exact(printed.mean + printed.half_width)
     return Entry(
-        Interval(found.mean, low, high, n, kind="published"), text=text, mark=mark, planned=n, state="published"
+        Interval(printed.mean, low, high, n, kind="published"), text=text, mark=mark, planned=n, state="published"
     )

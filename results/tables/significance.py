@@ -81,10 +81,10 @@ def _adjusted(matrices: Sequence[Array]) -> list[Array]:
 
 
 def _column_marks(samples: Sequence[Sample | None], worse: npt.NDArray[np.bool_]) -> tuple[Mark, ...]:
-    found: list[Mark] = [""] * len(samples)
+    marks_of_rows: list[Mark] = [""] * len(samples)
     if len(samples) - samples.count(None) > 1:
         means = [fmean(sample.values.values()) if sample else -math.inf for sample in samples]
         best = means.index(max(means))
-        found = ["level" if sample and not worse[best, row] else "" for row, sample in enumerate(samples)]
-        found[best] = "best"
-    return tuple(found)
+        marks_of_rows = ["level" if sample and not worse[best, row] else "" for row, sample in enumerate(samples)]
+        marks_of_rows[best] = "best"
+    return tuple(marks_of_rows)

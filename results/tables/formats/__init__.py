@@ -36,9 +36,9 @@ def format_of(name: str) -> Format:
         raise InputError(
             f"found format {name!r}{nearest(name, names)}, expected one of {', '.join(names)}; choose one of these"
         )
-    found = import_module(f"{__name__}.{name}").FORMAT
-    assert isinstance(found, Format)
-    return found
+    style = import_module(f"{__name__}.{name}").FORMAT
+    assert isinstance(style, Format)
+    return style
 
 
 def render(table: Table, format: str = "text") -> str:

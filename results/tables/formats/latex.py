@@ -57,7 +57,7 @@ def standalone(body: str, textwidth: float = TEXT_WIDTH) -> str:
 
 def escape(text: str) -> str:
     """`text` with every character that LaTeX reads as a command made printable, and its quotes opened and closed."""
-    opened = _OPENING.sub(lambda found: "`" * (2 if found[0] == '"' else 1), " ".join(text.split()))
+    opened = _OPENING.sub(lambda quote: "`" * (2 if quote[0] == '"' else 1), " ".join(text.split()))
     return "".join(_SPECIAL.get(character, character) for character in opened)
 
 
@@ -81,11 +81,11 @@ def _cuts(grid: Grid, textwidth: float) -> list[tuple[FontSize, list[tuple[int, 
     apart = [index for index, column in enumerate(grid.columns) if column.stands_apart]
     rest = [index for index in range(len(grid.columns)) if index not in apart]
     groups = itertools.groupby(rest, key=lambda index: grid.columns[index].path[:-1][:1])
-    found = []
+    floats = []
     for _, group in groups:
         size, cut = _fitting(grid, [*group, *apart], textwidth)
-        found += [(size, cut[at : at + _PANELS_OF_A_FLOAT]) for at in range(0, len(cut), _PANELS_OF_A_FLOAT)]
-    return found
+        floats += [(size, cut[at : at + _PANELS_OF_A_FLOAT]) for at in range(0, len(cut), _PANELS_OF_A_FLOAT)]
+    return floats
 
 
 def _float(grid: Grid, size: FontSize, cut: Sequence[tuple[int, ...]], caption: str, label: str) -> str:

@@ -19,11 +19,11 @@ NAME = "few_shot"
 def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
     """A table per model and side (the paper's is without ensembling), with aggregates over data sets and shots."""
     by_model = itertools.groupby(sorted(blocks, key=lambda block: block.model), key=lambda block: block.model)
-    found = []
+    tables = []
     for model, group in by_model:
         ordered = sorted(group, key=lambda block: (published_order(NAME, block.dataset), block.shots or float("inf")))
-        found += [_plan(model, ordered, side, options) for side in options.sides("without")]
-    return found
+        tables += [_plan(model, ordered, side, options) for side in options.sides("without")]
+    return tables
 
 
 def _plan(model: str, blocks: Sequence[Block], side: Side, options: TableOptions) -> Plan:

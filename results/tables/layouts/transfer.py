@@ -20,11 +20,11 @@ NAME = "transfer"
 def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
     """A table per model, shots and side (the paper's is without ensembling), with aggregates over the data sets."""
     ordered = sorted(blocks, key=lambda block: (block.model, block.shots or float("inf")))
-    found = []
+    tables = []
     for _, group in itertools.groupby(ordered, key=lambda block: (block.model, block.shots)):
         alike = sorted(group, key=lambda block: published_order(NAME, block.dataset))
-        found += [_plan(alike, side, options) for side in options.sides("without")]
-    return found
+        tables += [_plan(alike, side, options) for side in options.sides("without")]
+    return tables
 
 
 def _plan(blocks: Sequence[Block], side: Side, options: TableOptions) -> Plan:
