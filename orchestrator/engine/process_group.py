@@ -59,7 +59,7 @@ class ProcessGroup:
         except EOFError:
             time.sleep(PARENT_SECONDS)  # in which the others write their last words
             words = last_words(self.settings.stacks, self._trial[0].trial_id)
-            reason = cause(words) if words else self._signals()
+            reason = cause(words) if words else self._exit_codes()
             self.close()
             return self._died(reason, words)
         if not in_step:
@@ -75,10 +75,11 @@ class ProcessGroup:
                 self._members[0].reply()
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, and remove the files in which they would have written their stacks."""
         for member in self._members:
             member.end()
         self._members = []
+        last_words(self.settings.stacks, self._trial[0].trial_id)
         if self._meeting is not None:
             self._meeting.unlink(missing_ok=True)
 
@@ -109,12 +110,14 @@ class ProcessGroup:
             return gave_up[0], False
         return replies[0], sound
 
-    def _signals(self) -> str:
+    def _exit_codes(self) -> str:
+        """Why a process ended that has left no last words."""
         codes = [code for member in self._members if (code := member.exit_code()) is not None]
         number = -min(codes, default=0)
         if number == signal.SIGKILL:
-            return "its process was ended by SIGKILL (often the kernel's, for want of memory)"
-        return f"its process was ended by {signal.Signals(number).name}" if number > 0 else f"exit codes {codes}"
+            return "a process of the trial was ended by SIGKILL (often the kernel's, for want of memory)"
+        ended = f"was ended by {signal.Signals(number).name}" if number > 0 else f"ended with exit code {max(codes)}"
+        return f"a process of the trial {ended}"
 
     def _died(self, reason: str, log: str | None = None) -> Reply:
         return ending(DIED, time.time() - self._began, reason=reason, log=log)
@@ -124,7 +127,8 @@ class _Member:
     """One process of a group."""
 
     def __init__(self, settings: Settings, rank: int, meeting: str) -> None:
-        context = torch.multiprocessing.get_context("spawn")
+        context = torch.multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["flyp_sweep.orchestrator.engine.trial_steps"])
         self.rank = rank
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, settings, rank, meeting), daemon=True)

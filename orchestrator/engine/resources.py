@@ -19,3 +19,11 @@ def resources_per_trial(space: SearchSpace) -> Resources:
             f"node has: {has}"
         )
     return wanted
+
+
+def trials_at_once(wanted: Resources) -> int:
+    """How many trials run at once, as far as cores and GPUs go."""
+    return sum(
+        int(min(node.cpus // wanted.cpu, node.gpus // wanted.gpu if wanted.gpu else node.cpus // wanted.cpu))
+        for node in nodes()
+    )

@@ -17,23 +17,30 @@ from flyp_sweep.trainers.spec import SEARCH, TrialSpec
 class CellScheduler(FIFOScheduler):
     """Runs trials in the order in which they came, and lets each cell's own ASHA stop weak search trials.
 
-    Two cells never meet in one ASHA: accuracies of different data sets, shots or methods do not compare.
+    Two cells never meet in one ASHA: accuracies of different data sets, shots or methods do not compare. `at_once` is
+    the number of trials that run at once.
     """
 
-    def __init__(self, space: SearchSpace, recorder: Recorder) -> None:
+    def __init__(self, space: SearchSpace, recorder: Recorder, at_once: int) -> None:
         super().__init__()
         self.space = space
         self.recorder = recorder
+        self.at_once = at_once
         self.brackets: dict[Cell, ASHAScheduler] = {}
-        self.waiting: dict[str, Trial] = {}  # the first come first
+        self.unfinished: list[Trial] = []  # in the order in which they came
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The first trial that waits; Ray's own choice goes through all trials that there ever were."""
-        for trial in list(self.waiting.values()):
-            if trial.status == Trial.PENDING:
-                return trial
-            del self.waiting[trial.trial_id]
-        return None
+        """The trial for a worker that is free: the first that waits and for which no worker is starting.
+
+        Ray Tune would give the free worker a trial whose own worker is starting, and end the latter: where trials are
+        shorter than a start, one worker would do all the work. Workers start in the order of the trials, and one is
+        starting for every place that neither a trial nor the free worker has.
+        """
+        self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
+        pending = [trial for trial in self.unfinished if trial.status == Trial.PENDING]
+        running = len(self.unfinished) - len(pending)
+        starting = max(0, self.at_once - running - 1)
+        return pending[min(starting, len(pending) - 1)] if pending else None
 
     def bracket(self, trial: Trial) -> ASHAScheduler | None:
         """The ASHA that may stop this trial; None for a repeat, or where the space asks for no scheduler."""
@@ -52,7 +59,7 @@ class CellScheduler(FIFOScheduler):
         return self.brackets[spec.cell]
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self.waiting[trial.trial_id] = trial
+        self.unfinished.append(trial)
         asha = self.bracket(trial)
         if asha is not None:
             asha.on_trial_add(tune_controller, _ours(trial))

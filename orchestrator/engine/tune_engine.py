@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
-from flyp_sweep.orchestrator.engine.resources import resources_per_trial
+from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.runs.logs import LogStream
@@ -150,7 +150,7 @@ class TuneEngine:
                 tune.with_resources(configured(settings), given),
                 tune_config=tune.TuneConfig(
                     search_alg=ProtocolSearcher(work.protocol, work.recorder, Retries(self.space.failures), stacks),
-                    scheduler=CellScheduler(self.space, work.recorder),
+                    scheduler=CellScheduler(self.space, work.recorder, trials_at_once(resources)),
                     num_samples=-1,
                     reuse_actors=True,
                     trial_name_creator=_name,

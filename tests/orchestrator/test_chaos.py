@@ -25,7 +25,7 @@ import pytest
 from commands import SMALL, numbers, start, trials, wait_for_trials
 from nodes import ROOT, ended, node
 from pandas.testing import assert_frame_equal
-from processes import trial_processes
+from processes import workers
 from stores import BUCKET, s3_server
 from waiting import free_port
 
@@ -95,23 +95,23 @@ def test_the_driver_is_killed_at_random_moments(sweep: Sweep, tmp_path: Path) ->
     print(f"{sweep[0]}: driver killed {kills} times over {round_} sweeps")
 
 
-def test_a_random_worker_is_killed_every_two_seconds(sweep: Sweep, tmp_path: Path) -> None:
+def test_a_random_worker_is_killed_every_20_seconds(sweep: Sweep, tmp_path: Path) -> None:
     chance = random.Random(7)
     driver, kills = launch(sweep, tmp_path, *EXPENDABLE, *SAVING), 0
     began = time.monotonic()
     with ended(driver), (tmp_path / "output").open("w") as output:
         while driver.poll() is None:
             assert time.monotonic() - began < 1800
-            time.sleep(2)
-            workers = trial_processes(driver.pid)
+            wait(20, driver)
+            alive = workers(driver.pid)
             slot = chance.randrange(os.cpu_count() or 1)
-            if slot < len(workers):
+            if slot < len(alive):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    workers[slot].kill()
+                    alive[slot].kill()
                     kills += 1
         output.write(driver.communicate()[0])
     assert driver.returncode == 0, (tmp_path / "output").read_text()
-    assert kills > 3
+    assert kills
     assert_as_if_nothing_had_happened(sweep, tmp_path)
     print(f"{sweep[0]}: {kills} workers killed in {time.monotonic() - began:.0f} s")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from processes import wait_until_gone
+from processes import family, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -18,21 +18,16 @@ ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 @contextlib.contextmanager
 def ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Whatever happens in the block, the process and its children are gone afterwards; its forks go by themselves."""
+    """Whatever happens in the block, the process and its children are gone afterwards."""
     try:
         yield
     finally:
-        kill_tree(process.pid)
-        process.wait()
-        wait_until_gone(process.pid)
-
-
-def kill_tree(pid: int) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        found = psutil.Process(pid)
-        for process in [found, *found.children(recursive=True)]:
+        everything = family(process.pid)
+        for each in everything:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                each.kill()
+        process.wait()
+        wait_until_gone(everything)
 
 
 @contextlib.contextmanager
