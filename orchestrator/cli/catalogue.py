@@ -1,4 +1,4 @@
-"""`flyp-sweep list`: the methods, data sets, search spaces and ensembles that there are."""
+"""`flyp-sweep list`: the methods, data sets, search spaces and ensembles of this installation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 @click.command("list")
 @click.argument("what", type=click.Choice(["methods", "datasets", "spaces", "ensembles"]))
 def list_(what: str) -> None:
-    """What there is, a line each; what other packages bring says which."""
+    """List methods, data sets, search spaces or ensembles, with the package of those from outside."""
     summaries, origins = _catalogue(what)
     for name, summary in summaries.items():
         click.echo(f"{name:<20} {summary}{f' ({origins[name]})' if name in origins else ''}")

@@ -25,7 +25,7 @@ def ui(run: Path | None, port: int, host: str) -> None:
 @run_argument
 @mlflow_option
 def sync(run: Path | str, mlflow: str | None) -> None:
-    """Rebuild the MLflow view of RUN from its ledger; what is there already stays."""
+    """Rebuild the MLflow view of RUN from its ledger. Runs that MLflow has already stay."""
     from flyp_sweep.orchestrator.tracking.browse import sync_run, sync_url
     from flyp_sweep.results.ledger.run_folder import RunFolder
 

@@ -39,8 +39,8 @@ def run(
 ) -> None:
     """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
 
-    SPACE is a YAML file or the name of a bundled search space. Run again to resume: only what the run folder's ledger
-    lacks is run.
+    SPACE is a YAML file or the name of a bundled search space. Run again to resume: trials in the run folder's ledger
+    are not repeated.
     """
     from flyp_sweep.orchestrator.runs import sweep
 

@@ -1,4 +1,4 @@
-"""`flyp-sweep status`: how far a run is."""
+"""`flyp-sweep status`: the progress of a run."""
 
 from __future__ import annotations
 

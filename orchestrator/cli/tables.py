@@ -1,4 +1,4 @@
-"""`flyp-sweep table`, `show`, `plot` and `report`: what a run has found, to read."""
+"""`flyp-sweep table`, `show`, `plot` and `report`: the results of runs, to read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_RUNS = {
     "aggregate": "--aggregate",
     "trace": "--trace",
 }
-"""Options of `table` that say nothing of the paper's own numbers."""
+"""Options of `table` that do not apply to the paper's own numbers."""
 
 
 @click.command()
@@ -127,7 +127,7 @@ def _printed(made: Table, style: str, standalone: bool, text_width: float) -> st
 @click.argument("trial_id")
 @click.option("--run", "runs", multiple=True, type=RunAddress(), help="Run folder or URL.  [default: all in ./runs]")
 def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
-    """All about one trial; the start of its id is enough where no other begins alike."""
+    """All about one trial. The first characters of its id suffice if no other id begins with them."""
     from flyp_sweep.orchestrator.runs.artifacts import run_folders
     from flyp_sweep.results.report.trial_view import find_trial, trial_view
 
