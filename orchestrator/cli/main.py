@@ -36,7 +36,7 @@ for command in COMMANDS:
 def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
     warnings.showwarning = _show_warning
-    gc.set_threshold(50_000)  # at Python's 700, collections over 100,000 trials in memory take most of the time
+    gc.set_threshold(50_000)  # Python's 700 means many collections over the 100,000 trials of a large run
     try:
         cli.main(prog_name="flyp-sweep", standalone_mode=False)
     except InputError as error:
