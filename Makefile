@@ -2,13 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test chaos bench lint checkpoint clean
+.PHONY: quickstart test coverage compat chaos bench lint checkpoint clean
 
 quickstart: .venv/ready
 	$(BIN)/flyp-sweep run quickstart
 
 test: .venv/ready lint
 	$(BIN)/python -m pytest --durations=20
+
+# Which lines of the product no test reaches, those of the sweeps' own processes included.
+coverage: .venv/ready
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+# Whole sweeps on the oldest and newest libraries that pyproject.toml allows, e.g. make compat COMPAT='--only oldest'.
+compat: .venv/ready
+	$(BIN)/python tests/compat.py $(COMPAT)
 
 # What dies in a long sweep: drivers, workers, nodes, servers (some 40 minutes on two cores).
 chaos: .venv/ready
@@ -34,4 +42,4 @@ checkpoint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

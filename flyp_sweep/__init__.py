@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces import from_mapping as from_mapping
     from flyp_sweep.search_spaces import load as load
     from flyp_sweep.trainers.datasets.base import Dataset as Dataset
+    from flyp_sweep.trainers.datasets.base import Split as Split
     from flyp_sweep.trainers.methods.base import GradientMethod as GradientMethod
     from flyp_sweep.trainers.methods.base import ImageClassifier as ImageClassifier
     from flyp_sweep.trainers.methods.base import Method as Method
@@ -80,7 +81,7 @@ _HOMES = {
         "from_mapping",
         "load",
     ),
-    "trainers.datasets.base": ("Dataset",),
+    "trainers.datasets.base": ("Dataset", "Split"),
     "trainers.methods.base": ("GradientMethod", "ImageClassifier", "Method"),
     "trainers.runner": ("TrialRunner",),
     "trainers.spec": ("TrialResult", "TrialSpec"),

@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.complaints import one_line, problem
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.overrides import Override, apply
+from flyp_sweep.search_spaces.plugin_path import plugin_folders
 from flyp_sweep.search_spaces.translation import Finding, findings
 
 SUFFIXES = (".yaml", ".yml")
@@ -33,7 +34,9 @@ def load(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Searc
     if data is None:
         keys = ", ".join(SearchSpace.model_fields)
         raise InputError(f"{name}: found an empty file; expected a mapping with keys out of {keys}")
-    return from_mapping(data, name, overrides)
+    space = from_mapping(data, name, overrides)
+    space._plugin_folders = plugin_folders(None if _is_bundled(source) else source)
+    return space
 
 
 def from_mapping(data: Mapping[str, Any], source: str = "search space", overrides: Sequence[str] = ()) -> SearchSpace:
@@ -68,12 +71,17 @@ def _bundled_files() -> dict[str, Traversable]:
     return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
 
 
+def _is_bundled(source: str | os.PathLike[str]) -> bool:
+    return isinstance(source, str) and source in _bundled_files()
+
+
 def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
     """The display name and the text of `source`. A bare name is a bundled space first, a file in this folder second."""
     name = os.fspath(source)
-    if isinstance(source, str) and source in (files := _bundled_files()):
+    if _is_bundled(source):
+        text = _bundled_files()[name].read_bytes()
         name = f"search_spaces/{source}.yaml"
-        return name, yaml_text.decode(files[source].read_bytes(), name)
+        return name, yaml_text.decode(text, name)
     display = one_line(name) or "''"
     try:
         with Path(name).open("rb") as file:

@@ -120,11 +120,17 @@ class SearchSpace(Section):
     resources: Resources | None = None
 
     _source: str = PrivateAttr("search space")
+    _plugin_folders: tuple[str, ...] = PrivateAttr(())
 
     @property
     def source(self) -> str:
         """The display name of the file it was read from, for error messages."""
         return self._source
+
+    @property
+    def plugin_folders(self) -> tuple[str, ...]:
+        """The folders, after the Python path, of modules that `methods` names; empty unless it was read from a file."""
+        return self._plugin_folders
 
     @property
     def datasets(self) -> tuple[str | OwnDataset, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from flyp_sweep.search_spaces.complaints import space_error
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.search_spaces.plugin_path import find_plugins
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.datasets.base import Dataset
@@ -105,10 +106,11 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
-    """The data sets of `space`, by display name. Raises InputError when a file is absent, or the cache is set wrongly.
+    """The data sets of `space`, by display name. The modules of its methods can be imported from then on.
 
-    That much is known within a second.
+    Raises InputError when a file or such a module is absent, or the cache is set wrongly: it takes less than a second.
     """
+    find_plugins(space)
     Cache.of_machine()
     made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
     for dataset in made.values():

@@ -1,4 +1,4 @@
-"""`flyp-sweep cache`: what is computed once per machine and kept on its disk."""
+"""`flyp-sweep cache`: the files that a machine computes once and keeps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @click.group()
 def cache() -> None:
-    """What is computed once per machine and kept on its disk: resized images, features, zero-shot heads.
+    """The cache of this machine: resized images, features and zero-shot heads.
 
-    FLYP_SWEEP_CACHE names the folder (`off`: none), FLYP_SWEEP_CACHE_GB bounds it.
+    FLYP_SWEEP_CACHE names the folder (`off`: no cache). FLYP_SWEEP_CACHE_GB limits its size.
     """
 
 
 @cache.command("ls")
 def list_entries() -> None:
-    """Say what is kept, the most lately used first."""
+    """List the entries, the most recently used first."""
     kept = _cache()
     if kept is None:
         return
@@ -38,7 +38,7 @@ def list_entries() -> None:
 
 @cache.command()
 def clear() -> None:
-    """Remove all of it; what is needed again is computed again."""
+    """Remove all entries. Runs compute again what they need."""
     kept = _cache()
     if kept is not None:
         click.echo(f"{size(kept.clear())} freed in {kept.folder}")

@@ -1,4 +1,4 @@
-"""`flyp-sweep data`: whether a data set is there and whole, and how to get it."""
+"""`flyp-sweep data`: is a data set complete, and how to get it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def data() -> None:
 @click.argument("dataset")
 @root_option
 def check(dataset: str, root: Path) -> None:
-    """Compare the files of DATASET under --root with what was published; say where missing ones come from.
+    """Compare the files of DATASET under --root with the published ones; name the source of missing files.
 
-    DATASET is a name, or the YAML file of a search space, all of whose data sets are then checked.
+    DATASET is a name, or the YAML file of a search space: then all its data sets are checked.
     """
     from flyp_sweep.search_spaces.loading import SUFFIXES, load
     from flyp_sweep.trainers import datasets
@@ -53,7 +53,7 @@ def check(dataset: str, root: Path) -> None:
 )
 @root_option
 def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
-    """Get DATASET into --root: download it where torchvision can, else say where the files come from."""
+    """Get DATASET into --root: download it if torchvision can, else name the source of its files."""
     from flyp_sweep.trainers import datasets
 
     root = root.expanduser().resolve()
@@ -79,7 +79,7 @@ def _check(*made: Dataset) -> None:
             click.echo(f"{found.name}:")
         try:
             complete = _is_complete(found) and complete
-        except InputError as error:  # the other data sets are worth knowing about
+        except InputError as error:  # the other data sets are checked all the same
             click.echo(f"error: {error}", err=True)
             complete = False
     if not complete:

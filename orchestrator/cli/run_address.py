@@ -1,4 +1,4 @@
-"""How the command line names a run: by its folder, or by its URL in a store, which is fetched to be read."""
+"""How the command line names a run: by its folder, or by its URL in a store, of which it reads a copy."""
 
 from __future__ import annotations
 

@@ -31,6 +31,8 @@ class Settings:
     """How many train each trial together."""
     hang_seconds: float | None
     stacks: str | None
+    python_path: tuple[str, ...] | None = None
+    """The driver's, for workers on its machine: Ray puts the working folder first (None: leave the path as it is)."""
 
 
 def ending(status: str, seconds: float, *, final: bool = True, **more: Any) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, ClassVar
 
 from ray import tune
@@ -22,6 +23,8 @@ class Worker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self.steps: Any = None
+        if self.settings.python_path is not None:
+            sys.path[:] = self.settings.python_path
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Generator
@@ -144,6 +145,7 @@ class TuneEngine:
                 processes=resources.world,
                 hang_seconds=None if hang is None else 60 * hang,
                 stacks=stacks,
+                python_path=tuple(sys.path) if self.address is None else None,
             )
             given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
             tune.Tuner(

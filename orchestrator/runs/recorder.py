@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any, cast
 from typing import Protocol as Interface
 
+from flyp_sweep import __version__
 from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol, Selection
 from flyp_sweep.orchestrator.runs.running_files import Running
 from flyp_sweep.results.ledger.file import Ledger
@@ -16,7 +17,7 @@ from flyp_sweep.results.ledger.schema import AlphaRecord, Record, SelectionRecor
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
-VERSIONS = ("flyp-sweep", "torch", "torchvision", "open_clip_torch", "ray", "optuna")
+VERSIONS = ("torch", "torchvision", "open_clip_torch", "ray", "optuna")
 
 
 class Listener(Interface):
@@ -54,7 +55,11 @@ class Recorder:
         self.broken = False
         self._lost = lost
         self._stops: dict[str, Mapping[str, Any]] = {}
-        self._versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
+        self._versions = {
+            "flyp-sweep": __version__,
+            **{name: version(name) for name in VERSIONS},
+            "python": platform.python_version(),
+        }
 
     def write_selections(self, selections: Sequence[Selection], known: Mapping[Cell, SelectionRecord]) -> None:
         """Append the selections that are not the `known` last one of their cell."""

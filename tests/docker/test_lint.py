@@ -68,6 +68,9 @@ def test_the_dockerfile_copies_what_is_there_and_is_sent_to_the_engine() -> None
         assert (ROOT / name).exists(), name
         assert f"!{name}" in sent, name
     assert {one.rstrip("*") for one in copied_packages["include"]} <= set(copied), "no package is forgotten"
+    links = {path.readlink().name for path in (ROOT / "flyp_sweep").iterdir() if path.is_symlink()}
+    assert links
+    assert links <= set(copied), "the links of flyp_sweep/ lead somewhere in the image"
 
 
 def test_the_image_runs_as_a_user_with_a_number_and_has_what_probes_call() -> None:

@@ -1,0 +1,32 @@
+"""`flyp-sweep ui` and `sync`: the MLflow view of runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from flyp_sweep.orchestrator.cli.options import mlflow_option, run_argument
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option("--port", type=int, default=5000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+def ui(run: Path | None, port: int, host: str) -> None:
+    """Browse the trials of RUN, or of all runs in ./runs, in the MLflow UI."""
+    from flyp_sweep.orchestrator.tracking.browse import serve
+
+    sys.exit(serve(run, host, port))
+
+
+@click.command()
+@run_argument
+@mlflow_option
+def sync(run: Path | str, mlflow: str | None) -> None:
+    """Rebuild the MLflow view of RUN from its ledger. Runs that MLflow has already stay."""
+    from flyp_sweep.orchestrator.tracking.browse import sync_run, sync_url
+    from flyp_sweep.results.ledger.run_folder import RunFolder
+
+    click.echo(sync_url(run, mlflow) if isinstance(run, str) else sync_run(RunFolder(run), mlflow))

@@ -1,0 +1,50 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flyp_sweep.orchestrator.cli.run_address import RunAddress
+from flyp_sweep.results.tables.layouts import AUTO, layout_names
+from flyp_sweep.search_spaces.errors import InputError
+
+data_root_option = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    envvar="FLYP_SWEEP_DATA",
+    show_default=True,
+    show_envvar=True,
+    help="Folder that data sets lie in.",
+)
+
+
+def _no_password(context: click.Context, option: click.Parameter, uri: str | None) -> str | None:
+    """Raise InputError for a password on the command line, which every user of the machine and Ray's logs can read."""
+    from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
+
+    source = context.get_parameter_source(option.name or "")
+    if uri and source == click.core.ParameterSource.COMMANDLINE and has_credentials(uri):
+        raise InputError(f"--mlflow: found a password in {redacted(uri)}; put the URI into MLFLOW_TRACKING_URI instead")
+    return uri
+
+
+mlflow_option = click.option(
+    "--mlflow",
+    metavar="URI",
+    envvar="MLFLOW_TRACKING_URI",
+    show_envvar=True,
+    callback=_no_password,
+    help="MLflow tracking URI.  [default: mlflow.db beside the run folder]",
+)
+layout_option = click.option(
+    "--layout",
+    type=click.Choice([AUTO, *layout_names()]),
+    default=AUTO,
+    show_default=True,
+    help="Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
+)
+run_argument = click.argument("run", type=RunAddress())
+runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress())

@@ -1,0 +1,60 @@
+"""`flyp-sweep run`: the whole protocol of a search space."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from flyp_sweep.orchestrator.cli.console import console
+from flyp_sweep.orchestrator.cli.options import data_root_option, mlflow_option
+from flyp_sweep.orchestrator.cli.run_address import RunAddress
+
+
+@click.command()
+@click.argument("space")
+@click.option(
+    "--out", type=RunAddress(), help="Run folder, or its URL in a store.  [default: runs/<name of the space>]"
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=3.")
+@data_root_option
+@mlflow_option
+@click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]")
+@click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
+@click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
+@click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written.")
+def run(
+    space: str,
+    out: Path | str | None,
+    overrides: tuple[str, ...],
+    data_root: Path,
+    mlflow: str | None,
+    address: str | None,
+    allow_incomplete: bool,
+    retry_failed: bool,
+    dry_run: bool,
+    verbose: bool,
+) -> None:
+    """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
+
+    SPACE is a YAML file or the name of a bundled search space. Run again to resume: trials in the run folder's ledger
+    are not repeated.
+    """
+    from flyp_sweep.orchestrator.runs import sweep
+
+    options = sweep.Options(
+        out=out,
+        data_root=data_root,
+        mlflow=mlflow,
+        address=address,
+        allow_incomplete=allow_incomplete,
+        retry_failed=retry_failed,
+        verbose=verbose,
+    )
+    if dry_run:
+        for line in sweep.dry_run(space, overrides, options):
+            click.echo(line)
+        return
+    sys.exit(sweep.run(space, overrides, options, console()))

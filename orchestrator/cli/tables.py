@@ -1,0 +1,186 @@
+"""`flyp-sweep table`, `show`, `plot` and `report`: the results of runs, to read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flyp_sweep.orchestrator.cli.console import console
+from flyp_sweep.orchestrator.cli.options import layout_option, runs_argument
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, open_run, refuse_without_file
+from flyp_sweep.results.tables.formats import format_names
+from flyp_sweep.search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from flyp_sweep.results.tables.table import Table
+
+_OF_RUNS = {
+    "against": "--against",
+    "interval": "--interval",
+    "test": "--test",
+    "ensembling": "--ensembling",
+    "aggregate": "--aggregate",
+    "trace": "--trace",
+}
+"""Options of `table` that do not apply to the paper's own numbers."""
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=RunAddress())
+@layout_option
+@click.option("--format", "style", type=click.Choice(format_names()), default="text", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option(
+    "--interval",
+    type=click.Choice(["t", "bca", "normal"]),
+    default="t",
+    show_default=True,
+    help="95% interval over seeds: Student-t, BCa bootstrap or normal.",
+)
+@click.option(
+    "--test",
+    type=click.Choice(["t", "wilcoxon"]),
+    default="t",
+    show_default=True,
+    help="Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.",
+)
+@click.option(
+    "--ensembling",
+    type=click.Choice(["without", "with", "both"]),
+    help="Which numbers: without ensembling, with it, or both.  [default: as in the paper's table of the layout]",
+)
+@click.option("--aggregate/--no-aggregate", default=True, help="Mean and IQM over columns (few_shot, transfer).")
+@click.option("--against", type=click.Choice(["published"]), help="Put the paper's numbers beside ours.")
+@click.option("--published", is_flag=True, help="Print the paper's own table of --layout; takes no RUNS.")
+@click.option("--trace", is_flag=True, help="List the ids of the trials behind every cell.")
+@click.option("--standalone", is_flag=True, help="LaTeX: a document that compiles alone.")
+@click.option(
+    "--text-width",
+    type=click.FloatRange(min=100),
+    default=345.0,
+    show_default=True,
+    help=r"LaTeX: \textwidth in points, at 10 pt.",
+)
+def table(
+    runs: tuple[Path | str, ...],
+    layout: str,
+    style: str,
+    output: Path | None,
+    against: str | None,
+    published: bool,
+    standalone: bool,
+    text_width: float,
+    **options: Any,
+) -> None:
+    """Tables of one or several RUNS together."""
+    from flyp_sweep.orchestrator.runs.artifacts import read_runs, refuse_unfinished
+    from flyp_sweep.results import TableOptions, against_published, make_table, reprint
+    from flyp_sweep.results.files import write
+    from flyp_sweep.results.tables.formats.text import renderable
+
+    if published == bool(runs):
+        found = "both" if runs else "neither"
+        raise InputError(f"table: found {found} of RUNS and --published, expected one; name runs, or give --published")
+    if published:
+        _refuse_given(_OF_RUNS)
+        made = reprint("distribution_shift" if layout == "auto" else layout)
+    else:
+        build = against_published if against else make_table
+        evidence = read_runs([open_run(run) for run in runs])
+        refuse_unfinished(evidence)
+        made = build(evidence, layout, TableOptions(**options))
+    if output is None and style == "text" and sys.stdout.isatty():
+        console().print(renderable(made))
+    elif output is None:
+        click.echo(_printed(made, style, standalone, text_width), nl=False)
+    else:
+        write(output, _printed(made, style, standalone, text_width))
+
+
+def _refuse_given(options: dict[str, str]) -> None:
+    """Raises InputError for the first of `options` (by parameter) that stands on the command line."""
+    context = click.get_current_context()
+    for name, flag in options.items():
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise InputError(f"{flag}: found --published, expected RUNS; leave one of them out")
+
+
+def _printed(made: Table, style: str, standalone: bool, text_width: float) -> str:
+    """A table in a format; `standalone` and `text_width` are LaTeX's."""
+    from flyp_sweep.results import render
+    from flyp_sweep.results.tables.formats.latex import latex
+    from flyp_sweep.results.tables.formats.latex import standalone as document
+
+    if style != "latex":
+        if standalone:
+            raise InputError(f"--standalone: found --format {style}, expected latex; leave one of them out")
+        return render(made, style)
+    body = latex(made, text_width)
+    return document(body, text_width) if standalone else body
+
+
+@click.command()
+@click.argument("trial_id")
+@click.option("--run", "runs", multiple=True, type=RunAddress(), help="Run folder or URL.  [default: all in ./runs]")
+def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
+    """All about one trial. The first characters of its id suffice if no other id begins with them."""
+    from flyp_sweep.orchestrator.runs.artifacts import run_folders
+    from flyp_sweep.results.report.trial_view import find_trial, trial_view
+
+    folders = [open_run(run) for run in runs] or run_folders()
+    console().print(trial_view(find_trial(trial_id, folders)))
+
+
+@click.command()
+@runs_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A .png or .pdf file for one figure, else a folder, with one per run.  [default: each run's figures/]",
+)
+@click.option(
+    "--figure",
+    type=click.Choice(["frontier", "shots", "sensitivity"]),
+    help="Which figures.  [default: all; into a file the frontier]",
+)
+def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
+    """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
+    from flyp_sweep.orchestrator.runs.artifacts import plot_runs
+
+    for run in runs:
+        refuse_without_file("plot", run, output)
+    for plotted in plot_runs([open_run(run) for run in runs], output, figure):
+        for written in plotted.paths:
+            click.echo(written)
+        for line in plotted.warnings:
+            click.echo(f"warning: {line}", err=True)
+
+
+@click.command()
+@runs_argument
+@layout_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write to this file.  [default: report.html in the run folder]",
+)
+def report(runs: tuple[Path | str, ...], layout: str, output: Path | None) -> None:
+    """One self-contained HTML page of RUNS: tables, figures, protocol, and the trials behind every number."""
+    from flyp_sweep.orchestrator.runs.artifacts import write_report
+
+    for run in runs:
+        refuse_without_file("report", run, output)
+    folders = [open_run(run) for run in runs]
+    if output is None and len(folders) > 1:
+        raise InputError(
+            f"report: found {len(folders)} RUNS and no file, expected -o FILE; a page of several is in none"
+        )
+    path = output or folders[0].report
+    for line in write_report(folders, layout, path):
+        click.echo(f"warning: {line}", err=True)
+    click.echo(path)
