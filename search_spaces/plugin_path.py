@@ -30,7 +30,7 @@ def module_of(method: str) -> str:
 
 def search_last(folders: Iterable[str]) -> None:
     """Append those folders to this process's Python path that it lacks."""
-    sys.path += [folder for folder in folders if folder not in sys.path]
+    sys.path.extend([folder for folder in folders if folder not in sys.path])
 
 
 def find_plugins(space: SearchSpace) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
+import re
 import sys
-import warnings
-from typing import Any
 
 import click
 
@@ -35,7 +35,10 @@ for command in COMMANDS:
 
 def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
-    warnings.showwarning = _show_warning
+    logging.captureWarnings(True)
+    shown = logging.StreamHandler()
+    shown.setFormatter(WarningLine())
+    logging.getLogger("py.warnings").addHandler(shown)
     gc.set_threshold(50_000)  # Python's 700 means many collections over the 100,000 trials of a large run
     try:
         cli.main(prog_name="flyp-sweep", standalone_mode=False)
@@ -59,9 +62,12 @@ def _help_of(error: click.ClickException) -> str:
     return f" `{context.command_path} --help` tells what there is." if context else ""
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """A warning is a line for the user, who has no use for the place in our code."""
-    click.echo(f"warning: {message}", err=True)
+class WarningLine(logging.Formatter):
+    """Shows a Python warning as a line for the user, who has no use for the place in our code."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a warning that `logging` has captured: `FILE:LINE: CATEGORY: TEXT`, then a line of code."""
+        return f"warning: {re.sub(r'^.*?:[0-9]+: [A-Za-z]+: ', '', record.getMessage().splitlines()[0])}"
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ def _rows(
     rows = []
     for one in trial.measurements:
         is_chosen = chosen is not None and same_alpha(one.alpha, chosen)
-        rows.append({**own, **one._asdict(), "primary": one.is_primary, "chosen": is_chosen, "selected": selected})
+        measured = {name: getattr(one, name) for name in ("alpha", "split", "role", "metric", "value", "n_examples")}
+        rows.append({**own, **measured, "primary": one.is_primary, "chosen": is_chosen, "selected": selected})
     return sorted(rows, key=lambda row: (row["alpha"], splits[trial.cell.dataset, row["split"]], row["metric"]))
 
 
