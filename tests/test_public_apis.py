@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("flyp_sweep", "orchestrator", "trainers", "results", "search_spaces")
+REFLECTION = ("getattr", "setattr", "delattr")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -62,36 +63,42 @@ def exported(module: str, name: str) -> bool:
 def faults(source: str) -> Iterator[str]:
     """Every use of a private foreign name, and every assignment onto a foreign module or class."""
     tree = ast.parse(source)
-    foreign = foreign_imports(tree)
-    own = OWN | names_defined(tree)
+    foreign, own = foreign_imports(tree), OWN | names_defined(tree)
     for node in ast.walk(tree):
-        line = getattr(node, "lineno", 0)
-        if isinstance(node, ast.Import):
-            yield from (f"{line}: import {a.name}" for a in node.names if any(map(is_private, a.name.split("."))))
-        elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("flyp_sweep"):
-            if any(map(is_private, (node.module or "").split("."))):
-                yield f"{line}: from {node.module} import ..."
-            yield from (f"{line}: from {node.module} import {a.name}" for a in node.names if is_private(a.name))
-        elif isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own:
-            module = foreign.get(root_of(node) or "", "")
-            if not (isinstance(node.value, ast.Name) and module and exported(module, node.attr)):
-                yield f"{line}: {ast.unparse(node)}"
-        elif isinstance(node, ast.Call):
-            yield from (
-                f"{line}: {k.arg}=..." for k in node.keywords if k.arg and is_private(k.arg) and k.arg not in own
-            )
-            if isinstance(node.func, ast.Name) and node.func.id in ("getattr", "setattr", "delattr"):
-                target, name = node.args[0], node.args[1]
-                if isinstance(name, ast.Constant) and is_private(name.value) and name.value not in own:
-                    yield f"{line}: {ast.unparse(node)}"
-                if node.func.id != "getattr" and root_of(target) in foreign:
-                    yield f"{line}: {ast.unparse(node)}"
-        targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else []
-        targets = [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else targets
-        for target in targets:
-            for part in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
-                if isinstance(part, ast.Attribute) and root_of(part) in foreign:
-                    yield f"{line}: {ast.unparse(part)} is assigned"
+        found = [*faulty_import(node), *faulty_name(node, foreign, own), *faulty_assignment(node, foreign)]
+        yield from (f"line {getattr(node, 'lineno', 0)}: {fault}" for fault in found)
+
+
+def faulty_import(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if any(map(is_private, alias.name.split("."))))
+    elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("flyp_sweep"):
+        names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        yield from (f"{name} of {node.module}" for name in names if is_private(name))
+
+
+def faulty_name(node: ast.AST, foreign: dict[str, str], own: set[str]) -> Iterator[str]:
+    """A private attribute or keyword argument that is none of ours, also as the string of a `getattr`."""
+    if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own:
+        module = foreign.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        if not (module and exported(module, node.attr)):
+            yield ast.unparse(node)
+    elif isinstance(node, ast.Call):
+        names = [keyword.arg for keyword in node.keywords if keyword.arg]
+        if isinstance(node.func, ast.Name) and node.func.id in REFLECTION and isinstance(node.args[1], ast.Constant):
+            names.append(node.args[1].value)
+        yield from (f"{name} in {ast.unparse(node)}" for name in names if is_private(name) and name not in own)
+
+
+def faulty_assignment(node: ast.AST, foreign: dict[str, str]) -> Iterator[str]:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign | ast.Delete):
+        targets = [part for one in node.targets for part in (one.elts if isinstance(one, ast.Tuple) else [one])]
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFLECTION[1:]:
+        yield from (ast.unparse(node) for _ in range(root_of(node.args[0]) in foreign))
+    yield from (ast.unparse(one) for one in targets if isinstance(one, ast.Attribute) and root_of(one) in foreign)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

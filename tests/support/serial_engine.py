@@ -1,0 +1,126 @@
+"""An engine for tests: runs a sweep's trials one after the other in this process, without Ray's servers.
+
+Protocol, recorder, retry rule, worker and training are the product's own; Ray Tune alone is simulated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from flyp_sweep.orchestrator.engine.retries import Retries
+from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
+from flyp_sweep.orchestrator.engine.settings import Settings
+from flyp_sweep.orchestrator.engine.trainable import configured
+from flyp_sweep.orchestrator.engine.work import Work
+from flyp_sweep.orchestrator.runs import sweep
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import Resources, SearchSpace
+
+
+class SerialEngine:
+    """See `orchestrator.engine.work.Engine`."""
+
+    def __init__(self, space: SearchSpace, address: str | None = None) -> None:
+        self.space = space
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def prepare(self) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def run(self, work: Work) -> None:
+        resources = self.space.resources or Resources(cpu=1)
+        settings = Settings(
+            space=self.space.model_dump(mode="json", exclude_none=True),
+            data_root=str(work.data_root),
+            checkpoints=work.checkpoints,
+            weights=work.weights,
+            threads=resources.threads,
+            device="cpu",
+            processes=1,
+            hang_seconds=None,
+            stacks=None,
+        )
+        with numerics_restored():
+            tune(ProtocolSearcher(work.protocol, work.recorder, Retries(self.space.failures), None), settings, work)
+
+
+def tune(searcher: ProtocolSearcher, settings: Settings, work: Work) -> None:
+    """What Ray Tune does with one worker."""
+    worker: Any = None
+    number = 0
+    while not work.stop():
+        number += 1
+        config = searcher.suggest(str(number))
+        if config == Searcher.FINISHED:
+            break
+        if config is None:
+            time.sleep(0.01)
+            continue
+        if worker is None:
+            worker = configured(settings)(config)
+        else:
+            worker.reset_config(config)
+        if not run_trial(searcher, worker, str(number), work):
+            worker = None
+    if worker is not None:
+        worker.cleanup()
+
+
+def run_trial(searcher: ProtocolSearcher, worker: Any, name: str, work: Work) -> bool:
+    """Run a trial to its end, or until the sweep is to stop; False when its worker cannot go on."""
+    while not work.stop():
+        reply = worker.step()
+        if reply.get("done"):
+            searcher.on_trial_complete(name, reply)
+            return True
+        searcher.on_trial_result(name, {"time_total_s": 0.0, **reply})
+        if "ending" in reply:
+            searcher.on_trial_complete(name, error=True)
+            return False
+    searcher.on_trial_complete(name)
+    return True
+
+
+@contextlib.contextmanager
+def numerics_restored() -> Generator[None]:
+    """Workers set torch's threads and determinism for their whole process."""
+    threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(exact)
+
+
+def run_serially(space: Path | str, *overrides: str, cwd: Path, **options: Any) -> tuple[int, str]:
+    """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `sweep.Options`."""
+    printed = io.StringIO()
+    with contextlib.chdir(cwd):
+        try:
+            code = sweep.run(
+                str(space),
+                overrides,
+                sweep.Options(**options),
+                Console(file=printed, width=120, highlight=False),
+                SerialEngine,
+            )
+        except InputError as error:
+            return 2, f"error: {error}\n"
+    return code, printed.getvalue()
