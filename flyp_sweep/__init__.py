@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces import from_mapping as from_mapping
     from flyp_sweep.search_spaces import load as load
     from flyp_sweep.trainers.datasets.base import Dataset as Dataset
+    from flyp_sweep.trainers.methods.base import Batch as Batch
     from flyp_sweep.trainers.methods.base import GradientMethod as GradientMethod
     from flyp_sweep.trainers.methods.base import ImageClassifier as ImageClassifier
     from flyp_sweep.trainers.methods.base import Method as Method
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.spec import TrialResult as TrialResult
     from flyp_sweep.trainers.spec import TrialSpec as TrialSpec
     from flyp_sweep.trainers.task import Task as Task
-    from flyp_sweep.trainers.training.loop import Batch as Batch
 
 __version__ = "0.2.0"
 

@@ -19,8 +19,8 @@ from flyp_sweep.orchestrator.engine.trial_process import Settings
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.preflight import check
-from flyp_sweep.trainers.training.checkpoints import Policy
 
 ENDLESS = 100_000
 HPARAMS = {"lr": 1e-5, "weight_decay": 0.1}

@@ -7,11 +7,12 @@ from collections.abc import Generator
 import torch
 from torch import nn
 
-from flyp_sweep.trainers.evaluation.predict import Scores
+from flyp_sweep.trainers.evaluation.metrics import Scores
 from flyp_sweep.trainers.methods import Method
 from flyp_sweep.trainers.spec import Epoch
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Fitted, solved
+from flyp_sweep.trainers.training.fit import solved
+from flyp_sweep.trainers.training.fitted import Fitted
 
 
 class DoNothing(Method):

@@ -246,7 +246,7 @@ def test_all_cores_get_a_worker_where_trials_are_shorter_than_a_worker_s_start(t
 
 
 FAILING = '''
-from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods.lp import LinearProbing
 
 

@@ -6,10 +6,10 @@ import itertools
 from typing import TYPE_CHECKING
 
 from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.checkpoints import Checkpoint
-from flyp_sweep.trainers.training.loop import Fitted
+from flyp_sweep.trainers.training.fitted import Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

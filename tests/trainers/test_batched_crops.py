@@ -16,12 +16,12 @@ from PIL import Image
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import CROP_TRIES, Loader, Preprocess, random_crop, random_crops
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -18,10 +18,10 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Model, SearchSpace
 from flyp_sweep.trainers import preflight
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.models import compilation, pretrained
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -7,25 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from flyp_sweep.trainers.ensembles.ensembles import Pot, ensemble, uniform
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import methods, trial
-from flyp_sweep.trainers.ensembles.ensembles import Pot, ensemble, uniform
-from flyp_sweep.trainers.evaluation.alpha_curve import choose_alpha
-from flyp_sweep.trainers.evaluation.predict import Scores, score
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.member_weights import Kept
+from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.spec import SEARCH, TrialResult, TrialSpec
 from flyp_sweep.trainers.testing.bench import REPORTED, finish
-from flyp_sweep.trainers.training.checkpoints import Policy
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.kept_weights import Kept
-from flyp_sweep.trainers.training.loop import predict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flyp_sweep.trainers.training.distributed import Ranks
+    from flyp_sweep.trainers.distributed import Ranks
     from tests.trainers.conftest import Bench
 
 INGREDIENTS = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
@@ -107,7 +106,7 @@ def by_hand(bench: Bench, spec: TrialSpec) -> tuple[list[bool], Scores]:
         tried = [*taken, bench.fit(member).state]
         model = method.zero_shot(task)
         model.load_state_dict({name: torch.stack([one[name] for one in tried]).mean(0) for name in tried[0]})
-        scores = score(predict(method, model, task, task.id_val), task.id_val)
+        scores = method.scores(model, task, task.id_val)
         choices.append(best is None or scores.score >= best.score)
         if choices[-1]:
             taken, best = tried, scores
@@ -167,7 +166,7 @@ def test_a_file_that_is_garbled_or_of_another_shape_or_gone_is_made_again(bench:
 
 
 def _saved(tensors: dict[str, torch.Tensor]) -> Any:
-    from flyp_sweep.trainers.training.checkpoints import Saved
+    from flyp_sweep.trainers.checkpoints.checkpoint import Saved
 
     return Saved(tensors, {})
 
@@ -225,7 +224,7 @@ def test_a_logit_ensemble_mixes_logits_and_reports_what_they_score(bench: Bench,
     model.load_state_dict(bench.fit(base).state)
     on_id_val = {}
     for split in (task.id_val, *task.reported()):
-        tuned = predict(method, model, task, split)
+        tuned = method.logits(model, task, split)
         zero_shot = task.shared.features(split) @ task.zero_shot_head.T
         for alpha in alphas:
             mixed = score(alpha * tuned + (1 - alpha) * zero_shot, split)

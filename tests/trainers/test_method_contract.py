@@ -15,13 +15,14 @@ from gradients import Whole
 from torch import nn
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import hyper_parameters
 from flyp_sweep.trainers.testing.method_contract import MethodContract, Trials
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.loop import Batch, Fitted
+from flyp_sweep.trainers.training.fitted import Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

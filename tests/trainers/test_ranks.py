@@ -27,17 +27,19 @@ from PIL import Image
 from ranks import in_ranks
 
 from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
+from flyp_sweep.trainers.distributed import Ranks, buckets
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import TrialResult, TrialSpec
-from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import finish
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
-from flyp_sweep.trainers.training.distributed import Ranks, buckets
-from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
-from flyp_sweep.trainers.training.loop import Batch, Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

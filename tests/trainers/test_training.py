@@ -21,14 +21,17 @@ from torch import nn
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.data.images import Preprocess
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.method_contract import global_streams
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.loop import Batch, Classifier, Fitted, learning_rate
+from flyp_sweep.trainers.training.fitted import Fitted
+from flyp_sweep.trainers.training.loop import learning_rate
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

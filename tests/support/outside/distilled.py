@@ -11,9 +11,8 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import LogUniform
 from flyp_sweep.trainers.methods import GradientMethod
-from flyp_sweep.trainers.methods.base import ImageClassifier
+from flyp_sweep.trainers.methods.base import Batch, ImageClassifier
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch
 
 
 class Distilled(GradientMethod):
