@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from flyp_sweep.trainers.ensembles.ensembles import Pot, ensemble, uniform
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 
 from flyp_sweep.search_spaces.loading import from_mapping
-from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
-from flyp_sweep.trainers.checkpoints.member_weights import Kept
+from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
 from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
+from flyp_sweep.trainers.ensembles.base import Members
+from flyp_sweep.trainers.ensembles.uniform_soup import UniformSoup
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.spec import SEARCH, TrialResult, TrialSpec
@@ -35,7 +36,7 @@ def soup(bench: Bench, cell: str, ingredients: Any = INGREDIENTS, **changes: Any
     return bench.repeat(cell, hparams={}, ingredients=ingredients, **changes)
 
 
-def kept(path: Path, **changes: Any) -> Kept:
+def kept(path: Path, **changes: Any) -> MemberWeights:
     mapping = {
         "name": "x",
         "dataset": "digits",
@@ -44,15 +45,15 @@ def kept(path: Path, **changes: Any) -> Kept:
         "search": {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}},
         "ensembles": ALL,
     }
-    return Kept(from_mapping({**mapping, **changes}), Policy(path))
+    return MemberWeights(from_mapping({**mapping, **changes}), Policy(path))
 
 
-def made(bench: Bench, spec: TrialSpec, weights: Kept | None = None, **dataset: Any) -> TrialResult:
-    task = replace(bench.task(spec, bench.worker(bench.dataset(**dataset))), kept=weights)
+def made(bench: Bench, spec: TrialSpec, weights: MemberWeights | None = None, **dataset: Any) -> TrialResult:
+    task = replace(bench.task(spec, bench.worker(bench.dataset(**dataset))), member_weights=weights)
     return finish(trial.run(methods.get(spec.cell.base.method), task))
 
 
-def members(bench: Bench, spec: TrialSpec, path: Path) -> Kept:
+def members(bench: Bench, spec: TrialSpec, path: Path) -> MemberWeights:
     """The members of an ensemble, run and kept."""
     weights = kept(path)
     for member in spec.members:
@@ -91,7 +92,7 @@ def test_what_a_soup_is_made_of_is_part_of_its_identity_and_not_of_its_configura
 def test_a_uniform_soup_is_the_mean_of_its_members_weights(bench: Bench, name: str) -> None:
     spec = soup(bench, f"{name}+uniform_soup")
     task, method = bench.task(spec), methods.get(name)
-    fitted = finish(uniform(Pot(method, task, method.zero_shot(bench.task(spec.members[0])))))
+    fitted = finish(UniformSoup().combine(Members(method, task, method.zero_shot(bench.task(spec.members[0])))))
     states = [bench.fit(member).state for member in spec.members]
     for key, value in fitted.state.items():
         torch.testing.assert_close(value, torch.stack([state[key] for state in states]).mean(0), rtol=1e-5, atol=1e-6)
@@ -193,24 +194,27 @@ def test_several_processes_make_one_ensemble_and_train_a_member_where_any_lacks_
 
     def run(ranks: Ranks) -> TrialResult:
         own = weights if ranks.rank == 0 else kept(tmp_path / "empty")
-        task = replace(bench.task(spec), ranks=ranks, kept=own)
+        task = replace(bench.task(spec), ranks=ranks, member_weights=own)
         return finish(trial.run(methods.get("flyp"), task))
 
     first, second = in_ranks(2, run)
     assert first == second, first
     assert first.notes[0].startswith("the weights of 2 of 2 trials")
     assert not (tmp_path / "empty").exists(), "one process writes for all"
-    both = in_ranks(
-        2, lambda ranks: finish(trial.run(methods.get("flyp"), replace(bench.task(spec), ranks=ranks, kept=weights)))
-    )
+
+    def run_kept(ranks: Ranks) -> TrialResult:
+        task = replace(bench.task(spec), ranks=ranks, member_weights=weights)
+        return finish(trial.run(methods.get("flyp"), task))
+
+    both = in_ranks(2, run_kept)
     assert both[0] == both[1] == made(bench, spec, weights)
 
 
 def test_models_that_cannot_be_averaged_fail_in_words(bench: Bench) -> None:
     task = bench.task(soup(bench, "ft+uniform_soup"))
-    pot = Pot(methods.get("ft"), task, torch.nn.Linear(1, 1))
+    parts = Members(methods.get("ft"), task, torch.nn.Linear(1, 1))
     with pytest.raises(TrialFailed, match="differ in shape"):
-        pot.mixed({"w": torch.zeros(2)}, {"w": torch.zeros(3)}, 0.5)
+        parts.mixed({"w": torch.zeros(2)}, {"w": torch.zeros(3)}, 0.5)
 
 
 @pytest.mark.parametrize("name", ["ft", "flyp"])
@@ -247,6 +251,6 @@ def test_no_test_or_ood_label_changes_what_an_ensemble_chooses(bench: Bench, cel
     assert (clean.curve, clean.alpha, clean.score) == (poisoned.curve, poisoned.alpha, poisoned.score)
     assert clean.evaluations != poisoned.evaluations
     closed = bench.task(spec, bench.worker(bench.dataset(closed=REPORTED)))
-    curve = finish(ensemble(methods.get(spec.cell.base.method), closed))
+    curve = finish(ensembles.curve(methods.get(spec.cell.base.method), closed))
     curve.on_id_val(spec.alphas)  # all that is chosen is chosen before a test split is opened
     assert spec.draws == SEARCH or not spec.ingredients

@@ -30,6 +30,7 @@ from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.method_contract import global_streams
+from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.loop import learning_rate
 
@@ -139,7 +140,7 @@ def test_patience_counts_epochs_in_a_row_that_are_not_the_best(bench: Bench, pat
 
 def test_every_epoch_is_reported_with_the_best_so_far(bench: Bench) -> None:
     script = [(10, 1.0), (20, 1.0), (15, 1.0)]
-    reports: list[Epoch] = list(Scripted(script).fit(bench.task(bench.spec("scripted", epochs=3))))
+    reports: list[Epoch] = list(fit(Scripted(script), bench.task(bench.spec("scripted", epochs=3))))
     assert [(one.epoch, one.best_epoch, round(one.score * 27)) for one in reports] == [
         (1, 1, 10),
         (2, 2, 20),
@@ -224,7 +225,7 @@ def test_trials_of_a_seed_cut_an_epoch_s_crops_once(bench: Bench, monkeypatch: p
 
 
 def test_crops_that_are_too_many_to_keep_are_cut_each_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flyp_sweep.trainers.task.MEMORY_BUDGET", 2 * 24 * 32 * 32 * 3 - 1)
+    monkeypatch.setattr("flyp_sweep.trainers.shared.MEMORY_BUDGET", 2 * 24 * 32 * 32 * 3 - 1)
     worker, spec = bench.worker(), bench.spec("ft")
     before = digest(bench.fit(spec, worker))
     cut: list[Any] = []

@@ -10,11 +10,11 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from flyp_sweep.trainers import methods, task
+from flyp_sweep.trainers import methods, shared, task
 from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.ensembles import alpha_curve
 from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
 from flyp_sweep.trainers.ensembles.wise_ft import interpolate
-from flyp_sweep.trainers.evaluation import alpha_curve
 from flyp_sweep.trainers.evaluation.metrics import Scores
 
 if TYPE_CHECKING:
@@ -134,8 +134,9 @@ def test_all_alphas_share_one_pass_over_images_that_are_not_kept(
         passes[id(images)] += 1
         return decode(images, *how)
 
-    monkeypatch.setattr(task, "MEMORY_BUDGET", 0)
-    monkeypatch.setattr(task, "EVALUATION_BATCH", 5)
+    for module in (shared, task):
+        monkeypatch.setattr(module, "MEMORY_BUDGET", 0)
+        monkeypatch.setattr(module, "EVALUATION_BATCH", 5)
     monkeypatch.setattr(alpha_curve, "PIECE_BYTES", 2 * 5 * 3 * 32 * 32 * 4)
     monkeypatch.setattr(worker.loader, "evaluation_batches", counted)
     in_pieces = bench.run(spec, worker)

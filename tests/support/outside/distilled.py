@@ -9,10 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flyp_sweep.search_spaces.distributions import LogUniform
-from flyp_sweep.trainers.methods import GradientMethod
-from flyp_sweep.trainers.methods.base import Batch, ImageClassifier
-from flyp_sweep.trainers.task import Task
+from flyp_sweep import Batch, GradientMethod, ImageClassifier, LogUniform, Task
 
 
 class Distilled(GradientMethod):

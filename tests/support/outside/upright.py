@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from flyp_sweep.trainers.datasets import Dataset, Split
+from flyp_sweep import Dataset, Split
 
 ROWS = {"train": (0, 20), "id_val": (20, 40), "id_test": (40, 80), "inverted": (80, 120)}
 """Split -> which of a class's images are in it."""
