@@ -10,6 +10,7 @@ import torch
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 
+from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
@@ -59,6 +60,11 @@ def members(bench: Bench, spec: TrialSpec, path: Path) -> MemberWeights:
     for member in spec.members:
         made(bench, member, weights)
     return weights
+
+
+def test_every_ensemble_that_a_yaml_may_name_has_a_file_and_the_other_way_round() -> None:
+    assert ensembles.registry().keys() == ENSEMBLES.keys()
+    assert {type(one).__module__.rpartition(".")[2] for one in ensembles.registry().values()} == ENSEMBLES.keys()
 
 
 def test_members_are_the_trials_of_the_search_and_a_soup_draws_what_they_drew(bench: Bench) -> None:
