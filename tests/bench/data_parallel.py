@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import small_vit
-from measuring import Options, Report, Row, alternate, main, scratch, seconds
-
 from flyp_sweep.orchestrator.engine.team import Team
 from flyp_sweep.orchestrator.engine.trial_process import Settings
+from measuring import Options, Report, Row, alternate, main, scratch, seconds
+
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import SearchSpace

@@ -136,7 +136,7 @@ def test_a_greedy_soup_is_never_below_its_best_member_and_takes_what_does_not_lo
     choices, best = by_hand(bench, spec)
     assert [point["taken"] == 1 for point in result.curve] == choices
     assert result.score == best.score
-    assert result.curve[0]["accuracy"] == singles[ranked[0]["lr"]].score, "the best member is in it"
+    assert result.curve[0]["accuracy"] == singles[ranked[0]["lr"]].scores.score, "the best member is in it"
     assert result.best_epoch == max(at for at, taken in enumerate(choices, start=1) if taken)
 
 
