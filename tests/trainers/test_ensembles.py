@@ -104,13 +104,13 @@ def test_a_uniform_soup_is_the_mean_of_its_members_weights(bench: Bench, name: s
         torch.testing.assert_close(value, torch.stack([state[key] for state in states]).mean(0), rtol=1e-5, atol=1e-6)
 
 
-def by_hand(bench: Bench, spec: TrialSpec) -> tuple[list[bool], Scores]:
+def by_hand(bench: Bench, spec: TrialSpec, states: list[dict[str, torch.Tensor]]) -> tuple[list[bool], Scores]:
     """Recipe 1 of the paper, written out: which members are taken, and the scores of the soup."""
     task, method = bench.task(spec.members[0]), methods.get(spec.cell.base.method)
     taken: list[dict[str, torch.Tensor]] = []
     choices, best = [], None
-    for member in spec.members:
-        tried = [*taken, bench.fit(member).state]
+    for state in states:
+        tried = [*taken, state]
         model = method.zero_shot(task)
         model.load_state_dict({name: torch.stack([one[name] for one in tried]).mean(0) for name in tried[0]})
         scores = method.scores(model, task, task.id_val)
@@ -128,12 +128,13 @@ def test_a_greedy_soup_is_never_below_its_best_member_and_takes_what_does_not_lo
 ) -> None:
     rates = torch.empty(4).uniform_(-4, -1.7, generator=torch.Generator().manual_seed(seed))  # the largest ruin a model
     found = [{"lr": float(10**rate), "weight_decay": 0.1} for rate in rates]
-    singles = {one["lr"]: bench.run(bench.spec(name, hparams=one, shots=3, seed=seed)) for one in found}
-    ranked = sorted(found, key=lambda one: (singles[one["lr"]].score, -singles[one["lr"]].loss), reverse=True)
+    worker = bench.worker()
+    singles = {one["lr"]: bench.fit(bench.spec(name, hparams=one, shots=3, seed=seed), worker) for one in found}
+    ranked = sorted(found, key=lambda one: singles[one["lr"]].scores.rank, reverse=True)
     spec = soup(bench, f"{name}+greedy_soup", tuple(ranked), shots=3, seed=seed)
     result = made(bench, spec)
-    assert result.score >= max(single.score for single in singles.values())
-    choices, best = by_hand(bench, spec)
+    assert result.score >= max(single.scores.score for single in singles.values())
+    choices, best = by_hand(bench, spec, [singles[one["lr"]].state for one in ranked])
     assert [point["taken"] == 1 for point in result.curve] == choices
     assert result.score == best.score
     assert result.curve[0]["accuracy"] == singles[ranked[0]["lr"]].scores.score, "the best member is in it"

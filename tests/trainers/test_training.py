@@ -225,7 +225,7 @@ def test_trials_of_a_seed_cut_an_epoch_s_crops_once(bench: Bench, monkeypatch: p
 
 
 def test_crops_that_are_too_many_to_keep_are_cut_each_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flyp_sweep.trainers.shared.MEMORY_BUDGET", 2 * 24 * 32 * 32 * 3 - 1)
+    monkeypatch.setattr("flyp_sweep.trainers.task.MEMORY_BUDGET", 2 * 24 * 32 * 32 * 3 - 1)
     worker, spec = bench.worker(), bench.spec("ft")
     before = digest(bench.fit(spec, worker))
     cut: list[Any] = []
