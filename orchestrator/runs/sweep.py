@@ -77,13 +77,12 @@ def run(
     `engine_for` makes what runs the trials, from the search space and `options.address`.
     """
     resume = resume_command(source, overrides, options)
-    space = load(source, overrides)
-    run_log = RunLog()
-    with (
-        interruptible(how_to_go_on(resume)) as interruption,
-        run_log.collecting(sys.stderr if options.verbose else None),
-        engine_for(space, options.address) as engine,
-    ):
+    with ExitStack() as opened:
+        interruption = opened.enter_context(interruptible(how_to_go_on(resume)))
+        run_log = RunLog()
+        opened.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
+        space = load(source, overrides)
+        engine = opened.enter_context(engine_for(space, options.address))
         return _run(space, options, console, resume, engine, interruption, run_log)
 
 

@@ -7,31 +7,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from flyp_sweep.orchestrator.engine.forked import Lease
-from flyp_sweep.orchestrator.engine.team import Team
-from flyp_sweep.orchestrator.engine.trial_process import PRELOADED, Reply, Settings
-from processes import trial_processes
 from sweeps import plans_of, space_of
 
+from flyp_sweep.orchestrator.engine.settings import Reply, Settings
+from flyp_sweep.orchestrator.engine.trainable import Worker, configured
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.spec import TrialSpec
-
-SERVER = f"{os.getpid()}-team"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_server() -> Iterator[None]:
-    """All tests share what one server has imported."""
-    with closing(Lease(SERVER, PRELOADED)):
-        yield
 
 
 def first_trial(space: SearchSpace) -> TrialSpec:
@@ -41,41 +31,59 @@ def first_trial(space: SearchSpace) -> TrialSpec:
 
 
 @contextmanager
-def team_of(folder: Path, processes: int, method: str = "flyp", **settings: Any) -> Iterator[Team]:
-    """A team that has begun with the first trial of a small search space."""
+def worker_of(folder: Path, processes: int, method: str = "flyp", **settings: Any) -> Iterator[Worker]:
+    """A worker that has the first trial of a small search space before it."""
     space = space_of(methods=[method], shots=[4], train={"epochs": 2, "batch_size": 15})
-    mapping = space.model_dump(mode="json", exclude_none=True)
-    given = Settings(mapping, "absent", Policy(folder / "running", 0.0), 1, "cpu", None, SERVER, processes)
-    with closing(Team(replace(given, **settings))) as team:
-        team.begin(first_trial(space))
-        yield team
+    given = Settings(
+        space=space.model_dump(mode="json", exclude_none=True),
+        data_root="absent",
+        checkpoints=Policy(folder / "running", 0.0),
+        weights=Policy(folder / "weights"),
+        threads=1,
+        device="cpu",
+        processes=processes,
+        hang_seconds=None,
+        stacks=str(folder / "stacks"),
+    )
+    worker = configured(replace(given, **settings))({"spec": first_trial(space).to_json()})
+    try:
+        yield worker
+    finally:
+        worker.cleanup()
 
 
-def steps(team: Team) -> Generator[Reply]:
+def again(worker: Worker) -> None:
+    """Have the worker take up its trial anew, as after a death."""
+    worker.reset_config({"spec": worker.spec.to_json()})
+
+
+def steps(worker: Worker) -> Generator[Reply]:
     """Replies up to the trial's ending."""
     while True:
-        reply = team.step()
+        reply = worker.step()
         yield reply
         if "ending" in reply:
             return
 
 
-def ending(team: Team) -> dict[str, Any]:
-    *_, last = steps(team)
+def ending(worker: Worker) -> dict[str, Any]:
+    *_, last = steps(worker)
     return json.loads(last["ending"])
 
 
 def ranks() -> list[int]:
-    """Pids of the trial processes of this test."""
-    return sorted(process.pid for process in trial_processes(os.getpid()))
+    """Pids of the processes that train together, which this process's fork server has forked, in order of rank."""
+    servers = [child for child in psutil.Process().children() if "multiprocessing.forkserver" in str(child.cmdline())]
+    forked = [process for server in servers for process in server.children()]
+    return [process.pid for process in sorted(forked, key=psutil.Process.create_time)]
 
 
 def test_two_processes_get_the_result_of_one(tmp_path: Path) -> None:
     found = []
     for processes in (1, 2):
-        with team_of(tmp_path / str(processes), processes) as team:
-            found.append(ending(team))
-            assert len(ranks()) == processes
+        with worker_of(tmp_path / str(processes), processes) as worker:
+            found.append(ending(worker))
+            assert len(ranks()) == (processes if processes > 1 else 0)
     one, two = found
     assert two["machine"] == one["machine"] | {"processes": 2}
     assert two["result"]["score"] == pytest.approx(one["result"]["score"], abs=0.01)
@@ -86,17 +94,17 @@ def test_two_processes_get_the_result_of_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_when_one_is_killed_all_are_started_anew_and_go_on_from_the_checkpoint(tmp_path: Path, rank: int) -> None:
-    with team_of(tmp_path / "undisturbed", 2) as team:
-        wanted = ending(team)
-    with team_of(tmp_path / "disturbed", 2) as team:
-        team.step()
+    with worker_of(tmp_path / "undisturbed", 2) as worker:
+        wanted = ending(worker)
+    with worker_of(tmp_path / "disturbed", 2) as worker:
+        worker.step()
         before = ranks()
         os.kill(before[rank], signal.SIGKILL)
-        reply = json.loads(team.step()["ending"])
+        reply = json.loads(worker.step()["ending"])
         assert reply["status"] == "died"
         assert "ended by SIGKILL" in reply["reason"]
-        team.begin(team._spec)
-        found = ending(team)
+        again(worker)
+        found = ending(worker)
         assert not set(before) & set(ranks())
     assert found["result"] == wanted["result"]
 
@@ -130,25 +138,26 @@ def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], s
     [
         ("raise ValueError('only here')", "failed", "ValueError: only here"),
         ("raise OSError('a disk')", "died", "OSError: a disk"),
-        ("os._exit(7)", "died", "the trial's process was ended by exit code 7"),
+        ("os._exit(7)", "died", "a process of the trial ended with exit code 7"),
         ("os.kill(os.getpid(), 9)", "died", "ended by SIGKILL"),
     ],
 )
 def test_what_one_meets_is_said_and_ends_the_trial_in_all(
     tmp_path: Path, faulty: Callable[[str], str], fault: str, status: str, reason: str
 ) -> None:
-    with team_of(tmp_path, 2, faulty(fault)) as team:
-        found = ending(team)
+    with worker_of(tmp_path, 2, faulty(fault)) as worker:
+        found = ending(worker)
         assert found["status"] == status
         assert reason in found["reason"]
         assert ranks() == []
 
 
 def test_a_silent_one_is_found_and_says_where_it_is(tmp_path: Path, faulty: Callable[[str], str]) -> None:
-    with team_of(tmp_path, 2, faulty("time.sleep(1000)"), hang_seconds=5.0) as team:
-        found = ending(team)
+    with worker_of(tmp_path, 2, faulty("time.sleep(1000)"), hang_seconds=20.0) as worker:
+        found = ending(worker)
         assert found["status"] == "died"
-        assert "it hung: nothing was reported for 5 s" in found["reason"]
+        assert "it hung" in found["reason"]
+        assert "time.sleep" in found["log"] or "inputs" in found["log"]
         assert ranks() == []
 
 
@@ -171,22 +180,23 @@ def test_what_torch_cannot_repeat_exactly_is_computed_nevertheless_and_noted(
 ) -> None:
     (tmp_path / "inexact.py").write_text(INEXACT.format(where=where))
     monkeypatch.syspath_prepend(tmp_path)
-    with team_of(tmp_path / "exact", processes) as team:
-        wanted = ending(team)["result"]
+    with worker_of(tmp_path / "exact", processes) as worker:
+        wanted = ending(worker)["result"]
     unsaved = Policy(tmp_path / "running", every_seconds=1e9)
-    with team_of(tmp_path / "inexact", processes, "inexact:Inexact", policy=unsaved) as team:
+    with worker_of(tmp_path / "inexact", processes, "inexact:Inexact", checkpoints=unsaved) as worker:
         for _ in range(2):
-            found = ending(team)["result"]
+            found = ending(worker)["result"]
             assert found.pop("notes") == [
                 "another run may differ in the last bits: put_ does not have a deterministic implementation"
             ]
             assert found == {name: value for name, value in wanted.items() if name != "notes"}
-            team.begin(team._spec)
+            again(worker)
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with team_of(tmp_path / "files", 2) as team:
-        team.step()
+    with worker_of(tmp_path / "files", 2) as worker:
+        worker.step()
         assert not list(tmp_path.glob("flyp-sweep-*"))
     assert ranks() == []
+    assert not list((tmp_path / "files" / "stacks").iterdir())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from flyp_sweep.orchestrator.engine.memory import Memory
+from ledgers import typed
 
 from flyp_sweep.orchestrator.protocol.protocol import Outcome
 from flyp_sweep.orchestrator.runs.resume import amid_search, read_earlier
-from flyp_sweep.results.ledger.file import Ledger, LedgerWarning, last_selections
+from flyp_sweep.results.ledger.file import Ledger, LedgerWarning, last_selections, trials_by_id
 from flyp_sweep.search_spaces.errors import InputError
 
 SPLIT = {"split": "id_val", "role": "id_val", "n_examples": 4, "primary": "speed", "metrics": {"accuracy": 1.0}}
@@ -22,8 +24,8 @@ def test_it_is_what_the_records_say(tmp_path, example):
     records = example.run()
     path = example.write(tmp_path, records)
     found = read_earlier(path)
-    assert found.outcomes == [Outcome.of(one) for one in Ledger(path).load() if one["kind"] == "trial"]
-    assert found.selections == last_selections(records)
+    assert found.outcomes == [Outcome.of(one) for one in trials_by_id(Ledger(path).load()).values()]
+    assert found.selections == last_selections(typed(records))
 
 
 def test_a_search_is_under_way_where_its_trial_is_the_last(tmp_path, example):
@@ -35,13 +37,6 @@ def test_a_search_is_under_way_where_its_trial_is_the_last(tmp_path, example):
     path = example.write(tmp_path, [search])
     path.write_bytes(path.read_bytes() + b'{"stage": "sea')
     assert not amid_search(path)
-
-
-def test_what_trials_took_of_memory_is_known_again(tmp_path, example):
-    took = [{"host": 10, "gpu": None, "gpu_total": None}, {"host": 20, "gpu": 5, "gpu_total": 80}, None]
-    records = [{**example.trial(example.cell("flyp"), seed), "memory": one} for seed, one in enumerate(took)]
-    found = read_earlier(example.write(tmp_path, records))
-    assert found.memory == {("flyp", records[0]["cell"]["model"]): Memory(20, 5, 80)}
 
 
 def test_a_retry_takes_the_place_of_its_failure(tmp_path, example):
@@ -66,13 +61,13 @@ def test_a_torn_end_is_passed_over(tmp_path, example):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stage": "warm-up"}, "has stage 'warm-up'"),
-        ({"evaluations": [{"split": "id_val"}]}, "has an evaluation"),
-        ({"score": "high"}, "is of another form"),
-        ({"evaluations": [{"alpha": 1.0, "splits": [SPLIT]}]}, "has an evaluation with primary 'speed'"),
+        ({"stage": "warm-up"}, "Invalid enum value 'warm-up'"),
+        ({"evaluations": [{"split": "id_val"}]}, "Object missing required field `alpha`"),
+        ({"score": "high"}, r"Expected `int | float | null`, got `str`"),
+        ({"evaluations": [{"alpha": 1.0, "splits": [SPLIT]}]}, "found primary metric 'speed'"),
     ],
 )
 def test_a_line_of_the_wrong_form_is_met_before_there_are_trials(tmp_path, example, change, message):
     path = example.write(tmp_path, [example.trial(example.cell(), 0), example.trial(example.cell(), 1) | change])
-    with pytest.raises(InputError, match=rf"ledger\.jsonl:2: the record {message}"):
+    with pytest.raises(InputError, match=rf"ledger\.jsonl:2: the record is malformed: {re.escape(message)}"):
         read_earlier(path)
