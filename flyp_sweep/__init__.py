@@ -41,14 +41,15 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces import load as load
     from flyp_sweep.trainers.datasets.base import Dataset as Dataset
     from flyp_sweep.trainers.datasets.base import Split as Split
+    from flyp_sweep.trainers.methods.base import Batch as Batch
     from flyp_sweep.trainers.methods.base import GradientMethod as GradientMethod
     from flyp_sweep.trainers.methods.base import ImageClassifier as ImageClassifier
     from flyp_sweep.trainers.methods.base import Method as Method
+    from flyp_sweep.trainers.methods.base import SolvedMethod as SolvedMethod
     from flyp_sweep.trainers.runner import TrialRunner as TrialRunner
     from flyp_sweep.trainers.spec import TrialResult as TrialResult
     from flyp_sweep.trainers.spec import TrialSpec as TrialSpec
     from flyp_sweep.trainers.task import Task as Task
-    from flyp_sweep.trainers.training.loop import Batch as Batch
 
 __version__ = "0.2.0"
 
@@ -82,11 +83,10 @@ _HOMES = {
         "load",
     ),
     "trainers.datasets.base": ("Dataset", "Split"),
-    "trainers.methods.base": ("GradientMethod", "ImageClassifier", "Method"),
+    "trainers.methods.base": ("Batch", "GradientMethod", "ImageClassifier", "Method", "SolvedMethod"),
     "trainers.runner": ("TrialRunner",),
     "trainers.spec": ("TrialResult", "TrialSpec"),
     "trainers.task": ("Task",),
-    "trainers.training.loop": ("Batch",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 UNIFORM_SOUP, GREEDY_SOUP, LOGIT_ENSEMBLE = "uniform_soup", "greedy_soup", "logit_ensemble"
 
-SOUPS = (UNIFORM_SOUP, GREEDY_SOUP)
+SOUPS = {
+    UNIFORM_SOUP: "mean of the weights of all configurations of a search, one soup per search seed",
+    GREEDY_SOUP: "the same of those, best first, that do not lower the score on ID validation data",
+}
 """Made of the trials of a search, one per seed of it; the others are made of a repeat each."""
 
 ENSEMBLES = {
-    UNIFORM_SOUP: "mean of the weights of all configurations of a search, one soup per search seed",
-    GREEDY_SOUP: "the same of those, best first, that do not lower the score on ID validation data",
+    **SOUPS,
     LOGIT_ENSEMBLE: "a repeat's logits mixed with the zero-shot model's, by an alpha chosen on ID validation data",
 }
 """Name -> what it is, in the order of the tables."""

@@ -19,6 +19,34 @@ FORBIDDEN = {
 }
 
 ROOMS = {
+    "trainers": {
+        "errors": set[str](),
+        "spec": set[str](),
+        "seeding": set[str](),
+        "hardware": set[str](),
+        "plugins": set[str](),
+        "distributed": set[str](),
+        "datasets": {"plugins"},
+        "data": {"datasets"},
+        "models": {"data", "datasets"},
+        "checkpoints": {"data", "spec"},
+        "shared": {"data", "datasets", "hardware", "models"},
+        "task": {"checkpoints", "data", "datasets", "distributed", "models", "seeding", "shared", "spec"},
+        "evaluation": {"datasets", "spec", "task"},
+        "methods": {"datasets", "errors", "evaluation", "models", "plugins", "shared", "task"},
+        "training": {"checkpoints", "distributed", "errors", "evaluation", "methods", "spec", "task"},
+        "ensembles": {"datasets", "errors", "evaluation", "methods", "shared", "spec", "task", "training"},
+        "trial": {"ensembles", "evaluation", "methods", "spec", "task", "training"},
+        "runner": {
+            *("checkpoints", "data", "datasets", "distributed", "methods", "models", "shared", "spec", "task", "trial"),
+        },
+        "preflight": {"data", "datasets", "methods", "models"},
+        "preload": {"datasets", "methods"},
+        "testing": {
+            *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
+            *("task", "training", "trial"),
+        },
+    },
     "results": {
         "naming": set[str](),
         "files": set[str](),

@@ -9,13 +9,14 @@ import torch
 
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers import datasets, methods, trial
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
+from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
 from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.distributed import ALONE, Ranks
 from flyp_sweep.trainers.models.pretrained import load
+from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Epoch, TrialResult, TrialSpec
-from flyp_sweep.trainers.task import Shared, Task
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
-from flyp_sweep.trainers.training.distributed import ALONE, Ranks
-from flyp_sweep.trainers.training.kept_weights import Kept
+from flyp_sweep.trainers.task import Task
 
 
 class TrialRunner:
@@ -47,7 +48,7 @@ class TrialRunner:
         self.threads = threads
         self.cache = cache
         self.ranks = ranks
-        self.kept = Kept(space, weights) if weights else None
+        self.member_weights = MemberWeights(space, weights) if weights else None
         self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
@@ -56,7 +57,7 @@ class TrialRunner:
         Raises TrialFailed, or InputError for unreadable data.
         """
         method = methods.get(spec.cell.base.method)
-        return trial.run(method, Task(self._shared_of(spec), spec, checkpoint, self.ranks, self.kept))
+        return trial.run(method, Task(self._shared_of(spec), spec, checkpoint, self.ranks, self.member_weights))
 
     def result(self, spec: TrialSpec) -> TrialResult:
         """Run `spec` to its end."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from itertools import chain
 
-from flyp_sweep.trainers.ensembles.ensembles import ensemble
-from flyp_sweep.trainers.evaluation.alpha_curve import AlphaCurve, choose_alpha
-from flyp_sweep.trainers.evaluation.predict import as_evaluation
+from flyp_sweep.trainers import ensembles
+from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, choose_alpha
+from flyp_sweep.trainers.evaluation.metrics import as_evaluation
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.spec import SEARCH, Epoch, Evaluation, TrialResult
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Fitted
+from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fitted import Fitted
 
 
 def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
@@ -22,9 +23,9 @@ def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
     """
     trouble = None
     if task.spec.members:
-        curve = yield from ensemble(method, task)
+        curve = yield from ensembles.curve(method, task)
     else:
-        fitted = yield from method.fit(task)
+        fitted = yield from fit(method, task)
         trouble = task.keep(fitted.state)
         if task.spec.stage == SEARCH:
             return _result(task, fitted, None, [as_evaluation(fitted.scores, task.id_val, 1.0)], trouble)

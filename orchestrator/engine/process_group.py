@@ -1,4 +1,4 @@
-"""Several processes of one worker that train each trial together, in step (see `trainers.training.distributed`)."""
+"""Several processes of one worker that train each trial together, in step (see `trainers.distributed`)."""
 
 from __future__ import annotations
 

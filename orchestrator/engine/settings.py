@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from flyp_sweep.trainers.training.checkpoints import Policy
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 
 Reply = dict[str, Any]
 """What a step of a trial gives to Ray: an `Epoch` as a dict, or an ending, which is JSON text (Ray flattens dicts)."""

@@ -20,13 +20,13 @@ from flyp_sweep.orchestrator.engine.settings import Reply, Settings, ending
 from flyp_sweep.orchestrator.engine.stacks import Watchdog
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.data.cache import Cache
-from flyp_sweep.trainers.machine import machine
+from flyp_sweep.trainers.distributed import Ranks
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.hardware import machine
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import DIED, DONE, FAILED, UNREADABLE, Epoch, TrialResult, TrialSpec
-from flyp_sweep.trainers.training.checkpoints import Checkpoint
-from flyp_sweep.trainers.training.distributed import Ranks
-from flyp_sweep.trainers.training.failure import TrialFailed
 
 
 class TrialSteps:

@@ -13,7 +13,7 @@ from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.trainers.training.checkpoints import Policy
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 
 
 @dataclass(frozen=True)

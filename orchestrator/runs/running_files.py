@@ -7,8 +7,8 @@ from collections.abc import Callable, Container
 from pathlib import Path
 
 from flyp_sweep.search_spaces.sections import Checkpoints
+from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Policy
 from flyp_sweep.trainers.data.object_store import Storage
-from flyp_sweep.trainers.training.checkpoints import SUFFIX, Policy
 
 
 class Running:
@@ -55,7 +55,7 @@ class RemoteRunning(Running):
         self._unwanted: list[Callable[[str], bool]] = []
 
     def policy(self, settings: Checkpoints) -> Policy:
-        from flyp_sweep.trainers.training.remote_checkpoints import RemotePolicy
+        from flyp_sweep.trainers.checkpoints.remote import RemotePolicy
 
         return RemotePolicy(Path(self.scratch), settings.every_seconds, _bytes(settings), self.store.url)
 

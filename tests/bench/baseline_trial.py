@@ -35,13 +35,13 @@ from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data import few_shot
 from flyp_sweep.trainers.data.images import CROP_TRIES, random_crop
 from flyp_sweep.trainers.datasets.base import Dataset, Split, Subset
-from flyp_sweep.trainers.evaluation.predict import Scores, as_evaluation, score
-from flyp_sweep.trainers.methods.losses import contrastive_loss
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.metrics import Scores, as_evaluation, score
 from flyp_sweep.trainers.methods.lp import STRENGTHS, logistic_regression
 from flyp_sweep.trainers.models import digits_clip
+from flyp_sweep.trainers.models.objectives import contrastive_loss
+from flyp_sweep.trainers.seeding import stream
 from flyp_sweep.trainers.spec import SEARCH, TrialSpec, by_alpha
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.seeding import stream
 
 EVALUATION_BATCH = 256
 LARGEST_LOG_SCALE = math.log(100)

@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import small_vit
-from measuring import Options, Report, Row, alternate, main, scratch, seconds
-
 from flyp_sweep.orchestrator.engine.team import Team
 from flyp_sweep.orchestrator.engine.trial_process import Settings
+from measuring import Options, Report, Row, alternate, main, scratch, seconds
+
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.preflight import check
-from flyp_sweep.trainers.training.checkpoints import Policy
 
 ENDLESS = 100_000
 HPARAMS = {"lr": 1e-5, "weight_decay": 0.1}

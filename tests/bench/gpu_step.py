@@ -16,20 +16,21 @@ import open_clip
 import small_vit
 import torch
 import torch.nn.functional as F
+from flyp_sweep.orchestrator.engine.trial_process import repeat_exactly
 from measuring import Options, Report, Row, alternate, main, profiled, scratch, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
-from flyp_sweep.orchestrator.engine.trial_process import repeat_exactly
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import datasets, methods
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import MAX_LOG_SCALE
-from flyp_sweep.trainers.methods.losses import contrastive_loss
+from flyp_sweep.trainers.models.objectives import contrastive_loss
 from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.preflight import check
-from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.shared import Shared
+from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.grad_cache import Gradients
-from flyp_sweep.trainers.training.loop import Batch
 
 WHAT = "FLYP step, ViT-B/16"
 HPARAMS = {"lr": 1e-5, "weight_decay": 0.1}

@@ -20,11 +20,12 @@ from safetensors.torch import load_file, save_file
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import datasets, methods
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models import pretrained
 from flyp_sweep.trainers.preflight import check
-from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.shared import Shared
+from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.grad_cache import Gradients
-from flyp_sweep.trainers.training.loop import Batch
 
 BATCH, CHUNK = 512, 32
 

@@ -18,11 +18,13 @@ from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import datasets, methods
 from flyp_sweep.trainers.data.images import CROP_TRIES, random_crop, stack
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models import pretrained
 from flyp_sweep.trainers.preflight import check
-from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.shared import Shared
+from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.grad_cache import Gradients
-from flyp_sweep.trainers.training.loop import Batch, train_epoch
+from flyp_sweep.trainers.training.loop import train_epoch
 
 DIGITS = {"arch": "digits-clip", "pretrained": "bundled"}
 

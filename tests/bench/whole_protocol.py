@@ -17,10 +17,10 @@ from measuring import HERE, Options, Report, Row, alternate, profiled, seconds, 
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
 from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import DONE, FAILED
-from flyp_sweep.trainers.training.failure import TrialFailed
 
 
 class Race:

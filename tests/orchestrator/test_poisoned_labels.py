@@ -11,9 +11,9 @@ from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
 from flyp_sweep.trainers import datasets
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.datasets.digits import Digits
 from flyp_sweep.trainers.runner import TrialRunner
-from flyp_sweep.trainers.training.checkpoints import Policy
 
 SPACE = {
     "methods": ["zeroshot", "lp", "ft", "lpft", "flyp"],

@@ -20,8 +20,8 @@ from flyp_sweep.orchestrator.engine.settings import Reply, Settings
 from flyp_sweep.orchestrator.engine.trainable import Worker, configured
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.spec import TrialSpec
-from flyp_sweep.trainers.training.checkpoints import Policy
 
 
 def first_trial(space: SearchSpace) -> TrialSpec:

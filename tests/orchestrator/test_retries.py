@@ -9,7 +9,7 @@ from flyp_sweep.orchestrator.engine.retries import LONGEST_PAUSE_SECONDS, Retrie
 from flyp_sweep.orchestrator.runs.running_files import Running
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.search_spaces.sections import Checkpoints, Failures
-from flyp_sweep.trainers.training.checkpoints import SUFFIX
+from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX
 
 
 class Clock:

@@ -224,11 +224,11 @@ class Brief(LinearProbing):
 
     name = "brief"
 
-    def fit(self, task):
+    def solve(self, task):
         time.sleep(0.5)
         with Path(os.environ["BRIEF"]).open("a") as file:
             file.write(f"{os.getpid()}\\n")
-        return (yield from super().fit(task))
+        return super().solve(task)
 '''
 
 
@@ -246,7 +246,7 @@ def test_all_cores_get_a_worker_where_trials_are_shorter_than_a_worker_s_start(t
 
 
 FAILING = '''
-from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods.lp import LinearProbing
 
 
@@ -255,12 +255,12 @@ class Fragile(LinearProbing):
 
     name = "fragile"
 
-    def fit(self, task):
+    def solve(self, task):
         if task.hparams["l2"] < 0.005:
             raise TrialFailed("the training loss is nan at step 7")
         if task.spec.stage == "repeat" and task.spec.seed == 1:
             raise ValueError("an accident [of sorts]")
-        return (yield from super().fit(task))
+        return super().solve(task)
 '''
 
 

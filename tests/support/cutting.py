@@ -6,10 +6,11 @@ import itertools
 from typing import TYPE_CHECKING
 
 from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.checkpoints import Checkpoint
-from flyp_sweep.trainers.training.loop import Fitted
+from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fitted import Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 def cut(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint, epochs: int) -> None:
     """Fit `spec` in a worker of its own, which is gone after `epochs`."""
-    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
+    running = fit(methods.get(spec.cell.method), Task(bench.worker(), spec, checkpoint))
     for _ in itertools.islice(running, epochs):
         pass
 
 
 def go_on(bench: Bench, spec: TrialSpec, checkpoint: Checkpoint | None) -> tuple[list[Epoch], Fitted]:
     """The reports and the result of `spec` in a fresh worker."""
-    running = methods.get(spec.cell.method).fit(Task(bench.worker(), spec, checkpoint))
+    running = fit(methods.get(spec.cell.method), Task(bench.worker(), spec, checkpoint))
     reports = []
     while True:
         try:

@@ -15,9 +15,10 @@ from torch import nn
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.data.images import Preprocess
 from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
-from flyp_sweep.trainers.task import Shared, Task
-from flyp_sweep.trainers.training.loop import Batch
+from flyp_sweep.trainers.shared import Shared
+from flyp_sweep.trainers.task import Task
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

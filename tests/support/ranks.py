@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from flyp_sweep.trainers.training.distributed import Ranks
+from flyp_sweep.trainers.distributed import Ranks
 
 PATIENCE_SECONDS = 120.0
 

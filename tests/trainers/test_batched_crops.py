@@ -16,12 +16,12 @@ from PIL import Image
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import CROP_TRIES, Loader, Preprocess, random_crop, random_crops
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -133,7 +133,7 @@ def test_a_trial_has_the_same_bits_wherever_its_pixels_come_from(
     assert runner(birds, kept).result(spec).to_json() == plain
     assert runner(birds, kept, threads=3).result(spec).to_json() == plain
     assert runner(birds, Cache(tmp_path / "none", 100)).result(spec).to_json() == plain, "no room"
-    monkeypatch.setattr("flyp_sweep.trainers.task.MEMORY_BUDGET", 5 * 32 * 32 * 3)
+    monkeypatch.setattr("flyp_sweep.trainers.shared.MEMORY_BUDGET", 5 * 32 * 32 * 3)
     assert runner(birds, kept).result(spec).to_json() == plain, "too many for a worker's memory"
     assert runner(birds, threads=3).result(spec).to_json() == plain, "decoded each time"
     assert runner(birds).result(replace(spec, crops="exact")).to_json() != plain
@@ -160,7 +160,7 @@ def test_images_are_resized_once_per_machine_and_a_small_draw_once_per_worker(
     runner(birds, cache).result(birds_spec(bench, shots=3))
     assert resized == ["6", "6"]
     assert len(kept()) == 2
-    monkeypatch.setattr("flyp_sweep.trainers.task.MEMORY_BUDGET", 0)
+    monkeypatch.setattr("flyp_sweep.trainers.shared.MEMORY_BUDGET", 0)
     for seed in (0, 0, 1):
         runner(birds, cache).result(birds_spec(bench, shots=3, seed=seed))
     assert kept().count("birds/train, 6 images of 32x32") == 2, "one per seed, as there is no room in memory"

@@ -10,7 +10,7 @@ import torch
 from cutting import cut, go_on
 from safetensors import safe_open
 
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

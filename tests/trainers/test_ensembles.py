@@ -10,22 +10,23 @@ import torch
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 
+from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.search_spaces.loading import from_mapping
-from flyp_sweep.trainers import methods, trial
-from flyp_sweep.trainers.ensembles.ensembles import Pot, ensemble, uniform
-from flyp_sweep.trainers.evaluation.alpha_curve import choose_alpha
-from flyp_sweep.trainers.evaluation.predict import Scores, score
+from flyp_sweep.trainers import ensembles, methods, trial
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
+from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
+from flyp_sweep.trainers.ensembles.base import Members
+from flyp_sweep.trainers.ensembles.uniform_soup import UniformSoup
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.spec import SEARCH, TrialResult, TrialSpec
 from flyp_sweep.trainers.testing.bench import REPORTED, finish
-from flyp_sweep.trainers.training.checkpoints import Policy
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.kept_weights import Kept
-from flyp_sweep.trainers.training.loop import predict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flyp_sweep.trainers.training.distributed import Ranks
+    from flyp_sweep.trainers.distributed import Ranks
     from tests.trainers.conftest import Bench
 
 INGREDIENTS = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
@@ -36,7 +37,7 @@ def soup(bench: Bench, cell: str, ingredients: Any = INGREDIENTS, **changes: Any
     return bench.repeat(cell, hparams={}, ingredients=ingredients, **changes)
 
 
-def kept(path: Path, **changes: Any) -> Kept:
+def kept(path: Path, **changes: Any) -> MemberWeights:
     mapping = {
         "name": "x",
         "dataset": "digits",
@@ -45,20 +46,25 @@ def kept(path: Path, **changes: Any) -> Kept:
         "search": {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}},
         "ensembles": ALL,
     }
-    return Kept(from_mapping({**mapping, **changes}), Policy(path))
+    return MemberWeights(from_mapping({**mapping, **changes}), Policy(path))
 
 
-def made(bench: Bench, spec: TrialSpec, weights: Kept | None = None, **dataset: Any) -> TrialResult:
-    task = replace(bench.task(spec, bench.worker(bench.dataset(**dataset))), kept=weights)
+def made(bench: Bench, spec: TrialSpec, weights: MemberWeights | None = None, **dataset: Any) -> TrialResult:
+    task = replace(bench.task(spec, bench.worker(bench.dataset(**dataset))), member_weights=weights)
     return finish(trial.run(methods.get(spec.cell.base.method), task))
 
 
-def members(bench: Bench, spec: TrialSpec, path: Path) -> Kept:
+def members(bench: Bench, spec: TrialSpec, path: Path) -> MemberWeights:
     """The members of an ensemble, run and kept."""
     weights = kept(path)
     for member in spec.members:
         made(bench, member, weights)
     return weights
+
+
+def test_every_ensemble_that_a_yaml_may_name_has_a_file_and_the_other_way_round() -> None:
+    assert ensembles.registry().keys() == ENSEMBLES.keys()
+    assert {type(one).__module__.rpartition(".")[2] for one in ensembles.registry().values()} == ENSEMBLES.keys()
 
 
 def test_members_are_the_trials_of_the_search_and_a_soup_draws_what_they_drew(bench: Bench) -> None:
@@ -92,22 +98,22 @@ def test_what_a_soup_is_made_of_is_part_of_its_identity_and_not_of_its_configura
 def test_a_uniform_soup_is_the_mean_of_its_members_weights(bench: Bench, name: str) -> None:
     spec = soup(bench, f"{name}+uniform_soup")
     task, method = bench.task(spec), methods.get(name)
-    fitted = finish(uniform(Pot(method, task, method.zero_shot(bench.task(spec.members[0])))))
+    fitted = finish(UniformSoup().combine(Members(method, task, method.zero_shot(bench.task(spec.members[0])))))
     states = [bench.fit(member).state for member in spec.members]
     for key, value in fitted.state.items():
         torch.testing.assert_close(value, torch.stack([state[key] for state in states]).mean(0), rtol=1e-5, atol=1e-6)
 
 
-def by_hand(bench: Bench, spec: TrialSpec) -> tuple[list[bool], Scores]:
+def by_hand(bench: Bench, spec: TrialSpec, states: list[dict[str, torch.Tensor]]) -> tuple[list[bool], Scores]:
     """Recipe 1 of the paper, written out: which members are taken, and the scores of the soup."""
     task, method = bench.task(spec.members[0]), methods.get(spec.cell.base.method)
     taken: list[dict[str, torch.Tensor]] = []
     choices, best = [], None
-    for member in spec.members:
-        tried = [*taken, bench.fit(member).state]
+    for state in states:
+        tried = [*taken, state]
         model = method.zero_shot(task)
         model.load_state_dict({name: torch.stack([one[name] for one in tried]).mean(0) for name in tried[0]})
-        scores = score(predict(method, model, task, task.id_val), task.id_val)
+        scores = method.scores(model, task, task.id_val)
         choices.append(best is None or scores.score >= best.score)
         if choices[-1]:
             taken, best = tried, scores
@@ -122,15 +128,16 @@ def test_a_greedy_soup_is_never_below_its_best_member_and_takes_what_does_not_lo
 ) -> None:
     rates = torch.empty(4).uniform_(-4, -1.7, generator=torch.Generator().manual_seed(seed))  # the largest ruin a model
     found = [{"lr": float(10**rate), "weight_decay": 0.1} for rate in rates]
-    singles = {one["lr"]: bench.run(bench.spec(name, hparams=one, shots=3, seed=seed)) for one in found}
-    ranked = sorted(found, key=lambda one: (singles[one["lr"]].score, -singles[one["lr"]].loss), reverse=True)
+    worker = bench.worker()
+    singles = {one["lr"]: bench.fit(bench.spec(name, hparams=one, shots=3, seed=seed), worker) for one in found}
+    ranked = sorted(found, key=lambda one: singles[one["lr"]].scores.rank, reverse=True)
     spec = soup(bench, f"{name}+greedy_soup", tuple(ranked), shots=3, seed=seed)
     result = made(bench, spec)
-    assert result.score >= max(single.score for single in singles.values())
-    choices, best = by_hand(bench, spec)
+    assert result.score >= max(single.scores.score for single in singles.values())
+    choices, best = by_hand(bench, spec, [singles[one["lr"]].state for one in ranked])
     assert [point["taken"] == 1 for point in result.curve] == choices
     assert result.score == best.score
-    assert result.curve[0]["accuracy"] == singles[ranked[0]["lr"]].score, "the best member is in it"
+    assert result.curve[0]["accuracy"] == singles[ranked[0]["lr"]].scores.score, "the best member is in it"
     assert result.best_epoch == max(at for at, taken in enumerate(choices, start=1) if taken)
 
 
@@ -167,7 +174,7 @@ def test_a_file_that_is_garbled_or_of_another_shape_or_gone_is_made_again(bench:
 
 
 def _saved(tensors: dict[str, torch.Tensor]) -> Any:
-    from flyp_sweep.trainers.training.checkpoints import Saved
+    from flyp_sweep.trainers.checkpoints.checkpoint import Saved
 
     return Saved(tensors, {})
 
@@ -194,24 +201,27 @@ def test_several_processes_make_one_ensemble_and_train_a_member_where_any_lacks_
 
     def run(ranks: Ranks) -> TrialResult:
         own = weights if ranks.rank == 0 else kept(tmp_path / "empty")
-        task = replace(bench.task(spec), ranks=ranks, kept=own)
+        task = replace(bench.task(spec), ranks=ranks, member_weights=own)
         return finish(trial.run(methods.get("flyp"), task))
 
     first, second = in_ranks(2, run)
     assert first == second, first
     assert first.notes[0].startswith("the weights of 2 of 2 trials")
     assert not (tmp_path / "empty").exists(), "one process writes for all"
-    both = in_ranks(
-        2, lambda ranks: finish(trial.run(methods.get("flyp"), replace(bench.task(spec), ranks=ranks, kept=weights)))
-    )
+
+    def run_kept(ranks: Ranks) -> TrialResult:
+        task = replace(bench.task(spec), ranks=ranks, member_weights=weights)
+        return finish(trial.run(methods.get("flyp"), task))
+
+    both = in_ranks(2, run_kept)
     assert both[0] == both[1] == made(bench, spec, weights)
 
 
 def test_models_that_cannot_be_averaged_fail_in_words(bench: Bench) -> None:
     task = bench.task(soup(bench, "ft+uniform_soup"))
-    pot = Pot(methods.get("ft"), task, torch.nn.Linear(1, 1))
+    parts = Members(methods.get("ft"), task, torch.nn.Linear(1, 1))
     with pytest.raises(TrialFailed, match="differ in shape"):
-        pot.mixed({"w": torch.zeros(2)}, {"w": torch.zeros(3)}, 0.5)
+        parts.mixed({"w": torch.zeros(2)}, {"w": torch.zeros(3)}, 0.5)
 
 
 @pytest.mark.parametrize("name", ["ft", "flyp"])
@@ -225,7 +235,7 @@ def test_a_logit_ensemble_mixes_logits_and_reports_what_they_score(bench: Bench,
     model.load_state_dict(bench.fit(base).state)
     on_id_val = {}
     for split in (task.id_val, *task.reported()):
-        tuned = predict(method, model, task, split)
+        tuned = method.logits(model, task, split)
         zero_shot = task.shared.features(split) @ task.zero_shot_head.T
         for alpha in alphas:
             mixed = score(alpha * tuned + (1 - alpha) * zero_shot, split)
@@ -248,6 +258,6 @@ def test_no_test_or_ood_label_changes_what_an_ensemble_chooses(bench: Bench, cel
     assert (clean.curve, clean.alpha, clean.score) == (poisoned.curve, poisoned.alpha, poisoned.score)
     assert clean.evaluations != poisoned.evaluations
     closed = bench.task(spec, bench.worker(bench.dataset(closed=REPORTED)))
-    curve = finish(ensemble(methods.get(spec.cell.base.method), closed))
+    curve = finish(ensembles.curve(methods.get(spec.cell.base.method), closed))
     curve.on_id_val(spec.alphas)  # all that is chosen is chosen before a test split is opened
     assert spec.draws == SEARCH or not spec.ingredients

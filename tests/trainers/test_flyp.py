@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models import prompts
-from flyp_sweep.trainers.training.loop import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts
 from flyp_sweep.trainers.methods.flyp_masked import masked_contrastive_loss
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

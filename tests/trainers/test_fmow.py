@@ -9,7 +9,7 @@ from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.fmow import CATEGORIES, REGIONS, FMoW
-from flyp_sweep.trainers.evaluation.predict import score
+from flyp_sweep.trainers.evaluation.metrics import score
 
 HEADER = "split,img_filename,category,country_code,cloud_cover,timestamp"
 ROWS = [

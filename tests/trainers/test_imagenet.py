@@ -13,7 +13,7 @@ from PIL import Image
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.datasets.imagenet import MAPPINGS, ImageNet, subset_map
-from flyp_sweep.trainers.evaluation.predict import score
+from flyp_sweep.trainers.evaluation.metrics import score
 
 TENCH, GOLDFISH, STINGRAY, TABBY, ACORN, TOILET_TISSUE = 0, 1, 6, 281, 988, 999
 BARBER_CHAIR, TANDEM, FOLDING_CHAIR, MOUNTAIN_BIKE, ROCKING_CHAIR, BANANA = 423, 444, 559, 671, 765, 954

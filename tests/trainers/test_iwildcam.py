@@ -9,7 +9,7 @@ from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.iwildcam import IWildCam
-from flyp_sweep.trainers.evaluation.predict import score
+from flyp_sweep.trainers.evaluation.metrics import score
 
 HEADER = "split,location_remapped,location,sequence_remapped,seq_id,datetime,y,category_id,filename,image_id"
 ROWS = [

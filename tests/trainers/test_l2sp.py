@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flyp_sweep.trainers import methods
-from flyp_sweep.trainers.training.loop import Batch
+from flyp_sweep.trainers.methods.base import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

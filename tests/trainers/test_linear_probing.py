@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
 from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import lp
 from flyp_sweep.trainers.methods.lp import STRENGTHS, logistic_regression
-from flyp_sweep.trainers.training.failure import TrialFailed
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

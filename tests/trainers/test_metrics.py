@@ -8,8 +8,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from flyp_sweep.trainers.datasets.base import Split
-from flyp_sweep.trainers.evaluation.metrics import METRICS, all_metrics
-from flyp_sweep.trainers.evaluation.predict import as_evaluation, score
+from flyp_sweep.trainers.evaluation.metrics import METRICS, all_metrics, as_evaluation, score
 
 
 def case(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,17 +15,19 @@ from gradients import GRADIENT, Cramped, Whole, a_batch, assert_equal, gradient_
 from torch import nn
 
 from flyp_sweep.trainers import trial
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.methods.zeroshot import ZeroShot
+from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import TrialSpec
-from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import finish as end_of
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
-from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.grad_cache import Gradients
-from flyp_sweep.trainers.training.loop import Batch
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -273,7 +275,7 @@ def test_a_device_without_room_for_one_image_fails_the_trial(bench: Bench) -> No
 def test_a_trial_that_is_taken_up_again_keeps_its_micro_batches(bench: Bench, tmp_path: Path) -> None:
     spec = bench.spec("ft", epochs=3)
     policy = Policy(tmp_path, every_seconds=0)
-    next(Cramped(room=3).fit(Task(bench.worker(), spec, Checkpoint(policy, spec.trial_id))))
+    next(fit(Cramped(room=3), Task(bench.worker(), spec, Checkpoint(policy, spec.trial_id))))
     result = finish(bench, spec, FineTuning(), Checkpoint(policy, spec.trial_id))
     assert result == finish(bench, spec, Cramped(room=3))
 

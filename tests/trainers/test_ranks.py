@@ -27,17 +27,20 @@ from PIL import Image
 from ranks import in_ranks
 
 from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
+from flyp_sweep.trainers.distributed import Ranks, buckets
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import TrialResult, TrialSpec
-from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import finish
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
-from flyp_sweep.trainers.training.distributed import Ranks, buckets
-from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
-from flyp_sweep.trainers.training.loop import Batch, Fitted
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -151,7 +154,7 @@ class Shifted(FineTuning):
 )
 def test_what_needs_other_rows_than_its_own_fails(bench: Bench, method: FineTuning, reason: str) -> None:
     def run(ranks: Ranks) -> Fitted:
-        return finish(method.fit(together(bench.task(), ranks)))
+        return finish(fit(method, together(bench.task(), ranks)))
 
     for failure in in_ranks(2, run):
         assert isinstance(failure, TrialFailed)
@@ -181,7 +184,7 @@ def test_after_fifty_steps_loss_and_weights_are_those_of_one_process(bench: Benc
     spec = bench.spec(name, epochs=25, batch_size=13, patience=25, hparams={**bench.spec(name).hparams, "lr": 1e-4})
 
     def run(ranks: Ranks) -> Fitted:
-        return finish(gradient_method(name).fit(together(bench.task(spec, worker), ranks)))
+        return finish(fit(gradient_method(name), together(bench.task(spec, worker), ranks)))
 
     alone = run(Ranks())
     first, second = in_ranks(2, run)
@@ -197,8 +200,8 @@ def test_after_fifty_steps_loss_and_weights_are_those_of_one_process(bench: Benc
 @pytest.mark.parametrize("name", ["flyp", "lp", "zeroshot"])
 @pytest.mark.parametrize("batch", [256, 5])
 def test_all_get_the_result_of_one(bench: Bench, name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flyp_sweep.trainers.training.loop.EVALUATION_BATCH", batch)
-    monkeypatch.setattr("flyp_sweep.trainers.task.EVALUATION_BATCH", batch)
+    for module in ("task", "shared"):
+        monkeypatch.setattr(f"flyp_sweep.trainers.{module}.EVALUATION_BATCH", batch)
     spec, method = bench.repeat(name), methods.get(name)
 
     def run(ranks: Ranks) -> TrialResult:
@@ -249,12 +252,12 @@ def test_order_and_crops_are_those_of_one_and_every_image_is_loaded_once(bench: 
 # Going on
 
 
-def fit(bench: Bench, spec: TrialSpec, policy: Policy, epochs: int | None = None) -> Callable[[Ranks], Any]:
+def fitting(bench: Bench, spec: TrialSpec, policy: Policy, epochs: int | None = None) -> Callable[[Ranks], Any]:
     """Fit FLYP, or the first `epochs`; rank 0 keeps checkpoints. Returns the weights and what was looked for."""
 
     def run(ranks: Ranks) -> Any:
         checkpoint = Checkpoint(policy, spec.trial_id, keeps=ranks.rank == 0)
-        running = FLYP().fit(together(bench.task(spec), ranks, checkpoint))
+        running = fit(FLYP(), together(bench.task(spec), ranks, checkpoint))
         if epochs is None:
             return finish(running).state
         return [next(running).epoch for _ in range(epochs)][-1]
@@ -264,22 +267,22 @@ def fit(bench: Bench, spec: TrialSpec, policy: Policy, epochs: int | None = None
 
 def test_a_trial_goes_on_from_the_checkpoint_of_the_first_with_the_same_bits(bench: Bench, tmp_path: Path) -> None:
     spec = bench.spec("flyp", epochs=3)
-    wanted = same(in_ranks(2, fit(bench, spec, Policy(tmp_path / "never", every_seconds=1e9))))
+    wanted = same(in_ranks(2, fitting(bench, spec, Policy(tmp_path / "never", every_seconds=1e9))))
     policy = Policy(tmp_path / "running", every_seconds=0)
-    assert same(in_ranks(2, fit(bench, spec, policy, epochs=2))) == 2
+    assert same(in_ranks(2, fitting(bench, spec, policy, epochs=2))) == 2
     assert [path.name for path in policy.folder.iterdir()] == [f"{spec.trial_id}.safetensors"]
-    found = same(in_ranks(2, fit(bench, spec, policy)))
+    found = same(in_ranks(2, fitting(bench, spec, policy)))
     assert bench.same(found, wanted)
 
 
 def test_where_one_cannot_read_the_checkpoint_all_begin_anew(bench: Bench, tmp_path: Path) -> None:
     spec, policy = bench.spec("flyp", epochs=2), Policy(tmp_path / "running", every_seconds=0)
-    in_ranks(2, fit(bench, spec, policy, epochs=1))
+    in_ranks(2, fitting(bench, spec, policy, epochs=1))
 
     def run(ranks: Ranks) -> int:
         elsewhere = Policy(tmp_path / "elsewhere", every_seconds=1e9)
         checkpoint = Checkpoint(elsewhere if ranks.rank else policy, spec.trial_id, keeps=False)
-        return next(FLYP().fit(together(bench.task(spec), ranks, checkpoint))).epoch
+        return next(fit(FLYP(), together(bench.task(spec), ranks, checkpoint))).epoch
 
     assert same(in_ranks(2, run)) == 1
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from cutting import cut, go_on
 
+from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Checkpoint, Saved
+from flyp_sweep.trainers.checkpoints.remote import REST_SECONDS, RemotePolicy
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
-from flyp_sweep.trainers.training.checkpoints import SUFFIX, Checkpoint, Saved
-from flyp_sweep.trainers.training.remote_checkpoints import REST_SECONDS, RemotePolicy
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench

@@ -21,14 +21,18 @@ from torch import nn
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.data.images import Preprocess
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods import GradientMethod
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.method_contract import global_streams
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.loop import Batch, Classifier, Fitted, learning_rate
+from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fitted import Fitted
+from flyp_sweep.trainers.training.loop import learning_rate
 
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
@@ -136,7 +140,7 @@ def test_patience_counts_epochs_in_a_row_that_are_not_the_best(bench: Bench, pat
 
 def test_every_epoch_is_reported_with_the_best_so_far(bench: Bench) -> None:
     script = [(10, 1.0), (20, 1.0), (15, 1.0)]
-    reports: list[Epoch] = list(Scripted(script).fit(bench.task(bench.spec("scripted", epochs=3))))
+    reports: list[Epoch] = list(fit(Scripted(script), bench.task(bench.spec("scripted", epochs=3))))
     assert [(one.epoch, one.best_epoch, round(one.score * 27)) for one in reports] == [
         (1, 1, 10),
         (2, 2, 20),

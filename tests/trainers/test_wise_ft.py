@@ -10,13 +10,12 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score
 
-from flyp_sweep.trainers import methods, task
+from flyp_sweep.trainers import methods, shared, task
 from flyp_sweep.trainers.datasets.base import Split
-from flyp_sweep.trainers.evaluation import alpha_curve
-from flyp_sweep.trainers.evaluation.alpha_curve import choose_alpha
-from flyp_sweep.trainers.evaluation.predict import Scores
-from flyp_sweep.trainers.evaluation.wise_ft import interpolate
-from flyp_sweep.trainers.training.loop import predict
+from flyp_sweep.trainers.ensembles import alpha_curve
+from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
+from flyp_sweep.trainers.ensembles.wise_ft import interpolate
+from flyp_sweep.trainers.evaluation.metrics import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +86,7 @@ def test_reported_accuracies_are_those_of_the_mixed_models(bench: Bench, name: s
         model.load_state_dict(fitted.state if alpha == 1.0 else mixed)
         found = bench.primary(result, alpha)
         for split in (task.id_val, *task.reported()):
-            expected = accuracy_score(split.labels, predict(method, model, task, split).argmax(1))
+            expected = accuracy_score(split.labels, method.logits(model, task, split).argmax(1))
             assert found[split.name] == pytest.approx(expected, abs=1e-12), (split.name, alpha)
     assert bench.primary(result, 1.0)["id_val"] == result.score
 
@@ -135,8 +134,9 @@ def test_all_alphas_share_one_pass_over_images_that_are_not_kept(
         passes[id(images)] += 1
         return decode(images, *how)
 
-    monkeypatch.setattr(task, "MEMORY_BUDGET", 0)
-    monkeypatch.setattr(task, "EVALUATION_BATCH", 5)
+    for module in (shared, task):
+        monkeypatch.setattr(module, "MEMORY_BUDGET", 0)
+        monkeypatch.setattr(module, "EVALUATION_BATCH", 5)
     monkeypatch.setattr(alpha_curve, "PIECE_BYTES", 2 * 5 * 3 * 32 * 32 * 4)
     monkeypatch.setattr(worker.loader, "evaluation_batches", counted)
     in_pieces = bench.run(spec, worker)

@@ -1,27 +1,38 @@
-"""What a method is: where it starts, what its loss is, how it predicts."""
+"""What a method is: where it starts, what its loss is, how it predicts. How it is trained is `training`'s subject."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
-from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.evaluation.metrics import Scores, score
+from flyp_sweep.trainers.evaluation.predict import Classifier, predict
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training import loop
-from flyp_sweep.trainers.training.loop import Batch, Classifier, Fitted
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    rng: np.random.Generator
 
 
 class Method(ABC):
-    """A method: what it searches, its zero-shot end, how it is fitted and how it predicts.
+    """What all methods have: what they search, their zero-shot end, and how they predict.
 
-    It must not change what `task.shared` holds, which other trials see too. All that it promises is put to the test by
-    `trainers.testing.method_contract`, a suite to inherit.
+    A method is a `GradientMethod` or a `SolvedMethod`. It must not change what `task.shared` holds, which other trials
+    see too. `trainers.testing.method_contract`, a suite to inherit, tests all that a method promises.
     """
 
     name: ClassVar[str]
@@ -40,21 +51,46 @@ class Method(ABC):
         Its state dict has the names that a fitted one has.
         """
 
-    @abstractmethod
-    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        """Yield a report per epoch and return the best one."""
-
     def classifier(self, model: nn.Module, task: Task) -> Classifier:
         """A function from a batch to logits [B, C]; what can be computed once for many batches is computed here."""
         return model
+
+    def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
+        """The weights that a fit gives, from those of its best epoch: WiSE-FT interpolates them with `zero_shot`'s.
+
+        The fit's own weights, unless a method trains a model of another form than it predicts with.
+        """
+        return state
+
+    @torch.no_grad()
+    def ready(self, model: nn.Module, task: Task) -> Classifier:
+        """The classifier of `model` as it now is, in evaluation mode."""
+        model.eval()
+        return self.classifier(model, task)
+
+    def logits(self, model: nn.Module, task: Task, split: Split) -> torch.Tensor:
+        """Logits [N, C] of `model` on all of `split`."""
+        return predict(self.ready(model, task), task, split, self.frozen_encoder)
+
+    def scores(self, model: nn.Module, task: Task, split: Split) -> Scores:
+        """The scores of `model` on all of `split`."""
+        return score(self.logits(model, task, split), split)
+
+
+class SolvedMethod(Method):
+    """A method without epochs: its model is computed at once."""
+
+    @abstractmethod
+    def solve(self, task: Task) -> nn.Module:
+        """The fitted model."""
 
 
 class GradientMethod(Method):
     """A method that the shared training loop fits.
 
     The loop calls `start` once; for every batch `inputs`, `encode` and `joint_loss` and, after the optimiser's step,
-    `after_step`; after every epoch `classifier`, for the evaluation on `id_val`. Trained are the parameters of
-    `start`'s model that require a gradient. `lr` and `weight_decay` are those of AdamW.
+    `after_step`; after every epoch `classifier`, for the evaluation on `id_val`; at the end `export`. The loop trains
+    the parameters of `start`'s model that require a gradient. `lr` and `weight_decay` are those of AdamW.
 
     Where memory is short, `encode` is called twice on each of several chunks of `inputs`, and `joint_loss` on all
     outputs put together. A method that defines `loss` in place of the three is given whole batches alone.
@@ -95,9 +131,6 @@ class GradientMethod(Method):
 
     def after_step(self, model: nn.Module) -> None:
         """Called after every step of the optimiser, e.g. to keep a parameter within bounds."""
-
-    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        return loop.fit(self, task)
 
 
 class ImageClassifier(nn.Module):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,13 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
-from flyp_sweep.trainers.methods.base import GradientMethod, linear_head
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.predict import Classifier
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, linear_head
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
 from flyp_sweep.trainers.models.prompts import CHUNK, encode_text, encode_unique
-from flyp_sweep.trainers.spec import Epoch
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.loop import Batch, Classifier, Fitted
 
 DEVIATION = 0.02
 """Of the vectors that training starts from (Zhou et al., 2022, Section 4.1)."""
@@ -66,9 +64,8 @@ class CoOp(GradientMethod):
     def classifier(self, model: Any, task: Task) -> Classifier:
         return model if isinstance(model, nn.Linear) else linear_head(head(model["context"], task))
 
-    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        fitted = yield from super().fit(task)
-        return dataclasses.replace(fitted, state=linear_head(head(fitted.state["context"], task)).state_dict())
+    def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
+        return linear_head(head(state["context"], task)).state_dict()
 
 
 @torch.no_grad()

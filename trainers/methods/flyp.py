@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flyp_sweep.trainers.methods.base import GradientMethod
-from flyp_sweep.trainers.methods.losses import contrastive_loss
+from flyp_sweep.trainers.evaluation.predict import Classifier
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod
+from flyp_sweep.trainers.models.objectives import contrastive_loss
 from flyp_sweep.trainers.models.prompts import encode_unique, zero_shot_head
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch, Classifier
 
 MAX_LOG_SCALE = math.log(100)
 """CLIP's bound on the logit scale in pretraining (Radford et al., 2021, Section 2.5)."""

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.evaluation.predict import Classifier
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch, Classifier
 
 
 class Averaged(nn.Module):

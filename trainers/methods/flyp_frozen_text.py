@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from flyp_sweep.trainers.evaluation.predict import Classifier
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.models.prompts import CHUNK, encode_text
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch, Classifier
 
 
 class FLYPFrozenText(FLYP):

@@ -1,10 +1,9 @@
-"""FLYP through low-rank updates: every matrix of both encoders gets one, and nothing else but the scale is trained."""
+"""FLYP-LoRA: low-rank updates of every matrix of both encoders; nothing else but the logit scale is trained."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -12,9 +11,7 @@ from torch.nn.utils import parametrize
 
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.methods.flyp import FLYP
-from flyp_sweep.trainers.spec import Epoch
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Fitted
 
 
 class LowRank(nn.Module):
@@ -52,13 +49,12 @@ class FLYPLowRank(FLYP):
             parametrize.register_parametrization(module, name, update)
         return model
 
-    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        fitted = yield from super().fit(task)
+    def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
         model = self.start(task)
-        model.load_state_dict(fitted.state)
+        model.load_state_dict(state)
         for module, name in matrices(model):
             parametrize.remove_parametrizations(module, name)  # and leave what they come to
-        return dataclasses.replace(fitted, state=dict(model.state_dict()))
+        return dict(model.state_dict())
 
 
 def matrices(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch
 
 
 class FLYPMasked(FLYP):

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
-from flyp_sweep.trainers.methods.losses import contrastive_loss
+from flyp_sweep.trainers.models.objectives import contrastive_loss
 from flyp_sweep.trainers.models.prompts import encode_unique
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch
 
 
 class FLYPPlusCrossEntropy(FLYP):

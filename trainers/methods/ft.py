@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flyp_sweep.trainers.methods.base import GradientMethod, ImageClassifier
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, ImageClassifier
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch
 
 
 class FineTuning(GradientMethod):

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Batch
 
 
 class L2SP(FineTuning):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -11,12 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
-from flyp_sweep.trainers.evaluation.predict import Scores, score
-from flyp_sweep.trainers.methods.base import Method, linear_head
-from flyp_sweep.trainers.spec import Epoch
-from flyp_sweep.trainers.task import Task, identity
-from flyp_sweep.trainers.training.failure import TrialFailed
-from flyp_sweep.trainers.training.loop import Fitted, predict, solved
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.methods.base import SolvedMethod, linear_head
+from flyp_sweep.trainers.shared import identity
+from flyp_sweep.trainers.task import Task
 
 MAX_ITERATIONS = 10_000
 GRADIENT_SHARE, MAX_TOLERANCE_SCALE = 1e-2, 1e-4
@@ -25,7 +22,7 @@ STRENGTHS = tuple(10.0**exponent for exponent in range(-7, 1))
 """L2 strengths searched when the YAML gives none."""
 
 
-class LinearProbing(Method):
+class LinearProbing(SolvedMethod):
     """Cross-entropy + l2 / 2 * |W|^2, solved to convergence; the encoder is never run twice on an image."""
 
     name = "lp"
@@ -36,12 +33,12 @@ class LinearProbing(Method):
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)
 
-    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        return solved(*probe(self, task, task.hparams["l2"]))
+    def solve(self, task: Task) -> nn.Module:
+        return probe(task, task.hparams["l2"])
 
 
-def probe(method: LinearProbing, task: Task, l2: float) -> tuple[nn.Linear, Scores]:
-    """The head for this L2 strength and its scores on `id_val`; solved once per (training images, l2) in a worker."""
+def probe(task: Task, l2: float) -> nn.Linear:
+    """The head for this L2 strength, solved once per (training images, l2) in a worker."""
 
     def solve() -> nn.Linear:
         features = task.shared.features(task.train)
@@ -49,8 +46,7 @@ def probe(method: LinearProbing, task: Task, l2: float) -> tuple[nn.Linear, Scor
         weight, bias = logistic_regression(features, labels, len(task.shared.dataset.class_names), l2)
         return linear_head(weight.to(features), bias.to(features))
 
-    head = task.shared.once(("probe", l2, identity(task.train)), solve)
-    return head, score(predict(method, head, task, task.id_val), task.id_val)
+    return task.shared.once(("probe", l2, identity(task.train)), solve)
 
 
 def best_probe(task: Task) -> nn.Linear:
@@ -62,7 +58,8 @@ def best_probe(task: Task) -> nn.Linear:
     probes = []
     for l2 in STRENGTHS:
         with contextlib.suppress(TrialFailed):
-            probes.append(probe(method, task, l2))
+            head = probe(task, l2)
+            probes.append((head, method.scores(head, task, task.id_val)))
     if not probes:
         raise TrialFailed(f"L-BFGS converged for none of the strengths {', '.join(f'{l2:g}' for l2 in STRENGTHS)}")
     return max(probes, key=lambda found: found[1].rank)[0]

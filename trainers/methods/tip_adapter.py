@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
-from flyp_sweep.trainers.evaluation.predict import score
-from flyp_sweep.trainers.methods.base import Method
-from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.methods.base import SolvedMethod
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Fitted, predict, solved
 
 CHUNK = 16_384
 """Training images that vote at once, so that memory does not grow with their number."""
@@ -48,7 +43,7 @@ class KeyValueCache(nn.Module):
         return logits
 
 
-class TipAdapter(Method):
+class TipAdapter(SolvedMethod):
     """Training-free Tip-Adapter (Zhang et al., 2022, Section 3.1), its alpha and beta searched on `id_val`.
 
     They are `cache_weight` and `cache_sharpness` here. At the zero-shot end of WiSE-FT the votes weigh nothing, so
@@ -66,9 +61,8 @@ class TipAdapter(Method):
     def zero_shot(self, task: Task) -> nn.Module:
         return self._cache(task, weight=0.0)
 
-    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        model = self._cache(task, task.hparams["cache_weight"])
-        return solved(model, score(predict(self, model, task, task.id_val), task.id_val))
+    def solve(self, task: Task) -> nn.Module:
+        return self._cache(task, task.hparams["cache_weight"])
 
     def _cache(self, task: Task, weight: float) -> nn.Module:
         keys, labels = task.shared.features(task.train), torch.from_numpy(task.train.labels).to(task.device)

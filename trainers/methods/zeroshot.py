@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 from torch import nn
 
-from flyp_sweep.trainers.evaluation.predict import score
-from flyp_sweep.trainers.methods.base import Method, linear_head
-from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.methods.base import SolvedMethod, linear_head
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.loop import Fitted, predict, solved
 
 
-class ZeroShot(Method):
+class ZeroShot(SolvedMethod):
     """Class embeddings as the head on frozen features: no seeds, nothing to search."""
 
     name = "zeroshot"
@@ -25,6 +20,5 @@ class ZeroShot(Method):
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)
 
-    def fit(self, task: Task) -> Generator[Epoch, None, Fitted]:
-        model = self.zero_shot(task)
-        return solved(model, score(predict(self, model, task, task.id_val), task.id_val))
+    def solve(self, task: Task) -> nn.Module:
+        return self.zero_shot(task)

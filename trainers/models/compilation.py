@@ -8,6 +8,9 @@ stay as they are, and with them all that is computed of the pretrained model.
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import sys
 from functools import cache
 from typing import Any
@@ -17,6 +20,8 @@ from torch import nn
 
 OPTIONS: dict[str, Any] = {"fallback_random": True, "deterministic": True}
 """Dropout draws as without compilation, and no kernel is chosen by the clock."""
+NO_LIMITS: Any = {"recompile_limit": sys.maxsize, "accumulated_recompile_limit": sys.maxsize}
+"""Beyond a limit torch would go on without compilation, and so with other bits in a worker that has seen many cells."""
 
 
 def compile_training(clip: Any) -> None:
@@ -28,23 +33,25 @@ def compile_training(clip: Any) -> None:
 
 def cpp_compiler() -> str | None:
     """The C++ compiler that torch would use for a CPU; None: there is none."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        return get_cpp_compiler()
-    except InvalidCxxCompiler:
+    command = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    try:  # a Mac has a clang++ that only says how to install one
+        subprocess.run([*shlex.split(command), "--version"], check=True, capture_output=True)
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return None
+    return command
 
 
 @cache
 def _compiled(kind: Any) -> Any:
     """The same class of modules, with a compiled forward in training mode: copying and saving one are as before."""
-    # Beyond a limit torch would go on without compilation, and so with other bits in a worker that has seen many cells.
-    torch.compiler.config.recompile_limit = torch.compiler.config.accumulated_recompile_limit = sys.maxsize
+    config: Any = torch.compiler.config
+    unlimited = config.patch(NO_LIMITS)
     compiled: Any = torch.compile(kind.forward, dynamic=False, options=OPTIONS)
 
     def forward(self: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        return compiled(self, images) if self.training else kind.forward(self, images)
+        if not self.training:
+            return kind.forward(self, images)
+        with unlimited:
+            return compiled(self, images)
 
     return type(kind.__name__, (kind,), {"forward": forward})

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from huggingface_hub import constants, get_session, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RemoteEntryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 
 PATIENCE = 3.0
@@ -86,12 +87,19 @@ def silent() -> str | None:
 @contextmanager
 def cache_where_silent() -> Iterator[None]:
     """Within it, huggingface_hub uses its cache alone, and so at once, where the hub does not answer."""
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or silent() is not None
+    reason = silent()
+    session = get_session()  # the one client that huggingface_hub asks with
+    before = session.event_hooks
+
+    def refuse(request: Any) -> None:
+        raise OfflineModeIsEnabled(reason)
+
+    if reason is not None:
+        session.event_hooks = {**before, "request": [refuse, *before["request"]]}
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE = before
+        session.event_hooks = before
 
 
 def _half_a_line(error: Exception) -> str:

@@ -18,14 +18,16 @@ from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.models import pretrained
 from flyp_sweep.trainers.models.pretrained import Pretrained
+from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialResult, TrialSpec
-from flyp_sweep.trainers.task import Shared, Task
-from flyp_sweep.trainers.training.checkpoints import Checkpoint
-from flyp_sweep.trainers.training.loop import Fitted
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fitted import Fitted
 
 CPU = torch.device("cpu")
 VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3}
@@ -144,7 +146,7 @@ class Bench:
         checkpoint: Checkpoint | None = None,
     ) -> Fitted:
         """The best epoch of a trial, with its weights."""
-        return finish((method or methods.get(spec.cell.method)).fit(self.task(spec, worker, checkpoint)))
+        return finish(fit(method or methods.get(spec.cell.method), self.task(spec, worker, checkpoint)))
 
     def primary(self, result: TrialResult, alpha: float) -> dict[str, float]:
         """Split -> primary metric at `alpha`."""

@@ -25,17 +25,19 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.datasets.base import ROLES
-from flyp_sweep.trainers.evaluation.alpha_curve import AlphaCurve
+from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
-from flyp_sweep.trainers.methods.base import GradientMethod, Method
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Method
+from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import TrialResult, TrialSpec
-from flyp_sweep.trainers.task import Shared, Task
+from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, hyper_parameters, shipped
-from flyp_sweep.trainers.training.checkpoints import Checkpoint, Policy
-from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
-from flyp_sweep.trainers.training.loop import Batch, Fitted, predict
 
 MICRO_BATCH = 3
 LEARNED = 5
@@ -98,7 +100,7 @@ class MethodContract:
         assert all(METRICS.keys() <= one.keys() for one in report.curve)
         model = trials.method.zero_shot(task)
         model.load_state_dict(fitted.state)
-        again = predict(trials.method, model, task, task.id_val).argmax(1).numpy() == task.id_val.labels
+        again = trials.method.logits(model, task, task.id_val).argmax(1).numpy() == task.id_val.labels
         assert again.mean() == pytest.approx(report.score, abs=1e-12)
 
     def test_it_stops_when_nothing_gets_better(self, trials: Trials) -> None:
@@ -125,7 +127,7 @@ class MethodContract:
     def test_taken_up_from_a_checkpoint_it_ends_as_if_undisturbed(self, trials: Trials, tmp_path: Path) -> None:
         spec = trials.spec(epochs=3, shots=4)
         policy = Policy(tmp_path, every_seconds=0)
-        cut_short = trials.method.fit(trials.bench.task(spec, checkpoint=Checkpoint(policy, spec.trial_id)))
+        cut_short = fit(trials.method, trials.bench.task(spec, checkpoint=Checkpoint(policy, spec.trial_id)))
         for _ in islice(cut_short, 1):
             pass
         checkpoint = Checkpoint(policy, spec.trial_id)
@@ -161,7 +163,7 @@ class MethodContract:
         task = trials.bench.task(trials.repeat())
         first = trials.method.zero_shot(task)
         for split in (task.id_val, *task.reported()):
-            logits = predict(trials.method, first, task, split)
+            logits = trials.method.logits(first, task, split)
             assert not logits.requires_grad
             expected = task.shared.features(split) @ task.zero_shot_head.T
             torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-3)
@@ -202,7 +204,7 @@ class MethodContract:
     def test_a_prediction_does_not_depend_on_what_else_is_in_its_batch(self, trials: Trials) -> None:
         task, method = trials.bench.task(trials.spec()), trials.method
         model = method.zero_shot(task)
-        whole = predict(method, model, task, task.id_val)
+        whole = method.logits(model, task, task.id_val)
         assert whole.shape == (27, 3)
         features = task.shared.features(task.id_val)
         inputs = features if method.frozen_encoder else torch.cat(list(task.shared.evaluation_batches(task.id_val)))

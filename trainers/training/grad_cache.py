@@ -19,21 +19,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from flyp_sweep.trainers.distributed import Ranks
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.distributed import Ranks
-from flyp_sweep.trainers.training.failure import TrialFailed
-
-if TYPE_CHECKING:
-    from flyp_sweep.trainers.methods.base import GradientMethod
-    from flyp_sweep.trainers.training.loop import Batch
 
 Tensors = tuple[torch.Tensor, ...]
+
+BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Gradients:
@@ -57,7 +54,7 @@ class Gradients:
         if not self.method.divisible:
             return f"{self.method.name} defines the loss of whole batches alone, not `encode` and `joint_loss`"
         for name, module in self.model.named_modules():
-            if isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats):
+            if isinstance(module, BATCH_NORMALISATION) and (module.training or not module.track_running_stats):
                 return f"the model's {name} ({type(module).__name__}) normalises over whole batches"
         return None
 

@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
-import numpy as np
 import torch
 from torch import nn
 
-from flyp_sweep.trainers.evaluation.predict import Scores, score
+from flyp_sweep.trainers.checkpoints.checkpoint import Saved
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.metrics import Scores
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
-from flyp_sweep.trainers.task import EVALUATION_BATCH, Task
-from flyp_sweep.trainers.training.checkpoints import Saved
-from flyp_sweep.trainers.training.failure import TrialFailed
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.fitted import Fitted, point, report
 from flyp_sweep.trainers.training.grad_cache import Gradients
-
-if TYPE_CHECKING:
-    from flyp_sweep.trainers.datasets.base import Split
-    from flyp_sweep.trainers.methods.base import GradientMethod, Method
-
-
-Classifier = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    rng: np.random.Generator
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The best epoch of a fit: its weights, and its scores on `id_val`."""
-
-    state: dict[str, torch.Tensor]
-    scores: Scores
-    report: Epoch
 
 
 def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int) -> float:
@@ -53,7 +28,7 @@ def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int
     return base * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
+def train(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
     """Train `method` on the task, yielding a report after every epoch and returning the best one.
 
     The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier); `patience` epochs in a row
@@ -64,7 +39,7 @@ def fit(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
     progress = Progress.of(method, task)
     while not progress.over(spec):
         train_loss = train_epoch(progress.gradients, progress.optimizer, task, progress.epoch + 1)
-        scores = score(predict(method, progress.model, task, task.id_val), task.id_val)
+        scores = method.scores(progress.model, task, task.id_val)
         if not math.isfinite(scores.loss):
             raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch + 1}")
         progress.add(scores, train_loss)
@@ -161,27 +136,6 @@ class Progress:
         self.best = saved.facts["best_epoch"], Scores(**saved.facts["best"]), best
 
 
-def solved(model: nn.Module, scores: Scores) -> Generator[Epoch, None, Fitted]:
-    """The fit of a method that needs no epochs: one report, then `model` with its scores on `id_val`."""
-    fitted = Fitted(dict(model.state_dict()), scores, report(1, scores, 1, [point(1, scores)]))
-    yield fitted.report
-    return fitted
-
-
-def point(epoch: int, scores: Scores, **more: float) -> dict[str, float]:
-    """One point of a trial's curve."""
-    return {"epoch": epoch, **more, "loss": scores.loss, **scores.metrics}
-
-
-def report(
-    epoch: int, best: Scores, best_epoch: int, curve: list[dict[str, float]], notes: Iterable[str] = ()
-) -> Epoch:
-    """The report after `epoch`, with copies of the curve so far and of the notes."""
-    return Epoch(
-        epoch=epoch, score=best.score, loss=best.loss, best_epoch=best_epoch, curve=list(curve), notes=list(notes)
-    )
-
-
 def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Task, epoch: int) -> float:
     """One pass over the training images in this epoch's order; returns the mean loss per step.
 
@@ -219,36 +173,6 @@ def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
         worst = int((~finite).nonzero()[0])
         raise TrialFailed(f"the training loss is {losses[worst].item()} at step {first_step + worst + 1}")
     return losses.mean().item()
-
-
-def predict(method: Method, model: nn.Module, task: Task, split: Split) -> torch.Tensor:
-    """Logits [N, C] of `model` on all of `split`."""
-    classifier = ready(method, model, task)
-    return task.joined([classify(classifier, batch) for batch in inputs(method, task, split)], split)
-
-
-@torch.no_grad()
-def ready(method: Method, model: nn.Module, task: Task) -> Classifier:
-    """The classifier of `model` as it now is, in evaluation mode."""
-    model.eval()
-    return method.classifier(model, task)
-
-
-def inputs(method: Method, task: Task, split: Split) -> Iterable[torch.Tensor]:
-    """What a classifier takes of `split`, in batches: images, or cached features where the method allows it.
-
-    Of several processes each gets the batches that are its turn.
-    """
-    turns = task.turns(split)
-    if method.frozen_encoder:
-        return task.shared.features(split).split(EVALUATION_BATCH)[turns]
-    return task.shared.evaluation_batches(split, turns)
-
-
-@torch.no_grad()
-def classify(classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
-    """Logits [B, C] of a batch."""
-    return classifier(batch)
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from flyp_sweep.trainers.data.images import Preprocess, stack
 from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.datasets.digits import Digits
-from flyp_sweep.trainers.methods.losses import contrastive_loss
 from flyp_sweep.trainers.models import prompts
 from flyp_sweep.trainers.models.digits_clip import ARCH, CHECKPOINT, CONFIG_DIR
 from flyp_sweep.trainers.models.digits_clip.render import Batch, build_bank, render
+from flyp_sweep.trainers.models.objectives import contrastive_loss
 
 STEPS = 1000
 BATCH_SIZE = 256

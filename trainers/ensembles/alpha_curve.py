@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapp
 import torch
 
 from flyp_sweep.trainers.datasets.base import Split
-from flyp_sweep.trainers.evaluation.predict import Scores, score
-from flyp_sweep.trainers.evaluation.wise_ft import between, interpolate
+from flyp_sweep.trainers.ensembles.wise_ft import interpolate
+from flyp_sweep.trainers.evaluation.metrics import Scores, score
+from flyp_sweep.trainers.evaluation.predict import Classifier, classify
 from flyp_sweep.trainers.methods.base import Method
-from flyp_sweep.trainers.task import Task, batch_starts, identity
-from flyp_sweep.trainers.training.loop import Classifier, Fitted, classify, inputs, ready
+from flyp_sweep.trainers.shared import batch_starts, identity
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.fitted import Fitted
 
 PIECE_BYTES = 512 * 2**20
 """Images that are held, normalised, while one alpha after the other sees them; at least a batch."""
@@ -77,7 +79,7 @@ class AlphaCurve:
             yield split, torch.empty(0), True
             return
         batches = len(batch_starts(split)[self.task.turns(split)])
-        for number, batch in enumerate(inputs(self.method, self.task, split), start=1):
+        for number, batch in enumerate(self.task.evaluation_inputs(split, self.method.frozen_encoder), start=1):
             yield split, batch, number == batches
 
     def _at(self, alpha: float) -> Classifier:
@@ -86,23 +88,8 @@ class AlphaCurve:
             self.model.load_state_dict(interpolate(self.zero_shot, self.fitted.state, alpha))
             self._loaded = alpha
         if alpha not in self._classifiers:
-            self._classifiers[alpha] = ready(self.method, self.model, self.task)
+            self._classifiers[alpha] = self.method.ready(self.model, self.task)
         return self._classifiers[alpha]
-
-
-class LogitCurve(AlphaCurve):
-    """The same, mixed in their logits: logits = alpha * finetuned + (1 - alpha) * zero_shot.
-
-    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials.
-    """
-
-    def seeing(self, alphas: Iterable[float]) -> list[float]:
-        return [1.0] if super().seeing(alphas) else []
-
-    def scores(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, Scores]:
-        own = self.task.joined(logits.pop(1.0), split).float()
-        zero_shot = zero_shot_logits(self.task, split).float()
-        return {alpha: score(between(zero_shot, own, alpha), split) for alpha in super().seeing(alphas)}
 
 
 def pieces(parts: Iterable[Part], budget: int) -> Iterator[list[Part]]:

@@ -1,4 +1,4 @@
-"""How a trial says that it cannot end well."""
+"""The error of a trial; `search_spaces.errors` has those of what a user gives."""
 
 
 class TrialFailed(Exception):

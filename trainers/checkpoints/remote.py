@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.checkpoints.checkpoint import ERRORS, SUFFIX, Checkpoint, Policy, Saved
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
-from flyp_sweep.trainers.training.checkpoints import ERRORS, SUFFIX, Checkpoint, Policy, Saved
 
 LEAVING_SECONDS = 15.0
 """What a trial that is to leave waits for its checkpoint to arrive."""

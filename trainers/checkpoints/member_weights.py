@@ -1,4 +1,4 @@
-"""The weights of trials that are over, kept while ensembles are to be made of them."""
+"""The weights of finished trials, kept while ensembles are to be made of them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
-from flyp_sweep.trainers.training.checkpoints import Policy, Saved
 
 if TYPE_CHECKING:
     import torch
 
 
 @dataclass(frozen=True)
-class Kept:
+class MemberWeights:
     """A file per trial, written when it ends and removed by the driver; `policy` says where.
 
     A help and no more: weights that could not be written, or are gone, come back bit for bit from training the trial

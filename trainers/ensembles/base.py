@@ -1,0 +1,96 @@
+"""What an ensemble is: how one model is made of the trials that are its members."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
+from flyp_sweep.trainers.ensembles.wise_ft import State, interpolate
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.evaluation.metrics import Scores
+from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.spec import Epoch, TrialSpec
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fitted import Fitted, point, report
+
+
+class Ensemble(ABC):
+    """An ensemble: what it makes of its members' weights, and how it is mixed with the zero-shot model.
+
+    `search_spaces.ensembles` says what it is for users, and of which stage's trials it is made.
+    """
+
+    name: ClassVar[str]
+    curve: ClassVar[type[AlphaCurve]] = AlphaCurve
+    """How WiSE-FT mixes the ensemble with the zero-shot model: in weight space unless an ensemble says otherwise."""
+
+    @abstractmethod
+    def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
+        """Make one model of the members, best first; yields at least one report."""
+
+
+@dataclass
+class Members:
+    """The trials that an ensemble is made of: their weights, and how mixtures of these score.
+
+    `model` is a place to put weights. `retrained` are the members whose weights were gone.
+    """
+
+    method: Method
+    task: Task
+    model: nn.Module
+    retrained: list[TrialSpec] = field(default_factory=list)
+
+    @property
+    def specs(self) -> tuple[TrialSpec, ...]:
+        return self.task.spec.members
+
+    def weights(self, member: TrialSpec) -> Generator[Epoch, None, State]:
+        """The best weights of a trial: those that were kept, else it is trained again, with a report per epoch."""
+        kept = self.task.member_weights
+        state = None if kept is None else kept.find(member)
+        if state is not None and shapes(state) != shapes(self.model.state_dict()):
+            state = None
+        if not self.task.ranks.any(state is None):
+            assert state is not None
+            return {name: tensor.to(self.task.device) for name, tensor in state.items()}
+        # The one checkpoint of this trial can hold one fit; of several members each is kept once it is trained.
+        checkpoint = self.task.checkpoint if len(self.specs) == 1 else None
+        task = replace(self.task, spec=member, checkpoint=checkpoint)
+        fitted = yield from fit(self.method, task)
+        task.keep(fitted.state)
+        self.retrained.append(member)
+        return fitted.state
+
+    def mixed(self, soup: State, member: State, share: float) -> State:
+        """`soup` with a `share` of a member."""
+        if shapes(soup) != shapes(member):
+            raise TrialFailed("the models of its trials differ in shape and cannot be averaged; leave this method out")
+        return interpolate(soup, member, share)
+
+    def scores(self, state: State) -> Scores:
+        """Scores on `id_val` of the model with these weights."""
+        self.model.load_state_dict(state)
+        return self.method.scores(self.model, self.task, self.task.id_val)
+
+    def fitted(self, state: State) -> Fitted:
+        """The ensemble with these weights, reported once."""
+        scores = self.scores(state)
+        return Fitted(dict(state), scores, report(1, scores, 1, [point(1, scores)], self.notes))
+
+    @property
+    def notes(self) -> Iterator[str]:
+        if self.retrained:
+            count = f"{len(self.retrained)} of {len(self.specs)}"
+            yield f"the weights of {count} trials that it is made of were gone: these were trained again"
+
+
+def shapes(state: State) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}

@@ -1,0 +1,41 @@
+"""The greedy soup: the mean of the weights of those configurations of a search that do not lower its score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+
+from flyp_sweep.trainers.ensembles.base import Ensemble, Members
+from flyp_sweep.trainers.ensembles.wise_ft import State
+from flyp_sweep.trainers.evaluation.metrics import Scores
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.training.fitted import Fitted, point, report
+
+
+class GreedySoup(Ensemble):
+    """The mean of the weights of those members that do not lower its score on `id_val` (Wortsman et al., 2022,
+    Recipe 1).
+
+    The best member comes first, so the soup's score is never below that one's. A report per member, with the soup that
+    it was tried in as a point of the curve, and whether it was `taken`.
+    """
+
+    name = "greedy_soup"
+
+    def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
+        soup: State = {}
+        best: Scores | None = None
+        taken, last, curve = 0, 0, []
+        for number, member in enumerate(members.specs, start=1):
+            state = yield from members.weights(member)
+            tried = members.mixed(soup, state, 1 / (taken + 1)) if soup else state
+            scores = members.scores(tried)
+            is_finite = math.isfinite(scores.loss)
+            is_taken = best is None or (is_finite and scores.score >= best.score)
+            if is_taken or best is None:
+                soup, best, taken, last = tried, scores, taken + 1, number
+            if is_finite:
+                curve.append(point(number, scores, taken=float(is_taken)))
+            yield report(number, best, last, curve, members.notes)
+        assert best is not None, "an ensemble has a member"
+        return Fitted(dict(soup), best, report(len(members.specs), best, last, curve, members.notes))

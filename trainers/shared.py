@@ -1,0 +1,260 @@
+"""What all trials of one (model, data set) in a worker share: splits, prompts, features, resized images."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
+from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset
+from flyp_sweep.trainers.hardware import numerics
+from flyp_sweep.trainers.models import prompts
+from flyp_sweep.trainers.models.pretrained import Pretrained
+
+EVALUATION_BATCH = 256
+
+MEMO_BUDGET = 2 * 2**30
+"""Bytes of tensors that a worker shares between its trials per (model, data set)."""
+
+T = TypeVar("T")
+
+
+class Shared:
+    """What all trials of one (model, data set) in a worker share: each part is computed when first asked for.
+
+    Parts that all workers share, of whole splits and of the pretrained model, are kept in `cache` if there is one.
+    Everything in here is a function of the model, the data set and the key alone, never of the order in which trials
+    came, so a trial's numbers are the same in a fresh worker and in a warm one.
+    """
+
+    def __init__(
+        self,
+        pretrained: Pretrained,
+        dataset: Dataset,
+        device: torch.device,
+        threads: int = 1,
+        cache: Cache | None = None,
+    ) -> None:
+        self.pretrained = pretrained
+        self.dataset = dataset
+        self.device = device
+        self.cache = cache
+        self.loader = Loader(pretrained.preprocess, device, threads)
+        self._splits: dict[str, Split] = {}
+        self._whole: dict[str, str] = {}
+        self._memo: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self._memo_bytes = 0
+
+    def split(self, name: str) -> Split:
+        """The split `name` of the data set, loaded once."""
+        if name not in self._splits:
+            split = self.dataset.load(name)
+            self._splits[name] = replace(split, images=Remembered(split.images))
+        return self._splits[name]
+
+    def prompts(self, templates: int | None) -> torch.Tensor:
+        """Tokens [C, T, L] of the first `templates` templates, or of all."""
+        return self.once(
+            ("prompts", templates),
+            lambda: prompts.tokenize(
+                self.pretrained.tokenizer, self.dataset.class_names, self.dataset.templates[:templates]
+            ).to(self.device),
+        )
+
+    @torch.no_grad()
+    def zero_shot_head(self, templates: int | None) -> torch.Tensor:
+        """Weights [C, D] of the pretrained model's zero-shot head."""
+
+        def compute() -> torch.Tensor:
+            tokens = self.prompts(templates)
+            return self._kept(
+                "head",
+                f"{self.dataset.name}, {tokens.shape[0]} classes x {tokens.shape[1]} templates, {self.pretrained.arch}",
+                tokens.shape[0],
+                lambda: iter([prompts.zero_shot_head(self.pretrained.clip, tokens)]),
+                prompts=hashlib.sha256(tokens.cpu().numpy().tobytes()).hexdigest(),
+            )
+
+        return self.once(("head", templates), compute)
+
+    @torch.no_grad()
+    def features(self, split: Split) -> torch.Tensor:
+        """L2-normalised image features [N, D] of the frozen pretrained encoder."""
+        encode = self.pretrained.clip.visual
+
+        def batches() -> Iterator[torch.Tensor]:
+            return (F.normalize(encode(batch), dim=-1) for batch in self.evaluation_batches(split))
+
+        def compute() -> torch.Tensor:
+            images = self.whole(split)
+            if images is None:
+                return torch.cat(list(batches()))
+            told = f"{self.dataset.name}/{split.name}, {len(split)} images, {self.pretrained.arch}"
+            facts = {"images": images, "preprocess": self.pretrained.preprocess.config, "batch": EVALUATION_BATCH}
+            return self._kept("features", told, len(split), batches, **facts)
+
+        return self.once(("features", identity(split)), compute)
+
+    def evaluation_batches(self, split: Split, turns: slice = ALL) -> Iterator[torch.Tensor]:
+        """Batches [B, 3, H, W] of all images of `split` in order, or those at `turns` of them.
+
+        They are resized once per machine where the cache has room for a whole split, else once per worker if they are
+        few, else every time.
+        """
+        return map(self.loader.to_device, self._resized(split, turns))
+
+    def _resized(self, split: Split, turns: slice) -> Iterable[torch.Tensor]:
+        """Batches uint8 [B, H, W, 3]."""
+        mapped = self.whole(split) is not None and split.role != "train"  # whose features alone are evaluated
+        pixels = self._mapped(split) if mapped else None
+        if pixels is not None:
+            starts = batch_starts(split)[turns]
+            return (torch.from_numpy(pixels[at : at + EVALUATION_BATCH].copy()) for at in starts)
+        if self._few(split):
+            return self._in_memory(split).split(EVALUATION_BATCH)[turns]
+        return self.loader.evaluation_batches(split.images, EVALUATION_BATCH, turns)
+
+    def resized_batches(self, split: Split, batches: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """uint8 batches [B, H, W, 3] of the images at `batches`, as evaluation has them.
+
+        They are kept as those of `evaluation_batches` are. A draw is kept on the disk only where a worker has no room
+        for it: every seed has another.
+        """
+        own = isinstance(split.images, Subset) and self._few(split)
+        pixels = None if own else self._mapped(split)
+        if pixels is None and self._few(split):
+            pixels = self._in_memory(split).numpy()
+        if pixels is None:
+            return self.loader.resized(split.images, batches)
+        return (torch.from_numpy(pixels[batch]) for batch in batches)
+
+    def _shape(self, split: Split) -> tuple[int, ...]:
+        """N, H, W, 3 of a split's images at the model's size."""
+        return (len(split), *self.pretrained.preprocess.size, 3)
+
+    def _few(self, split: Split) -> bool:
+        """Whether a worker may keep the images of a split in its own memory."""
+        return math.prod(self._shape(split)) <= MEMORY_BUDGET
+
+    def _in_memory(self, split: Split) -> torch.Tensor:
+        """uint8 [N, H, W, 3], made once per worker."""
+
+        def compute() -> torch.Tensor:
+            return torch.cat(list(self.loader.evaluation_batches(split.images, EVALUATION_BATCH)))
+
+        return self.once(("pixels", identity(split)), compute)
+
+    def _mapped(self, split: Split) -> np.ndarray | None:
+        """uint8 [N, H, W, 3], made once per machine; None where the cache is off or has no room."""
+        images = self._identified(split)
+        if images is None or self.cache is None:
+            return None
+        shape = self._shape(split)
+        told = f"{self.dataset.name}/{split.name}, {shape[0]} images of {shape[1]}x{shape[2]}"
+        config = self.pretrained.preprocess.config
+        facts: dict[str, Any] = {"kind": "pixels", "of": told, "images": images, "resize": config}
+        if isinstance(split.images, Subset):
+            facts["drawn"] = identity(split)
+        source = bare(split.images)  # decoded once, so there is no use in remembering them
+        return self.cache.rows(
+            facts | {"code": pixel_code()},
+            shape,
+            "uint8",
+            lambda: (batch.numpy() for batch in self.loader.evaluation_batches(source, EVALUATION_BATCH)),
+        )
+
+    def whole(self, split: Split) -> str | None:
+        """What identifies the images of a whole split on this machine; None for a draw, or where nothing does."""
+        return None if isinstance(split.images, Subset) else self._identified(split)
+
+    def _identified(self, split: Split) -> str | None:
+        """As `whole`; of a draw, what identifies the images that it is drawn from."""
+        images = bare(split.images.images if isinstance(split.images, Subset) else split.images)
+        if self.cache is None or not isinstance(images, Identified):
+            return None
+        if split.name not in self._whole:
+            digest = hashlib.sha256()
+            try:
+                for part in images.identity():
+                    digest.update(part)
+            except OSError:  # decoding will say what is wrong
+                return None
+            self._whole[split.name] = digest.hexdigest()
+        return self._whole[split.name]
+
+    def _kept(
+        self, kind: str, of: str, rows: int, batches: Callable[[], Iterator[torch.Tensor]], **facts: Any
+    ) -> torch.Tensor:
+        """What the pretrained model makes, float32 [rows, D], in `batches`: from the cache where it can be kept."""
+        if self.cache is not None:
+            facts |= {"kind": kind, "of": of, "model": self.pretrained.digest, "numerics": numerics(self.device)}
+            shape = rows, self._width
+            kept = self.cache.rows(facts, shape, "float32", lambda: (batch.cpu().numpy() for batch in batches()))
+            if kept is not None:
+                return torch.from_numpy(kept.copy()).to(self.device)
+        return torch.cat(list(batches()))
+
+    @cached_property
+    def _width(self) -> int:
+        """D, the dimension of the space that images and texts share."""
+        blank = torch.zeros(1, 3, *self.pretrained.preprocess.size, device=self.device)
+        return int(self.pretrained.clip.visual(blank).shape[1])
+
+    def once(self, key: tuple[object, ...], compute: Callable[[], T]) -> T:
+        """The value of `compute()`, remembered under `key`; beyond MEMO_BUDGET the least recently used goes first."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+            self._memo_bytes += tensor_bytes(self._memo[key])
+            while self._memo_bytes > MEMO_BUDGET and len(self._memo) > 1:
+                _, dropped = self._memo.popitem(last=False)
+                self._memo_bytes -= tensor_bytes(dropped)
+        self._memo.move_to_end(key)
+        return self._memo[key]
+
+    def gone_through(self, key: tuple[object, ...], batches: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """`batches`, one by one; the next time under the same `key` they are those that were gone through before."""
+        if key in self._memo:
+            yield from self.once(key, lambda: list(batches))
+            return
+        seen = []
+        for batch in batches:
+            seen.append(batch)
+            yield batch
+        self.once(key, lambda: seen)
+
+
+def batch_starts(split: Split) -> range:
+    """The first rows of the evaluation batches of `split`."""
+    return range(0, len(split), EVALUATION_BATCH)
+
+
+def tensor_bytes(value: object) -> int:
+    """Bytes of a tensor, of a list of tensors or of a module's state; 0 for anything else, which is small."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, list):
+        return sum(map(tensor_bytes, value))
+    return sum(tensor.nbytes for tensor in value.state_dict().values()) if isinstance(value, torch.nn.Module) else 0
+
+
+def bare(images: Images) -> Images:
+    """The images themselves, where those given remember what they decode."""
+    return images.images if isinstance(images, Remembered) else images
+
+
+def identity(split: Split) -> tuple[object, ...]:
+    """Identifies a split, or a draw from one, within its data set."""
+    images = split.images
+    if isinstance(images, Subset):
+        return split.name, hashlib.sha256(np.asarray(images.indices, dtype=np.int64).tobytes()).hexdigest()
+    return split.name, None
