@@ -38,8 +38,11 @@ def test_a_configuration_that_failed_on_one_of_its_seeds_is_out(seed):
     assert selected(fails, seeds=3).winner["lr"] == 1e-3
 
 
-def test_a_search_that_fails_in_every_configuration_selects_none():
-    assert selected(lambda spec: Outcome(spec.trial_id, "failed", None, None)) is None
+def test_a_search_whose_every_configuration_failed_on_a_seed_selects_none():
+    def fails(spec: TrialSpec) -> Outcome:
+        return Outcome(spec.trial_id, "failed", None, None) if spec.seed == 1 else answer(spec)
+
+    assert selected(fails, seeds=2) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
