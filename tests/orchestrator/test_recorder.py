@@ -36,7 +36,7 @@ class Heard:
         self.finished_ids: list[str] = []
 
     def finished(self, record):
-        self.finished_ids.append(record["trial_id"])
+        self.finished_ids.append(record.trial_id)
 
     def retried(self, spec, reason, pause):
         raise AssertionError("no trial was started again")
@@ -55,7 +55,7 @@ def test_a_finished_trial_is_in_the_ledger_before_anyone_hears_of_it(tmp_path):
     kept, heard = recorder(tmp_path)
     spec = kept.protocol.next()
     kept.ended(spec, ENDING)
-    assert [one["trial_id"] for one in kept.ledger.load()] == heard.finished_ids == [spec.trial_id]
+    assert [one.trial_id for one in kept.ledger.load()] == heard.finished_ids == [spec.trial_id]
     assert spec.trial_id in kept.protocol.outcomes
 
 
