@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from commands import QUICK, SMALL
+from finished import Finish, Finished, finishing
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test session see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_cache(shared_folder: Path) -> Iterator[None]:
     """Sweeps share what tests compute, and leave the user's cache alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLYP_SWEEP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("FLYP_SWEEP_CACHE", str(shared_folder / "cache"))
         yield
+
+
+@pytest.fixture(scope="session")
+def finish(shared_folder: Path) -> Finish:
+    """Runs a sweep to its end, once in this test session."""
+    return finishing(shared_folder)
+
+
+@pytest.fixture(scope="session")
+def small(finish: Finish) -> Finished:
+    """Four methods, searched and repeated, with frontiers."""
+    return finish("small", SMALL)
+
+
+@pytest.fixture(scope="session")
+def quick(finish: Finish) -> Finished:
+    """The zero-shot model and linear probing, in seconds."""
+    return finish("quick", QUICK)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run in one process of pytest-xdist: its fixtures are made once, its sweeps never compete."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            file = item.path.relative_to(Path(__file__).parent)
+            item.add_marker(pytest.mark.xdist_group(str(file.with_suffix(""))))

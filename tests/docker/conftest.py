@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from commands import run
-from services import ROOT
+from finished import Finish, Finished
 
 SPACE = """
 name: through
@@ -25,10 +22,6 @@ wise_ft: {alphas: 3}
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a sweep on this machine alone: `space.yaml`, and the run in `runs/through`."""
-    folder = tmp_path_factory.mktemp("local")
-    (folder / "space.yaml").write_text(SPACE)
-    code, output = run("run", "space.yaml", cwd=folder, path=ROOT)
-    assert code == 0, output
-    return folder
+def local(finish: Finish) -> Finished:
+    """A sweep on this machine alone."""
+    return finish("through", SPACE)

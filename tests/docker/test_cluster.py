@@ -13,6 +13,7 @@ import psutil
 import pytest
 import yaml
 from commands import SMALL, numbers, start, trials
+from finished import Finished
 from services import (
     ROOT,
     Database,
@@ -84,12 +85,12 @@ def begun_locally(space: str, folder: Path) -> Iterator[Path]:
     assert driver.returncode == 0, output
 
 
-def test_a_sweep_through_all_services_gives_the_numbers_of_a_local_one(everything: Everything, local: Path) -> None:
+def test_a_sweep_through_all_services_gives_the_numbers_of_a_local_one(everything: Everything, local: Finished) -> None:
     everything.worker()
     everything.worker()
-    expected = numbers(local / "runs" / "through")
+    expected = numbers(local.run)
     seen: set[str] = set()
-    with running(everything.sweep((local / "space.yaml").read_text())) as sweep:
+    with running(everything.sweep(local.space.read_text())) as sweep:
         while sweep.process.poll() is None:
             seen |= command_lines()
             time.sleep(0.2)

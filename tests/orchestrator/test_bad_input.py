@@ -125,11 +125,10 @@ def test_an_override_is_checked_like_the_file(tmp_path):
     assert "did you mean 'seeds'" in one_line(output)
 
 
-def test_the_run_folder_of_another_space_is_refused_and_left_alone(tmp_path):
-    (tmp_path / "quick.yaml").write_text(QUICK)
-    assert run("run", "quick.yaml", "--out", "mine", cwd=tmp_path)[0] == 0
-    before = {path: path.read_bytes() for path in (tmp_path / "mine").glob("*.*") if path.is_file()}
-    code, output = call("run", "quick.yaml", "--set", "name=other", "--out", "mine", cwd=tmp_path)
+def test_the_run_folder_of_another_space_is_refused_and_left_alone(quick, tmp_path):
+    mine = quick.copied(tmp_path)
+    before = {path: path.read_bytes() for path in mine.glob("*.*") if path.is_file()}
+    code, output = call("run", "quick.yaml", "--set", "name=other", "--out", mine, cwd=tmp_path)
     assert code == 2
     assert "found a run of search space 'quick', expected 'other'" in one_line(output)
     assert {path: path.read_bytes() for path in before} == before

@@ -23,6 +23,7 @@ import pandas as pd
 import psutil
 import pytest
 from commands import SMALL, numbers, start, trials, wait_for_trials
+from finished import Finish
 from nodes import ROOT, ended, node
 from pandas.testing import assert_frame_equal
 from processes import workers
@@ -42,15 +43,10 @@ def long(value: str) -> Any:
 
 
 @pytest.fixture(scope="module", params=["small", long("quickstart")])
-def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+def sweep(request: pytest.FixtureRequest, finish: Finish) -> Sweep:
     """The name of a sweep, and a folder that holds its YAML and the run in which nothing went wrong."""
-    folder = tmp_path_factory.mktemp(request.param)
     text = SMALL if request.param == "small" else dump(load("quickstart"))
-    (folder / f"{request.param}.yaml").write_text(text)
-    driver = start("run", f"{request.param}.yaml", cwd=folder)
-    output, _ = driver.communicate(timeout=600)
-    assert driver.returncode == 0, output
-    return request.param, folder
+    return request.param, finish(request.param, text).folder
 
 
 def launch(sweep: Sweep, cwd: Path, *options: object) -> subprocess.Popen[str]:

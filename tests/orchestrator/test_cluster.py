@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, numbers, start
-from nodes import ended, node
+from nodes import ROOT, ended, node
 from waiting import free_port
 
 from flyp_sweep.orchestrator.engine.nodes import check_address
@@ -89,7 +89,7 @@ def test_a_node_that_lacks_something_is_named_before_the_start(
     (here / "weights").mkdir()
     (here / "runs").mkdir()
     weights = here / "weights" / "digits.safetensors"
-    weights.write_bytes(Path("trainers/digits_clip/digits-clip.safetensors").read_bytes())
+    weights.write_bytes((ROOT / "trainers/models/digits_clip/digits-clip.safetensors").read_bytes())
     if not may_mount(here):
         pytest.skip("a node with other files needs the right to mount them")
     with node(tmp_path, "--address", head, apart=here / lacking):

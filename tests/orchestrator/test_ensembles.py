@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,17 +225,13 @@ def test_a_misspelt_ensemble_is_one_line_and_the_list_names_them_all(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, str]:
-    folder = tmp_path_factory.mktemp("ensembles")
-    (folder / "ensembles.yaml").write_text(SPACE)
-    code, output = run("run", "ensembles.yaml", cwd=folder)
-    assert code == 0, output
-    return folder / "runs/ensembles", output
+def finished(finish):
+    return finish("ensembles", SPACE)
 
 
 def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
-    folder, output = finished
-    rows = [line for line in output.splitlines() if line.startswith("FT")]
+    folder = finished.run
+    rows = [line for line in finished.output.splitlines() if line.startswith("FT")]
     assert [row.partition("  ")[0] for row in rows[:4]] == [
         "FT",
         "FT uniform soup",
@@ -261,16 +256,16 @@ def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
 
 
 def test_a_sweep_killed_amid_its_search_whose_weights_are_then_lost_ends_with_the_same_numbers(finished, tmp_path):
-    driver = start("run", finished[0].parent.parent / "ensembles.yaml", cwd=tmp_path)
+    driver = start("run", finished.space, cwd=tmp_path)
     folder = tmp_path / "runs/ensembles"
     wait_for_trials(folder, 3, driver)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     assert list((folder / "weights").glob("*.safetensors"))
     shutil.rmtree(folder / "weights")
-    code, output = run("run", finished[0].parent.parent / "ensembles.yaml", cwd=tmp_path)
+    code, output = run("run", finished.space, cwd=tmp_path)
     assert code == 0, output
-    assert numbers(folder) == numbers(finished[0])
+    assert numbers(folder) == numbers(finished.run)
     notes = [note for record in trials(folder) for note in record["notes"]]
     assert all("were gone: these were trained again" in note for note in notes)
     assert notes

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -221,11 +222,11 @@ def test_a_signal_before_the_first_trial_ends_it_as_well(tmp_path, moment):
     wait_until_gone(everything)
 
 
-def test_a_folder_whose_space_was_torn_is_taken_up_and_a_read_only_ledger_is_said_before_the_start(tmp_path):
-    (tmp_path / "quick.yaml").write_text(QUICK)
+def test_a_folder_whose_space_was_torn_is_taken_up_and_a_read_only_ledger_is_said_before_the_start(quick, tmp_path):
+    quick.copied(tmp_path)
     with small_disk(tmp_path / "disk", "20m"):
         command = ("run", "quick.yaml", "--out", "disk/quick")
-        assert run(*command, cwd=tmp_path)[0] == 0
+        shutil.copytree(tmp_path / "runs/quick", tmp_path / "disk/quick")
         subprocess.run(["mount", "-o", "remount,ro", tmp_path / "disk"], check=True)
         code, output = run(*command, "--set", "repeats.seeds=3", cwd=tmp_path)
         assert code == 2, output

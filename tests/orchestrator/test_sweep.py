@@ -8,54 +8,38 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
+from commands import QUICK, SMALL, call, numbers, run, start, trials, wait_for_trials
 
 from flyp_sweep.results.ledger.schema import record_of
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, str]:
-    """The folder in which `small.yaml` has run to its end, and what it printed."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "small.yaml").write_text(SMALL)
-    code, output = run("run", "small.yaml", cwd=folder)
-    assert code == 0, output
-    return folder, output
-
-
-def test_a_sweep_ends_with_a_table_and_figures(finished):
-    folder, output = finished
-    assert "without ensembling" in output
-    assert all(label in output for label in ("Zeroshot", "LP", "FT", "FLYP", "mean OOD"))
-    made = {
-        str(path.relative_to(folder / "runs/small")) for path in (folder / "runs/small").rglob("*") if path.is_file()
-    }
+def test_a_sweep_ends_with_a_table_and_figures(small):
+    assert "without ensembling" in small.output
+    assert all(label in small.output for label in ("Zeroshot", "LP", "FT", "FLYP", "mean OOD"))
+    made = {str(path.relative_to(small.run)) for path in small.run.rglob("*") if path.is_file()}
     assert made >= {"space.yaml", "ledger.jsonl", "results.parquet", "tables/comparison.tex", "tables/comparison.csv"}
     assert "report.html" in made
-    figures = {path.name for path in (folder / "runs/small/figures").iterdir()}
+    figures = {path.name for path in (small.run / "figures").iterdir()}
     assert figures == {
         f"{kind}-digits-digits-clip-full.{suffix}" for kind in ("frontier", "sensitivity") for suffix in ("png", "pdf")
     }
 
 
-def test_search_trials_hold_id_val_alone_and_repeats_every_split(finished):
-    folder, _ = finished
-    records = trials(folder / "runs/small")
+def test_search_trials_hold_id_val_alone_and_repeats_every_split(small):
+    records = trials(small.run)
     for stage, roles in {"search": {"id_val"}, "repeat": {"id_val", "id_test", "ood"}}.items():
         of_stage = [record for record in records if record["stage"] == stage]
         assert {one.role for record in of_stage for one in record_of(record).measurements} == roles
 
 
-def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(finished):
-    folder, _ = finished
-    records = trials(folder / "runs/small")
+def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(small):
+    records = trials(small.run)
     assert len({record["trial_id"] for record in records}) == len(records) == 3 * (3 + 2) + 1
     assert all(record["machine"]["threads"] == 1 and record["machine"]["cores"] >= 1 for record in records)
-    frame = pd.read_parquet(folder / "runs/small/results.parquet")
+    frame = pd.read_parquet(small.run / "results.parquet")
     assert set(frame["trial_id"]) == {record["trial_id"] for record in records}
     assert {"dataset", "method", "seed", "alpha", "split", "role", "metric", "value", "hparam_lr"} <= set(frame.columns)
 
@@ -75,76 +59,71 @@ def test_the_driver_leaves_mlflow_to_its_mirror(tmp_path):
     assert ended.stdout.splitlines()[-1] == b"imported: False"
 
 
-def test_the_same_space_in_another_folder_gives_the_same_numbers_bit_for_bit(finished, tmp_path):
-    folder, _ = finished
-    code, output = run("run", folder / "small.yaml", "--out", "elsewhere", cwd=tmp_path)
+def test_the_same_space_in_another_folder_gives_the_same_numbers_bit_for_bit(small, tmp_path):
+    code, output = run("run", small.space, "--out", "elsewhere", cwd=tmp_path)
     assert code == 0, output
-    assert numbers(tmp_path / "elsewhere") == numbers(folder / "runs/small")
+    assert numbers(tmp_path / "elsewhere") == numbers(small.run)
 
 
 @pytest.mark.parametrize("after", [4, pytest.param(12, marks=pytest.mark.chaos)])
-def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(finished, tmp_path, after):
-    folder, _ = finished
-    driver = start("run", folder / "small.yaml", cwd=tmp_path)
+def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(small, tmp_path, after):
+    driver = start("run", small.space, cwd=tmp_path)
     wait_for_trials(tmp_path / "runs/small", after, driver)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     before = numbers(tmp_path / "runs/small")
-    code, output = run("run", folder / "small.yaml", cwd=tmp_path)
+    code, output = run("run", small.space, cwd=tmp_path)
     assert code == 0, output
     assert before.items() <= numbers(tmp_path / "runs/small").items()
-    assert numbers(tmp_path / "runs/small") == numbers(folder / "runs/small")
+    assert numbers(tmp_path / "runs/small") == numbers(small.run)
 
 
-def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_that(finished, tmp_path):
-    (tmp_path / "quick.yaml").write_text(QUICK)
-    run("run", "quick.yaml", cwd=tmp_path)
-    ledger = (tmp_path / "runs/quick/ledger.jsonl").read_bytes()
+def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_that(quick, tmp_path):
+    path = quick.copied(tmp_path) / "ledger.jsonl"
+    ledger = path.read_bytes()
     code, output = run("run", "quick.yaml", cwd=tmp_path)
     assert code == 0, output
-    assert (tmp_path / "runs/quick/ledger.jsonl").read_bytes() == ledger
+    assert path.read_bytes() == ledger
     code, _ = run("run", "quick.yaml", "--set", "repeats.seeds=3", cwd=tmp_path)
-    added = (tmp_path / "runs/quick/ledger.jsonl").read_bytes().removeprefix(ledger).splitlines()
+    added = path.read_bytes().removeprefix(ledger).splitlines()
     assert code == 0
     assert [json.loads(line)["kind"] for line in added] == ["selection", "trial"]
 
 
-def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_exits_with_130(finished, tmp_path):
-    folder, _ = finished
-    driver = start("run", folder / "small.yaml", cwd=tmp_path)
+def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_exits_with_130(small, tmp_path):
+    driver = start("run", small.space, cwd=tmp_path)
     wait_for_trials(tmp_path / "runs/small", 3, driver)
     driver.send_signal(signal.SIGINT)
     output, _ = driver.communicate(timeout=120)
     assert driver.returncode == 130, output
-    assert f"go on with: flyp-sweep run {folder / 'small.yaml'}" in output
+    assert f"go on with: flyp-sweep run {small.space}" in output
     assert "Traceback" not in output
     kept = numbers(tmp_path / "runs/small")
-    assert kept.items() <= numbers(folder / "runs/small").items()
+    assert kept.items() <= numbers(small.run).items()
     assert len(kept) >= 3
 
 
-def test_a_second_driver_on_a_folder_is_refused(finished, tmp_path):
-    folder, _ = finished
-    driver = start("run", folder / "small.yaml", cwd=tmp_path)
+def test_a_second_driver_on_a_folder_is_refused(tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    driver = start("run", "small.yaml", cwd=tmp_path)
     wait_for_trials(tmp_path / "runs/small", 1, driver)
-    code, output = run("run", folder / "small.yaml", cwd=tmp_path)
+    code, output = call("run", "small.yaml", cwd=tmp_path)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     assert code == 2
     assert "another flyp-sweep is running" in output
 
 
-def test_mlflow_holds_the_sweep_and_every_trial_once(finished):
+def test_mlflow_holds_the_sweep_and_every_trial_once(small):
     from mlflow import MlflowClient
 
-    folder, _ = finished
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/runs/mlflow.db")
+    client = MlflowClient(tracking_uri=f"sqlite:///{small.folder}/runs/mlflow.db")
     experiment = client.get_experiment_by_name("small")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     parents = [run for run in runs if run.data.tags["flyp_sweep.kind"] == "sweep"]
     children = [run for run in runs if run.data.tags["flyp_sweep.kind"] == "trial"]
     assert len(parents) == 1
-    assert sorted(run.data.tags["flyp_sweep.trial_id"] for run in children) == sorted(numbers(folder / "runs/small"))
+    assert sorted(run.data.tags["flyp_sweep.trial_id"] for run in children) == sorted(numbers(small.run))
     assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children)
     assert all(run.info.status == "FINISHED" for run in runs)
     assert "without ensembling" in parents[0].data.tags["mlflow.note.content"].lower()
@@ -152,18 +131,17 @@ def test_mlflow_holds_the_sweep_and_every_trial_once(finished):
     assert {"tables", "figures", "space.yaml"} <= artifacts
     flyp = next(run for run in children if run.data.tags["method"] == "flyp" and run.data.tags["stage"] == "repeat")
     assert len(client.get_metric_history(flyp.info.run_id, "epoch/train_loss")) == 2
-    record = next(r for r in trials(folder / "runs/small") if r["trial_id"] == flyp.data.tags["flyp_sweep.trial_id"])
+    record = next(r for r in trials(small.run) if r["trial_id"] == flyp.data.tags["flyp_sweep.trial_id"])
     measured = record_of(record).measurements
     id_test = {one.alpha: one.value for one in measured if one.split == "id_test" and one.is_primary}
     assert flyp.data.metrics["without/id_test/accuracy"] == id_test[1.0]
     assert flyp.data.metrics["with/id_test/accuracy"] == id_test[record["alpha"]]
 
 
-def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(finished, tmp_path):
-    folder, _ = finished
+def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(small, tmp_path):
     uri = f"sqlite:///{tmp_path}/other.db"
-    first = run("sync", folder / "runs/small", "--mlflow", uri, cwd=tmp_path)
-    second = run("sync", folder / "runs/small", "--mlflow", uri, cwd=tmp_path)
+    first = run("sync", small.run, "--mlflow", uri, cwd=tmp_path)
+    second = run("sync", small.run, "--mlflow", uri, cwd=tmp_path)
     assert first[0] == second[0] == 0, first[1] + second[1]
     assert "16 trials added, 0 were there" in first[1]
     assert "0 trials added, 16 were there" in second[1]
@@ -178,19 +156,18 @@ def test_a_tracking_server_that_is_down_costs_no_trial(tmp_path):
     assert len(trials(tmp_path / "runs/quick")) == 1 + 3 + 2
 
 
-def test_status_table_and_plot_read_a_finished_run(finished):
-    folder, _ = finished
-    code, output = run("status", "runs/small", cwd=folder)
+def test_status_table_and_plot_read_a_finished_run(small, tmp_path):
+    code, output = call("status", small.run, cwd=tmp_path)
     assert code == 0
     assert output.count("done") == 4 + 1, "of every cell, and over the column"
-    code, output = run("table", "runs/small", "--format", "latex", "-o", "table.tex", cwd=folder)
+    code, output = call("table", small.run, "--format", "latex", "-o", "table.tex", cwd=tmp_path)
     assert code == 0, output
-    assert "\\toprule" in (folder / "table.tex").read_text()
-    code, output = run("plot", "runs/small", "-o", "figures", cwd=folder)
+    assert "\\toprule" in (tmp_path / "table.tex").read_text()
+    code, output = call("plot", small.run, "-o", "figures", cwd=tmp_path)
     assert code == 0, output
-    assert sorted(path.suffix for path in (folder / "figures").iterdir()) == [".pdf", ".pdf", ".png", ".png"]
-    assert run("plot", "runs/small", "-o", "one.png", cwd=folder)[0] == 0
-    assert (folder / "one.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".pdf", ".png", ".png"]
+    assert call("plot", small.run, "-o", "one.png", cwd=tmp_path)[0] == 0
+    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_asha_s_stops_are_kept_in_the_ledger_and_honoured_by_the_next_run(tmp_path):

@@ -13,33 +13,20 @@ from pathlib import Path
 
 import pytest
 from browser import needs_browser, opened
-from commands import run, start
+from commands import start
+from finished import Finished
 from waiting import free_port
 
 pytestmark = [needs_browser, pytest.mark.slow]
 
-SPACE = """
-name: seen
-dataset: digits
-model: {arch: digits-clip, pretrained: bundled}
-methods: [zeroshot, ft]
-train: {epochs: 2, batch_size: 128, warmup_steps: 2}
-search: {algorithm: grid, space: {lr: {choice: [1.0e-4, 1.0e-3]}, weight_decay: 0.1}}
-repeats: {seeds: 2}
-wise_ft: {alphas: 3, frontier: true}
-"""
 PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
+def address(small: Finished) -> Iterator[str]:
     """Where `flyp-sweep ui` says that a finished sweep is to be seen, while it serves."""
-    folder = tmp_path_factory.mktemp("ui")
-    (folder / "seen.yaml").write_text(SPACE)
-    code, output = run("run", "seen.yaml", cwd=folder)
-    assert code == 0, output
     port = free_port()
-    server = start("ui", "runs/seen", "--port", port, cwd=folder)
+    server = start("ui", "runs/small", "--port", port, cwd=small.folder)
     try:
         yield announced(server, port)
     finally:
@@ -51,7 +38,7 @@ def announced(server: subprocess.Popen[str], port: int) -> str:
     """The address that is printed for the sweep, once the server answers."""
     assert server.stdout is not None
     lines = [server.stdout.readline(), server.stdout.readline()]
-    found = re.fullmatch(r"  seen: (\S+)\n", lines[1])
+    found = re.fullmatch(r"  small: (\S+)\n", lines[1])
     assert found, lines
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -69,7 +56,7 @@ def test_from_the_printed_address_to_a_trial_s_curves_and_the_figure(address, tm
         page.set_default_timeout(1000 * PATIENCE_SECONDS)
         for column in ("score", "alpha"):
             page.locator(f"[role=columnheader][col-id='metrics.`{column}`']").wait_for()
-        page.locator("[role=row]").get_by_role("link", name="seen", exact=True).click()
+        page.locator("[role=row]").get_by_role("link", name="small", exact=True).click()
 
         page.get_by_role("link", name=re.compile(r"^digits ft search seed 00")).first.wait_for()
         repeats = page.get_by_role("link", name=re.compile(r"^digits ft repeat seed 0\d"))

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from services import ENTRYPOINTS, Service, environment, launch
 
-TEMPORARY = Path("/tmp/flyp-machine")
-"""The folder that is another one on every machine; so short because of the names of sockets."""
+TEMPORARY = Path(f"/tmp/fm-{os.getpid()}")
+"""The folder that is another one on every machine, and short, for Ray puts sockets into it."""
 
 needs_machines = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None
