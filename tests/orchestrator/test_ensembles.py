@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
 from typing import Any
 
 import pytest
-from commands import call, numbers, run, start, trials, wait_for_trials
+from commands import call, numbers, trials
+from finished import Finished
+from serial_engine import run_serially
 from sweeps import answer, drive, plans_of, space_of
 
 from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
@@ -225,8 +225,13 @@ def test_a_misspelt_ensemble_is_one_line_and_the_list_names_them_all(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(finish):
-    return finish("ensembles", SPACE)
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The space above, run to its end."""
+    folder = tmp_path_factory.mktemp("ensembles")
+    (folder / "ensembles.yaml").write_text(SPACE)
+    code, output = run_serially("ensembles.yaml", cwd=folder)
+    assert code == 0, output
+    return Finished("ensembles", folder, output)
 
 
 def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
@@ -255,15 +260,13 @@ def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
     assert sum("ft+" in line and " done " in line for line in status.splitlines()) == 3
 
 
-def test_a_sweep_killed_amid_its_search_whose_weights_are_then_lost_ends_with_the_same_numbers(finished, tmp_path):
-    driver = start("run", finished.space, cwd=tmp_path)
+def test_a_sweep_stopped_amid_its_search_whose_weights_are_then_lost_ends_with_the_same_numbers(finished, tmp_path):
     folder = tmp_path / "runs/ensembles"
-    wait_for_trials(folder, 3, driver)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    code, output = run_serially(finished.space, cwd=tmp_path, stop_after=3)
+    assert code == 130, output
     assert list((folder / "weights").glob("*.safetensors"))
     shutil.rmtree(folder / "weights")
-    code, output = run("run", finished.space, cwd=tmp_path)
+    code, output = run_serially(finished.space, cwd=tmp_path)
     assert code == 0, output
     assert numbers(folder) == numbers(finished.run)
     notes = [note for record in trials(folder) for note in record["notes"]]

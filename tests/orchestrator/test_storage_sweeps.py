@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, call, numbers, run, start, trials, wait_for_trials
+from serial_engine import run_serially
 from stores import BUCKET, SECRET, Gate, s3_server
 from waiting import until
 
@@ -72,11 +73,10 @@ def moved(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
     (folder / "published").write_text("\n".join(in_store()))
-    alone = start("run", "../tuned.yaml", cwd=folder / "alone")
+    code, undisturbed = run_serially("../tuned.yaml", cwd=folder / "alone")
+    assert code == 0, undisturbed
     code, output = run("run", "../tuned.yaml", "--out", URL, cwd=folder / "there")
     assert code == 0, output
-    undisturbed, _ = alone.communicate(timeout=300)
-    assert alone.returncode == 0, undisturbed
     assert f"published: {URL}" in output
     assert SECRET not in output
     return folder

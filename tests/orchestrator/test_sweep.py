@@ -1,4 +1,4 @@
-"""Whole sweeps through the command line: real Ray, real training, real MLflow store."""
+"""Whole sweeps: real training and a real MLflow store, with real Ray where a test is about processes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from commands import QUICK, SMALL, call, numbers, run, start, trials, wait_for_trials
+from serial_engine import run_serially
 
+from flyp_sweep.orchestrator.runs.lock import locked
 from flyp_sweep.results.ledger.schema import record_of
 
 
@@ -59,8 +61,8 @@ def test_the_driver_leaves_mlflow_to_its_mirror(tmp_path):
     assert ended.stdout.splitlines()[-1] == b"imported: False"
 
 
-def test_the_same_space_in_another_folder_gives_the_same_numbers_bit_for_bit(small, tmp_path):
-    code, output = run("run", small.space, "--out", "elsewhere", cwd=tmp_path)
+def test_the_same_space_in_another_folder_and_engine_gives_the_same_numbers_bit_for_bit(small, tmp_path):
+    code, output = run_serially(small.space, cwd=tmp_path, out=Path("elsewhere"))
     assert code == 0, output
     assert numbers(tmp_path / "elsewhere") == numbers(small.run)
 
@@ -81,10 +83,10 @@ def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(small, tmp
 def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_that(quick, tmp_path):
     path = quick.copied(tmp_path) / "ledger.jsonl"
     ledger = path.read_bytes()
-    code, output = run("run", "quick.yaml", cwd=tmp_path)
+    code, output = run_serially("quick.yaml", cwd=tmp_path)
     assert code == 0, output
     assert path.read_bytes() == ledger
-    code, _ = run("run", "quick.yaml", "--set", "repeats.seeds=3", cwd=tmp_path)
+    code, _ = run_serially("quick.yaml", "repeats.seeds=3", cwd=tmp_path)
     added = path.read_bytes().removeprefix(ledger).splitlines()
     assert code == 0
     assert [json.loads(line)["kind"] for line in added] == ["selection", "trial"]
@@ -103,13 +105,10 @@ def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_exits_with_130(smal
     assert len(kept) >= 3
 
 
-def test_a_second_driver_on_a_folder_is_refused(tmp_path):
-    (tmp_path / "small.yaml").write_text(SMALL)
-    driver = start("run", "small.yaml", cwd=tmp_path)
-    wait_for_trials(tmp_path / "runs/small", 1, driver)
-    code, output = call("run", "small.yaml", cwd=tmp_path)
-    os.killpg(driver.pid, signal.SIGKILL)
-    driver.wait()
+def test_a_second_driver_on_a_folder_is_refused(quick, tmp_path):
+    folder = quick.copied(tmp_path)
+    with locked(folder):
+        code, output = call("run", "quick.yaml", cwd=tmp_path)
     assert code == 2
     assert "another flyp-sweep is running" in output
 
@@ -140,8 +139,8 @@ def test_mlflow_holds_the_sweep_and_every_trial_once(small):
 
 def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(small, tmp_path):
     uri = f"sqlite:///{tmp_path}/other.db"
-    first = run("sync", small.run, "--mlflow", uri, cwd=tmp_path)
-    second = run("sync", small.run, "--mlflow", uri, cwd=tmp_path)
+    first = call("sync", small.run, "--mlflow", uri, cwd=tmp_path)
+    second = call("sync", small.run, "--mlflow", uri, cwd=tmp_path)
     assert first[0] == second[0] == 0, first[1] + second[1]
     assert "16 trials added, 0 were there" in first[1]
     assert "0 trials added, 16 were there" in second[1]
@@ -149,7 +148,7 @@ def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(small, tmp_path
 
 def test_a_tracking_server_that_is_down_costs_no_trial(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
-    code, output = run("run", "quick.yaml", "--mlflow", "http://127.0.0.1:9", cwd=tmp_path)
+    code, output = run_serially("quick.yaml", cwd=tmp_path, mlflow="http://127.0.0.1:9")
     assert code == 0, output
     assert "MLflow is behind" in output
     assert "flyp-sweep sync runs/quick --mlflow http://127.0.0.1:9" in output
@@ -184,42 +183,8 @@ def test_asha_s_stops_are_kept_in_the_ledger_and_honoured_by_the_next_run(tmp_pa
     assert all(record["stage"] == "search" and len(record["curve"]) == record["epochs"] < 4 for record in stopped)
     assert all(record["epochs"] == 4 for record in records if record["status"] == "done")
     ledger = (tmp_path / "runs/small/ledger.jsonl").read_bytes()
-    assert run("run", "small.yaml", cwd=tmp_path)[0] == 0
+    assert run_serially("small.yaml", cwd=tmp_path)[0] == 0
     assert (tmp_path / "runs/small/ledger.jsonl").read_bytes() == ledger
-
-
-BRIEF = '''
-import os
-import time
-from pathlib import Path
-
-from flyp_sweep.trainers.methods.lp import LinearProbing
-
-
-class Brief(LinearProbing):
-    """Linear probing that takes a while, but less than a worker takes to start."""
-
-    name = "brief"
-
-    def solve(self, task):
-        time.sleep(0.5)
-        with Path(os.environ["BRIEF"]).open("a") as file:
-            file.write(f"{os.getpid()}\\n")
-        return super().solve(task)
-'''
-
-
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has one worker")
-def test_all_cores_get_a_worker_where_trials_are_shorter_than_a_worker_s_start(tmp_path, monkeypatch):
-    (tmp_path / "brief.py").write_text(BRIEF)
-    text = QUICK.replace("lp]", "'brief:Brief']").replace("num_samples: 3", "num_samples: 30")
-    (tmp_path / "quick.yaml").write_text(text)
-    monkeypatch.setenv("BRIEF", str(tmp_path / "pids"))
-    code, output = run("run", "quick.yaml", cwd=tmp_path, path=tmp_path)
-    assert code == 0, output
-    first = Counter((tmp_path / "pids").read_text().split()[:20])
-    assert len(first) > 1
-    assert min(first.values()) >= 20 / len(first) / 2, "and they share the work from the start"
 
 
 FAILING = '''
@@ -241,12 +206,13 @@ class Fragile(LinearProbing):
 '''
 
 
-def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(tmp_path):
+def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "fragile.py").write_text(FAILING)
     search = "{algorithm: grid, space: {l2: {choice: [0.001, 0.01, 0.1]}}}"
     text = QUICK.replace("lp]", "'fragile:Fragile']").replace(QUICK.split("search: ")[1].split("\n")[0], search)
     (tmp_path / "quick.yaml").write_text(text)
-    code, output = run("run", "quick.yaml", "--set", "repeats.seeds=3", cwd=tmp_path, path=tmp_path)
+    code, output = run_serially("quick.yaml", "repeats.seeds=3", cwd=tmp_path)
     assert code == 1, output
     failed = {r["reason"] for r in trials(tmp_path / "runs/quick") if r["status"] == "failed"}
     assert failed == {"the training loss is nan at step 7", "ValueError: an accident [of sorts]"}

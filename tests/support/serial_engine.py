@@ -9,6 +9,8 @@ import contextlib
 import io
 import time
 from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,10 +29,11 @@ from flyp_sweep.search_spaces.model import Resources, SearchSpace
 
 
 class SerialEngine:
-    """See `orchestrator.engine.work.Engine`."""
+    """See `orchestrator.engine.work.Engine`. Stops as if interrupted after `stop_after` trials, if a number is given."""
 
-    def __init__(self, space: SearchSpace, address: str | None = None) -> None:
+    def __init__(self, space: SearchSpace, address: str | None = None, *, stop_after: int | None = None) -> None:
         self.space = space
+        self.stop_after = stop_after
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +48,10 @@ class SerialEngine:
         pass
 
     def run(self, work: Work) -> None:
+        if self.stop_after is not None:
+            enough = len(work.protocol.outcomes) + self.stop_after
+            stop = work.stop
+            work = replace(work, stop=lambda: stop() or len(work.protocol.outcomes) >= enough)
         resources = self.space.resources or Resources(cpu=1)
         settings = Settings(
             space=self.space.model_dump(mode="json", exclude_none=True),
@@ -109,7 +116,9 @@ def numerics_restored() -> Generator[None]:
         torch.use_deterministic_algorithms(exact)
 
 
-def run_serially(space: Path | str, *overrides: str, cwd: Path, **options: Any) -> tuple[int, str]:
+def run_serially(
+    space: Path | str, *overrides: str, cwd: Path, stop_after: int | None = None, **options: Any
+) -> tuple[int, str]:
     """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `sweep.Options`."""
     printed = io.StringIO()
     with contextlib.chdir(cwd):
@@ -119,7 +128,7 @@ def run_serially(space: Path | str, *overrides: str, cwd: Path, **options: Any) 
                 overrides,
                 sweep.Options(**options),
                 Console(file=printed, width=120, highlight=False),
-                SerialEngine,
+                partial(SerialEngine, stop_after=stop_after),
             )
         except InputError as error:
             return 2, f"error: {error}\n"
