@@ -54,7 +54,7 @@ class SerialEngine:
             work = replace(work, stop=lambda: stop() or len(work.protocol.outcomes) >= enough)
         resources = self.space.resources or Resources(cpu=1)
         settings = Settings(
-            space=self.space.model_dump(mode="json", exclude_none=True),
+            space=work.space.model_dump(mode="json", exclude_none=True),
             data_root=str(work.data_root),
             checkpoints=work.checkpoints,
             weights=work.weights,
