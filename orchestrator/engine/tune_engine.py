@@ -191,7 +191,8 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
     """Ray for the length of the block; arguments and errors as of `connect`.
 
     Ray connects in a thread, since it would set a handler of its own for SIGTERM in the main one. Its C++ does so
-    nevertheless, at some moment of its start, so `listen` sets ours again and again.
+    nevertheless, at some moment of its start, so `listen` sets ours again and again. The thread lives as long as the
+    block: Linux kills Ray's servers with the thread that has started them.
     """
     import ray.tune
 
@@ -201,11 +202,11 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
         while not connecting.done():
             wait([connecting], LISTEN_SECONDS)
             listen()
-    connecting.result()
-    try:
-        yield
-    finally:
-        ray.shutdown()
+        connecting.result()
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
