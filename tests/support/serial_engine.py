@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from ray.tune.search import Searcher
@@ -35,17 +35,8 @@ class SerialEngine:
         self.space = space
         self.stop_after = stop_after
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def prepare(self) -> None:
-        pass
-
-    def start(self) -> None:
-        pass
+    def check(self) -> None:
+        """There is nothing that could not be reached."""
 
     def run(self, work: Work) -> None:
         if self.stop_after is not None:
