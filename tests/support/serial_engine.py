@@ -29,7 +29,7 @@ from flyp_sweep.search_spaces.model import Resources, SearchSpace
 
 
 class SerialEngine:
-    """See `orchestrator.engine.work.Engine`. Stops as if interrupted after `stop_after` trials, if a number is given."""
+    """See `orchestrator.engine.work.Engine`. After `stop_after` trials, if given, it stops as if interrupted."""
 
     def __init__(self, space: SearchSpace, address: str | None = None, *, stop_after: int | None = None) -> None:
         self.space = space
