@@ -10,15 +10,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
+from commands import QUICK, SMALL, call, numbers, run, start, trials
 from processes import family, wait_until_gone
+from serial_engine import run_serially
 from waiting import until
 
 FAULTY = '''
@@ -93,13 +94,28 @@ failures: {max_failures: 1, backoff_seconds: 0.1, hang_minutes: 0.4}
 """
 
 
+SECRET = "hunter2"
+STORE = f"http://someone:{SECRET}@127.0.0.1:9"
+"""A tracking server that is down."""
+
+
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[int, dict]]:
+def rays_files() -> Iterator[Path]:
+    """Where Ray keeps its logs: its sockets allow no long path."""
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short:
+        yield Path(short)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory, rays_files: Path) -> tuple[Path, str, dict[int, dict]]:
     """A folder in which the sweep has met every fault, what it printed, and its repeats by seed."""
     folder = tmp_path_factory.mktemp("faulty")
     (folder / "faulty.py").write_text(FAULTY)
     (folder / "faults.yaml").write_text(SPACE)
-    code, output = run("run", "faults.yaml", cwd=folder, path=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", STORE)
+        patch.setenv("RAY_TMPDIR", str(rays_files))
+        code, output = run("run", "faults.yaml", cwd=folder, path=folder)
     assert code == 1, output
     return folder, output, {one["seed"]: one for one in trials(folder / "runs/faults") if one["stage"] == "repeat"}
 
@@ -127,27 +143,28 @@ def test_a_trial_that_keeps_failing_is_recorded_with_its_reason_and_marked_in_th
     assert 'faulty.py", line' in repeats[2]["log"]
     assert "3 of 5" in output
     assert "--retry-failed" in output
-    code, status = run("status", "runs/faults", cwd=folder, path=folder)
+    code, status = call("status", "runs/faults", cwd=folder)
     assert code == 0
     assert repeats[2]["reason"] in " ".join(status.split())
     assert not (folder / "runs/faults/running").exists()
 
 
-def test_retrying_what_failed_ends_as_if_nothing_had(faulty, tmp_path):
+def test_retrying_what_failed_ends_as_if_nothing_had(faulty, tmp_path, monkeypatch):
     folder, _, _ = faulty
-    (folder / "mended").touch()
-    code, output = run("run", "faults.yaml", "--retry-failed", cwd=folder, path=folder)
+    for name in ("faulty.py", "faults.yaml"):
+        shutil.copy(folder / name, tmp_path)
+    (tmp_path / "mended").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    retried, undisturbed = tmp_path / "retried", tmp_path / "undisturbed"
+    shutil.copytree(folder / "runs/faults", retried)
+    code, output = run_serially("faults.yaml", cwd=tmp_path, out=retried, retry_failed=True)
     assert code == 0, output
-    (tmp_path / "faults.yaml").write_text(SPACE)
-    code, output = run("run", "faults.yaml", cwd=tmp_path, path=folder)
+    code, output = run_serially("faults.yaml", cwd=tmp_path, out=undisturbed)
     assert code == 0, output
-    last = {one["trial_id"]: one for one in trials(folder / "runs/faults")}
-    expected = numbers(tmp_path / "runs/faults")
-    assert numbers(folder / "runs/faults") == expected
-    assert len(last) == 1 + 5
-    assert (folder / "runs/faults/tables/comparison.csv").read_bytes() == (
-        tmp_path / "runs/faults/tables/comparison.csv"
-    ).read_bytes()
+    assert len(numbers(undisturbed)) == 1 + 5
+    assert numbers(retried) == numbers(undisturbed)
+    tables = [run / "tables/comparison.csv" for run in (retried, undisturbed)]
+    assert tables[0].read_bytes() == tables[1].read_bytes()
 
 
 COUNTING = '''
@@ -201,6 +218,7 @@ def test_a_signal_ends_ray_saves_what_is_under_way_and_writes_what_there_is(tmp_
         assert len(list((tmp_path / "runs/small/running").glob("*.safetensors"))) == 2
 
 
+@pytest.mark.chaos
 def test_a_signal_to_all_processes_ends_the_sweep_in_time(tmp_path):
     with two_long_trials(tmp_path) as driver:
         everything = family(driver.pid)[1:]
@@ -215,6 +233,7 @@ def test_a_signal_to_all_processes_ends_the_sweep_in_time(tmp_path):
         assert "Traceback" not in output
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("server", ["raylet", "gcs_server"])
 def test_a_server_of_ray_that_dies_is_said_and_ends_the_sweep(tmp_path, server):
     with two_long_trials(tmp_path) as driver:
@@ -227,11 +246,14 @@ def test_a_server_of_ray_that_dies_is_said_and_ends_the_sweep(tmp_path, server):
         assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("moment", [1.5, 5, 7, 9])
+@pytest.mark.parametrize("moment", ["the folder is locked", "the trials are planned"])
 def test_a_signal_before_the_first_trial_ends_it_as_well(tmp_path, moment):
     (tmp_path / "small.yaml").write_text(SMALL)
     driver = start("run", "small.yaml", cwd=tmp_path)
-    time.sleep(moment)
+    if moment == "the folder is locked":
+        until((tmp_path / "runs/.small.owner").exists)
+    else:
+        assert any("trials planned" in line for line in driver.stdout)
     everything = family(driver.pid)
     driver.send_signal(signal.SIGTERM)
     output, _ = driver.communicate(timeout=60)
@@ -247,7 +269,7 @@ def test_a_folder_whose_space_was_torn_is_taken_up_and_a_read_only_ledger_is_sai
         command = ("run", "quick.yaml", "--out", "disk/quick")
         shutil.copytree(tmp_path / "runs/quick", tmp_path / "disk/quick")
         subprocess.run(["mount", "-o", "remount,ro", tmp_path / "disk"], check=True)
-        code, output = run(*command, "--set", "repeats.seeds=3", cwd=tmp_path)
+        code, output = call(*command, "--set", "repeats.seeds=3", cwd=tmp_path)
         assert code == 2, output
         assert output.count("\n") == 1
         assert "cannot be written" in output
@@ -269,10 +291,11 @@ class Nan(LinearProbing):
 '''
 
 
-def test_a_result_that_is_no_number_fails_its_trial_alone(tmp_path):
+def test_a_result_that_is_no_number_fails_its_trial_alone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "nan.py").write_text(NAN)
     (tmp_path / "quick.yaml").write_text(QUICK.replace("lp]", "lp, 'nan:Nan']"))
-    code, output = run("run", "quick.yaml", cwd=tmp_path, path=tmp_path)
+    code, output = run_serially("quick.yaml", cwd=tmp_path)
     assert code == 1, output
     assert "not finite" in output
     assert "Traceback" not in output
@@ -296,61 +319,65 @@ def small_disk(path: Path, size: str) -> Iterator[None]:
 def test_a_disk_without_room_is_said_before_the_start(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
     with small_disk(tmp_path / "disk", "40k"):
-        code, output = run("run", "quick.yaml", "--out", "disk/runs/quick", cwd=tmp_path)
+        code, output = call("run", "quick.yaml", "--out", "disk/runs/quick", cwd=tmp_path)
         assert code == 2, output
         assert re.search(r"error: disk/runs/quick: found \d+ kB of free space; the run takes about \d+ kB", output)
         assert not (tmp_path / "disk/runs/quick/ledger.jsonl").exists()
 
 
+def fill_up(disk: Path, after: int) -> None:
+    """Leave no byte on `disk` once `after` trials are in the ledger there."""
+    until(lambda: len(trials(disk / "runs/quick")) >= after)
+    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(512))
+
+
 def test_a_disk_that_fills_up_ends_the_sweep_with_a_whole_ledger_and_once_there_is_room_it_goes_on(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
     disk = tmp_path / "disk"
-    command = ("run", "quick.yaml", "--out", "disk/runs/quick", "--mlflow", f"sqlite:///{tmp_path}/elsewhere.db")
+    run_folder = Path("disk/runs/quick")
+    options = {"cwd": tmp_path, "out": run_folder, "mlflow": f"sqlite:///{tmp_path}/elsewhere.db"}
     with small_disk(disk, "20m"):
-        driver = start(*command, "--set", "repeats.seeds=40", cwd=tmp_path)
-        wait_for_trials(disk / "runs/quick", 3, driver)
-        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-            while True:
-                filler.write(bytes(512))
-        output, _ = driver.communicate(timeout=120)
-        assert driver.returncode == 2, output
+        filling = threading.Thread(target=fill_up, args=(disk, 3))
+        filling.start()
+        code, output = run_serially("quick.yaml", "repeats.seeds=40", **options)
+        filling.join()
+        assert code == 2, output
         assert "ledger.jsonl: cannot be written (No space left on device)" in output
         assert "go on with: flyp-sweep run quick.yaml" in output
-        assert "Traceback" not in output
-        ledger = (disk / "runs/quick/ledger.jsonl").read_bytes()
+        ledger = (tmp_path / run_folder / "ledger.jsonl").read_bytes()
         assert ledger.endswith(b"\n")
         assert all(json.loads(line) for line in ledger.splitlines())
         (disk / "filler").unlink()
-        code, output = run(*command, "--set", "repeats.seeds=40", cwd=tmp_path)
+        code, output = run_serially("quick.yaml", "repeats.seeds=40", **options)
         assert code == 0, output
-        assert (disk / "runs/quick/ledger.jsonl").read_bytes().startswith(ledger)
-        assert len(numbers(disk / "runs/quick")) == 1 + 3 + 40
+        assert (tmp_path / run_folder / "ledger.jsonl").read_bytes().startswith(ledger)
+        assert len(numbers(tmp_path / run_folder)) == 1 + 3 + 40
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_start(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
     for out in ("/proc/run", str(tmp_path / "quick.yaml" / "run")):
-        code, output = run("run", "quick.yaml", "--out", out, cwd=tmp_path)
+        code, output = call("run", "quick.yaml", "--out", out, cwd=tmp_path)
         assert code == 2, output
         assert output.count("\n") == 1
         assert "cannot be written" in output
 
 
-def test_a_password_never_reaches_a_log_or_the_ledger(tmp_path, monkeypatch):
+def test_a_password_on_the_command_line_is_refused_and_not_shown(tmp_path):
     (tmp_path / "quick.yaml").write_text(QUICK)
-    uri = "http://someone:hunter2@127.0.0.1:9"
-    code, output = run("run", "quick.yaml", "--mlflow", uri, cwd=tmp_path)
+    code, output = call("run", "quick.yaml", "--mlflow", STORE, cwd=tmp_path)
     assert code == 2
     assert output.count("\n") == 1
     assert "someone:***@127.0.0.1" in output
-    assert "hunter2" not in output
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with tempfile.TemporaryDirectory(prefix="r") as short:  # Ray's sockets allow no long path
-        monkeypatch.setenv("RAY_TMPDIR", short)
-        code, output = run("run", "quick.yaml", cwd=tmp_path)
-        assert code == 0, output
-        assert "MLflow is behind" in output
-        files = [path for folder in (tmp_path, Path(short)) for path in folder.rglob("*") if path.is_file()]
-        assert any(path.suffix == ".log" for path in files), "Ray's own logs are among them"
-        assert not [path for path in files if b"hunter2" in path.read_bytes()]
-    assert "hunter2" not in output
+    assert SECRET not in output
+
+
+def test_a_password_in_the_environment_reaches_no_file_and_no_line(faulty, rays_files):
+    folder, output, _ = faulty
+    assert "MLflow is behind" in output
+    files = [path for below in (folder, rays_files) for path in below.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".log" for path in files), "Ray's own logs are among them"
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+    assert SECRET not in output

@@ -347,9 +347,9 @@ def test_a_hundred_thousand_records_are_read_in_seconds(tmp_path, example):
     trial_id = json.loads(line)["trial_id"]
     path = tmp_path / "l"
     path.write_text("".join(line.replace(trial_id, f"{i:016x}") + "\n" for i in range(100_000)))
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(Ledger(path).load()) == 100_000
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_reading_a_ledger_imports_nothing_heavy():
