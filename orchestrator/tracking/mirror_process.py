@@ -7,6 +7,7 @@ dead, and so is its mirror at once: the next one finds what is half-written.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -37,7 +38,9 @@ def main() -> None:
     told = json.loads(sys.stdin.readline())
     follower = Follower(told["uri"], told["experiment"], RunFolder(told["path"]))
     if closing := sys.stdin.readline():
-        os.write(answers, json.dumps(follower.close(**json.loads(closing))).encode())
+        answer = json.dumps(follower.close(**json.loads(closing))).encode()
+        with contextlib.suppress(BrokenPipeError):  # the driver was given no time to wait for it
+            os.write(answers, answer)
     os._exit(0)  # whatever the store is being asked
 
 
