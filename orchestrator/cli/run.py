@@ -44,7 +44,7 @@ def run(
     """
     from flyp_sweep.orchestrator.runs import sweep
 
-    options = sweep.Options(
+    options = sweep.RunOptions(
         out=out,
         data_root=data_root,
         mlflow=mlflow,

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from flyp_sweep.orchestrator.runs.recorder import Recorder
+from flyp_sweep.orchestrator.engine.work import Recorder
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.spec import SEARCH, TrialSpec

@@ -9,8 +9,8 @@ from ray.tune.search import Searcher
 from flyp_sweep.orchestrator.engine.retries import Retries
 from flyp_sweep.orchestrator.engine.settings import ending_in
 from flyp_sweep.orchestrator.engine.stacks import cause, last_words
+from flyp_sweep.orchestrator.engine.work import Recorder
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.trainers.spec import DIED, FAILED, TrialSpec
 
 

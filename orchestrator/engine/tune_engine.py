@@ -17,11 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from flyp_sweep.orchestrator.engine.log_stream import LogStream
 from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
-from flyp_sweep.orchestrator.runs.logs import LogStream
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import SearchSpace

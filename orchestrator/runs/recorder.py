@@ -11,7 +11,7 @@ from typing import Protocol as Interface
 
 from flyp_sweep import __version__
 from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol, Selection
-from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.schema import AlphaRecord, Record, SelectionRecord, SplitRecord, Stage, TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
@@ -41,8 +41,8 @@ class Recorder:
         self,
         ledger: Ledger,
         protocol: Protocol,
-        running: Running,
-        weights: Running,
+        running: TrialFiles,
+        weights: TrialFiles,
         listeners: Sequence[Listener] = (),
         lost: Callable[[], str | None] = lambda: None,
     ) -> None:

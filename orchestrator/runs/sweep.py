@@ -18,18 +18,18 @@ from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.run_log import RunLog
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe, trials
-from flyp_sweep.orchestrator.runs.lock import leave_behind, locked, lost
-from flyp_sweep.orchestrator.runs.logs import RunLog
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.resume import Earlier, amid_search, read_earlier
-from flyp_sweep.orchestrator.runs.running_files import Running
-from flyp_sweep.orchestrator.store.publication import Publication, published, working_copy
+from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
+from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened, working_copy
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
-from flyp_sweep.orchestrator.tracking.mlflow_view import default_uri
+from flyp_sweep.orchestrator.tracking.mlflow_logger import default_uri
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.search_spaces.errors import InputError
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What the command line says besides the search space."""
 
     out: Path | str | None = None
@@ -68,7 +68,7 @@ class Options:
 def run(
     source: str,
     overrides: Sequence[str],
-    options: Options,
+    options: RunOptions,
     console: Console,
     engine_for: Callable[[SearchSpace, str | None], Engine] = TuneEngine,
 ) -> int:
@@ -77,16 +77,16 @@ def run(
     `engine_for` makes what runs the trials, from the search space and `options.address`.
     """
     resume = resume_command(source, overrides, options)
-    with ExitStack() as opened:
-        interruption = opened.enter_context(interruptible(how_to_go_on(resume)))
+    with ExitStack() as stack:
+        interruption = stack.enter_context(interruptible(how_to_go_on(resume)))
         run_log = RunLog()
-        opened.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
+        stack.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
-        engine = opened.enter_context(engine_for(space, options.address))
+        engine = stack.enter_context(engine_for(space, options.address))
         return _run(space, options, console, resume, engine, interruption, run_log)
 
 
-def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator[str]:
+def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Iterator[str]:
     """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do."""
     from flyp_sweep.trainers.models import weights
 
@@ -101,7 +101,7 @@ def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator
 
 def _run(
     space: SearchSpace,
-    options: Options,
+    options: RunOptions,
     console: Console,
     resume: str,
     engine: Engine,
@@ -113,9 +113,9 @@ def _run(
     path = options.run_path(space)
     interruption.at_the_last(lambda: leave_behind(path))
     with ExitStack() as lock:
-        publication = publish(options.url, path, lock) if options.url else None
-        new = publication is None and not path.exists()
-        if publication is None and not new:
+        remote = open_remote(options.url, path, lock) if options.url else None
+        new = remote is None and not path.exists()
+        if remote is None and not new:
             lock.enter_context(locked(path))
         engine.prepare()
         if amid_search(path / LEDGER):
@@ -133,20 +133,20 @@ def _run(
         folder = open_folder(path, space)
         run_log.write_to(folder.path)
         log.info("%s", resume)
-        if publication:
-            publication.start()
+        if remote:
+            remote.start()
         plans = plan(space, checked)
         if len(earlier.outcomes) < sum(map(trials, plans)):
             engine.start()  # there will be trials; which ones takes a while to find out
-        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, publication)
+        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, remote)
         sweep.go(engine, data_root, interruption)
         return sweep.report()
 
 
-def publish(url: str, path: Path, lock: ExitStack) -> Publication:
+def open_remote(url: str, path: Path, lock: ExitStack) -> RemoteRun:
     """Enter the locks of the run at `url` and of its working copy at `path`, which then holds what is there."""
     lock.enter_context(locked(path))
-    return lock.enter_context(published(url, path))
+    return lock.enter_context(opened(url, path))
 
 
 def fetch_weights(models: Iterable[Model], absent: Collection[str], console: Console) -> None:
@@ -179,10 +179,10 @@ class Sweep:
         absent: Collection[str],
         folder: RunFolder,
         earlier: Earlier,
-        options: Options,
+        options: RunOptions,
         console: Console,
         resume: str,
-        publication: Publication | None = None,
+        remote: RemoteRun | None = None,
     ) -> None:
         self.space = space
         self.plans = plans
@@ -192,11 +192,11 @@ class Sweep:
         self.console = console
         self.resume = resume
         self.earlier = earlier
-        self.publication = publication
-        self.running = publication.running if publication else Running(folder.running)
+        self.remote = remote
+        self.running = remote.running if remote else TrialFiles(folder.running)
         ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
         self.running.clear({outcome.trial_id for outcome in ended})
-        self.weights = publication.weights if publication else Running(folder.weights)
+        self.weights = remote.weights if remote else TrialFiles(folder.weights)
         self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
@@ -209,11 +209,11 @@ class Sweep:
     @property
     def place(self) -> str:
         """What the run folder is called."""
-        return f"{self.publication.url} by way of {self.folder.path}" if self.publication else str(self.folder.path)
+        return f"{self.remote.url} by way of {self.folder.path}" if self.remote else str(self.folder.path)
 
     def lost(self) -> str | None:
         """Why another driver has this run now, if one has."""
-        return lost(self.folder.path) or (self.publication.lost if self.publication else None)
+        return lost(self.folder.path) or (self.remote.lost if self.remote else None)
 
     def go(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
@@ -231,7 +231,7 @@ class Sweep:
 
     def _check_room(self) -> None:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
-        needed = disk_usage.needed(self.space, self.plans, over, in_store=self.publication is not None)
+        needed = disk_usage.needed(self.space, self.plans, over, in_store=self.remote is not None)
         self._say(str(needed))
         disk_usage.check(needed, self.folder.path)
 
@@ -245,7 +245,7 @@ class Sweep:
             recorder=self.recorder,
             data_root=data_root,
             folder=self.folder.path,
-            store=self.publication.url if self.publication else None,
+            store=self.remote.url if self.remote else None,
             checkpoints=self.running.policy(self.space.checkpoints),
             weights=self.weights.policy(Checkpoints()),
             stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
@@ -278,8 +278,8 @@ class Sweep:
             self.recorder.trouble.append(str(error))
         if written:
             self._say("written: " + ", ".join(str(path) for path in written))
-        if self.publication and not replaced:
-            self._publish(self.publication)
+        if self.remote and not replaced:
+            self._publish(self.remote)
         for reason in self.recorder.trouble[:1]:
             self._say(f"error: {reason}", style="red")
         if self.exit_code == SOME_FAILED:
@@ -306,14 +306,14 @@ class Sweep:
             self._say(f"warning: {line}", style="yellow")
         return outputs.paths
 
-    def _publish(self, publication: Publication) -> None:
-        behind = publication.close(hurry=not self.protocol.done)
+    def _publish(self, remote: RemoteRun) -> None:
+        behind = remote.close(hurry=not self.protocol.done)
         if behind is None:
-            self._say(f"published: {publication.url}")
-        elif publication.lost:
+            self._say(f"published: {remote.url}")
+        elif remote.lost:
             self.recorder.trouble.append(behind)
         else:
-            self.recorder.trouble.append(f"{publication.url}: is behind {publication.path} ({redacted(behind)})")
+            self.recorder.trouble.append(f"{remote.url}: is behind {remote.path} ({redacted(behind)})")
 
     def _say(self, line: str, style: str | None = None) -> None:
         """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
@@ -350,7 +350,7 @@ def how_to_go_on(resume: str) -> str:
     return f"nothing is lost; go on with: {resume}"
 
 
-def resume_command(source: str, overrides: Sequence[str], options: Options) -> str:
+def resume_command(source: str, overrides: Sequence[str], options: RunOptions) -> str:
     """The command that goes on with this run, quoted for a shell."""
     words = ["flyp-sweep", "run", source]
     words += ["--out", str(options.out)] if options.out else []

@@ -15,7 +15,7 @@ import threading
 import time
 from itertools import chain, repeat
 
-from flyp_sweep.orchestrator.tracking.mlflow_view import FirstColumns, Tracking
+from flyp_sweep.orchestrator.tracking.mlflow_logger import FirstColumns, MlflowLogger
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.complaints import one_line
@@ -50,9 +50,9 @@ class Follower:
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         self.trouble: str | None = None
         columns = FirstColumns()  # of all trials, whichever of the connections added them
-        self._make = lambda: Tracking(uri, experiment, folder, columns)
+        self._make = lambda: MlflowLogger(uri, experiment, folder, columns)
         self._ledger = folder.ledger
-        self._tracking: Tracking | None = None
+        self._logger: MlflowLogger | None = None
         self._unread: str | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
@@ -65,8 +65,8 @@ class Follower:
         if self._thread.is_alive():
             return self.trouble or "it is still being written"
         try:
-            self._tracking = self._tracking or self._make()
-            self._tracking.finish(description, complete=complete)
+            self._logger = self._logger or self._make()
+            self._logger.finish(description, complete=complete)
         except Exception as error:
             return one_line(str(error))
         return self._unread
@@ -84,15 +84,15 @@ class Follower:
         """Open the store if need be and write `record`, as often as it takes."""
         for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             try:
-                self._tracking = self._tracking or self._make()
+                self._logger = self._logger or self._make()
                 if record is not None:
-                    self._tracking.add(record)
+                    self._logger.add(record)
                 self.trouble = None
                 return
             except Exception as error:  # whatever a store can throw: the ledger has the record
                 self.trouble = one_line(str(error)) or type(error).__name__
                 # What of the write arrived is not known: the store is looked through again when it is back.
-                self._tracking = None
+                self._logger = None
                 if self._closing.is_set():
                     time.sleep(RETRY_SECONDS[0])
                 self._closing.wait(pause)

@@ -17,7 +17,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.recorder import Recorder
-from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, load
@@ -164,9 +164,9 @@ def test_weights_are_awaited_until_the_last_ensemble_made_of_them_has_an_outcome
 
 def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_the_ledger(tmp_path):
     protocol = Protocol(plans_of(ensembles(methods=["ft"])))
-    weights = Running(tmp_path / "weights")
+    weights = TrialFiles(tmp_path / "weights")
     weights.folder.mkdir()
-    recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, Running(tmp_path / "running"), weights)
+    recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, TrialFiles(tmp_path / "running"), weights)
     most = 0
     while (spec := protocol.next()) is not None:
         if not spec.members:
@@ -270,4 +270,4 @@ def test_a_sweep_killed_amid_its_search_whose_weights_are_then_lost_ends_with_th
     assert all("were gone: these were trained again" in note for note in notes)
     assert notes
     assert not (folder / "weights").exists()
-    assert Running(folder / "weights").clear() is None
+    assert TrialFiles(folder / "weights").clear() is None

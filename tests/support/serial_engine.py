@@ -110,14 +110,14 @@ def numerics_restored() -> Generator[None]:
 
 
 def run_serially(space: Path | str, *overrides: str, cwd: Path, **options: Any) -> tuple[int, str]:
-    """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `sweep.Options`."""
+    """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `sweep.RunOptions`."""
     printed = io.StringIO()
     with contextlib.chdir(cwd):
         try:
             code = sweep.run(
                 str(space),
                 overrides,
-                sweep.Options(**options),
+                sweep.RunOptions(**options),
                 Console(file=printed, width=120, highlight=False),
                 SerialEngine,
             )

@@ -11,7 +11,7 @@ from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Policy
 from flyp_sweep.trainers.data.object_store import Storage
 
 
-class Running:
+class TrialFiles:
     """The folder `running/` of a run, or `weights/`, which workers write and the driver clears."""
 
     def __init__(self, folder: Path) -> None:
@@ -46,7 +46,7 @@ def _bytes(settings: Checkpoints) -> int | None:
     return None if settings.max_gb is None else int(settings.max_gb * 1e9)
 
 
-class RemoteRunning(Running):
+class RemoteTrialFiles(TrialFiles):
     """The same in a store. Whoever says what is no longer wanted does not wait: `tidy` removes it."""
 
     def __init__(self, store: Storage, scratch: str = "flyp-sweep-checkpoints") -> None:

@@ -53,22 +53,3 @@ class RunLog:
                 if handler is not None:
                     root.removeHandler(handler)
                     handler.close()
-
-
-class LogStream:
-    """A text stream whose lines are logged: for libraries that print."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self.logger = logger
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines():
-            if line.strip():
-                self.logger.warning(line)
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def isatty(self) -> bool:
-        return False

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flyp_sweep.orchestrator.runs.lock import taken_over
-from flyp_sweep.orchestrator.runs.running_files import RemoteRunning
+from flyp_sweep.orchestrator.store.lease import Lease, held
 from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, fetch_ledger
-from flyp_sweep.orchestrator.store.remote_lock import RemoteLock, held
+from flyp_sweep.orchestrator.store.lock import taken_over
+from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER, write_whole
 from flyp_sweep.search_spaces.errors import InputError
@@ -31,32 +31,32 @@ PATIENCE_SECONDS, HURRY_SECONDS = 120.0, 8.0
 """What the end of a sweep waits for a store that does not answer, and that of one that was asked to end."""
 
 
-class Publication:
+class RemoteRun:
     """One run in a store, whose lock is held, and its working copy at `path`, whose lock is held too.
 
     `lost` says in a line why this driver can no longer publish; `trouble` what the store said last, None when all is
     well.
     """
 
-    def __init__(self, run: Storage, lock: RemoteLock, path: Path) -> None:
+    def __init__(self, run: Storage, lease: Lease, path: Path) -> None:
         self.url = run.url
         self.path = path
-        self.running = RemoteRunning(run.below(RUNNING))
-        self.weights = RemoteRunning(run.below(WEIGHTS), "flyp-sweep-weights")
+        self.running = RemoteTrialFiles(run.below(RUNNING))
+        self.weights = RemoteTrialFiles(run.below(WEIGHTS), "flyp-sweep-weights")
         self.trouble: str | None = None
         self._run = run
-        self._lock = lock
+        self._lease = lease
         self._parts = LedgerParts(run)
         self._ledger = Ledger(path / LEDGER)
         self._lost: str | None = None
         self._space_is_due = False
         self._failures = 0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="publication", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="remote-run", daemon=True)
 
     @property
     def lost(self) -> str | None:
-        return self._lost or self._lock.lost
+        return self._lost or self._lease.lost
 
     def fetch(self) -> None:
         """Have the working copy and the store hold the same ledger: both what either has beyond the other.
@@ -123,8 +123,8 @@ class Publication:
 
     def _publish_ledger(self) -> None:
         while lines := self._ledger.whole_lines(self._parts.end, PART_BYTES):
-            self._lock.confirm()
-            if self._lock.lost is not None:
+            self._lease.confirm()
+            if self._lease.lost is not None:
                 return
             self._parts.extend(lines)
             self._parts.copy(self._ledger)
@@ -144,7 +144,7 @@ class Publication:
 
 
 @contextmanager
-def published(url: str, path: Path) -> Iterator[Publication]:
+def opened(url: str, path: Path) -> Iterator[RemoteRun]:
     """The run at `url` for this driver alone, with a working copy at `path` that holds what is there.
 
     The lock of `path` has to be held. Raises InputError when the store does not answer, another driver has the run, or
@@ -152,13 +152,13 @@ def published(url: str, path: Path) -> Iterator[Publication]:
     """
     run = Storage(url)
     try:
-        with held(run) as lock:
-            publication = Publication(run, lock, path)
+        with held(run) as lease:
+            remote = RemoteRun(run, lease, path)
             try:
-                publication.fetch()
-                yield publication
+                remote.fetch()
+                yield remote
             finally:
-                publication.stop()
+                remote.stop()
     except StorageError as error:
         raise unanswered(url, error) from None
 

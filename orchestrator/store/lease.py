@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flyp_sweep.orchestrator.runs import lock
-from flyp_sweep.orchestrator.runs.lock import STALE_SECONDS, Owner, taken_over
+from flyp_sweep.orchestrator.store import lock
+from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner, taken_over
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
@@ -66,7 +66,7 @@ class Holder:
         return False
 
 
-class RemoteLock:
+class Lease:
     """This driver's hold of a run in a store; `lost` says in a line that another one has taken it over."""
 
     def __init__(self, run: Storage) -> None:
@@ -144,9 +144,9 @@ class RemoteLock:
 
 
 @contextmanager
-def held(run: Storage) -> Iterator[RemoteLock]:
-    """The run for this driver alone, for the length of the block. Raises as `RemoteLock.acquire`."""
-    taken = RemoteLock(run)
+def held(run: Storage) -> Iterator[Lease]:
+    """The run for this driver alone, for the length of the block. Raises as `Lease.acquire`."""
+    taken = Lease(run)
     taken.acquire()
     try:
         yield taken
