@@ -12,7 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flyp_sweep.orchestrator.protocol.protocol import CellProtocol, Protocol, Selection
+from flyp_sweep.orchestrator.protocol.cells import CellProtocol
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import TrialSpec

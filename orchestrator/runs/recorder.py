@@ -10,7 +10,9 @@ from typing import Any, cast
 from typing import Protocol as Interface
 
 from flyp_sweep import __version__
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol, Selection
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.schema import AlphaRecord, Record, SelectionRecord, SplitRecord, Stage, TrialRecord

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.results.ledger.file import last_line, last_selections, read_lines
 from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.search_spaces.cell import Cell

@@ -16,6 +16,7 @@ from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
 from flyp_sweep.orchestrator.engine.tune_engine import TuneEngine
 from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
+from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.run_log import RunLog
@@ -91,6 +92,7 @@ def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Itera
     from flyp_sweep.trainers.models import weights
 
     space = load(source, overrides)
+    algorithm_of(space)
     plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
     yield describe(space, plans)
     yield str(disk_usage.needed(space, plans, in_store=options.url is not None))
@@ -109,6 +111,7 @@ def _run(
     run_log: RunLog,
 ) -> int:
     data_root = options.data_root.expanduser().resolve()
+    algorithm_of(space)
     check_data(space, data_root)
     path = options.run_path(space)
     interruption.at_the_last(lambda: leave_behind(path))

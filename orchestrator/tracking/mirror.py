@@ -10,7 +10,7 @@ import sys
 from functools import cached_property
 from typing import Any
 
-from flyp_sweep.orchestrator.protocol.protocol import Selection
+from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.trainers.spec import TrialSpec

@@ -13,7 +13,8 @@ import pytest
 from commands import call, numbers, run, start, trials, wait_for_trials
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.recorder import Recorder
