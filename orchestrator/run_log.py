@@ -14,6 +14,13 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 EARLY_LINES = 1000
 
 
+def file_handler(folder: Path) -> logging.FileHandler:
+    """Appends to the log of this run folder; several processes may do so."""
+    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler
+
+
 class RunLog:
     """Collects the log of one go at a run, and writes it to `log.txt` once the run folder is there."""
 
@@ -23,8 +30,7 @@ class RunLog:
 
     def write_to(self, folder: Path) -> None:
         """Append to the log of this run folder from now on, what was said before included."""
-        self._file = logging.FileHandler(folder / LOG, encoding="utf-8")
-        self._file.setFormatter(logging.Formatter(FORMAT))
+        self._file = file_handler(folder)
         self._buffer.setTarget(self._file)
         self._buffer.flush()
         root = logging.getLogger()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import threading
@@ -23,6 +24,8 @@ from flyp_sweep.orchestrator.store import lock
 from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner, taken_over
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
+
+log = logging.getLogger(__name__)
 
 FOLDER, SUFFIX = "lock", ".json"
 
@@ -98,8 +101,10 @@ class Lease:
         """Let others have it at once; a store that does not answer lets them in a minute later."""
         self._over.set()
         self._beat.join(lock.BEAT_SECONDS)
-        with contextlib.suppress(StorageError):
+        try:
             self._folder.remove([self._name])
+        except StorageError as error:
+            log.warning("the lease in the store could not be removed, it ends in %.0f s: %s", STALE_SECONDS, error)
 
     def _names(self) -> list[str]:
         return [name for name in self._folder.sizes() if name.removesuffix(SUFFIX).isdecimal()]
@@ -129,8 +134,10 @@ class Lease:
 
     def _renew(self) -> None:
         while self.lost is None and not self._over.wait(lock.BEAT_SECONDS):
-            with contextlib.suppress(StorageError):  # it is tried again, and the ledger's parts do not depend on it
+            try:
                 self.check()
+            except StorageError as error:  # the next beat tries again, and the ledger's parts do not depend on it
+                log.warning("the lease in the store could not be renewed: %s", error)
 
     def check(self) -> None:
         """Give a sign of life, unless another driver has taken over."""

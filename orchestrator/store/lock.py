@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import threading
@@ -16,6 +17,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flyp_sweep.search_spaces.errors import InputError
+
+log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 4 * BEAT_SECONDS
@@ -105,8 +108,10 @@ def _refuse_live(path: Path, found: Owner | None, owner: Path, draft: Path) -> N
 def _beat(owner: Path, this: Owner, over: threading.Event) -> None:
     while not over.wait(BEAT_SECONDS):
         if Owner.read(owner) == this:  # not so when this host was asleep, and another driver took the folder over
-            with contextlib.suppress(OSError):
+            try:
                 os.utime(owner)
+            except OSError as error:
+                log.warning("no sign of life could be given, other hosts may take this driver for dead: %s", error)
 
 
 def lost(path: Path) -> str | None:

@@ -6,6 +6,7 @@ of a sweep, which has to know what there is, and its end ask the store and wait.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER, write_whole
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
+
+log = logging.getLogger(__name__)
 
 SPACE = "space.yaml"
 RUNNING, WEIGHTS = "running", "weights"
@@ -114,12 +117,20 @@ class RemoteRun:
         except Taken:
             self._lost = taken_over(self.url, None)
         except (StorageError, OSError) as error:
-            self.trouble = str(error)
+            self._note(str(error))
             self._failures = min(self._failures + 1, 6)
             return False
-        self.trouble = None
+        self._note(None)
         self._failures = 0
         return True
+
+    def _note(self, trouble: str | None) -> None:
+        """Keep what the store said last, and log it when it is news."""
+        if trouble and trouble != self.trouble:
+            log.warning("%s: cannot be written: %s", self.url, trouble)
+        elif self.trouble and not trouble:
+            log.info("%s: can be written again", self.url)
+        self.trouble = trouble
 
     def _publish_ledger(self) -> None:
         while lines := self._ledger.whole_lines(self._parts.end, PART_BYTES):
@@ -138,7 +149,7 @@ class RemoteRun:
                 for found in sorted(self.path.glob(pattern)):
                     self._run.upload(found, found.relative_to(self.path).as_posix())
         except (StorageError, OSError) as error:
-            self.trouble = str(error)
+            self._note(str(error))
             return False
         return True
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Container
 from pathlib import Path
 
 from flyp_sweep.search_spaces.sections import Checkpoints
 from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Policy
 from flyp_sweep.trainers.data.object_store import Storage
+
+log = logging.getLogger(__name__)
 
 
 class TrialFiles:
@@ -22,9 +25,8 @@ class TrialFiles:
         return Policy(self.folder, settings.every_seconds, _bytes(settings))
 
     def forget(self, trial_id: str) -> None:
-        """What it left has served."""
-        with contextlib.suppress(OSError):
-            (self.folder / f"{trial_id}{SUFFIX}").unlink()
+        """Remove the file of a trial, which nobody needs any more."""
+        _remove(self.folder / f"{trial_id}{SUFFIX}")
 
     def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
         """Remove what is left of `finished` trials and of writers that died, and the folder when nothing is in it.
@@ -36,10 +38,16 @@ class TrialFiles:
         for path in self.folder.iterdir():
             unwanted = path.stem in finished if keep is None else path.stem not in keep
             if path.suffix != SUFFIX or unwanted:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-        with contextlib.suppress(OSError):
+                _remove(path)
+        with contextlib.suppress(OSError):  # it is not empty
             self.folder.rmdir()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("a file that nobody needs any more could not be removed: %s", error)
 
 
 def _bytes(settings: Checkpoints) -> int | None:

@@ -8,6 +8,7 @@ dead, and so is its mirror at once: the next one finds what is half-written.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,11 +16,15 @@ import threading
 import time
 from itertools import chain, repeat
 
+from flyp_sweep.orchestrator.run_log import file_handler
+from flyp_sweep.orchestrator.tracking.credentials import redacted
 from flyp_sweep.orchestrator.tracking.mlflow_logger import FirstColumns, MlflowLogger
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
+
+log = logging.getLogger("flyp_sweep.orchestrator.tracking.mirror_process")  # `__name__` is `__main__`
 
 RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
@@ -35,7 +40,11 @@ def main() -> None:
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for whoever prints
     told = json.loads(sys.stdin.readline())
-    follower = Follower(told["uri"], told["experiment"], RunFolder(told["path"]))
+    folder = RunFolder(told["path"])
+    ours = logging.getLogger("flyp_sweep")  # not the root: lines of MLflow may hold passwords
+    ours.setLevel(logging.INFO)
+    ours.addHandler(file_handler(folder.path))
+    follower = Follower(told["uri"], told["experiment"], folder)
     if closing := sys.stdin.readline():
         os.write(answers, json.dumps(follower.close(**json.loads(closing))).encode())
     os._exit(0)  # whatever the store is being asked
@@ -68,7 +77,8 @@ class Follower:
             self._logger = self._logger or self._make()
             self._logger.finish(description, complete=complete)
         except Exception as error:
-            return one_line(str(error))
+            self._note(error)
+            return self.trouble
         return self._unread
 
     def _follow(self) -> None:
@@ -79,6 +89,16 @@ class Follower:
                     self._write(record)
         except (OSError, InputError) as error:  # a ledger that could be read when the sweep began
             self._unread = one_line(str(error))
+            log.error("the ledger cannot be read, so MLflow stays behind: %s", self._unread)
+
+    def _note(self, error: Exception | None) -> None:
+        """Keep what the store said last, and log it when it is news."""
+        trouble = (one_line(str(error)) or type(error).__name__) if error else None
+        if trouble and trouble != self.trouble:
+            log.warning("MLflow cannot be written: %s", redacted(trouble))
+        elif self.trouble and not trouble:
+            log.info("MLflow can be written again")
+        self.trouble = trouble
 
     def _write(self, record: TrialRecord | None) -> None:
         """Open the store if need be and write `record`, as often as it takes."""
@@ -87,10 +107,10 @@ class Follower:
                 self._logger = self._logger or self._make()
                 if record is not None:
                     self._logger.add(record)
-                self.trouble = None
+                self._note(None)
                 return
             except Exception as error:  # whatever a store can throw: the ledger has the record
-                self.trouble = one_line(str(error)) or type(error).__name__
+                self._note(error)
                 # What of the write arrived is not known: the store is looked through again when it is back.
                 self._logger = None
                 if self._closing.is_set():

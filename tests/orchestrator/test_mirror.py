@@ -75,7 +75,7 @@ def test_a_store_that_is_locked_for_a_while_gets_every_trial_once(folder: RunFol
     uri = store_uri(path)
     follower = Follower(uri, "space", folder)
     append(folder, records[:1])
-    until(lambda: path.exists() and "trials" in vars(follower._tracking or object) and follower._tracking.trials)
+    until(lambda: path.exists() and "trials" in vars(follower._logger or object) and follower._logger.trials)
     lock = sqlite3.connect(path, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     append(folder, records[1:])
@@ -96,6 +96,16 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_at_the_end(
         behind = mirror(f"http://127.0.0.1:{mute.getsockname()[1]}", folder)
     assert behind is not None
     assert time.monotonic() - began < 60
+
+
+def test_the_log_of_the_run_tells_of_a_store_that_refuses_but_not_its_password(
+    folder: RunFolder, records: list[Record]
+) -> None:
+    append(folder, records)
+    assert mirror("http://me:secret@127.0.0.1:1", folder) is not None
+    logged = (folder.path / "log.txt").read_text()
+    assert "MLflow cannot be written: " in logged
+    assert "secret" not in logged
 
 
 def test_a_ledger_that_can_no_longer_be_read_is_said(folder: RunFolder, records: list[Record]) -> None:

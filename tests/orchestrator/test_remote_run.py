@@ -158,6 +158,19 @@ def test_the_copy_of_another_run_or_a_run_of_its_own_is_left_alone(url: str, pat
     assert in_store(url) == b""
 
 
+def test_trouble_is_logged_when_it_is_news(url: str, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="flyp_sweep"), opened(url, path) as one:
+        append(path, 0, 2)
+        with down():
+            one.start()
+            until(lambda: one._failures > 2)
+        until(lambda: one.trouble is None)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{url}: cannot be written: the store is down",
+        f"{url}: can be written again",
+    ]
+
+
 def test_checkpoints_go_once_their_trials_are_published(url: str, path: Path) -> None:
     running = Storage(url).below("running")
     for name in ("done", "open", "failed"):
