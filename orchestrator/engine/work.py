@@ -16,7 +16,7 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.spec import TrialSpec
 
 
-class Recorder(Interface):
+class TrialRecorder(Interface):
     """Takes what becomes of trials, in the driver's thread; `runs.recorder` writes it into the ledger."""
 
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
@@ -41,7 +41,7 @@ class Work:
     space: SearchSpace
     plans: Sequence[CellPlan]
     protocol: Protocol
-    recorder: Recorder
+    recorder: TrialRecorder
     data_root: Path
     folder: Path
     store: str | None
