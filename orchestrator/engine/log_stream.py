@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import click
+
 
 class LogStream:
     """Logs each line as a warning."""
@@ -14,7 +16,7 @@ class LogStream:
     def write(self, text: str) -> int:
         for line in text.splitlines():
             if line.strip():
-                self.logger.warning(line)
+                self.logger.warning(click.unstyle(line))
         return len(text)
 
     def flush(self) -> None:
