@@ -55,6 +55,8 @@ ROOMS = {
         "tables": {"analysis", "naming", "statistics"},
         "figures": {"analysis", "files", "naming"},
         "report": {"analysis", "ledger", "naming", "tables"},
+        "run_status": {"ledger"},
+        "outputs": {"analysis", "figures", "files", "ledger", "report", "tables"},
     },
     "orchestrator": {
         "exit_codes": set[str](),

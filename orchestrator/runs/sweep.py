@@ -288,8 +288,8 @@ class Sweep:
         return self.exit_code
 
     def _write_outputs(self) -> list[Path]:
-        from flyp_sweep.orchestrator.runs.artifacts import write_outputs
         from flyp_sweep.results import render
+        from flyp_sweep.results.outputs import write_outputs
         from flyp_sweep.results.tables.formats.text import renderable
 
         outputs = write_outputs(self.folder, self.space.cells())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flyp_sweep.orchestrator.runs.artifacts import planned_cells
 from flyp_sweep.orchestrator.store.lock import locked
 from flyp_sweep.orchestrator.tracking.credentials import redacted
 from flyp_sweep.orchestrator.tracking.mlflow_logger import FirstColumns, MlflowLogger, default_uri, quiet_environment
 from flyp_sweep.results import evidence_of, make_table, render
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.outputs import planned_cells
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
