@@ -1,4 +1,4 @@
-"""`log.txt` of a run folder: what went on beside the numbers, with times, for whoever looks into a problem."""
+"""`log.txt` of a run folder: events with times, for users who look into a problem."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class SearchSpace(Section):
 
     def for_method(self, method: str) -> dict[str, Distribution]:
         """The hyper-parameters of `method`: those of `search.space`, replaced and extended by its own."""
-        return self.search.for_method(method)
+        return {**self.search.space, **self.search.per_method.get(method, {})}
 
     def dataset_of(self, cell: Cell) -> str | OwnDataset:
         """The data set of `cell`. Raises KeyError for a cell of another search space."""

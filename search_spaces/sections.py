@@ -106,10 +106,6 @@ class Search(Section):
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
     )
 
-    def for_method(self, method: str) -> dict[str, Distribution]:
-        """The hyper-parameters of `method`: those of `space`, replaced and extended by its own."""
-        return {**self.space, **self.per_method.get(method, {})}
-
     @model_validator(mode="after")
     def _samples_fit_algorithm(self) -> Self:
         if self.algorithm == "grid":

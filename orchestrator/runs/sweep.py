@@ -94,7 +94,7 @@ def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Itera
     algorithm_of(space)
     plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
     yield describe(space, plans)
-    yield str(disk_usage.needed(space, plans, in_store=options.url is not None))
+    yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"
@@ -198,7 +198,7 @@ class Sweep:
         self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
-            self._check_room()
+            self._check_disk()
         self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
         self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
@@ -227,11 +227,11 @@ class Sweep:
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
             self.weights.clear(keep=())
 
-    def _check_room(self) -> None:
+    def _check_disk(self) -> None:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
-        needed = disk_usage.needed(self.space, self.plans, over, in_store=self.remote is not None)
-        self._say(str(needed))
-        disk_usage.check(needed, self.folder.path)
+        usage = disk_usage.estimate(self.space, self.plans, over, in_store=self.remote is not None)
+        self._say(str(usage))
+        disk_usage.check(usage, self.folder.path)
 
     def _run_trials(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         fetch_weights(still_used(self.space, self.protocol), self.absent, self.console)

@@ -1,7 +1,7 @@
-"""A run whose folder is in a store: worked on in a local copy, which is published while the sweep runs.
+"""A run whose folder is in a store: the driver works in a local copy, and a thread uploads it while the sweep runs.
 
-Nobody waits for the store: the driver appends to its local ledger as ever, and a thread follows it. Only the beginning
-of a sweep, which has to know what there is, and its end ask the store and wait.
+No trial waits for the store: the driver appends to its local ledger, and the thread follows the ledger. Only the start
+of a sweep, which fetches the ledger, and its end wait for the store.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ SPACE = "space.yaml"
 RUNNING, WEIGHTS = "running", "weights"
 OUTPUTS = ("results.parquet", "tables/*", "figures/*", "report.html")
 EVERY_SECONDS, RARELY_SECONDS, PARTS_PER_SECOND = 1.0, 60.0, 200
-"""New lines are published every second, and a second later with every so many parts, which have to be listed: a month
-of short trials makes some 50,000."""
+"""New lines are uploaded every second at first. The pause grows by a second with every PARTS_PER_SECOND parts, because
+readers have to list all parts: a month of short trials makes some 50,000."""
 PATIENCE_SECONDS, HURRY_SECONDS = 120.0, 8.0
-"""What the end of a sweep waits for a store that does not answer, and that of one that was asked to end."""
+"""How long the end of a sweep waits for a store that does not answer, and how long when the sweep was interrupted."""
 
 
 class RemoteRun:
     """One run in a store, whose lock is held, and its working copy at `path`, whose lock is held too.
 
-    `lost` says in a line why this driver can no longer publish; `trouble` what the store said last, None when all is
-    well.
+    `lost` says in a line why this driver may no longer upload; `trouble` is the last error of the store, None when the
+    last upload succeeded.
     """
 
     def __init__(self, run: Storage, lease: Lease, path: Path) -> None:
@@ -62,7 +62,7 @@ class RemoteRun:
         return self._lost or self._lease.lost
 
     def fetch(self) -> None:
-        """Have the working copy and the store hold the same ledger: both what either has beyond the other.
+        """Bring the working copy and the store to the same ledger, the longer of the two.
 
         Raises InputError when neither continues the other, or the folder at `path` is no working copy of this run.
         """
@@ -75,12 +75,12 @@ class RemoteRun:
             raise InputError(taken_over(self.url, None)) from None
 
     def start(self) -> None:
-        """Begin to publish; the working copy has its search space."""
+        """Begin to upload; the working copy has its search space."""
         self._space_is_due = True
         self._thread.start()
 
     def close(self, *, hurry: bool) -> str | None:
-        """Publish what is left and all that was made of it; returns what went wrong, if anything."""
+        """Upload the rest of the ledger and the outputs; returns what went wrong, if anything."""
         self.stop()
         deadline = time.monotonic() + (HURRY_SECONDS if hurry else PATIENCE_SECONDS)
         self._thread.join(HURRY_SECONDS if hurry else PATIENCE_SECONDS)
@@ -93,7 +93,7 @@ class RemoteRun:
         return self.lost or self.trouble
 
     def stop(self) -> None:
-        """Publish nothing more by itself."""
+        """End the uploads of the thread."""
         self._closing.set()
 
     def _follow(self) -> None:
@@ -106,7 +106,7 @@ class RemoteRun:
         return min(RARELY_SECONDS, pause)
 
     def _attempt(self) -> bool:
-        """Publish the search space and the ledger, then remove what is thereby no longer wanted."""
+        """Upload the search space and the ledger, then remove the trial files that are no longer wanted."""
         try:
             if self._space_is_due:
                 self._run.upload(self.path / SPACE, SPACE)
@@ -125,7 +125,7 @@ class RemoteRun:
         return True
 
     def _note(self, trouble: str | None) -> None:
-        """Keep what the store said last, and log it when it is news."""
+        """Keep the last error of the store, and log it when it changes."""
         if trouble and trouble != self.trouble:
             log.warning("%s: cannot be written: %s", self.url, trouble)
         elif self.trouble and not trouble:
@@ -175,12 +175,12 @@ def opened(url: str, path: Path) -> Iterator[RemoteRun]:
 
 
 def working_copy(url: str) -> Path:
-    """Where the run at `url` is worked on."""
+    """The local folder in which the driver works on the run at `url`."""
     return Path("runs") / url.rstrip("/").rpartition("/")[2]
 
 
 def unanswered(url: str, error: StorageError) -> InputError:
-    """The one line for a store that does not do as it is asked before anything has begun."""
+    """The error line for a store that refuses before the sweep has begun."""
     return InputError(
         f"{url}: the store does not answer as it should ({error}); see that it is up, that the bucket exists, and that "
         "credentials and endpoint are in the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...)"
@@ -188,7 +188,7 @@ def unanswered(url: str, error: StorageError) -> InputError:
 
 
 def fetch_run(space: bytes | None, parts: LedgerParts, path: Path) -> None:
-    """Have a run folder at `path` hold this search space, if there is one, and the ledger's parts, if there are any."""
+    """Write the search space and the ledger's parts, as far as there are any, into a run folder at `path`."""
     if space is None and not parts.exist():
         return
     path.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ def fetch_run(space: bytes | None, parts: LedgerParts, path: Path) -> None:
 
 
 def _mark(path: Path, url: str) -> None:
-    """Note beside the folder what it is the working copy of. Raises InputError when it is that of something else."""
+    """Write the URL beside its working copy. Raises InputError when the folder belongs to another run."""
     mark = path.parent / f".{path.name}.url"
     known = mark.read_text() if mark.is_file() else None
     if known != url and path.exists() and any(path.iterdir()):

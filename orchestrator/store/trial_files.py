@@ -1,4 +1,4 @@
-"""What trials leave in the run folder for a while: checkpoints while under way, weights until ensembles are made."""
+"""Files of trials that a run keeps for a while: checkpoints of trials under way, weights until ensembles are made."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class TrialFiles:
         _remove(self.folder / f"{trial_id}{SUFFIX}")
 
     def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
-        """Remove what is left of `finished` trials and of writers that died, and the folder when nothing is in it.
+        """Remove the files of `finished` trials and of writers that died, and the folder when it is empty.
 
-        With `keep`, all goes but what is left of those trials.
+        With `keep`, remove all files but those of these trials.
         """
         if not self.folder.is_dir():
             return
@@ -55,7 +55,7 @@ def _bytes(settings: Checkpoints) -> int | None:
 
 
 class RemoteTrialFiles(TrialFiles):
-    """The same in a store. Whoever says what is no longer wanted does not wait: `tidy` removes it."""
+    """The same in a store. `forget` and `clear` return at once; `tidy` removes the files later."""
 
     def __init__(self, store: Storage, scratch: str = "flyp-sweep-checkpoints") -> None:
         self.store = store
@@ -74,7 +74,7 @@ class RemoteTrialFiles(TrialFiles):
         self._unwanted.append(finished.__contains__ if keep is None else lambda trial_id: trial_id not in keep)
 
     def tidy(self) -> None:
-        """Remove what was said to be unwanted. Raises StorageError, and it is still unwanted then."""
+        """Remove the unwanted files. After a StorageError the next call tries again."""
         if count := len(self._unwanted):
             said = self._unwanted[:count]
             names = [name for name in self.store.sizes() if any(of(name.removesuffix(SUFFIX)) for of in said)]

@@ -1,8 +1,8 @@
 """The MLflow mirror in a process of its own, which `orchestrator.tracking.mirror` starts.
 
-On stdin come two JSON lines: what to mirror where, and, at the end of the sweep, what to put on the parent run. The
-answer to the second is one JSON line on stdout: null, or what went wrong. When stdin ends without it the driver is
-dead, and so is its mirror at once: the next one finds what is half-written.
+The process reads two JSON lines from stdin: what to mirror where, and, at the end of the sweep, what to put on the
+parent run. It answers the second with one JSON line on stdout: null, or what went wrong. If stdin ends before the
+second line, the driver is dead and the process ends at once. The next mirror repairs half-written runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger("flyp_sweep.orchestrator.tracking.mirror_process")  # `_
 
 RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
-"""What the end of a sweep waits for a store that is slow, and for one that refuses."""
+"""How long the end of a sweep waits for a store that is slow, and for one that refuses."""
 NICENESS = 10
 """Trials come first where all cores are at work."""
 
@@ -51,9 +51,9 @@ def main() -> None:
 
 
 class Follower:
-    """Writes the trials of a ledger to a store, those that are there and those to come, in a thread of its own.
+    """Writes the trials of a ledger, present and future ones, to a tracking store in a thread.
 
-    A store that is slow, down or refusing is tried again with growing pauses; `trouble` is what it said last.
+    Writes that fail are repeated with growing pauses; `trouble` is the last error, None after a success.
     """
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
@@ -68,7 +68,7 @@ class Follower:
         self._thread.start()
 
     def close(self, description: str, *, complete: bool) -> str | None:
-        """Catch up if that takes seconds, then finish the parent run; returns what went wrong, if anything."""
+        """Wait some seconds for the thread, then finish the parent run; returns what went wrong, if anything."""
         self._closing.set()
         self._thread.join(PATIENCE_IN_TROUBLE if self.trouble else PATIENCE_SECONDS)
         if self._thread.is_alive():
@@ -92,7 +92,7 @@ class Follower:
             log.error("the ledger cannot be read, so MLflow stays behind: %s", self._unread)
 
     def _note(self, error: Exception | None) -> None:
-        """Keep what the store said last, and log it when it is news."""
+        """Keep the last error of the store, and log it when it changes."""
         trouble = (one_line(str(error)) or type(error).__name__) if error else None
         if trouble and trouble != self.trouble:
             log.warning("MLflow cannot be written: %s", redacted(trouble))
@@ -111,7 +111,7 @@ class Follower:
                 return
             except Exception as error:  # whatever a store can throw: the ledger has the record
                 self._note(error)
-                # What of the write arrived is not known: the store is looked through again when it is back.
+                # The write may have arrived in part, so the next connection looks for the trials in the store again.
                 self._logger = None
                 if self._closing.is_set():
                     time.sleep(RETRY_SECONDS[0])

@@ -189,13 +189,13 @@ def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_th
 def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_refused(tmp_path, monkeypatch):
     space = ensembles()
     plans = plans_of(space)
-    needed = disk_usage.needed(space, plans)
+    needed = disk_usage.estimate(space, plans)
     parameters = plans[0].parameters
     assert needed.weights == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
     assert "weights of up to" in str(needed)
-    assert "weights" not in str(disk_usage.needed(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
+    assert "weights" not in str(disk_usage.estimate(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
     over = {plan.cell for plan in plans if plan.cell.method.startswith("ft")}
-    assert disk_usage.needed(space, plans, over).weights == needed.weights // 2
+    assert disk_usage.estimate(space, plans, over).weights == needed.weights // 2
     full = shutil._ntuple_diskusage(10**12, 10**12 - needed.weights, needed.weights)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(InputError, match="of free space; the run takes about"):
