@@ -202,7 +202,7 @@ class SearchSpace(Section):
                     expected = f"one of the methods of this search space: {', '.join(self.methods)}"
                     raise mismatch(method, expected, nearest(method, self.methods), at=("ensembles", ensemble, at))
         grace, epochs = self.scheduler.grace_epochs, self.train.epochs
-        if self.scheduler.name == "asha" and grace > epochs:
+        if grace > epochs:
             expected = f"at most train.epochs, which is {epochs}"
             raise mismatch(grace, expected, at=("scheduler", "grace_epochs"))
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flyp_sweep.orchestrator.store.lock import locked
 from flyp_sweep.orchestrator.tracking.credentials import redacted
 from flyp_sweep.orchestrator.tracking.mlflow_logger import FirstColumns, MlflowLogger, default_uri, quiet_environment
@@ -14,21 +16,20 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
 
-def sync_run(folder: RunFolder, uri: str | None) -> str:
+def sync(run: Path | str, uri: str | None) -> str:
     """Bring the MLflow view of a run up to its ledger; returns what was done, in a line.
 
-    Raises InputError when the store does not answer, or a driver is at work in the folder, which mirrors it itself.
+    `run` is the path of a run folder, or the URL of one in a store, which is read through its working copy. Raises
+    InputError when a store does not answer, or when a driver is at work in the folder, which mirrors the run itself.
     """
-    with locked(folder.path):
-        return _sync(folder, uri)
-
-
-def sync_url(url: str, uri: str | None) -> str:
-    """The same for a run in a store, by way of its working copy."""
+    if isinstance(run, Path):
+        folder = RunFolder(run)
+        with locked(run):
+            return _sync(folder, uri)
     from flyp_sweep.orchestrator.store.remote_run import opened, working_copy
 
-    path = working_copy(url)
-    with locked(path), opened(url, path):
+    path = working_copy(run)
+    with locked(path), opened(run, path):
         return _sync(RunFolder(path), uri)
 
 
