@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -22,11 +20,12 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.run_log import RunLog
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
+from flyp_sweep.orchestrator.runs.options import RunOptions, how_to_go_on, resume_command
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
 from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
-from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened, working_copy
+from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
@@ -40,30 +39,6 @@ from flyp_sweep.trainers.preflight import check, check_data
 from flyp_sweep.trainers.spec import FAILED
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line says besides the search space."""
-
-    out: Path | str | None = None
-    data_root: Path = Path("data")
-    mlflow: str | None = None
-    address: str | None = None
-    allow_incomplete: bool = False
-    retry_failed: bool = False
-    verbose: bool = False
-
-    @property
-    def url(self) -> str | None:
-        """Where in a store the run folder is, if it is in one."""
-        return self.out if isinstance(self.out, str) else None
-
-    def run_path(self, space: SearchSpace) -> Path:
-        """The run folder, or the working copy of the one in a store."""
-        if isinstance(self.out, str):
-            return working_copy(self.out)
-        return self.out or Path("runs") / space.name
 
 
 def run(
@@ -342,23 +317,3 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
             f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"
         ) from error
     return folder
-
-
-def how_to_go_on(resume: str) -> str:
-    return f"nothing is lost; go on with: {resume}"
-
-
-def resume_command(source: str, overrides: Sequence[str], options: RunOptions) -> str:
-    """The command that goes on with this run, quoted for a shell."""
-    words = ["flyp-sweep", "run", source]
-    words += ["--out", str(options.out)] if options.out else []
-    for override in overrides:
-        words += ["--set", override]
-    words += ["--data-root", str(options.data_root)] if options.data_root != Path("data") else []
-    # One with a password came from the environment, and is there again next time.
-    words += ["--mlflow", options.mlflow] if options.mlflow and not has_credentials(options.mlflow) else []
-    words += ["--address", options.address] if options.address else []
-    words += ["--allow-incomplete"] if options.allow_incomplete else []
-    words += ["--retry-failed"] if options.retry_failed else []
-    words += ["--verbose"] if options.verbose else []
-    return shlex.join(words)

@@ -11,7 +11,7 @@ import torchvision
 from commands import call
 from trees import write_image
 
-from flyp_sweep.orchestrator.runs.sweep import RunOptions, resume_command
+from flyp_sweep.orchestrator.runs.options import RunOptions, resume_command
 from flyp_sweep.trainers.datasets import registry
 
 SPACE = """

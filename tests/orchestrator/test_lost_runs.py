@@ -13,8 +13,9 @@ from rich.console import Console
 from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
+from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.resume import Earlier
-from flyp_sweep.orchestrator.runs.sweep import RunOptions, Sweep, open_folder
+from flyp_sweep.orchestrator.runs.sweep import Sweep, open_folder
 from flyp_sweep.orchestrator.store.remote_run import RemoteRun
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 
