@@ -113,7 +113,11 @@ def test_a_ledger_that_can_no_longer_be_read_is_said(folder: RunFolder, records:
     append(folder, records[:1])
     with folder.ledger.path.open("a") as file:
         file.write("not a record\n")
-    behind = mirror(uri, folder)
+    mirror = Mirror(uri, "space", folder)
+    mirror.finished(*typed(records[:1]))
+    log = folder.path / "log.txt"
+    until(lambda: log.exists() and "the ledger cannot be read" in log.read_text())
+    behind = mirror.close("the table", complete=True)
     assert behind is not None
     assert f"{folder.ledger.path}:2" in behind
     assert mirrored(uri) == once(records[:1])
