@@ -27,12 +27,12 @@ class CellProtocol:
         self._asked: list[Asked] = []
 
     def finish(self, trial_id: str, outcomes: Mapping[str, Outcome]) -> Selection | None:
-        """Take in that a trial of this cell has an outcome; returns the selection when it is made."""
+        """A trial of this cell has an outcome; returns the selection if it is made now."""
         self._open.discard(trial_id)
         return self.advance(outcomes)
 
     def advance(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
-        """Move on as far as `outcomes` (by trial id) allow; returns the selection when it is made."""
+        """Go on as far as `outcomes` (by trial id) allow; returns the selection if it is made now."""
         selected = None
         while not self.over and not self._open:
             if self.selection is not None:
@@ -44,12 +44,12 @@ class CellProtocol:
         return selected
 
     def next(self) -> TrialSpec:
-        """The next of the trials that are pending, of which there must be one."""
+        """The next pending trial; there must be one."""
         trial = self.pending.popleft()
         return self.plan.search_trial(trial.hparams, trial.seed) if isinstance(trial, Candidate) else trial
 
     def _start(self, trials: Iterable[Candidate | TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
-        """Make the trials of the next step pending, but for those that have an outcome already."""
+        """Make the trials of the next step pending, except those that have an outcome already."""
         self.pending = deque(trial for trial in trials if trial.trial_id not in outcomes)
         self._open = {trial.trial_id for trial in self.pending}
 
@@ -92,19 +92,19 @@ class CellProtocol:
 
 
 class EnsembleProtocol(CellProtocol):
-    """A cell of ensembles: nothing is searched, and they wait for the trials of `base` that they are made of."""
+    """A cell of ensembles: it has no search, and waits for the trials of `base` that its ensembles are made of."""
 
     def __init__(self, plan: CellPlan, base: CellProtocol) -> None:
         super().__init__(plan)
         self.base = base
 
     def advance(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
-        """As of any cell, once the search of its base is over, or its repeats are."""
+        """As `CellProtocol.advance`, once the base has finished its search (soups) or its repeats (other ensembles)."""
         is_ripe = self.base.over or (self.plan.is_soup and self.base.selection is not None)
         return super().advance(outcomes) if is_ripe else None
 
     def awaited(self, outcomes: Mapping[str, Outcome]) -> set[str]:
-        """The trials whose weights ensembles that lack an outcome are made of, or may be."""
+        """The trials whose weights are, or may be, needed by ensembles that lack an outcome."""
         if self.selection is not None:
             lacking = [spec for spec in self.selection.repeats if spec.trial_id not in outcomes]
             return {member.trial_id for spec in lacking for member in spec.members}
@@ -113,7 +113,7 @@ class EnsembleProtocol(CellProtocol):
         return set() if self.over else {one.trial_id for one in candidates}
 
     def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
-        """The ensembles that can be made; None where there is none, for nothing of the base ran to its end."""
+        """The ensembles that can be made; None if no trial of the base ran to its end."""
         base = self.base.selection
         if not self.plan.is_soup:
             return base and replace(self._selection(base.winner, base.score), searched=base.searched)

@@ -15,9 +15,9 @@ from flyp_sweep.trainers.spec import FAILED, TrialSpec
 class Protocol:
     """The whole sweep: hands out trials of any cell that can go on, in the order of the cells.
 
-    What a search has selected is repeated last: a selection waits for the last trial of its search, and meanwhile the
-    repeats of other cells keep the workers busy. Cells without a search see every split at once, broken ones too, and
-    ensembles, whose cells follow their base's, let go of the weights that they are made of.
+    Repeats of a searched configuration come last: a selection waits for the last trial of its search, and meanwhile
+    these repeats keep the workers busy. Cells without a search come first: they read every split at once, so a broken
+    split is found early. Cells of ensembles follow their base, so the weights that ensembles are made of can go soon.
     """
 
     def __init__(self, plans: Iterable[CellPlan], outcomes: Iterable[Outcome] = ()) -> None:
@@ -41,7 +41,7 @@ class Protocol:
         return None
 
     def finish(self, outcome: Outcome) -> list[Selection]:
-        """Take in a finished trial; returns the selections that it made possible: of its cell, and of its ensembles."""
+        """A trial has finished; returns the selections that it made possible, of its cell and of that cell's ensembles."""
         cell = self._running.pop(outcome.trial_id)
         self.outcomes[outcome.trial_id] = outcome
         made_of_it = [one for one in self._ensembles if one.base is cell]
@@ -49,7 +49,7 @@ class Protocol:
         return self._keep(found)
 
     def give_up(self, trial_id: str) -> None:
-        """The data set of this trial cannot be read: start no more of its cells, and keep no outcome."""
+        """The data set of this trial cannot be read: keep no outcome, and start no more trials on that data set."""
         self._blocked.add(self._running.pop(trial_id).plan.cell.dataset)
 
     @property
@@ -59,7 +59,7 @@ class Protocol:
 
     @property
     def failed(self) -> bool:
-        """A trial of this sweep has failed; what an earlier version of the space ran does not count."""
+        """A trial of this sweep has failed. Trials of an earlier version of the space do not count."""
         ids = (trial.trial_id for cell in self.cells for trial in cell.trials)
         return any(trial_id in self.outcomes and self.outcomes[trial_id].status == FAILED for trial_id in ids)
 

@@ -14,7 +14,7 @@ from flyp_sweep.search_spaces.model import SearchSpace
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line says besides the search space."""
+    """The options of the command line."""
 
     out: Path | str | None = None
     data_root: Path = Path("data")
@@ -26,7 +26,7 @@ class RunOptions:
 
     @property
     def url(self) -> str | None:
-        """Where in a store the run folder is, if it is in one."""
+        """The URL of a run folder in a store; None for one on the disk."""
         return self.out if isinstance(self.out, str) else None
 
     def run_path(self, space: SearchSpace) -> Path:
@@ -41,13 +41,13 @@ def how_to_go_on(resume: str) -> str:
 
 
 def resume_command(source: str, overrides: Sequence[str], options: RunOptions) -> str:
-    """The command that goes on with this run, quoted for a shell."""
+    """The command that resumes this run, quoted for a shell."""
     words = ["flyp-sweep", "run", source]
     words += ["--out", str(options.out)] if options.out else []
     for override in overrides:
         words += ["--set", override]
     words += ["--data-root", str(options.data_root)] if options.data_root != Path("data") else []
-    # One with a password came from the environment, and is there again next time.
+    # A URI with a password came from the environment, which provides it again next time.
     words += ["--mlflow", options.mlflow] if options.mlflow and not has_credentials(options.mlflow) else []
     words += ["--address", options.address] if options.address else []
     words += ["--allow-incomplete"] if options.allow_incomplete else []

@@ -1,4 +1,4 @@
-"""What a sweep that is resumed needs of its ledger: the outcomes of its trials, and its selections."""
+"""Resuming: the outcomes and selections that a ledger holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flyp_sweep.search_spaces.cell import Cell
 
 @dataclass(frozen=True)
 class Earlier:
-    """The outcomes, a trial each, and the last selection of each cell."""
+    """One outcome per trial, and the last selection of each cell."""
 
     outcomes: list[Outcome]
     selections: Mapping[Cell, SelectionRecord]

@@ -143,7 +143,7 @@ def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
 
 
 class Sweep:
-    """One go at a run folder, whose lock is held."""
+    """One execution of a sweep in a run folder, whose lock is held."""
 
     def __init__(
         self,
@@ -181,11 +181,11 @@ class Sweep:
 
     @property
     def place(self) -> str:
-        """What the run folder is called."""
+        """How messages name the run folder."""
         return f"{self.remote.url} by way of {self.folder.path}" if self.remote else str(self.folder.path)
 
     def lost(self) -> str | None:
-        """Why another driver has this run now, if one has."""
+        """A line that names the driver that took this run over; None while this one has it."""
         return lost(self.folder.path) or (self.remote.lost if self.remote else None)
 
     def go(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
@@ -237,7 +237,7 @@ class Sweep:
         return SOME_FAILED if self.protocol.failed or not self.protocol.complete else DONE
 
     def report(self) -> int:
-        """Write and print what came out, bring MLflow up to date, and say how to go on; returns the exit code."""
+        """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code."""
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
@@ -289,7 +289,7 @@ class Sweep:
             self.recorder.trouble.append(f"{remote.url}: is behind {remote.path} ({redacted(behind)})")
 
     def _say(self, line: str, style: str | None = None) -> None:
-        """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
+        """Print and log a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
         log.info("%s", line)
         self.console.print(line, style=style, soft_wrap=True, markup=False)
 
