@@ -41,7 +41,7 @@ class Protocol:
         return None
 
     def finish(self, outcome: Outcome) -> list[Selection]:
-        """A trial has finished; returns the selections that it made possible, of its cell and of that cell's ensembles."""
+        """A trial has finished; returns the selections that it made possible, of its cell and of its ensembles."""
         cell = self._running.pop(outcome.trial_id)
         self.outcomes[outcome.trial_id] = outcome
         made_of_it = [one for one in self._ensembles if one.base is cell]
