@@ -41,7 +41,6 @@ ROOMS = {
             *("checkpoints", "data", "datasets", "distributed", "methods", "models", "shared", "spec", "task", "trial"),
         },
         "preflight": {"data", "datasets", "methods", "models"},
-        "preload": {"datasets", "methods"},
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
             *("task", "training", "trial"),

@@ -10,12 +10,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NoAnswer
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
@@ -33,6 +32,7 @@ SCRATCH = "flyp-sweep-driver-"
 TRIALS_WAITING = 8
 """Trials that Ray Tune knows of beyond those that run: so many workers may start at once."""
 
+LISTEN_SECONDS = 0.05
 WATCH_SECONDS = 1.0
 SILENCE_SECONDS = 30.0
 """How often the driver looks whether Ray's servers live, and how long these may take to answer."""
@@ -67,48 +67,29 @@ class TuneEngine:
     def __init__(self, space: SearchSpace, address: str | None) -> None:
         self.space = space
         self.address = address
-        self._connecting: Future[None] | None = None
-        self._to_close = ExitStack()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._to_close.close()
-
-    def prepare(self) -> None:
-        """Import Ray Tune, here and now: no other thread then meets a half-imported module."""
+    def check(self) -> None:
+        """Raise InputError when the cluster at the address cannot be joined."""
+        self._set_environment()
         if self.address is not None:
             check_address(self.address)
-        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
-            os.environ.setdefault(name, value)
-        import ray.tune  # noqa: F401
-
-    def start(self) -> None:
-        """Start a private Ray, or join the cluster, in a thread."""
-        if self._connecting is None:
-            pool = self._to_close.enter_context(ThreadPoolExecutor(1, "ray"))
-            self._connecting = pool.submit(connect, self.address, runtime_env(self.space) if self.address else None)
-            self._to_close.callback(disconnect, self._connecting)
 
     def run(self, work: Work) -> None:
         """Run all trials; see `work.Engine`.
 
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
-        self.start()
-        assert self._connecting is not None
-        try:
-            self._connecting.result()
+        self._set_environment()
+        with connected(self.address, runtime_env(self.space) if self.address else None, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
                 for line in self._node_warnings(work):
                     work.say(line)
                 self._tune(work)
-        finally:
-            self._to_close.close()
+
+    def _set_environment(self) -> None:
+        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
+            os.environ.setdefault(name, value)
 
     def _node_warnings(self, work: Work) -> list[str]:
         """What differs between the nodes of a joined cluster but is no reason to stop."""
@@ -205,12 +186,27 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
         ) from error
 
 
-def disconnect(connecting: Future[None]) -> None:
-    """Undo `connect` once it is over, however it ended."""
-    import ray
+@contextmanager
+def connected(address: str | None, environment: dict[str, Any] | None, listen: Callable[[], None]) -> Generator[None]:
+    """Ray for the length of the block; arguments and errors as of `connect`.
 
-    if connecting.exception() is None:
-        ray.shutdown()
+    Ray connects in a thread, since it would set a handler of its own for SIGTERM in the main one. Its C++ does so
+    nevertheless, at some moment of its start, so `listen` sets ours again and again. The thread lives as long as the
+    block: Linux kills Ray's servers with the thread that has started them.
+    """
+    import ray.tune
+
+    log_as_we_do(logging.getLogger("ray"))
+    with ThreadPoolExecutor(1, "ray") as pool:
+        connecting = pool.submit(connect, address, environment)
+        while not connecting.done():
+            wait([connecting], LISTEN_SECONDS)
+            listen()
+        connecting.result()
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
@@ -246,6 +242,13 @@ def answers(asking: ThreadPoolExecutor) -> bool:
     except Exception:
         log.info("Ray is being shut down, or answers with an error", exc_info=True)
         return not ray.is_initialized()
+
+
+def log_as_we_do(library: logging.Logger) -> None:
+    """Have a library's lines go where all others go, and not to a stderr handler of its own."""
+    for handler in list(library.handlers):
+        library.removeHandler(handler)
+    library.propagate = True
 
 
 def clear_scratch() -> None:

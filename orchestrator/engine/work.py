@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol as Interface
-from typing import Self
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
@@ -22,7 +20,7 @@ class Work:
 
     `checkpoints` and `weights` are as in `Settings`. `store` is the URL of a run folder in an object store, else None.
     The engine returns early once `stop` is true; `say` prints a line for the user, and `lost` ends the process when
-    the engine's servers have died.
+    the engine's servers have died. `listen`, called in the main thread, takes signals back from other handlers.
     """
 
     space: SearchSpace
@@ -37,22 +35,14 @@ class Work:
     stop: Callable[[], bool]
     say: Callable[[str], None]
     lost: Callable[[str], None]
+    listen: Callable[[], None]
 
 
 class Engine(Interface):
-    """Runs trials. Its start-up may be slow, so the sweep tells it early what is coming."""
+    """Runs trials."""
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def prepare(self) -> None:
-        """There may be trials: import what takes seconds. Raises InputError for an engine that cannot be reached."""
-
-    def start(self) -> None:
-        """There will be trials: start servers, in the background."""
+    def check(self) -> None:
+        """Raise InputError when the engine cannot be reached, before anything is done."""
 
     def run(self, work: Work) -> None:
         """Run all trials of the protocol; returns when there are no more, or when `work.stop` says so."""

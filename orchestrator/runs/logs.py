@@ -9,6 +9,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
+import click
+
 LOG = "log.txt"
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 EARLY_LINES = 1000
@@ -64,7 +66,7 @@ class LogStream:
     def write(self, text: str) -> int:
         for line in text.splitlines():
             if line.strip():
-                self.logger.warning(line)
+                self.logger.warning(click.unstyle(line))
         return len(text)
 
     def flush(self) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flyp_sweep.orchestrator.protocol.protocol import Outcome
-from flyp_sweep.results.ledger.file import last_line, last_selections, read_lines
+from flyp_sweep.results.ledger.file import last_selections, read_lines
 from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.trainers.spec import SEARCH
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,3 @@ def read_earlier(path: Path) -> Earlier:
     kept = read_lines(path, lambda record: record if isinstance(record, SelectionRecord) else Outcome.of(record))
     selections = last_selections(one for one in kept if isinstance(one, SelectionRecord))
     return Earlier([one for one in kept if isinstance(one, Outcome)], selections)
-
-
-def amid_search(path: Path) -> bool:
-    """Whether the ledger at `path` ends with a trial of a search, so that the selection is still to be repeated.
-
-    The last line tells so at once, before 100,000 trials are read.
-    """
-    line = last_line(path)
-    return line is not None and line.get("stage") == SEARCH

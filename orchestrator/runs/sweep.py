@@ -19,12 +19,12 @@ from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOM
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
-from flyp_sweep.orchestrator.runs.dry_run import describe, trials
+from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.lock import leave_behind, locked, lost
 from flyp_sweep.orchestrator.runs.logs import RunLog
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
-from flyp_sweep.orchestrator.runs.resume import Earlier, amid_search, read_earlier
+from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
 from flyp_sweep.orchestrator.runs.running_files import Running
 from flyp_sweep.orchestrator.store.publication import Publication, published, working_copy
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
@@ -82,8 +82,7 @@ def run(
         run_log = RunLog()
         opened.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
-        engine = opened.enter_context(engine_for(space, options.address))
-        return _run(space, options, console, resume, engine, interruption, run_log)
+        return _run(space, options, console, resume, engine_for(space, options.address), interruption, run_log)
 
 
 def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator[str]:
@@ -117,9 +116,7 @@ def _run(
         new = publication is None and not path.exists()
         if publication is None and not new:
             lock.enter_context(locked(path))
-        engine.prepare()
-        if amid_search(path / LEDGER):
-            engine.start()
+        engine.check()
         earlier = None if new else read_earlier(path / LEDGER)
         checked = check(space, data_root, options.allow_incomplete)
         for name, wrong in checked.incomplete.items():
@@ -136,8 +133,6 @@ def _run(
         if publication:
             publication.start()
         plans = plan(space, checked)
-        if len(earlier.outcomes) < sum(map(trials, plans)):
-            engine.start()  # there will be trials; which ones takes a while to find out
         sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, publication)
         sweep.go(engine, data_root, interruption)
         return sweep.report()
@@ -237,7 +232,6 @@ class Sweep:
 
     def _run_trials(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         fetch_weights(still_used(self.space, self.protocol), self.absent, self.console)
-        engine.start()
         work = Work(
             space=self.space,
             plans=self.plans,
@@ -251,6 +245,7 @@ class Sweep:
             stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
             say=lambda line: self._say(line, style="yellow"),
             lost=interruption.give_up,
+            listen=interruption.listen,
         )
         with self.progress, interruption.noting():
             engine.run(work)

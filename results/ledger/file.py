@@ -10,10 +10,9 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -209,13 +208,6 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def last_line(path: Path) -> dict[str, Any] | None:
-    """The JSON object in the last line of the ledger at `path`; None where that holds none, or cannot be read."""
-    with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return decode_json(content[content.rfind(b"\n", 0, -1) + 1 :])
-    return None
 
 
 def trials_by_id(records: Iterable[Record]) -> dict[str, TrialRecord]:

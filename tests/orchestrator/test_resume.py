@@ -8,7 +8,7 @@ import pytest
 from ledgers import typed
 
 from flyp_sweep.orchestrator.protocol.protocol import Outcome
-from flyp_sweep.orchestrator.runs.resume import amid_search, read_earlier
+from flyp_sweep.orchestrator.runs.resume import read_earlier
 from flyp_sweep.results.ledger.file import Ledger, LedgerWarning, last_selections, trials_by_id
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -26,17 +26,6 @@ def test_it_is_what_the_records_say(tmp_path, example):
     found = read_earlier(path)
     assert found.outcomes == [Outcome.of(one) for one in trials_by_id(Ledger(path).load()).values()]
     assert found.selections == last_selections(typed(records))
-
-
-def test_a_search_is_under_way_where_its_trial_is_the_last(tmp_path, example):
-    search, repeat = example.trial(example.cell(), 0, stage="search"), example.trial(example.cell(), 1, stage="repeat")
-    assert not amid_search(tmp_path / "ledger.jsonl")
-    assert amid_search(example.write(tmp_path, [repeat, search]))
-    assert not amid_search(example.write(tmp_path, [search, repeat]))
-    assert not amid_search(example.write(tmp_path, []))
-    path = example.write(tmp_path, [search])
-    path.write_bytes(path.read_bytes() + b'{"stage": "sea')
-    assert not amid_search(path)
 
 
 def test_a_retry_takes_the_place_of_its_failure(tmp_path, example):

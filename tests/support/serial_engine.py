@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from ray.tune.search import Searcher
@@ -32,17 +32,8 @@ class SerialEngine:
     def __init__(self, space: SearchSpace, address: str | None = None) -> None:
         self.space = space
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def prepare(self) -> None:
-        pass
-
-    def start(self) -> None:
-        pass
+    def check(self) -> None:
+        """There is nothing that could not be reached."""
 
     def run(self, work: Work) -> None:
         resources = self.space.resources or Resources(cpu=1)
