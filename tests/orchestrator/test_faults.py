@@ -19,6 +19,7 @@ import psutil
 import pytest
 from commands import QUICK, SMALL, numbers, run, start, trials, wait_for_trials
 from processes import family, wait_until_gone
+from waiting import until
 
 FAULTY = '''
 """FT that misbehaves once or always, by the seed of a repeat, unless a file `mended` lies beside this one."""
@@ -149,34 +150,52 @@ def test_retrying_what_failed_ends_as_if_nothing_had(faulty, tmp_path):
     ).read_bytes()
 
 
+COUNTING = '''
+from pathlib import Path
+
+from flyp_sweep.trainers.methods.ft import FineTuning
+
+HERE = Path(__file__).parent
+
+
+class Counting(FineTuning):
+    """FT that writes a line for each epoch that begins, into a file for each trial."""
+
+    name = "counting"
+    rng = None
+
+    def inputs(self, batch, task):
+        if batch.rng is not self.rng:  # every epoch has a stream of its own
+            self.rng = batch.rng
+            with (HERE / f"{task.spec.trial_id}.epochs").open("a") as file:
+                print("epoch", file=file)
+        return super().inputs(batch, task)
+'''
+
+
 @contextlib.contextmanager
 def two_long_trials(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The driver of a sweep with two trials under way that would take very long."""
-    text = SMALL.replace("[zeroshot, lp, ft, flyp]", "[zeroshot, ft]").split("  per_method")[0]
+    """The driver of a sweep with two trials in their second epoch or later, of 500."""
+    (folder / "counting.py").write_text(COUNTING)
+    text = SMALL.replace("[zeroshot, lp, ft, flyp]", "[zeroshot, 'counting:Counting']").split("  per_method")[0]
     (folder / "small.yaml").write_text(text.replace("epochs: 2", "epochs: 500") + "early_stopping: {patience: 500}\n")
-    driver = start("run", "small.yaml", "--set", "checkpoints.every_seconds=0", cwd=folder)
-    wait_for_trials(folder / "runs/small", 1, driver)
-    deadline = time.monotonic() + 120
-    while len(list((folder / "runs/small/running").glob("*.safetensors"))) < 2:
-        assert time.monotonic() < deadline, "two long trials are to be under way"
-        time.sleep(0.2)
+    driver = start("run", "small.yaml", cwd=folder)
+    until(lambda: [path.read_text().count("\n") > 1 for path in folder.glob("*.epochs")] == [True, True])
     everything = family(driver.pid)
     yield driver
     wait_until_gone(everything)
 
 
 @pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_ray_and_saves_what_is_under_way(tmp_path, interrupt):
+def test_a_signal_ends_ray_saves_what_is_under_way_and_writes_what_there_is(tmp_path, interrupt):
     with two_long_trials(tmp_path) as driver:
-        for path in (tmp_path / "runs/small/running").glob("*.safetensors"):
-            path.unlink()  # they are written again
         if interrupt == signal.SIGINT:
             os.killpg(driver.pid, interrupt)  # as a terminal does; Ray's processes do not listen
         else:
             driver.send_signal(interrupt)
-        output, _ = driver.communicate(timeout=20)
+        output, _ = driver.communicate(timeout=60)
         assert driver.returncode == 130, output
-        assert "written: runs/small/tables/comparison.txt" in output
+        assert "written: runs/small/tables/comparison" in output
         assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
         assert "Traceback" not in output
         assert len(list((tmp_path / "runs/small/running").glob("*.safetensors"))) == 2
@@ -189,7 +208,7 @@ def test_a_signal_to_all_processes_ends_the_sweep_in_time(tmp_path):
         for process in everything:  # Ray's servers too, as Slurm does; they kill their workers on the spot
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
-        output, _ = driver.communicate(timeout=20)
+        output, _ = driver.communicate(timeout=60)
         assert driver.returncode == 130, output
         assert "error" not in output
         assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
