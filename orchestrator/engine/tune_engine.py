@@ -117,7 +117,7 @@ class TuneEngine:
             stacks = self._stacks(work, Path(scratch))
             hang = self.space.failures.hang_minutes
             settings = Settings(
-                space=self.space.model_dump(mode="json", exclude_none=True),
+                space=work.space.model_dump(mode="json", exclude_none=True),
                 data_root=str(work.data_root),
                 checkpoints=work.checkpoints,
                 weights=work.weights,

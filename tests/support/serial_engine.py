@@ -39,7 +39,7 @@ class SerialEngine:
     def run(self, work: Work) -> None:
         resources = self.space.resources or Resources(cpu=1)
         settings = Settings(
-            space=self.space.model_dump(mode="json", exclude_none=True),
+            space=work.space.model_dump(mode="json", exclude_none=True),
             data_root=str(work.data_root),
             checkpoints=work.checkpoints,
             weights=work.weights,
