@@ -196,13 +196,16 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
     """
     import ray.tune
 
-    log_as_we_do(logging.getLogger("ray"))
+    ray_log = logging.getLogger("ray")
+    log_as_we_do(ray_log)
+    ray_log.setLevel(logging.ERROR)  # it warns that a thread sets no handler for SIGTERM
     with ThreadPoolExecutor(1, "ray") as pool:
         connecting = pool.submit(connect, address, environment)
         while not connecting.done():
             wait([connecting], LISTEN_SECONDS)
             listen()
         connecting.result()
+        ray_log.setLevel(logging.WARNING)
         try:
             yield
         finally:
