@@ -162,7 +162,7 @@ class SearchSpace(Section):
 
     def for_method(self, method: str) -> dict[str, Distribution]:
         """The hyper-parameters of `method`: those of `search.space`, replaced and extended by its own."""
-        return self.search.for_method(method)
+        return {**self.search.space, **self.search.per_method.get(method, {})}
 
     def dataset_of(self, cell: Cell) -> str | OwnDataset:
         """The data set of `cell`. Raises KeyError for a cell of another search space."""
@@ -202,7 +202,7 @@ class SearchSpace(Section):
                     expected = f"one of the methods of this search space: {', '.join(self.methods)}"
                     raise mismatch(method, expected, nearest(method, self.methods), at=("ensembles", ensemble, at))
         grace, epochs = self.scheduler.grace_epochs, self.train.epochs
-        if self.scheduler.name == "asha" and grace > epochs:
+        if grace > epochs:
             expected = f"at most train.epochs, which is {epochs}"
             raise mismatch(grace, expected, at=("scheduler", "grace_epochs"))
         return self

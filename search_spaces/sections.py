@@ -92,9 +92,12 @@ class Train(Section):
 
 
 class Search(Section):
-    """Which configurations are tried, and on how many seeds each. Only optuna reads `batch`."""
+    """Which configurations are tried, and on how many seeds each. Only optuna reads `batch`.
 
-    algorithm: Literal["grid", "random", "optuna"] = "random"
+    The orchestrator knows the names of the algorithms; all but `grid` take `num_samples`.
+    """
+
+    algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna")
     num_samples: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
     batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
     seeds: Count = Field(default=1, ge=1, description="a whole number, 1 or more")
@@ -102,10 +105,6 @@ class Search(Section):
     per_method: dict[MethodName, Space] = Field(
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
     )
-
-    def for_method(self, method: str) -> dict[str, Distribution]:
-        """The hyper-parameters of `method`: those of `space`, replaced and extended by its own."""
-        return {**self.space, **self.per_method.get(method, {})}
 
     @model_validator(mode="after")
     def _samples_fit_algorithm(self) -> Self:

@@ -55,9 +55,35 @@ ROOMS = {
         "tables": {"analysis", "naming", "statistics"},
         "figures": {"analysis", "files", "naming"},
         "report": {"analysis", "ledger", "naming", "tables"},
+        "run_status": {"ledger"},
+        "outputs": {"analysis", "figures", "files", "ledger", "report", "tables"},
+    },
+    "orchestrator": {
+        "exit_codes": set[str](),
+        "run_log": set[str](),
+        "protocol": set[str](),
+        "store": set[str](),
+        "engine": {"exit_codes", "protocol"},
+        "tracking": {"protocol", "run_log"},
+        "runs": {"engine", "exit_codes", "protocol", "run_log", "store", "tracking"},
+        "cli": {"exit_codes", "runs", "store", "tracking"},
     },
 }
 """Package -> room -> the rooms that it may import. A package's `__init__.py`, which shows names of all, is no room."""
+
+FILES_AND_CLOCKS = {
+    "datetime",
+    "io",
+    "os",
+    "pathlib",
+    "shutil",
+    "signal",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+}
+"""Modules of the standard library."""
 
 
 def imports(source: str) -> Iterator[tuple[int, str]]:
@@ -134,6 +160,16 @@ def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
         for file in files
         for line, name in imports(file.read_text(encoding="utf-8"))
         if name in FORBIDDEN[package]
+    ]
+    assert not wrong
+
+
+def test_the_protocol_is_free_of_ray_files_and_clocks() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line} imports {name}"
+        for file in sorted((ROOT / "orchestrator" / "protocol").rglob("*.py"))
+        for line, name in imports(file.read_text(encoding="utf-8"))
+        if name in {"ray", "mlflow", "torch", *FILES_AND_CLOCKS}
     ]
     assert not wrong
 

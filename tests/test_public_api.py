@@ -13,7 +13,7 @@ import pytest
 import flyp_sweep
 
 SOURCE = Path(flyp_sweep.__file__)
-EVIDENCE = "RunFolder, Options, make_table, render"
+EVIDENCE = "RunFolder, TableOptions, make_table, render"
 
 
 def typed() -> dict[str, str]:

@@ -16,17 +16,16 @@ from flyp_sweep.orchestrator.cli.options import mlflow_option, run_argument
 @click.option("--host", default="127.0.0.1", show_default=True)
 def ui(run: Path | None, port: int, host: str) -> None:
     """Browse the trials of RUN, or of all runs in ./runs, in the MLflow UI."""
-    from flyp_sweep.orchestrator.tracking.browse import serve
+    from flyp_sweep.orchestrator.tracking.ui import serve
 
     sys.exit(serve(run, host, port))
 
 
-@click.command()
+@click.command("sync")
 @run_argument
 @mlflow_option
-def sync(run: Path | str, mlflow: str | None) -> None:
+def sync_(run: Path | str, mlflow: str | None) -> None:
     """Rebuild the MLflow view of RUN from its ledger. Runs that MLflow has already stay."""
-    from flyp_sweep.orchestrator.tracking.browse import sync_run, sync_url
-    from flyp_sweep.results.ledger.run_folder import RunFolder
+    from flyp_sweep.orchestrator.runs.sync import sync
 
-    click.echo(sync_url(run, mlflow) if isinstance(run, str) else sync_run(RunFolder(run), mlflow))
+    click.echo(sync(run, mlflow))

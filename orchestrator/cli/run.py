@@ -43,8 +43,9 @@ def run(
     are not repeated.
     """
     from flyp_sweep.orchestrator.runs import sweep
+    from flyp_sweep.orchestrator.runs.options import RunOptions
 
-    options = sweep.Options(
+    options = RunOptions(
         out=out,
         data_root=data_root,
         mlflow=mlflow,

@@ -37,7 +37,7 @@ def open_run(address: Path | str) -> RunFolder:
     from tempfile import TemporaryDirectory
 
     from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
-    from flyp_sweep.orchestrator.store.publication import SPACE, fetch_run, unanswered
+    from flyp_sweep.orchestrator.store.remote_run import SPACE, fetch_run, unanswered
     from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
     run = Storage(address)

@@ -15,6 +15,6 @@ from flyp_sweep.orchestrator.cli.run_address import open_run
 @run_argument
 def status(run: Path | str) -> None:
     """Cells, stages, trials done and failed, best score so far."""
-    from flyp_sweep.orchestrator.runs.status import status_table
+    from flyp_sweep.results.run_status import status_table
 
     console().print(status_table(open_run(run)))

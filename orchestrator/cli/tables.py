@@ -76,9 +76,9 @@ def table(
     **options: Any,
 ) -> None:
     """Tables of one or several RUNS together."""
-    from flyp_sweep.orchestrator.runs.artifacts import read_runs, refuse_unfinished
     from flyp_sweep.results import TableOptions, against_published, make_table, reprint
     from flyp_sweep.results.files import write
+    from flyp_sweep.results.outputs import read_runs, refuse_unfinished
     from flyp_sweep.results.tables.formats.text import renderable
 
     if published == bool(runs):
@@ -127,7 +127,7 @@ def _printed(made: Table, style: str, standalone: bool, text_width: float) -> st
 @click.option("--run", "runs", multiple=True, type=RunAddress(), help="Run folder or URL.  [default: all in ./runs]")
 def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
     """All about one trial. The first characters of its id suffice if no other id begins with them."""
-    from flyp_sweep.orchestrator.runs.artifacts import run_folders
+    from flyp_sweep.results.outputs import run_folders
     from flyp_sweep.results.report.trial_view import find_trial, trial_view
 
     folders = [open_run(run) for run in runs] or run_folders()
@@ -149,7 +149,7 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
 )
 def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
     """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
-    from flyp_sweep.orchestrator.runs.artifacts import plot_runs
+    from flyp_sweep.results.outputs import plot_runs
 
     for run in runs:
         refuse_without_file("plot", run, output)
@@ -171,7 +171,7 @@ def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) 
 )
 def report(runs: tuple[Path | str, ...], layout: str, output: Path | None) -> None:
     """One self-contained HTML page of RUNS: tables, figures, protocol, and the trials behind every number."""
-    from flyp_sweep.orchestrator.runs.artifacts import write_report
+    from flyp_sweep.results.outputs import write_report
 
     for run in runs:
         refuse_without_file("report", run, output)

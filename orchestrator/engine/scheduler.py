@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from flyp_sweep.orchestrator.runs.recorder import Recorder
+from flyp_sweep.orchestrator.engine.work import TrialRecorder
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.spec import SEARCH, TrialSpec
@@ -21,7 +21,7 @@ class CellScheduler(FIFOScheduler):
     the number of trials that run at once.
     """
 
-    def __init__(self, space: SearchSpace, recorder: Recorder, at_once: int) -> None:
+    def __init__(self, space: SearchSpace, recorder: TrialRecorder, at_once: int) -> None:
         super().__init__()
         self.space = space
         self.recorder = recorder

@@ -9,8 +9,8 @@ from ray.tune.search import Searcher
 from flyp_sweep.orchestrator.engine.retries import Retries
 from flyp_sweep.orchestrator.engine.settings import ending_in
 from flyp_sweep.orchestrator.engine.stacks import cause, last_words
+from flyp_sweep.orchestrator.engine.work import TrialRecorder
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.trainers.spec import DIED, FAILED, TrialSpec
 
 
@@ -21,7 +21,7 @@ class ProtocolSearcher(Searcher):
     in which workers that hang or crash write down where they were.
     """
 
-    def __init__(self, protocol: Protocol, recorder: Recorder, retries: Retries, stacks: str | None) -> None:
+    def __init__(self, protocol: Protocol, recorder: TrialRecorder, retries: Retries, stacks: str | None) -> None:
         super().__init__()
         self.protocol = protocol
         self.recorder = recorder

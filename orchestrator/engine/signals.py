@@ -110,13 +110,3 @@ def interruptible(last_words: str) -> Generator[Interruption]:
         interruption.over()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def sigterm_as_sigint() -> Generator[None]:
-    """SIGTERM raises KeyboardInterrupt as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

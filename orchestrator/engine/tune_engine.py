@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flyp_sweep.orchestrator.engine.log_stream import LogStream
 from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
-from flyp_sweep.orchestrator.runs.logs import LogStream
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -196,13 +196,16 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
     """
     import ray.tune
 
-    log_as_we_do(logging.getLogger("ray"))
+    ray_log = logging.getLogger("ray")
+    log_as_we_do(ray_log)
+    ray_log.setLevel(logging.ERROR)  # it warns that a thread sets no handler for SIGTERM
     with ThreadPoolExecutor(1, "ray") as pool:
         connecting = pool.submit(connect, address, environment)
         while not connecting.done():
             wait([connecting], LISTEN_SECONDS)
             listen()
         connecting.result()
+        ray_log.setLevel(logging.WARNING)
         try:
             yield
         finally:

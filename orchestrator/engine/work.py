@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from typing import Protocol as Interface
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.spec import TrialSpec
+
+
+class TrialRecorder(Interface):
+    """Takes what becomes of trials, in the driver's thread; `runs.recorder` writes it into the ledger."""
+
+    def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
+        """The scheduler stops this trial after `epoch`, a reply of its worker; `ended` follows."""
+
+    def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
+        """The trial has died and will be started again after `pause` seconds."""
+
+    def ended(self, spec: TrialSpec, ending: Mapping[str, Any] | None) -> None:
+        """The trial is over, as `ending` tells (see `settings.ending`). None: it was broken off and has no result."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,7 @@ class Work:
     space: SearchSpace
     plans: Sequence[CellPlan]
     protocol: Protocol
-    recorder: Recorder
+    recorder: TrialRecorder
     data_root: Path
     folder: Path
     store: str | None

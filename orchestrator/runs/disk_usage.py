@@ -1,4 +1,4 @@
-"""The room that a sweep takes on the disk, told before it starts."""
+"""How much disk space a sweep takes, estimated before it starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BYTES_PER_TRIAL, BYTES_PER_EPOCH, BYTES_PER_NUMBER = 2_000, 200, 130
 """Of a ledger's line, roughly: the trial, one point of its curve, one metric of one split at one alpha."""
 
 METRICS = 3
-ROOM_BESIDE_LEDGER = 2
+MULTIPLE_BESIDE_LEDGER = 2
 """Tidy results, tables, figures and the MLflow store, in multiples of the ledger."""
 
 WEIGHT_BYTES, CHECKPOINT_BYTES = 4, 16
@@ -26,7 +26,7 @@ WEIGHT_BYTES, CHECKPOINT_BYTES = 4, 16
 
 
 @dataclass(frozen=True)
-class Room:
+class DiskUsage:
     """Bytes: of the finished run, at most of one trial under way, and of all weights that ensembles are made of.
 
     `in_store`: those weights lie in a store, and not on the disk of the run folder.
@@ -45,14 +45,14 @@ class Room:
 
     @property
     def here(self) -> int:
-        """What the disk of the run folder has to hold at some time."""
+        """The most that the disk of the run folder has to hold."""
         return self.run + (0 if self.in_store else self.weights)
 
 
-def needed(
+def estimate(
     space: SearchSpace, plans: Sequence[CellPlan], over: Container[Cell] = (), *, in_store: bool = False
-) -> Room:
-    """What a sweep will take; ensembles of the cells that are `over` need no weights any more."""
+) -> DiskUsage:
+    """What a sweep will take. Ensembles of the cells that are `over` no longer need weights."""
     ledger = 0
     for plan in plans:
         trial = BYTES_PER_TRIAL + BYTES_PER_EPOCH * space.train.epochs
@@ -62,22 +62,22 @@ def needed(
     largest = max((plan.parameters or 0 for plan in plans if plan.traits.trained), default=0)
     members = {(plan.cell.base, plan.is_soup): plan for plan in plans if plan.base and plan.cell not in over}
     weights = sum(WEIGHT_BYTES * (plan.parameters or 0) * _kept(plan) for plan in members.values())
-    return Room(ledger * (1 + ROOM_BESIDE_LEDGER), CHECKPOINT_BYTES * largest, weights, in_store)
+    return DiskUsage(ledger * (1 + MULTIPLE_BESIDE_LEDGER), CHECKPOINT_BYTES * largest, weights, in_store)
 
 
 def _kept(plan: CellPlan) -> int:
-    """Trials that the ensembles of a cell are made of; soups are all made of the same ones."""
+    """Trials that the ensembles of a cell are made of. All soups of a cell share the same trials."""
     assert plan.base is not None
     return searches(plan.base) if plan.is_soup else len(plan.repeat_seeds)
 
 
-def check(room: Room, folder: Path) -> None:
-    """Raise InputError when the disk of `folder`, which exists, has no room for what the run lacks of its end."""
+def check(usage: DiskUsage, folder: Path) -> None:
+    """Raise InputError when the disk of `folder`, which exists, has too little free space for the rest of the run."""
     free = shutil.disk_usage(folder).free
     held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if free < room.here - held:
+    if free < usage.here - held:
         more = "" if held == 0 else f" more than the {size(held)} it has"
         raise InputError(
-            f"{folder}: found {size(free)} of free space; the run takes about {size(room.here - held)}{more}; "
+            f"{folder}: found {size(free)} of free space; the run takes about {size(usage.here - held)}{more}; "
             "free some or choose another --out"
         )

@@ -12,7 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flyp_sweep.orchestrator.protocol.protocol import CellProtocol, Protocol, Selection
+from flyp_sweep.orchestrator.protocol.cells import CellProtocol
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import TrialSpec
@@ -27,7 +29,7 @@ ENOUGH_TO_TELL = 5
 
 
 class Progress:
-    """A live board on a terminal, a line now and then elsewhere; a `Listener` of the recorder."""
+    """A live table on a terminal, elsewhere a line from time to time; a `Listener` of the recorder."""
 
     def __init__(self, protocol: Protocol, console: Console) -> None:
         self.protocol = protocol
@@ -38,7 +40,7 @@ class Progress:
         self.best: dict[Cell, float] = {}
         self.this_run = 0
         self._last_line = self.began
-        # What others print goes to the log, not onto the board.
+        # What libraries print goes to the log, not into the table.
         self._live = Live(
             get_renderable=self._board,
             console=console,

@@ -1,4 +1,4 @@
-"""Keeps what happens: every finished trial into the ledger first, then to whoever listens."""
+"""Records every finished trial: into the ledger first, then to the protocol and the listeners."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, cast
 from typing import Protocol as Interface
 
 from flyp_sweep import __version__
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol, Selection
-from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.protocol.selection import Selection
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.schema import AlphaRecord, Record, SelectionRecord, SplitRecord, Stage, TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
@@ -21,7 +23,7 @@ VERSIONS = ("torch", "torchvision", "open_clip_torch", "ray", "optuna")
 
 
 class Listener(Interface):
-    """Hears of a sweep's progress, in the driver's thread: it must be quick and must not raise."""
+    """Is told of a sweep's progress, in the driver's thread: it must be quick and must not raise."""
 
     def finished(self, record: TrialRecord) -> None: ...
 
@@ -31,18 +33,18 @@ class Listener(Interface):
 
 
 class Recorder:
-    """The one writer of the ledger, and the one who tells the protocol what came out.
+    """The only writer of the ledger; it also reports outcomes to the protocol.
 
-    `trouble` holds what a user has to mend before the sweep can be completed; `broken` is set once the ledger can no
-    longer be written, or is another driver's, as `lost` says in a line: nothing is taken in from then on.
+    `trouble` holds what a user has to mend before the sweep can be completed. `broken` is set once the ledger cannot be
+    written, or belongs to another driver (`lost` returns a line that says so): later endings are ignored.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         protocol: Protocol,
-        running: Running,
-        weights: Running,
+        running: TrialFiles,
+        weights: TrialFiles,
         listeners: Sequence[Listener] = (),
         lost: Callable[[], str | None] = lambda: None,
     ) -> None:

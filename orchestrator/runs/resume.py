@@ -1,4 +1,4 @@
-"""What a sweep that is resumed needs of its ledger: the outcomes of its trials, and its selections."""
+"""Resuming: the outcomes and selections that a ledger holds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.results.ledger.file import last_selections, read_lines
 from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.search_spaces.cell import Cell
@@ -14,7 +14,7 @@ from flyp_sweep.search_spaces.cell import Cell
 
 @dataclass(frozen=True)
 class Earlier:
-    """The outcomes, a trial each, and the last selection of each cell."""
+    """One outcome per trial, and the last selection of each cell."""
 
     outcomes: list[Outcome]
     selections: Mapping[Cell, SelectionRecord]

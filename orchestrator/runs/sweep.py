@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -16,20 +14,22 @@ from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
 from flyp_sweep.orchestrator.engine.tune_engine import TuneEngine
 from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
+from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.run_log import RunLog
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
-from flyp_sweep.orchestrator.runs.lock import leave_behind, locked, lost
-from flyp_sweep.orchestrator.runs.logs import RunLog
+from flyp_sweep.orchestrator.runs.options import RunOptions, how_to_go_on, resume_command
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
-from flyp_sweep.orchestrator.runs.running_files import Running
-from flyp_sweep.orchestrator.store.publication import Publication, published, working_copy
+from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
+from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
-from flyp_sweep.orchestrator.tracking.mlflow_view import default_uri
+from flyp_sweep.orchestrator.tracking.mlflow_logger import default_uri
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.search_spaces.errors import InputError
@@ -41,34 +41,10 @@ from flyp_sweep.trainers.spec import FAILED
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line says besides the search space."""
-
-    out: Path | str | None = None
-    data_root: Path = Path("data")
-    mlflow: str | None = None
-    address: str | None = None
-    allow_incomplete: bool = False
-    retry_failed: bool = False
-    verbose: bool = False
-
-    @property
-    def url(self) -> str | None:
-        """Where in a store the run folder is, if it is in one."""
-        return self.out if isinstance(self.out, str) else None
-
-    def run_path(self, space: SearchSpace) -> Path:
-        """The run folder, or the working copy of the one in a store."""
-        if isinstance(self.out, str):
-            return working_copy(self.out)
-        return self.out or Path("runs") / space.name
-
-
 def run(
     source: str,
     overrides: Sequence[str],
-    options: Options,
+    options: RunOptions,
     console: Console,
     engine_for: Callable[[SearchSpace, str | None], Engine] = TuneEngine,
 ) -> int:
@@ -77,22 +53,23 @@ def run(
     `engine_for` makes what runs the trials, from the search space and `options.address`.
     """
     resume = resume_command(source, overrides, options)
-    with ExitStack() as opened:
-        interruption = opened.enter_context(interruptible(how_to_go_on(resume)))
+    with ExitStack() as stack:
+        interruption = stack.enter_context(interruptible(how_to_go_on(resume)))
         run_log = RunLog()
-        opened.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
+        stack.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
         return _run(space, options, console, resume, engine_for(space, options.address), interruption, run_log)
 
 
-def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator[str]:
+def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Iterator[str]:
     """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do."""
     from flyp_sweep.trainers.models import weights
 
     space = load(source, overrides)
+    algorithm_of(space)
     plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
     yield describe(space, plans)
-    yield str(disk_usage.needed(space, plans, in_store=options.url is not None))
+    yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"
@@ -100,7 +77,7 @@ def dry_run(source: str, overrides: Sequence[str], options: Options) -> Iterator
 
 def _run(
     space: SearchSpace,
-    options: Options,
+    options: RunOptions,
     console: Console,
     resume: str,
     engine: Engine,
@@ -108,13 +85,14 @@ def _run(
     run_log: RunLog,
 ) -> int:
     data_root = options.data_root.expanduser().resolve()
+    algorithm_of(space)
     check_data(space, data_root)
     path = options.run_path(space)
     interruption.at_the_last(lambda: leave_behind(path))
     with ExitStack() as lock:
-        publication = publish(options.url, path, lock) if options.url else None
-        new = publication is None and not path.exists()
-        if publication is None and not new:
+        remote = open_remote(options.url, path, lock) if options.url else None
+        new = remote is None and not path.exists()
+        if remote is None and not new:
             lock.enter_context(locked(path))
         engine.check()
         earlier = None if new else read_earlier(path / LEDGER)
@@ -130,18 +108,18 @@ def _run(
         folder = open_folder(path, space)
         run_log.write_to(folder.path)
         log.info("%s", resume)
-        if publication:
-            publication.start()
+        if remote:
+            remote.start()
         plans = plan(space, checked)
-        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, publication)
+        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, remote)
         sweep.go(engine, data_root, interruption)
         return sweep.report()
 
 
-def publish(url: str, path: Path, lock: ExitStack) -> Publication:
+def open_remote(url: str, path: Path, lock: ExitStack) -> RemoteRun:
     """Enter the locks of the run at `url` and of its working copy at `path`, which then holds what is there."""
     lock.enter_context(locked(path))
-    return lock.enter_context(published(url, path))
+    return lock.enter_context(opened(url, path))
 
 
 def fetch_weights(models: Iterable[Model], absent: Collection[str], console: Console) -> None:
@@ -165,7 +143,7 @@ def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
 
 
 class Sweep:
-    """One go at a run folder, whose lock is held."""
+    """One execution of a sweep in a run folder, whose lock is held."""
 
     def __init__(
         self,
@@ -174,10 +152,10 @@ class Sweep:
         absent: Collection[str],
         folder: RunFolder,
         earlier: Earlier,
-        options: Options,
+        options: RunOptions,
         console: Console,
         resume: str,
-        publication: Publication | None = None,
+        remote: RemoteRun | None = None,
     ) -> None:
         self.space = space
         self.plans = plans
@@ -187,15 +165,15 @@ class Sweep:
         self.console = console
         self.resume = resume
         self.earlier = earlier
-        self.publication = publication
-        self.running = publication.running if publication else Running(folder.running)
+        self.remote = remote
+        self.running = remote.running if remote else TrialFiles(folder.running)
         ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
         self.running.clear({outcome.trial_id for outcome in ended})
-        self.weights = publication.weights if publication else Running(folder.weights)
+        self.weights = remote.weights if remote else TrialFiles(folder.weights)
         self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
-            self._check_room()
+            self._check_disk()
         self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
         self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
@@ -203,12 +181,12 @@ class Sweep:
 
     @property
     def place(self) -> str:
-        """What the run folder is called."""
-        return f"{self.publication.url} by way of {self.folder.path}" if self.publication else str(self.folder.path)
+        """How messages name the run folder."""
+        return f"{self.remote.url} by way of {self.folder.path}" if self.remote else str(self.folder.path)
 
     def lost(self) -> str | None:
-        """Why another driver has this run now, if one has."""
-        return lost(self.folder.path) or (self.publication.lost if self.publication else None)
+        """A line that names the driver that took this run over; None while this one has it."""
+        return lost(self.folder.path) or (self.remote.lost if self.remote else None)
 
     def go(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
@@ -224,11 +202,11 @@ class Sweep:
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
             self.weights.clear(keep=())
 
-    def _check_room(self) -> None:
+    def _check_disk(self) -> None:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
-        needed = disk_usage.needed(self.space, self.plans, over, in_store=self.publication is not None)
-        self._say(str(needed))
-        disk_usage.check(needed, self.folder.path)
+        usage = disk_usage.estimate(self.space, self.plans, over, in_store=self.remote is not None)
+        self._say(str(usage))
+        disk_usage.check(usage, self.folder.path)
 
     def _run_trials(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         fetch_weights(still_used(self.space, self.protocol), self.absent, self.console)
@@ -239,7 +217,7 @@ class Sweep:
             recorder=self.recorder,
             data_root=data_root,
             folder=self.folder.path,
-            store=self.publication.url if self.publication else None,
+            store=self.remote.url if self.remote else None,
             checkpoints=self.running.policy(self.space.checkpoints),
             weights=self.weights.policy(Checkpoints()),
             stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
@@ -259,7 +237,7 @@ class Sweep:
         return SOME_FAILED if self.protocol.failed or not self.protocol.complete else DONE
 
     def report(self) -> int:
-        """Write and print what came out, bring MLflow up to date, and say how to go on; returns the exit code."""
+        """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code."""
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
@@ -273,8 +251,8 @@ class Sweep:
             self.recorder.trouble.append(str(error))
         if written:
             self._say("written: " + ", ".join(str(path) for path in written))
-        if self.publication and not replaced:
-            self._publish(self.publication)
+        if self.remote and not replaced:
+            self._publish(self.remote)
         for reason in self.recorder.trouble[:1]:
             self._say(f"error: {reason}", style="red")
         if self.exit_code == SOME_FAILED:
@@ -285,8 +263,8 @@ class Sweep:
         return self.exit_code
 
     def _write_outputs(self) -> list[Path]:
-        from flyp_sweep.orchestrator.runs.artifacts import write_outputs
         from flyp_sweep.results import render
+        from flyp_sweep.results.outputs import write_outputs
         from flyp_sweep.results.tables.formats.text import renderable
 
         outputs = write_outputs(self.folder, self.space.cells())
@@ -301,17 +279,17 @@ class Sweep:
             self._say(f"warning: {line}", style="yellow")
         return outputs.paths
 
-    def _publish(self, publication: Publication) -> None:
-        behind = publication.close(hurry=not self.protocol.done)
+    def _publish(self, remote: RemoteRun) -> None:
+        behind = remote.close(hurry=not self.protocol.done)
         if behind is None:
-            self._say(f"published: {publication.url}")
-        elif publication.lost:
+            self._say(f"published: {remote.url}")
+        elif remote.lost:
             self.recorder.trouble.append(behind)
         else:
-            self.recorder.trouble.append(f"{publication.url}: is behind {publication.path} ({redacted(behind)})")
+            self.recorder.trouble.append(f"{remote.url}: is behind {remote.path} ({redacted(behind)})")
 
     def _say(self, line: str, style: str | None = None) -> None:
-        """Print a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
+        """Print and log a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
         log.info("%s", line)
         self.console.print(line, style=style, soft_wrap=True, markup=False)
 
@@ -339,23 +317,3 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
             f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"
         ) from error
     return folder
-
-
-def how_to_go_on(resume: str) -> str:
-    return f"nothing is lost; go on with: {resume}"
-
-
-def resume_command(source: str, overrides: Sequence[str], options: Options) -> str:
-    """The command that goes on with this run, quoted for a shell."""
-    words = ["flyp-sweep", "run", source]
-    words += ["--out", str(options.out)] if options.out else []
-    for override in overrides:
-        words += ["--set", override]
-    words += ["--data-root", str(options.data_root)] if options.data_root != Path("data") else []
-    # One with a password came from the environment, and is there again next time.
-    words += ["--mlflow", options.mlflow] if options.mlflow and not has_credentials(options.mlflow) else []
-    words += ["--address", options.address] if options.address else []
-    words += ["--allow-incomplete"] if options.allow_incomplete else []
-    words += ["--retry-failed"] if options.retry_failed else []
-    words += ["--verbose"] if options.verbose else []
-    return shlex.join(words)

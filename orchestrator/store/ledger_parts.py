@@ -1,11 +1,11 @@
-"""The ledger in a store, where nothing can be appended: its lines in parts, each named by the offset it begins at.
+"""The ledger in a store, where nothing can be appended: its lines in parts, each named by its offset in the ledger.
 
-The parts, in order, are the ledger. A part is made where none is and never touched again, so of two writers that both
-believe to be the only one at most one can extend a ledger: the other finds a part where its own was to be. A part is
-there whole or not at all, so whenever a writer dies there is a ledger, and it is the beginning of the writer's own.
+The parts, in order, are the ledger. A part is created only if absent and never changed. So if two writers both believe
+to be the only one, at most one of them can extend the ledger: the other finds a part under the name of its own. A part
+is written whole or not at all. So whenever a writer dies, the parts are a prefix of its local ledger.
 
-Beside the parts lies `ledger.jsonl`, a copy of what the first of them hold, which spares readers to fetch them one by
-one. It is replaced now and then by a longer one and nothing is decided by it.
+Beside the parts lies `ledger.jsonl`, a copy of the first parts, which spares readers from fetching them one by one. A
+longer copy replaces it now and then. Nothing depends on it.
 """
 
 from __future__ import annotations

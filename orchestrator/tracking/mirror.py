@@ -10,7 +10,7 @@ import sys
 from functools import cached_property
 from typing import Any
 
-from flyp_sweep.orchestrator.protocol.protocol import Selection
+from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.trainers.spec import TrialSpec
@@ -19,11 +19,11 @@ from flyp_sweep.trainers.spec import TrialSpec
 class Mirror:
     """Keeps MLflow up to date from a process of its own, so that neither the driver nor a trial ever waits for it.
 
-    The process (`mirror_process`) reads the ledger by itself and ends when the driver does. It hears what
-    to do over its stdin: a URI may hold a password, which a command line would show.
+    The process (`mirror_process`) reads the ledger and ends when the driver does. It gets its task over stdin: a URI
+    may hold a password, which a command line would show.
 
-    As a listener of the recorder it starts when a trial has ended: its imports take seconds, and before there is
-    anything to show the cores are wanted for the first trials.
+    As a listener of the recorder the mirror starts the process when the first trial has ended: the imports take
+    seconds, and until then the first trials need the cores.
     """
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
@@ -39,7 +39,7 @@ class Mirror:
         pass
 
     def close(self, description: str, *, complete: bool) -> str | None:
-        """Let it catch up if that takes seconds, then finish the parent run; returns what went wrong, if anything."""
+        """Let the mirror catch up for some seconds, then finish the parent run; returns the trouble, if any."""
         self._tell(self._process, {"description": description, "complete": complete})
         told, _ = self._process.communicate()
         if self._process.returncode or not told:
@@ -63,6 +63,6 @@ class Mirror:
     @staticmethod
     def _tell(process: subprocess.Popen[str], what: dict[str, Any]) -> None:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended: that is said when it is closed
+        with contextlib.suppress(BrokenPipeError):  # the process has ended, as `close` will report
             process.stdin.write(json.dumps(what) + "\n")
             process.stdin.flush()

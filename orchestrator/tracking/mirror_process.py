@@ -1,14 +1,15 @@
 """The MLflow mirror in a process of its own, which `orchestrator.tracking.mirror` starts.
 
-On stdin come two JSON lines: what to mirror where, and, at the end of the sweep, what to put on the parent run. The
-answer to the second is one JSON line on stdout: null, or what went wrong. When stdin ends without it the driver is
-dead, and so is its mirror at once: the next one finds what is half-written.
+The process reads two JSON lines from stdin: what to mirror where, and, at the end of the sweep, what to put on the
+parent run. It answers the second with one JSON line on stdout: null, or what went wrong. If stdin ends before the
+second line, the driver is dead and the process ends at once. The next mirror repairs half-written runs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -16,15 +17,19 @@ import threading
 import time
 from itertools import chain, repeat
 
-from flyp_sweep.orchestrator.tracking.mlflow_view import FirstColumns, Tracking
+from flyp_sweep.orchestrator.run_log import file_handler
+from flyp_sweep.orchestrator.tracking.credentials import redacted
+from flyp_sweep.orchestrator.tracking.mlflow_logger import FirstColumns, MlflowLogger
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 
+log = logging.getLogger("flyp_sweep.orchestrator.tracking.mirror_process")  # `__name__` is `__main__`
+
 RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
-"""What the end of a sweep waits for a store that is slow, and for one that refuses."""
+"""How long the end of a sweep waits for a store that is slow, and for one that refuses."""
 NICENESS = 10
 """Trials come first where all cores are at work."""
 
@@ -36,7 +41,11 @@ def main() -> None:
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for whoever prints
     told = json.loads(sys.stdin.readline())
-    follower = Follower(told["uri"], told["experiment"], RunFolder(told["path"]))
+    folder = RunFolder(told["path"])
+    ours = logging.getLogger("flyp_sweep")  # not the root: lines of MLflow may hold passwords
+    ours.setLevel(logging.INFO)
+    ours.addHandler(file_handler(folder.path))
+    follower = Follower(told["uri"], told["experiment"], folder)
     if closing := sys.stdin.readline():
         answer = json.dumps(follower.close(**json.loads(closing))).encode()
         with contextlib.suppress(BrokenPipeError):  # the driver was given no time to wait for it
@@ -45,33 +54,34 @@ def main() -> None:
 
 
 class Follower:
-    """Writes the trials of a ledger to a store, those that are there and those to come, in a thread of its own.
+    """Writes the trials of a ledger, present and future ones, to a tracking store in a thread.
 
-    A store that is slow, down or refusing is tried again with growing pauses; `trouble` is what it said last.
+    Writes that fail are repeated with growing pauses; `trouble` is the last error, None after a success.
     """
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         self.trouble: str | None = None
         columns = FirstColumns()  # of all trials, whichever of the connections added them
-        self._make = lambda: Tracking(uri, experiment, folder, columns)
+        self._make = lambda: MlflowLogger(uri, experiment, folder, columns)
         self._ledger = folder.ledger
-        self._tracking: Tracking | None = None
+        self._logger: MlflowLogger | None = None
         self._unread: str | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
     def close(self, description: str, *, complete: bool) -> str | None:
-        """Catch up if that takes seconds, then finish the parent run; returns what went wrong, if anything."""
+        """Wait some seconds for the thread, then finish the parent run; returns what went wrong, if anything."""
         self._closing.set()
         self._thread.join(PATIENCE_IN_TROUBLE if self.trouble else PATIENCE_SECONDS)
         if self._thread.is_alive():
             return self.trouble or "it is still being written"
         try:
-            self._tracking = self._tracking or self._make()
-            self._tracking.finish(description, complete=complete)
+            self._logger = self._logger or self._make()
+            self._logger.finish(description, complete=complete)
         except Exception as error:
-            return one_line(str(error))
+            self._note(error)
+            return self.trouble
         return self._unread
 
     def _follow(self) -> None:
@@ -82,20 +92,30 @@ class Follower:
                     self._write(record)
         except (OSError, InputError) as error:  # a ledger that could be read when the sweep began
             self._unread = one_line(str(error))
+            log.error("the ledger cannot be read, so MLflow stays behind: %s", self._unread)
+
+    def _note(self, error: Exception | None) -> None:
+        """Keep the last error of the store, and log it when it changes."""
+        trouble = (one_line(str(error)) or type(error).__name__) if error else None
+        if trouble and trouble != self.trouble:
+            log.warning("MLflow cannot be written: %s", redacted(trouble))
+        elif self.trouble and not trouble:
+            log.info("MLflow can be written again")
+        self.trouble = trouble
 
     def _write(self, record: TrialRecord | None) -> None:
         """Open the store if need be and write `record`, as often as it takes."""
         for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             try:
-                self._tracking = self._tracking or self._make()
+                self._logger = self._logger or self._make()
                 if record is not None:
-                    self._tracking.add(record)
-                self.trouble = None
+                    self._logger.add(record)
+                self._note(None)
                 return
             except Exception as error:  # whatever a store can throw: the ledger has the record
-                self.trouble = one_line(str(error)) or type(error).__name__
-                # What of the write arrived is not known: the store is looked through again when it is back.
-                self._tracking = None
+                self._note(error)
+                # The write may have arrived in part, so the next connection looks for the trials in the store again.
+                self._logger = None
                 if self._closing.is_set():
                     time.sleep(RETRY_SECONDS[0])
                 self._closing.wait(pause)

@@ -65,7 +65,7 @@ class Measurement(NamedTuple):
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trial"):
     """A finished trial. The order of the fields is their order in the line.
 
-    Other fields of a line are passed over: version 0.2.0 wrote `memory`, too.
+    Other fields of a line are passed over: version 0.1.0 wrote `memory`, too.
     """
 
     trial_id: str

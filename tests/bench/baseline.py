@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from flyp_sweep.orchestrator.protocol.algorithms import ALGORITHMS, Config, Tried
+from flyp_sweep.orchestrator.protocol.algorithms import Config, Tried, algorithm_of
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import record_of
@@ -67,7 +67,7 @@ class Baseline:
         searched: dict[str, Record] = {}
         tried: list[Tried] = []
         for generation in count() if cell.searched else ():
-            asked = ALGORITHMS[cell.space.search.algorithm](cell, generation, tried)
+            asked = algorithm_of(cell.space).ask(cell, generation, tried)
             if not asked:
                 break
             specs = {spec.trial_id: spec for config in asked for spec in trials_of(cell, config)}

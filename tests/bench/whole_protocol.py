@@ -14,8 +14,9 @@ from pathlib import Path
 from agreement import compare
 from measuring import HERE, Options, Report, Row, alternate, profiled, seconds, sweep, told_profile
 
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import plan
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.preflight import check

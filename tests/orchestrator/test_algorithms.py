@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.protocol.algorithms import Tried, grid, optuna, planned_configs, random
+from flyp_sweep.orchestrator.protocol.algorithms import Tried, algorithm_of, planned_configs
+from flyp_sweep.orchestrator.protocol.algorithms.grid import ask as grid
+from flyp_sweep.orchestrator.protocol.algorithms.optuna import ask as optuna
+from flyp_sweep.orchestrator.protocol.algorithms.random import ask as random
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.search_spaces.errors import InputError
 
 GRID = {"algorithm": "grid", "space": {"lr": {"choice": [1e-4, 1e-3]}, "weight_decay": {"choice": [0.0, 0.1, 0.2]}}}
 
@@ -103,3 +109,10 @@ def test_questions_are_the_same_in_a_fresh_process():
         for seed in ("1", "2")
     }
     assert len(runs) == 1
+
+
+def test_an_unknown_algorithm_is_refused_with_the_names_that_there_are():
+    space = space_of(search={"algorithm": "optna", "num_samples": 3})
+    expected = "search.algorithm: found 'optna'; expected one of grid, optuna, random (did you mean 'optuna'?)"
+    with pytest.raises(InputError, match=re.escape(expected)):
+        algorithm_of(space)

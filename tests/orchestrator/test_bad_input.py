@@ -11,8 +11,9 @@ from huggingface_hub import constants
 from PIL import Image
 from serial_engine import run_serially
 
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import plan
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import sweep
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.trainers.preflight import check
@@ -34,6 +35,7 @@ MISTAKES = {
     "misspelt key": (QUICK.replace("repeats:", "repeat:"), "unknown key 'repeat'", "did you mean 'repeats'"),
     "wrong type": (QUICK.replace("{seeds: 2}", "{seeds: many}"), "repeats.seeds: found 'many'", "a whole number"),
     "unknown method": (QUICK.replace("lp]", "lpf]"), "found 'lpf'", "did you mean 'lp"),
+    "unknown algorithm": (QUICK.replace("random", "randm"), "search.algorithm: found 'randm'", "did you mean 'random'"),
     "unknown data set": (QUICK.replace("digits\n", "digit\n", 1), "found 'digit'", "did you mean 'digits'"),
     "inverted range": (QUICK.replace("[1.0e-3, 1.0e-1]", "[1.0e-1, 1.0e-3]"), "search.space.l2", "low < high"),
     "zero seeds": (QUICK.replace("{seeds: 2}", "{seeds: 0}"), "repeats.seeds: found 0", "1 or more"),

@@ -13,11 +13,12 @@ from finished import Finished
 from serial_engine import run_serially
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.recorder import Recorder
-from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, load
@@ -164,9 +165,9 @@ def test_weights_are_awaited_until_the_last_ensemble_made_of_them_has_an_outcome
 
 def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_the_ledger(tmp_path):
     protocol = Protocol(plans_of(ensembles(methods=["ft"])))
-    weights = Running(tmp_path / "weights")
+    weights = TrialFiles(tmp_path / "weights")
     weights.folder.mkdir()
-    recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, Running(tmp_path / "running"), weights)
+    recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, TrialFiles(tmp_path / "running"), weights)
     most = 0
     while (spec := protocol.next()) is not None:
         if not spec.members:
@@ -188,13 +189,13 @@ def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_th
 def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_refused(tmp_path, monkeypatch):
     space = ensembles()
     plans = plans_of(space)
-    needed = disk_usage.needed(space, plans)
+    needed = disk_usage.estimate(space, plans)
     parameters = plans[0].parameters
     assert needed.weights == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
     assert "weights of up to" in str(needed)
-    assert "weights" not in str(disk_usage.needed(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
+    assert "weights" not in str(disk_usage.estimate(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
     over = {plan.cell for plan in plans if plan.cell.method.startswith("ft")}
-    assert disk_usage.needed(space, plans, over).weights == needed.weights // 2
+    assert disk_usage.estimate(space, plans, over).weights == needed.weights // 2
     full = shutil._ntuple_diskusage(10**12, 10**12 - needed.weights, needed.weights)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(InputError, match="of free space; the run takes about"):
@@ -273,4 +274,4 @@ def test_a_sweep_stopped_amid_its_search_whose_weights_are_then_lost_ends_with_t
     assert all("were gone: these were trained again" in note for note in notes)
     assert notes
     assert not (folder / "weights").exists()
-    assert Running(folder / "weights").clear() is None
+    assert TrialFiles(folder / "weights").clear() is None

@@ -11,8 +11,8 @@ from unittest import mock
 
 import pytest
 
-from flyp_sweep.orchestrator.runs import lock
-from flyp_sweep.orchestrator.runs.lock import STALE_SECONDS, Owner, leave_behind, locked, lost
+from flyp_sweep.orchestrator.store import lock
+from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner, leave_behind, locked, lost
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -76,7 +76,7 @@ def test_a_driver_that_was_killed_on_this_host_leaves_no_lock(tmp_path):
     path = tmp_path / "x"
     code = (
         "import os, sys, pathlib, signal\n"
-        "from flyp_sweep.orchestrator.runs.lock import locked\n"
+        "from flyp_sweep.orchestrator.store.lock import locked\n"
         "with locked(pathlib.Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -13,10 +13,11 @@ from rich.console import Console
 from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
+from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.resume import Earlier
-from flyp_sweep.orchestrator.runs.running_files import Running
-from flyp_sweep.orchestrator.runs.sweep import Options, Sweep, open_folder
-from flyp_sweep.orchestrator.store.publication import Publication
+from flyp_sweep.orchestrator.runs.sweep import Sweep, open_folder
+from flyp_sweep.orchestrator.store.remote_run import RemoteRun
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 
 
 @pytest.fixture
@@ -24,16 +25,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "small"
 
 
-def sweep(path: Path, publication: Any = None) -> tuple[Sweep, io.StringIO]:
+def sweep(path: Path, remote: Any = None) -> tuple[Sweep, io.StringIO]:
     """A sweep that has not begun, and what it prints."""
     space = space_of(methods=["zeroshot"])
     path.parent.mkdir()
     said = io.StringIO()
     console = Console(file=said, width=120)
     folder = open_folder(path, space)
-    made = Sweep(
-        space, plans_of(space), [], folder, Earlier([], {}), Options(), console, "flyp-sweep run x", publication
-    )
+    made = Sweep(space, plans_of(space), [], folder, Earlier([], {}), RunOptions(), console, "flyp-sweep run x", remote)
     return made, said
 
 
@@ -43,9 +42,9 @@ def replaced(path: Path) -> None:
 
 
 def in_store(path: Path, **said: Any) -> Any:
-    """A publication that says this."""
-    kept = {name: Running(path / name) for name in ("running", "weights")}
-    return mock.Mock(spec=Publication, url="s3://bucket/small", path=path, **kept, **said)
+    """A run in a store that says this."""
+    kept = {name: TrialFiles(path / name) for name in ("running", "weights")}
+    return mock.Mock(spec=RemoteRun, url="s3://bucket/small", path=path, **kept, **said)
 
 
 def ending() -> dict[str, Any]:

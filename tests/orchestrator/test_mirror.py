@@ -18,7 +18,7 @@ from waiting import until
 
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
-from flyp_sweep.orchestrator.tracking.mlflow_view import store_uri
+from flyp_sweep.orchestrator.tracking.mlflow_logger import store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import record_of
 
@@ -91,7 +91,7 @@ def test_a_store_that_is_locked_for_a_while_gets_every_trial_once(
     path = folder.path.parent / "mlflow.db"
     follower = Follower(uri, "space", folder)
     append(folder, records[:1])
-    until(lambda: path.exists() and "trials" in vars(follower._tracking or object) and follower._tracking.trials)
+    until(lambda: path.exists() and "trials" in vars(follower._logger or object) and follower._logger.trials)
     lock = sqlite3.connect(path, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     append(folder, records[1:])
@@ -119,11 +119,26 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_at_the_end(
     assert ended.stdout == "it is still being written\n"
 
 
+def test_the_log_of_the_run_tells_of_a_store_that_refuses_but_not_its_password(
+    folder: RunFolder, records: list[Record]
+) -> None:
+    append(folder, records)
+    mirror = Mirror("http://me:secret@127.0.0.1:1", "space", folder)
+    assert mirror.close("the table", complete=True) is not None
+    logged = (folder.path / "log.txt").read_text()
+    assert "MLflow cannot be written: " in logged
+    assert "secret" not in logged
+
+
 def test_a_ledger_that_can_no_longer_be_read_is_said(folder: RunFolder, records: list[Record], uri: str) -> None:
     append(folder, records[:1])
     with folder.ledger.path.open("a") as file:
         file.write("not a record\n")
-    behind = mirror(uri, folder)
+    mirror = Mirror(uri, "space", folder)
+    mirror.finished(*typed(records[:1]))
+    log = folder.path / "log.txt"
+    until(lambda: log.exists() and "the ledger cannot be read" in log.read_text())
+    behind = mirror.close("the table", complete=True)
     assert behind is not None
     assert f"{folder.ledger.path}:2" in behind
     assert mirrored(uri) == once(records[:1])

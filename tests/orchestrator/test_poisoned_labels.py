@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sweeps import plans_of, space_of
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.datasets.digits import Digits

@@ -8,7 +8,8 @@ import pytest
 from ledgers import Example, typed
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.results.ledger.schema import encode
 from flyp_sweep.trainers.spec import TrialSpec
 

@@ -9,7 +9,7 @@ from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.recorder import Recorder
-from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 
 ENDING = {
@@ -47,7 +47,7 @@ class Heard:
 
 def recorder(folder: Path, lost=lambda: None) -> tuple[Recorder, Heard]:
     protocol, heard = Protocol(plans_of(space_of(methods=["ft"]))), Heard()
-    running = Running(folder / "running")
+    running = TrialFiles(folder / "running")
     return Recorder(Ledger(folder / "ledger.jsonl"), protocol, running, running, [heard], lost), heard
 
 

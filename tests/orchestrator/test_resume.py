@@ -7,7 +7,7 @@ import re
 import pytest
 from ledgers import typed
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.runs.resume import read_earlier
 from flyp_sweep.results.ledger.file import Ledger, LedgerWarning, last_selections, trials_by_id
 from flyp_sweep.search_spaces.errors import InputError

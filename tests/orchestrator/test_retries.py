@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.engine.retries import LONGEST_PAUSE_SECONDS, Retries
-from flyp_sweep.orchestrator.runs.running_files import Running
+from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.search_spaces.sections import Checkpoints, Failures
 from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX
@@ -69,7 +69,7 @@ def test_no_failure_is_allowed_where_the_space_says_so_and_no_pause_is_endless(s
 
 
 def test_what_is_left_of_finished_trials_is_cleared_and_what_may_be_taken_up_stays(tmp_path):
-    running = Running(tmp_path / "running")
+    running = TrialFiles(tmp_path / "running")
     policy = running.policy(Checkpoints(max_gb=2.5))
     assert policy.max_bytes == 2_500_000_000
     running.folder.mkdir()

@@ -32,7 +32,7 @@ def report(scheduler, trial, epoch, score):
 def sweep():
     space = space_of(methods=["ft", "flyp"], train={"epochs": 8}, scheduler=ASHA)
     stops = Stops()
-    return CellScheduler(space, stops), plans_of(space), stops
+    return CellScheduler(space, stops, at_once=1), plans_of(space), stops
 
 
 def search(plan, lr):
@@ -66,7 +66,7 @@ def test_asha_never_touches_a_repeat(sweep):
 
 def test_fifo_stops_nothing():
     space = space_of(methods=["ft"])
-    scheduler = CellScheduler(space, Stops())
+    scheduler = CellScheduler(space, Stops(), at_once=1)
     (plan,) = plans_of(space)
     assert [report(scheduler, search(plan, lr), 1, score) for lr, score in ((1e-3, 0.9), (2e-3, 0.0))] == [
         "CONTINUE"

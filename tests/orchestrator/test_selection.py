@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol, Selection
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.trainers.spec import SEARCH, TrialSpec
 
 SEARCHED = {"lr": {"choice": [1e-4, 1e-3, 1e-2]}, "weight_decay": 0.0}

@@ -24,6 +24,7 @@ from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.trainable import configured
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.runs import sweep
+from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources, SearchSpace
 
@@ -110,14 +111,14 @@ def numerics_restored() -> Generator[None]:
 def run_serially(
     space: Path | str, *overrides: str, cwd: Path, stop_after: int | None = None, **options: Any
 ) -> tuple[int, str]:
-    """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `sweep.Options`."""
+    """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `RunOptions`."""
     printed = io.StringIO()
     with contextlib.chdir(cwd):
         try:
             code = sweep.run(
                 str(space),
                 overrides,
-                sweep.Options(**options),
+                RunOptions(**options),
                 Console(file=printed, width=120, highlight=False),
                 partial(SerialEngine, stop_after=stop_after),
             )

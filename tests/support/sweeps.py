@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
-from flyp_sweep.orchestrator.protocol.protocol import Outcome, Protocol
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.preflight import check

@@ -1,4 +1,4 @@
-"""What a run folder holds besides the ledger: tidy results, tables, figures and the report, all made from it."""
+"""The files that are made from the ledgers of runs: tidy results, tables, figures and reports."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyp_sweep.results import Evidence, evidence_of, make_table, read_evidence
 from flyp_sweep.results.analysis.cells import cell_results
+from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
 from flyp_sweep.results.files import write
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.results.tables.formats import format_names, format_of
+from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError

@@ -1,4 +1,4 @@
-"""`log.txt` of a run folder: what went on beside the numbers, with times, for whoever looks into a problem."""
+"""`log.txt` of a run folder: events with times, for users who look into a problem."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
-import click
-
 LOG = "log.txt"
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 EARLY_LINES = 1000
+
+
+def file_handler(folder: Path) -> logging.FileHandler:
+    """Appends to the log of this run folder; several processes may do so."""
+    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler
 
 
 class RunLog:
@@ -25,8 +30,7 @@ class RunLog:
 
     def write_to(self, folder: Path) -> None:
         """Append to the log of this run folder from now on, what was said before included."""
-        self._file = logging.FileHandler(folder / LOG, encoding="utf-8")
-        self._file.setFormatter(logging.Formatter(FORMAT))
+        self._file = file_handler(folder)
         self._buffer.setTarget(self._file)
         self._buffer.flush()
         root = logging.getLogger()
@@ -55,22 +59,3 @@ class RunLog:
                 if handler is not None:
                     root.removeHandler(handler)
                     handler.close()
-
-
-class LogStream:
-    """A text stream whose lines are logged: for libraries that print."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self.logger = logger
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines():
-            if line.strip():
-                self.logger.warning(click.unstyle(line))
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def isatty(self) -> bool:
-        return False

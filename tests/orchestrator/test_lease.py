@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 
-from flyp_sweep.orchestrator.runs import lock
-from flyp_sweep.orchestrator.runs.lock import STALE_SECONDS, Owner
-from flyp_sweep.orchestrator.store.remote_lock import Holder, RemoteLock, held
+from flyp_sweep.orchestrator.store import lock
+from flyp_sweep.orchestrator.store.lease import Holder, Lease, held
+from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
@@ -69,7 +69,7 @@ def test_a_driver_that_died_on_this_machine_holds_nothing(store):
 
 def test_of_two_that_find_a_dead_one_one_gets_it(store):
     store.below("lock").write("00000001.json", ELSEWHERE.content)
-    first, second = RemoteLock(store), RemoteLock(store)
+    first, second = Lease(store), Lease(store)
     names = first._names()
     with silent(STALE_SECONDS + 20):
         first.acquire()
@@ -81,7 +81,7 @@ def test_of_two_that_find_a_dead_one_one_gets_it(store):
 
 def test_one_that_was_taken_over_notices_and_keeps_its_hands_off(store, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
-    asleep = RemoteLock(store)
+    asleep = Lease(store)
     asleep.acquire()
     store.below("lock").write("00000002.json", ELSEWHERE.content)
     deadline = time.monotonic() + 5

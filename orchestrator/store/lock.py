@@ -1,9 +1,10 @@
-"""One driver per run folder: who has it, whether that driver still lives, and the refusal of a second one."""
+"""One driver per run folder on a disk: a file lock, an owner file, and the refusal of a second driver."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import threading
@@ -17,9 +18,11 @@ from filelock import FileLock, Timeout
 
 from flyp_sweep.search_spaces.errors import InputError
 
+log = logging.getLogger(__name__)
+
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 4 * BEAT_SECONDS
-"""A driver on another host that has given no sign of life for so long is gone."""
+"""A driver on another host counts as dead after this silence."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Owner:
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:
-        """Who wrote `path`; None when nobody did, or not in a way that can be read."""
+        """The owner that `path` names; None when the file is absent or cannot be read."""
         try:
             return cls(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
@@ -50,9 +53,9 @@ class Owner:
 def locked(path: Path) -> Iterator[None]:
     """The run folder `path` for this driver alone. Raises InputError when another one has it, or it cannot be written.
 
-    The kernel's lock tells a live driver from a dead one on one host, and where the file system carries locks, on all.
-    Where it does not, a driver on another host is known by the owner file beside the folder, which it touches now and
-    then.
+    On one host the kernel's lock tells a live driver from a dead one, and on all hosts if the file system carries
+    locks. Otherwise the owner file beside the folder identifies a driver on another host, which touches the file
+    regularly.
     """
     path = path.resolve()  # by whatever name, one folder has one lock
     owner = _owner_file(path)
@@ -92,7 +95,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _refuse_live(path: Path, found: Owner | None, owner: Path, draft: Path) -> None:
-    """Raise InputError when a driver on another host is alive; one on this host is not, for the lock was free.
+    """Raise InputError when a driver on another host is alive. One on this host is dead, since the lock was free.
 
     Both times are the file system's own, so the clocks of the hosts need not agree.
     """
@@ -105,15 +108,17 @@ def _refuse_live(path: Path, found: Owner | None, owner: Path, draft: Path) -> N
 def _beat(owner: Path, this: Owner, over: threading.Event) -> None:
     while not over.wait(BEAT_SECONDS):
         if Owner.read(owner) == this:  # not so when this host was asleep, and another driver took the folder over
-            with contextlib.suppress(OSError):
+            try:
                 os.utime(owner)
+            except OSError as error:
+                log.warning("no sign of life could be given, other hosts may take this driver for dead: %s", error)
 
 
 def lost(path: Path) -> str | None:
-    """Why this driver, which has entered `locked(path)`, has the run folder no longer, in a line; None when it has.
+    """Why this driver, which entered `locked(path)`, no longer has the run folder, in a line; None when it has.
 
-    To be asked before the folder is written: this host may have been asleep for so long that another took it for dead,
-    or two may have started at once on a file system that carries no locks from host to host.
+    Call it before the folder is written: this host may have slept so long that another driver took the folder over, or
+    two drivers may have started at once on a file system that does not carry locks between hosts.
     """
     found, this = Owner.read(_owner_file(path)), Owner.this()
     if found is None or (found.host, found.pid) == (this.host, this.pid):
@@ -122,7 +127,7 @@ def lost(path: Path) -> str | None:
 
 
 def leave_behind(path: Path) -> None:
-    """To be called by a driver that ends without leaving `locked(path)`: others need not wait for signs of its life."""
+    """Remove the owner file of a driver that exits inside `locked(path)`, so that other hosts need not wait."""
     owner = _owner_file(path)
     found, this = Owner.read(owner), Owner.this()
     if found is not None and (found.host, found.pid) == (this.host, this.pid):
@@ -130,7 +135,7 @@ def leave_behind(path: Path) -> None:
 
 
 def abandon(owner: Path, this: Owner) -> None:
-    """Take the owner file away, if it is still that of this driver."""
+    """Remove the owner file, if it is still that of this driver."""
     if Owner.read(owner) == this:
         with contextlib.suppress(OSError):
             owner.unlink()
@@ -142,12 +147,12 @@ def _owner_file(path: Path) -> Path:
 
 
 def taken_over(place: object, owner: Owner | None) -> str:
-    """The one line of a driver that another one has replaced."""
+    """The error line of a driver that another one has replaced."""
     who = f" ({owner})" if owner else ""
     return f"{place}: another flyp-sweep has taken this run over{who}, so this one ends; see that only one is started"
 
 
 def refusal(path: Path, owner: Owner | None, more: str = "") -> InputError:
-    """The one line for a second driver."""
+    """The error line of a second driver."""
     who = f": {owner}{more}" if owner else ""
     return InputError(f"{path}: another flyp-sweep is running in this folder{who}; wait for it or choose --out")

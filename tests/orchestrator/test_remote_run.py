@@ -11,10 +11,10 @@ import pytest
 from ledgers import Example
 from waiting import until
 
-from flyp_sweep.orchestrator.store import publication, remote_lock
+from flyp_sweep.orchestrator.store import lease, remote_run
+from flyp_sweep.orchestrator.store.lease import Holder
 from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
-from flyp_sweep.orchestrator.store.publication import Publication, published
-from flyp_sweep.orchestrator.store.remote_lock import Holder
+from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER
 from flyp_sweep.results.ledger.schema import record_of
@@ -37,8 +37,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publication, "EVERY_SECONDS", 0.02)
-    monkeypatch.setattr(publication, "HURRY_SECONDS", 0.5)
+    monkeypatch.setattr(remote_run, "EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(remote_run, "HURRY_SECONDS", 0.5)
 
 
 def in_store(url: str) -> bytes:
@@ -59,7 +59,7 @@ def down(what: str = "create") -> mock._patch[object]:
 
 
 def test_lines_are_published_as_they_come_and_what_is_made_of_them_at_the_end(url: str, path: Path) -> None:
-    with published(url, path) as one:
+    with opened(url, path) as one:
         assert not path.exists(), "a run that has not begun leaves no folder"
         append(path, 0, 2)
         one.start()
@@ -79,7 +79,7 @@ def test_lines_are_published_as_they_come_and_what_is_made_of_them_at_the_end(ur
 
 
 def test_a_store_that_is_down_for_a_while_misses_nothing(url: str, path: Path) -> None:
-    with published(url, path) as one:
+    with opened(url, path) as one:
         append(path, 0, 1)
         one.start()
         with down():
@@ -91,7 +91,7 @@ def test_a_store_that_is_down_for_a_while_misses_nothing(url: str, path: Path) -
 
 
 def test_what_could_not_be_published_is_said_and_published_when_the_run_goes_on(url: str, path: Path) -> None:
-    with published(url, path) as one:
+    with opened(url, path) as one:
         append(path, 0, 1)
         one.start()
         until(lambda: in_store(url))
@@ -99,24 +99,24 @@ def test_what_could_not_be_published_is_said_and_published_when_the_run_goes_on(
             whole = append(path, 1, 4)
             assert one.close(hurry=True) == "the store is down"
     assert in_store(url) != whole
-    with published(url, path):
+    with opened(url, path):
         assert in_store(url) == whole
 
 
 def test_another_machine_goes_on_from_what_is_in_the_store(url: str, path: Path, tmp_path: Path) -> None:
-    with published(url, path) as one:
+    with opened(url, path) as one:
         whole = append(path, 0, 4)
         one.start()
         assert one.close(hurry=False) is None
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    with published(url, elsewhere / "x"):
+    with opened(url, elsewhere / "x"):
         assert (elsewhere / "x" / LEDGER).read_bytes() == whole
         assert (elsewhere / "x" / "space.yaml").read_text() == "name: x\n"
 
 
-def test_a_competing_part_ends_the_publication(url: str, path: Path) -> None:
-    with published(url, path) as one:
+def test_a_competing_part_ends_the_uploads(url: str, path: Path) -> None:
+    with opened(url, path) as one:
         whole = append(path, 0, 2)
         one.start()
         until(lambda: in_store(url) == whole)
@@ -128,16 +128,16 @@ def test_a_competing_part_ends_the_publication(url: str, path: Path) -> None:
         assert "another flyp-sweep has taken this run over" in str(one.lost)
         assert one.close(hurry=False) == one.lost
     assert in_store(url) == whole + b'{"theirs": 1}\n'
-    with pytest.raises(InputError, match=r"move .* away"), published(url, path):
+    with pytest.raises(InputError, match=r"move .* away"), opened(url, path):
         pass
 
 
 def test_a_driver_that_slept_and_was_replaced_adds_nothing(url: str, path: Path) -> None:
-    with published(url, path) as one:
+    with opened(url, path) as one:
         whole = append(path, 0, 2)
         one.start()
         until(lambda: in_store(url) == whole)
-        with mock.patch.object(remote_lock.time, "time", return_value=time.time() + 3600):
+        with mock.patch.object(lease.time, "time", return_value=time.time() + 3600):
             Storage(url).below("lock").write("00000002.json", Holder.this().content)
             append(path, 2, 4)
             until(lambda: one.lost)
@@ -149,20 +149,33 @@ def test_the_copy_of_another_run_or_a_run_of_its_own_is_left_alone(url: str, pat
     with pytest.raises(
         InputError, match="found a run folder of its own, expected room for the working copy of memory:"
     ):
-        published(url, path).__enter__()
+        opened(url, path).__enter__()
     (path.parent / ".x.url").write_text("memory://other/x")
     with pytest.raises(InputError, match="found a working copy of memory://other/x") as refused:
-        published(url, path).__enter__()
+        opened(url, path).__enter__()
     assert "\n" not in str(refused.value)
     assert (path / LEDGER).read_bytes() == before
     assert in_store(url) == b""
+
+
+def test_trouble_is_logged_when_it_is_news(url: str, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="flyp_sweep"), opened(url, path) as one:
+        append(path, 0, 2)
+        with down():
+            one.start()
+            until(lambda: one._failures > 2)
+        until(lambda: one.trouble is None)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{url}: cannot be written: the store is down",
+        f"{url}: can be written again",
+    ]
 
 
 def test_checkpoints_go_once_their_trials_are_published(url: str, path: Path) -> None:
     running = Storage(url).below("running")
     for name in ("done", "open", "failed"):
         running.write(f"{name}.safetensors", b"")
-    with published(url, path) as one:
+    with opened(url, path) as one:
         append(path, 0, 2)
         with down():
             one.start()
@@ -181,8 +194,8 @@ def test_checkpoints_go_once_their_trials_are_published(url: str, path: Path) ->
 def test_a_long_sweep_makes_no_more_parts_than_can_be_read(
     url: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publication, "EVERY_SECONDS", 1.0)
-    one = Publication(Storage(url), mock.Mock(), path)
+    monkeypatch.setattr(remote_run, "EVERY_SECONDS", 1.0)
+    one = RemoteRun(Storage(url), mock.Mock(), path)
     now = 0.0
     while now < 30 * 24 * 3600:
         now += one._pause
@@ -196,6 +209,6 @@ def test_what_a_store_says_before_the_start_is_one_line(url: str, path: Path) ->
         down(),
         pytest.raises(InputError, match=r"the store does not answer as it should \(the store is down\)") as said,
     ):
-        published(url, path).__enter__()
+        opened(url, path).__enter__()
     assert "\n" not in str(said.value)
     assert not path.exists()

@@ -1,65 +1,68 @@
-"""A run whose folder is in a store: worked on in a local copy, which is published while the sweep runs.
+"""A run whose folder is in a store: the driver works in a local copy, and a thread uploads it while the sweep runs.
 
-Nobody waits for the store: the driver appends to its local ledger as ever, and a thread follows it. Only the beginning
-of a sweep, which has to know what there is, and its end ask the store and wait.
+No trial waits for the store: the driver appends to its local ledger, and the thread follows the ledger. Only the start
+of a sweep, which fetches the ledger, and its end wait for the store.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flyp_sweep.orchestrator.runs.lock import taken_over
-from flyp_sweep.orchestrator.runs.running_files import RemoteRunning
+from flyp_sweep.orchestrator.store.lease import Lease, held
 from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, fetch_ledger
-from flyp_sweep.orchestrator.store.remote_lock import RemoteLock, held
+from flyp_sweep.orchestrator.store.lock import taken_over
+from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER, write_whole
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
+log = logging.getLogger(__name__)
+
 SPACE = "space.yaml"
 RUNNING, WEIGHTS = "running", "weights"
 OUTPUTS = ("results.parquet", "tables/*", "figures/*", "report.html")
 EVERY_SECONDS, RARELY_SECONDS, PARTS_PER_SECOND = 1.0, 60.0, 200
-"""New lines are published every second, and a second later with every so many parts, which have to be listed: a month
-of short trials makes some 50,000."""
+"""New lines are uploaded every second at first. The pause grows by a second with every PARTS_PER_SECOND parts, because
+readers have to list all parts: a month of short trials makes some 50,000."""
 PATIENCE_SECONDS, HURRY_SECONDS = 120.0, 8.0
-"""What the end of a sweep waits for a store that does not answer, and that of one that was asked to end."""
+"""How long the end of a sweep waits for a store that does not answer, and how long when the sweep was interrupted."""
 
 
-class Publication:
+class RemoteRun:
     """One run in a store, whose lock is held, and its working copy at `path`, whose lock is held too.
 
-    `lost` says in a line why this driver can no longer publish; `trouble` what the store said last, None when all is
-    well.
+    `lost` says in a line why this driver may no longer upload; `trouble` is the last error of the store, None when the
+    last upload succeeded.
     """
 
-    def __init__(self, run: Storage, lock: RemoteLock, path: Path) -> None:
+    def __init__(self, run: Storage, lease: Lease, path: Path) -> None:
         self.url = run.url
         self.path = path
-        self.running = RemoteRunning(run.below(RUNNING))
-        self.weights = RemoteRunning(run.below(WEIGHTS), "flyp-sweep-weights")
+        self.running = RemoteTrialFiles(run.below(RUNNING))
+        self.weights = RemoteTrialFiles(run.below(WEIGHTS), "flyp-sweep-weights")
         self.trouble: str | None = None
         self._run = run
-        self._lock = lock
+        self._lease = lease
         self._parts = LedgerParts(run)
         self._ledger = Ledger(path / LEDGER)
         self._lost: str | None = None
         self._space_is_due = False
         self._failures = 0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="publication", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="remote-run", daemon=True)
 
     @property
     def lost(self) -> str | None:
-        return self._lost or self._lock.lost
+        return self._lost or self._lease.lost
 
     def fetch(self) -> None:
-        """Have the working copy and the store hold the same ledger: both what either has beyond the other.
+        """Bring the working copy and the store to the same ledger, the longer of the two.
 
         Raises InputError when neither continues the other, or the folder at `path` is no working copy of this run.
         """
@@ -72,12 +75,12 @@ class Publication:
             raise InputError(taken_over(self.url, None)) from None
 
     def start(self) -> None:
-        """Begin to publish; the working copy has its search space."""
+        """Begin to upload; the working copy has its search space."""
         self._space_is_due = True
         self._thread.start()
 
     def close(self, *, hurry: bool) -> str | None:
-        """Publish what is left and all that was made of it; returns what went wrong, if anything."""
+        """Upload the rest of the ledger and the outputs; returns what went wrong, if anything."""
         self.stop()
         deadline = time.monotonic() + (HURRY_SECONDS if hurry else PATIENCE_SECONDS)
         self._thread.join(HURRY_SECONDS if hurry else PATIENCE_SECONDS)
@@ -90,7 +93,7 @@ class Publication:
         return self.lost or self.trouble
 
     def stop(self) -> None:
-        """Publish nothing more by itself."""
+        """End the uploads of the thread."""
         self._closing.set()
 
     def _follow(self) -> None:
@@ -103,7 +106,7 @@ class Publication:
         return min(RARELY_SECONDS, pause)
 
     def _attempt(self) -> bool:
-        """Publish the search space and the ledger, then remove what is thereby no longer wanted."""
+        """Upload the search space and the ledger, then remove the trial files that are no longer wanted."""
         try:
             if self._space_is_due:
                 self._run.upload(self.path / SPACE, SPACE)
@@ -114,17 +117,25 @@ class Publication:
         except Taken:
             self._lost = taken_over(self.url, None)
         except (StorageError, OSError) as error:
-            self.trouble = str(error)
+            self._note(str(error))
             self._failures = min(self._failures + 1, 6)
             return False
-        self.trouble = None
+        self._note(None)
         self._failures = 0
         return True
 
+    def _note(self, trouble: str | None) -> None:
+        """Keep the last error of the store, and log it when it changes."""
+        if trouble and trouble != self.trouble:
+            log.warning("%s: cannot be written: %s", self.url, trouble)
+        elif self.trouble and not trouble:
+            log.info("%s: can be written again", self.url)
+        self.trouble = trouble
+
     def _publish_ledger(self) -> None:
         while lines := self._ledger.whole_lines(self._parts.end, PART_BYTES):
-            self._lock.confirm()
-            if self._lock.lost is not None:
+            self._lease.confirm()
+            if self._lease.lost is not None:
                 return
             self._parts.extend(lines)
             self._parts.copy(self._ledger)
@@ -138,13 +149,13 @@ class Publication:
                 for found in sorted(self.path.glob(pattern)):
                     self._run.upload(found, found.relative_to(self.path).as_posix())
         except (StorageError, OSError) as error:
-            self.trouble = str(error)
+            self._note(str(error))
             return False
         return True
 
 
 @contextmanager
-def published(url: str, path: Path) -> Iterator[Publication]:
+def opened(url: str, path: Path) -> Iterator[RemoteRun]:
     """The run at `url` for this driver alone, with a working copy at `path` that holds what is there.
 
     The lock of `path` has to be held. Raises InputError when the store does not answer, another driver has the run, or
@@ -152,24 +163,24 @@ def published(url: str, path: Path) -> Iterator[Publication]:
     """
     run = Storage(url)
     try:
-        with held(run) as lock:
-            publication = Publication(run, lock, path)
+        with held(run) as lease:
+            remote = RemoteRun(run, lease, path)
             try:
-                publication.fetch()
-                yield publication
+                remote.fetch()
+                yield remote
             finally:
-                publication.stop()
+                remote.stop()
     except StorageError as error:
         raise unanswered(url, error) from None
 
 
 def working_copy(url: str) -> Path:
-    """Where the run at `url` is worked on."""
+    """The local folder in which the driver works on the run at `url`."""
     return Path("runs") / url.rstrip("/").rpartition("/")[2]
 
 
 def unanswered(url: str, error: StorageError) -> InputError:
-    """The one line for a store that does not do as it is asked before anything has begun."""
+    """The error line for a store that refuses before the sweep has begun."""
     return InputError(
         f"{url}: the store does not answer as it should ({error}); see that it is up, that the bucket exists, and that "
         "credentials and endpoint are in the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...)"
@@ -177,7 +188,7 @@ def unanswered(url: str, error: StorageError) -> InputError:
 
 
 def fetch_run(space: bytes | None, parts: LedgerParts, path: Path) -> None:
-    """Have a run folder at `path` hold this search space, if there is one, and the ledger's parts, if there are any."""
+    """Write the search space and the ledger's parts, as far as there are any, into a run folder at `path`."""
     if space is None and not parts.exist():
         return
     path.mkdir(parents=True, exist_ok=True)
@@ -187,7 +198,7 @@ def fetch_run(space: bytes | None, parts: LedgerParts, path: Path) -> None:
 
 
 def _mark(path: Path, url: str) -> None:
-    """Note beside the folder what it is the working copy of. Raises InputError when it is that of something else."""
+    """Write the URL beside its working copy. Raises InputError when the folder belongs to another run."""
     mark = path.parent / f".{path.name}.url"
     known = mark.read_text() if mark.is_file() else None
     if known != url and path.exists() and any(path.iterdir()):

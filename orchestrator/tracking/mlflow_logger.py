@@ -48,7 +48,7 @@ def default_uri(run_path: Path) -> str:
     return store_uri(run_path.resolve().parent / STORE)
 
 
-class Tracking:
+class MlflowLogger:
     """One sweep in one MLflow store: an experiment per search space, a parent run, a child run per trial.
 
     Every write is idempotent: a run that is there already, found by its trial id, is left alone. `columns` hears of

@@ -1,15 +1,16 @@
-"""One driver per run folder in a store: a lease that its holder renews, and that ends with it.
+"""One driver per run folder in a store: a lease that its holder renews.
 
-A holder is an object `lock/N.json`, made where there is none; the one of the highest N has the run. It is written anew
-every few seconds, and whoever finds it silent for long enough makes N + 1. Silence is measured with the store's clock
-alone, so those of the hosts need not agree. A holder that comes back after all finds a higher one and stops, and what
-it wrote meanwhile cannot have harmed: see `orchestrator.store.ledger_parts`.
+The lease is an object `lock/N.json`, created only if absent; the holder of the highest N has the run. The holder
+rewrites the object every few seconds. A driver that finds the object stale creates N + 1. Staleness is measured with
+the store's clock alone, so the clocks of the hosts need not agree. A holder that wakes up finds a higher N and stops.
+What it wrote meanwhile does no harm: see `orchestrator.store.ledger_parts`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import threading
@@ -19,17 +20,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flyp_sweep.orchestrator.runs import lock
-from flyp_sweep.orchestrator.runs.lock import STALE_SECONDS, Owner, taken_over
+from flyp_sweep.orchestrator.store import lock
+from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner, taken_over
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
+
+log = logging.getLogger(__name__)
 
 FOLDER, SUFFIX = "lock", ".json"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a run: the driver, and a machine on which its process can be looked for."""
+    """Who has a run: the driver, and the machine on which its process can be looked up."""
 
     owner: Owner
     machine: str
@@ -41,7 +44,7 @@ class Holder:
 
     @classmethod
     def of(cls, text: bytes | None) -> Holder | None:
-        """Who wrote `text`; None when it cannot be read."""
+        """The holder that `text` names; None when it cannot be read."""
         try:
             told = json.loads(text or b"")
             return cls(Owner(**told["owner"]), told["machine"], told["token"])
@@ -54,7 +57,7 @@ class Holder:
 
     @property
     def gone(self) -> bool:
-        """Whether it is known to be dead: it ran on this machine, and no longer does."""
+        """Whether the driver is known to be dead: it ran on this machine, and no longer does."""
         if self.machine != _machine():
             return False
         try:
@@ -66,8 +69,8 @@ class Holder:
         return False
 
 
-class RemoteLock:
-    """This driver's hold of a run in a store; `lost` says in a line that another one has taken it over."""
+class Lease:
+    """This driver's lease of a run in a store; `lost` says in a line that another driver has taken the run over."""
 
     def __init__(self, run: Storage) -> None:
         self.url = run.url
@@ -77,7 +80,7 @@ class RemoteLock:
         self._over = threading.Event()
 
     def acquire(self) -> None:
-        """Raises InputError when another driver has it, or the store cannot keep two apart; StorageError as it does."""
+        """Raises InputError when another driver has the run, or the store cannot keep two apart; StorageError too."""
         now = self._store_time()
         names = self._names()
         number = 1
@@ -95,17 +98,19 @@ class RemoteLock:
         self._beat.start()
 
     def release(self) -> None:
-        """Let others have it at once; a store that does not answer lets them in a minute later."""
+        """Give the lease up. If the store does not answer, the lease expires a minute later."""
         self._over.set()
         self._beat.join(lock.BEAT_SECONDS)
-        with contextlib.suppress(StorageError):
+        try:
             self._folder.remove([self._name])
+        except StorageError as error:
+            log.warning("the lease in the store could not be removed, it ends in %.0f s: %s", STALE_SECONDS, error)
 
     def _names(self) -> list[str]:
         return [name for name in self._folder.sizes() if name.removesuffix(SUFFIX).isdecimal()]
 
     def _store_time(self) -> float:
-        """The store's clock, read off an object; which also shows that it can be written, and refuses a second one."""
+        """The store's clock, read from an object. Refuses a store that does not honour If-None-Match."""
         name = f"probe-{self._this.token}"
         self._folder.create(name, b"one")
         try:
@@ -120,20 +125,22 @@ class RemoteLock:
             self._folder.remove([name])
 
     def confirm(self) -> None:
-        """See that this driver still has the run, if it may have been asleep; before it writes what others would miss.
+        """Check that this driver still has the run, if it may have slept. Call it before the ledger is extended.
 
-        Raises StorageError as the store does. A clock that jumps costs a look.
+        Raises StorageError as `Storage`. A clock that jumps costs one request.
         """
         if abs(time.time() - self._heard) > 2 * lock.BEAT_SECONDS:
             self.check()
 
     def _renew(self) -> None:
         while self.lost is None and not self._over.wait(lock.BEAT_SECONDS):
-            with contextlib.suppress(StorageError):  # it is tried again, and the ledger's parts do not depend on it
+            try:
                 self.check()
+            except StorageError as error:  # the next beat tries again, and the ledger's parts do not depend on it
+                log.warning("the lease in the store could not be renewed: %s", error)
 
     def check(self) -> None:
-        """Give a sign of life, unless another driver has taken over."""
+        """Renew the lease, unless another driver has taken over."""
         last = max(self._names(), default=self._name)
         if last > self._name:
             holder = Holder.of(self._folder.read(last))
@@ -144,9 +151,9 @@ class RemoteLock:
 
 
 @contextmanager
-def held(run: Storage) -> Iterator[RemoteLock]:
-    """The run for this driver alone, for the length of the block. Raises as `RemoteLock.acquire`."""
-    taken = RemoteLock(run)
+def held(run: Storage) -> Iterator[Lease]:
+    """The run for this driver alone, for the length of the block. Raises as `Lease.acquire`."""
+    taken = Lease(run)
     taken.acquire()
     try:
         yield taken
@@ -164,7 +171,7 @@ def refuse_live(folder: Storage, name: str, now: float) -> None:
 
 
 def refusal(url: str, holder: Holder | None, more: str = "") -> InputError:
-    """The one line for a second driver."""
+    """The error line of a second driver."""
     who = f": {holder.owner}{more}" if holder else more
     return InputError(
         f"{url}: another flyp-sweep is running in this folder{who}; wait for it, or for {STALE_SECONDS:.0f} s if it is "
@@ -173,7 +180,7 @@ def refusal(url: str, holder: Holder | None, more: str = "") -> InputError:
 
 
 def _machine() -> str:
-    """What two processes have in common that can see each other by number: the boot and the namespace of processes."""
+    """What processes share that see each other's process ids: the boot and the PID namespace."""
     with contextlib.suppress(OSError):
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    return secrets.token_hex(8)  # never the same: nothing is concluded from a number
+    return secrets.token_hex(8)  # unique: no process id is compared

@@ -1,8 +1,9 @@
-"""What trials leave in the run folder for a while: checkpoints while under way, weights until ensembles are made."""
+"""Files of trials that a run keeps for a while: checkpoints of trials under way, weights until ensembles are made."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Container
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from flyp_sweep.search_spaces.sections import Checkpoints
 from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Policy
 from flyp_sweep.trainers.data.object_store import Storage
 
+log = logging.getLogger(__name__)
 
-class Running:
+
+class TrialFiles:
     """The folder `running/` of a run, or `weights/`, which workers write and the driver clears."""
 
     def __init__(self, folder: Path) -> None:
@@ -22,32 +25,37 @@ class Running:
         return Policy(self.folder, settings.every_seconds, _bytes(settings))
 
     def forget(self, trial_id: str) -> None:
-        """What it left has served."""
-        with contextlib.suppress(OSError):
-            (self.folder / f"{trial_id}{SUFFIX}").unlink()
+        """Remove the file of a trial, which nobody needs any more."""
+        _remove(self.folder / f"{trial_id}{SUFFIX}")
 
     def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
-        """Remove what is left of `finished` trials and of writers that died, and the folder when nothing is in it.
+        """Remove the files of `finished` trials and of writers that died, and the folder when it is empty.
 
-        With `keep`, all goes but what is left of those trials.
+        With `keep`, remove all files but those of these trials.
         """
         if not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
             unwanted = path.stem in finished if keep is None else path.stem not in keep
             if path.suffix != SUFFIX or unwanted:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-        with contextlib.suppress(OSError):
+                _remove(path)
+        with contextlib.suppress(OSError):  # it is not empty
             self.folder.rmdir()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("a file that nobody needs any more could not be removed: %s", error)
 
 
 def _bytes(settings: Checkpoints) -> int | None:
     return None if settings.max_gb is None else int(settings.max_gb * 1e9)
 
 
-class RemoteRunning(Running):
-    """The same in a store. Whoever says what is no longer wanted does not wait: `tidy` removes it."""
+class RemoteTrialFiles(TrialFiles):
+    """The same in a store. `forget` and `clear` return at once; `tidy` removes the files later."""
 
     def __init__(self, store: Storage, scratch: str = "flyp-sweep-checkpoints") -> None:
         self.store = store
@@ -66,7 +74,7 @@ class RemoteRunning(Running):
         self._unwanted.append(finished.__contains__ if keep is None else lambda trial_id: trial_id not in keep)
 
     def tidy(self) -> None:
-        """Remove what was said to be unwanted. Raises StorageError, and it is still unwanted then."""
+        """Remove the unwanted files. After a StorageError the next call tries again."""
         if count := len(self._unwanted):
             said = self._unwanted[:count]
             names = [name for name in self.store.sizes() if any(of(name.removesuffix(SUFFIX)) for of in said)]

@@ -1,16 +1,12 @@
-"""Search algorithms: which configurations a generation tries, given the generations before it.
-
-Each is a pure function of the plan, the generation's number and the results so far. Nothing is carried in memory, so a
-resumed search asks what an undisturbed one would have asked.
-"""
+"""Optuna's tree-structured Parzen estimator, `batch` questions at a time after a first random generation."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from flyp_sweep.orchestrator.protocol.algorithms import Algorithm, Config, Tried, num_samples
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces import sampling
 from flyp_sweep.search_spaces.distributions import Choice, Constant, Distribution, IntRange, LogUniform, Uniform
@@ -18,64 +14,20 @@ from flyp_sweep.search_spaces.distributions import Choice, Constant, Distributio
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-Config = dict[str, Any]
-
 ASKS_PER_CONFIG = 5
-"""Questions to Optuna per configuration wanted: over a few choices it asks again what it knows the answer to."""
+"""Questions to Optuna per configuration wanted: over a few choices it repeats configurations that are known."""
 
 
-@dataclass(frozen=True)
-class Tried:
-    """A configuration of an earlier generation and its score, None where it failed."""
-
-    config: Config
-    score: float | None
-
-
-Algorithm = Callable[[CellPlan, int, Sequence[Tried]], list[Config]]
-"""(plan, generation from 0, results of the generations before) -> configurations; none: the search is over."""
-
-
-def grid(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
-    """The whole product, at once."""
-    return sampling.grid(plan.searched) if generation == 0 else []
-
-
-def random(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
-    """`num_samples` independent draws, at once."""
-    if generation > 0:
-        return []
-    return [sampling.random_config(plan.searched, index) for index in range(_num_samples(plan))]
-
-
-def optuna(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
-    """Optuna's tree-structured Parzen estimator, `batch` questions at a time after a first random generation.
+def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
+    """The next `batch` configurations, of `num_samples` in all.
 
     The sampler of a generation is seeded by (cell, generation) and sees exactly the generations before it.
     """
     batch = plan.space.search.batch
-    count = min(batch, _num_samples(plan) - generation * batch)
+    count = min(batch, num_samples(plan) - generation * batch)
     if generation == 0:
         return [sampling.random_config(plan.searched, index) for index in range(count)]
     return _ask_optuna(plan, generation, tried, count) if count > 0 else []
-
-
-ALGORITHMS: dict[str, Algorithm] = {"grid": grid, "random": random, "optuna": optuna}
-
-
-def planned_configs(plan: CellPlan) -> int:
-    """How many configurations the cell's search will try at most."""
-    if not plan.searched:
-        return 0
-    if plan.space.search.algorithm == "grid":
-        return len(sampling.grid(plan.searched))
-    return _num_samples(plan)
-
-
-def _num_samples(plan: CellPlan) -> int:
-    samples = plan.space.search.num_samples
-    assert samples is not None, "the search space demands num_samples of random and optuna"
-    return samples
 
 
 def _ask_optuna(plan: CellPlan, generation: int, tried: Sequence[Tried], count: int) -> list[Config]:
@@ -122,3 +74,6 @@ def _optuna_distribution(distribution: Distribution) -> BaseDistribution | None:
         case Constant():
             return None
     raise TypeError(f"no Optuna distribution for {distribution!r}")
+
+
+ALGORITHM = Algorithm(ask, at_most=num_samples)

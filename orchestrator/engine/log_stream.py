@@ -1,0 +1,26 @@
+"""A text stream whose lines are logged: for libraries that print."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+
+class LogStream:
+    """Logs each line as a warning."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            if line.strip():
+                self.logger.warning(click.unstyle(line))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        return False

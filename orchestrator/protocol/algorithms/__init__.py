@@ -1,0 +1,69 @@
+"""Search algorithms: every module in this folder is one, by the name that a search space gives, and holds `ALGORITHM`.
+
+Each is a pure function of the plan, the generation's number and the results so far. Nothing is carried in memory, so a
+resumed search asks what an undisturbed one would have asked.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.search_spaces.complaints import space_error
+from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.model import SearchSpace
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A configuration of an earlier generation and its score, None where it failed."""
+
+    config: Config
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """`ask`: (plan, generation from 0, results of the generations before) -> configurations; none ends the search.
+
+    `at_most`: how many configurations the search of a plan tries.
+    """
+
+    ask: Callable[[CellPlan, int, Sequence[Tried]], list[Config]]
+    at_most: Callable[[CellPlan], int]
+
+
+def algorithm_of(space: SearchSpace) -> Algorithm:
+    """The algorithm that `space` names. Raises InputError where there is none of that name."""
+    name = space.search.algorithm
+    if name not in algorithm_names():
+        expected = f"one of {', '.join(algorithm_names())}"
+        raise space_error(space.source, "search.algorithm", name, expected, nearest(name, algorithm_names()))
+    algorithm = import_module(f"{__name__}.{name}").ALGORITHM
+    assert isinstance(algorithm, Algorithm)
+    return algorithm
+
+
+@cache
+def algorithm_names() -> tuple[str, ...]:
+    """The names of all algorithms."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def planned_configs(plan: CellPlan) -> int:
+    """How many configurations the cell's search will try at most."""
+    return algorithm_of(plan.space).at_most(plan) if plan.searched else 0
+
+
+def num_samples(plan: CellPlan) -> int:
+    """The `search.num_samples` of the space, which every algorithm but the grid demands."""
+    samples = plan.space.search.num_samples
+    assert samples is not None, "the search space demands num_samples"
+    return samples

@@ -1,0 +1,19 @@
+"""`num_samples` independent draws, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flyp_sweep.orchestrator.protocol.algorithms import Algorithm, Config, Tried, num_samples
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.search_spaces import sampling
+
+
+def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
+    """All draws in generation 0."""
+    if generation > 0:
+        return []
+    return [sampling.random_config(plan.searched, index) for index in range(num_samples(plan))]
+
+
+ALGORITHM = Algorithm(ask, at_most=num_samples)
