@@ -44,6 +44,7 @@ def quick(finish: Finish) -> Finished:
     return finish("quick", QUICK)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file run in one process of pytest-xdist: its fixtures are made once, its sweeps never compete."""
     for item in items:
