@@ -42,12 +42,3 @@ def small(finish: Finish) -> Finished:
 def quick(finish: Finish) -> Finished:
     """The zero-shot model and linear probing, in seconds."""
     return finish("quick", QUICK)
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file run in one process of pytest-xdist: its fixtures are made once, its sweeps never compete."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            file = item.path.relative_to(Path(__file__).parent)
-            item.add_marker(pytest.mark.xdist_group(str(file.with_suffix(""))))

@@ -128,6 +128,7 @@ def test_an_override_is_checked_like_the_file(tmp_path):
     assert "did you mean 'seeds'" in one_line(output)
 
 
+@pytest.mark.slow
 def test_the_run_folder_of_another_space_is_refused_and_left_alone(quick, tmp_path):
     mine = quick.copied(tmp_path)
     before = {path: path.read_bytes() for path in mine.glob("*.*") if path.is_file()}
@@ -159,6 +160,7 @@ def own_data(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_corrupt_image_stops_its_data_set_in_one_line_and_once_mended_the_run_goes_on(own_data):
     bad = own_data / "id_test/light/1.png"
     good = bad.read_bytes()

@@ -32,6 +32,8 @@ from waiting import free_port
 
 from flyp_sweep.search_spaces.loading import dump, load
 
+pytestmark = pytest.mark.slow
+
 EXPENDABLE = ("--set", "failures.max_failures=1000", "--set", "failures.backoff_seconds=0")
 SAVING = ("--set", "checkpoints.every_seconds=0")
 

@@ -16,6 +16,8 @@ from waiting import free_port
 from flyp_sweep.orchestrator.engine.nodes import check_address
 from flyp_sweep.search_spaces.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 MINE = """
 from flyp_sweep.trainers.methods.zeroshot import ZeroShot
 

@@ -235,6 +235,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished("ensembles", folder, output)
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
     folder = finished.run
     rows = [line for line in finished.output.splitlines() if line.startswith("FT")]
@@ -261,6 +262,7 @@ def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
     assert sum("ft+" in line and " done " in line for line in status.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_stopped_amid_its_search_whose_weights_are_then_lost_ends_with_the_same_numbers(finished, tmp_path):
     folder = tmp_path / "runs/ensembles"
     code, output = run_serially(finished.space, cwd=tmp_path, stop_after=3)

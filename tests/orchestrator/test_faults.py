@@ -22,6 +22,8 @@ from processes import family, wait_until_gone
 from serial_engine import run_serially
 from waiting import until
 
+pytestmark = pytest.mark.slow
+
 FAULTY = '''
 """FT that misbehaves once or always, by the seed of a repeat, unless a file `mended` lies beside this one."""
 

@@ -8,6 +8,8 @@ import pytest
 from commands import call, run, trials
 from packages import install, install_outside
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 name: outside
 dataset: upright

@@ -16,6 +16,8 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.datasets.digits import Digits
 from flyp_sweep.trainers.runner import TrialRunner
 
+pytestmark = pytest.mark.slow
+
 SPACE = {
     "methods": ["lp", "flyp"],
     "shots": 8,

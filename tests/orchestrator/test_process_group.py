@@ -23,6 +23,8 @@ from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.spec import TrialSpec
 
+pytestmark = pytest.mark.slow
+
 
 def first_trial(space: SearchSpace) -> TrialSpec:
     spec = Protocol(plans_of(space)).next()

@@ -17,6 +17,8 @@ from waiting import until
 from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
 from flyp_sweep.trainers.data.object_store import Storage
 
+pytestmark = pytest.mark.slow
+
 URL = f"s3://{BUCKET}/runs/tuned"
 
 TUNED = """

@@ -26,6 +26,8 @@ from flyp_sweep.trainers.spec import TrialSpec
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SPACE: dict[str, Any] = {
     "name": "birds",

@@ -15,6 +15,8 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_seconds_of_a_trial_count_those_before_its_checkpoint(bench: Bench, tmp_path: Path) -> None:
     spec = bench.spec(epochs=3)

@@ -18,6 +18,8 @@ from flyp_sweep.trainers.models.digits_clip.fonts import printed
 from flyp_sweep.trainers.models.digits_clip.render import Bank, build_bank, low_resolution, render
 from flyp_sweep.trainers.models.digits_clip.strokes import CANVAS, SKELETONS, handwritten
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bank() -> Bank:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.distributed import Ranks
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 INGREDIENTS = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
 ALL = {"uniform_soup": ["ft", "flyp"], "greedy_soup": ["ft", "flyp"], "logit_ensemble": ["ft", "flyp"]}
 

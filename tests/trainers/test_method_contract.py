@@ -26,6 +26,8 @@ from flyp_sweep.trainers.testing.method_contract import MethodContract, Trials
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 CONTRACT = MethodContract()
 
 

@@ -14,6 +14,8 @@ from flyp_sweep.trainers.methods import Method
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.method_contract import MethodContract
 
+pytestmark = pytest.mark.slow
+
 PAPER = {"zeroshot", "lp", "ft", "l2sp", "lpft", "flyp"}
 ABLATIONS = {"flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce"}
 

@@ -45,6 +45,8 @@ from flyp_sweep.trainers.training.grad_cache import Gradients
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def worker(bench: Bench, make_clip: Any) -> Shared:

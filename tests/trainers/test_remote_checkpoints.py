@@ -22,6 +22,8 @@ from flyp_sweep.trainers.data.object_store import Storage, StorageError
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 LITTLE = Saved({"model/weight": torch.arange(4.0)}, {"epoch": 1})
 
 

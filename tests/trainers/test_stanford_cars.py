@@ -12,6 +12,8 @@ from trees import shade_of, write_image
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.stanford_cars import StanfordCars
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")
 
 

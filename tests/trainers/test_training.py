@@ -37,6 +37,8 @@ from flyp_sweep.trainers.training.loop import learning_rate
 if TYPE_CHECKING:
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.datasets.base import Images
     from tests.trainers.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 
 def states() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     rng = torch.Generator().manual_seed(0)
