@@ -22,6 +22,8 @@ from flyp_sweep.orchestrator.tracking.mlflow_logger import store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import record_of
 
+pytestmark = pytest.mark.slow
+
 Record = dict[str, Any]
 
 
