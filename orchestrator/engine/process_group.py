@@ -116,8 +116,9 @@ class ProcessGroup:
         number = -min(codes, default=0)
         if number == signal.SIGKILL:
             return "a process of the trial was ended by SIGKILL (often the kernel's, for want of memory)"
-        ended = f"was ended by {signal.Signals(number).name}" if number > 0 else f"ended with exit code {max(codes)}"
-        return f"a process of the trial {ended}"
+        if number > 0:
+            return f"a process of the trial was ended by {signal.Signals(number).name}"
+        return f"a process of the trial ended with exit code {max(codes, default='unknown')}"
 
     def _died(self, reason: str, log: str | None = None) -> Reply:
         return ending(DIED, time.time() - self._began, reason=reason, log=log)
