@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -119,10 +120,16 @@ def test_where_no_cluster_can_be_joined_it_is_said_in_a_line(here: Path, address
     assert complaint in output.splitlines()[-1]
 
 
-def test_a_driver_elsewhere_is_told_to_join(head: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flyp_sweep.orchestrator.engine.nodes.is_here", lambda address: False)
-    with pytest.raises(InputError, match=r"this machine is no node of the cluster at .*; make it one, .*--num-cpus 0"):
-        check_address(head)
+def test_what_answers_but_is_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyp_sweep.orchestrator.engine.nodes.JOIN_SECONDS", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"found something at '{address}' that does not answer as a Ray cluster"):
+            check_address(address)
+
+
+def test_a_driver_that_can_join_passes(head: str) -> None:
+    check_address(head)
 
 
 def test_a_token_that_the_cluster_refuses_is_said(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
