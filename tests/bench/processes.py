@@ -18,7 +18,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 def workers(pid: int) -> list[psutil.Process]:
     """The Ray workers of a driver in which trials run. Ray names its workers after the class of their actor."""
-    return [process for process in family(pid) if _title(process).startswith("ray::") and not _is_idle(process)]
+    return [process for process in family(pid) if _title(process).startswith("ray::") and not _is_other(process)]
 
 
 def wait_until_gone(processes: Sequence[psutil.Process], seconds: float = 20.0) -> None:
@@ -30,8 +30,9 @@ def wait_until_gone(processes: Sequence[psutil.Process], seconds: float = 20.0) 
     assert not alive, alive
 
 
-def _is_idle(process: psutil.Process) -> bool:
-    return _title(process).startswith("ray::IDLE")
+def _is_other(process: psutil.Process) -> bool:
+    """A worker without an actor, or one of the agents of Ray's node, with which the node ends."""
+    return "IDLE" in _title(process) or "Agent" in _title(process)
 
 
 def _title(process: psutil.Process) -> str:

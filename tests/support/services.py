@@ -147,12 +147,6 @@ class Database:
         with psycopg.connect(self._uri("mlflow"), password=self.password) as connection:
             return connection.execute(query.encode()).fetchall()
 
-    def create(self) -> None:
-        import psycopg
-
-        with psycopg.connect(self._uri("postgres"), password=self.password, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE mlflow")
-
     def _uri(self, database: str) -> str:
         return f"postgresql://mlflow@127.0.0.1:{self.port}/{database}"
 
@@ -181,12 +175,14 @@ def postgres(log: Path, port: int | None = None, password: str | None = None) ->
         ]
         prepare += ["--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--locale=C"]
         subprocess.run(prepare, check=True, capture_output=True, cwd="/")
+        # The database is there before the server listens: who waits for the server may be faster than we are.
+        alone: list[str | Path] = [*as_nobody, BINARIES / "postgres", "--single", "-D", folder / "data", "postgres"]
+        subprocess.run(alone, check=True, capture_output=True, cwd="/", input=b"CREATE DATABASE mlflow\n")
         serve: list[str | Path] = [*as_nobody, BINARIES / "postgres", "-D", folder / "data", "-p", str(database.port)]
         serve += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
         server = launch(serve, log, environment(), cwd=Path("/"))
         try:
             server.until(lambda: "ready to accept connections" in server.output)
-            database.create()
             yield database
         finally:
             server.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
