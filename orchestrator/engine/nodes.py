@@ -139,7 +139,9 @@ def source_of(module: str) -> str:
         return os.path.abspath(next(iter(spec.submodule_search_locations)))
     if spec is not None and spec.origin:
         return os.path.abspath(spec.origin)
-    raise InputError(f"methods: found no module {module!r}; expected it on the Python path, beside the YAML or in the working folder")
+    raise InputError(
+        f"methods: found no module {module!r}; expected it on the Python path, beside the YAML or in the working folder"
+    )
 
 
 @dataclass(frozen=True)
