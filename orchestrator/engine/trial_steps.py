@@ -40,6 +40,7 @@ class TrialSteps:
         self.settings = settings
         self.rank = rank
         self.sound = True
+        self.trials = 0
         self.watchdog = Watchdog(settings.stacks, settings.hang_seconds, rank)
         self.machine = machine(settings.device, settings.threads, settings.processes)
         self.checkpoint: Checkpoint | None = None
@@ -117,9 +118,15 @@ class TrialSteps:
         return ending(status, seconds, final=self.sound, machine=self.machine, **more)
 
     def _clear_memory(self) -> None:
-        """Let go of what the last trial left: a trained model is part of reference cycles."""
+        """Let go of what the last trial left: a trained model is part of reference cycles.
+
+        After the first trial all that stays is imported and loaded. Frozen, it is no part of later collections.
+        """
         self.trial = None
         gc.collect()
+        self.trials += 1
+        if self.trials == 2:
+            gc.freeze()
         if self.runner.device.type == "cuda":
             torch.cuda.empty_cache()
 
