@@ -14,9 +14,21 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 EARLY_LINES = 1000
 
 
+class LogFile(logging.FileHandler):
+    """A log that cannot be written costs nothing: where a disk is full, the ledger says so."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name is logging's
+        """Print no traceback, as logging would."""
+
+    def close(self) -> None:
+        """Close the file, whose last lines may find no room."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def file_handler(folder: Path) -> logging.FileHandler:
     """Appends to the log of this run folder; several processes may do so."""
-    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+    handler = LogFile(folder / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     return handler
 

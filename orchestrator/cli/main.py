@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import re
 import sys
+from collections.abc import Generator
 
 import click
 
@@ -35,13 +37,10 @@ for command in COMMANDS:
 
 def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
-    logging.captureWarnings(True)
-    shown = logging.StreamHandler()
-    shown.setFormatter(WarningLine())
-    logging.getLogger("py.warnings").addHandler(shown)
     gc.set_threshold(50_000)  # Python's 700 means many collections over the 100,000 trials of a large run
     try:
-        cli.main(prog_name="flyp-sweep", standalone_mode=False)
+        with warnings_as_lines():
+            cli.main(prog_name="flyp-sweep", standalone_mode=False)
     except InputError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)
@@ -60,6 +59,21 @@ def _help_of(error: click.ClickException) -> str:
     """Where to read what was expected, of an error that knows its command."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f" `{context.command_path} --help` tells what there is." if context else ""
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Generator[None]:
+    """Inside the block Python's warnings go to the log, and to stderr as a line each."""
+    shown = logging.StreamHandler()
+    shown.setFormatter(WarningLine())
+    logger = logging.getLogger("py.warnings")
+    logger.addHandler(shown)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logger.removeHandler(shown)
 
 
 class WarningLine(logging.Formatter):

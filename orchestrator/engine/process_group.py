@@ -14,8 +14,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import torch.multiprocessing
-
 from flyp_sweep.orchestrator.engine.settings import Reply, Settings, ending, ending_in
 from flyp_sweep.orchestrator.engine.stacks import cause, last_words
 from flyp_sweep.trainers.spec import DIED, DONE, TrialSpec
@@ -128,7 +126,7 @@ class _Member:
     """One process of a group."""
 
     def __init__(self, settings: Settings, rank: int, meeting: str) -> None:
-        context = torch.multiprocessing.get_context("forkserver")
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["flyp_sweep.orchestrator.engine.trial_steps"])
         self.rank = rank
         self.pipe, theirs = context.Pipe()

@@ -106,6 +106,7 @@ class TrialSteps:
     def close(self) -> None:
         """Run no more trials."""
         self.watchdog.end()
+        gc.unfreeze()
 
     def _no_number(self) -> Reply:
         return self._end(FAILED, reason="a score, loss or result of the trial is not finite")

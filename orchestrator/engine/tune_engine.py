@@ -19,11 +19,9 @@ from typing import Any
 from flyp_sweep.orchestrator.engine.log_stream import LogStream
 from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
-from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.model import SearchSpace
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +62,7 @@ PRIVATE_ENVIRONMENT = {
 class TuneEngine:
     """Runs a sweep's trials in Ray Tune's actors. `address` None: on this machine alone (see `work.Engine`)."""
 
-    def __init__(self, space: SearchSpace, address: str | None) -> None:
-        self.space = space
+    def __init__(self, address: str | None) -> None:
         self.address = address
 
     def check(self) -> None:
@@ -80,7 +77,7 @@ class TuneEngine:
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
         self._set_environment()
-        with connected(self.address, runtime_env(self.space) if self.address else None, work.listen):
+        with connected(self.address, runtime_env(work.space) if self.address else None, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
                 for line in self._node_warnings(work):
@@ -98,8 +95,8 @@ class TuneEngine:
         data = {plan.cell.dataset: plan.data for plan in work.plans}
         weights = {plan.cell.model: plan.weights for plan in work.plans}
         with probe(work.folder) as seen:
-            needs = Needs(self.space, work.data_root, data, weights, seen, work.store)
-            return check_nodes(needs, resources_per_trial(self.space))
+            needs = Needs(work.space, work.data_root, data, weights, seen, work.store)
+            return check_nodes(needs, resources_per_trial(work.space))
 
     def _tune(self, work: Work) -> None:
         from ray import tune
@@ -110,30 +107,18 @@ class TuneEngine:
         from flyp_sweep.orchestrator.engine.stopper import OnRequest
         from flyp_sweep.orchestrator.engine.trainable import configured
 
-        resources = resources_per_trial(self.space)
+        resources = resources_per_trial(work.space)
         clear_scratch()
         prefix = f"{SCRATCH}{os.getpid()}-"
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
             stacks = self._stacks(work, Path(scratch))
-            hang = self.space.failures.hang_minutes
-            settings = Settings(
-                space=work.space.model_dump(mode="json", exclude_none=True),
-                data_root=str(work.data_root),
-                checkpoints=work.checkpoints,
-                weights=work.weights,
-                threads=resources.threads,
-                device="cuda" if resources.gpu else "cpu",
-                processes=resources.world,
-                hang_seconds=None if hang is None else 60 * hang,
-                stacks=stacks,
-                python_path=tuple(sys.path) if self.address is None else None,
-            )
+            settings = work.settings(resources, stacks, tuple(sys.path) if self.address is None else None)
             given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
             tune.Tuner(
                 tune.with_resources(configured(settings), given),
                 tune_config=tune.TuneConfig(
-                    search_alg=ProtocolSearcher(work.protocol, work.recorder, Retries(self.space.failures), stacks),
-                    scheduler=CellScheduler(self.space, work.recorder, trials_at_once(resources)),
+                    search_alg=ProtocolSearcher(work.protocol, work.recorder, Retries(work.space.failures), stacks),
+                    scheduler=CellScheduler(work.space, work.recorder, trials_at_once(resources)),
                     num_samples=-1,
                     reuse_actors=True,
                     trial_name_creator=_name,

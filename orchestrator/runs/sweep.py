@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -46,11 +46,11 @@ def run(
     overrides: Sequence[str],
     options: RunOptions,
     console: Console,
-    engine_for: Callable[[SearchSpace, str | None], Engine] = TuneEngine,
+    engine: Engine | None = None,
 ) -> int:
     """Run what the run folder's ledger lacks; write tables and figures; return the exit code.
 
-    `engine_for` makes what runs the trials, from the search space and `options.address`.
+    `engine` runs the trials; None: Ray Tune does, on this machine or at `options.address`.
     """
     resume = resume_command(source, overrides, options)
     with ExitStack() as stack:
@@ -58,7 +58,8 @@ def run(
         run_log = RunLog()
         stack.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
-        return _run(space, options, console, resume, engine_for(space, options.address), interruption, run_log)
+        engine = engine or TuneEngine(options.address)
+        return _run(space, options, console, resume, engine, interruption, run_log)
 
 
 def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Iterator[str]:

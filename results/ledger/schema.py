@@ -171,14 +171,6 @@ def decode_json(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def record_of(fields: dict[str, Any]) -> Record:
-    """The record of a JSON object that is in memory. Raises Malformed where it is none."""
-    try:
-        return msgspec.convert(fields, Record)
-    except msgspec.ValidationError as error:
-        raise Malformed(f"is malformed: {error}") from error
-
-
 def same_alpha(a: float, b: float) -> bool:
     """Whether two alphas are the same point of a grid, whichever way they were computed."""
     return math.isclose(a, b, abs_tol=_ALPHA_TOLERANCE)

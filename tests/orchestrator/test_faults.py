@@ -330,9 +330,11 @@ def test_a_disk_without_room_is_said_before_the_start(tmp_path):
 def fill_up(disk: Path, after: int) -> None:
     """Leave no byte on `disk` once `after` trials are in the ledger there."""
     until(lambda: len(trials(disk / "runs/quick")) >= after)
-    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-        while True:
-            filler.write(bytes(512))
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        for block in (2**16, 512):  # at once, before the trials are over
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(block))
 
 
 def test_a_disk_that_fills_up_ends_the_sweep_with_a_whole_ledger_and_once_there_is_room_it_goes_on(tmp_path):

@@ -9,12 +9,11 @@ from unittest import mock
 from uuid import uuid4
 
 import pytest
-from ledgers import Example
+from ledgers import Example, record_of
 
 from flyp_sweep.orchestrator.store import ledger_parts
 from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts, fetch_ledger
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.schema import record_of
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, Taken
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from ledgers import Example, typed
+from ledgers import Example, record_of, typed
 from mlflow import MlflowClient
 from waiting import until
 
@@ -20,7 +20,6 @@ from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
 from flyp_sweep.orchestrator.tracking.mlflow_logger import store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import record_of
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from unittest import mock
 from uuid import uuid4
 
 import pytest
-from ledgers import Example
+from ledgers import Example, record_of
 from waiting import until
 
 from flyp_sweep.orchestrator.store import lease, remote_run
@@ -17,7 +17,6 @@ from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
 from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER
-from flyp_sweep.results.ledger.schema import record_of
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import QUICK, SMALL, call, numbers, run, start, trials, wait_for_trials
+from ledgers import record_of
 from serial_engine import run_serially
 
 from flyp_sweep.orchestrator.store.lock import locked
-from flyp_sweep.results.ledger.schema import record_of
 
 pytestmark = pytest.mark.slow
 

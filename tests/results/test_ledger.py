@@ -180,10 +180,11 @@ def test_a_ledger_of_nothing_but_a_torn_line_starts_afresh(tmp_path, example):
 def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example):
     script = (
         "import json, sys; from flyp_sweep.results.ledger.file import Ledger\n"
-        "from flyp_sweep.results.ledger.schema import record_of\n"
+        "from flyp_sweep.results.ledger.schema import decode\n"
         "ledger = Ledger(sys.argv[1])\n"
         "for seed in range(10**6):\n"
-        "    ledger.append(record_of(json.loads(sys.argv[2]) | {'trial_id': f'{seed:016x}', 'seed': seed}))\n"
+        "    fields = json.loads(sys.argv[2]) | {'trial_id': f'{seed:016x}', 'seed': seed}\n"
+        "    ledger.append(decode(json.dumps(fields).encode()))\n"
         "    print(seed, flush=True)\n"
     )
     path = tmp_path / "l"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from flyp_sweep.results import make_table
@@ -22,9 +23,14 @@ Record = dict[str, Any]
 """A record as JSON, so that a test can break it."""
 
 
+def record_of(fields: Record) -> schema.Record:
+    """A record of JSON as a ledger gives it."""
+    return msgspec.convert(fields, schema.Record)
+
+
 def typed(records: Iterable[Record]) -> list[schema.Record]:
     """The records as a ledger gives them."""
-    return [schema.record_of(record) for record in records]
+    return list(map(record_of, records))
 
 
 def frame_in(records: list[Record]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import io
 import time
 from collections.abc import Generator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,13 @@ from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.runs import sweep
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.model import Resources, SearchSpace
+from flyp_sweep.search_spaces.model import Resources
 
 
 class SerialEngine:
     """See `orchestrator.engine.work.Engine`. After `stop_after` trials, if given, it stops as if interrupted."""
 
-    def __init__(self, space: SearchSpace, address: str | None = None, *, stop_after: int | None = None) -> None:
-        self.space = space
+    def __init__(self, stop_after: int | None = None) -> None:
         self.stop_after = stop_after
 
     def check(self) -> None:
@@ -44,20 +42,9 @@ class SerialEngine:
             enough = len(work.protocol.outcomes) + self.stop_after
             stop = work.stop
             work = replace(work, stop=lambda: stop() or len(work.protocol.outcomes) >= enough)
-        resources = self.space.resources or Resources(cpu=1)
-        settings = Settings(
-            space=work.space.model_dump(mode="json", exclude_none=True),
-            data_root=str(work.data_root),
-            checkpoints=work.checkpoints,
-            weights=work.weights,
-            threads=resources.threads,
-            device="cpu",
-            processes=1,
-            hang_seconds=None,
-            stacks=None,
-        )
+        settings = work.settings(work.space.resources or Resources(cpu=1))
         with numerics_restored():
-            tune(ProtocolSearcher(work.protocol, work.recorder, Retries(self.space.failures), None), settings, work)
+            tune(ProtocolSearcher(work.protocol, work.recorder, Retries(work.space.failures), None), settings, work)
 
 
 def tune(searcher: ProtocolSearcher, settings: Settings, work: Work) -> None:
@@ -120,7 +107,7 @@ def run_serially(
                 overrides,
                 RunOptions(**options),
                 Console(file=printed, width=120, highlight=False),
-                partial(SerialEngine, stop_after=stop_after),
+                SerialEngine(stop_after),
             )
         except InputError as error:
             return 2, f"error: {error}\n"

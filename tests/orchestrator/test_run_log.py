@@ -1,0 +1,35 @@
+"""The log of a run: early lines are kept, and a log that cannot be written disturbs nobody."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from flyp_sweep.orchestrator.run_log import LOG, RunLog
+
+OURS, THEIRS = logging.getLogger("flyp_sweep.test"), logging.getLogger("another_library")
+
+
+def test_lines_from_before_the_run_folder_are_in_its_log_and_later_runs_append(tmp_path: Path) -> None:
+    for number in (1, 2):
+        log = RunLog()
+        with log.collecting():
+            OURS.info("early %d", number)
+            log.write_to(tmp_path)
+            OURS.info("late %d", number)
+            THEIRS.info("chatter")
+            THEIRS.warning("trouble %d", number)
+    OURS.info("after the run")
+    texts = [line.rpartition(": ")[2] for line in (tmp_path / LOG).read_text().splitlines()]
+    assert texts == ["early 1", "late 1", "trouble 1", "early 2", "late 2", "trouble 2"]
+
+
+def test_a_full_disk_leaves_no_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / LOG).symlink_to("/dev/full")
+    log = RunLog()
+    with log.collecting():
+        log.write_to(tmp_path)
+        OURS.info("a line")
+    assert capfd.readouterr() == ("", "")
