@@ -28,10 +28,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import msgspec
+
 from flyp_sweep.orchestrator.protocol.algorithms import Config, Tried, algorithm_of
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import record_of
+from flyp_sweep.results.ledger.schema import Record
 from flyp_sweep.search_spaces.loading import dump, load
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.preflight import check
@@ -101,7 +103,7 @@ class Baseline:
 
     def write(self, record: Record) -> None:
         with self._writing:
-            self.folder.ledger.append(record_of(record))
+            self.folder.ledger.append(msgspec.convert(record, Record))
 
 
 def trials_of(cell: CellPlan, config: Config) -> list[TrialSpec]:
