@@ -42,7 +42,7 @@ from flyp_sweep.trainers.spec import TrialSpec
 TRIAL = Path(__file__).with_name("baseline_trial.py")
 VERSIONS = {name: version(name) for name in ("torch", "torchvision", "open_clip_torch")}
 
-Record = dict[str, Any]
+Fields = dict[str, Any]
 
 
 class Baseline:
@@ -66,7 +66,7 @@ class Baseline:
 
     def run_cell(self, cell: CellPlan) -> None:
         """Search, select, repeat."""
-        searched: dict[str, Record] = {}
+        searched: dict[str, Fields] = {}
         tried: list[Tried] = []
         for generation in count() if cell.searched else ():
             asked = algorithm_of(cell.space).ask(cell, generation, tried)
@@ -82,12 +82,12 @@ class Baseline:
         self.write(selection(cell, winner, score, searched, repeats))
         self.run(repeats)
 
-    def run(self, specs: Sequence[TrialSpec]) -> dict[str, Record]:
+    def run(self, specs: Sequence[TrialSpec]) -> dict[str, Fields]:
         """The records of these runs, by trial id, which are then in the ledger too."""
         with ThreadPoolExecutor(max(1, len(specs))) as pool:
             return {record["trial_id"]: record for record in pool.map(self.run_one, specs)}
 
-    def run_one(self, spec: TrialSpec) -> Record:
+    def run_one(self, spec: TrialSpec) -> Fields:
         """One run in a process of its own."""
         with self._free, tempfile.TemporaryDirectory(prefix="baseline-") as scratch:
             told, out = Path(scratch) / "spec.json", Path(scratch) / "result.json"
@@ -101,7 +101,7 @@ class Baseline:
         self.write(record)
         return record
 
-    def write(self, record: Record) -> None:
+    def write(self, record: Fields) -> None:
         with self._writing:
             self.folder.ledger.append(msgspec.convert(record, Record))
 
@@ -110,13 +110,13 @@ def trials_of(cell: CellPlan, config: Config) -> list[TrialSpec]:
     return [cell.search_trial(config, seed) for seed in cell.search_seeds]
 
 
-def mean_of(cell: CellPlan, config: Config, records: Mapping[str, Record], name: str) -> float | None:
+def mean_of(cell: CellPlan, config: Config, records: Mapping[str, Fields], name: str) -> float | None:
     """The mean of `score` or `loss` over the seeds of a configuration; None where a run failed."""
     values = [records[spec.trial_id][name] for spec in trials_of(cell, config)]
     return None if None in values else fmean(values)
 
 
-def select(cell: CellPlan, tried: Sequence[Tried], records: Mapping[str, Record]) -> tuple[Config | None, float | None]:
+def select(cell: CellPlan, tried: Sequence[Tried], records: Mapping[str, Fields]) -> tuple[Config | None, float | None]:
     """The configuration of highest mean score, then lowest mean loss, then asked first; None where all failed."""
     if not cell.searched:
         return {}, None
@@ -132,8 +132,8 @@ def select(cell: CellPlan, tried: Sequence[Tried], records: Mapping[str, Record]
 
 
 def selection(
-    cell: CellPlan, winner: Config, score: float | None, searched: Mapping[str, Record], repeats: Sequence[TrialSpec]
-) -> Record:
+    cell: CellPlan, winner: Config, score: float | None, searched: Mapping[str, Fields], repeats: Sequence[TrialSpec]
+) -> Fields:
     """The ledger's line of a selection."""
     return {
         "kind": "selection",
@@ -151,7 +151,7 @@ def selection(
     }
 
 
-def trial_record(spec: TrialSpec, ending: Record, seconds: float) -> Record:
+def trial_record(spec: TrialSpec, ending: Fields, seconds: float) -> Fields:
     """The ledger's line of a run."""
     empty = dict.fromkeys(("score", "loss", "metric", "best_epoch", "epochs", "alpha"))
     settings = spec.to_json()

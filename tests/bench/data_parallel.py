@@ -6,16 +6,15 @@ sweep.
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 import small_vit
-from flyp_sweep.orchestrator.engine.team import Team
-from flyp_sweep.orchestrator.engine.trial_process import Settings
 from measuring import Options, Report, Row, alternate, main, scratch, seconds
 
+from flyp_sweep.orchestrator.engine.process_group import ProcessGroup
+from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -27,11 +26,11 @@ HPARAMS = {"lr": 1e-5, "weight_decay": 0.1}
 
 
 def benchmark(options: Options) -> Report:
-    with scratch() as folder, ExitStack() as teams:
+    with scratch() as folder, ExitStack() as groups:
         space = space_of(small_vit.make(folder / "small-vit"), options.tiny)
-        one, two = (teams.enter_context(closing(begun(space, folder, processes))) for processes in (1, 2))
-        for team in (one, two):
-            team.step()
+        one, two = (groups.enter_context(closing(begun(space, folder, processes))) for processes in (1, 2))
+        for group in (one, two):
+            group.step()
         of_one, of_two = alternate(options.runs, lambda: seconds(one.step), lambda: seconds(two.step))
     faster = of_one.over(of_two)
     told = [sample.told("s") for sample in (of_two, of_one)]
@@ -54,12 +53,22 @@ def space_of(model: str, tiny: bool) -> SearchSpace:
     )
 
 
-def begun(space: SearchSpace, folder: Path, processes: int) -> Team:
-    mapping = space.model_dump(mode="json", exclude_none=True)
-    policy = Policy(folder / f"running-{processes}", every_seconds=1e9)
-    team = Team(Settings(mapping, "absent", policy, 1, "cpu", None, f"{os.getpid()}-bench", processes))
-    team.begin(plan(space, check(space, Path("absent")))[0].search_trial(HPARAMS, 0))
-    return team
+def begun(space: SearchSpace, folder: Path, processes: int) -> ProcessGroup:
+    """A trial of one hyper-parameter configuration, whose epochs so many processes train together."""
+    settings = Settings(
+        space=space.model_dump(mode="json", exclude_none=True),
+        data_root="absent",
+        checkpoints=Policy(folder / f"running-{processes}", every_seconds=1e9),
+        weights=Policy(folder / f"weights-{processes}"),
+        threads=1,
+        device="cpu",
+        processes=processes,
+        hang_seconds=None,
+        stacks=None,
+    )
+    group = ProcessGroup(settings)
+    group.begin(plan(space, check(space, Path("absent")))[0].search_trial(HPARAMS, 0))
+    return group
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ import open_clip
 import small_vit
 import torch
 import torch.nn.functional as F
-from flyp_sweep.orchestrator.engine.trial_process import repeat_exactly
 from measuring import Options, Report, Row, alternate, main, profiled, scratch, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
+from flyp_sweep.orchestrator.engine.trial_steps import repeat_exactly
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import datasets, methods
