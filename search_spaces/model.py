@@ -33,6 +33,7 @@ from flyp_sweep.search_spaces.sections import (
     Checkpoints,
     EarlyStopping,
     Failures,
+    Images,
     Model,
     Repeats,
     Resources,
@@ -48,6 +49,7 @@ __all__ = [
     "Failures",
     "FolderDataset",
     "Folders",
+    "Images",
     "Model",
     "OwnDataset",
     "Repeats",
@@ -96,6 +98,7 @@ class SearchSpace(Section):
         Discriminator(shape),
     ] = Field(description="a mapping such as {arch: ViT-B-16, pretrained: openai}, or a list of them")
     methods: Methods = Field(description="a list of methods, as in [zeroshot, ft, flyp]")
+    images: Images = Images()
     train: Train = Train()
     search: Search = Field(
         description="a mapping such as {num_samples: 20, space: {lr: {loguniform: [1.0e-6, 1.0e-3]}}}"

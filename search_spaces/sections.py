@@ -29,6 +29,8 @@ MOST_ALPHAS = 1001
 
 Precision = Literal["fp32", "bf16"]
 Crops = Literal["exact", "batched"]
+ShownAs = Literal["viewer", "torchvision"]
+Unreadable = Literal["refuse", "skip"]
 
 
 class Model(Section):
@@ -131,6 +133,21 @@ class Search(Section):
             if size > LARGEST_GRID:
                 found = f"a grid of {size} configurations"
                 raise FieldError(problem(found, f"at most {LARGEST_GRID}", "(or algorithm: random)"), at=at)
+
+
+class Images(Section):
+    """How the user's own images are decoded, and what becomes of images that cannot be decoded.
+
+    A `viewer` honours orientation, scales more than 8 bits a channel to 8, and shows transparency on white; what
+    `torchvision`'s loaders read does not. The publishers' data sets are always read as by torchvision.
+    """
+
+    shown_as: ShownAs = Field(default="viewer", alias="as")
+    unreadable: Unreadable = "refuse"
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"as": self.shown_as, "unreadable": self.unreadable}
 
 
 class EarlyStopping(Section):

@@ -15,7 +15,10 @@ from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.inspection import Found, Say, look_through, skip_unreadable
 from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.datasets.census import census
+from flyp_sweep.trainers.datasets.own import OwnData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,13 +60,18 @@ class Checked:
     ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Ensemble -> the methods of whose trials it is made."""
     incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-    """Data set -> split -> images `found` and `published`, where these differ; empty when all are complete."""
+    """Data set -> split -> see `incomplete`; empty when all are complete."""
+    census: dict[str, list[str]] = field(default_factory=dict)
+    """Data set -> its classes with their images in each split, line by line."""
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+    """Data set -> what a user should know of it, a line each."""
 
 
-def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -> Checked:
+def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False, decoding: Say | None = None) -> Checked:
     """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong.
 
-    With `allow_incomplete`, data sets may hold other numbers of images than published.
+    With `allow_incomplete`, data sets may hold other numbers of images than published. With `decoding`, all images are
+    decoded, where that has not been done before; `decoding` is told of many images.
     """
     made = check_data(space, data_root)
 
@@ -83,12 +91,18 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
     images: dict[str, dict[str, int]] = {}
     for dataset in made.values():
-        images[dataset.name] = dataset.counts()
-        if not allow_incomplete:
-            check_complete(dataset, images[dataset.name])
-        check_shots(dataset, space)
+        images[dataset.name] = check_splits(dataset, space, allow_incomplete)
     for model in space.models:
         pretrained.check_architecture(model)
+    remarks = {name: dataset.remarks() + check_prompts(dataset, space) for name, dataset in made.items()}
+    seen = {name: check_images(dataset, space, decoding) for name, dataset in made.items()} if decoding else {}
+    for name, found in seen.items():
+        remarks[name] += found.remarks()
+        if found.bad:  # and they are left out
+            images[name] = check_splits(made[name], space, allow_incomplete)
+    for name in made if trained else ():
+        remarks[name] += last_batches(space, by_role(made[name], images[name])["train"], len(made[name].class_names))
+    lacking = {name: incomplete(made[name], images[name], seen.get(name, Found())) for name in made}
     return Checked(
         data={name: dataset.fingerprint() for name, dataset in made.items()},
         weights=fingerprints,
@@ -101,7 +115,9 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
         splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},
         ensembles=ensembles,
-        incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
+        incomplete={name: splits for name, splits in lacking.items() if splits},
+        census={name: census(dataset) for name, dataset in made.items()},
+        remarks=remarks,
     )
 
 
@@ -112,10 +128,71 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
     """
     find_plugins(space)
     Cache.of_machine()
-    made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
+    made = {
+        dataset.name: dataset
+        for dataset in (datasets.make(entry, data_root, space.images.shown_as) for entry in space.datasets)
+    }
     for dataset in made.values():
         check_files(dataset)
     return made
+
+
+def check_splits(dataset: Dataset, space: SearchSpace, allow_incomplete: bool) -> dict[str, int]:
+    """Split -> number of images. Raises InputError for classes and numbers of images that cannot be trained on."""
+    check_classes(dataset)
+    counts = dataset.counts()
+    if not allow_incomplete:
+        check_complete(dataset, counts)
+    check_shots(dataset, space)
+    return counts
+
+
+def check_images(dataset: Dataset, space: SearchSpace, say: Say) -> Found:
+    """Decode all images. Raises InputError when some cannot be decoded, or leaves them out if `space` says so."""
+    cache = Cache.of_machine()
+    found = look_through(dataset, cache, say)
+    if space.images.unreadable == "refuse":
+        found.check(dataset.name)
+    else:
+        skip_unreadable(dataset, cache)
+    return found
+
+
+def check_prompts(dataset: Dataset, space: SearchSpace) -> list[str]:
+    """What to know of the prompts of the user's own data, a line each; a publisher's are taken as published.
+
+    Raises InputError when a model's tokenizer gives two classes the same tokens.
+    """
+    if not isinstance(dataset, OwnData):
+        return []
+    from flyp_sweep.trainers.models import prompt_check
+
+    templates = dataset.templates[: None if space.train.templates == "all" else space.train.templates]
+    return [line for model in space.models for line in prompt_check.remarks(dataset, model, templates)]
+
+
+def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
+    """A line for each model with batch normalisation whose last batch of an epoch holds a single image."""
+    from flyp_sweep.trainers.models import pretrained
+
+    lines = []
+    for shots in space.shots_list:
+        count = images if shots is None else shots * classes
+        if count % space.train.batch_size != 1:
+            continue
+        lines += [
+            f"train.batch_size: the last batch of {count} images holds one, from which batch normalisation of "
+            f"{model.label} takes its statistics; choose another size"
+            for model in space.models
+            if pretrained.normalises_batches(model)
+        ]
+    return lines
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Raise InputError for classes of the user's own data that nobody can have meant; a publisher's are as they are."""
+    if isinstance(dataset, OwnData):
+        dataset.check_classes()
 
 
 def traits(method: Method) -> Traits:
@@ -235,18 +312,20 @@ def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
     return images
 
 
-def incomplete(dataset: Dataset, counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Split -> images `found` and `published`, for the splits of which this copy holds another number."""
-    return {
-        split: {"found": counts[split], "published": images}
-        for split, images in dataset.published.items()
-        if split in counts and counts[split] != images
-    }
+def incomplete(dataset: Dataset, counts: Mapping[str, int], seen: Found) -> dict[str, dict[str, int]]:
+    """Split -> images `found`, of those `published` where these are others, and left out as `unreadable`, if any."""
+    wrong: dict[str, dict[str, int]] = {}
+    for split, found in counts.items():
+        if found != dataset.published.get(split, found):
+            wrong[split] = {"found": found, "published": dataset.published[split]}
+        if split in seen.unreadable:
+            wrong[split] = wrong.get(split, {"found": found}) | {"unreadable": len(seen.unreadable[split])}
+    return wrong
 
 
 def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
     """Raise InputError when a split of `dataset` holds another number of images than published."""
-    wrong = incomplete(dataset, counts)
+    wrong = incomplete(dataset, counts, Found())
     for split, images in wrong.items():
         more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
         raise InputError(

@@ -58,7 +58,7 @@ class Shared:
     def split(self, name: str) -> Split:
         """The split `name` of the data set, loaded once."""
         if name not in self._splits:
-            split = self.dataset.load(name)
+            split = self.dataset.split(name)
             self._splits[name] = replace(split, images=Remembered(split.images))
         return self._splits[name]
 

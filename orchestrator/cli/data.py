@@ -30,8 +30,9 @@ def data() -> None:
 
 @data.command()
 @click.argument("dataset")
+@click.option("--deep", is_flag=True, help="Decode all images, and list those that cannot be decoded.")
 @root_option
-def check(dataset: str, root: Path) -> None:
+def check(dataset: str, root: Path, deep: bool) -> None:
     """Compare the files of DATASET under --root with the published ones; name the source of missing files.
 
     DATASET is a name, or the YAML file of a search space: then all its data sets are checked.
@@ -39,8 +40,12 @@ def check(dataset: str, root: Path) -> None:
     from flyp_sweep.search_spaces.loading import SUFFIXES, load
     from flyp_sweep.trainers import datasets
 
-    entries = load(Path(dataset)).datasets if dataset.endswith(SUFFIXES) else (dataset,)
-    _check(*(datasets.make(entry, root.expanduser().resolve()) for entry in entries))
+    root = root.expanduser().resolve()
+    if dataset.endswith(SUFFIXES):
+        space = load(Path(dataset))
+        _check(*(datasets.make(entry, root, space.images.shown_as) for entry in space.datasets), deep=deep)
+    else:
+        _check(datasets.make(dataset, root), deep=deep)
 
 
 @data.command()
@@ -71,14 +76,14 @@ def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
     _check(made)
 
 
-def _check(*made: Dataset) -> None:
+def _check(*made: Dataset, deep: bool = False) -> None:
     """Print what is missing, or how many images each split holds; end with BAD_INPUT when something is wrong."""
     complete = True
     for found in made:
         if len(made) > 1:
             click.echo(f"{found.name}:")
         try:
-            complete = _is_complete(found) and complete
+            complete = _is_complete(found, deep) and complete
         except InputError as error:  # the other data sets are checked all the same
             click.echo(f"error: {error}", err=True)
             complete = False
@@ -86,13 +91,17 @@ def _check(*made: Dataset) -> None:
         sys.exit(BAD_INPUT)
 
 
-def _is_complete(found: Dataset) -> bool:
+def _is_complete(found: Dataset, deep: bool) -> bool:
     """Print what is missing, or how many images each split holds. Raises InputError when these are wrong."""
     missing = found.missing()
     for one in missing:
         click.echo(f"missing: {one.path} (from {one.source})")
     if missing:
         return False
+    from flyp_sweep.trainers.datasets.census import census
+    from flyp_sweep.trainers.preflight import check_classes
+
+    check_classes(found)
     counts, wrong = found.counts(), False
     for split, role in found.splits.items():
         expected = found.published.get(split, counts[split])
@@ -100,9 +109,26 @@ def _is_complete(found: Dataset) -> bool:
         published = f", {expected} as published" if split in found.published else ""
         note = "" if counts[split] == expected else ": INCOMPLETE" if counts[split] < expected else ": TOO MANY"
         click.echo(f"{split:<24} {role:<8} {counts[split]:>8} images{published}{note}")
+    for line in census(found) + found.remarks():
+        click.echo(line)
+    if deep:
+        _decode(found)
     if wrong:
         raise InputError(
             f"data set {found.name!r}: the copy in {found.root} is not what was published; replace it, "
             "or run with --allow-incomplete"
         )
     return True
+
+
+def _decode(found: Dataset) -> None:
+    """Decode all images of a data set; print what cannot be decoded, file by file, and raise InputError."""
+    from flyp_sweep.trainers.data.cache import Cache
+    from flyp_sweep.trainers.data.inspection import look_through
+
+    seen = look_through(found, Cache.of_machine(), click.echo)
+    for path in seen.bad:
+        click.echo(f"unreadable: {path}")
+    for line in seen.remarks():
+        click.echo(line)
+    seen.check(found.name)

@@ -24,6 +24,7 @@ from flyp_sweep.orchestrator.cli.run_address import RunAddress
 @click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
 @click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
+@click.option("--deep", is_flag=True, help="With --dry-run: decode all images too, as a run does before it starts.")
 @click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written.")
 def run(
     space: str,
@@ -35,6 +36,7 @@ def run(
     allow_incomplete: bool,
     retry_failed: bool,
     dry_run: bool,
+    deep: bool,
     verbose: bool,
 ) -> None:
     """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
@@ -55,7 +57,7 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        for line in sweep.dry_run(space, overrides, options):
+        for line in sweep.dry_run(space, overrides, options, deep):
             click.echo(line)
         return
     sys.exit(sweep.run(space, overrides, options, console()))

@@ -62,14 +62,18 @@ def run(
         return _run(space, options, console, resume, engine, interruption, run_log)
 
 
-def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Iterator[str]:
+def dry_run(source: str, overrides: Sequence[str], options: RunOptions, deep: bool = False) -> Iterator[str]:
     """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do."""
     from flyp_sweep.trainers.models import weights
 
     space = load(source, overrides)
     algorithm_of(space)
-    plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
+    decoding = log.info if deep else None
+    checked = check(space, options.data_root.expanduser().resolve(), options.allow_incomplete, decoding)
+    plans = plan(space, checked)
     yield describe(space, plans)
+    for name, lines in checked.census.items():
+        yield "\n".join([f"data set {name}:", *(f"  {line}" for line in lines + checked.remarks[name])])
     yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
     for model in space.models:
         for file in weights.absent(model):
@@ -97,10 +101,16 @@ def _run(
             lock.enter_context(locked(path))
         engine.check()
         earlier = None if new else read_earlier(path / LEDGER)
-        checked = check(space, data_root, options.allow_incomplete)
+        checked = check(space, data_root, options.allow_incomplete, lambda line: console.print(line, markup=False))
         for name, wrong in checked.incomplete.items():
-            splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
-            console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
+            told = [
+                f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items() if "published" in n
+            ]
+            if told:
+                console.print(f"data set {name} is not as published in {', '.join(told)}", style="yellow", markup=False)
+        for name, remarks in checked.remarks.items():
+            for line in remarks:
+                console.print(f"data set {name}: {line}", style="yellow", markup=False, soft_wrap=True)
         if earlier is None:  # most runs that cannot begin leave no folder behind
             fetch_weights(space.models, checked.absent, console)
             lock.enter_context(locked(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,17 +47,12 @@ class Block:
     def incomplete(self) -> tuple[str, ...]:
         """What selections say of splits that hold another number of images than was published."""
         counts = {
-            split: (count["found"], count["published"])
+            split: count
             for result in self.results
             if result.selection
             for split, count in result.selection.incomplete.items()
         }
-        return tuple(
-            f"split {split} holds {found:,} of {published:,} published images"
-            if found <= published
-            else f"split {split} holds {found:,} images, where {published:,} were published"
-            for split, (found, published) in counts.items()
-        )
+        return tuple(f"split {split} {told}" for split, count in counts.items() for told in _incomplete(count))
 
     def single_metric(self, measures: Iterable[Measure]) -> None:
         """Raises InputError when one split was measured by two metrics: such numbers share no column."""
@@ -68,6 +63,17 @@ class Block:
                     f"{self.title}: found {split} measured by {' and by '.join(metrics)}, expected one metric in a "
                     "column; make a table of each run, or take --layout per_shift, which shows them apart"
                 )
+
+
+def _incomplete(count: Mapping[str, int]) -> Iterator[str]:
+    """What is said of a split, from the numbers of a selection's `incomplete`."""
+    found, published, unreadable = count["found"], count.get("published"), count.get("unreadable")
+    if unreadable:
+        yield f"holds {found:,} images without {unreadable:,} that cannot be decoded"
+    if published is not None and found <= published:
+        yield f"holds {found:,} of {published:,} published images"
+    elif published is not None:
+        yield f"holds {found:,} images, where {published:,} were published"
 
 
 def blocks_of(results: Iterable[CellResult]) -> list[Block]:

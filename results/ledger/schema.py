@@ -111,7 +111,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     """What was selected for a cell, after seeing what, and which trials repeat it.
 
     `searched` and `repeats` are ids of trials. `space` holds the distribution of each searched hyper-parameter.
-    `incomplete` holds, for splits that differ from what was published, the images found and published.
+    `incomplete` holds, for splits that lack images, how many were found, published, and left out as unreadable.
     """
 
     cell: Cell

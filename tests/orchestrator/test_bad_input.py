@@ -9,7 +9,7 @@ import pytest
 from commands import QUICK, call, numbers, run
 from huggingface_hub import constants
 from PIL import Image
-from serial_engine import run_serially
+from serial_engine import SerialEngine, run_serially
 
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import plan
@@ -160,12 +160,49 @@ def own_data(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "own.yaml", "--data-root", "."),
+        ("run", "own.yaml", "--data-root", ".", "--dry-run", "--deep"),
+        ("data", "check", "own.yaml", "--root", ".", "--deep"),
+    ],
+)
+def test_corrupt_images_are_told_together_before_anything_starts(own_data, command):
+    bad = [own_data / name for name in ("id_test/light/1.png", "shifted/dark/0.png")]
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:60])
+    code, output = call(*command, cwd=own_data)
+    assert code == 2
+    last = output.splitlines()[-1]
+    assert last.startswith(f"error: data set 'tiny': 2 of 30 images cannot be decoded: {bad[0]}, {bad[1]};")
+    assert "Traceback" not in output
+    assert not (own_data / "runs").exists()
+    assert call(*command[:-1], cwd=own_data)[0] == (0 if command[-1] == "--deep" else 2)
+
+
 @pytest.mark.slow
-def test_a_corrupt_image_stops_its_data_set_in_one_line_and_once_mended_the_run_goes_on(own_data):
+def test_corrupt_images_are_skipped_on_request_and_counted_in_the_caption(own_data):
+    (own_data / "train/light/1.png").write_bytes(b"")
+    code, output = run_serially("own.yaml", "images.unreadable=skip", cwd=own_data, data_root=Path())
+    assert code == 0, output
+    assert "train: 1 of 12 images left out as unreadable" in output
+    assert "split train holds 11 images without 1 that cannot be decoded" in output
+    assert len(numbers(own_data / "runs/own")) == 1 + 2 + 2
+    assert "{as: viewer, unreadable: skip}" in (own_data / "runs/own/space.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_an_image_that_breaks_during_a_run_stops_it_and_once_mended_the_run_goes_on(own_data):
     bad = own_data / "id_test/light/1.png"
     good = bad.read_bytes()
-    bad.write_bytes(good[:60])
-    code, output = run_serially("own.yaml", cwd=own_data, data_root=Path())
+
+    class Breaking(SerialEngine):
+        def run(self, work):
+            bad.write_bytes(good[:60])
+            super().run(work)
+
+    code, output = run_serially("own.yaml", cwd=own_data, data_root=Path(), engine=Breaking())
     assert code == 2, output
     assert f"error: {bad}: not a readable image" in output
     assert "Traceback" not in output
@@ -176,6 +213,16 @@ def test_a_corrupt_image_stops_its_data_set_in_one_line_and_once_mended_the_run_
     after = numbers(own_data / "runs/own")
     assert len(after) == 1 + 2 + 2
     assert kept.items() <= after.items()
+
+
+def test_a_dry_run_shows_classes_names_and_what_was_left_out(own_data):
+    (own_data / "train/dark/notes.txt").write_text("none")
+    code, output = call("run", "own.yaml", "--data-root", ".", "--dry-run", cwd=own_data)
+    assert code == 0, output
+    assert "train: left out 1 not opened by Pillow (dark/notes.txt)" in output
+    assert [line.split() for line in output.splitlines() if line.startswith("  dark ")] == [
+        ["dark", "6", "3", "3", "3"]
+    ]
 
 
 def test_a_missing_folder_is_named(own_data):

@@ -55,7 +55,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
         (BASE.replace("name: x", "name: 3"), "x.yaml: name: found 3; expected a name of a-z"),
         (
             BASE.replace("search:", "serch:"),
-            "x.yaml: unknown key 'serch'; allowed: name, dataset, shots, model, methods, train, search, "
+            "x.yaml: unknown key 'serch'; allowed: name, dataset, shots, model, methods, images, train, search, "
             "early_stopping, scheduler, repeats, wise_ft, ensembles, failures, checkpoints, resources "
             "(did you mean 'search'?)",
         ),

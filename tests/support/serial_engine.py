@@ -96,7 +96,12 @@ def numerics_restored() -> Generator[None]:
 
 
 def run_serially(
-    space: Path | str, *overrides: str, cwd: Path, stop_after: int | None = None, **options: Any
+    space: Path | str,
+    *overrides: str,
+    cwd: Path,
+    stop_after: int | None = None,
+    engine: SerialEngine | None = None,
+    **options: Any,
 ) -> tuple[int, str]:
     """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `RunOptions`."""
     printed = io.StringIO()
@@ -107,7 +112,7 @@ def run_serially(
                 overrides,
                 RunOptions(**options),
                 Console(file=printed, width=120, highlight=False),
-                SerialEngine(stop_after),
+                engine or SerialEngine(stop_after),
             )
         except InputError as error:
             return 2, f"error: {error}\n"

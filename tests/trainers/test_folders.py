@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from PIL import Image
 
 from flyp_sweep.search_spaces import from_mapping
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers import datasets
-from flyp_sweep.trainers.datasets.base import Dataset, Split
-from flyp_sweep.trainers.datasets.folders import ImageFolders, read_image
+from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.datasets.census import census
+from flyp_sweep.trainers.datasets.decoding import read_image
+from flyp_sweep.trainers.datasets.folders import ImageFolders
 
 COLOURS = {"ant": (200, 0, 0), "big_bee": (0, 200, 0), "cat": (0, 0, 200)}
 SPLITS = {"train": 3, "val": 2, "test": 2, "sketch": 1}
@@ -30,7 +34,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(root: Path, folders: dict[str, Any] | None = None, **more: Any) -> Dataset:
+def make(root: Path, folders: dict[str, Any] | None = None, shown_as: ShownAs = "viewer", **more: Any) -> ImageFolders:
     own = {
         "name": "insects",
         "folders": folders or {"train": "train", "id_val": "val", "id_test": "test", "ood": {"sketch": "sketch"}},
@@ -45,7 +49,9 @@ def make(root: Path, folders: dict[str, Any] | None = None, **more: Any) -> Data
             "search": {"num_samples": 1},
         }
     )
-    return datasets.make(space.datasets[0], root)
+    made = datasets.make(space.datasets[0], root, shown_as)
+    assert isinstance(made, ImageFolders)
+    return made
 
 
 def colours(split: Split) -> list[tuple[int, ...]]:
@@ -70,7 +76,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:
 def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     for name in datasets.registry():
         assert datasets.make(name, tmp_path / "absent").root == tmp_path / "absent"
-    assert isinstance(make(tmp_path / "absent"), ImageFolders)
+    assert make(tmp_path / "absent").name == "insects"
 
 
 def test_labels_follow_the_sorted_class_folders(tree: Path) -> None:
@@ -125,7 +131,8 @@ def test_images_come_in_rgb(tree: Path) -> None:
     Image.new("RGBA", (5, 5), (1, 2, 3, 128)).save(tree / "train" / "ant" / "1.png")
     images = make(tree).load("train").images
     assert (images[0].mode, images[0].getpixel((0, 0))) == ("RGB", (77, 77, 77))
-    assert (images[1].mode, images[1].getpixel((0, 0))) == ("RGB", (1, 2, 3))
+    assert (images[1].mode, images[1].getpixel((0, 0))) == ("RGB", (128, 128, 129)), "on white"
+    assert make(tree, shown_as="torchvision").load("train").images[1].getpixel((0, 0)) == (1, 2, 3)  # type: ignore[attr-defined]
 
 
 def refused(call: Any, *words: str) -> None:
@@ -151,7 +158,7 @@ def test_a_class_folder_that_training_lacks_is_refused(tree: Path) -> None:
 def test_a_split_without_images_is_refused(tree: Path) -> None:
     for file in (tree / "val").rglob("*.png"):
         file.unlink()
-    refused(lambda: make(tree).load("id_val"), str(tree / "val"), "no image", ".png")
+    refused(lambda: make(tree).load("id_val"), str(tree / "val"), "no image", "that Pillow can open")
 
 
 def test_names_that_do_not_match_the_folders_are_refused(tree: Path) -> None:
@@ -174,17 +181,116 @@ def test_a_corrupt_or_absent_image_is_refused_by_its_path(tree: Path) -> None:
 
 def test_the_fingerprint_is_that_of_the_content_not_of_the_place(tree: Path, tmp_path_factory: Any) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
-    import shutil
-
     shutil.copytree(tree, elsewhere)
     reference = make(tree).fingerprint()
-    assert reference == "0377f37fb9fec5b2", "the trials in existing ledgers would no longer be found"
+    as_before = make(tree, shown_as="torchvision").fingerprint()
+    assert as_before == "0377f37fb9fec5b2", "the trials in existing ledgers would no longer be found"
+    assert reference != as_before, "other pixels"
     assert make(elsewhere).fingerprint() == reference
     assert make(tree, templates=["a {}."]).fingerprint() != reference
     assert make(tree, class_names=["a", "b", "c"]).fingerprint() != reference
     assert make(tree, metric="macro_f1").fingerprint() != reference
     (elsewhere / "val" / "cat" / "0.png").unlink()
     assert make(elsewhere).fingerprint() != reference
+
+
+def images(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (9, 9, 9)).save(folder / name)
+
+
+def one_level_too_high(tree: Path) -> None:
+    (tree / "train").rename(tree / "moved")
+    (tree / "train").mkdir()
+    (tree / "moved").rename(tree / "train/images")
+
+
+def link_into_two_classes(tree: Path) -> None:
+    (tree / "val/cat/linked.png").symlink_to(tree / "val/ant/0.png")
+
+
+CLASSES_OF_NOBODY: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "one level too high": (one_level_too_high, ("the one class 'images'", "at least 2", "ant, big_bee, cat")),
+    "no class": (lambda tree: [shutil.rmtree(path) for path in (tree / "train").iterdir()], ("found no class",)),
+    "an empty class": (lambda tree: (tree / "train/dog").mkdir(), ("no image of class 'dog'",)),
+    "a class of other files": (
+        lambda tree: ((tree / "train/dog").mkdir(), (tree / "train/dog/a.heic").write_bytes(b"heic")),
+        ("no image of class 'dog'", "left out: 1 not opened by Pillow (dog/a.heic)"),
+    ),
+    "case": (lambda tree: images(tree / "train", "Cat/0.png"), ("'Cat' and 'cat'", "only in case", "class_names")),
+    "a space": (lambda tree: images(tree / "train", "cat /0.png"), ("'cat' and 'cat '",)),
+    "a zero-width space": (lambda tree: images(tree / "train", "c\u200bat/0.png"), ("'c\\u200bat'",)),
+    "an image in two classes": (link_into_two_classes, ("val/cat/linked.png", "val/ant/0.png", "one class alone")),
+}
+
+
+@pytest.mark.parametrize("case", CLASSES_OF_NOBODY)
+def test_classes_that_nobody_has_are_refused(tree: Path, case: str) -> None:
+    change, words = CLASSES_OF_NOBODY[case]
+    make(tree).check_classes()
+    change(tree)
+    refused(lambda: make(tree).check_classes(), *words)
+
+
+def test_what_unpacking_and_notebooks_leave_behind_is_no_class(tree: Path) -> None:
+    images(tree / "train", "__MACOSX/0.png", ".ipynb_checkpoints/0.png", "cat/.ipynb_checkpoints/0-checkpoint.png")
+    dataset = make(tree)
+    dataset.check_classes()
+    assert dataset.classes == ["ant", "big_bee", "cat"]
+    assert len(dataset.split("train")) == 9
+    (line,) = dataset.remarks()
+    assert line.startswith("train: left out ")
+    assert "2 hidden (" in line
+    assert "1 in __MACOSX (__MACOSX)" in line
+
+
+def test_a_mapping_of_names_confirms_labels_that_are_alike(tree: Path) -> None:
+    images(tree / "train", "Cat/0.png")
+    names = {"ant": "ant", "big_bee": "bee", "cat": "domestic cat", "Cat": "Caterpillar"}
+    make(tree, class_names=names).check_classes()
+
+
+def test_a_class_in_another_unicode_form_is_told_as_such(tree: Path) -> None:
+    for split, name in (("train", "caf\u00e9"), ("val", "cafe\u0301")):
+        images(tree / split, f"{name}/0.png")
+    refused(
+        lambda: make(tree).load("id_val"), r"folder 'cafe\u0301'", "differs from 'caf\u00e9' only in", "Unicode form"
+    )
+
+
+def test_folders_are_labelled_in_natural_order(tree: Path) -> None:
+    for split in ("train", "val"):
+        shutil.rmtree(tree / split)
+        images(tree / split, *(f"{number}/0.png" for number in range(1, 12)))
+    dataset = make(tree, {"train": "train", "id_val": "val"}, class_names=[f"name {n}" for n in range(1, 12)])
+    assert dataset.classes == [str(number) for number in range(1, 12)]
+    assert census(dataset)[11].split() == ["11", "=", "name", "11", "1", "1"]
+    numbered = make(tree, {"train": "train", "id_val": "val"})
+    assert numbered.remarks() == [
+        "classes are numbers: prompts read 'a photo of a 1.'; dataset.class_names can give them names"
+    ]
+
+
+def test_a_census_shows_names_and_images_of_each_split(tree: Path) -> None:
+    shutil.rmtree(tree / "sketch/cat")
+    dataset = make(tree)
+    assert [line.split() for line in census(dataset)] == [
+        ["class", "=", "name", "train", "id_val", "id_test", "sketch"],
+        ["ant", "3", "2", "2", "1"],
+        ["big_bee", "=", "big", "bee", "3", "2", "2", "1"],
+        ["cat", "3", "2", "2", "0"],
+    ]
+    assert dataset.remarks() == ["sketch: has images of 2 of 3 classes; predictions are among all classes, also cat"]
+
+
+def test_a_long_census_ends_in_the_extremes(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        images(tmp_path / split, *(f"c{number}/0.png" for number in range(30)))
+    images(tmp_path / "train", "c29/1.png")
+    lines = census(make(tmp_path, {"train": "train", "id_val": "val"}))
+    assert len(lines) == 22
+    assert lines[-1] == "and 10 more classes; images in a class: train 1 to 2, id_val 1 to 1"
 
 
 def test_a_split_refuses_an_unknown_role_and_labels_that_do_not_fit() -> None:

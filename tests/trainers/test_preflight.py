@@ -217,3 +217,12 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:
                 space(model={"arch": "digits-clip", "pretrained": str(tmp_path / name)}).models[0], torch.device("cpu")
             )
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("model", "batch", "told"), [("RN50", 4, 1), ("RN50", 3, 0), ("ViT-B-32", 4, 0)])
+def test_a_last_batch_of_one_is_told_where_batches_are_normalised(
+    tmp_path: Path, model: str, batch: int, told: int
+) -> None:
+    own = folders(tmp_path, {"train": {"ant": 4, "bee": 5}, "val": {"ant": 1, "bee": 1}})
+    given = space(dataset=own, model={"arch": model, "pretrained": "openai"}, train={"batch_size": batch})
+    assert len(preflight.last_batches(given, 9, 2)) == told

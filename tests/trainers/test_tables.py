@@ -70,8 +70,10 @@ def space(tables: dict[str, Any], **more: Any) -> SearchSpace:
     )
 
 
-def make(root: Path, tables: dict[str, Any] | None = None, **more: Any) -> Dataset:
-    return datasets.make(space(tables or TABLES, **more).datasets[0], root)
+def make(root: Path, tables: dict[str, Any] | None = None, **more: Any) -> ImageTables:
+    made = datasets.make(space(tables or TABLES, **more).datasets[0], root)
+    assert isinstance(made, ImageTables)
+    return made
 
 
 def shades(dataset: Dataset, split: str) -> list[int]:
@@ -87,7 +89,7 @@ def refused(call: Any, *words: str) -> None:
     assert all(word in message for word in words), message
 
 
-def one_table(root: Path, name: str, content: str | bytes, **more: Any) -> Dataset:
+def one_table(root: Path, name: str, content: str | bytes, **more: Any) -> ImageTables:
     """A data set whose every split is one table with this content."""
     (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return make(root, {"train": name, "id_val": name}, **more)
@@ -95,7 +97,6 @@ def one_table(root: Path, name: str, content: str | bytes, **more: Any) -> Datas
 
 def test_whole_numbers_are_sorted_as_numbers_whatever_the_kind_of_file(root: Path) -> None:
     dataset = make(root)
-    assert isinstance(dataset, ImageTables)
     assert dataset.missing() == []
     assert dataset.class_names == ["1", "2", "10"]
     assert dataset.splits == {"train": "train", "id_val": "id_val", "id_test": "id_test", "night": "ood"}
@@ -110,12 +111,12 @@ def test_whole_numbers_are_sorted_as_numbers_whatever_the_kind_of_file(root: Pat
     assert shades(dataset, "night") == [222, 22]
 
 
-def test_other_labels_are_sorted_alphabetically_and_kept_as_they_are_written(tmp_path: Path) -> None:
+def test_other_labels_are_sorted_naturally_and_kept_as_they_are_written(tmp_path: Path) -> None:
     labels = ["b_2", "NA", "10", "null", "a,b", "1.0", "2"]
     write_table(tmp_path / "t.csv", [("x.png", label) for label in labels])
     dataset = make(tmp_path, {"train": "t.csv", "id_val": "t.csv"})
-    assert dataset.class_names == ["1.0", "10", "2", "NA", "a,b", "b 2", "null"]
-    assert dataset.load("train").labels.tolist() == [5, 3, 1, 6, 4, 0, 2]
+    assert dataset.class_names == ["1.0", "2", "10", "NA", "a,b", "b 2", "null"]
+    assert dataset.load("train").labels.tolist() == [5, 3, 2, 6, 4, 0, 1]
 
 
 def test_names_are_given_in_the_sorted_order_or_by_label(root: Path) -> None:
@@ -169,7 +170,8 @@ def test_byte_order_marks_windows_lines_and_quotes_do_no_harm(tmp_path: Path) ->
     [
         ("path,species\na.png,x\n", ("no column 'label' among [path, species]", "dataset.columns")),
         ("path,labels\na.png,x\n", ("no column 'label'", "did you mean 'labels'?")),
-        ("path;label\na.png;x\n", ("no column 'path' among ['path;label']",)),
+        ("path;label\na.png;x\n", ("no column 'path' among ['path;label']", "separated by semicolons: write commas")),
+        ("id\tlabel\tpath\n1\tx\ta.png\n", ("no column 'path'", "separated by tabs: name the file .tsv")),
         ("path,label,label\na.png,x,y\n", ("the column 'label' 2 times", "expected it once")),
         ("path,label\n", ("found no row", "one for each image")),
         ("", ("could not be read", "No columns", "first row names its columns")),
@@ -177,6 +179,8 @@ def test_byte_order_marks_windows_lines_and_quotes_do_no_harm(tmp_path: Path) ->
         ("path,label\na.png,x\nb.png,y\nc.png\n", ("row 3 below the header: found no label",)),
         ("path,label\n,x\n", ("row 1 below the header: found no path",)),
         ("path,label\na.png, \n", ("row 1 below the header: found no label",)),
+        ("path,label\n,\n ,\n", ("found no row",)),
+        ("path,label,more\na.png,x,\n,,\n,,y\n", ("row 3 below the header: found no path",)),
         ('path,label\n"a\nb.png",x\n', ("row 1 below the header", "'a\\nb.png' as path", "on one line")),
         ("path,label\na\0.png,x\n", ("row 1 below the header", "'a\\x00.png' as path")),
         ('path,label\n"a.png,x\n', ("could not be read",)),
@@ -188,6 +192,67 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path, content: str | bytes, w
     dataset = one_table(tmp_path, "t.csv", content)
     refused(lambda: dataset.load("train"), str(tmp_path / "t.csv"), *words)
     refused(lambda: dataset.missing(), *words)
+
+
+IDS = "path,label\n" + "".join(f"{number}.png,id-{number}\n" for number in range(12))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("path,label\na.png,x\nb.png,x\n", ("the one class 'x'", "at least 2")),
+        ("path,label\na.png,x\nb.png, x\n", ("' x' and 'x'", "differ only in case, spaces")),
+        ("path,label\na.png,001\nb.png,1\n", ("'001' and '1'",)),
+        ("path,label\na.png,1.0\nb.png,1\nc.png,2\n", ("'1' and '1.0'",)),
+        ("path,label\na.png,caf\u00e9\nb.png,cafe\u0301\n", (r"'cafe\u0301' and 'caf",)),
+        ("path,label\na.png,x\nb.png,y\nc.png,nan\n", ("row 3", "found label 'nan'", "missing value")),
+        ("path,label\na.png,x\nb.png,x|y\nc.png,y\n", ("row 2", "found label 'x|y'", "'x' is a class too")),
+        ("path,label\na.png,x\nb.png,y\n./a.png,y\n", ("row 3", "found label 'y'", "label 'x' in row 1")),
+        (IDS, ("another label in each of the 12 rows", "dataset.columns.label")),
+    ],
+)
+def test_classes_that_nobody_has_are_refused(tmp_path: Path, content: str, words: tuple[str, ...]) -> None:
+    dataset = one_table(tmp_path, "t.csv", content)
+    refused(dataset.check_classes, str(tmp_path / "t.csv"), *words)
+
+
+def test_names_confirm_unusual_classes(tmp_path: Path) -> None:
+    one_table(tmp_path, "t.csv", IDS, class_names=[f"name {number}" for number in range(12)]).check_classes()
+    bread = one_table(tmp_path, "u.csv", "path,label\na.png,nan\nb.png,x\n", class_names={"nan": "nan bread", "x": "x"})
+    bread.check_classes()
+
+
+def test_what_is_repeated_and_empty_is_told(tmp_path: Path) -> None:
+    dataset = one_table(tmp_path, "t.csv", "path,label\na.png,x\n,\nb.png,y\n./b.png,y\n,\n")
+    assert len(dataset.load("train")) == 3
+    assert dataset.remarks() == [
+        "train: left out 2 empty rows",
+        "id_val: left out 2 empty rows",
+        "train: 1 of 3 rows list an image that the table lists already",
+        "id_val: 1 of 3 rows list an image that the table lists already",
+    ]
+    (absent,) = dataset.missing()
+    assert absent.source.startswith("row 1 of")
+
+
+@pytest.mark.parametrize(
+    ("listed", "there", "words"),
+    [
+        ("caf\u00e9.png", "cafe\u0301.png", (r"there is 'cafe\u0301.png'", r"Unicode form from 'caf\xe9.png'")),
+        ("A.PNG", "a.png", ("there is 'a.png'", "in case from 'A.PNG'")),
+    ],
+)
+def test_a_file_whose_name_is_spelt_otherwise_is_pointed_to(
+    tmp_path: Path, listed: str, there: str, words: tuple[str, ...]
+) -> None:
+    write_image(tmp_path / there, 9)
+    (absent,) = one_table(tmp_path, "t.csv", f"path,label\n{listed},x\n").missing()
+    assert all(word in absent.source for word in words), absent.source
+
+
+def test_a_label_spelt_otherwise_in_another_table_is_told_as_such(root: Path) -> None:
+    write_table(root / "test.tsv", [("photos/1/0.png", "001")])
+    refused(lambda: make(root).load("id_test"), "found label '001'", "'001' differs from '1' only in")
 
 
 def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import OwnDataset
+    from flyp_sweep.search_spaces.sections import ShownAs
 
 __all__ = ["Dataset", "Missing", "Split", "make", "registry"]
 
@@ -29,13 +30,15 @@ def registry() -> dict[str, type[Dataset]]:
     return dict(sorted({**own, **others}.items()))
 
 
-def make(entry: str | OwnDataset, root: Path) -> Dataset:
+def make(entry: str | OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> Dataset:
     """The data set that the YAML's `dataset` names or describes, its files looked for under `root`.
+
+    The user's own images are decoded as `shown_as` says, published ones as by torchvision.
 
     Raises InputError for an unknown name.
     """
     if not isinstance(entry, str):
-        return _own(entry, root)
+        return _own(entry, root, shown_as)
     if entry not in registry():
         known = ", ".join(registry())
         raise InputError(
@@ -45,9 +48,11 @@ def make(entry: str | OwnDataset, root: Path) -> Dataset:
     return registry()[entry](root)
 
 
-def _own(entry: OwnDataset, root: Path) -> Dataset:
+def _own(entry: OwnDataset, root: Path, shown_as: ShownAs) -> Dataset:
     from flyp_sweep.search_spaces.own_data import TableDataset
     from flyp_sweep.trainers.datasets.folders import ImageFolders
     from flyp_sweep.trainers.datasets.tables import ImageTables
 
-    return ImageTables(entry, root) if isinstance(entry, TableDataset) else ImageFolders(entry, root)
+    if isinstance(entry, TableDataset):
+        return ImageTables(entry, root, shown_as)
+    return ImageFolders(entry, root, shown_as)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -116,6 +116,7 @@ class Dataset(ABC):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._sieve: Callable[[Split], Split] | None = None
         self._loaded: dict[str, Split] = {}
 
     def missing(self) -> list[Missing]:
@@ -132,8 +133,14 @@ class Dataset(ABC):
     def split(self, name: str) -> Split:
         """As `load`, but read once: what was listed stays listed."""
         if name not in self._loaded:
-            self._loaded[name] = self.load(name)
+            loaded = self.load(name)
+            self._loaded[name] = self._sieve(loaded) if self._sieve else loaded
         return self._loaded[name]
+
+    def sift(self, sieve: Callable[[Split], Split]) -> None:
+        """Have `split` return what `sieve` makes of each split, e.g. without unreadable images."""
+        self._sieve = sieve
+        self._loaded = {name: sieve(split) for name, split in self._loaded.items()}
 
     def fingerprint(self) -> str:
         """Hex digest of what determines results besides the pixels: classes, templates, and every split's labels.
@@ -148,6 +155,10 @@ class Dataset(ABC):
             for numbers in (found.labels, found.class_map, found.groups):
                 digest.update(b"-" if numbers is None else numbers.tobytes())
         return digest.hexdigest()[:16]
+
+    def remarks(self) -> list[str]:
+        """What a user should know of the data before a sweep, a line each."""
+        return []
 
     def counts(self) -> dict[str, int]:
         """Images that each split holds here, to compare with `published`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,12 @@ from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import FolderDataset
+from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split, file_identity
-from flyp_sweep.trainers.datasets.own import OwnData, listed
-
-IMAGE_FILES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-
-PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors of a disk, a network or a machine that say nothing of the file."""
+from flyp_sweep.trainers.datasets.class_labels import listed, resembling, spelt
+from flyp_sweep.trainers.datasets.decoding import read_image
+from flyp_sweep.trainers.datasets.image_listing import LeftOut, images_below, subfolders
+from flyp_sweep.trainers.datasets.own import OwnData
 
 
 @dataclass(frozen=True)
@@ -26,70 +26,91 @@ class ImageFiles:
     """Image files, decoded when indexed."""
 
     paths: list[Path]
+    shown_as: ShownAs = "torchvision"
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> Image.Image:
-        return read_image(self.paths[index])
+        return read_image(self.paths[index], self.shown_as)
+
+    def path(self, index: int) -> Path:
+        return self.paths[index]
+
+    def taken(self, indices: np.ndarray) -> ImageFiles:
+        """Those of the images at `indices`, int64 [N]."""
+        return replace(self, paths=[self.paths[index] for index in indices])
 
     def identity(self) -> Iterator[bytes]:
-        return map(file_identity, self.paths)
-
-
-def read_image(path: Path) -> Image.Image:
-    """The RGB image in `path`.
-
-    Raises InputError, naming the file, when it cannot be decoded, and OSError when the disk or network fails.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: the image is gone; put it back, or remove the data set from the space") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, OSError) and error.errno in PASSING:
-            raise
-        raise InputError(f"{path}: not a readable image ({error}); repair, replace or delete the file") from error
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder`, sorted; hidden ones, which editors and notebooks leave behind, do not count."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        yield f"{self.shown_as}\n".encode()
+        yield from map(file_identity, self.paths)
 
 
 class ImageFolders(OwnData):
-    """A folder per split, in it a folder per class."""
+    """A folder per split, in it a folder per class; `image_listing` says which files count."""
 
     summary = "image folders, one per split"
 
-    def __init__(self, entry: FolderDataset, root: Path) -> None:
-        super().__init__(entry, entry.folders, root)
+    def __init__(self, entry: FolderDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
+        super().__init__(entry, entry.folders, root, shown_as)
+        self._left_out: dict[str, LeftOut] = {}
 
     def missing(self) -> list[Missing]:
         source = f"dataset.folders of {self.name!r} in the search space"
         return [Missing(path, source) for path in self.paths.values() if not path.is_dir()]
 
-    def found_classes(self) -> list[str]:
-        """Names of the class folders, in alphabetical order."""
+    def found_labels(self) -> list[str]:
+        """Names of the class folders."""
         return [path.name for path in subfolders(self.paths["train"])]
 
     def load(self, split: str) -> Split:
         folder = self.paths[split]
         labels = {name: label for label, name in enumerate(self.classes)}
-        found = subfolders(folder)
+        left_out = self._left_out[split] = LeftOut()
+        found = subfolders(folder, left_out)
         unknown = [path.name for path in found if path.name not in labels]
         if unknown:
             raise InputError(
-                f"{folder}: folder {unknown[0]!r} is no class of the training split; expected {listed(self.classes)}"
+                f"{folder}: folder {spelt(unknown[0])} is no class of the training split; "
+                f"expected {listed(self.classes)}{resembling(unknown[0], self.classes)}"
             )
-        pairs = [
-            (path, labels[one.name])
-            for one in found
-            for path in sorted(one.rglob("*"))
-            if path.suffix.lower() in IMAGE_FILES
-        ]
+        pairs = [(Path(path), labels[one.name]) for one in found for path in images_below(str(one), left_out)]
         if not pairs:
-            raise InputError(f"{folder}: no image found; expected <class>/<image> files ({', '.join(IMAGE_FILES)})")
+            told = f" (left out: {told})" if (told := left_out.told(folder)) else ""
+            raise InputError(f"{folder}: no image found{told}; expected <class>/<image> files that Pillow can open")
         paths, numbers = zip(*pairs, strict=True)
-        return Split(split, self.splits[split], ImageFiles(list(paths)), np.array(numbers, dtype=np.int64), self.metric)
+        images = ImageFiles(list(paths), self.shown_as)
+        return Split(split, self.splits[split], images, np.array(numbers, dtype=np.int64), self.metric)
+
+    def left_out(self, split: str) -> str:
+        self.split(split)
+        return self._left_out[split].told(self.paths[split])
+
+    def check_classes(self) -> None:
+        """As of all own data; and no file is linked into two classes."""
+        super().check_classes()
+        for split in self.splits:
+            loaded = self.split(split)
+            if isinstance(loaded.images, ImageFiles):
+                _check_links(loaded.images.paths, loaded.labels, self.classes)
+
+    def _only(self, found: list[str]) -> str:
+        inside = subfolders(self.paths["train"] / found[0]) if found else []
+        told = super()._only(found)
+        if not inside:
+            return told
+        return f"{told}, in which lie the folders {listed([path.name for path in inside])} (name {found[0]!r} instead?)"
+
+
+def _check_links(paths: Iterable[Path], labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Raise InputError when links lead to one file from two classes."""
+    real_folder = cache(os.path.realpath)
+    seen: dict[str, tuple[Path, int]] = {}
+    for path, label in zip(paths, labels.tolist(), strict=True):
+        real = os.path.realpath(path) if path.is_symlink() else os.path.join(real_folder(path.parent), path.name)
+        other, its_label = seen.setdefault(real, (path, label))
+        if its_label != label:
+            raise InputError(
+                f"{path}: found the same file as {other}, which lies in class {spelt(classes[its_label])}; "
+                "expected an image in one class alone; remove one of the links"
+            )

@@ -13,7 +13,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets import imagenet_classes
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 from flyp_sweep.trainers.datasets.digits import stratified_order
-from flyp_sweep.trainers.datasets.folders import subfolders
+from flyp_sweep.trainers.datasets.image_listing import subfolders
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names, image_names
 
 CLASSES = 1000

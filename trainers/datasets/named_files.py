@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import file_identity
-from flyp_sweep.trainers.datasets.folders import IMAGE_FILES, read_image
+from flyp_sweep.trainers.datasets.decoding import read_image
+from flyp_sweep.trainers.datasets.image_listing import is_named_as_image
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,19 +31,27 @@ class NamedFiles:
     folder: Path
     names: np.ndarray
     border: int = 0
+    shown_as: ShownAs = "torchvision"
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int, /) -> Image.Image:
-        image = read_image(self.folder / os.fsdecode(self.names[index]))
+        image = read_image(self.path(index), self.shown_as)
         if not self.border:
             return image
         width, height = image.size
         return image.crop((self.border, self.border, width - self.border, height - self.border))
 
+    def path(self, index: int) -> Path:
+        return self.folder / os.fsdecode(self.names[index])
+
+    def taken(self, indices: np.ndarray) -> NamedFiles:
+        """Those of the images at `indices`, int64 [N]."""
+        return replace(self, names=self.names[indices])
+
     def identity(self) -> Iterator[bytes]:
-        yield f"border {self.border}\n".encode()
+        yield f"border {self.border} {self.shown_as}\n".encode()
         for name in self.names:
             yield file_identity(os.path.join(self.folder, os.fsdecode(name)))
 
@@ -60,7 +70,7 @@ def image_names(folder: Path) -> list[str]:
         names = [entry.name for entry in os.scandir(folder)]
     except OSError as error:
         raise InputError(f"{folder}: could not be read ({error.strerror}); expected a folder of images") from error
-    return sorted(name for name in names if name.lower().endswith(IMAGE_FILES) and not name.startswith("."))
+    return sorted(filter(is_named_as_image, names))
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
+from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Dataset
-
-MOST_LISTED = 10
-"""Classes that an error message lists."""
+from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
 
 
 class OwnData(Dataset):
@@ -25,8 +26,9 @@ class OwnData(Dataset):
 
     name = ""
 
-    def __init__(self, entry: OwnDataset, sources: Splits, root: Path) -> None:
+    def __init__(self, entry: OwnDataset, sources: Splits, root: Path, shown_as: ShownAs) -> None:
         super().__init__(root)
+        self.shown_as = shown_as
         self.name = entry.name  # type: ignore[misc]
         self.given_names = entry.class_names
         self.templates = entry.templates
@@ -39,17 +41,28 @@ class OwnData(Dataset):
         """Where a path of the search space leads."""
         return self.root / os.path.expanduser(path)
 
+    def fingerprint(self) -> str:
+        """As of every data set; other pixels are other data."""
+        found = super().fingerprint()
+        if self.shown_as == "torchvision":
+            return found
+        return hashlib.sha256(f"{found} {self.shown_as}".encode()).hexdigest()[:16]
+
     @abstractmethod
-    def found_classes(self) -> list[str]:
-        """The classes of the training split, sorted. Raises InputError when it cannot be read."""
+    def found_labels(self) -> list[str]:
+        """The classes of the training split. Raises InputError when it cannot be read."""
+
+    @abstractmethod
+    def left_out(self, split: str) -> str:
+        """What of a split does not count, and why; empty when all does."""
 
     @cached_property
     def classes(self) -> list[str]:
-        """The classes in label order: as in the YAML's mapping, else sorted.
+        """The classes in label order: as in the YAML's mapping, else in natural order.
 
         Raises InputError when the YAML names another number of classes, or one that is not there.
         """
-        given, found = self.given_names, self.found_classes()
+        given, found = self.given_names, in_order(self.found_labels())
         if isinstance(given, dict):
             absent = [name for name in given if name not in found]
             if absent:
@@ -61,7 +74,7 @@ class OwnData(Dataset):
         if given is not None and len(given) != len(found):
             raise InputError(
                 f"dataset.class_names: found {len(given)} names; expected {len(found)}, "
-                f"one for each class of {self.paths['train']} in sorted order: {listed(found)}"
+                f"one for each class of {self.paths['train']} in natural order: {listed(found)}"
             )
         return found
 
@@ -73,8 +86,46 @@ class OwnData(Dataset):
             return [name.replace("_", " ") for name in classes]
         return [given[name] for name in classes] if isinstance(given, dict) else list(given)
 
+    def check_classes(self) -> None:
+        """Raise InputError for training data without two classes, an empty class, or one class under two labels.
 
-def listed(names: Sequence[str]) -> str:
-    """The names for an error message, at most `MOST_LISTED` of them."""
-    more = len(names) - MOST_LISTED
-    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+        Labels that `class_names` maps to names are taken as they are.
+        """
+        train, found = self.paths["train"], in_order(self.found_labels())
+        if len(found) < 2:
+            raise InputError(f"{train}: found {self._only(found)}; expected at least 2 classes")
+        if not isinstance(self.given_names, dict) and (pair := alike(found)):
+            raise InputError(
+                f"{train}: found the classes {spelt(pair[0])} and {spelt(pair[1])}, which differ only in case, spaces, "
+                "zeros or Unicode form; make them one, or name both in a mapping dataset.class_names"
+            )
+        counts = np.bincount(self.split("train").labels, minlength=len(self.classes))
+        if not counts.all():
+            empty = self.classes[int(counts.argmin())]
+            left_out = self.left_out("train")
+            raise InputError(
+                f"{train}: found no image of class {spelt(empty)}{f' (left out: {left_out})' if left_out else ''}; "
+                "expected at least one; add images, or remove the class"
+            )
+
+    def _only(self, found: list[str]) -> str:
+        """The one class, or none, of the training split in words."""
+        return f"the one class {spelt(found[0])}" if found else "no class"
+
+    def remarks(self) -> list[str]:
+        """See `Dataset.remarks`."""
+        lines = [f"{split}: left out {found}" for split in self.splits if (found := self.left_out(split))]
+        if self.given_names is None and are_numbers(self.classes):
+            prompt = self.templates[0].format(self.classes[0])
+            lines.append(f"classes are numbers: prompts read {prompt!r}; dataset.class_names can give them names")
+        for split, role in self.splits.items():
+            counts = np.bincount(self.split(split).labels, minlength=len(self.classes))
+            if not counts.all():
+                lines.append(self._partial(split, role, counts))
+        return lines
+
+    def _partial(self, split: str, role: str, counts: np.ndarray) -> str:
+        """What it means that a split has no image of some classes."""
+        absent = [self.classes[label] for label in np.flatnonzero(counts == 0)]
+        means = "selection sees none of" if role == "id_val" else "predictions are among all classes, also"
+        return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, one_line, show
 from flyp_sweep.search_spaces.errors import InputError, nearest
@@ -13,24 +16,38 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas"}
+"""Separators that spreadsheets write, and their names."""
 
 
-def read_columns(path: Path, wanted: Sequence[str]) -> list[list[str]]:
-    """The columns `wanted` of the table in `path`, every value as text. Rows are counted from 1, below the header.
+@dataclass(frozen=True)
+class Columns:
+    """Some columns of a table, every value as text; `numbers`, int64 [N], count its rows from 1, below the header.
+
+    `empty` rows, which spreadsheets leave behind, are not among them.
+    """
+
+    cells: list[list[str]]
+    numbers: np.ndarray
+    empty: int = 0
+
+
+def read_columns(path: Path, wanted: Sequence[str]) -> Columns:
+    """The columns `wanted` of the table in `path`.
 
     Raises InputError, in one line, when the file cannot be read, lacks a column or rows, or has a cell that is empty
     or no text on one line.
     """
     separator = SEPARATORS.get(path.suffix.lower())
-    columns = _read_parquet(path, wanted) if separator is None else _read_text(path, separator, wanted)
-    if not columns[0]:
+    found = _read_parquet(path, wanted) if separator is None else _read_text(path, separator, wanted)
+    if not found.cells[0]:
         raise InputError(f"{path}: found no row below the header; expected one for each image")
-    for name, cells in zip(wanted, columns, strict=True):
-        _check_cells(path, name, cells)
-    return columns
+    for name, cells in zip(wanted, found.cells, strict=True):
+        _check_cells(path, name, cells, found.numbers)
+    return found
 
 
-def _read_text(path: Path, separator: str, wanted: Sequence[str]) -> list[list[str]]:
+def _read_text(path: Path, separator: str, wanted: Sequence[str]) -> Columns:
     import pandas as pd
 
     try:
@@ -41,10 +58,17 @@ def _read_text(path: Path, separator: str, wanted: Sequence[str]) -> list[list[s
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, "a table in UTF-8 whose first row names its columns") from error
     at = _find(path, wanted, table.iloc[0].tolist())
-    return [table[column].tolist()[1:] for column in at]
+    rows = table.iloc[1:]
+    blank = np.ones(len(rows), dtype=bool)
+    for column in [*at, *rows.columns]:
+        if not blank.any():
+            break
+        blank[blank] = rows.loc[blank, column].str.strip().eq("").to_numpy(dtype=bool)
+    cells = [rows.loc[~blank, column].tolist() for column in at]
+    return Columns(cells, np.flatnonzero(~blank) + 1, int(blank.sum()))
 
 
-def _read_parquet(path: Path, wanted: Sequence[str]) -> list[list[str]]:
+def _read_parquet(path: Path, wanted: Sequence[str]) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -52,7 +76,7 @@ def _read_parquet(path: Path, wanted: Sequence[str]) -> list[list[str]]:
         with pq.ParquetFile(path) as file:
             _find(path, wanted, file.schema_arrow.names)
             table = file.read(columns=list(wanted))
-        return [_as_text(table.column(name)) for name in wanted]
+        return Columns([_as_text(table.column(name)) for name in wanted], np.arange(1, len(table) + 1))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error, f"a Parquet file with texts or numbers as {' and '.join(wanted)}") from error
 
@@ -74,19 +98,39 @@ def _find(path: Path, wanted: Sequence[str], names: list[str]) -> list[int]:
             have = show(names) if names else "nothing"
             raise InputError(
                 one_line(f"{path}: found {found} among {have}; expected it once, or its name in dataset.columns")
-                + nearest(name, names if not count else [])
+                + (_separated(path, wanted, names) or nearest(name, names if not count else []))
             )
     return [names.index(name) for name in wanted]
 
 
-def _check_cells(path: Path, column: str, cells: list[str]) -> None:
-    for row, cell in enumerate(cells, start=1):
+def _separated(path: Path, wanted: Sequence[str], names: list[str]) -> str:
+    """What to do about columns that are separated in another way than the suffix says; empty when they are not."""
+    suffix = path.suffix.lower()
+    for separator, name in OTHERS.items():
+        if (
+            suffix in SEPARATORS
+            and separator != SEPARATORS[suffix]
+            and set(wanted) <= {*separator.join(names).split(separator)}
+        ):
+            cure = (
+                "name the file .tsv"
+                if separator == "\t"
+                else "name the file .csv"
+                if separator == ","
+                else "write commas"
+            )
+            return f" (the columns are separated by {name}: {cure})"
+    return ""
+
+
+def _check_cells(path: Path, column: str, cells: list[str], numbers: np.ndarray) -> None:
+    for row, cell in enumerate(cells):
         # `is_text` looks at every character, which takes seconds for the paths of a million ordinary images.
         ordinary = cell.isprintable() and len(cell) <= LONGEST_TEXT
         if not cell.strip() or not (ordinary or is_text(cell)):
             found = f"{show(cell)} as" if cell.strip() else "no"
             raise InputError(
-                one_line(f"{path}: row {row} below the header: found {found} {column}; ")
+                one_line(f"{path}: row {numbers[row]} below the header: found {found} {column}; ")
                 + f"expected 1 to {LONGEST_TEXT} characters on one line; mend or remove the row"
             )
 

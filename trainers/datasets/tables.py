@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -12,24 +12,35 @@ from pathlib import Path
 
 import numpy as np
 
-from flyp_sweep.search_spaces.complaints import show
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import TableDataset
+from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split
+from flyp_sweep.trainers.datasets.class_labels import listed, resembling, several_in_one, spelt
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
-from flyp_sweep.trainers.datasets.own import OwnData, listed
+from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.datasets.table_files import read_columns
 
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+FEWEST_ROWS = 10
+"""Rows of a training table that may well have a class each."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has."""
+    """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has.
+
+    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing.
+    """
 
     paths: np.ndarray
     labels: list[str]
     codes: np.ndarray
+    numbers: np.ndarray
+    empty: int
+
+    def first_with(self, label: str) -> int:
+        """The number of the first row with this label."""
+        return int(self.numbers[np.argmax(self.codes == self.labels.index(label))])
 
 
 class ImageTables(OwnData):
@@ -40,8 +51,8 @@ class ImageTables(OwnData):
 
     summary = "tables of paths and labels, one per split"
 
-    def __init__(self, entry: TableDataset, root: Path) -> None:
-        super().__init__(entry, entry.tables, root)
+    def __init__(self, entry: TableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
+        super().__init__(entry, entry.tables, root, shown_as)
         self.columns = (entry.columns.path, entry.columns.label)
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
@@ -57,9 +68,9 @@ class ImageTables(OwnData):
             absent.append(Missing(self.images, f"dataset.images {where}"))
         return absent or self._missing_images()
 
-    def found_classes(self) -> list[str]:
-        """The labels of the training table: as numbers when all are whole numbers, else in alphabetical order."""
-        return in_order(self._rows("train").labels)
+    def found_labels(self) -> list[str]:
+        """The labels of the training table."""
+        return self._rows("train").labels
 
     def load(self, split: str) -> Split:
         rows = self._rows(split)
@@ -67,7 +78,7 @@ class ImageTables(OwnData):
         labels = np.array([numbers.get(name, -1) for name in rows.labels], dtype=np.int64)[rows.codes]
         if (labels < 0).any():
             raise self._unknown_label(split, int(np.flatnonzero(labels < 0)[0]))
-        images = NamedFiles(self._folder(split), rows.paths)
+        images = NamedFiles(self._folder(split), rows.paths, shown_as=self.shown_as)
         return Split(split, self.splits[split], images, labels, self.metric)
 
     def fingerprint(self) -> str:
@@ -77,25 +88,88 @@ class ImageTables(OwnData):
             digest.update(b"\n".join([b"", *self._rows(split).paths.tolist()]))
         return digest.hexdigest()[:16]
 
+    def left_out(self, split: str) -> str:
+        empty = self._rows(split).empty
+        return f"{empty} empty row{'s' * (empty > 1)}" if empty else ""
+
+    def check_classes(self) -> None:
+        """As of all own data; and labels are those of classes, one for each image."""
+        table, rows = self.paths["train"], self._rows("train")
+        if self.given_names is None and FEWEST_ROWS < len(rows.labels) == len(rows.codes):
+            raise InputError(
+                f"{table}: found another {self.columns[1]} in each of the {len(rows.codes)} rows; expected those of "
+                "classes: name their column as dataset.columns.label, or the classes in dataset.class_names"
+            )
+        if not isinstance(self.given_names, dict):
+            self._check_labels(table, rows)
+        super().check_classes()
+        for split in self.splits:
+            self._check_one_label(split)
+
+    def remarks(self) -> list[str]:
+        lines = super().remarks()
+        for split in self.splits:
+            order, again = self._repeated(split)
+            if again.any():
+                lines.append(f"{split}: {again.sum()} of {len(order)} rows list an image that the table lists already")
+        return lines
+
+    def _check_labels(self, table: Path, rows: Rows) -> None:
+        for label in rows.labels:
+            if label.strip().casefold() == "nan":
+                raise InputError(
+                    f"{table}: row {rows.first_with(label)} below the header: found label {spelt(label)}, which "
+                    "programs write for a missing value; remove the row, or name the class in dataset.class_names"
+                )
+        if several := several_in_one(rows.labels):
+            raise InputError(
+                f"{table}: row {rows.first_with(several[0])} below the header: found label {spelt(several[0])}, and "
+                f"{spelt(several[1])} is a class too; expected one class for each image"
+            )
+
+    def _repeated(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of a split ordered by image, int64 [N]; which of them, bool [N - 1], have that of the one before."""
+        folder, rows = self._folder(split), self._rows(split)
+        images = np.array([os.path.normpath(os.path.join(folder, os.fsdecode(path))) for path in rows.paths])
+        order = np.argsort(images, kind="stable")
+        return order, images[order][1:] == images[order][:-1]
+
+    def _check_one_label(self, split: str) -> None:
+        rows = self._rows(split)
+        order, again = self._repeated(split)
+        wrong = np.flatnonzero(again & (rows.codes[order][1:] != rows.codes[order][:-1]))
+        if len(wrong):
+            first, second = order[wrong[0]], order[wrong[0] + 1]
+            raise InputError(
+                f"{self.paths[split]}: row {rows.numbers[second]} below the header: found label "
+                f"{spelt(rows.labels[rows.codes[second]])} for an image with label "
+                f"{spelt(rows.labels[rows.codes[first]])} in row {rows.numbers[first]}; expected one label an image"
+            )
+
     def _folder(self, split: str) -> Path:
         """What the paths in a split's table start from."""
         return self.images or self.paths[split].parent
 
     def _rows(self, split: str) -> Rows:
         if split not in self._read:
-            paths, cells = read_columns(self.paths[split], self.columns)
+            found = read_columns(self.paths[split], self.columns)
+            paths, cells = found.cells
             labels, codes = np.unique(np.array(cells, dtype=object), return_inverse=True)
-            self._read[split] = Rows(as_names(paths), labels.tolist(), codes)
+            self._read[split] = Rows(as_names(paths), labels.tolist(), codes, found.numbers, found.empty)
         return self._read[split]
 
     def _missing_images(self) -> list[Missing]:
         files_in = cache(_files_in)
         absent = {split: absent_rows(self._folder(split), self._rows(split).paths, files_in) for split in self.splits}
         count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.splits)
-        for split, rows in absent.items():
-            if rows:
-                first = self._folder(split) / os.fsdecode(self._rows(split).paths[rows[0]])
-                source = f"row {rows[0] + 1} of {self.paths[split]} ({count} of the {total} images listed are absent)"
+        for split, found in absent.items():
+            if found:
+                rows = self._rows(split)
+                first = self._folder(split) / os.fsdecode(rows.paths[found[0]])
+                source = (
+                    f"row {rows.numbers[found[0]]} of {self.paths[split]} ({count} of the {total} images listed are "
+                    f"absent{_spelt_otherwise(first, files_in)})"
+                )
                 return [Missing(first, source)]
         return []
 
@@ -104,15 +178,10 @@ class ImageTables(OwnData):
         label = rows.labels[rows.codes[row]]
         known = "dataset.class_names" if isinstance(self.given_names, dict) else str(self.paths["train"])
         return InputError(
-            f"{self.paths[split]}: row {row + 1} below the header: found label {show(label)}; "
-            f"expected one of those in {known}: {listed(self.classes)}{nearest(label, self.classes)}"
+            f"{self.paths[split]}: row {rows.numbers[row]} below the header: found label {spelt(label)}; "
+            f"expected one of those in {known}: {listed(self.classes)}"
+            f"{resembling(label, self.classes) or nearest(label, self.classes)}"
         )
-
-
-def in_order(labels: Iterable[str]) -> list[str]:
-    """Labels sorted as numbers when all of them are whole numbers, so that 10 comes after 2, else alphabetically."""
-    labels = sorted(labels)
-    return sorted(labels, key=int) if all(map(_WHOLE_NUMBER.fullmatch, labels)) else labels
 
 
 def absent_rows(base: Path, paths: Iterable[bytes], files_in: Callable[[str], set[str]]) -> list[int]:
@@ -127,6 +196,16 @@ def absent_rows(base: Path, paths: Iterable[bytes], files_in: Callable[[str], se
         if name not in files_in(folder) and not os.path.isfile(os.path.join(folder, name)):
             absent.append(row)
     return absent
+
+
+def _spelt_otherwise(path: Path, files_in: Callable[[str], set[str]]) -> str:
+    """What to say of an absent file when one is there whose name differs in its Unicode form, or in case, alone."""
+    wanted = unicodedata.normalize("NFC", path.name)
+    for name in files_in(str(path.parent)):
+        if unicodedata.normalize("NFC", name).casefold() == wanted.casefold():
+            differs = "Unicode form" if unicodedata.normalize("NFC", name) == wanted else "case"
+            return f"; there is {name!a}, whose name differs in {differs} from {path.name!a}"
+    return ""
 
 
 def _files_in(folder: str) -> set[str]:

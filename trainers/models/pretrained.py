@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.trainers.models import digits_clip, weights
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces.sections import Precision
     from flyp_sweep.trainers.data.images import Preprocess
     from flyp_sweep.trainers.models.prompts import Tokenizer
+
+BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 Clip = Any
 """An open_clip model: `CLIP` or its kin, with `visual`, `logit_scale` and `encode_text` but no common type."""
@@ -119,20 +122,47 @@ def _pad_beforehand(clip: Clip) -> None:
             block.conv_dw.padding_mode = "constant"
 
 
+def tokenizer_of(model: Model) -> Tokenizer | None:
+    """The tokenizer of `model`; None where its files would have to be fetched from a hub."""
+    open_clip = _with_ours()
+    folder = model.arch.startswith((weights.HUB, weights.FOLDER))
+    config = {} if folder else open_clip.get_model_config(model.arch) or {}
+    if not folder and "hf_tokenizer_name" not in config.get("text_cfg", {}):
+        return open_clip.get_tokenizer(model.arch)
+    if weights.absent(model):
+        return None
+    try:
+        with cache_where_silent():
+            return open_clip.get_tokenizer(model.arch)
+    except Exception:  # a tokenizer of another repository that is not in the cache, in many types
+        return None
+
+
 def parameter_count(model: Model) -> int | None:
     """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
     if is_bundled(model):
         return digits_clip.PARAMETERS
+    clip = _skeleton(model)
+    return None if clip is None else sum(parameter.numel() for parameter in clip.parameters())
+
+
+def normalises_batches(model: Model) -> bool:
+    """Whether the architecture has batch normalisation; False where a hub would have to be asked."""
+    clip = None if is_bundled(model) else _skeleton(model)
+    return clip is not None and any(isinstance(module, BATCH_NORMALISATION) for module in clip.modules())
+
+
+def _skeleton(model: Model) -> Clip | None:
+    """The architecture without memory for its weights; None where a hub would have to be asked."""
     if model.arch.startswith((weights.HUB, weights.FOLDER)):
         return None
     open_clip = _with_ours()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        clip = open_clip.create_model(model.arch, device="meta")
+        return open_clip.create_model(model.arch, device="meta")
     finally:
         logging.disable(before)
-    return sum(parameter.numel() for parameter in clip.parameters())
 
 
 def _with_ours() -> ModuleType:

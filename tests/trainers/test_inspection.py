@@ -1,0 +1,139 @@
+"""The look at every image before a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flyp_sweep.search_spaces import SearchSpace, from_mapping
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import datasets, preflight
+from flyp_sweep.trainers.data import inspection
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.inspection import look_through, skip_unreadable
+from flyp_sweep.trainers.datasets.base import Dataset
+
+PER_CLASS = {"train": 6, "val": 3, "test": 3, "ood": 3}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Noise of two brightnesses in folders, and a table of the test images."""
+    rng = np.random.default_rng(0)
+    for split, count in PER_CLASS.items():
+        for name, shade in (("dark", 60), ("light", 200)):
+            (tmp_path / split / name).mkdir(parents=True)
+            for index in range(count):
+                grey = rng.integers(shade - 40, shade + 40, (40, 40, 3), dtype=np.uint8)
+                Image.fromarray(grey).save(tmp_path / split / name / f"{index}.png")
+    return tmp_path
+
+
+def space(**images: str) -> SearchSpace:
+    folders = {"train": "train", "id_val": "val", "id_test": "test", "ood": {"shifted": "ood"}}
+    given: dict[str, Any] = {
+        "name": "own",
+        "dataset": {"name": "tiny", "folders": folders},
+        "model": {"arch": "digits-clip", "pretrained": "bundled"},
+        "methods": ["zeroshot", "lp"],
+        "search": {"num_samples": 1},
+    }
+    return from_mapping(given | ({"images": images} if images else {}))
+
+
+def make(tree: Path) -> Dataset:
+    return datasets.make(space().datasets[0], tree)
+
+
+def damage(tree: Path) -> list[Path]:
+    """Damage files of three splits in three ways; returns them."""
+    truncated, empty, page = (tree / name for name in ("train/dark/1.png", "ood/light/0.png", "test/dark/2.png"))
+    truncated.write_bytes(truncated.read_bytes()[:900])
+    empty.write_bytes(b"")
+    page.write_bytes(b"<html>404 Not Found</html>")
+    return [truncated, page, empty]
+
+
+def silent(line: str) -> None:
+    """Hears nothing."""
+
+
+def test_all_unreadable_files_of_all_splits_are_told_at_once(tree: Path) -> None:
+    bad = damage(tree)
+    preflight.check(space(), tree)
+    with pytest.raises(InputError) as no:
+        preflight.check(space(), tree, decoding=silent)
+    message = str(no.value)
+    assert "\n" not in message
+    assert f"3 of 30 images cannot be decoded: {', '.join(map(str, bad))}; " in message
+    assert "unreadable: skip" in message
+
+
+def test_unreadable_files_can_be_skipped_and_are_counted(tree: Path) -> None:
+    damage(tree)
+    whole = preflight.check(space(unreadable="skip"), tree)
+    checked = preflight.check(space(unreadable="skip"), tree, decoding=silent)
+    assert checked.images["tiny"] == {"train": 11, "id_val": 6, "id_test": 5, "ood": 5}
+    assert checked.data != whole.data
+    assert checked.incomplete["tiny"]["train"] == {"found": 11, "unreadable": 1}
+    assert [line.partition(" (")[0] for line in checked.remarks["tiny"]] == [
+        "train: 1 of 12 images left out as unreadable",
+        "id_test: 1 of 6 images left out as unreadable",
+        "shifted: 1 of 6 images left out as unreadable",
+    ]
+
+
+def test_what_is_skipped_does_not_depend_on_the_cache(tree: Path, tmp_path: Path) -> None:
+    damage(tree)
+    for cache in (None, Cache(tmp_path / "cache", 10**9)):
+        dataset = make(tree)
+        skip_unreadable(dataset, cache)
+        train = dataset.split("train")
+        assert train.labels.tolist() == [0] * 5 + [1] * 6
+        assert {train.images[i].mode for i in range(11)} == {"RGB"}
+        assert train.images.identity() is not None  # type: ignore[attr-defined]
+
+
+def test_images_are_decoded_once_per_machine_and_again_when_they_change(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path / "cache", 10**9)
+    monkeypatch.setattr(inspection, "MANY", 0)
+    told: list[str] = []
+    assert look_through(make(tree), cache, told.append).bad == []
+    assert [line.split()[2] for line in told] == ["12", "6", "6", "6"]
+    assert look_through(make(tree), cache, told.append).bad == []
+    assert len(told) == 4
+    (tree / "ood/light/0.png").write_bytes(b"")
+    assert look_through(make(tree), cache, told.append).bad == [tree / "ood/light/0.png"]
+    assert len(told) == 5, "of the other splits nothing has changed"
+
+
+def test_a_class_that_is_empty_without_its_unreadable_files_is_refused(tree: Path) -> None:
+    for path in (tree / "train/light").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="found no image of class 'light'"):
+        preflight.check(space(unreadable="skip"), tree, decoding=silent)
+
+
+def test_images_of_one_colour_are_counted(tree: Path) -> None:
+    for index in range(2):
+        Image.new("RGB", (9, 9), (9, 99, 200)).save(tree / f"ood/light/{index}.png")
+    checked = preflight.check(space(), tree, decoding=silent)
+    assert checked.remarks["tiny"] == [f"shifted: 2 of 6 images of one colour ({tree}/ood/light/0.png, ...)"]
+
+
+def test_a_link_to_nothing_is_among_the_unreadable_files(tree: Path, tmp_path: Path) -> None:
+    (tree / "val/dark/9.png").symlink_to("nowhere")
+    assert look_through(make(tree), Cache(tmp_path / "cache", 10**9)).bad == [tree / "val/dark/9.png"]
+
+
+def test_many_files_are_counted_beyond_the_first(tree: Path) -> None:
+    for path in tree.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"30 of 30 images .* and 10 more \(data check --deep lists all\)"):
+        look_through(make(tree), None).check("tiny")

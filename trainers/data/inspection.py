@@ -1,0 +1,144 @@
+"""A look at every image before a sweep: which cannot be decoded, and which are of one colour."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.named_files import NamedFiles
+
+FINE, CONSTANT, UNREADABLE = range(3)
+
+AT_ONCE = 1024
+MOST_LISTED = 20
+"""Files that an error message lists."""
+MANY = 5_000
+"""Images that take some time to decode."""
+
+Files = ImageFiles | NamedFiles
+Say = Callable[[str], None]
+
+
+@dataclass
+class Found:
+    """What a look at all images of a data set found: split -> images decoded, files that cannot be, constant images."""
+
+    images: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, list[Path]] = field(default_factory=dict)
+    constant: dict[str, list[Path]] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> list[Path]:
+        """The unreadable files of all splits."""
+        return [path for paths in self.unreadable.values() for path in paths]
+
+    def remarks(self) -> list[str]:
+        """A line for each split with constant images, and with unreadable ones, which are left out."""
+        lines = []
+        for told, found in (("left out as unreadable", self.unreadable), ("of one colour", self.constant)):
+            for split, paths in found.items():
+                more = ", ..." if len(paths) > 1 else ""
+                lines.append(f"{split}: {len(paths)} of {self.images[split]} images {told} ({paths[0]}{more})")
+        return lines
+
+    def check(self, name: str) -> None:
+        """Raise InputError that lists the unreadable files, if any."""
+        bad = self.bad
+        if not bad:
+            return
+        listed = ", ".join(map(str, bad[:MOST_LISTED]))
+        more = f" and {len(bad) - MOST_LISTED} more (data check --deep lists all)" if len(bad) > MOST_LISTED else ""
+        raise InputError(
+            f"data set {name!r}: {len(bad)} of {sum(self.images.values())} images cannot be decoded: {listed}{more}; "
+            "repair, replace or delete them, or leave them out with images: {unreadable: skip}"
+        )
+
+
+def look_through(dataset: Dataset, cache: Cache | None, say: Say = lambda line: None) -> Found:
+    """Decode all images that `dataset` has in files, unless the cache knows what that will show.
+
+    Raises InputError when a disk or network fails.
+    """
+    found = Found()
+    for name in dataset.splits:
+        images = dataset.split(name).images
+        if not isinstance(images, Files):
+            continue
+        verdicts = judged(images, name, cache, say)
+        found.images[name] = len(verdicts)
+        for verdict, kept in ((UNREADABLE, found.unreadable), (CONSTANT, found.constant)):
+            if (verdicts == verdict).any():
+                kept[name] = [images.path(index) for index in np.flatnonzero(verdicts == verdict).tolist()]
+    return found
+
+
+def skip_unreadable(dataset: Dataset, cache: Cache | None) -> None:
+    """Leave images that cannot be decoded out of every split of `dataset`, from now on."""
+    dataset.sift(partial(_readable, cache=cache))
+
+
+def _readable(split: Split, cache: Cache | None) -> Split:
+    images = split.images
+    if not isinstance(images, Files):
+        return split
+    kept = np.flatnonzero(judged(images, split.name, cache) != UNREADABLE)
+    if len(kept) == len(split):
+        return split
+    groups = None if split.groups is None else split.groups[kept]
+    return replace(split, images=images.taken(kept), labels=split.labels[kept], groups=groups)
+
+
+def judged(images: Files, name: str, cache: Cache | None, say: Say = lambda line: None) -> np.ndarray:
+    """uint8 [N]: what each image of split `name` is found to be. Raises InputError as `look_through` does."""
+    count = len(images)
+
+    def batches() -> Iterator[np.ndarray]:
+        if count > MANY:
+            say(f"decoding the {count:,} images of split {name} once, to find unreadable ones")
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for at in range(0, count, AT_ONCE):
+                indices = range(at, min(at + AT_ONCE, count))
+                yield np.fromiter(pool.map(partial(_verdict, images), indices), np.uint8, len(indices))
+
+    try:
+        digest = _digest(images)
+        if cache is not None and digest is not None:
+            facts = {"kind": "inspection", "of": f"{name}, {count} images", "images": digest}
+            kept = cache.rows(facts | {"code": f"pillow {PIL.__version__}"}, (count,), "uint8", batches)
+            if kept is not None:
+                return kept
+        return np.concatenate([np.empty(0, np.uint8), *batches()])
+    except OSError as error:
+        where = error.filename or f"split {name}"
+        raise InputError(f"{where}: cannot be read ({error.strerror}); mend the disk or the network") from error
+
+
+def _digest(images: Files) -> str | None:
+    """What identifies the images' files as they now are; None when one is gone, which decoding will say."""
+    digest = hashlib.sha256()
+    try:
+        for part in images.identity():
+            digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _verdict(images: Files, index: int) -> int:
+    try:
+        image = images[index]
+    except InputError:
+        return UNREADABLE
+    return FINE if image.getcolors(maxcolors=1) is None else CONSTANT

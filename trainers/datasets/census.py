@@ -1,0 +1,40 @@
+"""Which classes a data set has, what they are called, and how many images each split holds of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.datasets.own import OwnData
+
+MOST_LISTED = 20
+"""Classes that are listed; of more, the extremes of each split are told."""
+
+
+def census(dataset: Dataset) -> list[str]:
+    """A line for the header and for each class, `class = name` where these differ, as far as MOST_LISTED reaches."""
+    names = list(dataset.class_names)
+    labels = dataset.classes if isinstance(dataset, OwnData) else names
+    told = [name if label == name else f"{label} = {name}" for label, name in zip(labels, names, strict=True)]
+    splits = {name: images_per_class(dataset.split(name), len(names)) for name in dataset.splits}
+    width = max(map(len, [*told[:MOST_LISTED], "class = name"]))
+    lines = [_line("class = name", width, splits, list(splits))]
+    for label, name in enumerate(told[:MOST_LISTED]):
+        lines.append(_line(name, width, splits, [str(counts[label]) for counts in splits.values()]))
+    if len(names) > MOST_LISTED:
+        extremes = ", ".join(f"{name} {counts.min()} to {counts.max()}" for name, counts in splits.items())
+        lines.append(f"and {len(names) - MOST_LISTED} more classes; images in a class: {extremes}")
+    return lines
+
+
+def images_per_class(split: Split, classes: int) -> np.ndarray:
+    """int64 [classes]: how many images of each class a split holds."""
+    if split.class_map is None:
+        return np.bincount(split.labels, minlength=classes)
+    counts = np.bincount(split.labels, minlength=int(split.class_map.max()) + 1)
+    return np.where(split.class_map < 0, 0, counts[split.class_map])
+
+
+def _line(first: str, width: int, splits: dict[str, np.ndarray], cells: list[str]) -> str:
+    columns = [cell.rjust(max(6, len(name))) for cell, name in zip(cells, splits, strict=True)]
+    return "  ".join([first.ljust(width), *columns])

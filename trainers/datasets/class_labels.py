@@ -1,0 +1,82 @@
+"""Labels that people write by hand or by program: in which order they stand, and which of them are none."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from flyp_sweep.search_spaces.complaints import show
+
+MOST_LISTED = 10
+"""Classes that an error message lists."""
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_WHOLE = re.compile(r"([+-]?)0*([0-9]+)(\.0*)?")
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Labels in their natural order: as numbers if all are numbers, else as texts in which numbers count as numbers.
+
+    So 10 comes after 2, and `bird_10` after `bird_2`, in folders and in tables.
+    """
+    labels = sorted(labels)
+    return sorted(labels, key=float if are_numbers(labels) else _natural)
+
+
+def are_numbers(labels: Iterable[str]) -> bool:
+    return all(map(_NUMBER.fullmatch, labels))
+
+
+def _natural(label: str) -> list[str | int]:
+    # The split alternates between texts and digits, so that texts are compared with texts, numbers with numbers.
+    return [int(part) if at % 2 else part for at, part in enumerate(_DIGITS.split(label))]
+
+
+def plain(label: str) -> str:
+    """`label` without what readers overlook: case, Unicode form, spaces around it, zeros of numbers."""
+    text = unicodedata.normalize("NFKC", label)
+    text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    text = " ".join(text.casefold().split())
+    whole = _WHOLE.fullmatch(text)
+    return f"{whole[1].strip('+')}{whole[2]}" if whole else text
+
+
+def alike(labels: Sequence[str]) -> tuple[str, str] | None:
+    """The first two labels that a reader would take for one."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(plain(label), label)
+        if other != label:
+            return other, label
+    return None
+
+
+def several_in_one(labels: Sequence[str]) -> tuple[str, str] | None:
+    """A label such as `cat|dog`, and a class that is a part of it."""
+    known = set(labels)
+    for label in labels:
+        for part in label.split("|") if "|" in label else ():
+            if part.strip() in known:
+                return label, part.strip()
+    return None
+
+
+def resembling(label: str, known: Sequence[str]) -> str:
+    """` (it differs from 'cat' in ...)` for a label that a reader would take for a known one, else nothing."""
+    for other in known:
+        if plain(other) == plain(label):
+            return f" ({spelt(label)} differs from {spelt(other)} only in case, spaces, zeros or Unicode form)"
+    return ""
+
+
+def spelt(label: str) -> str:
+    """`label` in quotes, with escapes for all that the eye may not see."""
+    return ascii(label) if unicodedata.normalize("NFC", label) != label else show(label)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names for an error message, at most `MOST_LISTED` of them."""
+    more = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,79 @@
+"""From an image file to RGB pixels: as a viewer shows the image, or as torchvision's loaders read it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.sections import ShownAs
+
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of a disk, a network or a machine that say nothing of the file."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held."""
+
+DEEP = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
+"""Pillow's modes of more than 8 bits -> the value of white."""
+
+
+def read_image(path: Path, shown_as: ShownAs = "torchvision") -> Image.Image:
+    """The RGB image in `path`, its first frame if there are several.
+
+    Raises InputError, naming the file, when it cannot be decoded, and OSError when the disk or network fails.
+    """
+    try:
+        with Image.open(path) as image:
+            return as_viewed(image) if shown_as == "viewer" else image.convert("RGB")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: the image is gone; put it back, or remove the data set from the space") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many types for a damaged file
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise
+        raise InputError(f"{path}: not a readable image ({error}); repair, replace or delete the file") from error
+
+
+def as_viewed(image: Image.Image) -> Image.Image:
+    """`image` in RGB: upright, 8 bits a channel, on white where it is transparent.
+
+    Raises ValueError for deep pixels whose scale is unknown.
+    """
+    image.load()
+    image = _in_eight_bits(_upright(image))
+    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """`image` as its EXIF data say that the camera was held."""
+    try:
+        turned = image.getexif().get(ORIENTATION, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    except Exception:  # damaged EXIF data raise many types; a viewer ignores them
+        return image
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """`image`, its depth scaled to 8 bits: whole numbers up to 65535, floats up to 1."""
+    white = DEEP.get(image.mode)
+    if white is None:
+        return image
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= white):
+        raise ValueError(
+            f"found pixels from {low:g} to {high:g}, expected 0 to {white}; save the images with 8 or 16 bits, "
+            "or set images.as to torchvision, which cuts pixels off at 0 and 255"
+        )
+    shades = np.rint(values.astype(np.float64) * (255 / white)).astype(np.uint8)
+    if "transparency" in image.info:
+        shades[values == image.info["transparency"]] = 255
+    return Image.fromarray(shades)

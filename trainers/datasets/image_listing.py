@@ -1,0 +1,116 @@
+"""Which files in a folder are images: those that Pillow can open, wherever links lead. Nothing is decoded here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from flyp_sweep.trainers.datasets.decoding import PASSING
+
+NO_PICTURES = frozenset({"BUFR", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
+"""Formats that Pillow identifies and cannot decode by itself."""
+UNMARKED = frozenset({"TGA"})
+"""Formats that begin with no mark of their own: Pillow may take any file for one."""
+
+HIDDEN, MACOS = "hidden", "in __MACOSX"
+NO_IMAGE, NO_CLASS, CIRCLE = "not opened by Pillow", "outside of the class folders", "links back to a folder above"
+
+
+@dataclass
+class LeftOut:
+    """Files and folders that do not count: reason -> paths."""
+
+    paths: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, path: str) -> None:
+        self.paths.setdefault(reason, []).append(path)
+
+    def told(self, folder: Path) -> str:
+        """E.g. `3 hidden (cat/._0.jpg, ...), 1 not opened by Pillow (cat/notes.txt)`; empty for nothing."""
+        return ", ".join(
+            f"{len(paths)} {reason} ({os.path.relpath(paths[0], folder)}{', ...' if len(paths) > 1 else ''})"
+            for reason, paths in self.paths.items()
+        )
+
+
+@cache
+def formats() -> frozenset[str]:
+    """The formats that Pillow, with its plug-ins, can decode."""
+    Image.init()
+    return frozenset(Image.OPEN) - NO_PICTURES
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """The suffixes of these formats, in lower case, as `.jpg`."""
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in formats())
+
+
+def is_named_as_image(name: str) -> bool:
+    """Whether a file of this name should be an image, by its suffix; hidden files are none."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes()
+
+
+def is_left_behind(name: str) -> str | None:
+    """Why a file or folder of this name never counts; None: it may."""
+    if name.startswith("."):  # among them ._x, .DS_Store and .ipynb_checkpoints
+        return HIDDEN
+    return MACOS if name == "__MACOSX" else None
+
+
+def subfolders(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """The folders in `folder` that count, also through links, sorted. Raises OSError when `folder` cannot be read."""
+    found = []
+    for entry in os.scandir(folder):
+        reason = is_left_behind(entry.name) or (None if entry.is_dir() else NO_CLASS)
+        if reason is None:
+            found.append(Path(entry.path))
+        elif left_out is not None:
+            left_out.add(reason, entry.path)
+    return sorted(found)
+
+
+def images_below(folder: str, left_out: LeftOut, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Paths of the images in `folder` and below. What is left out is added to `left_out`.
+
+    Links are followed, but for those to a folder `above`, by device and inode. Raises OSError for unreadable folders.
+    """
+    stat = os.stat(folder)
+    here = stat.st_dev, stat.st_ino
+    if here in above:
+        left_out.add(CIRCLE, folder)
+        return
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        reason = is_left_behind(entry.name)
+        if reason is not None:
+            left_out.add(reason, entry.path)
+        elif entry.is_dir():
+            yield from images_below(entry.path, left_out, above | {here})
+        elif _is_image(entry):
+            yield entry.path
+        else:
+            left_out.add(NO_IMAGE, entry.path)
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """By its suffix, also of a link to nothing: decoding says what is wrong. Other files are looked into."""
+    if not entry.is_file():
+        return entry.is_symlink() and is_named_as_image(entry.name)
+    return is_named_as_image(entry.name) or _opens(entry.path)
+
+
+def _opens(path: str) -> bool:
+    try:
+        with Image.open(path, formats=sorted(formats() - UNMARKED)):
+            return True
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        return False
+    except Exception:  # Pillow raises many types for a file that is no image
+        return False

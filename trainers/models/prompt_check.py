@@ -1,0 +1,62 @@
+"""Whether a model's tokenizer tells the prompts of the user's own classes apart, and which prompts it cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from flyp_sweep.search_spaces.complaints import show
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets.class_labels import spelt
+from flyp_sweep.trainers.datasets.own import OwnData
+from flyp_sweep.trainers.models import pretrained
+from flyp_sweep.trainers.models.prompts import Tokenizer, tokenize
+
+if TYPE_CHECKING:
+    from flyp_sweep.search_spaces.model import Model
+
+LONGER = 8
+"""Context lengths in which a prompt that is cut is looked at."""
+
+
+def remarks(dataset: OwnData, model: Model, templates: Sequence[str]) -> list[str]:
+    """What to know of the prompts, a line each. Raises InputError when two classes have the same tokens."""
+    names = dataset.class_names
+    tokenizer = pretrained.tokenizer_of(model)
+    if tokenizer is None:
+        return [f"prompts: not compared, as the tokenizer of {model.label} is not in the cache"]
+    too_long = cut(tokenizer, names, templates)
+    told = f"{len(too_long)} of {len(names) * len(templates)} are longer than the context of {model.label}, and are cut"
+    if pair := indistinct(tokenizer, names, templates):
+        first, second = (dataset.classes[label] for label in pair)
+        prompt = templates[0].format(names[pair[1]])
+        raise InputError(
+            f"data set {dataset.name!r}: the prompts of classes {spelt(first)} and {spelt(second)} have the same "
+            f"tokens, e.g. {show(prompt)}{f'; {told}' if too_long else ''}; expected names that {model.label} can tell "
+            "apart in dataset.class_names"
+        )
+    return [f"prompts: {told}, e.g. {show(too_long[0])}"] if too_long else []
+
+
+def indistinct(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> tuple[int, int] | None:
+    """The first two classes whose prompts have the same tokens in every template; None when all can be told apart."""
+    rows = tokenize(tokenizer, class_names, templates).flatten(start_dim=1)
+    seen: dict[tuple[int, ...], int] = {}
+    for label, row in enumerate(rows.tolist()):
+        other = seen.setdefault(tuple(row), label)
+        if other != label:
+            return other, label
+    return None
+
+
+def cut(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """The prompts that are longer than the model's context, so that it never sees their ends."""
+    prompts = [template.format(name) for name in class_names for template in templates]
+    tokens = tokenizer(prompts)
+    length = tokens.shape[1]
+    longer = tokenizer([*prompts, ""], LONGER * length)
+    padding = longer[-1, -1]
+    beyond: torch.Tensor = (longer[:-1, :length] != tokens).any(dim=1) | (longer[:-1, length:] != padding).any(dim=1)
+    return [prompts[index] for index in beyond.nonzero().flatten().tolist()]
