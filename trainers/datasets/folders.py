@@ -91,7 +91,7 @@ class ImageFolders(OwnData):
         super().check_classes()
         for split in self.splits:
             loaded = self.split(split)
-            if isinstance(loaded.images, ImageFiles):
+            if self._left_out[split].linked and isinstance(loaded.images, ImageFiles):
                 _check_links(loaded.images.paths, loaded.labels, self.classes)
 
     def _only(self, found: list[str]) -> str:

@@ -23,9 +23,10 @@ NO_IMAGE, NO_CLASS, CIRCLE = "not opened by Pillow", "outside of the class folde
 
 @dataclass
 class LeftOut:
-    """Files and folders that do not count: reason -> paths."""
+    """Files and folders that do not count: reason -> paths; and whether any link was followed to those that do."""
 
     paths: dict[str, list[str]] = field(default_factory=dict)
+    linked: bool = False
 
     def add(self, reason: str, path: str) -> None:
         self.paths.setdefault(reason, []).append(path)
@@ -65,14 +66,16 @@ def is_left_behind(name: str) -> str | None:
 
 def subfolders(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
     """The folders in `folder` that count, also through links, sorted. Raises OSError when `folder` cannot be read."""
+    left_out = LeftOut() if left_out is None else left_out
     found = []
-    for entry in os.scandir(folder):
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         reason = is_left_behind(entry.name) or (None if entry.is_dir() else NO_CLASS)
         if reason is None:
             found.append(Path(entry.path))
-        elif left_out is not None:
+            left_out.linked |= entry.is_symlink()
+        else:
             left_out.add(reason, entry.path)
-    return sorted(found)
+    return found
 
 
 def images_below(folder: str, left_out: LeftOut, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
@@ -90,8 +93,10 @@ def images_below(folder: str, left_out: LeftOut, above: frozenset[tuple[int, int
         if reason is not None:
             left_out.add(reason, entry.path)
         elif entry.is_dir():
+            left_out.linked |= entry.is_symlink()
             yield from images_below(entry.path, left_out, above | {here})
         elif _is_image(entry):
+            left_out.linked |= entry.is_symlink()
             yield entry.path
         else:
             left_out.add(NO_IMAGE, entry.path)

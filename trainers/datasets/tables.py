@@ -56,6 +56,7 @@ class ImageTables(OwnData):
         self.columns = (entry.columns.path, entry.columns.label)
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
+        self._again: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def missing(self) -> list[Missing]:
         """The tables and the folder of images that are absent; when there are none, the first absent image.
@@ -129,10 +130,12 @@ class ImageTables(OwnData):
 
     def _repeated(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows of a split ordered by image, int64 [N]; which of them, bool [N - 1], have that of the one before."""
-        folder, rows = self._folder(split), self._rows(split)
-        images = np.array([os.path.normpath(os.path.join(folder, os.fsdecode(path))) for path in rows.paths])
-        order = np.argsort(images, kind="stable")
-        return order, images[order][1:] == images[order][:-1]
+        if split not in self._again:
+            folder, paths = os.fsencode(self._folder(split)), self._rows(split).paths.tolist()
+            images = np.array([os.path.normpath(os.path.join(folder, path)) for path in paths])
+            order = np.argsort(images, kind="stable")
+            self._again[split] = order, images[order][1:] == images[order][:-1]
+        return self._again[split]
 
     def _check_one_label(self, split: str) -> None:
         rows = self._rows(split)
