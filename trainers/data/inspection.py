@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import PIL
@@ -36,11 +35,11 @@ class Found:
     """What a look at all images of a data set found: split -> images decoded, files that cannot be, constant images."""
 
     images: dict[str, int] = field(default_factory=dict)
-    unreadable: dict[str, list[Path]] = field(default_factory=dict)
-    constant: dict[str, list[Path]] = field(default_factory=dict)
+    unreadable: dict[str, list[str]] = field(default_factory=dict)
+    constant: dict[str, list[str]] = field(default_factory=dict)
 
     @property
-    def bad(self) -> list[Path]:
+    def bad(self) -> list[str]:
         """The unreadable files of all splits."""
         return [path for paths in self.unreadable.values() for path in paths]
 
@@ -58,7 +57,7 @@ class Found:
         bad = self.bad
         if not bad:
             return
-        listed = ", ".join(map(str, bad[:MOST_LISTED]))
+        listed = ", ".join(bad[:MOST_LISTED])
         more = f" and {len(bad) - MOST_LISTED} more (data check --deep lists all)" if len(bad) > MOST_LISTED else ""
         raise InputError(
             f"data set {name!r}: {len(bad)} of {sum(self.images.values())} images cannot be decoded: {listed}{more}; "
@@ -80,7 +79,7 @@ def look_through(dataset: Dataset, cache: Cache | None, say: Say = lambda line: 
         found.images[name] = len(verdicts)
         for verdict, kept in ((UNREADABLE, found.unreadable), (CONSTANT, found.constant)):
             if (verdicts == verdict).any():
-                kept[name] = [images.path(index) for index in np.flatnonzero(verdicts == verdict).tolist()]
+                kept[name] = images.taken(np.flatnonzero(verdicts == verdict)).files()
     return found
 
 

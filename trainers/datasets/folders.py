@@ -34,16 +34,21 @@ class ImageFiles:
     def __getitem__(self, index: int, /) -> Image.Image:
         return read_image(self.paths[index], self.shown_as)
 
-    def path(self, index: int) -> Path:
-        return self.paths[index]
-
-    def taken(self, indices: np.ndarray) -> ImageFiles:
-        """Those of the images at `indices`, int64 [N]."""
-        return replace(self, paths=[self.paths[index] for index in indices])
+    @property
+    def decoding(self) -> str:
+        """How pixels are made of the files, where it is not as by torchvision."""
+        return self.shown_as if self.shown_as != "torchvision" else ""
 
     def identity(self) -> Iterator[bytes]:
         yield f"{self.shown_as}\n".encode()
         yield from map(file_identity, self.paths)
+
+    def files(self) -> list[str]:
+        return list(map(str, self.paths))
+
+    def taken(self, indices: np.ndarray) -> ImageFiles:
+        """Those of the images at `indices`, int64 [N]."""
+        return replace(self, paths=[self.paths[index] for index in indices])
 
 
 class ImageFolders(OwnData):

@@ -37,14 +37,20 @@ class NamedFiles:
         return len(self.names)
 
     def __getitem__(self, index: int, /) -> Image.Image:
-        image = read_image(self.path(index), self.shown_as)
+        image = read_image(self.folder / os.fsdecode(self.names[index]), self.shown_as)
         if not self.border:
             return image
         width, height = image.size
         return image.crop((self.border, self.border, width - self.border, height - self.border))
 
-    def path(self, index: int) -> Path:
-        return self.folder / os.fsdecode(self.names[index])
+    @property
+    def decoding(self) -> str:
+        """How pixels are made of the files, where it is not as by torchvision and whole."""
+        told = [f"border {self.border}"] if self.border else []
+        return " ".join(told + ([self.shown_as] if self.shown_as != "torchvision" else []))
+
+    def files(self) -> list[str]:
+        return [os.path.join(self.folder, os.fsdecode(name)) for name in self.names]
 
     def taken(self, indices: np.ndarray) -> NamedFiles:
         """Those of the images at `indices`, int64 [N]."""
