@@ -67,11 +67,17 @@ class Checked:
     """Data set -> what a user should know of it, a line each."""
 
 
-def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False, decoding: Say | None = None) -> Checked:
+def check(
+    space: SearchSpace,
+    data_root: Path,
+    allow_incomplete: bool = False,
+    decode: bool = False,
+    say: Say = lambda line: None,
+) -> Checked:
     """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong.
 
-    With `allow_incomplete`, data sets may hold other numbers of images than published. With `decoding`, all images are
-    decoded, where that has not been done before; `decoding` is told of many images.
+    With `allow_incomplete`, data sets may hold other numbers of images than published. With `decode`, all images are
+    decoded, unless that was done before. `say` is told, in a line, what takes long.
     """
     made = check_data(space, data_root)
 
@@ -95,7 +101,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False, d
     for model in space.models:
         pretrained.check_architecture(model)
     remarks = {name: dataset.remarks() + check_prompts(dataset, space) for name, dataset in made.items()}
-    seen = {name: check_images(dataset, space, decoding) for name, dataset in made.items()} if decoding else {}
+    seen = {name: check_images(dataset, space, say) for name, dataset in made.items()} if decode else {}
     for name, found in seen.items():
         remarks[name] += found.remarks()
         if found.bad:  # and they are left out

@@ -57,7 +57,7 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        for line in sweep.dry_run(space, overrides, options, deep):
+        for line in sweep.dry_run(space, overrides, options, deep, lambda line: click.echo(line, err=True)):
             click.echo(line)
         return
     sys.exit(sweep.run(space, overrides, options, console()))

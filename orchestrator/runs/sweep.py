@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -62,14 +62,23 @@ def run(
         return _run(space, options, console, resume, engine, interruption, run_log)
 
 
-def dry_run(source: str, overrides: Sequence[str], options: RunOptions, deep: bool = False) -> Iterator[str]:
-    """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do."""
+def dry_run(
+    source: str,
+    overrides: Sequence[str],
+    options: RunOptions,
+    deep: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[str]:
+    """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do.
+
+    Images are decoded if it is `deep`. `say` is told at once what takes long.
+    """
     from flyp_sweep.trainers.models import weights
 
     space = load(source, overrides)
     algorithm_of(space)
-    decoding = log.info if deep else None
-    checked = check(space, options.data_root.expanduser().resolve(), options.allow_incomplete, decoding)
+    data_root = options.data_root.expanduser().resolve()
+    checked = check(space, data_root, options.allow_incomplete, decode=deep, say=say)
     plans = plan(space, checked)
     yield describe(space, plans)
     for name, lines in checked.census.items():
@@ -101,7 +110,7 @@ def _run(
             lock.enter_context(locked(path))
         engine.check()
         earlier = None if new else read_earlier(path / LEDGER)
-        checked = check(space, data_root, options.allow_incomplete, lambda line: console.print(line, markup=False))
+        checked = check(space, data_root, options.allow_incomplete, decode=True, say=console.print)
         for name, wrong in checked.incomplete.items():
             told = [
                 f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items() if "published" in n

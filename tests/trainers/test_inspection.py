@@ -58,15 +58,11 @@ def damage(tree: Path) -> list[Path]:
     return [truncated, page, empty]
 
 
-def silent(line: str) -> None:
-    """Hears nothing."""
-
-
 def test_all_unreadable_files_of_all_splits_are_told_at_once(tree: Path) -> None:
     bad = damage(tree)
     preflight.check(space(), tree)
     with pytest.raises(InputError) as no:
-        preflight.check(space(), tree, decoding=silent)
+        preflight.check(space(), tree, decode=True)
     message = str(no.value)
     assert "\n" not in message
     assert f"3 of 30 images cannot be decoded: {', '.join(map(str, bad))}; " in message
@@ -76,7 +72,7 @@ def test_all_unreadable_files_of_all_splits_are_told_at_once(tree: Path) -> None
 def test_unreadable_files_can_be_skipped_and_are_counted(tree: Path) -> None:
     damage(tree)
     whole = preflight.check(space(unreadable="skip"), tree)
-    checked = preflight.check(space(unreadable="skip"), tree, decoding=silent)
+    checked = preflight.check(space(unreadable="skip"), tree, decode=True)
     assert checked.images["tiny"] == {"train": 11, "id_val": 6, "id_test": 5, "ood": 5}
     assert checked.data != whole.data
     assert checked.incomplete["tiny"]["train"] == {"found": 11, "unreadable": 1}
@@ -117,13 +113,13 @@ def test_a_class_that_is_empty_without_its_unreadable_files_is_refused(tree: Pat
     for path in (tree / "train/light").iterdir():
         path.write_bytes(b"")
     with pytest.raises(InputError, match="found no image of class 'light'"):
-        preflight.check(space(unreadable="skip"), tree, decoding=silent)
+        preflight.check(space(unreadable="skip"), tree, decode=True)
 
 
 def test_images_of_one_colour_are_counted(tree: Path) -> None:
     for index in range(2):
         Image.new("RGB", (9, 9), (9, 99, 200)).save(tree / f"ood/light/{index}.png")
-    checked = preflight.check(space(), tree, decoding=silent)
+    checked = preflight.check(space(), tree, decode=True)
     assert checked.remarks["tiny"] == [f"shifted: 2 of 6 images of one colour ({tree}/ood/light/0.png, ...)"]
 
 
