@@ -35,7 +35,7 @@ from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, load
 from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
-from flyp_sweep.trainers.preflight import check, check_data
+from flyp_sweep.trainers.preflight import Checked, check, check_data
 from flyp_sweep.trainers.spec import FAILED
 
 log = logging.getLogger(__name__)
@@ -111,15 +111,8 @@ def _run(
         engine.check()
         earlier = None if new else read_earlier(path / LEDGER)
         checked = check(space, data_root, options.allow_incomplete, decode=True, say=console.print)
-        for name, wrong in checked.incomplete.items():
-            told = [
-                f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items() if "published" in n
-            ]
-            if told:
-                console.print(f"data set {name} is not as published in {', '.join(told)}", style="yellow", markup=False)
-        for name, remarks in checked.remarks.items():
-            for line in remarks:
-                console.print(f"data set {name}: {line}", style="yellow", markup=False, soft_wrap=True)
+        for line in remarks(checked):
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
         if earlier is None:  # most runs that cannot begin leave no folder behind
             fetch_weights(space.models, checked.absent, console)
             lock.enter_context(locked(path))
@@ -134,6 +127,16 @@ def _run(
         sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, remote)
         sweep.go(engine, data_root, interruption)
         return sweep.report()
+
+
+def remarks(checked: Checked) -> Iterator[str]:
+    """What to know of the data before a run, a line each."""
+    for name, wrong in checked.incomplete.items():
+        told = [f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items() if "published" in n]
+        if told:
+            yield f"data set {name} is not as published in {', '.join(told)}"
+    for name, lines in checked.remarks.items():
+        yield from (f"data set {name}: {line}" for line in lines)
 
 
 def open_remote(url: str, path: Path, lock: ExitStack) -> RemoteRun:
