@@ -175,7 +175,7 @@ def test_corrupt_images_are_told_together_before_anything_starts(own_data, comma
     code, output = call(*command, cwd=own_data)
     assert code == 2
     last = output.splitlines()[-1]
-    assert last.startswith(f"error: data set 'tiny': 2 of 30 images cannot be decoded: {bad[0]}, {bad[1]};")
+    assert last.startswith(f"error: data set 'tiny': 2 of 30 images cannot be decoded: {bad[0]}, {bad[1]} (")
     assert "Traceback" not in output
     assert not (own_data / "runs").exists()
     assert call(*command[:-1], cwd=own_data)[0] == (0 if command[-1] == "--deep" else 2)

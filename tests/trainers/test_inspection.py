@@ -65,7 +65,8 @@ def test_all_unreadable_files_of_all_splits_are_told_at_once(tree: Path) -> None
         preflight.check(space(), tree, decode=True)
     message = str(no.value)
     assert "\n" not in message
-    assert f"3 of 30 images cannot be decoded: {', '.join(map(str, bad))}; " in message
+    assert f"3 of 30 images cannot be decoded: {', '.join(map(str, bad))} (the first: " in message
+    assert "truncated" in message
     assert "unreadable: skip" in message
 
 

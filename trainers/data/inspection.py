@@ -37,6 +37,8 @@ class Found:
     images: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
     constant: dict[str, list[str]] = field(default_factory=dict)
+    reason: str = ""
+    """Why the first unreadable file cannot be decoded."""
 
     @property
     def bad(self) -> list[str]:
@@ -59,8 +61,10 @@ class Found:
             return
         listed = ", ".join(bad[:MOST_LISTED])
         more = f" and {len(bad) - MOST_LISTED} more (data check --deep lists all)" if len(bad) > MOST_LISTED else ""
+        reason = self.reason if len(bad) == 1 else f"the first: {self.reason}"
         raise InputError(
-            f"data set {name!r}: {len(bad)} of {sum(self.images.values())} images cannot be decoded: {listed}{more}; "
+            f"data set {name!r}: {len(bad)} of {sum(self.images.values())} images cannot be decoded: {listed}{more} "
+            f"({reason}); "
             "repair, replace or delete them, or leave them out with images: {unreadable: skip}"
         )
 
@@ -80,6 +84,8 @@ def look_through(dataset: Dataset, cache: Cache | None, say: Say = lambda line: 
         for verdict, kept in ((UNREADABLE, found.unreadable), (CONSTANT, found.constant)):
             if (verdicts == verdict).any():
                 kept[name] = images.taken(np.flatnonzero(verdicts == verdict)).files()
+        if name in found.unreadable:
+            found.reason = found.reason or _reason(images, int(np.argmax(verdicts == UNREADABLE)))
     return found
 
 
@@ -133,6 +139,15 @@ def _digest(images: Files) -> str | None:
     except OSError:
         return None
     return digest.hexdigest()
+
+
+def _reason(images: Files, index: int) -> str:
+    """Why an image cannot be decoded, in the decoder's words."""
+    try:
+        images[index]
+    except InputError as error:
+        return " ".join(str(error.__cause__).split())
+    return ""
 
 
 def _verdict(images: Files, index: int) -> int:
