@@ -64,8 +64,7 @@ class Found:
         reason = self.reason if len(bad) == 1 else f"the first: {self.reason}"
         raise InputError(
             f"data set {name!r}: {len(bad)} of {sum(self.images.values())} images cannot be decoded: {listed}{more} "
-            f"({reason}); "
-            "repair, replace or delete them, or leave them out with images: {unreadable: skip}"
+            f"({reason}); repair, replace or delete them, or leave them out with images: {{unreadable: skip}}"
         )
 
 
