@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -19,9 +19,7 @@ from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.task import Task
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
 LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])

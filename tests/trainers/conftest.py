@@ -15,8 +15,6 @@ from flyp_sweep.trainers.methods import lp  # noqa: E402
 from flyp_sweep.trainers.models.pretrained import Pretrained  # noqa: E402
 from flyp_sweep.trainers.testing.bench import Bench, shipped  # noqa: E402
 
-__all__ = ["Bench"]
-
 
 def random_clip(kind: type = open_clip.CLIP, image: Any = 16, vision: Any = None, **text: Any) -> Any:
     """A CLIP of a few thousand parameters (besides the vocabulary) with random weights, in double precision."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +22,7 @@ from flyp_sweep.trainers.data.images import CROP_TRIES, Loader, Preprocess, rand
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
 

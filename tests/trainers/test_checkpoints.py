@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -11,9 +10,7 @@ from cutting import cut, go_on
 from safetensors import safe_open
 
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import open_clip
 import pytest
@@ -22,9 +22,7 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.models import compilation, pretrained
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
 

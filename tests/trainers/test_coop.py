@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -17,9 +17,7 @@ from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.coop import head, words_of
 from flyp_sweep.trainers.task import Task
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 WORDS = "a photo of a"
 TOWERS: list[dict[str, Any]] = [

@@ -21,13 +21,12 @@ from flyp_sweep.trainers.ensembles.uniform_soup import UniformSoup
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.spec import SEARCH, TrialResult, TrialSpec
-from flyp_sweep.trainers.testing.bench import REPORTED, finish
+from flyp_sweep.trainers.testing.bench import REPORTED, Bench, finish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flyp_sweep.trainers.distributed import Ranks
-    from tests.trainers.conftest import Bench
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ import pytest
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.data.few_shot import draw
 from flyp_sweep.trainers.datasets.base import Subset
+from flyp_sweep.trainers.testing.bench import Bench
 
 if TYPE_CHECKING:
     from flyp_sweep.trainers.task import Task
-    from tests.trainers.conftest import Bench
 
 
 def drawn(task: Task) -> tuple[list[int], list[int]]:

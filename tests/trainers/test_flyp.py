@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -15,9 +15,7 @@ from torch import nn
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models import prompts
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 EOT = 49407
 TOWERS: dict[str, dict[str, Any]] = {

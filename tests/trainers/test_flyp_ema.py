@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +10,7 @@ from torch import nn
 
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.methods.flyp_ema import Averaged
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.15, 0.999])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +11,7 @@ from torch import nn
 
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.methods.flyp_lora import FLYPLowRank, matrices
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 HPARAMS = {"lr": 1e-3, "weight_decay": 0.1, "lora_rank": 2}
 MATRICES = ("in_proj_weight", "out_proj.weight", "c_fc.weight", "c_proj.weight")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +17,7 @@ from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts
 from flyp_sweep.trainers.methods.flyp_masked import masked_contrastive_loss
 from flyp_sweep.trainers.task import Task
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
 """A batch with class collisions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +23,7 @@ from flyp_sweep.trainers.data.images import (
     Remembered,
     random_crop,
 )
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 CPU = torch.device("cpu")
 SIZES = [(32, 32), (33, 47), (101, 37), (224, 300), (7, 5), (500, 375)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +12,7 @@ import torch
 
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.methods.base import Batch
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 HPARAMS = {"lr": 3e-3, "weight_decay": 0.1}
 

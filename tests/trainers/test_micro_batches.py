@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -25,12 +25,10 @@ from flyp_sweep.trainers.methods.zeroshot import ZeroShot
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import TrialSpec
 from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.testing.bench import Bench
 from flyp_sweep.trainers.testing.bench import finish as end_of
 from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.grad_cache import Gradients
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -15,9 +14,7 @@ from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.models import pretrained, prompts
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 SPACE = {
     "name": "digits",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
 from flyp_sweep.trainers.models import prompts
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 NAMES = ("zero", "one", "forty-two", "a very long name of a class that takes many tokens")
 TEMPLATES = ("a photo of a {}.", "{}", "a {} drawn by a child with a blunt pencil on a rainy day")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,13 +37,10 @@ from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import TrialResult, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import finish
+from flyp_sweep.trainers.testing.bench import Bench, finish
 from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
 
 pytestmark = pytest.mark.slow
 

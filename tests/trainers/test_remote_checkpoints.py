@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 from uuid import uuid4
 
@@ -18,9 +18,7 @@ from cutting import cut, go_on
 from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Checkpoint, Saved
 from flyp_sweep.trainers.checkpoints.remote import REST_SECONDS, RemotePolicy
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
 

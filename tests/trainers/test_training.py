@@ -10,7 +10,7 @@ import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,13 +29,11 @@ from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.testing.bench import Bench
 from flyp_sweep.trainers.testing.method_contract import global_streams
 from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.loop import learning_rate
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
 
 pytestmark = pytest.mark.slow
 

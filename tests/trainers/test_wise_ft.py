@@ -16,12 +16,12 @@ from flyp_sweep.trainers.ensembles import alpha_curve
 from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
 from flyp_sweep.trainers.ensembles.wise_ft import interpolate
 from flyp_sweep.trainers.evaluation.metrics import Scores
+from flyp_sweep.trainers.testing.bench import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flyp_sweep.trainers.datasets.base import Images
-    from tests.trainers.conftest import Bench
 
 pytestmark = pytest.mark.slow
 
