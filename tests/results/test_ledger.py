@@ -353,16 +353,6 @@ def test_a_hundred_thousand_records_are_read_in_seconds(tmp_path, example):
     assert time.process_time() - started < 20
 
 
-def test_reading_a_ledger_imports_nothing_heavy():
-    script = (
-        "import sys, results, flyp_sweep.results.ledger.file, flyp_sweep.results.ledger.run_folder\n"
-        "print([name for name in ('pandas', 'numpy', 'scipy', 'matplotlib', 'rich', 'torch') if name in sys.modules])"
-    )
-    environment = os.environ | {"PYTHONPATH": ROOT}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == "[]"
-
-
 def test_whole_lines_are_given_from_where_one_begins_and_a_torn_one_is_none(tmp_path, example):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     assert ledger.whole_lines(0, 100) == b""

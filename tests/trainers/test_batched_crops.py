@@ -16,7 +16,6 @@ from PIL import Image
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.loading import from_mapping
-from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import CROP_TRIES, Loader, Preprocess, random_crop, random_crops
 from flyp_sweep.trainers.preflight import check
@@ -166,51 +165,9 @@ def test_images_are_resized_once_per_machine_and_a_small_draw_once_per_worker(
     assert kept().count("birds/train, 6 images of 32x32") == 2, "one per seed, as there is no room in memory"
 
 
-@pytest.mark.parametrize("method", ["ft", "flyp"])
-def test_a_trial_taken_up_again_ends_as_if_undisturbed(bench: Bench, birds: Path, tmp_path: Path, method: str) -> None:
-    spec = birds_spec(bench, method)
-    policy = Policy(tmp_path / "checkpoints", every_seconds=0)
-    cut = runner(birds).run(spec, Checkpoint(policy, spec.trial_id))
-    for _ in range(2):
-        next(cut)
-    cut.close()
-    checkpoint = Checkpoint(policy, spec.trial_id)
-    going_on = runner(birds).run(spec, checkpoint)
-    next(going_on)
-    with pytest.raises(StopIteration) as end:
-        next(going_on)
-    assert checkpoint.trouble is None
-    assert end.value.value == runner(birds).result(spec)
-
-
 def test_a_search_space_s_crops_come_to_its_trials(birds: Path) -> None:
     space = from_mapping(SPACE)
     cells = plan(space, check(space, birds))
     assert {cell.search_trial({"lr": 1e-3, "weight_decay": 0.0}, 0).crops for cell in cells} == {"batched"}
     plainly = from_mapping(SPACE | {"train": {"epochs": 3}})
     assert plan(plainly, check(plainly, birds))[0].search_trial({}, 0).crops == "exact"
-
-
-def test_batched_crops_make_another_trial_and_exact_ones_keep_the_ids_that_they_had_before_there_was_a_choice() -> None:
-    exact = TrialSpec(
-        cell=Cell("digits", "digits-clip", 4, "ft"),
-        stage="search",
-        seed=1,
-        hparams={"lr": 1e-5, "weight_decay": 0.1},
-        epochs=10,
-        batch_size=256,
-        warmup_steps=0,
-        templates=None,
-        patience=5,
-        alphas=(),
-        frontier=False,
-        data="data",
-        weights="weights",
-    )
-    assert (exact.trial_id, exact.config_id) == ("714a838f3c85bcdb", "b8dbffcd20cf2bcb")
-    before = {name: value for name, value in exact.to_json().items() if name != "crops"}
-    assert TrialSpec.from_json(before) == exact
-    batched = replace(exact, crops="batched")
-    assert batched.trial_id != exact.trial_id
-    assert batched.config_id != exact.config_id
-    assert TrialSpec.from_json(batched.to_json()) == batched

@@ -25,10 +25,11 @@ def test_the_seconds_of_a_trial_count_those_before_its_checkpoint(bench: Bench, 
     assert again.seconds >= saved.facts["seconds"] > 0
 
 
-@pytest.mark.parametrize("method", ["ft", "flyp"])
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_it_ends_as_if_undisturbed(bench: Bench, tmp_path: Path, method: str, after: int) -> None:
-    spec = bench.spec(method, epochs=3, shots=4)
+@pytest.mark.parametrize(
+    ("method", "crops", "after"), [("ft", "exact", 1), ("flyp", "exact", 2), ("ft", "exact", 3), ("flyp", "batched", 2)]
+)
+def test_it_ends_as_if_undisturbed(bench: Bench, tmp_path: Path, method: str, crops: str, after: int) -> None:
+    spec = bench.spec(method, epochs=3, shots=4, crops=crops)
     policy = Policy(tmp_path / "checkpoints", every_seconds=0)
     cut(bench, spec, Checkpoint(policy, spec.trial_id), after)
     checkpoint = Checkpoint(policy, spec.trial_id)

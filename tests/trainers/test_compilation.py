@@ -21,7 +21,6 @@ from flyp_sweep.trainers import preflight
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.models import compilation, pretrained
 from flyp_sweep.trainers.runner import TrialRunner
-from flyp_sweep.trainers.spec import TrialSpec
 from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
@@ -195,18 +194,6 @@ def test_a_trial_goes_on_from_its_checkpoint_with_the_same_bits(model: Model, be
     with pytest.raises(StopIteration) as end:
         next(running)
     assert end.value.value == undisturbed
-
-
-def test_it_is_part_of_a_specification_and_leaves_others_their_ids(bench: Bench) -> None:
-    plain = bench.spec(hparams={"lr": 3e-3, "weight_decay": 0.1})
-    assert (plain.trial_id, plain.config_id) == ("d5a605b6c3772201", "e36d8d1ad1986aa6")
-    found = replace(plain, compile=True)
-    assert found.trial_id != plain.trial_id
-    assert found.config_id != plain.config_id
-    assert TrialSpec.from_json(found.to_json()) == found
-    earlier = plain.to_json()
-    del earlier["compile"]
-    assert TrialSpec.from_json(earlier).trial_id == plain.trial_id
 
 
 def test_without_a_compiler_it_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,11 +88,6 @@ for name in digits.splits:
     assert fresh == [digits.fingerprint(), *here]
 
 
-def test_importing_the_module_imports_no_scikit_learn() -> None:
-    script = "import sys, flyp_sweep.trainers.datasets.digits; sys.exit('sklearn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
-
-
 def test_stratified_order_is_a_permutation_with_even_stretches() -> None:
     labels = np.repeat(np.arange(4), (40, 40, 40, 80))
     order = stratified_order(labels, seed=3)

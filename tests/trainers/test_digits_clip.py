@@ -1,7 +1,5 @@
 """The bundled CLIP: the checkpoint that ships, and the code that rebuilds it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import open_clip
@@ -76,14 +74,6 @@ def test_zero_shot_on_handwriting_is_far_above_chance_and_leaves_room(zero_shot:
 @pytest.mark.parametrize("style", STYLES)
 def test_zero_shot_is_above_chance_on_every_shift(zero_shot: dict[str, float], style: str) -> None:
     assert 0.2 <= zero_shot[style] <= 0.95
-
-
-def test_the_package_is_light_to_import() -> None:
-    script = (
-        "import sys, flyp_sweep.trainers.models.digits_clip\n"
-        "sys.exit(any(m in sys.modules for m in ('torch', 'open_clip', 'numpy')))"
-    )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 # Rendering

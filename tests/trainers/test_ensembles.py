@@ -86,15 +86,6 @@ def test_members_are_the_trials_of_the_search_and_a_soup_draws_what_they_drew(be
     assert repeat.members == ()
 
 
-def test_what_a_soup_is_made_of_is_part_of_its_identity_and_not_of_its_configuration(bench: Bench) -> None:
-    spec, other = soup(bench, "ft+uniform_soup"), soup(bench, "ft+uniform_soup", INGREDIENTS[:2])
-    assert spec.trial_id != other.trial_id
-    assert spec.config_id == other.config_id
-    assert TrialSpec.from_json(spec.to_json()) == spec
-    assert TrialSpec.from_json(spec.to_json()).trial_id == spec.trial_id
-    assert "ingredients" not in bench.repeat("ft").to_json(), "the ledger's lines of other trials are as before"
-
-
 @pytest.mark.parametrize("name", ["ft", "flyp"])
 def test_a_uniform_soup_is_the_mean_of_its_members_weights(bench: Bench, name: str) -> None:
     spec = soup(bench, f"{name}+uniform_soup")

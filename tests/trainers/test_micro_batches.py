@@ -291,14 +291,3 @@ def test_trouble_with_a_checkpoint_is_noted(bench: Bench, tmp_path: Path) -> Non
 def finish(bench: Bench, spec: TrialSpec, method: GradientMethod, checkpoint: Checkpoint | None = None) -> Any:
     """The result of a trial of this method."""
     return end_of(trial.run(method, Task(bench.worker(), spec, checkpoint)))
-
-
-# The setting
-
-
-def test_it_is_part_of_a_specification(bench: Bench) -> None:
-    plain, divided = bench.spec("ft"), bench.spec("ft", micro_batch=5)
-    assert TrialSpec.from_json(plain.to_json()) == plain
-    assert TrialSpec.from_json(divided.to_json()) == divided
-    assert divided.trial_id != plain.trial_id
-    assert divided.config_id != plain.config_id

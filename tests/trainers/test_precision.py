@@ -13,7 +13,6 @@ from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.models import pretrained, prompts
 from flyp_sweep.trainers.runner import TrialRunner
-from flyp_sweep.trainers.spec import TrialSpec
 from flyp_sweep.trainers.testing.bench import Bench
 
 SPACE = {
@@ -66,14 +65,6 @@ def test_training_keeps_float32_and_comes_near_the_full_one(
     full = bench.fit(replace(spec, precision="fp32"))
     assert not bench.same(first.state, full.state)
     assert first.scores.loss == pytest.approx(full.scores.loss, rel=0.05)
-
-
-def test_it_is_part_of_a_specification(bench: Bench) -> None:
-    plain = bench.spec()
-    mixed = replace(plain, precision="bf16")
-    assert mixed.trial_id != plain.trial_id
-    assert mixed.config_id != plain.config_id
-    assert TrialSpec.from_json(mixed.to_json()) == mixed
 
 
 def test_a_runner_runs_each_trial_in_its_precision(bench: Bench) -> None:

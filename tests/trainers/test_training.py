@@ -305,16 +305,6 @@ def test_a_fresh_process_gives_the_same_result_bit_for_bit(bench: Bench, tmp_pat
     assert here[0]["curve"][0]["train_loss"] != here[2]["curve"][0]["train_loss"]
 
 
-def test_a_specification_survives_json(bench: Bench) -> None:
-    spec = bench.repeat("l2sp", shots=4)
-    again = TrialSpec.from_json(json.loads(json.dumps(spec.to_json())))
-    assert again == spec
-    assert again.trial_id == spec.trial_id
-    assert dataclasses.replace(spec, seed=1).trial_id != spec.trial_id
-    assert dataclasses.replace(spec, seed=1).config_id == spec.config_id
-    assert dataclasses.replace(spec, epochs=3).config_id != spec.config_id
-
-
 def test_dropout_is_drawn_from_the_trial_s_seed(bench: Bench) -> None:
     class Dropping(Scripted):
         def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
