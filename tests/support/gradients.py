@@ -39,9 +39,9 @@ def gradient_method(name: str) -> GradientMethod:
     return method
 
 
-def a_batch(labels: torch.Tensor = LABELS) -> Batch:
-    images = torch.randn(len(labels), 3, 16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.double)
-    return Batch(images, labels, np.random.default_rng(5))
+def a_batch(labels: torch.Tensor = LABELS, seed: int = 5, side: int = 16) -> Batch:
+    images = torch.randn(len(labels), 3, side, side, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    return Batch(images, labels, np.random.default_rng(seed))
 
 
 def started(method: GradientMethod, task: Task) -> nn.Module:
@@ -54,7 +54,11 @@ def started(method: GradientMethod, task: Task) -> nn.Module:
     return model
 
 
-def gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+def gradients(model: nn.Module, loss: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    """Those that the parameters have, or those of `loss` alone."""
+    if loss is not None:
+        model.zero_grad()
+        loss.backward()
     return {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 
-def write_image(path: Path, shade: int, mode: str = "RGB") -> Path:
+def write_image(path: Path, shade: int = 0, mode: str = "RGB") -> Path:
     """A 16x16 image of one shade, which `shade_of` reads again."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (16, 16), shade if mode == "L" else (shade,) * 3).save(path, **_options(path))
+    options = {"quality": 100} if path.suffix.lower() in (".jpg", ".jpeg") else {}
+    Image.new(mode, (16, 16), shade if mode == "L" else (shade,) * 3).save(path, **options)
     return path
 
 
@@ -21,5 +22,13 @@ def shade_of(image: Image.Image) -> int:
     return int(np.asarray(image).mean().round())
 
 
-def _options(path: Path) -> dict[str, int]:
-    return {"quality": 100} if path.suffix == ".jpg" else {}
+def write_noise(root: Path, *splits: str) -> Path:
+    """Image folders below `root`: five images of noise, each of another size, of each of two classes in every split."""
+    rng = np.random.default_rng(0)
+    for split in splits:
+        for label in ("robin", "wren"):
+            (root / split / label).mkdir(parents=True)
+            for index in range(5):
+                pixels = rng.integers(256, size=(40 + 3 * index, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / label / f"{index}.png")
+    return root

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import pytest
 import torch
 from open_clip.transform import PreprocessCfg
 from PIL import Image
+from spaces import space_with
+from trees import write_noise
 
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import CROP_TRIES, Loader, Preprocess, random_crop, random_crops
 from flyp_sweep.trainers.preflight import check
@@ -26,30 +26,18 @@ from flyp_sweep.trainers.testing.bench import Bench
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-SPACE: dict[str, Any] = {
-    "name": "birds",
-    "dataset": {"name": "birds", "folders": {"train": "train", "id_val": "val", "id_test": "val"}},
-    "model": {"arch": "digits-clip", "pretrained": "bundled"},
-    "methods": ["ft", "flyp"],
-    "train": {"epochs": 3, "batch_size": 4, "warmup_steps": 0, "crops": "batched"},
-    "search": {"algorithm": "grid", "space": {"lr": 1e-3, "weight_decay": 0.0}},
-}
+BIRDS = {"name": "birds", "folders": {"train": "train", "id_val": "val", "id_test": "val"}}
+SEARCH = {"num_samples": 1, "space": {"lr": 1e-3, "weight_decay": 0.0}}
 
 
 @pytest.fixture
 def birds(tmp_path: Path) -> Path:
-    """Image folders of noise, every image of another size: 2 x 5 to train on."""
-    rng = np.random.default_rng(0)
-    for split, label, index in itertools.product(("train", "val"), ("robin", "wren"), range(5)):
-        path = tmp_path / "data" / split / label / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(256, size=(40 + 3 * index, 50, 3), dtype=np.uint8)).save(path)
-    return tmp_path / "data"
+    return write_noise(tmp_path / "data", "train", "val")
 
 
 def runner(root: Path, cache: Cache | None = None, threads: int = 1) -> TrialRunner:
     """A fresh worker."""
-    return TrialRunner(from_mapping(SPACE), root, CPU, threads, cache)
+    return TrialRunner(space_with(dataset=BIRDS, methods=["ft"]), root, CPU, threads, cache)
 
 
 def birds_spec(bench: Bench, method: str = "ft", shots: int | None = None, **changes: Any) -> TrialSpec:
@@ -166,8 +154,7 @@ def test_images_are_resized_once_per_machine_and_a_small_draw_once_per_worker(
 
 
 def test_a_search_space_s_crops_come_to_its_trials(birds: Path) -> None:
-    space = from_mapping(SPACE)
-    cells = plan(space, check(space, birds))
-    assert {cell.search_trial({"lr": 1e-3, "weight_decay": 0.0}, 0).crops for cell in cells} == {"batched"}
-    plainly = from_mapping(SPACE | {"train": {"epochs": 3}})
-    assert plan(plainly, check(plainly, birds))[0].search_trial({}, 0).crops == "exact"
+    for train, crops in (({"crops": "batched"}, "batched"), ({}, "exact")):
+        space = space_with(dataset=BIRDS, methods=["ft"], search=SEARCH, train=train)
+        (cell,) = plan(space, check(space, birds))
+        assert cell.search_trial({}, 0).crops == crops

@@ -13,9 +13,9 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
+from spaces import space_with
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Model, SearchSpace
 from flyp_sweep.trainers import preflight
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
@@ -93,9 +93,8 @@ def test_an_encoder_with_attention_and_the_shipped_one_are_one_graph_each(bench:
 
 
 def space(model: Model, **train: Any) -> SearchSpace:
-    given = {"name": "digits", "dataset": "digits", "model": model.model_dump(), "methods": METHODS, "shots": 1}
     search = {"num_samples": 1, "space": {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01}}
-    return from_mapping({**given, "search": search, "train": train}, "my.yaml")
+    return space_with(model=model.model_dump(), methods=METHODS, shots=1, search=search, train=train)
 
 
 def trained(visual: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:

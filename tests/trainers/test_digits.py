@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.digits import STYLES, Digits, restyle, stratified_order, uci_digits
 
 ID_SPLITS = ("train", "id_val", "id_test")
@@ -94,8 +93,3 @@ def test_stratified_order_is_a_permutation_with_even_stretches() -> None:
     assert sorted(order) == list(range(200))
     counts = np.bincount(labels[order[:100]])
     assert np.abs(counts - (20, 20, 20, 40)).max() <= 1
-
-
-def test_an_unknown_split_is_refused_with_the_known_ones(digits: Digits) -> None:
-    with pytest.raises(InputError, match=r"no split 'sketch'.*inverted"):
-        digits.load("sketch")

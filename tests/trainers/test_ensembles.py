@@ -9,9 +9,9 @@ import pytest
 import torch
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
+from spaces import space_with
 
 from flyp_sweep.search_spaces.ensembles import ENSEMBLES
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
@@ -39,15 +39,9 @@ def soup(bench: Bench, cell: str, ingredients: Any = INGREDIENTS, **changes: Any
 
 
 def kept(path: Path, **changes: Any) -> MemberWeights:
-    mapping = {
-        "name": "x",
-        "dataset": "digits",
-        "model": {"arch": "digits-clip", "pretrained": "bundled"},
-        "methods": ["ft", "flyp"],
-        "search": {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}},
-        "ensembles": ALL,
-    }
-    return MemberWeights(from_mapping({**mapping, **changes}), Policy(path))
+    search = {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}}
+    space = space_with(**{"methods": ["ft", "flyp"], "search": search, "ensembles": ALL, **changes})
+    return MemberWeights(space, Policy(path))
 
 
 def made(bench: Bench, spec: TrialSpec, weights: MemberWeights | None = None, **dataset: Any) -> TrialResult:

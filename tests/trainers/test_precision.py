@@ -8,20 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from spaces import space_with
 
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.models import pretrained, prompts
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.testing.bench import Bench
 
-SPACE = {
-    "name": "digits",
-    "dataset": "digits",
-    "model": {"arch": "digits-clip", "pretrained": "bundled"},
-    "methods": ["zeroshot"],
-    "search": {"algorithm": "grid"},
-}
 CPU = torch.device("cpu")
 
 
@@ -68,7 +61,7 @@ def test_training_keeps_float32_and_comes_near_the_full_one(
 
 
 def test_a_runner_runs_each_trial_in_its_precision(bench: Bench) -> None:
-    space = from_mapping(SPACE)
+    space = space_with()
     runner = TrialRunner(space, Path("absent"), CPU)
     full = replace(bench.repeat("zeroshot", alphas=(0.0,)), cell=space.cells()[0])
     mixed = replace(full, precision="bf16")
