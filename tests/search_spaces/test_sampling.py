@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from flyp_sweep.search_spaces.distributions import Choice, Constant, IntRange, LogUniform, Uniform
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.sampling import grid, random_config
 
 SPACE = {"lr": LogUniform(1e-6, 1e-3), "weight_decay": Choice((0.0, 0.1, 0.2)), "depth": IntRange(1, 8)}
@@ -31,11 +30,6 @@ def test_grid_does_not_depend_on_the_order_in_the_file() -> None:
 
 def test_grid_of_nothing_is_one_empty_configuration() -> None:
     assert grid({}) == [{}]
-
-
-def test_grid_refuses_a_continuous_range() -> None:
-    with pytest.raises(InputError, match="continuous"):
-        grid({"lr": Uniform(0.0, 1.0)})
 
 
 def test_another_hyper_parameter_leaves_the_draws_of_the_others_alone() -> None:

@@ -78,13 +78,6 @@ def test_views_are_pil_s_but_for_the_last_rounding(make_clip: Any, size: Any, in
     assert len({tuple(box) for box in boxes.tolist()}) > 4
 
 
-@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-def test_the_whole_image_is_left_as_it_is(make_clip: Any, interpolation: str) -> None:
-    wanted = preprocess(make_clip, size=(24, 40), interpolation=interpolation)
-    noise = torch.from_numpy(np.random.default_rng(0).integers(256, size=(5, 24, 40, 3), dtype=np.uint8))
-    assert torch.equal(wanted.crops(noise, np.tile([0, 0, 24, 40], (5, 1))), noise)
-
-
 def test_a_view_does_not_depend_on_the_rest_of_its_batch(make_clip: Any) -> None:
     wanted = preprocess(make_clip, size=32)
     rng = np.random.default_rng(0)

@@ -143,12 +143,9 @@ def test_a_copy_that_differs_from_what_was_published(monkeypatch: pytest.MonkeyP
     assert preflight.check(space(), Path("data")).incomplete == {}
 
 
-def test_a_checkpoint_that_is_absent_or_unreadable(tmp_path: Path) -> None:
-    torn = tmp_path / "torn.safetensors"
-    refused(space(model={"arch": "ViT-B-32", "pretrained": str(torn)}), str(torn), "found no file")
-    for content in (b"", b"not a checkpoint", CHECKPOINT.read_bytes()[:5000]):
-        torn.write_bytes(content)
-        refused(space(model={"arch": "digits-clip", "pretrained": str(torn)}), str(torn), "not a readable safetensors")
+def test_a_checkpoint_that_is_absent(tmp_path: Path) -> None:
+    path = str(tmp_path / "absent.safetensors")
+    refused(space(model={"arch": "ViT-B-32", "pretrained": path}), path, "found no file")
 
 
 def test_an_unknown_architecture_or_tag() -> None:

@@ -298,23 +298,7 @@ def test_rows_are_equally_many_and_cover_the_batch() -> None:
             assert set(torch.cat(rows).tolist()) == set(range(count))
 
 
-def test_batches_are_taken_in_turns_but_by_all_where_there_are_too_few() -> None:
-    assert [list(range(5))[Ranks(rank, 2).turns(5)] for rank in range(2)] == [[0, 2, 4], [1, 3]]
-    assert [list(range(2))[Ranks(rank, 3).turns(2)] for rank in range(3)] == [[0, 1]] * 3
-
-
 def test_buckets_hold_a_bounded_number_of_bytes() -> None:
     tensors = [torch.zeros(size) for size in (1, 2, 10, 1, 1, 1)]
     assert [[len(one) for one in bucket] for bucket in buckets(tensors, 12)] == [[1, 2], [10], [1, 1, 1]]
     assert list(buckets([], 12)) == []
-
-
-def test_sums_are_of_all_processes_and_in_place() -> None:
-    def run(ranks: Ranks) -> list[torch.Tensor]:
-        tensors = [torch.full((2, 3), 1.0 + ranks.rank), torch.full((4,), 10.0 * ranks.rank, dtype=torch.double)]
-        ranks.add(tensors)
-        return tensors
-
-    for first, second in in_ranks(3, run):
-        assert torch.equal(first, torch.full((2, 3), 6.0))
-        assert torch.equal(second, torch.full((4,), 30.0, dtype=torch.double))

@@ -13,12 +13,12 @@ from typing import Any
 
 import open_clip
 import pytest
+import refusal
 import torch
 from huggingface_hub import constants, get_session
 from open_clip import pretrained as tags
 from safetensors.torch import save_file
 
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.models import pretrained, weights
 from flyp_sweep.trainers.models.digits_clip import ARCH, CHECKPOINT
@@ -105,12 +105,7 @@ def seen(clip: Any) -> torch.Tensor:
 
 
 def refused(model: Model, *words: str) -> str:
-    with pytest.raises(InputError) as no:
-        pretrained.load(model, CPU)
-    message = str(no.value)
-    assert "\n" not in message
-    assert all(word in message for word in words), message
-    return message
+    return refusal.refused(lambda: pretrained.load(model, CPU), *words)
 
 
 class Asked(Exception):
@@ -308,18 +303,22 @@ def test_what_is_absent_is_fetched_once_and_said(cache: Path, hub: Hub, tiny: An
     assert [request for request in hub.requests if request[0] == "GET"] == downloads
 
 
-def test_a_repository_without_a_configuration_of_open_clip_s(cache: Path, hub: Hub) -> None:
-    refused(Model(arch="hf-hub:org/other"), "org/other holds no open_clip_config.json")
-
-
-def test_a_hub_id_stands_alone_and_has_the_form_of_one() -> None:
-    refused(Model(arch="hf-hub:a/b/c"), "model.arch", "'hf-hub:a/b/c'", "hf-hub:organisation/name")
-    refused(Model(arch="hf-hub:org/name", pretrained="openai"), "model.pretrained", "'openai'", "leave it out")
-    refused(Model(arch="ViT-B-16", pretrained="hf-hub:org/name"), "'hf-hub:org/name'", "expected it as model.arch")
-
-
-def test_the_shipped_weights_belong_to_one_architecture() -> None:
-    refused(Model(arch="ViT-B-16", pretrained="bundled"), "found 'bundled'", ARCH, "tag of ViT-B-16", "openai")
+@pytest.mark.usefixtures("cache", "hub")
+@pytest.mark.parametrize(
+    ("arch", "given", "words"),
+    [
+        ("hf-hub:org/other", None, ["org/other holds no open_clip_config.json"]),
+        ("hf-hub:a/b/c", None, ["model.arch", "'hf-hub:a/b/c'", "hf-hub:organisation/name"]),
+        ("hf-hub:org/name", "openai", ["model.pretrained", "'openai'", "leave it out"]),
+        ("ViT-B-16", "hf-hub:org/name", ["'hf-hub:org/name'", "expected it as model.arch"]),
+        ("ViT-B-16", "bundled", ["found 'bundled'", ARCH, "tag of ViT-B-16", "openai"]),
+        ("RN50", str(CHECKPOINT), [str(CHECKPOINT), "could not be loaded as RN50"]),
+    ],
+)
+def test_an_architecture_and_weights_that_do_not_belong_together(
+    arch: str, given: str | None, words: list[str]
+) -> None:
+    refused(Model(arch=arch, pretrained=given), *words)
 
 
 @pytest.mark.usefixtures("_tiny_config", "no_hub")
@@ -361,31 +360,22 @@ def archive(clip: Any, path: Path, extras: dict[str, int]) -> None:
     torch.jit.trace(clip, views, check_trace=False).half().save(path)
 
 
-def test_a_file_of_another_architecture_is_named_with_the_one_expected(tmp_path: Path) -> None:
-    refused(Model(arch="RN50", pretrained=str(CHECKPOINT)), str(CHECKPOINT), "could not be loaded as RN50")
-
-
 @pytest.mark.parametrize("suffix", [".pt", ".bin", ".safetensors"])
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04garbage", CHECKPOINT.read_bytes()[:5000]])
 def test_garbage_is_refused_before_anything_starts(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"torn{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is not a readable") as no:
-        weights.fingerprint(Model(arch=ARCH, pretrained=str(path)))
-    assert "\n" not in str(no.value)
-    assert str(path) in str(no.value)
-    assert "weights_only" not in str(no.value)
+    model = Model(arch=ARCH, pretrained=str(path))
+    assert "weights_only" not in refusal.refused(lambda: weights.fingerprint(model), "is not a readable", str(path))
 
 
 def test_a_local_folder_is_identified_by_content_and_loaded(tmp_path: Path) -> None:
     clip, folder = some_clip(), tmp_path / "mine"
     model = Model(arch=f"local-dir:{folder}")
     folder.mkdir()
-    with pytest.raises(InputError, match=r"found no file .*/mine/open_clip_config\.json"):
-        weights.fingerprint(model)
+    refusal.refused(lambda: weights.fingerprint(model), "found no file", "/mine/open_clip_config.json")
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
-    with pytest.raises(InputError, match=r"found no checkpoint in .*/mine"):
-        weights.fingerprint(model)
+    refusal.refused(lambda: weights.fingerprint(model), "found no checkpoint in", "/mine")
     save_file(clip.state_dict(), folder / "open_clip_model.safetensors")
     first = weights.fingerprint(model)
     assert same(pretrained.load(model, CPU).clip, clip)
