@@ -72,14 +72,6 @@ def test_loss_and_every_gradient_equal_the_plain_formula_on_full_prompts(
     assert {"visual", "logit_scale"} < towers
 
 
-def test_embeddings_equal_those_of_open_clip(bench: Bench, clip: Any) -> None:
-    texts = ["a", "two", "a photo of the handwritten digit two, " * 12]
-    tokens = bench.pretrained.tokenizer(texts)
-    expected = clip.encode_text(tokens, normalize=True)
-    torch.testing.assert_close(prompts.encode_text(clip, tokens), expected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(prompts.encode_text(clip, tokens[:2]), expected[:2], rtol=0, atol=1e-12)
-
-
 def test_a_causal_tower_sees_prompts_cut_after_the_last_end_token_and_others_all_of_them(
     bench: Bench, clip: Any, tower: str
 ) -> None:
@@ -92,17 +84,10 @@ def test_a_causal_tower_sees_prompts_cut_after_the_last_end_token_and_others_all
     assert [shape[1] for shape in seen] == [longest if tower in CAUSAL else 77]
 
 
-def test_a_bidirectional_tower_would_be_wrong_on_cut_prompts(bench: Bench, make_clip: Any) -> None:
-    # Shows that the tests above can fail: this tower's embedding does depend on what comes after the end token.
-    clip = make_clip(no_causal_mask=True)
-    tokens = bench.pretrained.tokenizer(["two"])
-    longer = tokens.clone()
-    longer[0, -1] = 5
-    assert (clip.encode_text(tokens) - clip.encode_text(longer)).abs().max() > 1e-4
-
-
-def test_every_distinct_prompt_is_encoded_once(bench: Bench, clip: Any, tower: str) -> None:
-    texts = ["two", "one", "two", "two", "a photo of a one", "one"]
+def test_embeddings_equal_those_of_open_clip_and_every_distinct_prompt_is_encoded_once(
+    bench: Bench, clip: Any, tower: str
+) -> None:
+    texts = ["two", "one", "two", "two", "a photo of the handwritten digit two, " * 12, "one"]
     tokens = bench.pretrained.tokenizer(texts)
     rows: list[int] = []
     norm = clip.text.ln_final if tower == "separate tower" else clip.ln_final
@@ -119,12 +104,3 @@ def test_the_logit_scale_is_kept_at_most_100_and_otherwise_left_alone(bench: Ben
         clip.logit_scale.data.fill_(value)
         methods.get("flyp").after_step(clip)  # type: ignore[attr-defined]
         assert clip.logit_scale.item() == pytest.approx(kept, abs=1e-6)
-
-
-def test_all_of_both_encoders_is_trained(bench: Bench) -> None:
-    before = bench.pretrained.clip.state_dict()
-    after = bench.fit(bench.spec("flyp")).state
-    unchanged = [name for name in before if torch.equal(before[name], after[name])]
-    vocabulary = after["token_embedding.weight"] != before["token_embedding.weight"]
-    assert vocabulary.any()
-    assert not [name for name in unchanged if not name.endswith("attn_mask")]

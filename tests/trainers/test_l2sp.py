@@ -14,7 +14,7 @@ from flyp_sweep.trainers.testing.bench import Bench
 HPARAMS = {"lr": 3e-3, "weight_decay": 0.1}
 
 
-@pytest.mark.parametrize("strength", [0.01, 2.5])
+@pytest.mark.parametrize("strength", [0.0, 0.01, 2.5])
 def test_its_gradient_is_strength_times_the_distance_and_spares_the_head(
     bench: Bench, make_clip: Any, strength: float
 ) -> None:
@@ -31,23 +31,7 @@ def test_its_gradient_is_strength_times_the_distance_and_spares_the_head(
         inside = name.removeprefix("encoder.")
         expected = strength * (theta - origin[inside]) if inside in origin else torch.zeros_like(theta)
         torch.testing.assert_close(pulled[name] - free[name], expected.detach(), rtol=1e-9, atol=1e-12)
-        total += float(expected.detach().square().sum()) / (2 * strength)
+        total += strength * float((theta - origin[inside]).detach().square().sum()) / 2 if inside in origin else 0.0
     assert {name for name in pulled if name.removeprefix("encoder.") not in origin} == {"head.weight", "head.bias"}
     assert (with_penalty - without).item() == pytest.approx(total, rel=1e-9)
     assert all(parameter.grad is None for parameter in clip.parameters())
-
-
-def test_with_strength_zero_it_is_ft(bench: Bench) -> None:
-    l2sp = bench.fit(bench.spec("l2sp", hparams={**HPARAMS, "l2sp_strength": 0.0}))
-    ft = bench.fit(bench.spec("ft", hparams=HPARAMS))
-    assert l2sp.report == ft.report
-    assert bench.same(l2sp.state, ft.state)
-
-
-def test_a_strong_pull_keeps_the_encoder_nearer_to_the_pretrained_one(bench: Bench) -> None:
-    def distance(strength: float) -> float:
-        state = bench.fit(bench.spec("l2sp", hparams={**HPARAMS, "l2sp_strength": strength})).state
-        origin = bench.pretrained.clip.visual.state_dict()
-        return sum(float((state[f"encoder.{name}"] - value).square().sum()) for name, value in origin.items())
-
-    assert distance(100.0) < distance(1.0) < distance(0.0)
