@@ -1,4 +1,4 @@
-"""The ablations of the paper against plain formulas, through open_clip's own towers on full-length prompts."""
+"""FLYP's variants against plain formulas, through open_clip's own towers on full-length prompts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradients import LABELS, a_batch, assert_equal, gradient_method, gradients
+from torch import nn
 
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts
+from flyp_sweep.trainers.methods.flyp_ema import Averaged
+from flyp_sweep.trainers.methods.flyp_lora import FLYPLowRank, matrices
 from flyp_sweep.trainers.methods.flyp_masked import masked_contrastive_loss
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import Bench
@@ -168,3 +171,103 @@ def test_its_head_is_that_of_its_own_text_encoder_and_scale(bench: Bench, clip: 
     images = a_batch().images
     frozen, both = (methods.get(name).classifier(model, task)(images) for name in ("flyp_frozen_text", "flyp"))
     torch.testing.assert_close(frozen, both, rtol=1e-10, atol=1e-12)
+
+
+# The average of the weights
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.15, 0.999])
+def test_it_follows_the_weights_at_the_given_decay_and_faster_at_first(decay: float) -> None:
+    current, average = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        average.weight.fill_(5.0)
+    model = Averaged(current, average, decay)
+    expected = 5.0
+    for step in range(1, 20):
+        with torch.no_grad():
+            current.weight.fill_(step**1.5)
+        model.follow()
+        kept = min(decay, step / (step + 9))
+        expected = kept * expected + (1 - kept) * step**1.5
+        assert average.weight.item() == pytest.approx(expected, rel=1e-5)
+        assert current.weight.item() == pytest.approx(step**1.5)
+    assert not average.weight.requires_grad
+
+
+def test_what_is_trained_is_flyp_and_what_predicts_is_its_average(bench: Bench) -> None:
+    hparams = {"lr": 1e-3, "weight_decay": 0.1}
+    flyp = bench.fit(bench.spec("flyp", epochs=1, hparams=hparams))
+    ema = bench.fit(bench.spec("flyp_ema", epochs=1, hparams={**hparams, "ema_decay": 0.999}))
+    assert ema.report.curve[0]["train_loss"] == flyp.report.curve[0]["train_loss"]
+    part = {name: value for name, value in ema.state.items() if name.startswith("current.")}
+    assert bench.same({name.removeprefix("current."): value for name, value in part.items()}, flyp.state)
+    assert ema.report.loss != flyp.report.loss
+    assert ema.state["steps"] == 3
+
+    task, method = bench.task(bench.spec("flyp_ema", hparams={**hparams, "ema_decay": 0.999})), methods.get("flyp_ema")
+    model: Any = method.zero_shot(task)
+    images = next(iter(task.shared.evaluation_batches(task.id_val)))
+    with torch.no_grad():
+        before = method.classifier(model, task)(images)
+        model.current.logit_scale.zero_()
+        assert torch.equal(method.classifier(model, task)(images), before)
+        model.average.logit_scale.zero_()
+        assert not torch.equal(method.classifier(model, task)(images), before)
+
+
+# Low-rank updates
+
+
+LOW_RANK = {"lr": 1e-3, "weight_decay": 0.1, "lora_rank": 2}
+MATRICES = ("in_proj_weight", "out_proj.weight", "c_fc.weight", "c_proj.weight")
+
+
+def names_of_matrices(clip: nn.Module) -> set[str]:
+    found = {id(getattr(module, name)) for module, name in matrices(clip)}
+    return {name for name, one in clip.named_parameters() if id(one) in found}
+
+
+def test_it_starts_as_the_pretrained_model_and_trains_factors_and_the_scale_alone(bench: Bench) -> None:
+    model: Any = FLYPLowRank().start(bench.task(bench.spec("flyp_lora", hparams=LOW_RANK)))
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(model.visual(images), bench.pretrained.clip.visual(images))
+    trained = {name for name, one in model.named_parameters() if one.requires_grad}
+    assert {name.rpartition(".")[2] for name in trained} == {"down", "up", "logit_scale"}
+    assert {name.partition(".")[0] for name in trained} == {"visual", "transformer", "logit_scale"}
+    assert len(trained) == 1 + 2 * len(list(matrices(bench.pretrained.clip)))
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_what_comes_out_is_the_pretrained_model_but_for_updates_of_that_rank(bench: Bench, rank: int) -> None:
+    before = bench.pretrained.clip.state_dict()
+    after = bench.fit(bench.spec("flyp_lora", hparams={**LOW_RANK, "lr": 1e-2, "lora_rank": rank})).state
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed - {"logit_scale"} == names_of_matrices(bench.pretrained.clip)
+    for name in changed - {"logit_scale"}:
+        singular = torch.linalg.svdvals((after[name] - before[name]).double())
+        assert (singular > 1e-4 * singular[0]).sum() == rank, name
+
+
+def test_every_attention_and_linear_matrix_of_both_towers_is_reached(bench: Bench, make_clip: Any) -> None:
+    clip = make_clip()
+    assert names_of_matrices(clip) == {name for name, _ in clip.named_parameters() if name.endswith(MATRICES)}
+
+
+def test_the_update_of_a_packed_attention_is_that_of_its_merged_weight(bench: Bench, make_clip: Any) -> None:
+    worker = bench.worker(pretrained=replace(bench.pretrained, clip=make_clip()))
+    task = bench.task(bench.spec("flyp_lora", hparams=LOW_RANK), worker)
+    model: Any = FLYPLowRank().start(task)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(".up"):
+                parameter.normal_(generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    wanted = model.visual(images)
+    merged: Any = methods.get("flyp").zero_shot(task)
+    assert not torch.allclose(merged.visual(images), wanted)
+    with torch.no_grad():
+        plain = dict(matrices(merged))
+        for (module, name), (onto, _) in zip(matrices(model), plain.items(), strict=True):
+            getattr(onto, name).copy_(getattr(module, name))
+    torch.testing.assert_close(merged.visual(images), wanted, rtol=1e-12, atol=1e-12)

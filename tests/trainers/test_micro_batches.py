@@ -33,11 +33,6 @@ from flyp_sweep.trainers.training.grad_cache import Gradients
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def worker(bench: Bench, make_clip: Any) -> Shared:
-    return worker_of(bench, make_clip())
-
-
 # The gradient
 
 

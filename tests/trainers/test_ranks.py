@@ -21,7 +21,6 @@ from gradients import (
     gradient_method,
     gradients,
     started,
-    worker_of,
 )
 from PIL import Image
 from ranks import in_ranks
@@ -43,11 +42,6 @@ from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def worker(bench: Bench, make_clip: Any) -> Shared:
-    return worker_of(bench, make_clip())
 
 
 def together(task: Task, ranks: Ranks, checkpoint: Checkpoint | None = None) -> Task:

@@ -66,18 +66,6 @@ def test_labels_count_from_one_in_the_file_and_follow_their_images(tmp_path: Pat
     assert np.bincount(dataset.load("id_val").labels, minlength=196)[[195, 0, 13]].tolist() == [2, 2, 1]
 
 
-def test_the_published_split_of_8144_images(tmp_path: Path) -> None:
-    base = tmp_path / "stanford_cars"
-    annotations(base / "devkit" / "cars_train_annos.mat", [number % 196 + 1 for number in range(8144)])
-    (base / "cars_train").mkdir()
-    for number in range(8144):
-        (base / "cars_train" / f"{number + 1:05d}.jpg").touch()
-    dataset = StanfordCars(tmp_path)
-    for name in ("train", "id_val"):
-        assert len(dataset.load(name)) == dataset.published[name]
-    assert len(np.unique(dataset.load("id_val").labels)) == 196
-
-
 def test_images_that_are_absent_are_not_counted_and_move_no_other(tmp_path: Path) -> None:
     dataset = tree(tmp_path, [1] * 30, [1])
     before = dataset.load("id_val").images
