@@ -256,12 +256,6 @@ def test_what_was_drawn_stays_drawn(bench: Bench, make_clip: Any) -> None:
     assert bench.same(fitted.state, expected.state)
 
 
-def test_the_result_says_so(bench: Bench) -> None:
-    result = finish(bench, bench.repeat("ft"), Cramped(room=3))
-    assert result.to_json()["notes"] == [NOTE]
-    assert bench.run(bench.repeat("ft")).notes == []
-
-
 def test_a_device_without_room_for_one_image_fails_the_trial(bench: Bench) -> None:
     with pytest.raises(TrialFailed, match="out of memory with 1 image at once; take a smaller model"):
         bench.fit(bench.spec("ft"), method=Cramped(room=0))
@@ -273,6 +267,7 @@ def test_a_trial_that_is_taken_up_again_keeps_its_micro_batches(bench: Bench, tm
     next(fit(Cramped(room=3), Task(bench.worker(), spec, Checkpoint(policy, spec.trial_id))))
     result = finish(bench, spec, FineTuning(), Checkpoint(policy, spec.trial_id))
     assert result == finish(bench, spec, Cramped(room=3))
+    assert result.to_json()["notes"] == [NOTE]
 
 
 def test_trouble_with_a_checkpoint_is_noted(bench: Bench, tmp_path: Path) -> None:

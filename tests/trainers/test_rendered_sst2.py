@@ -51,13 +51,6 @@ def test_text_is_black_on_white_whole_and_centred(text: str) -> None:
     assert (pixels == render(text)).all()
 
 
-def test_longer_texts_have_more_lines() -> None:
-    def rows(text: str) -> int:
-        return int((np.asarray(render(text)) < 128).any(axis=1).sum())
-
-    assert rows("a delight") < rows("a delight from beginning to end") < rows("a delight from beginning to end " * 3)
-
-
 def test_preparing_writes_every_sentence_under_its_label(tmp_path: Path) -> None:
     source = texts(tmp_path / "text", train="sentence\tlabel\nbad\t0\ngood\t1\nbetter\t1\n")
     assert prepare_from_text(source, tmp_path) == {"train": 3, "valid": 2, "test": 2}

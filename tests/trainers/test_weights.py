@@ -112,13 +112,13 @@ class Asked(Exception):
     """Of the hub, by open_clip."""
 
 
-def asked_by_open_clip(model: Model, monkeypatch: pytest.MonkeyPatch, has: str | None = None) -> list[tuple[str, str]]:
+def asked_by_open_clip(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The repositories and files that open_clip itself asks huggingface_hub for, in its order."""
     found: list[tuple[str, str]] = []
 
     def download(repo_id: str, filename: str, **_: Any) -> str:
         found.append((repo_id, filename))
-        if filename != has:
+        if filename != "open_clip_config.json":
             raise Asked
         path = Path(constants.HF_HUB_CACHE).parent / "config.json"
         path.write_text(json.dumps({"model_cfg": TINY}))
@@ -134,18 +134,14 @@ def asked_by_open_clip(model: Model, monkeypatch: pytest.MonkeyPatch, has: str |
     return found
 
 
-def test_open_clip_asks_for_what_is_wanted_of_every_tag_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_clip_asks_for_what_is_wanted_of_every_tag_it_has_and_of_a_hub_id(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = [Model(arch=arch, pretrained=tag) for arch, tag in open_clip.list_pretrained()]
     assert {("ViT-B-16", "openai"), ("ViT-B-16", "laion400m_e32")} <= {(m.arch, m.pretrained) for m in known}
-    for model in known:
+    for model in (*known, Model(arch="hf-hub:org/name")):
         mine = [(file.repo, name) for file in weights.wanted(model) for name in file.names]
         assert mine == asked_by_open_clip(model, monkeypatch), model
-
-
-def test_open_clip_asks_for_what_is_wanted_of_a_hub_id(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Model(arch="hf-hub:org/name")
-    mine = [(file.repo, name) for file in weights.wanted(model) for name in file.names]
-    assert mine == asked_by_open_clip(model, monkeypatch, has="open_clip_config.json")
 
 
 def test_local_weights_want_nothing_of_the_hub(tmp_path: Path) -> None:
@@ -189,13 +185,6 @@ def test_a_tag_s_weights_get_the_activation_they_were_trained_with(
     loaded = pretrained.load(tiny(quick_gelu=quick_gelu), CPU).clip
     torch.testing.assert_close(seen(loaded), seen(clip))
     assert not torch.allclose(seen(some_clip(not quick_gelu)), seen(clip), atol=1e-4)
-
-
-def test_openai_s_tags_are_trained_with_quick_gelu_and_laion_s_are_not() -> None:
-    openai = [arch for arch, tag in open_clip.list_pretrained() if tag == "openai"]
-    assert "ViT-B-16" in openai
-    assert all(weights.trained_with_quick_gelu(Model(arch=arch, pretrained="openai")) for arch in openai)
-    assert not weights.trained_with_quick_gelu(Model(arch="ViT-B-16", pretrained="laion400m_e32"))
 
 
 def test_a_hub_id_is_loaded_from_the_cache_without_the_hub(cache: Path, no_hub: str) -> None:
