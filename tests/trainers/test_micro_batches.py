@@ -127,19 +127,6 @@ def test_not_every_output_needs_to_have_or_to_get_a_gradient(bench: Bench, worke
     assert frozen == (wanted.keys() == {"head.weight", "head.bias"})
 
 
-@pytest.mark.parametrize("name", ["ft", "flyp", "flyp_ce"])
-def test_a_whole_fit_ends_with_the_same_weights(bench: Bench, worker: Shared, name: str) -> None:
-    # In double precision: AdamW would make steps of full size of what is left of a gradient of zero after rounding.
-    whole, divided = (bench.fit(bench.spec(name, **more), worker) for more in ({}, {"micro_batch": 3}))
-    assert whole.report.best_epoch == divided.report.best_epoch
-    assert whole.report.curve[-1]["train_loss"] == pytest.approx(divided.report.curve[-1]["train_loss"], rel=1e-9)
-    assert not bench.same(whole.state, divided.state), "nothing was divided"
-    for key, value in whole.state.items():
-        torch.testing.assert_close(divided.state[key], value, rtol=1e-6, atol=1e-7, msg=key)
-    start = gradient_method(name).start(bench.task(bench.spec(name), worker)).state_dict()
-    assert max(float((start[key] - value).abs().max()) for key, value in whole.state.items()) > 1e-3
-
-
 @contextmanager
 def bytes_held(model: nn.Module) -> Generator[list[int]]:
     """The largest number of bytes that autograd held at a time for backward passes, weights not counted."""
