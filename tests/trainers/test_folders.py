@@ -14,7 +14,7 @@ from spaces import space_with
 
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.datasets.base import Dataset, Split
-from flyp_sweep.trainers.datasets.folders import ImageFolders, read_image
+from flyp_sweep.trainers.datasets.folders import read_image
 
 COLOURS = {"ant": (200, 0, 0), "big_bee": (0, 200, 0), "cat": (0, 0, 200)}
 SPLITS = {"train": 3, "val": 2, "test": 2, "sketch": 1}
@@ -41,25 +41,10 @@ def colours(split: Split) -> list[tuple[int, ...]]:
     return [split.images[i].getpixel((0, 0)) for i in range(len(split))]  # type: ignore[misc]
 
 
-def test_the_registry_finds_the_data_sets_of_the_package() -> None:
-    assert {"digits", "mnist"} <= set(datasets.registry())
-    for name, found in datasets.registry().items():
-        assert found.name == name
-        assert found.summary
-        assert "\n" not in found.summary
-        assert "train" in found.splits.values()
-
-
 def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:
     refused(
         lambda: datasets.make("digit", Path()), "found 'digit'; expected one of", "mnist", "(did you mean 'digits'?)"
     )
-
-
-def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
-    for name in datasets.registry():
-        assert datasets.make(name, tmp_path / "absent").root == tmp_path / "absent"
-    assert isinstance(make(tmp_path / "absent"), ImageFolders)
 
 
 def test_labels_follow_the_sorted_class_folders(tree: Path) -> None:

@@ -107,8 +107,11 @@ def test_the_numbers_of_images_are_those_that_were_published(name: str, tmp_path
 
 @pytest.mark.parametrize("name", ALL)
 def test_classes_and_templates_make_prompts(name: str, tmp_path: Path) -> None:
-    dataset = datasets.make(name, tmp_path)
+    dataset = datasets.make(name, tmp_path / "absent")  # nothing is read before it is asked for
     names, templates = dataset.class_names, dataset.templates
+    assert dataset.name == name
+    assert dataset.summary.isprintable()
+    assert "train" in dataset.splits.values()
     assert (len(names), len(set(templates)), templates[0].format(names[0])) == PROMPTS[name]
     assert all(one.format("{}").count("{}") == 1 for one in templates if ":a" not in one)
 
