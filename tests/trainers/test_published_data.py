@@ -110,6 +110,7 @@ def test_classes_and_templates_make_prompts(name: str, tmp_path: Path) -> None:
     dataset = datasets.make(name, tmp_path / "absent")  # nothing is read before it is asked for
     names, templates = dataset.class_names, dataset.templates
     assert dataset.name == name
+    assert dataset.summary
     assert dataset.summary.isprintable()
     assert "train" in dataset.splits.values()
     assert (len(names), len(set(templates)), templates[0].format(names[0])) == PROMPTS[name]
