@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gradients import GRADIENT
+from gradients import GRADIENT, gradient_method
 from sklearn.metrics import accuracy_score, log_loss
 from spaces import MAPPING
 from torch import nn
@@ -231,6 +231,14 @@ def digest(fitted: Fitted) -> str:
 def test_the_seed_matters(bench: Bench, name: str) -> None:
     worker = bench.worker()
     assert digest(bench.fit(bench.spec(name, seed=0), worker)) != digest(bench.fit(bench.spec(name, seed=1), worker))
+
+
+@pytest.mark.parametrize("name", ["coop", "flyp_lora"])
+def test_what_a_method_draws_at_its_start_is_the_seed_s(bench: Bench, name: str) -> None:
+    method = gradient_method(name)
+    first, again, other = (method.start(bench.task(bench.spec(name, seed=seed))).state_dict() for seed in (0, 0, 1))
+    assert bench.same(first, again)
+    assert not bench.same(first, other)
 
 
 FRESH = """
