@@ -1,4 +1,4 @@
-"""Files of data sets in their publishers' layouts, a few images each, that can be told apart."""
+"""A few images of a data set that can be told apart, as files in any layout, and how often each is decoded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from flyp_sweep.trainers.datasets.base import Images
 
 
 def write_image(path: Path, shade: int = 0, mode: str = "RGB") -> Path:
@@ -32,3 +34,18 @@ def write_noise(root: Path, *splits: str) -> Path:
                 pixels = rng.integers(256, size=(40 + 3 * index, 50, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(root / split / label / f"{index}.png")
     return root
+
+
+class Counted:
+    """Images that remember which of them were decoded, in order."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+        self.decoded: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int, /) -> Image.Image:
+        self.decoded.append(int(index))
+        return self.images[index].copy()

@@ -13,6 +13,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import functional
+from trees import Counted
 
 from flyp_sweep.trainers.data.images import (
     CROP_RATIO,
@@ -48,21 +49,6 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
 def tuned(clip: Any, config: dict[str, Any]) -> Preprocess:
     clip.visual.preprocess_cfg = vars(PreprocessCfg(**config))
     return Preprocess.of(clip)
-
-
-class Counted:
-    """Images that count how often each is decoded."""
-
-    def __init__(self, images: list[Image.Image]) -> None:
-        self.images = images
-        self.decoded: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int, /) -> Image.Image:
-        self.decoded.append(index)
-        return self.images[index].copy()
 
 
 @pytest.mark.parametrize("config", PREPROCESSING, ids=str)

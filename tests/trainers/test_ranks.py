@@ -22,8 +22,8 @@ from gradients import (
     gradients,
     started,
 )
-from PIL import Image
 from ranks import in_ranks
+from trees import Counted
 
 from flyp_sweep.trainers import methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
@@ -208,20 +208,6 @@ def test_all_get_the_result_of_one(bench: Bench, name: str, batch: int, monkeypa
     assert found.loss == pytest.approx(alone.loss, rel=1e-3)
 
 
-class Counted:
-    """Images that remember which of them were asked for."""
-
-    def __init__(self, images: Any) -> None:
-        self.images, self.asked = images, set[int]()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int, /) -> Image.Image:
-        self.asked.add(int(index))
-        return self.images[index]
-
-
 def test_order_and_crops_are_those_of_one_and_every_image_is_loaded_once(bench: Bench) -> None:
     batches = [np.array([3, 1, 4, 15, 9]), np.array([2, 6, 5, 8, 7])]
 
@@ -230,7 +216,7 @@ def test_order_and_crops_are_those_of_one_and_every_image_is_loaded_once(bench: 
         split = task.shared.split("train")
         counted = Counted(split.images)
         task.shared._splits["train"] = dataclasses.replace(split, images=counted)
-        return torch.stack(list(task.training_batches(batches, np.random.default_rng(7), 1))), counted.asked
+        return torch.stack(list(task.training_batches(batches, np.random.default_rng(7), 1))), set(counted.decoded)
 
     whole, _ = run(Ranks())
     (first, mine), (second, yours) = in_ranks(2, run)
