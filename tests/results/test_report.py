@@ -49,8 +49,10 @@ def page_of(*runs: list, figures=None, space: str = "name: run\n") -> str:
 def test_every_link_leads_to_a_place_on_the_page_and_every_number_to_its_trials(example):
     records = example.run()
     page = Page(page_of(records))
-    assert len(set(page.ids)) == len(page.ids)
-    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    several = Page(page_of(*(example.task("ft", [0.8, 0.81], dataset) for dataset in ("pcam", "caltech101"))))
+    for one in (page, several):
+        assert len(set(one.ids)) == len(one.ids)
+        assert {link.removeprefix("#") for link in one.links} <= set(one.ids)
     repeats = [record["trial_id"] for record in records if record.get("stage") == "repeat"]
     assert all(sum(own.endswith(trial_id) for own in page.ids) == 1 for trial_id in repeats)
     numbers = [link for link in page.links if link.startswith("#r")]
@@ -119,13 +121,6 @@ def test_a_wide_table_is_cut_at_its_headers_and_each_group_has_a_border(example)
     assert [head.label for head in panel.headers[0]] == ["without ensembling", "with ensembling", ""]
     starts = [at for at, entry in enumerate(panel.rows[0][1]) if entry.starts]
     assert starts == [at for at, head in enumerate(panel.headers[-1]) if head.starts] == [0, 4, 8]
-
-
-def test_several_runs_stand_on_one_page(example):
-    first, second = example.task("ft", [0.8, 0.81], "pcam"), example.task("ft", [0.9, 0.91], "caltech101")
-    page = Page(page_of(first, second))
-    assert len(set(page.ids)) == len(page.ids)
-    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
 
 
 def test_a_run_without_a_finished_trial_has_a_page(example):
