@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -48,17 +46,6 @@ class Node:
 
     def has(self, wanted: Resources) -> bool:
         return self.cpus >= wanted.cpu and self.gpus >= wanted.gpu
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a node says of itself: what is wrong in a line, or None, and the versions of its packages."""
-
-    trouble: str | None
-    versions: Mapping[str, str | None]
-
-
-SILENT = Found(f"found no answer within {ANSWER_SECONDS:g} s; expected it to start a process and look around", {})
 
 
 def nodes() -> list[Node]:
@@ -149,7 +136,7 @@ class Needs:
     """What a node must have to run the trials of a search space: the same as the driver, by the same paths.
 
     `data` and `weights` are the driver's fingerprints, by display name. Checkpoints go to `store`, a URL, or, where it
-    is None, to the run folder, in which `probe` is a file.
+    is None, to the run folder, in which `probe` is a new file: who sees it sees this very folder.
     """
 
     space: SearchSpace
@@ -168,18 +155,21 @@ def check_nodes(needs: Needs, wanted: Resources) -> list[str]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    able = [node for node in nodes() if node.has(wanted)]
-    asked = []
-    for node in able:
-        there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        asked.append(ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look).remote(needs))
-    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
+    asked = {}
+    for node in nodes():
+        if node.has(wanted):
+            there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
+            asked[node] = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look).remote(needs)
+    deadline = time.monotonic() + ANSWER_SECONDS
     lines = []
-    for node, answer in zip(able, asked, strict=True):
-        found = heard(answer) if answer in ready else SILENT
-        if found.trouble is not None and not left(node):
-            raise InputError(f"node {node.address}: {found.trouble}")
-        others = [(name, there) for name, there in found.versions.items() if there != installed(name)]
+    for node, answer in asked.items():
+        try:
+            versions = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
+        except ray.exceptions.RayError as error:
+            if left(node):
+                continue
+            raise InputError(f"node {node.address}: {reason_of(error)}") from None
+        others = [(name, there) for name, there in versions.items() if there != installed(name)]
         lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
     return lines
 
@@ -194,53 +184,47 @@ def left(node: Node) -> bool:
     return True
 
 
-def heard(answer: Any) -> Found:
-    """What a node answered; where it could not, why."""
+def reason_of(error: Exception) -> str:
+    """Why a node cannot run trials, from what Ray raises in place of its answer."""
     import ray
 
-    try:
-        return ray.get(answer)
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[-1]
-        return Found(f"found that nothing can be run there ({reason}); expected {LIBRARIES}", {})
+    if isinstance(cause := getattr(error, "cause", None), InputError):
+        return str(cause)
+    if isinstance(error, ray.exceptions.GetTimeoutError):
+        return f"found no answer within {ANSWER_SECONDS:g} s; expected it to start a process and look around"
+    last = str(error).strip().rpartition("\n")[2]
+    return f"found that nothing can be run there ({last}); expected {LIBRARIES}"
 
 
-def look(needs: Needs) -> Found:
-    """On the node itself: is all there that its trials will ask for?"""
+def look(needs: Needs) -> dict[str, str | None]:
+    """On the node itself: the versions of its packages. Raises InputError for what its trials would miss."""
     versions = {name: installed(name) for name in DECISIVE}
-    lacking = [name for name, there in versions.items() if there is None]
-    if lacking:
-        return Found(f"found no package {lacking[0]}; expected {LIBRARIES}", versions)
-    try:
-        return Found(missing(needs), versions)
-    except InputError as error:
-        return Found(str(error), versions)
+    for name, there in versions.items():
+        if there is None:
+            raise InputError(f"found no package {name}; expected {LIBRARIES}")
+    check_folder(needs)
 
-
-def missing(needs: Needs) -> str | None:
-    """What a trial would miss here, in a line. Raises InputError for files that are absent or cannot be read."""
     from flyp_sweep.trainers import methods
     from flyp_sweep.trainers.models import weights
     from flyp_sweep.trainers.preflight import check_data
 
-    trouble = unkept(needs)
-    if trouble is not None:
-        return trouble
     for name, dataset in check_data(needs.space, needs.data_root).items():
         if dataset.fingerprint() != needs.data[name]:
-            return f"found other files of data set {name!r} in {needs.data_root} than the driver"
+            raise InputError(f"found other files of data set {name!r} in {needs.data_root} than the driver")
     for model in needs.space.models:
         if weights.fingerprint(model) != needs.weights[model.label]:
-            return f"found other weights of model {model.label!r} than the driver"
+            raise InputError(f"found other weights of model {model.label!r} than the driver")
         if weights.absent(model):
-            return f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
+            raise InputError(
+                f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
+            )
     for name in needs.space.methods:
         methods.get(name)
-    return None
+    return versions
 
 
-def unkept(needs: Needs) -> str | None:
-    """Why trials could not save their checkpoints here, in a line. Raises InputError where a package is lacking."""
+def check_folder(needs: Needs) -> None:
+    """Raise InputError when trials could not save their checkpoints here."""
     folder = needs.probe.parent
     if needs.store is not None:
         from flyp_sweep.trainers.data.object_store import Storage, StorageError
@@ -248,26 +232,17 @@ def unkept(needs: Needs) -> str | None:
         try:
             Storage(needs.store).sizes()
         except StorageError as error:
-            return f"{needs.store} cannot be read ({error}); expected its credentials in the environment of all nodes"
+            raise InputError(
+                f"{needs.store} cannot be read ({error}); expected its credentials in the environment of all nodes"
+            ) from None
     elif not needs.probe.is_file():
-        return f"found no {folder} as the driver has it; expected it on storage that all nodes share (--out)"
+        raise InputError(f"found no {folder} as the driver has it; expected it on storage that all nodes share (--out)")
     elif not os.access(folder, os.W_OK):
-        return f"found that {folder} cannot be written; trials save their checkpoints there"
-    return None
-
-
-@contextmanager
-def probe(folder: Path) -> Iterator[Path]:
-    """A new file in `folder`, for the length of the block: who sees it sees this very folder."""
-    path = folder.resolve() / f".probe-{secrets.token_hex(8)}"
-    path.touch()
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+        raise InputError(f"found that {folder} cannot be written; trials save their checkpoints there")
 
 
 def installed(name: str) -> str | None:
+    """The version of a package; None where it is absent."""
     try:
         return version(name)
     except PackageNotFoundError:

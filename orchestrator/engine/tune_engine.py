@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flyp_sweep.orchestrator.engine.log_stream import LogStream
-from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
+from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.search_spaces.complaints import one_line
@@ -94,8 +94,8 @@ class TuneEngine:
             return []
         data = {plan.cell.dataset: plan.data for plan in work.plans}
         weights = {plan.cell.model: plan.weights for plan in work.plans}
-        with probe(work.folder) as seen:
-            needs = Needs(work.space, work.data_root, data, weights, seen, work.store)
+        with tempfile.NamedTemporaryFile(prefix=".probe-", dir=work.folder.resolve()) as probe:
+            needs = Needs(work.space, work.data_root, data, weights, Path(probe.name), work.store)
             return check_nodes(needs, resources_per_trial(work.space))
 
     def _tune(self, work: Work) -> None:
