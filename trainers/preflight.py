@@ -36,8 +36,7 @@ class Traits:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks found: fingerprints by display name, and what each method searches. Made of plain values, so that
-    it can be found in another process than the one that needs it."""
+    """What the checks found: fingerprints by display name, and what each method searches."""
 
     data: dict[str, str]
     weights: dict[str, str]
@@ -46,8 +45,6 @@ class Checked:
     methods: dict[str, Traits]
     parameters: dict[str, int | None]
     """Model -> number of parameters; None where a hub would have to be asked, and where no method trains them."""
-    absent: frozenset[str]
-    """Models of which the local cache lacks files."""
     classes: dict[str, int]
     """Data set -> number of classes."""
     images: dict[str, Counter[str]]
@@ -96,7 +93,6 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         searched=searched,
         methods=kinds,
         parameters={model.label: pretrained.parameter_count(model) if trained else None for model in space.models},
-        absent=frozenset(model.label for model in space.models if weights.absent(model)),
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
         splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},

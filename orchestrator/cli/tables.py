@@ -17,14 +17,7 @@ from flyp_sweep.search_spaces.errors import InputError
 if TYPE_CHECKING:
     from flyp_sweep.results.tables.table import Table
 
-_OF_RUNS = {
-    "against": "--against",
-    "interval": "--interval",
-    "test": "--test",
-    "ensembling": "--ensembling",
-    "aggregate": "--aggregate",
-    "trace": "--trace",
-}
+_OF_RUNS = ("against", "interval", "test", "ensembling", "aggregate", "trace")
 """Options of `table` that do not apply to the paper's own numbers."""
 
 
@@ -85,7 +78,7 @@ def table(
         found = "both" if runs else "neither"
         raise InputError(f"table: found {found} of RUNS and --published, expected one; name runs, or give --published")
     if published:
-        _refuse_given(_OF_RUNS)
+        _refuse_options_of_runs()
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
         build = against_published if against else make_table
@@ -100,12 +93,12 @@ def table(
         write(output, _printed(made, style, standalone, text_width))
 
 
-def _refuse_given(options: dict[str, str]) -> None:
-    """Raises InputError for the first of `options` (by parameter) that stands on the command line."""
+def _refuse_options_of_runs() -> None:
+    """Raise InputError for the first of `_OF_RUNS` that stands on the command line."""
     context = click.get_current_context()
-    for name, flag in options.items():
+    for name in _OF_RUNS:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise InputError(f"{flag}: found --published, expected RUNS; leave one of them out")
+            raise InputError(f"--{name}: found --published, expected RUNS; leave one of them out")
 
 
 def _printed(made: Table, style: str, standalone: bool, text_width: float) -> str:

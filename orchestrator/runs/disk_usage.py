@@ -7,8 +7,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
-from flyp_sweep.orchestrator.runs.byte_sizes import size
 from flyp_sweep.orchestrator.runs.dry_run import searches
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
@@ -38,10 +39,10 @@ class DiskUsage:
     in_store: bool = False
 
     def __str__(self) -> str:
-        saved = f", and checkpoints of up to {size(self.checkpoint)} per trial under way" if self.checkpoint else ""
+        saved = f", and checkpoints of up to {decimal(self.checkpoint)} per trial under way" if self.checkpoint else ""
         where = "in the store" if self.in_store else "there"
-        kept = f"; until ensembles are made of them, weights of up to {size(self.weights)} lie {where}"
-        return f"the run takes about {size(self.run)} on the disk{saved}{kept if self.weights else ''}"
+        kept = f"; until ensembles are made of them, weights of up to {decimal(self.weights)} lie {where}"
+        return f"the run takes about {decimal(self.run)} on the disk{saved}{kept if self.weights else ''}"
 
     @property
     def here(self) -> int:
@@ -76,8 +77,8 @@ def check(usage: DiskUsage, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if free < usage.here - held:
-        more = "" if held == 0 else f" more than the {size(held)} it has"
+        more = "" if held == 0 else f" more than the {decimal(held)} it has"
         raise InputError(
-            f"{folder}: found {size(free)} of free space; the run takes about {size(usage.here - held)}{more}; "
+            f"{folder}: found {decimal(free)} of free space; the run takes about {decimal(usage.here - held)}{more}; "
             "free some or choose another --out"
         )
