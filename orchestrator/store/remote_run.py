@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flyp_sweep.orchestrator.store.lease import Lease, held
+from flyp_sweep.orchestrator.store.lease import Lease
 from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, fetch_ledger
 from flyp_sweep.orchestrator.store.lock import taken_over
 from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
@@ -163,7 +163,7 @@ def opened(url: str, path: Path) -> Iterator[RemoteRun]:
     """
     run = Storage(url)
     try:
-        with held(run) as lease:
+        with Lease(run) as lease:
             remote = RemoteRun(run, lease, path)
             try:
                 remote.fetch()
