@@ -25,7 +25,7 @@ PARENT_SECONDS = 0.5
 
 
 class ProcessGroup:
-    """Runs one trial after the other with `settings.processes` processes. What ends a trial in one ends it in all.
+    """Runs one trial after the other with `settings.resources.world` processes. What ends a trial in one ends it in all.
 
     The processes start with the first step, and anew after a death.
     """
@@ -84,7 +84,7 @@ class ProcessGroup:
     def _start(self) -> None:
         self._meeting = Path(tempfile.gettempdir(), f"flyp-sweep-{secrets.token_hex(8)}")
         self._told = False
-        for rank in range(self.settings.processes):
+        for rank in range(self.settings.resources.world):
             self._members.append(_Member(self.settings, rank, str(self._meeting)))
 
     def _replies(self) -> tuple[Reply, bool]:

@@ -62,7 +62,7 @@ class Worker(tune.Trainable):
             self.steps.close()
 
     def _steps(self) -> Any:
-        if self.settings.processes > 1:
+        if self.settings.resources.world > 1:
             from flyp_sweep.orchestrator.engine.process_group import ProcessGroup
 
             return ProcessGroup(self.settings)

@@ -19,6 +19,7 @@ from typing import Any
 from flyp_sweep.orchestrator.engine.log_stream import LogStream
 from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
+from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
@@ -112,7 +113,10 @@ class TuneEngine:
         prefix = f"{SCRATCH}{os.getpid()}-"
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
             stacks = self._stacks(work, Path(scratch))
-            settings = work.settings(resources, stacks, tuple(sys.path) if self.address is None else None)
+            path = tuple(sys.path) if self.address is None else None
+            settings = Settings(
+                work.space, work.data_root, work.checkpoints, work.weights, resources, stacks, python_path=path
+            )
             given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
             tune.Tuner(
                 tune.with_resources(configured(settings), given),
