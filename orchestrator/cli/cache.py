@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
-from rich.filesize import decimal
 
 if TYPE_CHECKING:
     from flyp_sweep.trainers.data.cache import Cache
@@ -23,6 +22,8 @@ def cache() -> None:
 @cache.command("ls")
 def list_entries() -> None:
     """List the entries, the most recently used first."""
+    from rich.filesize import decimal
+
     kept = _cache()
     if kept is None:
         return
@@ -38,6 +39,8 @@ def list_entries() -> None:
 @cache.command()
 def clear() -> None:
     """Remove all entries. Runs compute again what they need."""
+    from rich.filesize import decimal
+
     kept = _cache()
     if kept is not None:
         click.echo(f"{decimal(kept.clear())} freed in {kept.folder}")

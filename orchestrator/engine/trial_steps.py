@@ -31,7 +31,8 @@ from flyp_sweep.trainers.spec import DIED, DONE, FAILED, UNREADABLE, Epoch, Tria
 class TrialSteps:
     """Runs trials in this process. Once it is not `sound`, the process has to end: its memory or GPU may be broken.
 
-    `rank` is this process among the `settings.resources.world` that train a trial together; they meet at the file `meeting`.
+    `rank` is this process among those that train a trial together, where there are several; they meet at the file
+    `meeting`.
     """
 
     def __init__(self, settings: Settings, rank: int = 0, meeting: str = "") -> None:

@@ -103,9 +103,8 @@ class TuneEngine:
         from ray import tune
 
         from flyp_sweep.orchestrator.engine.retries import Retries
-        from flyp_sweep.orchestrator.engine.scheduler import CellScheduler
+        from flyp_sweep.orchestrator.engine.scheduler import CellScheduler, OnRequest
         from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
-        from flyp_sweep.orchestrator.engine.stopper import OnRequest
         from flyp_sweep.orchestrator.engine.trainable import configured
 
         resources = resources_per_trial(work.space)
