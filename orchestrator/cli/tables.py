@@ -1,4 +1,4 @@
-"""`flyp-sweep table`, `show`, `plot` and `report`: the results of runs, to read."""
+"""`flyp-sweep status`, `table`, `show`, `plot` and `report`: what runs have found so far, to read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flyp_sweep.orchestrator.cli.console import console
-from flyp_sweep.orchestrator.cli.options import layout_option, runs_argument
+from flyp_sweep.orchestrator.cli.options import layout_option, run_argument, runs_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, open_run, refuse_without_file
 from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 _OF_RUNS = ("against", "interval", "test", "ensembling", "aggregate", "trace")
 """Options of `table` that do not apply to the paper's own numbers."""
+
+
+@click.command()
+@run_argument
+def status(run: Path | str) -> None:
+    """Cells, stages, trials done and failed, best score so far."""
+    from flyp_sweep.results.run_status import status_table
+
+    console().print(status_table(open_run(run)))
 
 
 @click.command()
@@ -144,8 +153,7 @@ def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) 
     """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
     from flyp_sweep.results.outputs import plot_runs
 
-    for run in runs:
-        refuse_without_file("plot", run, output)
+    refuse_without_file("plot", runs, output)
     for plotted in plot_runs([open_run(run) for run in runs], output, figure):
         for written in plotted.paths:
             click.echo(written)
@@ -166,8 +174,7 @@ def report(runs: tuple[Path | str, ...], layout: str, output: Path | None) -> No
     """One self-contained HTML page of RUNS: tables, figures, protocol, and the trials behind every number."""
     from flyp_sweep.results.outputs import write_report
 
-    for run in runs:
-        refuse_without_file("report", run, output)
+    refuse_without_file("report", runs, output)
     folders = [open_run(run) for run in runs]
     if output is None and len(folders) > 1:
         raise InputError(

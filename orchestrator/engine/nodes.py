@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -115,20 +115,10 @@ def runtime_env(space: SearchSpace) -> dict[str, Any]:
 
     What these import in turn, and the libraries, each node has to have installed.
     """
-    modules = {"flyp_sweep", *(method.partition(":")[0].partition(".")[0] for method in space.methods if ":" in method)}
-    return {"py_modules": sorted(map(source_of, modules)), "excludes": ["**/__pycache__/**"]}
-
-
-def source_of(module: str) -> str:
-    """The folder of a top-level package, or the file of a module. Raises InputError when there is none."""
-    spec = find_spec(module)
-    if spec is not None and spec.submodule_search_locations:
-        return os.path.abspath(next(iter(spec.submodule_search_locations)))
-    if spec is not None and spec.origin:
-        return os.path.abspath(spec.origin)
-    raise InputError(
-        f"methods: found no module {module!r}; expected it on the Python path, beside the YAML or in the working folder"
-    )
+    names = {"flyp_sweep", *(method.partition(":")[0].partition(".")[0] for method in space.methods if ":" in method)}
+    modules = [import_module(name) for name in sorted(names)]
+    sources = [module.__path__[0] if hasattr(module, "__path__") else str(module.__file__) for module in modules]
+    return {"py_modules": [os.path.abspath(source) for source in sources], "excludes": ["**/__pycache__/**"]}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -62,7 +63,7 @@ def run(
         algorithm_of(space)
         check_data(space, data_root)
         path = options.run_path(space)
-        interruption.at_the_last(lambda: leave_behind(path))
+        interruption.at_the_last = lambda: leave_behind(path)
         new = options.url is None and not path.exists()
         if not new:  # most runs that cannot begin leave no folder behind
             stack.enter_context(locked(path))
@@ -115,36 +116,30 @@ def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
     return [model for model in space.models if model.label in labels]
 
 
+@dataclass
 class Sweep:
     """One execution of a sweep in a run folder, whose lock is held."""
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        plans: Sequence[CellPlan],
-        folder: RunFolder,
-        earlier: Earlier,
-        options: RunOptions,
-        console: Console,
-        remote: RemoteRun | None = None,
-    ) -> None:
-        self.space = space
-        self.plans = plans
-        self.folder = folder
-        self.options = options
-        self.console = console
-        self.earlier = earlier
-        self.remote = remote
+    space: SearchSpace
+    plans: Sequence[CellPlan]
+    folder: RunFolder
+    earlier: Earlier
+    options: RunOptions
+    console: Console
+    remote: RemoteRun | None = None
+
+    def __post_init__(self) -> None:
+        remote, options, folder = self.remote, self.options, self.folder
         self.running = remote.running if remote else TrialFiles(folder.running)
         ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
         self.running.clear({outcome.trial_id for outcome in ended})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
-        self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
-        self.progress = Progress(self.protocol, console)
+        self.protocol = Protocol(self.plans, ended if options.retry_failed else self.earlier.outcomes)
+        self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()
         self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
-        self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
+        self.mirror = Mirror(options.mlflow or default_uri(folder.path), self.space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
 

@@ -142,8 +142,9 @@ class MlflowLogger:
             if part.is_dir():
                 self.client.log_artifacts(self.parent, str(part), part.name)
         self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
-        (now := Event()).set()
-        columns = json.dumps({"selectedColumns": first_columns(self.folder.ledger.follow(now))})
+        over = Event()
+        over.set()
+        columns = json.dumps({"selectedColumns": first_columns(self.folder.ledger.follow(over))})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
 
 
