@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
+from flyp_sweep.orchestrator.protocol.algorithms import searches
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
-from flyp_sweep.orchestrator.runs.dry_run import searches
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import SearchSpace

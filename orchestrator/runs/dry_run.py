@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flyp_sweep.orchestrator.protocol.algorithms import planned_configs
+from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, searches, trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -26,16 +26,6 @@ def _steps(plan: CellPlan) -> str:
         return f"{planned_configs(plan)} configurations x {seeds} seeds searched, {len(plan.repeat_seeds)} repeats"
     made_of = f"soups of {planned_configs(plan.base)} configurations" if plan.is_soup else "ensembles of a repeat"
     return f"{len(plan.repeat_seeds)} {made_of} of {plan.base.cell.method}"
-
-
-def trials(plan: CellPlan) -> int:
-    """Trials of both stages."""
-    return searches(plan) + len(plan.repeat_seeds)
-
-
-def searches(plan: CellPlan) -> int:
-    """Trials of the search stage."""
-    return planned_configs(plan) * len(plan.search_seeds)
 
 
 def passes(plan: CellPlan) -> int:
