@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from flyp_sweep.orchestrator.protocol.algorithms import searches
+from flyp_sweep.orchestrator.protocol.algorithms import planned_searches
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
@@ -59,7 +59,7 @@ def estimate(
         trial = BYTES_PER_TRIAL + BYTES_PER_EPOCH * space.train.epochs
         alphas = len(space.wise_ft.grid) if space.wise_ft.frontier else 2
         numbers = METRICS * (len(space.wise_ft.grid) + alphas * plan.splits)
-        ledger += searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
+        ledger += planned_searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
     largest = max((plan.parameters or 0 for plan in plans if plan.traits.trained), default=0)
     members = {(plan.cell.base, plan.is_soup): plan for plan in plans if plan.base and plan.cell not in over}
     weights = sum(WEIGHT_BYTES * (plan.parameters or 0) * _kept(plan) for plan in members.values())
@@ -69,7 +69,7 @@ def estimate(
 def _kept(plan: CellPlan) -> int:
     """Trials that the ensembles of a cell are made of. All soups of a cell share the same trials."""
     assert plan.base is not None
-    return searches(plan.base) if plan.is_soup else len(plan.repeat_seeds)
+    return planned_searches(plan.base) if plan.is_soup else len(plan.repeat_seeds)
 
 
 def check(usage: DiskUsage, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, searches, trials
+from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_searches, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -14,7 +14,7 @@ def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
     """Cells, trials and image passes of a sweep: at most, as if no trial stopped early."""
     lines = [f"{space.name}: {len(plans)} cells"]
     lines += [f"  {plan.cell.key}: {_steps(plan)}, {passes(plan):,} image passes" for plan in plans]
-    total = sum(map(trials, plans))
+    total = sum(map(planned_trials, plans))
     lines.append(f"{total:,} trials and {sum(map(passes, plans)):,} image passes at most")
     return "\n".join(lines)
 
@@ -37,7 +37,7 @@ def passes(plan: CellPlan) -> int:
     """
     train, id_val, reported = _sizes(plan)
     if plan.traits.frozen_encoder:
-        crops = plan.space.train.epochs * trials(plan) if plan.traits.trained else plan.traits.seeded
+        crops = plan.space.train.epochs * planned_trials(plan) if plan.traits.trained else plan.traits.seeded
         return train * crops * (plan.base is None) + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val)
     if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas
@@ -47,7 +47,7 @@ def passes(plan: CellPlan) -> int:
     alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
     at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
     repeat = fitting + (len(alphas) - 1) * id_val + at_the_end * reported
-    return searches(plan) * fitting + len(plan.repeat_seeds) * repeat
+    return planned_searches(plan) * fitting + len(plan.repeat_seeds) * repeat
 
 
 def _sizes(plan: CellPlan) -> tuple[int, int, int]:

@@ -13,7 +13,7 @@ from finished import Finished
 from serial_engine import run_serially
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.protocol.algorithms import trials
+from flyp_sweep.orchestrator.protocol.algorithms import planned_trials
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
@@ -107,7 +107,7 @@ def test_soups_start_after_the_search_and_logit_ensembles_after_the_repeats_they
         logits = of(ran, f"{base}+logit_ensemble")
         repeats = [spec.trial_id for spec in of(ran, base) if spec.stage == "repeat"]
         assert [member.trial_id for spec in logits for member in spec.members] == repeats
-    assert len(ran) == sum(trials(cell.plan) for cell in protocol.cells) - 4, (
+    assert len(ran) == sum(planned_trials(cell.plan) for cell in protocol.cells) - 4, (
         "lp, of one configuration, asks it three times"
     )
 

@@ -62,14 +62,14 @@ def planned_configs(plan: CellPlan) -> int:
     return algorithm_of(plan.space).at_most(plan) if plan.searched else 0
 
 
-def searches(plan: CellPlan) -> int:
+def planned_searches(plan: CellPlan) -> int:
     """How many trials the cell's search will take at most."""
     return planned_configs(plan) * len(plan.search_seeds)
 
 
-def trials(plan: CellPlan) -> int:
+def planned_trials(plan: CellPlan) -> int:
     """How many trials the cell will take at most, in both stages."""
-    return searches(plan) + len(plan.repeat_seeds)
+    return planned_searches(plan) + len(plan.repeat_seeds)
 
 
 def num_samples(plan: CellPlan) -> int:
