@@ -6,14 +6,17 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from flyp_sweep.orchestrator.engine.work import Work
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources, SearchSpace
 
@@ -121,23 +124,7 @@ def runtime_env(space: SearchSpace) -> dict[str, Any]:
     return {"py_modules": [os.path.abspath(source) for source in sources], "excludes": ["**/__pycache__/**"]}
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a node must have to run the trials of a search space: the same as the driver, by the same paths.
-
-    `data` and `weights` are the driver's fingerprints, by display name. Checkpoints go to `store`, a URL, or, where it
-    is None, to the run folder, in which `probe` is a new file: who sees it sees this very folder.
-    """
-
-    space: SearchSpace
-    data_root: Path
-    data: Mapping[str, str]
-    weights: Mapping[str, str]
-    probe: Path
-    store: str | None
-
-
-def check_nodes(needs: Needs, wanted: Resources) -> list[str]:
+def check_nodes(work: Work, wanted: Resources) -> list[str]:
     """Ask every node that can take a trial; returns what is worth a line, but no reason to stop.
 
     Raises InputError when a node lacks data, weights, the run folder, a method or a library.
@@ -145,22 +132,23 @@ def check_nodes(needs: Needs, wanted: Resources) -> list[str]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    asked = {}
-    for node in nodes():
-        if node.has(wanted):
-            there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
-            asked[node] = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look).remote(needs)
-    deadline = time.monotonic() + ANSWER_SECONDS
-    lines = []
-    for node, answer in asked.items():
-        try:
-            versions = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
-        except ray.exceptions.RayError as error:
-            if left(node):
-                continue
-            raise InputError(f"node {node.address}: {reason_of(error)}") from None
-        others = [(name, there) for name, there in versions.items() if there != installed(name)]
-        lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
+    asked, lines = {}, []
+    with tempfile.NamedTemporaryFile(prefix=".probe-", dir=work.folder.resolve()) as probe:
+        for node in nodes():
+            if node.has(wanted):
+                there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
+                ask = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look)
+                asked[node] = ask.remote(work.space, work.plans, work.data_root, work.store or Path(probe.name))
+        deadline = time.monotonic() + ANSWER_SECONDS
+        for node, answer in asked.items():
+            try:
+                versions = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
+            except ray.exceptions.RayError as error:
+                if left(node):
+                    continue
+                raise InputError(f"node {node.address}: {reason_of(error)}") from None
+            others = [(name, there) for name, there in versions.items() if there != installed(name)]
+            lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
     return lines
 
 
@@ -186,49 +174,56 @@ def reason_of(error: Exception) -> str:
     return f"found that nothing can be run there ({last}); expected {LIBRARIES}"
 
 
-def look(needs: Needs) -> dict[str, str | None]:
-    """On the node itself: the versions of its packages. Raises InputError for what its trials would miss."""
+def look(space: SearchSpace, plans: Sequence[CellPlan], data_root: Path, place: Path | str) -> dict[str, str | None]:
+    """On the node itself: the versions of its packages.
+
+    Raises InputError for what its trials would miss: they need what the driver has, by the same paths. Checkpoints go
+    to `place`, the URL of a store or a new file in the run folder: who sees the file sees this very folder.
+    """
     versions = {name: installed(name) for name in DECISIVE}
     for name, there in versions.items():
         if there is None:
             raise InputError(f"found no package {name}; expected {LIBRARIES}")
-    check_folder(needs)
+    check_folder(place)
 
     from flyp_sweep.trainers import methods
     from flyp_sweep.trainers.models import weights
     from flyp_sweep.trainers.preflight import check_data
 
-    for name, dataset in check_data(needs.space, needs.data_root).items():
-        if dataset.fingerprint() != needs.data[name]:
-            raise InputError(f"found other files of data set {name!r} in {needs.data_root} than the driver")
-    for model in needs.space.models:
-        if weights.fingerprint(model) != needs.weights[model.label]:
+    data = {plan.cell.dataset: plan.data for plan in plans}
+    for name, dataset in check_data(space, data_root).items():
+        if dataset.fingerprint() != data[name]:
+            raise InputError(f"found other files of data set {name!r} in {data_root} than the driver")
+    fingerprints = {plan.cell.model: plan.weights for plan in plans}
+    for model in space.models:
+        if weights.fingerprint(model) != fingerprints[model.label]:
             raise InputError(f"found other weights of model {model.label!r} than the driver")
         if weights.absent(model):
             raise InputError(
                 f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
             )
-    for name in needs.space.methods:
+    for name in space.methods:
         methods.get(name)
     return versions
 
 
-def check_folder(needs: Needs) -> None:
-    """Raise InputError when trials could not save their checkpoints here."""
-    folder = needs.probe.parent
-    if needs.store is not None:
+def check_folder(place: Path | str) -> None:
+    """Raise InputError when trials could not save their checkpoints here; see `look`."""
+    if isinstance(place, str):
         from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
         try:
-            Storage(needs.store).sizes()
+            Storage(place).sizes()
         except StorageError as error:
             raise InputError(
-                f"{needs.store} cannot be read ({error}); expected its credentials in the environment of all nodes"
+                f"{place} cannot be read ({error}); expected its credentials in the environment of all nodes"
             ) from None
-    elif not needs.probe.is_file():
-        raise InputError(f"found no {folder} as the driver has it; expected it on storage that all nodes share (--out)")
-    elif not os.access(folder, os.W_OK):
-        raise InputError(f"found that {folder} cannot be written; trials save their checkpoints there")
+    elif not place.is_file():
+        raise InputError(
+            f"found no {place.parent} as the driver has it; expected it on storage that all nodes share (--out)"
+        )
+    elif not os.access(place.parent, os.W_OK):
+        raise InputError(f"found that {place.parent} cannot be written; trials save their checkpoints there")
 
 
 def installed(name: str) -> str | None:

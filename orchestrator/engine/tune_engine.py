@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from flyp_sweep.orchestrator.engine.log_stream import LogStream
-from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, runtime_env
+from flyp_sweep.orchestrator.engine.nodes import check_address, check_nodes, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import Resources
 
 log = logging.getLogger(__name__)
 
@@ -81,25 +82,16 @@ class TuneEngine:
         with connected(self.address, runtime_env(work.space) if self.address else None, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
-                for line in self._node_warnings(work):
+                resources = resources_per_trial(work.space)
+                for line in check_nodes(work, resources) if self.address else ():
                     work.say(line)
-                self._tune(work)
+                self._tune(work, resources)
 
     def _set_environment(self) -> None:
         for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
             os.environ.setdefault(name, value)
 
-    def _node_warnings(self, work: Work) -> list[str]:
-        """What differs between the nodes of a joined cluster but is no reason to stop."""
-        if self.address is None:
-            return []
-        data = {plan.cell.dataset: plan.data for plan in work.plans}
-        weights = {plan.cell.model: plan.weights for plan in work.plans}
-        with tempfile.NamedTemporaryFile(prefix=".probe-", dir=work.folder.resolve()) as probe:
-            needs = Needs(work.space, work.data_root, data, weights, Path(probe.name), work.store)
-            return check_nodes(needs, resources_per_trial(work.space))
-
-    def _tune(self, work: Work) -> None:
+    def _tune(self, work: Work, resources: Resources) -> None:
         from ray import tune
 
         from flyp_sweep.orchestrator.engine.retries import Retries
@@ -107,15 +99,14 @@ class TuneEngine:
         from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
         from flyp_sweep.orchestrator.engine.trainable import configured
 
-        resources = resources_per_trial(work.space)
         clear_scratch()
         prefix = f"{SCRATCH}{os.getpid()}-"
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
-            stacks = self._stacks(work, Path(scratch))
-            path = tuple(sys.path) if self.address is None else None
-            settings = Settings(
-                work.space, work.data_root, work.checkpoints, work.weights, resources, stacks, python_path=path
-            )
+            if self.address is None:
+                stacks, path = str(Path(scratch, "stacks")), tuple(sys.path)
+            else:  # in a folder that the driver and all workers share, if there is one
+                stacks, path = None if work.store else str(work.checkpoints.folder.resolve()), None
+            settings = Settings(work.space, work.data_root, work.checkpoints, work.weights, resources, stacks, path)
             given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
             tune.Tuner(
                 tune.with_resources(configured(settings), given),
@@ -137,12 +128,6 @@ class TuneEngine:
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 ),
             ).fit()
-
-    def _stacks(self, work: Work, scratch: Path) -> str | None:
-        """A folder that the driver and all workers share, if there is one."""
-        if self.address is None:
-            return str(scratch / "stacks")
-        return str(work.checkpoints.folder.resolve()) if work.store is None else None
 
 
 def connect(address: str | None, environment: dict[str, Any] | None) -> None:
