@@ -18,7 +18,7 @@ from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOM
 from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.run_log import RunLog
+from flyp_sweep.orchestrator.run_log import collecting
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.options import RunOptions
@@ -56,8 +56,7 @@ def run(
     data_root = options.data_root.expanduser().resolve()
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(options.how_to_go_on))
-        run_log = RunLog()
-        stack.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
+        write_log_to = stack.enter_context(collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
         engine = engine or TuneEngine(options.address)
         algorithm_of(space)
@@ -79,7 +78,7 @@ def run(
         earlier = read_earlier(path / LEDGER)
         space = space.ensembling(checked.ensembles)
         folder = open_folder(path, space)
-        run_log.write_to(folder.path)
+        write_log_to(folder.path)
         log.info("%s", options.command)
         if remote:
             remote.start()
