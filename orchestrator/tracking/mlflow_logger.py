@@ -186,37 +186,29 @@ def trial_metrics(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
     for name, final in (("score", record.score), ("alpha", record.alpha), ("best_epoch", record.best_epoch)):
         if final is not None:
             yield Metric(name, float(final), end, 0)
-    for side, value in mean_ood(record).items():
-        yield Metric(f"{side}/mean_ood", value, end, 0)
+    ood: dict[str, list[float]] = {}
     for one in record.measurements:
         for side in sides(one.alpha, record.chosen_alpha):
             yield Metric(f"{side}/{one.split}/{one.metric}", one.value, end, 0)
+            if one.is_primary and one.role == "ood":
+                ood.setdefault(side, []).append(one.value)
         if one.is_primary and record.alpha is not None:
             yield Metric(f"frontier/{one.split}", one.value, end, round(100 * one.alpha))
-
-
-def mean_ood(record: TrialRecord) -> dict[str, float]:
-    """Per side the mean of the primary metric over the OOD sets, where there are any."""
-    by_side: dict[str, list[float]] = {}
-    for one in record.measurements:
-        if one.is_primary and one.role == "ood":
-            for side in sides(one.alpha, record.chosen_alpha):
-                by_side.setdefault(side, []).append(one.value)
-    return {side: fmean(values) for side, values in by_side.items()}
+    for side, values in ood.items():
+        yield Metric(f"{side}/mean_ood", fmean(values), end, 0)
 
 
 def first_columns(records: Iterable[Record]) -> list[str]:
     """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
-    on_id: set[str] = set()
     params: dict[str, None] = {}
-    ood = False
+    found: set[str] = set()
     for record in records:
         if isinstance(record, TrialRecord):
-            on_id |= {one.primary for at in record.evaluations for one in at.splits if one.role == "id_test"}
             params |= dict.fromkeys(record.hparams)
-            ood = ood or bool(mean_ood(record))
-    names = [*(f"id_test/{name}" for name in sorted(on_id)), *(["mean_ood"] if ood else [])]
-    metrics = ["score", "alpha", *(f"{side}/{name}" for name in names for side in ("without", "with"))]
+            primary = [one for one in record.measurements if one.is_primary]
+            found |= {f"id_test/{one.metric}" for one in primary if one.role == "id_test"}
+            found |= {"mean_ood" for one in primary if one.role == "ood"}
+    metrics = ["score", "alpha", *(f"{side}/{name}" for name in sorted(found) for side in ("without", "with"))]
     return [
         *(f"attributes.`{name}`" for name in ("Created", "Duration")),
         *(f"metrics.`{name}`" for name in metrics),
