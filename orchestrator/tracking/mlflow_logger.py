@@ -121,7 +121,7 @@ class MlflowLogger:
         )
         tags = [RunTag(key, value) for key, value in trial_tags(record).items()]
         params = [Param(key, str(value)) for key, value in record.hparams.items()]
-        metrics = list(trial_metrics(record, start, end))
+        metrics = [*curves(record, start, end), *final_metrics(record, end)]
         self.client.log_batch(run.info.run_id, metrics[:METRICS_PER_BATCH], params, tags)
         for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
             self.client.log_batch(run.info.run_id, metrics[at : at + METRICS_PER_BATCH])
@@ -173,16 +173,21 @@ def trial_tags(record: TrialRecord) -> dict[str, str]:
     return {**tags, f"{PREFIX}.trial_id": record.trial_id, f"{PREFIX}.kind": "trial"}
 
 
-def trial_metrics(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
-    """Curves per epoch, then the final numbers: `score`, and per split `without/...` and `with/...` ensembling."""
+def curves(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
+    """Numbers per epoch, spread evenly over the time of the trial."""
     from mlflow.entities import Metric
 
-    curve = record.curve
-    for point in curve:
-        when = start + int((end - start) * point["epoch"] / len(curve))
+    for point in record.curve:
+        when = start + int((end - start) * point["epoch"] / len(record.curve))
         for name, value in point.items():
             if name != "epoch":
                 yield Metric(f"epoch/{name}", value, when, int(point["epoch"]))
+
+
+def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
+    """`score`, and per split `without/...` and `with/...` ensembling."""
+    from mlflow.entities import Metric
+
     for name, final in (("score", record.score), ("alpha", record.alpha), ("best_epoch", record.best_epoch)):
         if final is not None:
             yield Metric(name, float(final), end, 0)
