@@ -190,11 +190,11 @@ def look(space: SearchSpace, plans: Sequence[CellPlan], data_root: Path, place: 
     from flyp_sweep.trainers.models import weights
     from flyp_sweep.trainers.preflight import check_data
 
-    data = {plan.cell.dataset: plan.data for plan in plans}
+    data = {plan.cell.dataset: plan.data.fingerprint for plan in plans}
     for name, dataset in check_data(space, data_root).items():
         if dataset.fingerprint() != data[name]:
             raise InputError(f"found other files of data set {name!r} in {data_root} than the driver")
-    fingerprints = {plan.cell.model: plan.weights for plan in plans}
+    fingerprints = {plan.cell.model: plan.model.fingerprint for plan in plans}
     for model in space.models:
         if weights.fingerprint(model) != fingerprints[model.label]:
             raise InputError(f"found other weights of model {model.label!r} than the driver")

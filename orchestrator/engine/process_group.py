@@ -153,7 +153,8 @@ def _serve(pipe: Connection, settings: Settings, rank: int, meeting: str) -> Non
         if message == "step":
             pipe.send(steps.step())
         elif message == "flush":
-            pipe.send(steps.flush())
+            steps.flush()
+            pipe.send(None)
         else:
             steps.begin(*message)
 

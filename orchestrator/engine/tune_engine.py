@@ -102,10 +102,9 @@ class TuneEngine:
         clear_scratch()
         prefix = f"{SCRATCH}{os.getpid()}-"
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
-            if self.address is None:
-                stacks, path = str(Path(scratch, "stacks")), tuple(sys.path)
-            else:  # in a folder that the driver and all workers share, if there is one
-                stacks, path = None if work.store else str(work.checkpoints.folder.resolve()), None
+            shared = None if work.store else str(work.checkpoints.folder.resolve())  # by the nodes of a cluster
+            stacks = shared if self.address else str(Path(scratch, "stacks"))
+            path = None if self.address else tuple(sys.path)
             settings = Settings(work.space, work.data_root, work.checkpoints, work.weights, resources, stacks, path)
             given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
             tune.Tuner(

@@ -36,8 +36,8 @@ def passes(plan: CellPlan) -> int:
     `id_val` at alpha = 1 is known from training.
     """
     train, id_val, reported = _sizes(plan)
-    if plan.traits.frozen_encoder:
-        crops = plan.space.train.epochs * planned_trials(plan) if plan.traits.trained else plan.traits.seeded
+    if plan.method.frozen_encoder:
+        crops = plan.space.train.epochs * planned_trials(plan) if plan.method.trained else plan.method.seeded
         return train * crops * (plan.base is None) + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val)
     if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas

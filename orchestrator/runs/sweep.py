@@ -69,9 +69,10 @@ def run(
         remote = stack.enter_context(opened(options.url, path)) if options.url else None
         engine.check()
         checked = check(space, data_root, options.allow_incomplete)
-        for name, wrong in checked.incomplete.items():
-            splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
-            console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
+        for name, data in checked.data.items():
+            if wrong := [f"{split} ({n['found']} of {n['published']} images)" for split, n in data.incomplete.items()]:
+                line = f"data set {name} is not as published in {', '.join(wrong)}"
+                console.print(line, style="yellow", markup=False)
         if new:
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
@@ -208,8 +209,10 @@ class Sweep:
             written = [] if replaced else self._write_outputs()
         except (OSError, UnwritableError) as error:
             written = []
-            said = f"{error.filename or self.folder.path}: cannot be written ({error.strerror})"
-            self.recorder.trouble.append(str(error) if isinstance(error, UnwritableError) else said)
+            said = str(error)
+            if isinstance(error, OSError):
+                said = f"{error.filename or self.folder.path}: cannot be written ({error.strerror})"
+            self.recorder.trouble.append(said)
         if written:
             self._say("written: " + ", ".join(str(path) for path in written))
         if self.remote and not replaced:

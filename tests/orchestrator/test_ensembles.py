@@ -193,7 +193,7 @@ def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_ref
     space = ensembles()
     plans = plans_of(space)
     needed = disk_usage.estimate(space, plans)
-    parameters = plans[0].parameters
+    parameters = plans[0].model.parameters
     assert needed.weights == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
     assert "weights of up to" in str(needed)
     assert "weights" not in str(disk_usage.estimate(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
