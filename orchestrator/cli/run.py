@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.console import console
-from flyp_sweep.orchestrator.cli.options import data_root_option, mlflow_option
+from flyp_sweep.orchestrator.cli.options import console, data_root_option, mlflow_option
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.console import console
-from flyp_sweep.orchestrator.cli.options import layout_option, run_argument, runs_argument
+from flyp_sweep.orchestrator.cli.options import console, layout_option, run_argument, runs_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, open_run, refuse_without_file
 from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from ray.tune import Stopper
@@ -98,11 +98,6 @@ class OnRequest(Stopper):
         return {}
 
 
-@dataclass(frozen=True)
-class _Ours:
-    trial_id: str
-
-
 def _ours(trial: Trial) -> Any:
     """What ASHA knows a trial by: started again, it is a new one to Ray, but has its place in the rungs already."""
-    return _Ours(TrialSpec.from_json(trial.config["spec"]).trial_id)
+    return SimpleNamespace(trial_id=TrialSpec.from_json(trial.config["spec"]).trial_id)
