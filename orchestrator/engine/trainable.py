@@ -57,8 +57,7 @@ class Worker(tune.Trainable):
     def cleanup(self) -> None:
         """The sweep is interrupted, or has no more trials: save what an unfinished one has done."""
         if self.steps is not None:
-            if self.begun and not self.ended:
-                self.steps.flush()
+            self.steps.flush()
             self.steps.close()
 
     def _steps(self) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -26,8 +25,6 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources
 
 log = logging.getLogger(__name__)
-
-SCRATCH = "flyp-sweep-driver-"
 
 TRIALS_WAITING = 8
 """Trials that Ray Tune knows of beyond those that run: so many workers may start at once."""
@@ -68,8 +65,9 @@ class TuneEngine:
         self.address = address
 
     def check(self) -> None:
-        """Raise InputError when the cluster at the address cannot be joined."""
-        self._set_environment()
+        """Set the environment for Ray. Raises InputError when the cluster at the address cannot be joined."""
+        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
+            os.environ.setdefault(name, value)
         if self.address is not None:
             check_address(self.address)
 
@@ -78,7 +76,6 @@ class TuneEngine:
 
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
-        self._set_environment()
         with connected(self.address, runtime_env(work.space) if self.address else None, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
@@ -86,10 +83,6 @@ class TuneEngine:
                 for line in check_nodes(work, resources) if self.address else ():
                     work.say(line)
                 self._tune(work, resources)
-
-    def _set_environment(self) -> None:
-        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
-            os.environ.setdefault(name, value)
 
     def _tune(self, work: Work, resources: Resources) -> None:
         from ray import tune
@@ -99,9 +92,7 @@ class TuneEngine:
         from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
         from flyp_sweep.orchestrator.engine.trainable import configured
 
-        clear_scratch()
-        prefix = f"{SCRATCH}{os.getpid()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
+        with tempfile.TemporaryDirectory(prefix="flyp-sweep-driver-", ignore_cleanup_errors=True) as scratch:
             shared = None if work.store else str(work.checkpoints.folder.resolve())  # by the nodes of a cluster
             stacks = shared if self.address else str(Path(scratch, "stacks"))
             path = None if self.address else tuple(sys.path)
@@ -143,18 +134,16 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
             ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
         else:
             ray.init(address=address, runtime_env=environment, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        if "AF_UNIX" in str(error):
+            raise InputError(
+                f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
+            ) from error
         if address is None:
             raise
         raise InputError(
             f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:300]}); "
             "start one with `ray start --head`, and make this machine a node of it"
-        ) from error
-    except OSError as error:
-        if "AF_UNIX" not in str(error):
-            raise
-        raise InputError(
-            f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
         ) from error
 
 
@@ -224,14 +213,6 @@ def log_as_we_do(library: logging.Logger) -> None:
     for handler in list(library.handlers):
         library.removeHandler(handler)
     library.propagate = True
-
-
-def clear_scratch() -> None:
-    """Remove Ray Tune's files of drivers that were killed; nobody reads them."""
-    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
-        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _name(trial: Any) -> str:

@@ -143,11 +143,6 @@ class Sweep:
         listeners: list[Listener] = [self.progress, self.mirror]
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
 
-    @property
-    def place(self) -> str:
-        """How messages name the run folder."""
-        return f"{self.remote.url} by way of {self.folder.path}" if self.remote else str(self.folder.path)
-
     def lost(self) -> str | None:
         """A line that names the driver that took this run over; None while this one has it."""
         return lost(self.folder.path) or (self.remote.lost if self.remote else None)
@@ -157,7 +152,8 @@ class Sweep:
         self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
-            f"{sum(self.progress.done.values())} done, in {self.place}"
+            f"{sum(self.progress.done.values())} done, in "
+            f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}"
         )
         if not self.protocol.done:
             self._run_trials(engine, data_root, interruption)
@@ -247,10 +243,9 @@ class Sweep:
         behind = remote.close(hurry=not self.protocol.done)
         if behind is None:
             self._say(f"published: {remote.url}")
-        elif remote.lost:
-            self.recorder.trouble.append(behind)
         else:
-            self.recorder.trouble.append(f"{remote.url}: is behind {remote.path} ({redacted(behind)})")
+            line = f"{remote.url}: is behind {remote.path} ({redacted(behind)})"
+            self.recorder.trouble.append(behind if remote.lost else line)
 
     def _say(self, line: str, style: str | None = None) -> None:
         """Print and log a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
