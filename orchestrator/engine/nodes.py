@@ -144,22 +144,13 @@ def check_nodes(work: Work, wanted: Resources) -> list[str]:
             try:
                 versions = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
             except ray.exceptions.RayError as error:
-                if left(node):
-                    continue
-                raise InputError(f"node {node.address}: {reason_of(error)}") from None
+                time.sleep(LEAVING_SECONDS)
+                if any(one.id == node.id for one in nodes()):
+                    raise InputError(f"node {node.address}: {reason_of(error)}") from None
+                continue
             others = [(name, there) for name, there in versions.items() if there != installed(name)]
             lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
     return lines
-
-
-def left(node: Node) -> bool:
-    """Whether a node that may have had no time to answer is gone, or goes within seconds."""
-    deadline = time.monotonic() + LEAVING_SECONDS
-    while any(one.id == node.id for one in nodes()):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    return True
 
 
 def reason_of(error: Exception) -> str:
