@@ -244,8 +244,9 @@ def test_a_trial_trains_on_tables(root: Path, bench: Bench) -> None:
     exchanged = [(f"../photos/{label}/1.png", other) for label, other in (("1", "2"), ("2", "10"), ("10", "1"))]
     write_table(root / "lists/night.csv", exchanged)
     checked = preflight.check(space(TABLES), root)
-    assert checked.classes == {"birds": 3}
-    assert checked.images["birds"] == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}
+    birds = checked.data["birds"]
+    assert birds.classes == 3
+    assert birds.images == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}
     spec = replace(bench.repeat("lp", alphas=(1.0,)), cell=space(TABLES).cells()[0])
     result = TrialRunner(space(TABLES), root, torch.device("cpu")).result(spec)
     assert result.score == 1.0
