@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,43 +28,52 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Traits:
-    """What plans have to know of a method: whether its trials differ by seed, whether it leaves the image encoder as it
-    is, and whether it is trained by gradients, epoch by epoch."""
+class MethodFacts:
+    """What plans have to know of a method: what it searches, whether its trials differ by seed, whether it leaves the
+    image encoder as it is, and whether it is trained by gradients, epoch by epoch."""
 
+    searched: Mapping[str, Distribution]
     seeded: bool
     frozen_encoder: bool
     trained: bool
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What the checks found: fingerprints by display name, and what each method searches. Made of plain values, so that
-    it can be found in another process than the one that needs it."""
+class DataFacts:
+    """What plans have to know of a data set."""
 
-    data: dict[str, str]
-    weights: dict[str, str]
-    metrics: dict[str, str]
-    searched: dict[str, Mapping[str, Distribution]]
-    methods: dict[str, Traits]
-    parameters: dict[str, int | None]
-    """Model -> number of parameters; None where a hub would have to be asked, and where no method trains them."""
-    absent: frozenset[str]
-    """Models of which the local cache lacks files."""
-    classes: dict[str, int]
-    """Data set -> number of classes."""
-    images: dict[str, Counter[str]]
-    """Data set -> split role -> number of images."""
-    splits: dict[str, int]
-    """Data set -> number of ID test and OOD splits."""
-    ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Ensemble -> the methods of whose trials it is made."""
-    incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-    """Data set -> split -> see `incomplete`; empty when all are complete."""
-    census: dict[str, list[str]] = field(default_factory=dict)
-    """Data set -> its classes with their images in each split, line by line."""
-    remarks: dict[str, list[str]] = field(default_factory=dict)
-    """Data set -> what a user should know of it, a line each."""
+    fingerprint: str
+    metric: str
+    classes: int
+    images: Counter[str]
+    """Split role -> number of images."""
+    splits: int
+    """ID test and OOD splits."""
+    incomplete: dict[str, dict[str, int]]
+    """Split -> see `incomplete`; empty when the data set is complete."""
+    census: list[str]
+    """Its classes with their images in each split, line by line."""
+    remarks: list[str]
+    """What a user should know of it, a line each."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What plans have to know of a model: how many parameters it has is None where a hub would have to be asked, and
+    where no method trains them."""
+
+    fingerprint: str
+    parameters: int | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks found, by display name. `ensembles` names the methods of whose trials each is made."""
+
+    data: dict[str, DataFacts]
+    models: dict[str, ModelFacts]
+    methods: dict[str, MethodFacts]
+    ensembles: dict[str, tuple[str, ...]]
 
 
 def check(
@@ -87,44 +96,39 @@ def check(
         weights,
     )
 
-    searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
+    kinds = {name: facts_of(methods.get(name), hyper_parameters(space, name)) for name in space.methods}
     check_read(space)
     check_divisible(space)
     check_compiler(space)
-    kinds = {name: traits(methods.get(name)) for name in space.methods}
-    trained = any(kind.trained for kind in kinds.values())
-    ensembles = ensembles_of(space, [name for name, kind in kinds.items() if kind.trained])
+    trained = [name for name, kind in kinds.items() if kind.trained]
+    ensembles = ensembles_of(space, trained)
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
-    images: dict[str, dict[str, int]] = {}
-    for dataset in made.values():
-        images[dataset.name] = check_splits(dataset, space, allow_incomplete)
+    counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
+    models = {}
     for model in space.models:
         pretrained.check_architecture(model)
-    remarks = {name: dataset.remarks() + check_prompts(dataset, space) for name, dataset in made.items()}
-    seen = {name: check_images(dataset, space, say) for name, dataset in made.items()} if decode else {}
-    for name, found in seen.items():
-        remarks[name] += found.remarks()
-        if found.bad:  # and they are left out
-            images[name] = check_splits(made[name], space, allow_incomplete)
-    for name in made if trained else ():
-        remarks[name] += last_batches(space, by_role(made[name], images[name])["train"], len(made[name].class_names))
-    lacking = {name: incomplete(made[name], images[name], seen.get(name, Found())) for name in made}
-    return Checked(
-        data={name: dataset.fingerprint() for name, dataset in made.items()},
-        weights=fingerprints,
-        metrics={name: dataset.metric for name, dataset in made.items()},
-        searched=searched,
-        methods=kinds,
-        parameters={model.label: pretrained.parameter_count(model) if trained else None for model in space.models},
-        absent=frozenset(model.label for model in space.models if weights.absent(model)),
-        classes={name: len(dataset.class_names) for name, dataset in made.items()},
-        images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
-        splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},
-        ensembles=ensembles,
-        incomplete={name: splits for name, splits in lacking.items() if splits},
-        census={name: census(dataset) for name, dataset in made.items()},
-        remarks=remarks,
-    )
+        parameters = pretrained.parameter_count(model) if trained else None
+        models[model.label] = ModelFacts(fingerprints[model.label], parameters)
+    data = {}
+    for name, dataset in made.items():
+        remarks = dataset.remarks() + check_prompts(dataset, space)
+        seen = check_images(dataset, space, say) if decode else None
+        if seen and seen.bad:  # and they are left out
+            counts[name] = check_splits(dataset, space, allow_incomplete)
+        images = by_role(dataset, counts[name])
+        remarks += seen.remarks() if seen else []
+        remarks += last_batches(space, images["train"], len(dataset.class_names)) if trained else []
+        data[name] = DataFacts(
+            fingerprint=dataset.fingerprint(),
+            metric=dataset.metric,
+            classes=len(dataset.class_names),
+            images=images,
+            splits=len(dataset.named("id_test") + dataset.named("ood")),
+            incomplete=incomplete(dataset, counts[name], seen),
+            census=census(dataset),
+            remarks=remarks,
+        )
+    return Checked(data, models, kinds, ensembles)
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
@@ -201,10 +205,10 @@ def check_classes(dataset: Dataset) -> None:
         dataset.check_classes()
 
 
-def traits(method: Method) -> Traits:
+def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
     from flyp_sweep.trainers.methods.base import GradientMethod
 
-    return Traits(method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
+    return MethodFacts(searched, method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
@@ -318,20 +322,20 @@ def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
     return images
 
 
-def incomplete(dataset: Dataset, counts: Mapping[str, int], seen: Found) -> dict[str, dict[str, int]]:
+def incomplete(dataset: Dataset, counts: Mapping[str, int], seen: Found | None = None) -> dict[str, dict[str, int]]:
     """Split -> images `found`, of those `published` where these are others, and left out as `unreadable`, if any."""
     wrong: dict[str, dict[str, int]] = {}
     for split, found in counts.items():
         if found != dataset.published.get(split, found):
             wrong[split] = {"found": found, "published": dataset.published[split]}
-        if split in seen.unreadable:
+        if seen and split in seen.unreadable:
             wrong[split] = wrong.get(split, {"found": found}) | {"unreadable": len(seen.unreadable[split])}
     return wrong
 
 
 def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
     """Raise InputError when a split of `dataset` holds another number of images than published."""
-    wrong = incomplete(dataset, counts, Found())
+    wrong = incomplete(dataset, counts)
     for split, images in wrong.items():
         more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
         raise InputError(
