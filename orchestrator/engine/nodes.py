@@ -178,11 +178,15 @@ def look(space: SearchSpace, plans: Sequence[CellPlan], data_root: Path, place: 
     check_folder(place)
 
     from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers.data.cache import Cache
+    from flyp_sweep.trainers.data.inspection import skip_unreadable
     from flyp_sweep.trainers.models import weights
     from flyp_sweep.trainers.preflight import check_data
 
     data = {plan.cell.dataset: plan.data.fingerprint for plan in plans}
     for name, dataset in check_data(space, data_root).items():
+        if space.images.unreadable == "skip":
+            skip_unreadable(dataset, Cache.of_machine())
         if dataset.fingerprint() != data[name]:
             raise InputError(f"found other files of data set {name!r} in {data_root} than the driver")
     fingerprints = {plan.cell.model: plan.model.fingerprint for plan in plans}
