@@ -121,11 +121,13 @@ def test_a_folder_that_is_no_run_folder_is_refused(tmp_path):
 @pytest.fixture
 def own_data(tmp_path) -> Path:
     """A tiny data set in folders and its search space."""
-    for split, count in (("train", 6), ("id_val", 3), ("id_test", 3), ("shifted", 3)):
+    for shade, (split, count) in enumerate((("train", 6), ("id_val", 3), ("id_test", 3), ("shifted", 3))):
         for name, grey in (("dark", 40), ("light", 210)):
             (tmp_path / split / name).mkdir(parents=True)
             for index in range(count):
-                Image.new("RGB", (40, 36), (grey + 5 * index,) * 3).save(tmp_path / split / name / f"{index}.png")
+                Image.new("RGB", (40, 36), (grey + 5 * index + shade,) * 3).save(
+                    tmp_path / split / name / f"{index}.png"
+                )
     (tmp_path / "own.yaml").write_text(FOLDERS)
     return tmp_path
 
