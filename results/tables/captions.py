@@ -162,7 +162,10 @@ def _marks(
     if not compared:
         return
     if not judged:
-        yield f"No marks: the methods share fewer than {FEWEST_SEEDS} seeds, which tell nothing from chance."
+        yield (
+            f"No marks: the highest number of a column shares fewer than {FEWEST_SEEDS} seeds with the others, too few "
+            "to tell it from chance."
+        )
         return
     bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
     if any(one.comparisons for one in judged):
@@ -171,10 +174,9 @@ def _marks(
             if options.correction == "holm"
             else "not corrected for the number of methods"
         )
-        yield (
-            f"{bold}: highest of its column; underlined: not shown to be worse ({TESTS[options.test].title} over "
-            f"common seeds on one fixed test set, {100 * LEVEL:g}%, {correction}{_constants(cells)}{_powerless(cells, options)})."
-        )
+        tested = f"{TESTS[options.test].title} over common seeds on one fixed test set, {100 * LEVEL:g}%, {correction}"
+        rest = f"{_constants(cells)}{_powerless(cells, options)}"
+        yield f"{bold}: highest of its column; underlined: not shown to be worse ({tested}{rest})."
     else:
         yield f"{bold}: highest of its column; nothing is tested, for no number depends on a seed."
     if options.marks == "headline":
