@@ -73,8 +73,8 @@ class Versus:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the row is shown to be worse than the best."""
-        return self.adjusted <= LEVEL or (self.is_certain and self.comparison.difference.mean < -ROUNDING)
+        """Whether the row is shown to be worse than the best: on the seeds that both have, it may be the better one."""
+        return self.comparison.difference.mean < -ROUNDING and (self.is_certain or self.adjusted <= LEVEL)
 
 
 @dataclass(frozen=True)

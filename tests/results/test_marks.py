@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,10 @@ def test_only_shared_seeds_are_compared():
     a = Sample({0: 0.9, 1: 0.8, 2: 0.7, 3: 0.75})
     b = Sample({1: 0.501, 2: 0.402, 3: 0.451, 4: 0.9})  # 0.299, 0.298 and 0.299 below a, where both are
     assert column_marks([a, b]).marks == ("best", "")
+    lucky = Sample(
+        {seed: value + 0.01 + seed / 1e4 for seed, value in b.values.items()} | {9: 0.99}
+    )  # above b wherever both are
+    assert column_marks([replace(b, values={**b.values, 8: 0.99, 7: 0.99}), lucky]).marks == ("best", "level")
 
 
 def test_below_three_seeds_nothing_is_marked():
