@@ -272,12 +272,6 @@ def test_a_truly_best_method_goes_unmarked_in_at_most_5_of_100_simulated_columns
     assert unmarked(means, deviations, n, zeroshot=zeroshot) <= stats.binom(SIMULATIONS, 0.05).ppf(0.99)
 
 
-def test_a_method_that_is_much_worse_is_told_apart():
-    stream = np.random.default_rng(1)
-    columns = [[sample(*stream.normal(mean, 1, 50)) for mean in (0, 0, -2)] for _ in range(200)]
-    assert np.mean([column_marks(column).marks[2] == "" for column in columns]) > 0.99
-
-
 @pytest.mark.parametrize("n", [3, 5])
 def test_accuracies_that_are_equal_by_chance_prove_nothing(n):
     # counts of 300 images over few seeds are often equal; all methods and the constant are truly the same
