@@ -41,8 +41,8 @@ def test_several_runs_make_one_table(runs):
 
 
 def test_options_reach_the_table(runs):
-    options = "--layout per_shift --interval bca --test wilcoxon --correction none --ensembling with --trace --format markdown"
-    code, output = call("table", "runs/pcam", *options.split())
+    options = "--layout per_shift --interval bca --test wilcoxon --correction none --ensembling with --trace"
+    code, output = call("table", "runs/pcam", *options.split(), "--format", "markdown")
     assert code == 0, output
     assert "BCa bootstrap" in output
     assert "Wilcoxon" in output
