@@ -127,7 +127,7 @@ def test_a_trial_of_a_table_is_shown(runs):
     code, output = call("show", trial_id[:10])
     assert code == 0, output
     assert trial_id in output
-    assert "pcam/vit/full/flyp" in output
+    assert f"pcam/{MODEL}/full/flyp" in output
     assert call("show", trial_id, "--run", "runs/caltech101")[0] == 2
 
 
