@@ -107,7 +107,7 @@ def column_marks(
     comparisons with the best, see `holm_with_the_best`. The order of the rows changes nothing.
     """
     held = {row: sample for row, sample in enumerate(samples) if sample is not None}
-    unmarked: tuple[Mark, ...] = ("",) * len(samples)
+    unmarked: tuple[Mark, ...] = tuple("" for _ in samples)
     if len(held) < 2:
         return ColumnMarks(None, unmarked, (None,) * len(samples))
     best = max(held, key=lambda row: (held[row].mean, sorted(held[row].values.items())))
