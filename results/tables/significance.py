@@ -107,9 +107,9 @@ def column_marks(
     comparisons with the best, see `holm_with_the_best`. The order of the rows changes nothing.
     """
     held = {row: sample for row, sample in enumerate(samples) if sample is not None}
-    unmarked: tuple[Mark, ...] = tuple("" for _ in samples)
+    unmarked: list[Mark] = [""] * len(samples)
     if len(held) < 2:
-        return ColumnMarks(None, unmarked, (None,) * len(samples))
+        return ColumnMarks(None, tuple(unmarked), (None,) * len(samples))
     best = max(held, key=lambda row: (held[row].mean, sorted(held[row].values.items())))
     found = [
         _versus(sample, held[best], test, confidence) if sample is not None and row != best else None
@@ -118,7 +118,7 @@ def column_marks(
     versus = _corrected(found, correction)
     few = [row for row in held if row != best and ((one := versus[row]) is None or not one.is_judged)]
     if held[best].is_short or len(few) == len(held) - 1:
-        return ColumnMarks(best, unmarked, versus, tuple(held))
+        return ColumnMarks(best, tuple(unmarked), versus, tuple(held))
     marks: list[Mark] = ["level" if one is not None and one.is_judged and not one.is_worse else "" for one in versus]
     marks[best] = "best"
     return ColumnMarks(best, tuple(marks), versus, tuple(few))
