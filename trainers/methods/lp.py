@@ -29,6 +29,7 @@ class LinearProbing(SolvedMethod):
     summary = "linear head on frozen, normalised image features, by L-BFGS; l2 is searched"
     hparams = {"l2": Choice(STRENGTHS)}
     frozen_encoder = True
+    deterministic = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)
