@@ -196,6 +196,10 @@ class SearchSpace(Section):
             if method not in self.methods:
                 expected = f"one of the methods of this search space: {', '.join(self.methods)}"
                 raise mismatch(method, expected, nearest(method, self.methods), at=("search", "per_method"))
+        for method in self.train.grad_clip if isinstance(self.train.grad_clip, dict) else ():
+            if method not in self.methods:
+                expected = f"one of the methods of this search space: {', '.join(self.methods)}"
+                raise mismatch(method, expected, nearest(method, self.methods), at=("train", "grad_clip"))
         for ensemble, methods in (self.ensembles if isinstance(self.ensembles, dict) else {}).items():
             for at, method in enumerate(methods):
                 if method not in self.methods:

@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.plugin_path import find_plugins
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.schedule import check_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,8 @@ class Checked:
     """Data set -> split role -> number of images."""
     splits: dict[str, int]
     """Data set -> number of ID test and OOD splits."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed and odd about the settings, a line each."""
     ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Ensemble -> the methods of whose trials it is made."""
     incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -87,6 +90,8 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         if not allow_incomplete:
             check_complete(dataset, images[dataset.name])
         check_shots(dataset, space)
+    roles = {name: by_role(dataset, images[name]) for name, dataset in made.items()}
+    warnings = check_schedules(space, made, roles) if trained else []
     for model in space.models:
         pretrained.check_architecture(model)
     return Checked(
@@ -98,8 +103,9 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         parameters={model.label: pretrained.parameter_count(model) if trained else None for model in space.models},
         absent=frozenset(model.label for model in space.models if weights.absent(model)),
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
-        images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
+        images=roles,
         splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},
+        warnings=tuple(warnings),
         ensembles=ensembles,
         incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
     )
@@ -233,6 +239,16 @@ def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
     for split, count in counts.items():
         images[dataset.splits[split]] += count
     return images
+
+
+def check_schedules(space: SearchSpace, made: Mapping[str, Dataset], images: Mapping[str, Counter[str]]) -> list[str]:
+    """What to say of warm-up and batches of each data set and shots; raises InputError as `check_schedule` does."""
+    lines = []
+    for name, dataset in made.items():
+        for shots in space.shots_list:
+            count = images[name]["train"] if shots is None else shots * len(dataset.class_names)
+            lines += check_schedule(space, name, shots, count)
+    return lines
 
 
 def incomplete(dataset: Dataset, counts: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -11,9 +11,9 @@ from operator import attrgetter
 from typing import Any
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.sections import Crops, Precision
+from flyp_sweep.search_spaces.sections import Crops, EpochMetric, Precision
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
 
 SEARCH, REPEAT = "search", "repeat"
@@ -48,6 +48,8 @@ class TrialSpec:
     `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
     and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`,
     and by compiled code with `compile`: all three decide how sums are rounded. `crops` says how training views are cut.
+    `epoch_metric`, `patience` (None: all epochs are run) and `include_start` say which epoch is kept (see
+    `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a gradient.
     `ingredients` are the hyper-parameters of the searched trials that a soup is made of, best first; it has none of its
     own. Paths, hosts and worker counts are not in here: they do not change a result.
     """
@@ -60,7 +62,7 @@ class TrialSpec:
     batch_size: int
     warmup_steps: int
     templates: int | None
-    patience: int
+    patience: int | None
     alphas: tuple[float, ...]
     frontier: bool
     data: str
@@ -69,6 +71,9 @@ class TrialSpec:
     precision: Precision = "fp32"
     compile: bool = False
     crops: Crops = "exact"
+    epoch_metric: EpochMetric = "accuracy"
+    include_start: bool = False
+    grad_clip: float | None = None
     ingredients: tuple[Mapping[str, Any], ...] = ()
 
     @cached_property
@@ -125,7 +130,13 @@ class TrialSpec:
 _VARYING = {"stage", "seed", "hparams", "alphas", "frontier", "ingredients"}
 _COMMON = tuple(one.name for one in fields(TrialSpec) if one.name not in _VARYING)
 _common_values = attrgetter(*_COMMON)
-_SINCE_LATER = (("compile", False), ("crops", "exact"))
+_SINCE_LATER = (
+    ("compile", False),
+    ("crops", "exact"),
+    ("epoch_metric", "accuracy"),
+    ("include_start", False),
+    ("grad_clip", None),
+)
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 
 

@@ -14,7 +14,7 @@ from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
 from flyp_sweep.orchestrator.engine.tune_engine import TuneEngine
 from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
-from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
+from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of, fewer_configs
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.run_log import RunLog
@@ -68,8 +68,11 @@ def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Itera
 
     space = load(source, overrides)
     algorithm_of(space)
-    plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
+    checked = check(space, options.data_root.expanduser().resolve(), options.allow_incomplete)
+    plans = plan(space, checked)
     yield describe(space, plans)
+    for line in (*checked.warnings, *fewer_configs(plans)):
+        yield f"warning: {line}"
     yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
     for model in space.models:
         for file in weights.absent(model):
@@ -101,6 +104,8 @@ def _run(
         for name, wrong in checked.incomplete.items():
             splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
             console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
+        for line in checked.warnings:
+            console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
         if earlier is None:  # most runs that cannot begin leave no folder behind
             fetch_weights(space.models, checked.absent, console)
             lock.enter_context(locked(path))
@@ -112,6 +117,8 @@ def _run(
         if remote:
             remote.start()
         plans = plan(space, checked)
+        for line in fewer_configs(plans):
+            console.print(line, markup=False, soft_wrap=True)
         sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, remote)
         sweep.go(engine, data_root, interruption)
         return sweep.report()

@@ -140,6 +140,56 @@ def test_patience_counts_epochs_in_a_row_that_are_not_the_best(bench: Bench, pat
     assert method.steps == 3 * last
 
 
+@pytest.mark.parametrize(
+    ("script", "picked"),
+    [
+        ([(10, 1.0), (20, 9.0), (12, 0.2), (10, 3.0)], 3),  # whatever the accuracy: epoch 2 is sure of its errors
+        ([(10, 1.0), (20, 9.0), (12, 0.2), (12, 0.2)], 4),  # ties go to the later epoch
+    ],
+)
+def test_by_loss_the_epoch_of_the_lowest_loss_is_kept_as_in_the_authors_script(
+    bench: Bench, script: list[tuple[int, float]], picked: int
+) -> None:
+    spec = bench.spec("scripted", epochs=4, epoch_metric="loss", patience=None)
+    report = bench.fit(spec, method=Scripted(script)).report
+    assert (report.best_epoch, report.epoch) == (picked, 4)
+    assert report.score == pytest.approx(script[picked - 1][0] / 27)
+
+
+def test_without_patience_all_epochs_are_run(bench: Bench) -> None:
+    script = [(20, 1.0)] + [(10, 1.0)] * 8
+    report = bench.fit(bench.spec("scripted", epochs=9, patience=None), method=Scripted(script)).report
+    assert (report.best_epoch, report.epoch) == (1, 9)
+
+
+@pytest.mark.parametrize(("start", "picked", "last"), [(25, 0, 2), (5, 1, 3)])
+def test_the_model_before_its_first_step_is_a_candidate(bench: Bench, start: int, picked: int, last: int) -> None:
+    script = [(start, 1.0), (20, 1.0), (15, 1.0), (15, 1.0)]
+    fitted = bench.fit(bench.spec("scripted", epochs=3, patience=2, include_start=True), method=Scripted(script))
+    assert (fitted.report.best_epoch, fitted.report.epoch) == (picked, last)
+    assert fitted.report.score == pytest.approx(script[picked][0] / 27)
+    assert fitted.state["theta"].item() == 3 * picked
+    assert [point["epoch"] for point in fitted.report.curve] == list(range(last + 1))
+    assert "train_loss" not in fitted.report.curve[0]
+
+
+def test_the_start_as_a_candidate_leaves_the_training_as_it_was(bench: Bench) -> None:
+    without, beside = (bench.fit(bench.spec("ft", epochs=3, include_start=start)) for start in (False, True))
+    assert beside.report.curve[1:] == without.report.curve
+
+
+@pytest.mark.parametrize(("norm", "clipped"), [(None, 2.0), (0.5, 0.5), (5.0, 2.0)])
+def test_gradients_are_bounded_before_the_optimiser_s_step(bench: Bench, norm: float | None, clipped: float) -> None:
+    class Watched(Scripted):
+        def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
+            return 2.0 * model.theta
+
+        def after_step(self, model: Any) -> None:
+            assert model.theta.grad.item() == pytest.approx(clipped, rel=1e-5)
+
+    bench.fit(bench.spec("scripted", epochs=1, grad_clip=norm), method=Watched([(1, 1.0)]))
+
+
 def test_every_epoch_is_reported_with_the_best_so_far(bench: Bench) -> None:
     script = [(10, 1.0), (20, 1.0), (15, 1.0)]
     reports: list[Epoch] = list(fit(Scripted(script), bench.task(bench.spec("scripted", epochs=3))))

@@ -10,10 +10,12 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
+from flyp_sweep.search_spaces.sections import EpochMetric
 from flyp_sweep.trainers.checkpoints.checkpoint import Saved
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod
+from flyp_sweep.trainers.schedule import total_steps
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
@@ -31,22 +33,31 @@ def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int
 def train(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
     """Train `method` on the task, yielding a report after every epoch and returning the best one.
 
-    The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier); `patience` epochs in a row
-    that are not the best so far end the training. Goes on after the last epoch that `task.checkpoint` holds, with the
-    numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as `Gradients` does.
+    The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier), or of lowest loss, see
+    `Scores.beats`; `patience` epochs in a row that are not the best so far end the training. With `include_start` the
+    model that training starts from is a candidate, as epoch 0. Goes on after the last epoch that `task.checkpoint`
+    holds, with the numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as
+    `Gradients` does.
     """
     spec = task.spec
     progress = Progress.of(method, task)
+    if spec.include_start and not progress.curve:
+        progress.add(_scores(method, progress, task))
     while not progress.over(spec):
         train_loss = train_epoch(progress.gradients, progress.optimizer, task, progress.epoch + 1)
-        scores = method.scores(progress.model, task, task.id_val)
-        if not math.isfinite(scores.loss):
-            raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch + 1}")
-        progress.add(scores, train_loss)
+        progress.epoch += 1
+        progress.add(_scores(method, progress, task), train_loss=train_loss)
         if task.checkpoint is not None:
             task.checkpoint.offer(progress.saved)
         yield progress.fitted.report
     return progress.fitted
+
+
+def _scores(method: GradientMethod, progress: Progress, task: Task) -> Scores:
+    scores = method.scores(progress.model, task, task.id_val)
+    if not math.isfinite(scores.loss):
+        raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch}")
+    return scores
 
 
 class Progress:
@@ -56,8 +67,12 @@ class Progress:
     own (see `train_epoch`).
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, gradients: Gradients) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, gradients: Gradients, metric: EpochMetric
+    ) -> None:
         self.model = model
+        self.metric = metric
+        self.epoch = 0
         self.optimizer = optimizer
         self.gradients = gradients
         self.curve: list[dict[str, float]] = []
@@ -82,11 +97,7 @@ class Progress:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         lr, weight_decay = task.hparams["lr"], task.hparams["weight_decay"]
         optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
-        return cls(model, optimizer, Gradients(method, model, task))
-
-    @property
-    def epoch(self) -> int:
-        return len(self.curve)
+        return cls(model, optimizer, Gradients(method, model, task), task.spec.epoch_metric)
 
     @property
     def fitted(self) -> Fitted:
@@ -96,13 +107,14 @@ class Progress:
 
     def over(self, spec: TrialSpec) -> bool:
         """Whether the last epoch was the last one, by number or by patience."""
-        late = self.best is not None and self.epoch - self.best[0] >= spec.patience
+        patience = spec.epochs if spec.patience is None else spec.patience
+        late = self.best is not None and self.epoch - self.best[0] >= patience
         return late or self.epoch >= spec.epochs
 
-    def add(self, scores: Scores, train_loss: float) -> None:
-        """Take in the epoch that the model has just been trained for."""
-        self.curve.append(point(self.epoch + 1, scores, train_loss=train_loss))
-        if self.best is None or scores.rank > self.best[1].rank:
+    def add(self, scores: Scores, **more: float) -> None:
+        """Take in the scores of the model as it is after the last epoch, with `more` for the curve."""
+        self.curve.append(point(self.epoch, scores, **more))
+        if self.best is None or scores.beats(self.best[1], self.metric):
             state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             self.best = self.epoch, scores, state
 
@@ -115,8 +127,16 @@ class Progress:
             tensors |= {f"best/{name}": tensor for name, tensor in state.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
-        facts = {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores), "torch": torch.__version__}
-        return Saved(tensors, facts | {"micro_batch": self.gradients.size, "notes": self.gradients.notes})
+        facts = {
+            "curve": self.curve,
+            "epoch": self.epoch,
+            "best_epoch": best_epoch,
+            "best": asdict(scores),
+            "torch": torch.__version__,
+            "micro_batch": self.gradients.size,
+            "notes": self.gradients.notes,
+        }
+        return Saved(tensors, facts)
 
     def restore(self, saved: Saved) -> None:
         """Go to the epoch after which `saved` was made. Raises one of several errors when it is not of this fit."""
@@ -128,7 +148,7 @@ class Progress:
             index, name = path.split("/", 1)
             moments.setdefault(int(index), {})[name] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
-        self.curve = list(saved.facts["curve"])
+        self.curve, self.epoch = list(saved.facts["curve"]), int(saved.facts["epoch"])
         self.gradients.size, self.gradients.notes = saved.facts["micro_batch"], list(saved.facts["notes"])
         device = next(self.model.parameters()).device
         state = saved.part("best") or saved.part("model")
@@ -158,9 +178,12 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
                     step,
                     base=spec.hparams["lr"],
                     warmup_steps=spec.warmup_steps,
-                    total_steps=spec.epochs * len(batches),
+                    total_steps=total_steps(spec.epochs, spec.batch_size, len(split)),
                 )
             losses.append(gradients.backward(Batch(batch, labels[torch.from_numpy(indices).to(task.device)], rng)))
+            if spec.grad_clip is not None:
+                trained = (parameter for group in optimizer.param_groups for parameter in group["params"])
+                torch.nn.utils.clip_grad_norm_(trained, spec.grad_clip)
             optimizer.step()
             gradients.method.after_step(gradients.model)
     return _mean_loss(torch.stack(losses), first_step)
