@@ -33,7 +33,9 @@ WARMUP, MOST_WARMUP_STEPS = 0.05, 500
 
 Precision = Literal["fp32", "bf16"]
 Crops = Literal["exact", "batched"]
+Optimizer = Literal["adamw", "sgd"]
 EpochMetric = Literal["accuracy", "loss"]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -65,6 +67,8 @@ class Train(Section):
     or as many as there is memory for. With `precision` bf16 the encoders compute in bfloat16 where autocast holds that
     to be safe, in training and in evaluation. With `compile` the image encoder trains in kernels made for it.
     `crops` are cut from each image as it is, or, batched, from images that were brought to the model's size before.
+    A crop has a share of the image's area within `crop_scale`; with `flip`, every other view is mirrored.
+    `optimizer` is AdamW as torch has it, or SGD with a momentum of 0.9, as CoOp's authors train.
     The learning rate rises over `warmup`, a share of all steps, or over `warmup_steps`; one of the two is None.
     `grad_clip` bounds the norm of each step's gradient: of all methods, or of those that it names (None: no bound).
     """
@@ -75,11 +79,16 @@ class Train(Section):
     precision: Precision = "fp32"
     compile: bool = Field(default=False, description="true or false")
     crops: Crops = "exact"
+    crop_scale: Annotated[tuple[Share, Share], FromList] = Field(
+        default=(0.9, 1.0), description="two shares of an image's area, the smaller first, as in [0.9, 1.0]"
+    )
+    flip: bool = Field(default=False, description="true or false")
+    optimizer: Optimizer = "adamw"
     warmup: float | None = Field(default=None, ge=0, lt=1, description="a share of all steps: a number from 0, below 1")
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
     grad_clip: (
         Annotated[
-            Annotated[Norm, Tag(NUMBER)] | Annotated[dict[MethodName, Norm], Field(min_length=1), Tag(MAPPING)],
+            Annotated[Norm, Tag(NUMBER)] | Annotated[dict[MethodName, Norm], Tag(MAPPING)],
             Discriminator(shape),
         ]
         | None
@@ -103,6 +112,13 @@ class Train(Section):
             hint = "(leave one out, or set it to null)"
             raise mismatch(data["warmup_steps"], "nothing beside train.warmup", hint, at=("warmup_steps",))
         return data if given else {**data, "warmup": WARMUP}
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _smaller_share_first(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise mismatch(list(scale), "the smaller share first", f"(write {list(reversed(scale))})")
+        return scale
 
     def warmup_of(self, steps: int) -> int:
         """Warm-up steps of a training of so many `steps`."""

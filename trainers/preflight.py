@@ -94,6 +94,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     warnings = check_schedules(space, made, roles) if trained else []
     for model in space.models:
         pretrained.check_architecture(model)
+        pretrained.check_loads(model)
     return Checked(
         data={name: dataset.fingerprint() for name, dataset in made.items()},
         weights=fingerprints,
@@ -138,6 +139,13 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
     given = space.for_method(name)
     searched = {}
     for hparam, default in method.hparams.items():
+        named = [other for other, instead in method.in_place_of.items() if instead == hparam and other in given]
+        if len([*named, *({hparam} & given.keys())]) > 1:
+            raise InputError(
+                f"{space.source}: search.space: found {hparam!r} and {named[0]!r} for method {name!r}, "
+                "which are one strength in two units; leave out one of them"
+            )
+        hparam = named[0] if named else hparam
         found = given.get(hparam, default)
         if found is None:
             raise InputError(
@@ -146,12 +154,10 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
             )
         searched[hparam] = found
     own = space.search.per_method.get(name, {})
-    unused = [hparam for hparam in own if hparam not in method.hparams]
+    unused = [hparam for hparam in own if hparam not in (*method.hparams, *method.in_place_of)]
     if unused:
-        raise InputError(
-            f"{space.source}: search.per_method.{name}: found {unused[0]!r}; "
-            f"{name} has {', '.join(method.hparams) or 'no hyper-parameters'}"
-        )
+        known = ", ".join((*method.hparams, *method.in_place_of)) or "no hyper-parameters"
+        raise InputError(f"{space.source}: search.per_method.{name}: found {unused[0]!r}; {name} has {known}")
     return searched
 
 
@@ -183,7 +189,8 @@ def check_read(space: SearchSpace) -> None:
     from flyp_sweep.trainers import methods
 
     known = {*methods.registry(), *space.methods}
-    read = sorted({hparam for name in known for hparam in methods.get(name).hparams})
+    found = [methods.get(name) for name in known]
+    read = sorted({hparam for method in found for hparam in (*method.hparams, *method.in_place_of)})
     for hparam in space.search.space:
         if hparam not in read:
             raise InputError(
@@ -280,14 +287,15 @@ def check_shots(dataset: Dataset, space: SearchSpace) -> None:
             if not own_id_val:
                 raise InputError(f"dataset {dataset.name!r} has no id_val split, which a cell without shots needs")
             continue
-        need = {"train": shots} if own_id_val else {"train": 2 * shots}
-        need |= {"id_val": shots} if own_id_val else {}
+        need = {"train": 2 * shots} if dataset.one_pool else {"train": shots, "id_val": shots}
         for role, images in need.items():
             labels = dataset.split(dataset.named(role)[0]).labels
             counts = np.bincount(labels)
             scarce = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
             if counts[scarce] < images:
+                both = ", from which a few-shot cell draws its validation images too" if dataset.one_pool else ""
                 raise InputError(
                     f"{space.source}: shots: found {shots}; class {dataset.class_names[scarce]!r} of {dataset.name!r} "
-                    f"has {counts[scarce]} images in {role}, so at most {counts[scarce] * shots // images} are allowed"
+                    f"has {counts[scarce]} images in {role}{both}, "
+                    f"so at most {counts[scarce] * shots // images} are allowed"
                 )

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.sections import Crops, EpochMetric, Precision
+from flyp_sweep.search_spaces.sections import Crops, EpochMetric, Optimizer, Precision
 
 PROTOCOL_VERSION = 3
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
@@ -49,7 +49,8 @@ class TrialSpec:
     and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`,
     and by compiled code with `compile`: all three decide how sums are rounded. `crops` says how training views are cut.
     `epoch_metric`, `patience` (None: all epochs are run) and `include_start` say which epoch is kept (see
-    `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a gradient.
+    `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a gradient; `crop_scale` and `flip` are those of
+    the training views.
     `ingredients` are the hyper-parameters of the searched trials that a soup is made of, best first; it has none of its
     own. Paths, hosts and worker counts are not in here: they do not change a result.
     """
@@ -74,6 +75,9 @@ class TrialSpec:
     epoch_metric: EpochMetric = "accuracy"
     include_start: bool = False
     grad_clip: float | None = None
+    optimizer: Optimizer = "adamw"
+    crop_scale: tuple[float, float] = (0.9, 1.0)
+    flip: bool = False
     ingredients: tuple[Mapping[str, Any], ...] = ()
 
     @cached_property
@@ -123,7 +127,7 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
-        tuples = {"alphas": tuple(data["alphas"]), "ingredients": tuple(data.get("ingredients", ()))}
+        tuples = {name: tuple(data.get(name, ())) for name in ("alphas", "crop_scale", "ingredients")}
         return cls(**{**data, "cell": Cell.from_json(data["cell"]), **tuples})
 
 
@@ -136,6 +140,9 @@ _SINCE_LATER = (
     ("epoch_metric", "accuracy"),
     ("include_start", False),
     ("grad_clip", None),
+    ("optimizer", "adamw"),
+    ("crop_scale", (0.9, 1.0)),
+    ("flip", False),
 )
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 

@@ -111,6 +111,9 @@ class CellPlan:
             epoch_metric=stopping.metric,
             include_start=stopping.include_start,
             grad_clip=train.grad_clip_of(self.cell.base.method) if self.traits.trained else None,
+            optimizer=train.optimizer,
+            crop_scale=train.crop_scale,
+            flip=train.flip,
         )
 
 

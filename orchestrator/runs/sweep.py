@@ -110,13 +110,13 @@ def _run(
             fetch_weights(space.models, checked.absent, console)
             lock.enter_context(locked(path))
             earlier = read_earlier(path / LEDGER)
-        space = space.ensembling(checked.ensembles)
-        folder = open_folder(path, space)
+        space = space.ensembling(checked.ensembles).searching(checked.searched)
+        plans = plan(space, checked)
+        folder = open_folder(path, space, resolved(plans))
         run_log.write_to(folder.path)
         log.info("%s", resume)
         if remote:
             remote.start()
-        plans = plan(space, checked)
         for line in fewer_configs(plans):
             console.print(line, markup=False, soft_wrap=True)
         sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, remote)
@@ -245,10 +245,15 @@ class Sweep:
         return SOME_FAILED if self.protocol.failed or not self.protocol.complete else DONE
 
     def report(self) -> int:
-        """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code."""
+        """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code.
+
+        Raises InputError where no trial has ever ended, for there is nothing else to say than why.
+        """
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
+        if self.recorder.trouble and not self.protocol.outcomes and self.remote is None:
+            raise InputError(self.recorder.trouble[0])
         try:
             written = [] if replaced else self._write_outputs()
         except OSError as error:
@@ -302,14 +307,25 @@ class Sweep:
         self.console.print(line, style=style, soft_wrap=True, markup=False)
 
 
-def open_folder(path: Path, space: SearchSpace) -> RunFolder:
-    """The run folder at `path`, made if need be, with this `space` in it.
+def resolved(plans: Sequence[CellPlan]) -> str:
+    """What the settings come to, cell by cell, as comments for the end of the run's `space.yaml`."""
+    lines = ["# What these settings come to:"]
+    for one in plans:
+        if one.base is None:
+            trained = f"{one.steps} steps, {one.space.train.warmup_of(one.steps)} of them warm-up"
+            fitting = f"{trained}; " if one.traits.trained else ""
+            lines.append(f"# {one.cell.key}: {fitting}selected by {one.metric} on id_val")
+    return "\n".join(lines) + "\n"
+
+
+def open_folder(path: Path, space: SearchSpace, comments: str) -> RunFolder:
+    """The run folder at `path`, made if need be, with this `space` in it, and `comments` below that.
 
     Raises InputError when the folder holds something else, or the run of a space of another name.
     """
     try:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return RunFolder.create(path, dump(space))
+            return RunFolder.create(path, dump(space) + comments)
         folder = RunFolder(path)
         if folder.space.is_file():
             earlier = load(folder.space)
@@ -318,7 +334,7 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
                     f"{path}: found a run of search space {earlier.name!r}, expected {space.name!r}; "
                     "choose another --out"
                 )
-        folder.write_space(dump(space))
+        folder.write_space(dump(space) + comments)
         folder.ledger.check_writable()
     except OSError as error:
         raise InputError(

@@ -73,8 +73,7 @@ def test_labels_are_the_classes_in_alphabetical_order(root: Path) -> None:
     assert [CATEGORIES[i] for i in (0, 6, 12, 30, 61)] == ["airport", "barn", "dam", "multi-unit_residential", "zoo"]
     assert FMoW(root).load("train").labels.tolist() == [61, 0]
     assert FMoW(root).load("id_test").labels.tolist() == [30, 12]
-    assert FMoW.class_names[30] == "multi-unit residential"
-    assert not any("_" in name for name in FMoW.class_names)
+    assert FMoW.class_names == CATEGORIES
 
 
 def test_templates_put_the_article_before_a_name() -> None:
@@ -84,6 +83,9 @@ def test_templates_put_the_article_before_a_name() -> None:
     assert FMoW.templates[2].format(zoo) == "satellite photo of a zoo."
     assert FMoW.templates[3].format(airport) == "aerial photo of an airport."
     assert FMoW.templates[-1].format(airport) == "airport."
+    hangar = FMoW.class_names[1]
+    assert FMoW.templates[0].format(hangar) == "satellite photo of a airport_hangar."
+    assert FMoW.templates[2].format(hangar) == "satellite photo of an airport hangar."
 
 
 def test_groups_are_regions_and_countries_without_one_are_in_none(root: Path) -> None:

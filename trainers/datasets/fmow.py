@@ -36,14 +36,18 @@ CATEGORIES = tuple(CATEGORY_NAMES.split())
 
 
 class ClassName(str):
-    """A class name that a template can ask for with its article: `{}` gives "airport", `{:a}` "an airport"."""
+    """A class name as published, `airport_hangar`, which a template can ask for with its article and in words.
+
+    `{}` gives "airport_hangar", `{:a}` "an airport hangar": so do WiSE-FT's and FLYP's templates.
+    """
 
     __slots__ = ()
 
     def __format__(self, spec: str) -> str:
         if spec != "a":
             return super().__format__(spec)
-        return f"an {self}" if self[0] in "aeiou" else f"a {self}"
+        words = self.replace("_", " ")
+        return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 class FMoW(Dataset):
@@ -57,7 +61,7 @@ class FMoW(Dataset):
     name = "fmow"
     summary = "FMoW-WILDS, satellite images of 62 classes, OOD: later years, scored on the worst region"
 
-    class_names = tuple(ClassName(category.replace("_", " ")) for category in CATEGORIES)
+    class_names = tuple(map(ClassName, CATEGORIES))
     templates = (
         "satellite photo of a {}.",
         "aerial photo of a {}.",

@@ -39,6 +39,8 @@ class Method(ABC):
     summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
+    in_place_of: ClassVar[Mapping[str, str]] = {}
+    """Another name that the YAML may give -> the hyper-parameter whose place it takes: a strength in other units."""
     frozen_encoder: ClassVar[bool] = False
     """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
     seeded: ClassVar[bool] = True
@@ -61,6 +63,10 @@ class Method(ABC):
         The fit's own weights, unless a method trains a model of another form than it predicts with.
         """
         return state
+
+    def notes(self, task: Task) -> list[str]:
+        """What a reader of the fit's result should know, a sentence each: the `notes` of its ledger line."""
+        return []
 
     @torch.no_grad()
     def ready(self, model: nn.Module, task: Task) -> Classifier:

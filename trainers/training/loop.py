@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, warm-up and cosine, early stopping by the score on `id_val`."""
+"""The one training loop: AdamW or SGD, warm-up and cosine, early stopping by the score on `id_val`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
 from flyp_sweep.trainers.training.grad_cache import Gradients
+
+MOMENTUM = 0.9
+"""Of SGD."""
 
 
 def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int) -> float:
@@ -95,9 +98,7 @@ class Progress:
     def _before(cls, method: GradientMethod, task: Task) -> Progress:
         model = method.start(task)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        lr, weight_decay = task.hparams["lr"], task.hparams["weight_decay"]
-        optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
-        return cls(model, optimizer, Gradients(method, model, task), task.spec.epoch_metric)
+        return cls(model, optimizer(trained, task.spec), Gradients(method, model, task), task.spec.epoch_metric)
 
     @property
     def fitted(self) -> Fitted:
@@ -154,6 +155,14 @@ class Progress:
         state = saved.part("best") or saved.part("model")
         best = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
         self.best = saved.facts["best_epoch"], Scores(**saved.facts["best"]), best
+
+
+def optimizer(trained: list[nn.Parameter], spec: TrialSpec) -> torch.optim.Optimizer:
+    """The optimiser that `spec` names, over all `trained` parameters."""
+    lr, weight_decay = spec.hparams["lr"], spec.hparams["weight_decay"]
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(trained, lr=lr, momentum=MOMENTUM, weight_decay=weight_decay, fused=True)
+    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Task, epoch: int) -> float:
