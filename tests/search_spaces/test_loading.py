@@ -96,8 +96,16 @@ def test_dump_loads_as_an_equal_space(name: str | None) -> None:
 def test_dump_fills_in_the_defaults_and_leaves_out_what_is_not_read() -> None:
     text = dump(load("fewshot_mnist", ["search={algorithm: grid}", "train={}"]))
     assert read(text, "x")["train"] == {
-        **{"epochs": 10, "batch_size": 256, "precision": "fp32", "compile": False, "crops": "exact"},
-        **{"crop_scale": [0.9, 1.0], "flip": False, "optimizer": "adamw", "warmup": 0.05, "templates": "all"},
+        "epochs": 10,
+        "batch_size": 256,
+        "precision": "fp32",
+        "compile": False,
+        "crops": "exact",
+        "crop_scale": [0.9, 1.0],
+        "flip": False,
+        "optimizer": "adamw",
+        "warmup": 0.05,
+        "templates": "all",
     }
     assert "scheduler: {name: fifo}" in text
     assert "num_samples" not in text

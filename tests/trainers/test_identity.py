@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from typing import Any
 
@@ -29,6 +30,12 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "compile": True,
     "crops": "batched",
+    "epoch_metric": "loss",
+    "include_start": True,
+    "grad_clip": 1.0,
+    "optimizer": "sgd",
+    "crop_scale": (0.08, 1.0),
+    "flip": True,
     "ingredients": ({"lr": 1e-3, "weight_decay": 0.1},),
 }
 """Field -> a value that the specification of the tests does not have."""
@@ -44,6 +51,7 @@ def test_every_field_is_part_of_it(bench: Bench, field: str) -> None:
     assert getattr(spec, field) != OTHER[field]
     assert other.trial_id != spec.trial_id
     assert (other.config_id != spec.config_id) == (field in OF_A_CONFIGURATION)
+    assert TrialSpec.from_json(json.loads(json.dumps(other.to_json()))) == other
 
 
 @pytest.mark.parametrize("field", ["dataset", "model", "shots", "method"])

@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 HPARAMS = {"lr": 3e-3, "weight_decay": 0.1}
 
 
+@pytest.mark.parametrize("of_head", [0.0, 0.3])
 @pytest.mark.parametrize("strength", [0.01, 2.5])
-def test_its_gradient_is_strength_times_the_distance_and_spares_the_head(
-    bench: Bench, make_clip: Any, strength: float
+def test_its_gradient_is_strength_times_the_distance_and_that_of_the_head_times_its_weights(
+    bench: Bench, make_clip: Any, strength: float, of_head: float
 ) -> None:
     clip = make_clip()
     origin = {name: value.clone() for name, value in clip.visual.named_parameters()}
     worker = bench.worker(pretrained=replace(bench.pretrained, clip=clip))
-    task = bench.task(bench.spec("l2sp", hparams={**HPARAMS, "l2sp_strength": strength}), worker)
+    task = bench.task(
+        bench.spec("l2sp", hparams={**HPARAMS, "l2sp_strength": strength, "head_strength": of_head}), worker
+    )
     l2sp, ft = methods.get("l2sp"), methods.get("ft")
     model = copy.deepcopy(l2sp.zero_shot(task))
     noise = torch.Generator().manual_seed(0)
@@ -47,9 +50,11 @@ def test_its_gradient_is_strength_times_the_distance_and_spares_the_head(
     total = 0.0
     for name, theta in model.named_parameters():
         inside = name.removeprefix("encoder.")
-        expected = strength * (theta - origin[inside]) if inside in origin else torch.zeros_like(theta)
+        expected = (
+            strength * (theta - origin[inside]) if inside in origin else (name == "head.weight") * of_head * theta
+        )
         torch.testing.assert_close(pulled[name] - free[name], expected.detach(), rtol=1e-9, atol=1e-12)
-        total += float(expected.detach().square().sum()) / (2 * strength)
+        total += float(expected.detach().square().sum()) / (2 * (strength if inside in origin else of_head or 1))
     assert {name for name in names if name.removeprefix("encoder.") not in origin} == {"head.weight", "head.bias"}
     assert (with_penalty - without).item() == pytest.approx(total, rel=1e-9)
     assert all(parameter.grad is None for parameter in clip.parameters())

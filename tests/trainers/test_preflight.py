@@ -59,7 +59,7 @@ def test_a_good_space_passes_with_its_fingerprints_and_what_is_searched() -> Non
     assert list(checked.searched) == ["zeroshot", "ft", "lp"]
     assert checked.searched["zeroshot"] == {}
     assert checked.searched["ft"] == {"lr": Constant(1e-3), "weight_decay": Constant(0.1)}
-    assert checked.searched["lp"] == {"l2": Choice(STRENGTHS)}
+    assert checked.searched["lp"] == {"C": Choice(STRENGTHS)}
     assert checked.weights == {"digits-clip": f"digits-clip:{hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest()[:16]}"}
     assert checked.metrics == {"digits": "accuracy"}
     assert checked.images["digits"]["train"] == 800
@@ -80,6 +80,13 @@ def test_per_method_values_go_before_the_common_ones_and_the_defaults() -> None:
     checked = preflight.check(space(per_method={"lp": {"l2": 0.5}, "ft": {"lr": 9.0}}), Path("data"))
     assert checked.searched["lp"] == {"l2": Constant(0.5)}
     assert checked.searched["ft"]["lr"] == Constant(9.0)
+
+
+def test_a_strength_may_be_given_in_its_other_unit_and_not_in_both() -> None:
+    assert preflight.check(space(space={"lr": 1.0, "weight_decay": 0.1, "l2": 0.5}), Path("data")).searched["lp"] == {
+        "l2": Constant(0.5)
+    }
+    refused(space(per_method={"lp": {"l2": 0.1, "C": 1.0}}), "'C' and 'l2' for method 'lp'", "leave out one of them")
 
 
 def test_a_method_without_its_parameter() -> None:
@@ -135,7 +142,7 @@ def test_the_class_that_is_short_of_images_is_named_and_only_shots_need_it() -> 
 def test_from_one_pool_both_draws_have_to_fit(bench: Any) -> None:
     dataset = bench.dataset(own_id_val=False)
     preflight.check_shots(dataset, space(shots=4))
-    with pytest.raises(InputError, match=r"found 5; .* has 8 images in train, so at most 4") as no:
+    with pytest.raises(InputError, match=r"found 5; .* has 8 images in train, .* so at most 4 are allowed") as no:
         preflight.check_shots(dataset, space(shots=5))
     assert "\n" not in str(no.value)
     with pytest.raises(InputError, match="no id_val split, which a cell without shots needs"):

@@ -23,7 +23,8 @@ MAX_LOG_SCALE = math.log(100)
 class FLYP(GradientMethod):
     """The contrastive loss of pretraining between images and prompts of their classes (Goyal et al., 2023, Section 3).
 
-    Both encoders and the logit scale are trained; every image gets one template, drawn anew each time.
+    Both encoders and the logit scale are trained; every image gets one template, drawn anew each time. After each step
+    the scale is held at CLIP's bound; FLYP's code has none, and no run of ours has reached it.
     """
 
     name = "flyp"

@@ -25,12 +25,12 @@ class LinearProbingFineTuning(FineTuning):
     hparams = {**FineTuning.hparams, "probe_C": Constant(BEST)}
 
     def start(self, task: Task) -> nn.Module:
-        c = task.hparams["probe_C"]
+        c = task.hparams.get("probe_C", BEST)
         head, _ = best_probe(task) if c == BEST else (probe(task, c), c)
         return ImageClassifier(copy.deepcopy(task.pretrained.clip.visual), head.weight, head.bias)
 
     def notes(self, task: Task) -> list[str]:
-        if task.hparams["probe_C"] != BEST:
+        if task.hparams.get("probe_C", BEST) != BEST:
             return []
         _, c = best_probe(task)
         if c not in (STRENGTHS[0], STRENGTHS[-1]):
