@@ -223,6 +223,24 @@ def test_an_exploding_learning_rate_fails_the_trial(bench: Bench, name: str) -> 
         bench.run(dataclasses.replace(spec, hparams={**spec.hparams, "lr": 1e30}))
 
 
+def test_sgd_takes_the_steps_of_the_schedule_with_momentum(bench: Bench) -> None:
+    class Pulled(Scripted):
+        def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
+            return model.theta * 2.0
+
+        def after_step(self, model: Any) -> None:
+            pass
+
+    spec = bench.spec("scripted", epochs=2, optimizer="sgd", hparams={"lr": 0.1, "weight_decay": 0.3})
+    fitted = bench.fit(spec, method=Pulled([(1, 1.0), (2, 1.0)]))
+    theta, momentum = 0.0, 0.0
+    for step in range(6):
+        rate = 0.1 if step < 1 else 0.05 * (1 + math.cos(math.pi * (step - 1) / 5))
+        momentum = 0.9 * momentum + 2.0 + 0.3 * theta
+        theta -= rate * momentum
+    assert fitted.state["theta"].item() == pytest.approx(theta, rel=1e-5)
+
+
 def test_adamw_takes_the_steps_of_the_schedule_with_its_decay(bench: Bench) -> None:
     class Pulled(Scripted):
         def zero_shot(self, task: Task) -> nn.Module:
