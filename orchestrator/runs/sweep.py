@@ -68,12 +68,16 @@ def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Itera
 
     space = load(source, overrides)
     algorithm_of(space)
+    if options.address is not None:
+        TuneEngine(options.address).check()
     checked = check(space, options.data_root.expanduser().resolve(), options.allow_incomplete)
     plans = plan(space, checked)
     yield describe(space, plans)
     for line in (*checked.warnings, *fewer_configs(plans)):
         yield f"warning: {line}"
-    yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
+    usage = disk_usage.estimate(space, plans, in_store=options.url is not None)
+    disk_usage.check(usage, options.run_path(space))
+    yield str(usage)
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"
