@@ -95,6 +95,14 @@ def test_groups_are_regions_and_countries_without_one_are_in_none(root: Path) ->
     assert named == ["Americas", "Africa", "Americas", None]
 
 
+def test_countries_whose_region_is_empty_are_a_group_of_their_own(root: Path) -> None:
+    table = root / "fmow_v1.1" / "rgb_metadata.csv"
+    table.write_text(table.read_text().replace("KEN", "ATA"))
+    split = FMoW(root).load("ood_test")
+    assert split.groups is not None
+    assert split.groups.tolist() == [1, len(REGIONS), 1, -1]
+
+
 def test_the_ood_split_is_scored_on_its_worst_region_and_the_others_on_accuracy(root: Path) -> None:
     dataset = FMoW(root)
     split = dataset.load("ood_test")
