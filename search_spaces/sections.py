@@ -34,6 +34,7 @@ WARMUP, MOST_WARMUP_STEPS = 0.05, 500
 Precision = Literal["fp32", "bf16"]
 Crops = Literal["exact", "batched"]
 Optimizer = Literal["adamw", "sgd"]
+Pairs = Literal["images", "images_x_templates"]
 EpochMetric = Literal["accuracy", "loss"]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -69,6 +70,8 @@ class Train(Section):
     `crops` are cut from each image as it is, or, batched, from images that were brought to the model's size before.
     A crop has a share of the image's area within `crop_scale`; with `flip`, every other view is mirrored.
     `optimizer` is AdamW as torch has it, or SGD with a momentum of 0.9, as CoOp's authors train.
+    An epoch of `images` pairs each image with a template; one of `images_x_templates` holds as many of all pairs of an
+    image and a template, of which each comes once in as many epochs as there are templates, as in FLYP's code.
     The learning rate rises over `warmup`, a share of all steps, or over `warmup_steps`; one of the two is None.
     `grad_clip` bounds the norm of each step's gradient: of all methods, or of those that it names (None: no bound).
     """
@@ -96,6 +99,7 @@ class Train(Section):
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
+    pairs: Pairs = "images"
 
     @field_validator("micro_batch", mode="before")
     @classmethod

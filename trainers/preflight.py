@@ -79,6 +79,7 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
     searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
     check_read(space)
     check_divisible(space)
+    check_pairs(space)
     check_compiler(space)
     kinds = {name: traits(methods.get(name)) for name in space.methods}
     trained = any(kind.trained for kind in kinds.values())
@@ -215,6 +216,16 @@ def check_divisible(space: SearchSpace) -> None:
                 expected = f"{instead} with a method that defines `loss` as a whole"
                 hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
                 raise space_error(space.source, key, found, expected, hint)
+
+
+def check_pairs(space: SearchSpace) -> None:
+    """Raise InputError when pairs of images and templates are to be drawn and no method takes them."""
+    from flyp_sweep.trainers import methods
+
+    kinds = [methods.get(name) for name in space.methods]
+    taking = any(isinstance(kind, methods.GradientMethod) and kind.pairs_templates for kind in kinds)
+    if space.train.pairs != "images" and not taking:
+        raise space_error(space.source, "train.pairs", space.train.pairs, "images, as no method here pairs templates")
 
 
 def check_compiler(space: SearchSpace) -> None:

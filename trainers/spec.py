@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.sections import Crops, EpochMetric, Optimizer, Precision
+from flyp_sweep.search_spaces.sections import Crops, EpochMetric, Optimizer, Pairs, Precision
 
 PROTOCOL_VERSION = 3
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
@@ -78,6 +78,7 @@ class TrialSpec:
     optimizer: Optimizer = "adamw"
     crop_scale: tuple[float, float] = (0.9, 1.0)
     flip: bool = False
+    pairs: Pairs = "images"
     ingredients: tuple[Mapping[str, Any], ...] = ()
 
     @cached_property
@@ -143,6 +144,7 @@ _SINCE_LATER = (
     ("optimizer", "adamw"),
     ("crop_scale", (0.9, 1.0)),
     ("flip", False),
+    ("pairs", "images"),
 )
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 

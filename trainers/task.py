@@ -119,7 +119,7 @@ class Task:
         pixels = loader.training_batches(split.images, batches, rng, self.augmentation)
         if self.spec.epochs * math.prod((len(split), *self.pretrained.preprocess.size, 3)) <= MEMORY_BUDGET:
             drawn = self.spec.stage, self.spec.seed, epoch, self.ranks.rank, self.ranks.world
-            key = "crops", identity(split), self.spec.batch_size, self.augmentation, *drawn
+            key = "crops", identity(split), self.spec.batch_size, self.spec.pairs, self.augmentation, *drawn
             pixels = self.shared.gone_through(key, pixels)
         return self.ranks.spread(map(loader.to_device, pixels), sizes)
 

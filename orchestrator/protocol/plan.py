@@ -114,6 +114,7 @@ class CellPlan:
             optimizer=train.optimizer,
             crop_scale=train.crop_scale,
             flip=train.flip,
+            pairs=train.pairs,
         )
 
 

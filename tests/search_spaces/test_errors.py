@@ -44,7 +44,8 @@ def test_the_base_of_these_tests_is_valid() -> None:
         (
             BASE + "train: {epoch: 3}",
             "x.yaml: unknown key 'epoch' in train; allowed: epochs, batch_size, micro_batch, precision, compile, "
-            "crops, crop_scale, flip, optimizer, warmup, warmup_steps, grad_clip, templates (did you mean 'epochs'?)",
+            "crops, crop_scale, flip, optimizer, warmup, warmup_steps, grad_clip, templates, "
+            "pairs (did you mean 'epochs'?)",
         ),
         (
             BASE.replace("lr: 1e-3", "lr: {loguniform: [0.1, 0.001]}"),

@@ -106,6 +106,7 @@ def test_dump_fills_in_the_defaults_and_leaves_out_what_is_not_read() -> None:
         "optimizer": "adamw",
         "warmup": 0.05,
         "templates": "all",
+        "pairs": "images",
     }
     assert "scheduler: {name: fifo}" in text
     assert "num_samples" not in text

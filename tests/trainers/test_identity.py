@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "optimizer": "sgd",
     "crop_scale": (0.08, 1.0),
     "flip": True,
+    "pairs": "images_x_templates",
     "ingredients": ({"lr": 1e-3, "weight_decay": 0.1},),
 }
 """Field -> a value that the specification of the tests does not have."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from scripted import OneNumber, Scripted
 from sklearn.metrics import accuracy_score, log_loss
 from torch import nn
 
@@ -22,7 +23,6 @@ from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.data.images import Preprocess
 from flyp_sweep.trainers.errors import TrialFailed
-from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods import GradientMethod
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models.pretrained import load
@@ -62,40 +62,6 @@ def test_without_warm_up_it_starts_at_its_base() -> None:
 def test_a_warm_up_longer_than_the_training_never_reaches_the_base_and_never_fails() -> None:
     rates = [learning_rate(step, base=1.0, warmup_steps=500, total_steps=3) for step in range(3)]
     np.testing.assert_allclose(rates, [1 / 500, 2 / 500, 3 / 500])
-
-
-class OneNumber(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.tensor(0.0))
-
-
-class Scripted(GradientMethod):
-    """Its only weight counts the steps; `script` says how many images each epoch gets right, and how confidently."""
-
-    name = "scripted"
-    summary = "a method for tests"
-
-    def __init__(self, script: list[tuple[int, float]], bad_step: int = 0, bad_loss: float = math.nan) -> None:
-        self.script, self.bad_step, self.bad_loss = script, bad_step, bad_loss
-        self.steps = self.epochs = 0
-
-    def zero_shot(self, task: Task) -> nn.Module:
-        return OneNumber()
-
-    def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
-        self.steps += 1
-        return model.theta * 0 + (self.bad_loss if self.steps == self.bad_step else 1.0)
-
-    def after_step(self, model: Any) -> None:
-        model.theta.data.fill_(self.steps)
-
-    def classifier(self, model: nn.Module, task: Task) -> Classifier:
-        right, confidence = self.script[self.epochs]
-        self.epochs += 1
-        labels = torch.from_numpy(task.id_val.labels)
-        predicted = torch.where(torch.arange(len(labels)) < right, labels, (labels + 1) % 3)
-        return lambda images: confidence * nn.functional.one_hot(predicted, 3).double()
 
 
 def best_of(script: list[tuple[int, float]], labels: np.ndarray) -> int:
@@ -140,56 +106,6 @@ def test_patience_counts_epochs_in_a_row_that_are_not_the_best(bench: Bench, pat
     assert method.steps == 3 * last
 
 
-@pytest.mark.parametrize(
-    ("script", "picked"),
-    [
-        ([(10, 1.0), (20, 9.0), (12, 0.2), (10, 3.0)], 3),  # whatever the accuracy: epoch 2 is sure of its errors
-        ([(10, 1.0), (20, 9.0), (12, 0.2), (12, 0.2)], 4),  # ties go to the later epoch
-    ],
-)
-def test_by_loss_the_epoch_of_the_lowest_loss_is_kept_as_in_the_authors_script(
-    bench: Bench, script: list[tuple[int, float]], picked: int
-) -> None:
-    spec = bench.spec("scripted", epochs=4, epoch_metric="loss", patience=None)
-    report = bench.fit(spec, method=Scripted(script)).report
-    assert (report.best_epoch, report.epoch) == (picked, 4)
-    assert report.score == pytest.approx(script[picked - 1][0] / 27)
-
-
-def test_without_patience_all_epochs_are_run(bench: Bench) -> None:
-    script = [(20, 1.0)] + [(10, 1.0)] * 8
-    report = bench.fit(bench.spec("scripted", epochs=9, patience=None), method=Scripted(script)).report
-    assert (report.best_epoch, report.epoch) == (1, 9)
-
-
-@pytest.mark.parametrize(("start", "picked", "last"), [(25, 0, 2), (5, 1, 3)])
-def test_the_model_before_its_first_step_is_a_candidate(bench: Bench, start: int, picked: int, last: int) -> None:
-    script = [(start, 1.0), (20, 1.0), (15, 1.0), (15, 1.0)]
-    fitted = bench.fit(bench.spec("scripted", epochs=3, patience=2, include_start=True), method=Scripted(script))
-    assert (fitted.report.best_epoch, fitted.report.epoch) == (picked, last)
-    assert fitted.report.score == pytest.approx(script[picked][0] / 27)
-    assert fitted.state["theta"].item() == 3 * picked
-    assert [point["epoch"] for point in fitted.report.curve] == list(range(last + 1))
-    assert "train_loss" not in fitted.report.curve[0]
-
-
-def test_the_start_as_a_candidate_leaves_the_training_as_it_was(bench: Bench) -> None:
-    without, beside = (bench.fit(bench.spec("ft", epochs=3, include_start=start)) for start in (False, True))
-    assert beside.report.curve[1:] == without.report.curve
-
-
-@pytest.mark.parametrize(("norm", "clipped"), [(None, 2.0), (0.5, 0.5), (5.0, 2.0)])
-def test_gradients_are_bounded_before_the_optimiser_s_step(bench: Bench, norm: float | None, clipped: float) -> None:
-    class Watched(Scripted):
-        def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
-            return 2.0 * model.theta
-
-        def after_step(self, model: Any) -> None:
-            assert model.theta.grad.item() == pytest.approx(clipped, rel=1e-5)
-
-    bench.fit(bench.spec("scripted", epochs=1, grad_clip=norm), method=Watched([(1, 1.0)]))
-
-
 def test_every_epoch_is_reported_with_the_best_so_far(bench: Bench) -> None:
     script = [(10, 1.0), (20, 1.0), (15, 1.0)]
     reports: list[Epoch] = list(fit(Scripted(script), bench.task(bench.spec("scripted", epochs=3))))
@@ -221,24 +137,6 @@ def test_an_exploding_learning_rate_fails_the_trial(bench: Bench, name: str) -> 
     spec = bench.spec(name, epochs=3, warmup_steps=0)
     with pytest.raises(TrialFailed, match="loss"):
         bench.run(dataclasses.replace(spec, hparams={**spec.hparams, "lr": 1e30}))
-
-
-def test_sgd_takes_the_steps_of_the_schedule_with_momentum(bench: Bench) -> None:
-    class Pulled(Scripted):
-        def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
-            return model.theta * 2.0
-
-        def after_step(self, model: Any) -> None:
-            pass
-
-    spec = bench.spec("scripted", epochs=2, optimizer="sgd", hparams={"lr": 0.1, "weight_decay": 0.3})
-    fitted = bench.fit(spec, method=Pulled([(1, 1.0), (2, 1.0)]))
-    theta, momentum = 0.0, 0.0
-    for step in range(6):
-        rate = 0.1 if step < 1 else 0.05 * (1 + math.cos(math.pi * (step - 1) / 5))
-        momentum = 0.9 * momentum + 2.0 + 0.3 * theta
-        theta -= rate * momentum
-    assert fitted.state["theta"].item() == pytest.approx(theta, rel=1e-5)
 
 
 def test_adamw_takes_the_steps_of_the_schedule_with_its_decay(bench: Bench) -> None:

@@ -21,11 +21,15 @@ from flyp_sweep.trainers.task import Task
 
 @dataclass(frozen=True)
 class Batch:
-    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance."""
+    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance.
+
+    `templates`, int64 [B], is the template that each image comes with; None: the method draws one.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     rng: np.random.Generator
+    templates: torch.Tensor | None = None
 
 
 class Method(ABC):
@@ -106,6 +110,8 @@ class GradientMethod(Method):
     """
 
     hparams = {"lr": None, "weight_decay": None}
+    pairs_templates: ClassVar[bool] = False
+    """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
 
     def start(self, task: Task) -> nn.Module:
         """The model as training finds it; the zero-shot one unless a method says otherwise."""

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -173,15 +174,17 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
     """
     spec, split = task.spec, task.train
     rng = task.stream("epoch", epoch)
-    order = rng.permutation(len(split))
-    batches = [order[at : at + spec.batch_size] for at in range(0, len(order), spec.batch_size)]
-    labels = torch.from_numpy(split.labels).to(task.device)
+    paired = spec.pairs == "images_x_templates" and gradients.method.pairs_templates
+    order, templates = pairs(task, epoch) if paired else (rng.permutation(len(split)), None)
+    parts = [slice(at, at + spec.batch_size) for at in range(0, len(order), spec.batch_size)]
+    batches = [order[part] for part in parts]
+    labels = torch.from_numpy(split.labels[order]).to(task.device)
     first_step = (epoch - 1) * len(batches)
     losses = []
     gradients.model.train()
     with seeded(int(rng.integers(2**63)), task.device):
         images = task.training_batches(batches, rng, epoch)
-        for step, (batch, indices) in enumerate(zip(images, batches, strict=True), start=first_step):
+        for step, (batch, part) in enumerate(zip(images, parts, strict=True), start=first_step):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(
                     step,
@@ -189,13 +192,25 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
                     warmup_steps=spec.warmup_steps,
                     total_steps=total_steps(spec.epochs, spec.batch_size, len(split)),
                 )
-            losses.append(gradients.backward(Batch(batch, labels[torch.from_numpy(indices).to(task.device)], rng)))
+            drawn = None if templates is None else torch.from_numpy(templates[part]).to(task.device)
+            losses.append(gradients.backward(Batch(batch, labels[part], rng, drawn)))
             if spec.grad_clip is not None:
                 trained = (parameter for group in optimizer.param_groups for parameter in group["params"])
                 torch.nn.utils.clip_grad_norm_(trained, spec.grad_clip)
             optimizer.step()
             gradients.method.after_step(gradients.model)
     return _mean_loss(torch.stack(losses), first_step)
+
+
+def pairs(task: Task, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images of this epoch and the template of each, int64 [N] both, out of all N x T pairs.
+
+    In T epochs each pair comes once, as in FLYP's code, so an epoch may lack an image or hold it several times.
+    """
+    images, templates = len(task.train), task.prompts.shape[1]
+    cycle, part = divmod(epoch - 1, templates)
+    drawn = task.stream("pairs", cycle).permutation(images * templates)[part * images : (part + 1) * images]
+    return drawn % images, drawn // images
 
 
 def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
