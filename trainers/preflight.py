@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Traits:
-    """What plans have to know of a method: whether its trials differ by seed, whether it leaves the image encoder as it
-    is, and whether it is trained by gradients, epoch by epoch."""
+    """What plans have to know of a method: whether it learns of the training images and of chance at all, whether of
+    the images alone, whether it leaves the image encoder as it is, and whether it is trained by gradients."""
 
     seeded: bool
+    deterministic: bool
     frozen_encoder: bool
     trained: bool
 
@@ -129,7 +130,7 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
 def traits(method: Method) -> Traits:
     from flyp_sweep.trainers.methods.base import GradientMethod
 
-    return Traits(method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
+    return Traits(method.seeded, method.deterministic, method.frozen_encoder, isinstance(method, GradientMethod))
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:

@@ -21,6 +21,8 @@ _OF_RUNS = {
     "against": "--against",
     "interval": "--interval",
     "test": "--test",
+    "marks": "--marks",
+    "correction": "--correction",
     "ensembling": "--ensembling",
     "aggregate": "--aggregate",
     "trace": "--trace",
@@ -46,6 +48,20 @@ _OF_RUNS = {
     default="t",
     show_default=True,
     help="Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.",
+)
+@click.option(
+    "--marks",
+    type=click.Choice(["headline", "all", "none"]),
+    default="headline",
+    show_default=True,
+    help="Mark the best of ID and mean OOD, of single OOD sets too, or of no column.",
+)
+@click.option(
+    "--correction",
+    type=click.Choice(["holm", "none"]),
+    default="holm",
+    show_default=True,
+    help="Correct the marks for the number of methods in a column, or not.",
 )
 @click.option(
     "--ensembling",

@@ -148,6 +148,7 @@ def selection(
         "searched": list(searched),
         "repeats": [spec.trial_id for spec in repeats],
         **({"incomplete": cell.incomplete} if cell.incomplete else {}),
+        **({"deterministic": True} if cell.is_deterministic else {}),
     }
 
 

@@ -97,7 +97,7 @@ def test_a_sweep_through_all_services_gives_the_numbers_of_a_local_one(everythin
     assert sweep.process.returncode == 0, sweep.output
     found = everything.folder / "runs" / "through"
     assert numbers(found) == expected
-    assert len(trials(found)) == len(expected) == 9
+    assert len(trials(found)) == len(expected) == 8
     assert mirrored(everything.database) == sorted(expected)
     assert {"report.html", "space.yaml", "tables"} <= set(artifacts(everything.uri))
     assert any("gcs_server" in line for line in seen), "processes were looked at"

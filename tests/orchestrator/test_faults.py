@@ -345,7 +345,7 @@ def test_a_disk_that_fills_up_ends_the_sweep_with_a_whole_ledger_and_once_there_
     with small_disk(disk, "20m"):
         filling = threading.Thread(target=fill_up, args=(disk, 3))
         filling.start()
-        code, output = run_serially("quick.yaml", "repeats.seeds=40", **options)
+        code, output = run_serially("quick.yaml", "search.num_samples=40", **options)
         filling.join()
         assert code == 2, output
         assert "ledger.jsonl: cannot be written (No space left on device)" in output
@@ -354,10 +354,10 @@ def test_a_disk_that_fills_up_ends_the_sweep_with_a_whole_ledger_and_once_there_
         assert ledger.endswith(b"\n")
         assert all(json.loads(line) for line in ledger.splitlines())
         (disk / "filler").unlink()
-        code, output = run_serially("quick.yaml", "repeats.seeds=40", **options)
+        code, output = run_serially("quick.yaml", "search.num_samples=40", **options)
         assert code == 0, output
         assert (tmp_path / run_folder / "ledger.jsonl").read_bytes().startswith(ledger)
-        assert len(numbers(tmp_path / run_folder)) == 1 + 3 + 40
+        assert len(numbers(tmp_path / run_folder)) == 1 + 40 + 1
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_start(tmp_path):

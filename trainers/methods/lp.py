@@ -36,6 +36,7 @@ class LinearProbing(SolvedMethod):
     hparams = {"C": Choice(STRENGTHS)}
     in_place_of = {"l2": "C"}
     frozen_encoder = True
+    deterministic = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)

@@ -57,6 +57,7 @@ class TipAdapter(SolvedMethod):
         "cache_sharpness": Choice((1.0, 2.0, 5.5, 10.0, 20.0)),
     }
     frozen_encoder = True
+    deterministic = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return self._cache(task, weight=0.0)
