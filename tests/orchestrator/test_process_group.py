@@ -90,7 +90,6 @@ def test_two_processes_get_the_result_of_one(tmp_path: Path) -> None:
     assert two["machine"] == one["machine"] | {"processes": 2}
     assert two["result"]["score"] == pytest.approx(one["result"]["score"], abs=0.01)
     for point, wanted in zip(two["result"]["curve"], one["result"]["curve"], strict=True):
-        assert point["loss"] == pytest.approx(wanted["loss"], rel=1e-3)
         assert point.get("train_loss") == pytest.approx(wanted.get("train_loss"), rel=1e-4)
     assert two["result"]["curve"] != one["result"]["curve"], "nothing was divided"
 
