@@ -322,7 +322,7 @@ def resolved(plans: Sequence[CellPlan]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def open_folder(path: Path, space: SearchSpace, comments: str) -> RunFolder:
+def open_folder(path: Path, space: SearchSpace, comments: str = "") -> RunFolder:
     """The run folder at `path`, made if need be, with this `space` in it, and `comments` below that.
 
     Raises InputError when the folder holds something else, or the run of a space of another name.

@@ -191,7 +191,7 @@ def test_a_corrupt_image_stops_its_data_set_in_one_line_and_once_mended_the_run_
     code, output = run_serially("own.yaml", cwd=own_data, data_root=Path())
     assert code == 0, output
     after = numbers(own_data / "runs/own")
-    assert len(after) == 1 + 2 + 2
+    assert len(after) == 1 + 2 + 1
     assert kept.items() <= after.items()
 
 
