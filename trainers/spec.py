@@ -128,7 +128,7 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
-        tuples = {name: tuple(data.get(name, ())) for name in ("alphas", "crop_scale", "ingredients")}
+        tuples = {name: tuple(data[name]) for name in ("alphas", "crop_scale", "ingredients") if name in data}
         return cls(**{**data, "cell": Cell.from_json(data["cell"]), **tuples})
 
 

@@ -163,6 +163,6 @@ class FMoW(Dataset):
         """The number of each row's region, -1 where the table lacks its country."""
         countries = read_table(self.root / FOLDER / "country_code_mapping.csv", ["alpha-3", "region"])
         regions = dict(zip(countries["alpha-3"], countries["region"], strict=True))
-        numbers = {region: number for number, region in enumerate(REGIONS)}
-        of_country = {code: numbers.get(region, len(REGIONS)) for code, region in regions.items()}
+        numbers = {region: number for number, region in enumerate((*REGIONS, ""))}
+        of_country = {code: numbers.get(region, -1) for code, region in regions.items()}
         return np.array([of_country.get(code, -1) for code in self._table["country_code"]], dtype=np.int64)
