@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from commands import QUICK, SMALL
+from commands import SMALL
 from finished import Finish, Finished, finishing
 
 
@@ -26,6 +27,13 @@ def own_cache(shared_folder: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """A run in the test's process sets variables for Ray, which are no business of the next test."""
+    with mock.patch.dict(os.environ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def finish(shared_folder: Path) -> Finish:
     """Runs a sweep to its end, once in this test session."""
@@ -36,9 +44,3 @@ def finish(shared_folder: Path) -> Finish:
 def small(finish: Finish) -> Finished:
     """Four methods, searched and repeated, with frontiers."""
     return finish("small", SMALL)
-
-
-@pytest.fixture(scope="session")
-def quick(finish: Finish) -> Finished:
-    """The zero-shot model and linear probing, in seconds."""
-    return finish("quick", QUICK)

@@ -122,7 +122,9 @@ def _compared(entries: Sequence[Entry], found: ColumnMarks, plan: Plan) -> list[
         return list(entries)
     best = plan.rows[found.best].label
     return [
-        replace(entry, to_best=one and ToBest(best, one.comparison.difference, one.p_value, one.adjusted))
+        entry
+        if one is None
+        else replace(entry, to_best=ToBest(best, one.comparison.difference, one.p_value, one.adjusted))
         for entry, one in zip(entries, found.versus, strict=True)
     ]
 

@@ -73,8 +73,8 @@ class Versus:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the row is shown to be worse than the best."""
-        return self.adjusted <= LEVEL or (self.is_certain and self.comparison.difference.mean < -ROUNDING)
+        """Whether the row is shown to be worse than the best: on the seeds that both have, it may be the better one."""
+        return self.comparison.difference.mean < -ROUNDING and (self.is_certain or self.adjusted <= LEVEL)
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,9 @@ def column_marks(
     comparisons with the best, see `holm_with_the_best`. The order of the rows changes nothing.
     """
     held = {row: sample for row, sample in enumerate(samples) if sample is not None}
+    unmarked: list[Mark] = [""] * len(samples)
     if len(held) < 2:
-        return ColumnMarks(None, ("",) * len(samples), (None,) * len(samples))
+        return ColumnMarks(None, tuple(unmarked), (None,) * len(samples))
     best = max(held, key=lambda row: (held[row].mean, sorted(held[row].values.items())))
     found = [
         _versus(sample, held[best], test, confidence) if sample is not None and row != best else None
@@ -117,7 +118,7 @@ def column_marks(
     versus = _corrected(found, correction)
     few = [row for row in held if row != best and ((one := versus[row]) is None or not one.is_judged)]
     if held[best].is_short or len(few) == len(held) - 1:
-        return ColumnMarks(best, ("",) * len(samples), versus, tuple(held))
+        return ColumnMarks(best, tuple(unmarked), versus, tuple(held))
     marks: list[Mark] = ["level" if one is not None and one.is_judged and not one.is_worse else "" for one in versus]
     marks[best] = "best"
     return ColumnMarks(best, tuple(marks), versus, tuple(few))

@@ -27,7 +27,7 @@ def trials(plan: CellPlan) -> list[str]:
 
 def written(space: SearchSpace, folder: Path) -> SearchSpace:
     """`space` as a run writes it down."""
-    space = space.searching(check(space, Path("absent")).searched)
+    space = space.searching({name: one.searched for name, one in check(space, Path("absent")).methods.items()})
     return load(open_folder(folder, space, resolved(plans_of(space))).space)
 
 

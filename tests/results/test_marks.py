@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,10 @@ def test_only_shared_seeds_are_compared():
     a = Sample({0: 0.9, 1: 0.8, 2: 0.7, 3: 0.75})
     b = Sample({1: 0.501, 2: 0.402, 3: 0.451, 4: 0.9})  # 0.299, 0.298 and 0.299 below a, where both are
     assert column_marks([a, b]).marks == ("best", "")
+    lucky = Sample(
+        {seed: value + 0.01 + seed / 1e4 for seed, value in b.values.items()} | {9: 0.99}
+    )  # above b wherever both are
+    assert column_marks([replace(b, values={**b.values, 8: 0.99, 7: 0.99}), lucky]).marks == ("best", "level")
 
 
 def test_below_three_seeds_nothing_is_marked():
@@ -265,12 +270,6 @@ def test_a_truly_best_method_goes_unmarked_in_at_most_5_of_100_simulated_columns
     # A rule that errs in 5% exactly stays below this bound in 99 of 100 such simulations; Holm's factors of a control
     # that was named beforehand miss in some 10% of the columns of six equal methods.
     assert unmarked(means, deviations, n, zeroshot=zeroshot) <= stats.binom(SIMULATIONS, 0.05).ppf(0.99)
-
-
-def test_a_method_that_is_much_worse_is_told_apart():
-    stream = np.random.default_rng(1)
-    columns = [[sample(*stream.normal(mean, 1, 50)) for mean in (0, 0, -2)] for _ in range(200)]
-    assert np.mean([column_marks(column).marks[2] == "" for column in columns]) > 0.99
 
 
 @pytest.mark.parametrize("n", [3, 5])

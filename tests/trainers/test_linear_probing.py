@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
@@ -15,9 +13,7 @@ from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import logistic_regression as module
 from flyp_sweep.trainers.methods.logistic_regression import logistic_regression
 from flyp_sweep.trainers.methods.lp import STRENGTHS, best_probe, probe
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 
 def problem(examples: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:

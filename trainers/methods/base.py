@@ -54,7 +54,7 @@ class Method(ABC):
     """True where the same training images and the same configuration give the same model, whatever the seed.
 
     Such a method runs once on the whole training split. In few-shot cells the seed draws the images: it runs on every
-    seed there, like any other method.
+    seed there, like any other method. A subclass that draws at random says False again.
     """
 
     @abstractmethod

@@ -63,6 +63,16 @@ def planned_configs(plan: CellPlan) -> int:
     return algorithm_of(plan.space).at_most(plan) if plan.searched else 0
 
 
+def planned_searches(plan: CellPlan) -> int:
+    """How many trials the cell's search will take at most."""
+    return planned_configs(plan) * len(plan.search_seeds)
+
+
+def planned_trials(plan: CellPlan) -> int:
+    """How many trials the cell will take at most, in both stages."""
+    return planned_searches(plan) + len(plan.repeat_seeds)
+
+
 def num_samples(plan: CellPlan) -> int:
     """How many configurations an algorithm tries that samples: the space's `search.num_samples`, or all there are."""
     samples = plan.space.search.num_samples
