@@ -217,7 +217,7 @@ class Sweep:
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
-        if self.recorder.trouble and not self.protocol.outcomes and self.remote is None:
+        if self.recorder.trouble and not (replaced or self.protocol.outcomes or self.remote):
             raise InputError(self.recorder.trouble[0])
         try:
             written = [] if replaced else self._write_outputs()
