@@ -50,9 +50,9 @@ def shots_label(shots: int | None) -> str:
     return "full" if shots is None else f"{shots}-shot"
 
 
-def setting_label(value: object) -> str:
-    """The value of a training setting; only of templates, `all` is what None stands for."""
-    return "all" if value is None else str(value)
+def setting_label(name: str, value: object) -> str:
+    """The value of the training setting `name`: None stands for all templates, and for none of anything else."""
+    return ("all" if name == "templates" else "none") if value is None else str(value)
 
 
 def block_order(cell: Cell) -> tuple[str, str, float]:

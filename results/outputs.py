@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     paths += save_all(drawn, folder.figures).paths
     pictures = {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
     write(folder.report, report([run], table, pictures))
-    return Outputs(table, [*paths, folder.report], _edge_lines(run))
+    return Outputs(table, [*paths, folder.report], _edge_lines(run) + _note_lines(run))
 
 
 def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> list[str]:
@@ -131,6 +132,13 @@ def _edge_lines(run: Run) -> list[str]:
     from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
 
     return edge_lines(edges_of(run.searches))
+
+
+def _note_lines(run: Run) -> list[str]:
+    """What repeats note of themselves, with how many of a cell do."""
+    repeats = [trial for trial in run.trials if trial.stage == "repeat"]
+    noted = Counter((trial.cell.key, note) for trial in repeats for note in trial.notes)
+    return [f"{key}: {note} ({count} repeat{'s' * (count > 1)})" for (key, note), count in noted.items()]
 
 
 def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | None = None) -> Iterator[Plotted]:

@@ -163,6 +163,16 @@ class SearchSpace(Section):
         """The same with each ensemble made of the trials of these methods, as checks have found they can be."""
         return self.model_copy(update={"ensembles": dict(ensembles)}) if ensembles else self
 
+    def searching(self, searched: Mapping[str, Mapping[str, Distribution]]) -> Self:
+        """The same with all that each method searches written down: what came from the method's own defaults too."""
+        own = {method: dict(space) for method, space in self.search.per_method.items()}
+        for method, space in searched.items():
+            given = self.for_method(method)
+            added = {hparam: distribution for hparam, distribution in space.items() if hparam not in given}
+            if added:
+                own[method] = {**own.get(method, {}), **added}
+        return self.model_copy(update={"search": self.search.model_copy(update={"per_method": own})})
+
     def for_method(self, method: str) -> dict[str, Distribution]:
         """The hyper-parameters of `method`: those of `search.space`, replaced and extended by its own."""
         return {**self.search.space, **self.search.per_method.get(method, {})}
@@ -199,6 +209,10 @@ class SearchSpace(Section):
             if method not in self.methods:
                 expected = f"one of the methods of this search space: {', '.join(self.methods)}"
                 raise mismatch(method, expected, nearest(method, self.methods), at=("search", "per_method"))
+        for method in self.train.grad_clip if isinstance(self.train.grad_clip, dict) else ():
+            if method not in self.methods:
+                expected = f"one of the methods of this search space: {', '.join(self.methods)}"
+                raise mismatch(method, expected, nearest(method, self.methods), at=("train", "grad_clip"))
         for ensemble, methods in (self.ensembles if isinstance(self.ensembles, dict) else {}).items():
             for at, method in enumerate(methods):
                 if method not in self.methods:

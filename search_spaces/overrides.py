@@ -38,7 +38,7 @@ class Override:
 def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -> dict[Any, Any]:
     """A copy of `data` with the overrides made in turn; sections that are missing are created.
 
-    Methods that `methods=...` leaves out take their own part of `search.per_method` with them.
+    Methods that `methods=...` leaves out take their own parts of `search.per_method` and `train.grad_clip` with them.
 
     Raises InputError for a path that leads into something that is no mapping.
     """
@@ -62,10 +62,11 @@ def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -
 
 
 def _forget(data: dict[Any, Any], before: object, after: object) -> None:
-    """Take the hyper-parameters of the methods that are gone out of `data`; what is malformed is left to the checks."""
-    search = data.get("search")
-    own = search.get("per_method") if isinstance(search, dict) else None
-    if isinstance(own, dict) and isinstance(before, list) and isinstance(after, list):
-        for method in before:
-            if isinstance(method, str) and method not in after:
-                own.pop(method, None)
+    """Take what is said of the methods that are gone out of `data`; what is malformed is left to the checks."""
+    for section, key in (("search", "per_method"), ("train", "grad_clip")):
+        held = data.get(section)
+        own = held.get(key) if isinstance(held, dict) else None
+        if isinstance(own, dict) and isinstance(before, list) and isinstance(after, list):
+            for method in before:
+                if isinstance(method, str) and method not in after:
+                    own.pop(method, None)

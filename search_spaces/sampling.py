@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import random
 from collections.abc import Mapping
 
 from flyp_sweep.search_spaces.distributions import Distribution, Scalar
 
 Config = dict[str, Scalar]
+
+DRAWS_PER_CONFIG = 20
+"""Draws for each configuration wanted, before the rest is taken from the grid."""
 
 
 def grid(distributions: Mapping[str, Distribution]) -> list[Config]:
@@ -20,6 +24,31 @@ def grid(distributions: Mapping[str, Distribution]) -> list[Config]:
     names = sorted(distributions)
     combinations = itertools.product(*(distributions[name].values() for name in names))
     return [dict(zip(names, values, strict=True)) for values in combinations]
+
+
+def count(distributions: Mapping[str, Distribution]) -> int | None:
+    """How many configurations there are; None where one hyper-parameter is continuous."""
+    counts = [distribution.count for distribution in distributions.values()]
+    return None if None in counts else math.prod(one for one in counts if one is not None)
+
+
+def random_configs(distributions: Mapping[str, Distribution], wanted: int) -> list[Config]:
+    """The first `wanted` different random configurations, or all there are.
+
+    Where draws find the last of a few only slowly, these come in the order of the grid.
+    """
+    there_are = count(distributions)
+    wanted = wanted if there_are is None else min(wanted, there_are)
+    drawn: dict[tuple[Scalar, ...], Config] = {}
+    for index in range(DRAWS_PER_CONFIG * wanted):
+        if len(drawn) == wanted:
+            break
+        config = random_config(distributions, index)
+        drawn.setdefault(tuple(config.values()), config)
+    if len(drawn) < wanted and there_are is not None:
+        for config in grid(distributions):
+            drawn.setdefault(tuple(config.values()), config)
+    return list(drawn.values())[:wanted]
 
 
 def random_config(distributions: Mapping[str, Distribution], index: int) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +12,7 @@ from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
 from flyp_sweep.search_spaces.distributions import Distribution, endless
 from flyp_sweep.search_spaces.fields import (
     LIST,
+    MAPPING,
     NUMBER,
     TEXT,
     Count,
@@ -26,11 +28,18 @@ from flyp_sweep.search_spaces.fields import (
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 LARGEST_GRID = 10_000
 MOST_ALPHAS = 1001
+WARMUP, MOST_WARMUP_STEPS = 0.05, 500
+"""The default warm-up: this share of all steps, and no more than the paper's steps."""
 
 Precision = Literal["fp32", "bf16"]
 Crops = Literal["exact", "batched"]
 ShownAs = Literal["viewer", "torchvision"]
 Unreadable = Literal["refuse", "skip"]
+Optimizer = Literal["adamw", "sgd"]
+Pairs = Literal["images", "images_x_templates"]
+EpochMetric = Literal["accuracy", "loss"]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Model(Section):
@@ -61,6 +70,12 @@ class Train(Section):
     or as many as there is memory for. With `precision` bf16 the encoders compute in bfloat16 where autocast holds that
     to be safe, in training and in evaluation. With `compile` the image encoder trains in kernels made for it.
     `crops` are cut from each image as it is, or, batched, from images that were brought to the model's size before.
+    A crop has a share of the image's area within `crop_scale`; with `flip`, every other view is mirrored.
+    `optimizer` is AdamW as torch has it, or SGD with a momentum of 0.9, as CoOp's authors train.
+    An epoch of `images` pairs each image with a template; one of `images_x_templates` holds as many of all pairs of an
+    image and a template, of which each comes once in as many epochs as there are templates, as in FLYP's code.
+    The learning rate rises over `warmup`, a share of all steps, or over `warmup_steps`; one of the two is None.
+    `grad_clip` bounds the norm of each step's gradient: of all methods, or of those that it names (None: no bound).
     """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
@@ -69,21 +84,58 @@ class Train(Section):
     precision: Precision = "fp32"
     compile: bool = Field(default=False, description="true or false")
     crops: Crops = "exact"
+    crop_scale: Annotated[tuple[Share, Share], FromList] = Field(
+        default=(0.9, 1.0), description="two shares of an image's area, the smaller first, as in [0.9, 1.0]"
+    )
+    flip: bool = Field(default=False, description="true or false")
+    optimizer: Optimizer = "adamw"
+    warmup: float | None = Field(default=None, ge=0, lt=1, description="a share of all steps: a number from 0, below 1")
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
+    grad_clip: (
+        Annotated[
+            Annotated[Norm, Tag(NUMBER)] | Annotated[dict[MethodName, Norm], Tag(MAPPING)],
+            Discriminator(shape),
+        ]
+        | None
+    ) = Field(default=None, description="a number above 0, or a mapping from methods to such numbers")
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
+    pairs: Pairs = "images"
 
     @field_validator("micro_batch", mode="before")
     @classmethod
     def _auto_is_none(cls, value: object) -> object:
         return None if value == "auto" else value
 
-    def warmup(self, shots: int | None) -> int:
-        """Warm-up steps of a cell: as given, else 500, or 0 in a few-shot cell."""
+    @model_validator(mode="before")
+    @classmethod
+    def _one_warmup(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        given = [key for key in ("warmup", "warmup_steps") if data.get(key) is not None]
+        if len(given) > 1:
+            hint = "(leave one out, or set it to null)"
+            raise mismatch(data["warmup_steps"], "nothing beside train.warmup", hint, at=("warmup_steps",))
+        return data if given else {**data, "warmup": WARMUP}
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _smaller_share_first(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise mismatch(list(scale), "the smaller share first", f"(write {list(reversed(scale))})")
+        return scale
+
+    def warmup_of(self, steps: int) -> int:
+        """Warm-up steps of a training of so many `steps`."""
         if self.warmup_steps is not None:
             return self.warmup_steps
-        return 500 if shots is None else 0
+        assert self.warmup is not None, "one of the two is given"
+        return min(round(self.warmup * steps), MOST_WARMUP_STEPS)
+
+    def grad_clip_of(self, method: str) -> float | None:
+        """The largest norm of a gradient of `method`; None: there is no bound."""
+        return self.grad_clip.get(method) if isinstance(self.grad_clip, dict) else self.grad_clip
 
     @model_validator(mode="after")
     def _part_is_no_larger_than_the_whole(self) -> Self:
@@ -151,9 +203,29 @@ class Images(Section):
 
 
 class EarlyStopping(Section):
-    """When a trial ends: after `patience` epochs without a better score."""
+    """Which epoch of a trial is kept, and when a trial ends.
 
-    patience: Count = Field(default=5, ge=1, description="a whole number, 1 or more")
+    The epoch of the best score on ID validation data (`accuracy`: the data set's primary metric; ties: lower loss, then
+    earlier), or of the lowest `loss` there (ties: later, as in the authors' script). A trial ends after `patience`
+    epochs that are not better; with none, all epochs are run. With `include_start` the model before its first step is
+    a candidate, as epoch 0.
+    """
+
+    metric: EpochMetric = "accuracy"
+    patience: Annotated[
+        Annotated[Literal["none"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
+    ] = Field(default=5, description="none, or a whole number, 1 or more")
+    include_start: bool = Field(default=True, description="true or false")
+
+    @field_validator("patience", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: object) -> object:
+        return "none" if value is None else value
+
+    @property
+    def epochs(self) -> int | None:
+        """`patience` as a number; None: a trial runs all its epochs."""
+        return None if self.patience == "none" else self.patience
 
 
 class Scheduler(Section):

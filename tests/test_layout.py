@@ -22,6 +22,7 @@ ROOMS = {
     "trainers": {
         "errors": set[str](),
         "spec": set[str](),
+        "schedule": set[str](),
         "seeding": set[str](),
         "hardware": set[str](),
         "plugins": set[str](),
@@ -34,13 +35,13 @@ ROOMS = {
         "task": {"checkpoints", "data", "datasets", "distributed", "models", "seeding", "shared", "spec"},
         "evaluation": {"datasets", "spec", "task"},
         "methods": {"datasets", "errors", "evaluation", "models", "plugins", "shared", "task"},
-        "training": {"checkpoints", "distributed", "errors", "evaluation", "methods", "spec", "task"},
+        "training": {"checkpoints", "distributed", "errors", "evaluation", "methods", "schedule", "spec", "task"},
         "ensembles": {"datasets", "errors", "evaluation", "methods", "shared", "spec", "task", "training"},
         "trial": {"ensembles", "evaluation", "methods", "spec", "task", "training"},
         "runner": {
             *("checkpoints", "data", "datasets", "distributed", "methods", "models", "shared", "spec", "task", "trial"),
         },
-        "preflight": {"data", "datasets", "methods", "models"},
+        "preflight": {"data", "datasets", "methods", "models", "schedule"},
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
             *("task", "training", "trial"),

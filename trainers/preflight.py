@@ -19,6 +19,7 @@ from flyp_sweep.trainers.data.inspection import Found, Say, look_through, skip_u
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
+from flyp_sweep.trainers.schedule import check_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +77,8 @@ class Checked:
     models: dict[str, ModelFacts]
     methods: dict[str, MethodFacts]
     ensembles: dict[str, tuple[str, ...]]
+    warnings: tuple[str, ...] = ()
+    """What is allowed and odd about the settings, a line each."""
 
 
 def check(
@@ -101,6 +104,7 @@ def check(
     kinds = {name: facts_of(methods.get(name), hyper_parameters(space, name)) for name in space.methods}
     check_read(space)
     check_divisible(space)
+    check_pairs(space)
     check_compiler(space)
     trained = [name for name, kind in kinds.items() if kind.trained]
     ensembles = ensembles_of(space, trained)
@@ -109,6 +113,7 @@ def check(
     models = {}
     for model in space.models:
         pretrained.check_architecture(model)
+        pretrained.check_loads(model)
         parameters = pretrained.parameter_count(model) if trained else None
         models[model.label] = ModelFacts(fingerprints[model.label], parameters)
     data = {}
@@ -130,7 +135,9 @@ def check(
             census=census(dataset),
             remarks=remarks,
         )
-    return Checked(data, models, kinds, ensembles)
+    sizes = {name: (facts.images["train"], facts.classes) for name, facts in data.items()}
+    warnings = check_schedules(space, sizes) if trained else []
+    return Checked(data, models, kinds, ensembles, tuple(warnings))
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
@@ -222,6 +229,13 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
     given = space.for_method(name)
     searched = {}
     for hparam, default in method.hparams.items():
+        named = [other for other, instead in method.in_place_of.items() if instead == hparam and other in given]
+        if len([*named, *({hparam} & given.keys())]) > 1:
+            raise InputError(
+                f"{space.source}: search.space: found {hparam!r} and {named[0]!r} for method {name!r}, "
+                "which are one strength in two units; leave out one of them"
+            )
+        hparam = named[0] if named else hparam
         found = given.get(hparam, default)
         if found is None:
             raise InputError(
@@ -230,12 +244,10 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
             )
         searched[hparam] = found
     own = space.search.per_method.get(name, {})
-    unused = [hparam for hparam in own if hparam not in method.hparams]
+    unused = [hparam for hparam in own if hparam not in (*method.hparams, *method.in_place_of)]
     if unused:
-        raise InputError(
-            f"{space.source}: search.per_method.{name}: found {unused[0]!r}; "
-            f"{name} has {', '.join(method.hparams) or 'no hyper-parameters'}"
-        )
+        known = ", ".join((*method.hparams, *method.in_place_of)) or "no hyper-parameters"
+        raise InputError(f"{space.source}: search.per_method.{name}: found {unused[0]!r}; {name} has {known}")
     return searched
 
 
@@ -267,7 +279,8 @@ def check_read(space: SearchSpace) -> None:
     from flyp_sweep.trainers import methods
 
     known = {*methods.registry(), *space.methods}
-    read = sorted({hparam for name in known for hparam in methods.get(name).hparams})
+    found = [methods.get(name) for name in known]
+    read = sorted({hparam for method in found for hparam in (*method.hparams, *method.in_place_of)})
     for hparam in space.search.space:
         if hparam not in read:
             raise InputError(
@@ -292,6 +305,16 @@ def check_divisible(space: SearchSpace) -> None:
                 expected = f"{instead} with a method that defines `loss` as a whole"
                 hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
                 raise space_error(space.source, key, found, expected, hint)
+
+
+def check_pairs(space: SearchSpace) -> None:
+    """Raise InputError when pairs of images and templates are to be drawn and no method takes them."""
+    from flyp_sweep.trainers import methods
+
+    kinds = [methods.get(name) for name in space.methods]
+    taking = any(isinstance(kind, methods.GradientMethod) and kind.pairs_templates for kind in kinds)
+    if space.train.pairs != "images" and not taking:
+        raise space_error(space.source, "train.pairs", space.train.pairs, "images, as no method here pairs templates")
 
 
 def check_compiler(space: SearchSpace) -> None:
@@ -356,14 +379,15 @@ def check_shots(dataset: Dataset, space: SearchSpace) -> None:
             if not own_id_val:
                 raise InputError(f"dataset {dataset.name!r} has no id_val split, which a cell without shots needs")
             continue
-        need = {"train": shots} if own_id_val else {"train": 2 * shots}
-        need |= {"id_val": shots} if own_id_val else {}
+        need = {"train": 2 * shots} if dataset.one_pool else {"train": shots, "id_val": shots}
         for role, images in need.items():
             labels = dataset.split(dataset.named(role)[0]).labels
             counts = np.bincount(labels)
             scarce = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
             if counts[scarce] < images:
+                both = ", from which a few-shot cell draws its validation images too" if dataset.one_pool else ""
                 raise InputError(
                     f"{space.source}: shots: found {shots}; class {dataset.class_names[scarce]!r} of {dataset.name!r} "
-                    f"has {counts[scarce]} images in {role}, so at most {counts[scarce] * shots // images} are allowed"
+                    f"has {counts[scarce]} images in {role}{both}, "
+                    f"so at most {counts[scarce] * shots // images} are allowed"
                 )

@@ -11,9 +11,9 @@ from operator import attrgetter
 from typing import Any
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.sections import Crops, Precision
+from flyp_sweep.search_spaces.sections import Crops, EpochMetric, Optimizer, Pairs, Precision
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
 
 SEARCH, REPEAT = "search", "repeat"
@@ -48,6 +48,9 @@ class TrialSpec:
     `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
     and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`,
     and by compiled code with `compile`: all three decide how sums are rounded. `crops` says how training views are cut.
+    `epoch_metric`, `patience` (None: all epochs are run) and `include_start` say which epoch is kept (see
+    `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a gradient; `crop_scale` and `flip` are those of
+    the training views.
     `ingredients` are the hyper-parameters of the searched trials that a soup is made of, best first; it has none of its
     own. Paths, hosts and worker counts are not in here: they do not change a result.
     """
@@ -60,7 +63,7 @@ class TrialSpec:
     batch_size: int
     warmup_steps: int
     templates: int | None
-    patience: int
+    patience: int | None
     alphas: tuple[float, ...]
     frontier: bool
     data: str
@@ -69,6 +72,13 @@ class TrialSpec:
     precision: Precision = "fp32"
     compile: bool = False
     crops: Crops = "exact"
+    epoch_metric: EpochMetric = "accuracy"
+    include_start: bool = False
+    grad_clip: float | None = None
+    optimizer: Optimizer = "adamw"
+    crop_scale: tuple[float, float] = (0.9, 1.0)
+    flip: bool = False
+    pairs: Pairs = "images"
     ingredients: tuple[Mapping[str, Any], ...] = ()
 
     @cached_property
@@ -118,14 +128,24 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
-        tuples = {"alphas": tuple(data["alphas"]), "ingredients": tuple(data.get("ingredients", ()))}
+        tuples = {name: tuple(data[name]) for name in ("alphas", "crop_scale", "ingredients") if name in data}
         return cls(**{**data, "cell": Cell.from_json(data["cell"]), **tuples})
 
 
 _VARYING = {"stage", "seed", "hparams", "alphas", "frontier", "ingredients"}
 _COMMON = tuple(one.name for one in fields(TrialSpec) if one.name not in _VARYING)
 _common_values = attrgetter(*_COMMON)
-_SINCE_LATER = (("compile", False), ("crops", "exact"))
+_SINCE_LATER = (
+    ("compile", False),
+    ("crops", "exact"),
+    ("epoch_metric", "accuracy"),
+    ("include_start", False),
+    ("grad_clip", None),
+    ("optimizer", "adamw"),
+    ("crop_scale", (0.9, 1.0)),
+    ("flip", False),
+    ("pairs", "images"),
+)
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 
 

@@ -14,7 +14,7 @@ import torch
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
 from flyp_sweep.trainers.data import few_shot
-from flyp_sweep.trainers.data.images import MEMORY_BUDGET
+from flyp_sweep.trainers.data.images import MEMORY_BUDGET, Augmentation
 from flyp_sweep.trainers.datasets.base import Split, Subset
 from flyp_sweep.trainers.distributed import ALONE, Ranks
 from flyp_sweep.trainers.models.pretrained import Pretrained
@@ -59,6 +59,11 @@ class Task:
         """Weights [C, D] of the pretrained model's zero-shot head."""
         return self.shared.zero_shot_head(self.spec.templates)
 
+    @property
+    def augmentation(self) -> Augmentation:
+        """How training views differ from the images."""
+        return Augmentation(self.spec.crop_scale, self.spec.flip)
+
     def stream(self, *names: str | int) -> np.random.Generator:
         """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""
         return stream(self.spec.draws, self.spec.seed, *names)
@@ -78,14 +83,17 @@ class Task:
 
     @cached_property
     def id_val(self) -> Split:
-        """The validation images: all of them, or this seed's few-shot draw, disjoint from the training draw."""
+        """The validation images: all of them, or this seed's few-shot draw, disjoint from the training draw.
+
+        The draw is made from the training images where id_val itself is cut from these (see `Dataset.one_pool`).
+        """
         own = self.shared.dataset.named("id_val")
         shots = self.spec.cell.shots
         if own and shots is None:
             return self.shared.split(own[0])
         assert shots is not None, "preflight refuses a full-data cell without an id_val split"
         rng = self.stream("shots", "id_val")
-        if own:
+        if not self.shared.dataset.one_pool:
             pool = self.shared.split(own[0])
             return _take(pool, few_shot.draw(pool.labels, shots, rng))
         pool = replace(self.shared.split(self.shared.dataset.named("train")[0]), role="id_val")
@@ -106,12 +114,13 @@ class Task:
         batches = [batch[self.ranks.rows(len(batch)).numpy()] for batch in batches]
         if self.spec.crops == "batched":
             resized = self.shared.resized_batches(split, batches)
-            crops = loader.crops(resized, batches, len(split), rng)
+            crops = loader.crops(resized, batches, len(split), rng, self.augmentation)
             return self.ranks.spread(map(loader.to_device, crops), sizes)
-        pixels = loader.training_batches(split.images, batches, rng)
+        pixels = loader.training_batches(split.images, batches, rng, self.augmentation)
         if self.spec.epochs * math.prod((len(split), *self.pretrained.preprocess.size, 3)) <= MEMORY_BUDGET:
             drawn = self.spec.stage, self.spec.seed, epoch, self.ranks.rank, self.ranks.world
-            pixels = self.shared.gone_through(("crops", identity(split), self.spec.batch_size, *drawn), pixels)
+            key = "crops", identity(split), self.spec.batch_size, self.spec.pairs, self.augmentation, *drawn
+            pixels = self.shared.gone_through(key, pixels)
         return self.ranks.spread(map(loader.to_device, pixels), sizes)
 
     def turns(self, split: Split) -> slice:

@@ -11,6 +11,7 @@ from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.preflight import Checked, DataFacts, MethodFacts, ModelFacts
+from flyp_sweep.trainers.schedule import total_steps
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
 
 
@@ -70,6 +71,12 @@ class CellPlan:
             return self.search_seeds
         return range(1 if self.is_deterministic else self.space.repeats.seeds)
 
+    @property
+    def steps(self) -> int:
+        """Steps of a training that nothing ends early."""
+        train = self.space.train
+        return total_steps(train.epochs, train.batch_size, self.images.get("train", 0))
+
     def candidates(self, hparams: Mapping[str, Any]) -> list[Candidate]:
         """The trials of the search stage for one configuration: one per seed."""
         ids = self.search_trial(hparams, seed=0).trial_ids(self.search_seeds)
@@ -93,7 +100,7 @@ class CellPlan:
     def _trial(
         self, stage: str, hparams: Mapping[str, Any], seed: int, *, alphas: tuple[float, ...], frontier: bool
     ) -> TrialSpec:
-        train = self.space.train
+        train, stopping = self.space.train, self.space.early_stopping
         return TrialSpec(
             cell=self.cell,
             stage=stage,
@@ -101,9 +108,9 @@ class CellPlan:
             hparams=dict(hparams),
             epochs=train.epochs,
             batch_size=train.batch_size,
-            warmup_steps=train.warmup(self.cell.shots),
+            warmup_steps=train.warmup_of(self.steps),
             templates=None if train.templates == "all" else train.templates,
-            patience=self.space.early_stopping.patience,
+            patience=stopping.epochs,
             alphas=alphas,
             frontier=frontier,
             data=self.data.fingerprint,
@@ -112,6 +119,13 @@ class CellPlan:
             precision=train.precision,
             compile=train.compile,
             crops=train.crops,
+            epoch_metric=stopping.metric,
+            include_start=stopping.include_start,
+            grad_clip=train.grad_clip_of(self.cell.base.method) if self.method.trained else None,
+            optimizer=train.optimizer,
+            crop_scale=train.crop_scale,
+            flip=train.flip,
+            pairs=train.pairs,
         )
 
 

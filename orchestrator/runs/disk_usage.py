@@ -73,8 +73,9 @@ def _kept(plan: CellPlan) -> int:
 
 
 def check(usage: DiskUsage, folder: Path) -> None:
-    """Raise InputError when the disk of `folder`, which exists, has too little free space for the rest of the run."""
-    free = shutil.disk_usage(folder).free
+    """Raise InputError when the disk of `folder`, there or not, has too little free space for the rest of the run."""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    free = shutil.disk_usage(there).free
     held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if free < usage.here - held:
         more = "" if held == 0 else f" more than the {decimal(held)} it has"

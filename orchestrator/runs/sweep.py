@@ -15,7 +15,7 @@ from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
 from flyp_sweep.orchestrator.engine.tune_engine import TuneEngine
 from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
-from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
+from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of, fewer_configs
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.run_log import collecting
@@ -75,13 +75,19 @@ def run(
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
         earlier = read_earlier(path / LEDGER)
-        space = space.ensembling(checked.ensembles)
-        folder = open_folder(path, space)
+        for line in checked.warnings:
+            console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+        searched = {name: method.searched for name, method in checked.methods.items()}
+        space = space.ensembling(checked.ensembles).searching(searched)
+        plans = plan(space, checked)
+        for line in fewer_configs(plans):
+            console.print(line, markup=False, soft_wrap=True)
+        folder = open_folder(path, space, resolved(plans))
         write_log_to(folder.path)
         log.info("%s", options.command)
         if remote:
             remote.start()
-        sweep = Sweep(space, plan(space, checked), folder, earlier, options, console, remote)
+        sweep = Sweep(space, plans, folder, earlier, options, console, remote)
         sweep.go(engine, data_root, interruption)
         return sweep.report()
 
@@ -102,12 +108,18 @@ def dry_run(
     space = load(source, overrides)
     algorithm_of(space)
     data_root = options.data_root.expanduser().resolve()
+    if options.address is not None:
+        TuneEngine(options.address).check()
     checked = check(space, data_root, options.allow_incomplete, decode=deep, say=say)
     plans = plan(space, checked)
     yield describe(space, plans)
+    for line in (*checked.warnings, *fewer_configs(plans)):
+        yield f"warning: {line}"
     for name, data in checked.data.items():
         yield "\n".join([f"data set {name}:", *(f"  {line}" for line in data.census + data.remarks)])
-    yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
+    usage = disk_usage.estimate(space, plans, in_store=options.url is not None)
+    disk_usage.check(usage, options.run_path(space))
+    yield str(usage)
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"
@@ -217,10 +229,15 @@ class Sweep:
         return SOME_FAILED if self.protocol.failed or not self.protocol.complete else DONE
 
     def report(self) -> int:
-        """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code."""
+        """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code.
+
+        Raises InputError where no trial has ever ended, for there is nothing else to say than why.
+        """
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
+        if self.recorder.trouble and not (replaced or self.protocol.outcomes or self.remote):
+            raise InputError(self.recorder.trouble[0])
         try:
             written = [] if replaced else self._write_outputs()
         except (OSError, UnwritableError) as error:
@@ -273,14 +290,25 @@ class Sweep:
         self.console.print(line, style=style, soft_wrap=True, markup=False)
 
 
-def open_folder(path: Path, space: SearchSpace) -> RunFolder:
-    """The run folder at `path`, made if need be, with this `space` in it.
+def resolved(plans: Sequence[CellPlan]) -> str:
+    """What the settings come to, cell by cell, as comments for the end of the run's `space.yaml`."""
+    lines = ["# What these settings come to:"]
+    for one in plans:
+        if one.base is None:
+            trained = f"{one.steps} steps, {one.space.train.warmup_of(one.steps)} of them warm-up"
+            fitting = f"{trained}; " if one.method.trained else ""
+            lines.append(f"# {one.cell.key}: {fitting}selected by {one.data.metric} on id_val")
+    return "\n".join(lines) + "\n"
+
+
+def open_folder(path: Path, space: SearchSpace, comments: str = "") -> RunFolder:
+    """The run folder at `path`, made if need be, with this `space` in it, and `comments` below that.
 
     Raises InputError when the folder holds something else, or the run of a space of another name.
     """
     try:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return RunFolder.create(path, dump(space))
+            return RunFolder.create(path, dump(space) + comments)
         folder = RunFolder(path)
         if folder.space.is_file():
             earlier = load(folder.space)
@@ -289,7 +317,7 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
                     f"{path}: found a run of search space {earlier.name!r}, expected {space.name!r}; "
                     "choose another --out"
                 )
-        folder.write_space(dump(space))
+        folder.write_space(dump(space) + comments)
         folder.ledger.check_writable()
     except OSError as error:
         raise InputError(

@@ -16,7 +16,10 @@ from flyp_sweep.search_spaces.errors import InputError
 _FIXED = {"data": "data", "weights": "weights"}
 """Settings that all numbers of a column must share, and what a message calls them."""
 
-_TOLD = ("epochs", "batch_size", "warmup_steps", "templates", "patience")
+_TOLD = (
+    *("epochs", "batch_size", "warmup_steps", "templates", "patience", "epoch_metric", "include_start", "grad_clip"),
+    *("optimizer", "crop_scale", "flip"),
+)
 """Settings that may differ between the methods of a block, and are then told in a note."""
 
 
@@ -141,7 +144,7 @@ def settings_note(results: Iterable[CellResult]) -> list[str]:
         for result in trained:
             settings = result.repeats.done[0].settings
             if name in settings:
-                held.setdefault(setting_label(settings[name]), {})[result.cell.method] = None
+                held.setdefault(setting_label(name, settings[name]), {})[result.cell.method] = None
         if len(held) > 1:
             notes.append(f"{name}: " + ", ".join(f"{value} ({'/'.join(who)})" for value, who in held.items()))
     return notes

@@ -21,6 +21,8 @@ from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, Ta
 from flyp_sweep.search_spaces.errors import InputError
 
 VERDICTS = {True: "yes", False: "no", None: ABSENT}
+DIFFERS = ", other images"
+"""Beside the verdict where ours was trained or tested on other images than the paper's; a note says on which."""
 OTHER_MODEL = "other model"
 """The verdict where ours is not the paper's model: nothing is compared."""
 
@@ -89,13 +91,24 @@ def _compare(plan: Plan, published: PublishedTable, options: TableOptions) -> Gr
         tuple(part for column in plan.columns for part in _parts(column)),
         rows,
         _caption(published, cells, options),
-        ours.notes,
+        (*ours.notes, *_differences(plan, published)),
         (
             *audit_lines(cells, options),
             f"Paper: {published.source}, Table {published.number}, {published.model}, {published.seeds} seeds. "
             f"What its brackets are: {published.bracket_source}.",
         ),
     )
+
+
+def _differences(plan: Plan, published: PublishedTable) -> list[str]:
+    """What differs by intent between our numbers and the paper's, a note for each data set."""
+    notes = [
+        f"{column.path[0]}: {what}"
+        for row in plan.rows
+        for column in plan.columns
+        if published.printed(row.method, column) and (what := published.difference(row.method, column))
+    ]
+    return list(dict.fromkeys(notes))
 
 
 def _parts(column: Column) -> list[Column]:
@@ -123,7 +136,8 @@ def _entries(
         values = list(sample.values.values())
         agreed = agreement(values, theirs, options.confidence, deterministic=sample.constant)
         yield Entry(agreed.difference, is_signed=True)
-        yield Entry(text=VERDICTS[agreed.compatible])
+        differs = DIFFERS if published.difference(row.method, column) else ""
+        yield Entry(text=VERDICTS[agreed.compatible] + differs)
 
 
 def _refuse_other_metric(column: Column, published: PublishedTable) -> None:

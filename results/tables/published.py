@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from flyp_sweep.results.naming import method_label
+from flyp_sweep.results.naming import ZEROSHOT, method_label
 from flyp_sweep.results.statistics.agreement import BracketKind, Printed
 from flyp_sweep.results.statistics.intervals import Interval
 from flyp_sweep.results.tables.significance import Mark
@@ -25,6 +25,21 @@ BRACKETS: Mapping[BracketKind, str] = {"interval": "95% interval", "deviation": 
 
 _DIGITS = 8
 """The paper prints fractions to fewer."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """On which images numbers of ours are measured, or trained, where that is not the paper's way."""
+
+    dataset: str
+    role: str
+    of: Literal["trained", "all"]
+    what: str
+
+    def concerns(self, method: str, column: Column) -> bool:
+        """Whether it is about this method in this column."""
+        dataset, _, _, role = key(column)
+        return (dataset, role) == (self.dataset, self.role) and (self.of == "all" or method != ZEROSHOT)
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,11 @@ class PublishedTable:
     models: tuple[str, ...]
     columns: tuple[Column, ...]
     numbers: Mapping[str, tuple[str, ...]]
+    differences: tuple[Difference, ...] = ()
+
+    def difference(self, method: str, column: Column) -> str | None:
+        """What differs by intent between our number and the paper's; None: nothing does."""
+        return next((one.what for one in self.differences if one.concerns(method, column)), None)
 
     @property
     def said(self) -> str:
@@ -156,6 +176,7 @@ def _table(table: Mapping[str, Any], content: Mapping[str, Any]) -> PublishedTab
         models=tuple(content["models"]),
         columns=columns,
         numbers=numbers,
+        differences=tuple(Difference(**one) for one in content["differences"]),
     )
 
 

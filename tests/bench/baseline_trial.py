@@ -36,7 +36,8 @@ from flyp_sweep.trainers.data.images import CROP_TRIES, random_crop
 from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores, as_evaluation, score
-from flyp_sweep.trainers.methods.lp import STRENGTHS, logistic_regression
+from flyp_sweep.trainers.methods.logistic_regression import logistic_regression
+from flyp_sweep.trainers.methods.lp import STRENGTHS
 from flyp_sweep.trainers.models import digits_clip
 from flyp_sweep.trainers.models.objectives import contrastive_loss
 from flyp_sweep.trainers.seeding import stream
@@ -145,24 +146,24 @@ class Run:
         """The model that training begins with."""
         model = self.zero_shot()
         if self.method == "lp":
-            return self.probed(model, (self.spec.hparams["l2"],))
+            hparams, images = self.spec.hparams, len(self.splits.train.labels)
+            return self.probed(model, (hparams["C"] if "C" in hparams else 1 / (hparams["l2"] * images),))
         return self.probed(model, STRENGTHS) if self.method == "lpft" else model
 
     def probed(self, model: Any, strengths: Sequence[float]) -> nn.Module:
-        """`model` with the head of linear probing, of the strength that is best on `id_val`."""
+        """`model` with the head of linear probing, of the C out of `strengths` that is best on `id_val`.
+
+        Like the project's, the solver comes to each by way of the powers of ten below it.
+        """
         features, labels = self.features(model.encoder), torch.from_numpy(self.splits.train.labels)
         found: list[tuple[tuple[float, float], HeadModel]] = []
-        failures = []
-        for strength in strengths:
-            try:
-                solved = logistic_regression(features, labels, len(self.clip.class_names), strength)
-            except TrialFailed as failure:
-                failures.append(failure)
-                continue
-            probe = HeadModel(model.encoder, *(part.to(features) for part in solved))
-            found.append((self.evaluate(probe, self.splits.id_val).rank, probe))
-        if not found:
-            raise failures[-1]
+        solved: list[torch.Tensor] | None = None
+        for c in sorted({*strengths, *(one for one in STRENGTHS if one < max(strengths))}):
+            l2 = 1 / (c * len(labels))
+            solved = list(logistic_regression(features, labels, len(self.clip.class_names), l2, solved))
+            if c in strengths:
+                probe = HeadModel(model.encoder, *(part.to(features) for part in solved))
+                found.append((self.evaluate(probe, self.splits.id_val).rank, probe))
         return max(found, key=lambda one: one[0])[1]
 
     @torch.no_grad()
@@ -244,14 +245,14 @@ class Run:
         optimizer = torch.optim.AdamW(model.parameters(), lr=hparams["lr"], weight_decay=hparams["weight_decay"])
         best: tuple[int, Scores] | None = None
         curve: list[dict[str, float]] = []
-        for epoch in range(1, self.spec.epochs + 1):
-            loss = self.train_epoch(model, optimizer, epoch)
+        for epoch in range(0 if self.spec.include_start else 1, self.spec.epochs + 1):
+            trained = {"train_loss": self.train_epoch(model, optimizer, epoch)} if epoch else {}
             self.save(model, optimizer, epoch)
             scores, *_ = self.evaluate_all(model)
-            curve.append({"epoch": epoch, "train_loss": loss, "loss": scores.loss, **scores.metrics})
-            if best is None or scores.rank > best[1].rank:
+            curve.append({"epoch": epoch, **trained, "loss": scores.loss, **scores.metrics})
+            if best is None or scores.beats(best[1], self.spec.epoch_metric):
                 best = epoch, scores
-            if epoch - best[0] >= self.spec.patience:
+            if epoch - best[0] >= (self.spec.patience or self.spec.epochs):
                 break
         assert best is not None
         return *best, curve
@@ -277,7 +278,7 @@ class Run:
                 model, torch.load(self.folder / f"model_{best}.pt", weights_only=True)
             )
         told = {"score": scores.score, "loss": scores.loss, "metric": scores.primary, "curve": curve, "notes": []}
-        told |= {"best_epoch": best, "epochs": len(curve), "alpha": alpha}
+        told |= {"best_epoch": best, "epochs": int(curve[-1]["epoch"]), "alpha": alpha}
         return told | {"evaluations": by_alpha(evaluations)}
 
     def interpolated(self, model: nn.Module, tuned: dict[str, torch.Tensor]) -> tuple[float, list[Any]]:

@@ -34,7 +34,7 @@ def test_a_grid_is_its_whole_product_in_one_generation():
 
 def test_lp_in_a_grid_takes_its_own_strengths():
     plan = plans_of(space_of(methods=["lp"], search=GRID))[0]
-    assert len(grid(plan, 0, [])) == 8
+    assert len(grid(plan, 0, [])) == 13
 
 
 def test_optuna_asks_in_generations_of_fixed_size_and_ends_after_num_samples():

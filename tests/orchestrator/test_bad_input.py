@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from commands import QUICK, call, numbers
 from huggingface_hub import constants
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from serial_engine import SerialEngine, run_serially
 
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
@@ -16,6 +18,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import sweep
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.trainers.models import digits_clip
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.spec import DONE
 
@@ -56,6 +59,18 @@ def test_a_mistake_is_told_in_one_line_before_anything_starts(tmp_path, mistake)
     line = one_line(output)
     assert code == 2
     assert all(fragment in line for fragment in fragments), line
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_weights_that_do_not_fit_the_architecture_are_refused_before_anything_starts(tmp_path, arguments):
+    tensors = load_file(digits_clip.CHECKPOINT)
+    tensors["visual.head.proj.weight"] = torch.zeros(7, 7)
+    save_file(tensors, tmp_path / "other.safetensors")
+    (tmp_path / "quick.yaml").write_text(QUICK.replace("bundled", "other.safetensors"))
+    code, output = call("run", "quick.yaml", *arguments, cwd=tmp_path)
+    assert code == 2
+    assert "other.safetensors could not be loaded as digits-clip" in one_line(output)
     assert not (tmp_path / "runs").exists()
 
 
@@ -176,14 +191,16 @@ def test_an_image_that_breaks_during_a_run_stops_it_and_once_mended_the_run_goes
 
     code, output = run_serially("own.yaml", cwd=own_data, data_root=Path(), engine=Breaking())
     assert code == 2, output
-    assert f"error: {bad}: not a readable image" in output
+    assert output.splitlines()[-1].startswith(f"error: {bad}: not a readable image"), "alone, and last"
+    assert "written:" not in output
+    assert "go on with" not in output
     assert "Traceback" not in output
     kept = numbers(own_data / "runs/own")
     bad.write_bytes(good)
     code, output = run_serially("own.yaml", cwd=own_data, data_root=Path())
     assert code == 0, output
     after = numbers(own_data / "runs/own")
-    assert len(after) == 1 + 2 + 2
+    assert len(after) == 1 + 2 + 1
     assert kept.items() <= after.items()
 
 

@@ -57,7 +57,7 @@ def test_a_deterministic_method_runs_once_unless_the_seed_draws_its_images(shots
     searched = {"lr": {"loguniform": [1e-4, 1e-2]}, "weight_decay": {"choice": [0.0, 0.1]}}
     search = {"algorithm": "random", "num_samples": 2, "seeds": 2, "space": searched}
     methods = ["zeroshot", "lp", "tip_adapter", "ft"]
-    of_images = {} if shots is None else {"shots": shots}
+    of_images = {} if shots is None else {"shots": shots, "train": {"epochs": 20, "batch_size": 40}}
     for plan in plans_of(space_of(methods=methods, search=search, repeats={"seeds": 3}, **of_images)):
         method = plan.cell.method
         once = method == "zeroshot" or (shots is None and method != "ft")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import call
 from sweeps import plans_of, space_of
@@ -14,6 +15,10 @@ from sweeps import plans_of, space_of
 from flyp_sweep.orchestrator.runs.dry_run import describe, passes
 from flyp_sweep.results.tables.layouts.ablation import VARIANTS
 from flyp_sweep.search_spaces.loading import bundled, load
+from flyp_sweep.trainers import datasets
+from flyp_sweep.trainers.datasets import Dataset, Split
+from flyp_sweep.trainers.preflight import check_shots
+from flyp_sweep.trainers.schedule import check_schedule
 
 EMBEDDED = {"ablations", "quickstart"}
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
@@ -36,8 +41,58 @@ def test_the_grid_of_a_space_contains_what_was_published(name):
     flyp = space.for_method("flyp")
     assert lr in flyp["lr"].values()
     assert weight_decay in flyp["weight_decay"].values()
-    shots = space.shots_list[0]
-    assert (space.train.epochs, space.train.batch_size, space.train.warmup(shots)) == (epochs, batch_size, warmup)
+    assert (space.train.epochs, space.train.batch_size, space.train.warmup_of(10**6)) == (epochs, batch_size, warmup)
+
+
+SIZES = {
+    "imagenet": {"train": (1000, 717), "id_val": (1000, 14)},
+    "pcam": {"train": (2, 131_072), "id_val": (2, 16_369)},
+    "rendered_sst2": {"train": (2, 3_310), "id_val": (2, 428)},
+    "mnist": {"train": (10, 535), "id_val": (10, 178)},
+    "caltech101": {"train": (101, 25), "id_val": (101, 5)},
+    "stanford_cars": {"train": (196, 17), "id_val": (196, 1)},
+    "flowers102": {"train": (102, 10), "id_val": (102, 10)},
+    "iwildcam": {"train": (182, 1), "id_val": (182, 0)},
+    "fmow": {"train": (62, 1), "id_val": (62, 0)},
+    "digits": {"train": (10, 70), "id_val": (10, 30)},
+}
+"""Data set -> split -> classes, and images of the smallest class, as published or cut from what is published."""
+
+
+def sized(name: str) -> Dataset:
+    """The data set `name` in its published sizes, without its images."""
+    kind: type[Dataset] = datasets.registry()[name]
+
+    class Sized(kind):  # type: ignore[misc, valid-type]
+        def load(self, split: str) -> Split:
+            classes, smallest = SIZES[name][split]
+            images = self.published.get(split, 1000 if name != "mnist" else {"train": 6000, "id_val": 2000}[split])
+            others = images - smallest
+            labels = np.concatenate([np.zeros(smallest, np.int64), 1 + np.arange(others) % (classes - 1)])
+            return Split(split, kind.splits[split], range(images), labels)
+
+    return Sized(Path("nowhere"))
+
+
+@pytest.mark.parametrize("name", sorted(bundled()))
+def test_a_space_fits_the_published_sizes_of_its_data_sets(name: str) -> None:
+    space = load(name)
+    for entry in space.datasets:
+        assert isinstance(entry, str)
+        dataset = sized(entry)
+        check_shots(dataset, space)
+        for shots in space.shots_list:
+            images = len(dataset.load("train")) if shots is None else shots * len(dataset.class_names)
+            lines = check_schedule(space, entry, shots, images)
+            assert not any("warms up" in line for line in lines), lines
+            assert len(dataset.class_names) == SIZES[entry]["train"][0]
+
+
+def test_few_shot_imagenet_is_as_the_authors_ran_it() -> None:
+    space = load("imagenet_fewshot")
+    assert (space.repeats.seeds, space.train.batch_size, space.train.warmup_steps) == (50, 256, 0)
+    assert space.for_method("flyp")["weight_decay"].values() == [0.0]
+    assert datasets.registry()["imagenet"].held_out
 
 
 @pytest.mark.parametrize("name", sorted(set(bundled()) - EMBEDDED))
@@ -76,7 +131,7 @@ def test_image_passes_are_counted_as_by_hand():
     reported = 597 + 6 * 300
     assert passes(zero_shot) == 400 + reported
     assert passes(lp) == 800 + 400 + reported
-    fitting = 2 * (800 + 400)
+    fitting = 2 * (800 + 400) + 400  # the model is looked at before its first step too
     assert passes(ft) == 5 * fitting + 3 * (fitting + 1 * 400 + 2 * reported)  # alphas 0, 0.5, 1
     assert passes(coop) == (5 + 3) * 2 * 800 + 400 + reported  # training images, which are cropped anew, and features
     assert f"{passes(ft):,} image passes" in describe(space, plans_of(space))

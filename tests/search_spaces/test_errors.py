@@ -44,7 +44,8 @@ def test_the_base_of_these_tests_is_valid() -> None:
         (
             BASE + "train: {epoch: 3}",
             "x.yaml: unknown key 'epoch' in train; allowed: epochs, batch_size, micro_batch, precision, compile, "
-            "crops, warmup_steps, templates (did you mean 'epochs'?)",
+            "crops, crop_scale, flip, optimizer, warmup, warmup_steps, grad_clip, templates, "
+            "pairs (did you mean 'epochs'?)",
         ),
         (
             BASE.replace("lr: 1e-3", "lr: {loguniform: [0.1, 0.001]}"),
@@ -180,6 +181,20 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
             "dataset.columns.label: found 'label'; expected another column than that of the paths",
         ),
         (TABLES % ("", ", images: 3"), "dataset.images: found 3; expected the path of a folder"),
+        (TABLES % ("", ", imags: x"), "unknown key 'imags' in dataset; allowed: name, tables, columns, images,"),
+        ("early_stopping.patience=0", "early_stopping.patience: found 0; expected none, or a whole number, 1 or more"),
+        ("early_stopping.metric=f1", "early_stopping.metric: found 'f1'; expected one of accuracy, loss"),
+        ("train.warmup=1", "train.warmup: found 1; expected a share of all steps: a number from 0, below 1"),
+        (
+            "train={warmup: 0.1, warmup_steps: 5}",
+            "train.warmup_steps: found 5; expected nothing beside train.warmup",
+        ),
+        ("train.grad_clip=0", "train.grad_clip: found 0; expected a number above 0, or a mapping from methods to such"),
+        (
+            "train.grad_clip={lpft: 1.0}",
+            "train.grad_clip: found 'lpft'; expected one of the methods of this search",
+        ),
+        ("train.crop_scale=[1.0, 0.5]", "train.crop_scale: found [1.0, 0.5]; expected the smaller share first (write"),
         (
             "scheduler={name: fifo, grace_epochs: 3}",
             "scheduler.grace_epochs: found 3; expected nothing with scheduler f",

@@ -15,7 +15,9 @@ from flyp_sweep.search_spaces import (
     SearchSpace,
     TableDataset,
     WiseFT,
+    dump,
     from_mapping,
+    yaml_text,
 )
 from flyp_sweep.search_spaces.distributions import Choice, Constant, LogUniform
 from flyp_sweep.search_spaces.sections import Resources
@@ -42,11 +44,27 @@ def test_defaults() -> None:
     assert space.source == "search space"
 
 
-def test_warmup_follows_the_shots_of_a_cell() -> None:
+def test_warmup_is_a_share_of_all_steps_or_a_number_of_them() -> None:
     train = from_mapping(MINIMAL).train
-    assert (train.warmup(None), train.warmup(4)) == (500, 0)
+    assert [train.warmup_of(steps) for steps in (80, 10_000, 20_000)] == [4, 500, 500]
     given = from_mapping({**MINIMAL, "train": {"warmup_steps": 7}}).train
-    assert (given.warmup(None), given.warmup(4)) == (7, 7)
+    assert [given.warmup_of(steps) for steps in (80, 20_000)] == [7, 7]
+    assert from_mapping({**MINIMAL, "train": {"warmup": 0.1, "warmup_steps": None}}).train.warmup_of(80) == 8
+
+
+@pytest.mark.parametrize(("written", "epochs"), [(3, 3), ("none", None), (None, None)])
+def test_patience_is_a_number_of_epochs_or_none(written: object, epochs: int | None) -> None:
+    space = from_mapping({**MINIMAL, "early_stopping": {"patience": written}})
+    assert space.early_stopping.epochs == epochs
+    assert from_mapping(yaml_text.read(dump(space), "")).early_stopping == space.early_stopping
+
+
+def test_gradients_are_bounded_for_all_methods_or_for_those_named() -> None:
+    named = from_mapping({**MINIMAL, "train": {"grad_clip": {"ft": 1.0}}}).train
+    assert [named.grad_clip_of(method) for method in ("ft", "flyp")] == [1.0, None]
+    assert from_mapping({**MINIMAL, "train": {"grad_clip": 0.5}}).train.grad_clip_of("flyp") == 0.5
+    without = from_mapping({**MINIMAL, "train": {"grad_clip": {"ft": 1.0}}}, overrides=["methods=[flyp]"])
+    assert without.train.grad_clip_of("flyp") is None
 
 
 def test_cells_come_in_the_order_data_set_model_shots_method() -> None:

@@ -17,7 +17,15 @@ from trees import write_noise
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.data.cache import Cache
-from flyp_sweep.trainers.data.images import CROP_TRIES, Loader, Preprocess, random_crop, random_crops
+from flyp_sweep.trainers.data.images import (
+    CROP_TRIES,
+    PAPER,
+    Augmentation,
+    Loader,
+    Preprocess,
+    random_crop,
+    random_crops,
+)
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
@@ -87,7 +95,10 @@ def test_a_view_does_not_depend_on_the_rest_of_its_batch(make_clip: Any) -> None
     assert torch.equal(wanted.crops(noise, boxes), alone)
 
 
-def test_images_of_the_model_s_size_are_cut_as_ever_and_chance_goes_on_from_where_it_did(bench: Bench) -> None:
+@pytest.mark.parametrize("augmentation", [PAPER, Augmentation((0.08, 1.0), flip=True)])
+def test_images_of_the_model_s_size_are_cut_as_ever_and_chance_goes_on_from_where_it_did(
+    bench: Bench, augmentation: Augmentation
+) -> None:
     pictures = [
         Image.fromarray(np.random.default_rng(i).integers(256, size=(32, 32, 3), dtype=np.uint8)) for i in range(23)
     ]
@@ -95,8 +106,8 @@ def test_images_of_the_model_s_size_are_cut_as_ever_and_chance_goes_on_from_wher
     batches = [order[at : at + 4] for at in range(0, 23, 4)]
     loader = Loader(bench.pretrained.preprocess, CPU)
     first, second = np.random.default_rng(5), np.random.default_rng(5)
-    expected = torch.cat(list(loader.training_batches(pictures, batches, first)))
-    views = loader.crops(loader.resized(pictures, batches), batches, 23, second)
+    expected = torch.cat(list(loader.training_batches(pictures, batches, first, augmentation)))
+    views = loader.crops(loader.resized(pictures, batches), batches, 23, second, augmentation)
     assert first.bit_generator.state == second.bit_generator.state, "all is drawn before the first batch is asked for"
     found = torch.cat(list(views))
     assert (found.int() - expected.int()).abs().max() <= 1
@@ -148,6 +159,6 @@ def test_images_are_resized_once_per_machine_and_a_small_draw_once_per_worker(
 
 def test_a_search_space_s_crops_come_to_its_trials(birds: Path) -> None:
     for train, crops in (({"crops": "batched"}, "batched"), ({}, "exact")):
-        space = space_with(dataset=BIRDS, methods=["ft"], search=SEARCH, train=train)
+        space = space_with(dataset=BIRDS, methods=["ft"], search=SEARCH, train=train | {"batch_size": 4})
         (cell,) = plan(space, check(space, birds))
         assert cell.search_trial({}, 0).crops == crops

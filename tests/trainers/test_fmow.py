@@ -71,7 +71,7 @@ def test_labels_are_the_classes_in_alphabetical_order(root: Path) -> None:
     assert [CATEGORIES[i] for i in (0, 6, 12, 30, 61)] == ["airport", "barn", "dam", "multi-unit_residential", "zoo"]
     assert FMoW(root).load("train").labels.tolist() == [61, 0]
     assert FMoW(root).load("id_test").labels.tolist() == [30, 12]
-    assert FMoW.class_names[30] == "multi-unit residential"
+    assert FMoW.class_names == CATEGORIES
 
 
 def test_templates_put_the_article_before_a_name() -> None:
@@ -79,6 +79,9 @@ def test_templates_put_the_article_before_a_name() -> None:
     assert FMoW.templates[2].format(zoo) == "satellite photo of a zoo."
     assert FMoW.templates[3].format(airport) == "aerial photo of an airport."
     assert FMoW.templates[-1].format(airport) == "airport."
+    hangar = FMoW.class_names[1]
+    assert FMoW.templates[0].format(hangar) == "satellite photo of a airport_hangar."
+    assert FMoW.templates[2].format(hangar) == "satellite photo of an airport hangar."
 
 
 def test_groups_are_regions_and_countries_without_one_are_in_none(root: Path) -> None:
@@ -86,6 +89,14 @@ def test_groups_are_regions_and_countries_without_one_are_in_none(root: Path) ->
     assert split.groups is not None
     named = [REGIONS[group] if group >= 0 else None for group in split.groups]
     assert named == ["Americas", "Africa", "Americas", None]
+
+
+def test_countries_whose_region_is_empty_are_a_group_of_their_own(root: Path) -> None:
+    table = root / "fmow_v1.1" / "rgb_metadata.csv"
+    table.write_text(table.read_text().replace("KEN", "ATA"))
+    split = FMoW(root).load("ood_test")
+    assert split.groups is not None
+    assert split.groups.tolist() == [1, len(REGIONS), 1, -1]
 
 
 def test_the_ood_split_is_scored_on_its_worst_region_and_the_others_on_accuracy(root: Path) -> None:

@@ -30,6 +30,13 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "compile": True,
     "crops": "batched",
+    "epoch_metric": "loss",
+    "include_start": True,
+    "grad_clip": 1.0,
+    "optimizer": "sgd",
+    "crop_scale": (0.08, 1.0),
+    "flip": True,
+    "pairs": "images_x_templates",
     "ingredients": ({"lr": 1e-3, "weight_decay": 0.1},),
 }
 """Field -> a value that the specification of the tests does not have."""

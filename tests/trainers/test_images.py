@@ -19,6 +19,7 @@ from flyp_sweep.trainers.data.images import (
     CROP_RATIO,
     CROP_SCALE,
     CROP_TRIES,
+    Augmentation,
     Loader,
     Preprocess,
     Remembered,
@@ -142,6 +143,31 @@ def test_training_batches_do_not_depend_on_the_number_of_threads(bench: Bench, t
             images[index], *box, size=[32, 32], interpolation=transforms.InterpolationMode.BICUBIC
         )
         assert torch.equal(found[at], to_tensor(view))
+
+
+def test_every_other_view_is_mirrored_and_the_crops_stay_as_they_are(bench: Bench) -> None:
+    images, order = [picture(40, 36, seed=i) for i in range(64)], np.arange(64)
+    loader = Loader(bench.pretrained.preprocess, CPU)
+    plain, mirrored = (
+        torch.cat(list(loader.training_batches(images, [order], np.random.default_rng(5), Augmentation(flip=flip))))
+        for flip in (False, True)
+    )
+    flipped = [not torch.equal(one, other) for one, other in zip(plain, mirrored, strict=True)]
+    assert 20 < sum(flipped) < 44
+    for is_flipped, one, other in zip(flipped, plain, mirrored, strict=True):
+        assert torch.equal(one.flip(1) if is_flipped else one, other)
+
+
+@pytest.mark.parametrize("scales", [(0.08, 0.2), (0.5, 0.6)])
+def test_crops_have_the_share_of_the_image_that_is_asked_for(scales: tuple[float, float]) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        _, _, height, width = random_crop(400, 360, rng.random((CROP_TRIES, 4)).tolist(), scales)
+        assert scales[0] - 0.01 < height * width / (400 * 360) < scales[1] + 0.01
+
+
+def bench_stats(bench: Bench) -> tuple[torch.Tensor, torch.Tensor]:
+    return bench.pretrained.preprocess.mean, bench.pretrained.preprocess.std
 
 
 def test_an_image_that_cannot_be_decoded_stops_the_batch_with_its_error(bench: Bench) -> None:

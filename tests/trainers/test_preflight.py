@@ -50,7 +50,7 @@ def test_a_good_space_passes_with_its_fingerprints_and_what_is_searched() -> Non
     assert {name: method.searched for name, method in checked.methods.items()} == {
         "zeroshot": {},
         "ft": {"lr": Constant(1e-3), "weight_decay": Constant(0.1)},
-        "lp": {"l2": Choice(STRENGTHS)},
+        "lp": {"C": Choice(STRENGTHS)},
     }
     (model,), (digits,) = checked.models.values(), checked.data.values()
     assert model.fingerprint == f"digits-clip:{hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest()[:16]}"
@@ -63,6 +63,13 @@ def test_per_method_values_go_before_the_common_ones_and_the_defaults() -> None:
     checked = preflight.check(space(per_method={"lp": {"l2": 0.5}, "ft": {"lr": 9.0}}), Path("data"))
     assert checked.methods["lp"].searched == {"l2": Constant(0.5)}
     assert checked.methods["ft"].searched["lr"] == Constant(9.0)
+
+
+def test_a_strength_may_be_given_in_its_other_unit_and_not_in_both() -> None:
+    assert preflight.check(space(space={"lr": 1.0, "weight_decay": 0.1, "l2": 0.5}), Path("data")).methods[
+        "lp"
+    ].searched == {"l2": Constant(0.5)}
+    refused(space(per_method={"lp": {"l2": 0.1, "C": 1.0}}), "'C' and 'l2' for method 'lp'", "leave out one of them")
 
 
 def test_a_method_without_its_parameter() -> None:
@@ -119,7 +126,7 @@ def test_from_one_pool_both_draws_have_to_fit(bench: Any) -> None:
     dataset = bench.dataset(own_id_val=False)
     preflight.check_shots(dataset, space(shots=4))
     for shots, word in (
-        (5, "8 images in train, so at most 4"),
+        (5, "8 images in train, from which a few-shot"),
         (None, "no id_val split, which a cell without shots n"),
     ):
         refusal.refused(lambda shots=shots: preflight.check_shots(dataset, space(shots=shots)), word)

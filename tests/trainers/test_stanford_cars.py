@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from refusal import refused
 from scipy.io import savemat
+from sklearn.model_selection import train_test_split
 from trees import shade_of, write_image
 
+from flyp_sweep.trainers.datasets.folders import ImageFiles
 from flyp_sweep.trainers.datasets.stanford_cars import StanfordCars
 
 pytestmark = pytest.mark.slow
@@ -63,7 +65,25 @@ def test_labels_count_from_one_in_the_file_and_follow_their_images(tmp_path: Pat
         assert [train[shade - 1] - 1 for shade in shades] == split.labels.tolist()
         seen += shades
     assert sorted(seen) == list(range(1, 51))
-    assert np.bincount(dataset.load("id_val").labels, minlength=196)[[195, 0, 13]].tolist() == [2, 2, 1]
+    assert len(dataset.load("id_val")) == 10
+
+
+def test_the_split_of_8144_images_is_that_of_flyp_s_authors(tmp_path: Path) -> None:
+    base = tmp_path / "stanford_cars"
+    annotations(base / "devkit" / "cars_train_annos.mat", [number % 196 + 1 for number in range(8144)])
+    (base / "cars_train").mkdir()
+    for number in range(8144):
+        (base / "cars_train" / f"{number + 1:05d}.jpg").touch()
+    dataset = StanfordCars(tmp_path)
+    for name in ("train", "id_val"):
+        assert len(dataset.load(name)) == dataset.published[name]
+    names = [f"{number + 1:05d}.jpg" for number in range(8144)]
+    for name, expected in zip(
+        ("train", "id_val"), train_test_split(names, test_size=0.2, random_state=10), strict=True
+    ):
+        images = dataset.load(name).images
+        assert isinstance(images, ImageFiles)
+        assert [path.name for path in images.paths] == sorted(expected)
 
 
 def test_images_that_are_absent_are_not_counted_and_move_no_other(tmp_path: Path) -> None:
@@ -74,7 +94,7 @@ def test_images_that_are_absent_are_not_counted_and_move_no_other(tmp_path: Path
     (tmp_path / "stanford_cars" / "cars_train" / f"{gone:05d}.jpg").unlink()
     after = dataset.load("id_val").images
     assert {shade_of(after[i]) for i in range(len(after))} == held_out
-    assert len(dataset.load("train")) == 26
+    assert len(dataset.load("train")) == 23
 
 
 def test_the_test_file_without_labels_is_refused(tmp_path: Path) -> None:

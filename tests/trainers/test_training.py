@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from gradients import GRADIENT, gradient_method
+from scripted import OneNumber, Scripted
 from spaces import MAPPING
 from torch import nn
 
@@ -23,8 +24,6 @@ from flyp_sweep.search_spaces import from_mapping
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.data.images import Preprocess
 from flyp_sweep.trainers.errors import TrialFailed
-from flyp_sweep.trainers.evaluation.predict import Classifier
-from flyp_sweep.trainers.methods import GradientMethod
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.runner import TrialRunner
@@ -55,40 +54,6 @@ def test_the_learning_rate_warms_up_linearly_then_falls_as_half_a_cosine(
 ) -> None:
     found = [learning_rate(step, base=8.0, warmup_steps=warmup, total_steps=total) for step in range(len(rates))]
     np.testing.assert_allclose(found, rates, atol=1e-12)
-
-
-class OneNumber(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.tensor(0.0))
-
-
-class Scripted(GradientMethod):
-    """Its only weight counts the steps; `script` says how many images each epoch gets right, and how confidently."""
-
-    name = "scripted"
-    summary = "a method for tests"
-
-    def __init__(self, script: list[tuple[int, float]], bad_step: int = 0, bad_loss: float = math.nan) -> None:
-        self.script, self.bad_step, self.bad_loss = script, bad_step, bad_loss
-        self.steps = self.epochs = 0
-
-    def zero_shot(self, task: Task) -> nn.Module:
-        return OneNumber()
-
-    def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
-        self.steps += 1
-        return model.theta * 0 + (self.bad_loss if self.steps == self.bad_step else 1.0)
-
-    def after_step(self, model: Any) -> None:
-        model.theta.data.fill_(self.steps)
-
-    def classifier(self, model: nn.Module, task: Task) -> Classifier:
-        right, confidence = self.script[self.epochs]
-        self.epochs += 1
-        labels = torch.from_numpy(task.id_val.labels)
-        predicted = torch.where(torch.arange(len(labels)) < right, labels, (labels + 1) % 3)
-        return lambda images: confidence * nn.functional.one_hot(predicted, 3).double()
 
 
 SCRIPTS = {

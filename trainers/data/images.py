@@ -35,6 +35,18 @@ Crop = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """How training views differ from the images: the share of the area that a crop has, and mirroring of every other
+    view."""
+
+    crop_scale: tuple[float, float] = CROP_SCALE
+    flip: bool = False
+
+
+PAPER = Augmentation()
+
+
+@dataclass(frozen=True)
 class Preprocess:
     """How a CLIP model wants its images: `size` (height, width) in pixels, channel `mean` and `std` on [0, 1].
 
@@ -142,15 +154,17 @@ class Remembered:
         return image
 
 
-def random_crop(width: int, height: int, uniforms: Sequence[Sequence[float]]) -> Crop:
-    """A crop with a share of the area within CROP_SCALE and an aspect ratio within CROP_RATIO.
+def random_crop(
+    width: int, height: int, uniforms: Sequence[Sequence[float]], scales: tuple[float, float] = CROP_SCALE
+) -> Crop:
+    """A crop with a share of the area within `scales` and an aspect ratio within CROP_RATIO.
 
     The rejection rule is that of torchvision's RandomResizedCrop: CROP_TRIES tries, then the largest centred crop of an
     allowed ratio. All chance comes from `uniforms`, [CROP_TRIES, 4] numbers in [0, 1).
     """
     low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
     for scale, ratio, top, left in uniforms:
-        area = width * height * (CROP_SCALE[0] + scale * (CROP_SCALE[1] - CROP_SCALE[0]))
+        area = width * height * (scales[0] + scale * (scales[1] - scales[0]))
         aspect = math.exp(low + ratio * (high - low))
         w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
@@ -160,11 +174,11 @@ def random_crop(width: int, height: int, uniforms: Sequence[Sequence[float]]) ->
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def random_crops(width: int, height: int, uniforms: np.ndarray) -> np.ndarray:
+def random_crops(width: int, height: int, uniforms: np.ndarray, scales: tuple[float, float] = CROP_SCALE) -> np.ndarray:
     """`random_crop` for each of `uniforms`, float64 [B, CROP_TRIES, 4]: int64 [B, 4]."""
     low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
     scale, ratio, top, left = np.moveaxis(uniforms, 2, 0)
-    area = width * height * (CROP_SCALE[0] + scale * (CROP_SCALE[1] - CROP_SCALE[0]))
+    area = width * height * (scales[0] + scale * (scales[1] - scales[0]))
     aspect = np.exp(low + ratio * (high - low))
     w, h = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
@@ -215,31 +229,50 @@ class Loader:
         return self._decode(batches, lambda i: self.preprocess.resize(images[i]))
 
     def training_batches(
-        self, images: Images, batches: Sequence[Indices], rng: np.random.Generator
+        self,
+        images: Images,
+        batches: Sequence[Indices],
+        rng: np.random.Generator,
+        augmentation: Augmentation = PAPER,
     ) -> Iterator[torch.Tensor]:
         """uint8 batches [B, H, W, 3] of the images at `batches`, each cropped by its own draws from `rng`.
 
         All that is drawn is drawn by this call, whether or not the batches are then asked for.
         """
         chances = rng.random((len(images), CROP_TRIES, 4))
+        mirrored = _mirrored(len(images), rng, augmentation)
 
         def view(index: int) -> Image.Image:
             image = images[index]
-            return self.preprocess.crop(image, random_crop(*image.size, chances[index].tolist()))
+            crop = random_crop(*image.size, chances[index].tolist(), augmentation.crop_scale)
+            cropped = self.preprocess.crop(image, crop)
+            return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored[index] else cropped
 
         return self._decode(batches, view)
 
     def crops(
-        self, resized: Iterable[torch.Tensor], batches: Sequence[Indices], images: int, rng: np.random.Generator
+        self,
+        resized: Iterable[torch.Tensor],
+        batches: Sequence[Indices],
+        images: int,
+        rng: np.random.Generator,
+        augmentation: Augmentation = PAPER,
     ) -> Iterator[torch.Tensor]:
         """As `training_batches`, with the same draws from `rng` for as many `images`, made on the device.
 
         `resized` are the uint8 batches [B, H, W, 3] of the images at `batches` that the crops are cut from.
         """
         chances = rng.random((images, CROP_TRIES, 4))
+        mirrored = _mirrored(images, rng, augmentation)
         height, width = self.preprocess.size
-        boxes = (random_crops(width, height, chances[np.asarray(indices)]) for indices in batches)
-        return (self.preprocess.crops(batch.to(self.device), box) for batch, box in zip(resized, boxes, strict=True))
+
+        def views(batch: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
+            boxes = random_crops(width, height, chances[indices], augmentation.crop_scale)
+            cropped = self.preprocess.crops(batch.to(self.device), boxes)
+            flipped = torch.from_numpy(mirrored[indices]).to(self.device)[:, None, None, None]
+            return torch.where(flipped, cropped.flip(2), cropped) if augmentation.flip else cropped
+
+        return (views(batch, np.asarray(indices)) for batch, indices in zip(resized, batches, strict=True))
 
     def to_device(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised float32 [B, 3, H, W] of uint8 [B, H, W, 3]."""
@@ -257,3 +290,8 @@ class Loader:
                 yield stack([future.result() for future in ahead.pop(0)])
         for pending in ahead:
             yield stack([future.result() for future in pending])
+
+
+def _mirrored(images: int, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """Which views are mirrored, bool [images]: drawn after the crops, whose draws stay as they are without it."""
+    return rng.random(images) < 0.5 if augmentation.flip else np.zeros(images, dtype=bool)

@@ -111,6 +111,8 @@ class Dataset(ABC):
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"
+    held_out: ClassVar[bool] = False
+    """The publisher has no id_val: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
     published: Mapping[str, int] = {}
     """Images that each split holds as published; a copy that holds another number is refused as incomplete."""
 
@@ -163,6 +165,11 @@ class Dataset(ABC):
     def counts(self) -> dict[str, int]:
         """Images that each split holds here, to compare with `published`."""
         return {split: len(self.split(split)) for split in self.splits}
+
+    @property
+    def one_pool(self) -> bool:
+        """Whether few-shot cells draw training and validation images, disjoint, from the training images."""
+        return self.held_out or not self.named("id_val")
 
     def named(self, role: str) -> list[str]:
         """Names of the splits with this role."""

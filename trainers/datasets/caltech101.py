@@ -104,6 +104,7 @@ class Caltech101(Dataset):
 
     name = "caltech101"
     summary = "Caltech's objects, 101 classes"
+    held_out = True
 
     class_names = tuple(OWN_NAMES.get(folder, folder.replace("_", " ")) for folder in FOLDERS)
     templates = TEMPLATES

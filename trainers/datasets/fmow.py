@@ -19,7 +19,11 @@ OOD_FROM, TEST_FROM = 2013, 2016
 """Images from before 2013 are ID, those from 2016 on the OOD test set; WILDS validates OOD on the years between."""
 
 REGIONS = ("Africa", "Americas", "Asia", "Europe", "Oceania")
-"""Groups in the order of their numbers; WILDS leaves countries of no region out of the worst region."""
+"""Groups in the order of their numbers.
+
+As in WILDS, countries whose region is empty in the table (Antarctica) are a group of their own, after these; countries
+that the table lacks are in no group, and so not in the worst region.
+"""
 
 CATEGORY_NAMES = """
 airport airport_hangar airport_terminal amusement_park aquaculture archaeological_site barn border_checkpoint
@@ -36,14 +40,18 @@ CATEGORIES = tuple(CATEGORY_NAMES.split())
 
 
 class ClassName(str):
-    """A class name that a template can ask for with its article: `{}` gives "airport", `{:a}` "an airport"."""
+    """A class name as published, `airport_hangar`, which a template can ask for with its article and in words.
+
+    `{}` gives "airport_hangar", `{:a}` "an airport hangar": so do WiSE-FT's and FLYP's templates.
+    """
 
     __slots__ = ()
 
     def __format__(self, spec: str) -> str:
         if spec != "a":
             return super().__format__(spec)
-        return f"an {self}" if self[0] in "aeiou" else f"a {self}"
+        words = self.replace("_", " ")
+        return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 class FMoW(Dataset):
@@ -57,7 +65,7 @@ class FMoW(Dataset):
     name = "fmow"
     summary = "FMoW-WILDS, satellite images of 62 classes, OOD: later years, scored on the worst region"
 
-    class_names = tuple(ClassName(category.replace("_", " ")) for category in CATEGORIES)
+    class_names = tuple(map(ClassName, CATEGORIES))
     templates = (
         "satellite photo of a {}.",
         "aerial photo of a {}.",
@@ -153,9 +161,9 @@ class FMoW(Dataset):
 
     @cached_property
     def _groups(self) -> np.ndarray:
-        """The number of each row's region, -1 where the table of countries gives none."""
+        """The number of each row's region, -1 where the table lacks its country."""
         countries = read_table(self.root / FOLDER / "country_code_mapping.csv", ["alpha-3", "region"])
         regions = dict(zip(countries["alpha-3"], countries["region"], strict=True))
-        numbers = {region: number for number, region in enumerate(REGIONS)}
-        codes = self._table["country_code"]
-        return np.array([numbers.get(regions.get(code, ""), -1) for code in codes], dtype=np.int64)
+        numbers = {region: number for number, region in enumerate((*REGIONS, ""))}
+        of_country = {code: numbers.get(region, -1) for code, region in regions.items()}
+        return np.array([of_country.get(code, -1) for code in self._table["country_code"]], dtype=np.int64)

@@ -68,6 +68,7 @@ class ImageNet(Dataset):
 
     name = "imagenet"
     summary = "ImageNet, 1000 classes, OOD: ImageNetV2, -R, -A, -Sketch and ObjectNet"
+    held_out = True
 
     splits = {
         "train": "train",

@@ -16,7 +16,8 @@ class GreedySoup(Ensemble):
     """The mean of the weights of those members that do not lower its score on `id_val` (Wortsman et al., 2022,
     Recipe 1).
 
-    The best member comes first, so the soup's score is never below that one's. A report per member, with the soup that
+    The best member comes first, so the soup's score is never below that one's. A member that leaves the score as it was
+    is taken, as Recipe 1 says; the authors' code leaves it out. A report per member, with the soup that
     it was tried in as a point of the curve, and whether it was `taken`.
     """
 

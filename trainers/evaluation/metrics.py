@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from flyp_sweep.search_spaces.sections import EpochMetric
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.spec import Evaluation
 
@@ -82,6 +83,14 @@ class Scores:
     def rank(self) -> tuple[float, float]:
         """Larger is better: by primary metric, ties by lower loss."""
         return self.score, -self.loss
+
+    def beats(self, other: Scores, metric: EpochMetric) -> bool:
+        """Whether a later epoch of these scores is kept in place of the `other`.
+
+        By `accuracy`, the higher primary metric is (ties: the lower loss, then the earlier epoch); by `loss`, the lower
+        loss (ties: the later epoch).
+        """
+        return self.loss <= other.loss if metric == "loss" else self.rank > other.rank
 
 
 def score(logits: torch.Tensor, split: Split) -> Scores:

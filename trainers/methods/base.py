@@ -21,11 +21,15 @@ from flyp_sweep.trainers.task import Task
 
 @dataclass(frozen=True)
 class Batch:
-    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance."""
+    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance.
+
+    `templates`, int64 [B], is the template that each image comes with; None: the method draws one.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     rng: np.random.Generator
+    templates: torch.Tensor | None = None
 
 
 class Method(ABC):
@@ -39,6 +43,8 @@ class Method(ABC):
     summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
+    in_place_of: ClassVar[Mapping[str, str]] = {}
+    """Another name that the YAML may give -> the hyper-parameter whose place it takes: a strength in other units."""
     frozen_encoder: ClassVar[bool] = False
     """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
     seeded: ClassVar[bool] = True
@@ -68,6 +74,10 @@ class Method(ABC):
         The fit's own weights, unless a method trains a model of another form than it predicts with.
         """
         return state
+
+    def notes(self, task: Task) -> list[str]:
+        """What a reader of the fit's result should know, a sentence each: the `notes` of its ledger line."""
+        return []
 
     @torch.no_grad()
     def ready(self, model: nn.Module, task: Task) -> Classifier:
@@ -107,6 +117,8 @@ class GradientMethod(Method):
     """
 
     hparams = {"lr": None, "weight_decay": None}
+    pairs_templates: ClassVar[bool] = False
+    """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
 
     def start(self, task: Task) -> nn.Module:
         """The model as training finds it; the zero-shot one unless a method says otherwise."""

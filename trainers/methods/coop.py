@@ -122,7 +122,9 @@ def prompts(task: Task) -> list[torch.Tensor]:
     count, names, tokenizer = task.hparams["context_tokens"], task.shared.dataset.class_names, task.pretrained.tokenizer
 
     def compute() -> list[torch.Tensor]:
-        first, second = ([f"{' '.join([word] * count)} {name}." for name in names] for word in ("x", "a"))
+        first, second = (
+            [f"{' '.join([word] * count)} {name.replace('_', ' ')}." for name in names] for word in ("x", "a")
+        )
         tokens = tokenizer(first)
         length = tokens.shape[1]
         cut = (tokens != tokenizer(first, length + 1)[:, :length]).any(dim=1)

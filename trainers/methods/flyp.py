@@ -23,18 +23,19 @@ MAX_LOG_SCALE = math.log(100)
 class FLYP(GradientMethod):
     """The contrastive loss of pretraining between images and prompts of their classes (Goyal et al., 2023, Section 3).
 
-    Both encoders and the logit scale are trained; every image gets one template, drawn anew each time.
+    Both encoders and the logit scale are trained; every image gets one template, drawn anew each time. After each step
+    the scale is held at CLIP's bound; FLYP's code has none, and no run of ours has reached it.
     """
 
     name = "flyp"
     summary = "both encoders and the logit scale, the contrastive loss of pretraining"
+    pairs_templates = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return copy.deepcopy(task.pretrained.clip)
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        templates = batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))
-        return batch.images, task.prompts[batch.labels, torch.from_numpy(templates).to(task.device)]
+        return batch.images, task.prompts[batch.labels, templates_of(batch, task)]
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs
@@ -52,3 +53,10 @@ class FLYP(GradientMethod):
         """Zero-shot prediction with the model's own encoders."""
         head = zero_shot_head(model, task.prompts)
         return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+
+
+def templates_of(batch: Batch, task: Task) -> torch.Tensor:
+    """The template of each image, int64 [B]: the one that it comes with, or one at random."""
+    if batch.templates is not None:
+        return batch.templates
+    return torch.from_numpy(batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))).to(task.device)

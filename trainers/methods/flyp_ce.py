@@ -24,6 +24,7 @@ class FLYPCrossEntropy(FLYP):
 
     name = "flyp_ce"
     summary = "as flyp, but cross-entropy over the text embeddings of all classes"
+    pairs_templates = False
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
         return batch.images, class_prompts(batch, task.prompts)

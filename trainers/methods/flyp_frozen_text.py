@@ -10,7 +10,7 @@ from torch import nn
 
 from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch
-from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.flyp import FLYP, templates_of
 from flyp_sweep.trainers.models.prompts import CHUNK, encode_text
 from flyp_sweep.trainers.task import Task
 
@@ -32,8 +32,7 @@ class FLYPFrozenText(FLYP):
         return model
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        templates = batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))
-        return batch.images, embeddings(task)[batch.labels, torch.from_numpy(templates).to(task.device)]
+        return batch.images, embeddings(task)[batch.labels, templates_of(batch, task)]
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, texts = inputs

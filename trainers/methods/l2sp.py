@@ -7,24 +7,28 @@ from typing import Any
 import torch
 from torch import nn
 
+from flyp_sweep.search_spaces.distributions import Constant
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
 
 
 class L2SP(FineTuning):
-    """FT plus lambda / 2 times the squared distance to the pretrained encoder (Li et al., 2018).
+    """FT plus lambda / 2 times the squared distance to the pretrained encoder (Li et al., 2018, eq. 2).
 
-    The penalty is on the encoder's weights alone: the head has no pretrained value.
+    The head has no pretrained value: there the authors penalise the squared weights, which `head_strength` does. It is
+    0 unless the YAML says otherwise, as the head here starts from the zero-shot weights and not from chance.
     """
 
     name = "l2sp"
     summary = "as ft, plus l2sp_strength / 2 * squared distance to the pretrained encoder"
-    hparams = {**FineTuning.hparams, "l2sp_strength": None}
+    hparams = {**FineTuning.hparams, "l2sp_strength": None, "head_strength": Constant(0.0)}
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         distance = squared_distance(model.encoder, task.pretrained.clip.visual)
-        return super().joint_loss(model, outputs, batch, task) + task.hparams["l2sp_strength"] / 2 * distance
+        loss = super().joint_loss(model, outputs, batch, task) + task.hparams["l2sp_strength"] / 2 * distance
+        of_head = task.hparams.get("head_strength", 0.0)
+        return loss + of_head / 2 * model.head.weight.square().sum() if of_head else loss
 
 
 def squared_distance(tuned: nn.Module, pretrained: nn.Module) -> torch.Tensor:

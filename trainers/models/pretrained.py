@@ -215,6 +215,13 @@ def check_architecture(model: Model) -> None:
         )
 
 
+def check_loads(model: Model) -> None:
+    """Load `model` for a look if its weights are a user's own files; raises InputError as `load` does."""
+    own = model.arch.startswith(weights.FOLDER) or weights.local_file(model) is not None
+    if own and not is_bundled(model):
+        load(model, torch.device("cpu"))
+
+
 def _unloadable(model: Model, path: Path | None, error: Exception) -> InputError:
     reason = one_line(" ".join(str(error).split()))[:200]
     if path is not None:

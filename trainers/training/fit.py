@@ -23,7 +23,8 @@ def fit(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
         fitted = yield from solved(method, task)
     else:
         raise TypeError(f"{type(method).__name__} is neither a GradientMethod nor a SolvedMethod")
-    return replace(fitted, state=method.export(fitted.state, task))
+    told = replace(fitted.report, notes=fitted.report.notes + method.notes(task))
+    return replace(fitted, state=method.export(fitted.state, task), report=told)
 
 
 def solved(method: SolvedMethod, task: Task) -> Generator[Epoch, None, Fitted]:

@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, warm-up and cosine, early stopping by the score on `id_val`."""
+"""The one training loop: AdamW or SGD, warm-up and cosine, early stopping by the score on `id_val`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 
+import numpy as np
 import torch
 from torch import nn
 
+from flyp_sweep.search_spaces.sections import EpochMetric
 from flyp_sweep.trainers.checkpoints.checkpoint import Saved
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod
+from flyp_sweep.trainers.schedule import total_steps
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
 from flyp_sweep.trainers.training.grad_cache import Gradients
+
+MOMENTUM = 0.9
+"""Of SGD."""
 
 
 def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int) -> float:
@@ -31,22 +37,31 @@ def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int
 def train(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
     """Train `method` on the task, yielding a report after every epoch and returning the best one.
 
-    The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier); `patience` epochs in a row
-    that are not the best so far end the training. Goes on after the last epoch that `task.checkpoint` holds, with the
-    numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as `Gradients` does.
+    The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier), or of lowest loss, see
+    `Scores.beats`; `patience` epochs in a row that are not the best so far end the training. With `include_start` the
+    model that training starts from is a candidate, as epoch 0. Goes on after the last epoch that `task.checkpoint`
+    holds, with the numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as
+    `Gradients` does.
     """
     spec = task.spec
     progress = Progress.of(method, task)
+    if spec.include_start and not progress.curve:
+        progress.add(_scores(method, progress, task))
     while not progress.over(spec):
         train_loss = train_epoch(progress.gradients, progress.optimizer, task, progress.epoch + 1)
-        scores = method.scores(progress.model, task, task.id_val)
-        if not math.isfinite(scores.loss):
-            raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch + 1}")
-        progress.add(scores, train_loss)
+        progress.epoch += 1
+        progress.add(_scores(method, progress, task), train_loss=train_loss)
         if task.checkpoint is not None:
             task.checkpoint.offer(progress.saved)
         yield progress.fitted.report
     return progress.fitted
+
+
+def _scores(method: GradientMethod, progress: Progress, task: Task) -> Scores:
+    scores = method.scores(progress.model, task, task.id_val)
+    if not math.isfinite(scores.loss):
+        raise TrialFailed(f"the loss on {task.id_val.name} is {scores.loss} after epoch {progress.epoch}")
+    return scores
 
 
 class Progress:
@@ -56,8 +71,12 @@ class Progress:
     own (see `train_epoch`).
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, gradients: Gradients) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, gradients: Gradients, metric: EpochMetric
+    ) -> None:
         self.model = model
+        self.metric = metric
+        self.epoch = 0
         self.optimizer = optimizer
         self.gradients = gradients
         self.curve: list[dict[str, float]] = []
@@ -80,13 +99,7 @@ class Progress:
     def _before(cls, method: GradientMethod, task: Task) -> Progress:
         model = method.start(task)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        lr, weight_decay = task.hparams["lr"], task.hparams["weight_decay"]
-        optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
-        return cls(model, optimizer, Gradients(method, model, task))
-
-    @property
-    def epoch(self) -> int:
-        return len(self.curve)
+        return cls(model, optimizer(trained, task.spec), Gradients(method, model, task), task.spec.epoch_metric)
 
     @property
     def fitted(self) -> Fitted:
@@ -96,13 +109,14 @@ class Progress:
 
     def over(self, spec: TrialSpec) -> bool:
         """Whether the last epoch was the last one, by number or by patience."""
-        late = self.best is not None and self.epoch - self.best[0] >= spec.patience
+        patience = spec.epochs if spec.patience is None else spec.patience
+        late = self.best is not None and self.epoch - self.best[0] >= patience
         return late or self.epoch >= spec.epochs
 
-    def add(self, scores: Scores, train_loss: float) -> None:
-        """Take in the epoch that the model has just been trained for."""
-        self.curve.append(point(self.epoch + 1, scores, train_loss=train_loss))
-        if self.best is None or scores.rank > self.best[1].rank:
+    def add(self, scores: Scores, **more: float) -> None:
+        """Take in the scores of the model as it is after the last epoch, with `more` for the curve."""
+        self.curve.append(point(self.epoch, scores, **more))
+        if self.best is None or scores.beats(self.best[1], self.metric):
             state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             self.best = self.epoch, scores, state
 
@@ -115,8 +129,16 @@ class Progress:
             tensors |= {f"best/{name}": tensor for name, tensor in state.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
-        facts = {"curve": self.curve, "best_epoch": best_epoch, "best": asdict(scores), "torch": torch.__version__}
-        return Saved(tensors, facts | {"micro_batch": self.gradients.size, "notes": self.gradients.notes})
+        facts = {
+            "curve": self.curve,
+            "epoch": self.epoch,
+            "best_epoch": best_epoch,
+            "best": asdict(scores),
+            "torch": torch.__version__,
+            "micro_batch": self.gradients.size,
+            "notes": self.gradients.notes,
+        }
+        return Saved(tensors, facts)
 
     def restore(self, saved: Saved) -> None:
         """Go to the epoch after which `saved` was made. Raises one of several errors when it is not of this fit."""
@@ -128,12 +150,20 @@ class Progress:
             index, name = path.split("/", 1)
             moments.setdefault(int(index), {})[name] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
-        self.curve = list(saved.facts["curve"])
+        self.curve, self.epoch = list(saved.facts["curve"]), int(saved.facts["epoch"])
         self.gradients.size, self.gradients.notes = saved.facts["micro_batch"], list(saved.facts["notes"])
         device = next(self.model.parameters()).device
         state = saved.part("best") or saved.part("model")
         best = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
         self.best = saved.facts["best_epoch"], Scores(**saved.facts["best"]), best
+
+
+def optimizer(trained: list[nn.Parameter], spec: TrialSpec) -> torch.optim.Optimizer:
+    """The optimiser that `spec` names, over all `trained` parameters."""
+    lr, weight_decay = spec.hparams["lr"], spec.hparams["weight_decay"]
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(trained, lr=lr, momentum=MOMENTUM, weight_decay=weight_decay, fused=True)
+    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Task, epoch: int) -> float:
@@ -144,26 +174,43 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
     """
     spec, split = task.spec, task.train
     rng = task.stream("epoch", epoch)
-    order = rng.permutation(len(split))
-    batches = [order[at : at + spec.batch_size] for at in range(0, len(order), spec.batch_size)]
-    labels = torch.from_numpy(split.labels).to(task.device)
+    paired = spec.pairs == "images_x_templates" and gradients.method.pairs_templates
+    order, templates = pairs(task, epoch) if paired else (rng.permutation(len(split)), None)
+    parts = [slice(at, at + spec.batch_size) for at in range(0, len(order), spec.batch_size)]
+    batches = [order[part] for part in parts]
+    labels = torch.from_numpy(split.labels[order]).to(task.device)
     first_step = (epoch - 1) * len(batches)
     losses = []
     gradients.model.train()
     with seeded(int(rng.integers(2**63)), task.device):
         images = task.training_batches(batches, rng, epoch)
-        for step, (batch, indices) in enumerate(zip(images, batches, strict=True), start=first_step):
+        for step, (batch, part) in enumerate(zip(images, parts, strict=True), start=first_step):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(
                     step,
                     base=spec.hparams["lr"],
                     warmup_steps=spec.warmup_steps,
-                    total_steps=spec.epochs * len(batches),
+                    total_steps=total_steps(spec.epochs, spec.batch_size, len(split)),
                 )
-            losses.append(gradients.backward(Batch(batch, labels[torch.from_numpy(indices).to(task.device)], rng)))
+            drawn = None if templates is None else torch.from_numpy(templates[part]).to(task.device)
+            losses.append(gradients.backward(Batch(batch, labels[part], rng, drawn)))
+            if spec.grad_clip is not None:
+                trained = (parameter for group in optimizer.param_groups for parameter in group["params"])
+                torch.nn.utils.clip_grad_norm_(trained, spec.grad_clip)
             optimizer.step()
             gradients.method.after_step(gradients.model)
     return _mean_loss(torch.stack(losses), first_step)
+
+
+def pairs(task: Task, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images of this epoch and the template of each, int64 [N] both, out of all N x T pairs.
+
+    In T epochs each pair comes once, as in FLYP's code, so an epoch may lack an image or hold it several times.
+    """
+    images, templates = len(task.train), task.prompts.shape[1]
+    cycle, part = divmod(epoch - 1, templates)
+    drawn = task.stream("pairs", cycle).permutation(images * templates)[part * images : (part + 1) * images]
+    return drawn % images, drawn // images
 
 
 def _mean_loss(losses: torch.Tensor, first_step: int) -> float:

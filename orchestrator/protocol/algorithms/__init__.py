@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.search_spaces import sampling
 from flyp_sweep.search_spaces.complaints import space_error
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -73,7 +74,26 @@ def planned_trials(plan: CellPlan) -> int:
 
 
 def num_samples(plan: CellPlan) -> int:
-    """The `search.num_samples` of the space, which every algorithm but the grid demands."""
+    """How many configurations an algorithm tries that samples: the space's `search.num_samples`, or all there are."""
     samples = plan.space.search.num_samples
     assert samples is not None, "the search space demands num_samples"
-    return samples
+    there_are = sampling.count(plan.searched)
+    return samples if there_are is None else min(samples, there_are)
+
+
+def fewer_configs(plans: Sequence[CellPlan]) -> list[str]:
+    """A line for each method that has fewer configurations than the space asks for, and why."""
+    lines = []
+    for plan in plans:
+        asked = plan.space.search.num_samples
+        if plan.searched and asked and (count := num_samples(plan)) < asked:
+            lines.append(
+                f"{plan.cell.method}: {count} configurations are all there are ({_values(plan)}), fewer than the "
+                f"{asked} of search.num_samples"
+            )
+    return list(dict.fromkeys(lines))
+
+
+def _values(plan: CellPlan) -> str:
+    """E.g. `lr: 3 x weight_decay: 2 values`."""
+    return " x ".join(f"{name}: {found.count}" for name, found in plan.searched.items()) + " values"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 ASKS_PER_CONFIG = 5
-"""Questions to Optuna per configuration wanted: over a few choices it repeats configurations that are known."""
+"""Questions to Optuna per configuration wanted: over a few choices it repeats configurations that are known, and
+random ones take their place."""
 
 
 def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
@@ -26,7 +28,7 @@ def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]
     batch = plan.space.search.batch
     count = min(batch, num_samples(plan) - generation * batch)
     if generation == 0:
-        return [sampling.random_config(plan.searched, index) for index in range(count)]
+        return sampling.random_configs(plan.searched, count)
     return _ask_optuna(plan, generation, tried, count) if count > 0 else []
 
 
@@ -51,7 +53,11 @@ def _ask_optuna(plan: CellPlan, generation: int, tried: Sequence[Tried], count: 
         config = {name: params[name] for name in plan.searched}
         if config not in asked and all(config != one.config for one in tried):
             asked.append(config)
-    return asked
+    if len(asked) == count:
+        return asked
+    known = [one.config for one in tried] + asked
+    fresh = (one for one in sampling.random_configs(plan.searched, len(known) + count) if one not in known)
+    return asked + list(itertools.islice(fresh, count - len(asked)))
 
 
 def _seed(*names: str | int) -> int:

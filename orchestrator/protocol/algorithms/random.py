@@ -1,4 +1,4 @@
-"""`num_samples` independent draws, at once."""
+"""`num_samples` different configurations of independent draws, at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]
     """All draws in generation 0."""
     if generation > 0:
         return []
-    return [sampling.random_config(plan.searched, index) for index in range(num_samples(plan))]
+    return sampling.random_configs(plan.searched, num_samples(plan))
 
 
 ALGORITHM = Algorithm(ask, at_most=num_samples)

@@ -21,7 +21,10 @@ from flyp_sweep.search_spaces.errors import InputError
 REFERENCE = "flyp"
 VARIANTS = ("flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce")
 
-_SETTINGS = ("epochs", "batch_size", "warmup_steps", "templates", "patience")
+_SETTINGS = (
+    *("epochs", "batch_size", "warmup_steps", "templates", "patience", "epoch_metric", "include_start", "grad_clip"),
+    *("optimizer", "crop_scale", "flip"),
+)
 
 
 def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
@@ -85,7 +88,7 @@ def _variants(by_run: Mapping[str, Sequence[CellResult]]) -> dict[str, str]:
     settings = {run: _settings(results) for run, results in by_run.items()}
     differing = [name for name in _SETTINGS if len({str(held.get(name)) for held in settings.values()}) > 1]
     names = {
-        run: ", ".join(f"{name} {setting_label(held.get(name))}" for name in differing) or run
+        run: ", ".join(f"{name} {setting_label(name, held.get(name))}" for name in differing) or run
         for run, held in settings.items()
     }
     return names if len(set(names.values())) == len(names) else {run: run for run in by_run}

@@ -1,0 +1,114 @@
+"""What a run writes down of its settings is all that determines its trials; what cannot be meant is refused or told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sweeps import plans_of, space_of
+
+from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of, fewer_configs
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.orchestrator.runs.sweep import open_folder, resolved
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.preflight import check
+
+GRID = {"algorithm": "grid", "space": {"lr": {"choice": [1e-4, 1e-3]}, "weight_decay": 0.0}}
+
+
+def trials(plan: CellPlan) -> list[str]:
+    """The ids of a cell's first generation, and of the repeats of its first configuration."""
+    configs = algorithm_of(plan.space).ask(plan, 0, []) if plan.searched else [{}]
+    searched = [one.trial_id for config in configs for one in plan.candidates(config)]
+    return searched + [plan.repeat_trial(configs[0], seed).trial_id for seed in plan.repeat_seeds]
+
+
+def written(space: SearchSpace, folder: Path) -> SearchSpace:
+    """`space` as a run writes it down."""
+    space = space.searching({name: one.searched for name, one in check(space, Path("absent")).methods.items()})
+    return load(open_folder(folder, space, resolved(plans_of(space))).space)
+
+
+@pytest.mark.parametrize("search", [{}, {"search": GRID}])
+def test_the_run_folder_s_space_alone_gives_the_same_trials(tmp_path, search) -> None:
+    methods = ["zeroshot", "lp", "ft", "lpft", "flyp", "tip_adapter"]
+    space = space_of(methods=methods, train={"epochs": 3, "batch_size": 64}, **search)
+    again = written(space, tmp_path / "run")
+    assert again.for_method("lp")["C"].values()[0] == 1e-6, "the method's own default is in it"
+    assert [trials(plan) for plan in plans_of(again)] == [trials(plan) for plan in plans_of(space)]
+
+
+def test_what_the_settings_come_to_is_in_the_run_folder_s_space(tmp_path) -> None:
+    space = space_of(methods=["zeroshot", "ft"], train={"epochs": 4, "batch_size": 100})
+    written(space, tmp_path / "run")
+    text = (tmp_path / "run" / "space.yaml").read_text()
+    for setting in ("warmup: 0.05", "optimizer: adamw", "crop_scale: [0.9, 1.0]", "patience: 5", "include_start: true"):
+        assert setting in text
+    assert "# digits/digits-clip/full/ft: 32 steps, 2 of them warm-up; selected by accuracy on id_val" in text
+
+
+def schedule(**train: object) -> tuple[int, tuple[str, ...]]:
+    """Warm-up steps of `ft` on 800 images, and what is said of them."""
+    space = space_of(methods=["ft"], train=train)
+    (plan,) = plans_of(space)
+    return plan.search_trial({}, 0).warmup_steps, check(space, Path("absent")).warnings
+
+
+def test_the_default_warm_up_is_a_twentieth_of_all_steps() -> None:
+    assert schedule(epochs=10, batch_size=100) == (4, ())
+
+
+def test_the_default_warm_up_is_never_longer_than_the_paper_s() -> None:
+    assert schedule(epochs=100, batch_size=4) == (500, ())
+
+
+def test_a_warm_up_of_a_fifth_of_all_steps_is_told() -> None:
+    steps, (line,) = schedule(epochs=10, batch_size=100, warmup_steps=16)
+    assert (steps, line[:66]) == (16, "train.warmup_steps: digits warms up for 16 of its 80 steps; a shor")
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        (
+            {"epochs": 10, "batch_size": 100, "warmup_steps": 80},
+            "found 80; expected less than the 80 steps that",
+        ),
+        ({"epochs": 10, "batch_size": 801}, "found 801; expected at most the 800 training images of digits"),
+        ({"epochs": 10, "batch_size": 100, "warmup": 0.1, "warmup_steps": 8}, "expected nothing beside train.warmup"),
+    ],
+)
+def test_a_schedule_that_cannot_be_meant_is_refused(train, said) -> None:
+    with pytest.raises(InputError, match=said):
+        check(space_of(methods=["ft"], train=train), Path("absent"))
+
+
+def test_a_few_shot_batch_of_all_images_is_told() -> None:
+    space = space_of(methods=["ft"], shots=4, train={"epochs": 20, "batch_size": 256, "warmup_steps": 0})
+    (line,) = check(space, Path("absent")).warnings
+    assert line == "train.batch_size: batches of digits, 4-shot hold all its 40 images, not 256"
+
+
+FEW = {"space": {"lr": {"choice": [1e-4, 1e-3, 1e-2]}, "weight_decay": {"choice": [0.0, 0.1]}}}
+
+
+@pytest.mark.parametrize("algorithm", ["random", "optuna"])
+def test_samples_are_different_configurations(algorithm) -> None:
+    space = space_of(methods=["ft"], search={"algorithm": algorithm, "num_samples": 5, "batch": 5, **FEW})
+    (plan,) = plans_of(space)
+    configs = algorithm_of(space).ask(plan, 0, [])
+    assert len({tuple(one.items()) for one in configs}) == 5
+    assert fewer_configs([plan]) == []
+
+
+@pytest.mark.parametrize("algorithm", ["random", "optuna"])
+def test_fewer_configurations_than_asked_for_are_all_there_are_and_told(algorithm) -> None:
+    space = space_of(methods=["ft"], search={"algorithm": algorithm, "num_samples": 9, "batch": 9, **FEW})
+    (plan,) = plans_of(space)
+    assert len(algorithm_of(space).ask(plan, 0, [])) == algorithm_of(space).at_most(plan) == 6
+    assert fewer_configs([plan]) == [
+        "ft: 6 configurations are all there are (lr: 3 x weight_decay: 2 values), "
+        "fewer than the 9 of search.num_samples"
+    ]

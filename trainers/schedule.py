@@ -1,0 +1,56 @@
+"""How many steps a cell trains for, and whether its warm-up and its batches fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flyp_sweep.search_spaces.complaints import space_error
+from flyp_sweep.search_spaces.model import SearchSpace
+
+MUCH_WARMUP = 0.2
+"""The share of all steps from which on a warm-up is warned of."""
+
+
+def total_steps(epochs: int, batch_size: int, images: int) -> int:
+    """Steps of a whole training: an epoch's last batch may be smaller than the others."""
+    return epochs * -(-images // batch_size)
+
+
+def check_schedules(space: SearchSpace, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """What to say of each data set and shots, as `check_schedule` says it; `sizes` are training images and classes."""
+    return [
+        line
+        for name, (images, classes) in sizes.items()
+        for shots in space.shots_list
+        for line in check_schedule(space, name, shots, images if shots is None else shots * classes)
+    ]
+
+
+def check_schedule(space: SearchSpace, dataset: str, shots: int | None, images: int) -> list[str]:
+    """What to say of the cells of `dataset` and `shots`, which train on so many `images`; one line for each oddity.
+
+    Raises InputError for a warm-up that never ends, and for batches that are larger than a whole training set. Few-shot
+    cells have batches of all their images, as the paper has: that is said.
+    """
+    train = space.train
+    steps = total_steps(train.epochs, train.batch_size, images)
+    warmup = train.warmup_of(steps)
+    place = dataset if shots is None else f"{dataset}, {shots}-shot"
+    lines = []
+    if train.batch_size > images:
+        if shots is None:
+            raise space_error(
+                space.source, "train.batch_size", train.batch_size, f"at most the {images} training images of {dataset}"
+            )
+        lines.append(f"train.batch_size: batches of {place} hold all its {images} images, not {train.batch_size}")
+    found, key = (train.warmup, "warmup") if train.warmup_steps is None else (train.warmup_steps, "warmup_steps")
+    if warmup >= steps:
+        expected = f"less than the {steps} steps that {place} trains for"
+        hint = "(leave it out: 5% of all steps, 500 at most)"
+        raise space_error(space.source, f"train.{key}", found, expected, hint)
+    if warmup >= MUCH_WARMUP * steps:
+        lines.append(
+            f"train.{key}: {place} warms up for {warmup} of its {steps} steps; "
+            "a shorter warm-up trains longer at the learning rate that was searched"
+        )
+    return lines
