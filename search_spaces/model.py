@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, Self
 
@@ -28,6 +28,7 @@ from flyp_sweep.search_spaces.fields import (
     repeated,
     shape,
 )
+from flyp_sweep.search_spaces.overrides import Override, blamed
 from flyp_sweep.search_spaces.own_data import AnyOwnDataset, FolderDataset, Folders, OwnDataset, TableDataset, Tables
 from flyp_sweep.search_spaces.sections import (
     Checkpoints,
@@ -121,11 +122,16 @@ class SearchSpace(Section):
 
     _source: str = PrivateAttr("search space")
     _plugin_folders: tuple[str, ...] = PrivateAttr(())
+    _overrides: tuple[Override, ...] = PrivateAttr(())
 
     @property
     def source(self) -> str:
         """The display name of the file it was read from, for error messages."""
         return self._source
+
+    def blamed(self, at: Sequence[str | int]) -> str:
+        """How a message names where the value at `at` comes from: the file, and the `--set` that concern the value."""
+        return blamed(self._source, self._overrides, [at])
 
     @property
     def plugin_folders(self) -> tuple[str, ...]:

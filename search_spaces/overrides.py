@@ -35,6 +35,12 @@ class Override:
         return bool(at) and all(str(part) == key for part, key in zip(at, self.keys, strict=False))
 
 
+def blamed(source: str, overrides: Sequence[Override], places: Sequence[Sequence[str | int]]) -> str:
+    """How a message names where values come from: the file, and the overrides that concern one of the `places`."""
+    guilty = [one.text for one in overrides if any(one.concerns(at) for at in places)]
+    return source + "".join(f" with --set {one}" for one in guilty)
+
+
 def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -> dict[Any, Any]:
     """A copy of `data` with the overrides made in turn; sections that are missing are created.
 

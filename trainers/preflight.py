@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flyp_sweep.search_spaces.complaints import space_error
+from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, space_error
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
@@ -18,7 +19,7 @@ from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.datasets.base import Dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from flyp_sweep.search_spaces.distributions import Distribution
     from flyp_sweep.trainers.methods.base import Method
@@ -65,6 +66,22 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
 
     With `allow_incomplete`, data sets may hold other numbers of images than published.
     """
+    with naming(space):
+        return _check(space, data_root, allow_incomplete)
+
+
+@contextmanager
+def naming(space: SearchSpace) -> Iterator[None]:
+    """Inside the block every InputError names the file of `space`: the parts that raise them know only their value."""
+    try:
+        yield
+    except InputError as error:
+        if str(error).startswith(space.source):
+            raise
+        raise InputError(f"{space.source}: {error}") from error
+
+
+def _check(space: SearchSpace, data_root: Path, allow_incomplete: bool) -> Checked:
     made = check_data(space, data_root)
 
     from flyp_sweep.trainers import methods
@@ -110,11 +127,12 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
 
     Raises InputError when a file or such a module is absent, or the cache is set wrongly: it takes less than a second.
     """
-    find_plugins(space)
-    Cache.of_machine()
-    made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
-    for dataset in made.values():
-        check_files(dataset)
+    Cache.of_machine()  # of the environment, not of the file
+    with naming(space):
+        find_plugins(space)
+        made = {dataset.name: dataset for dataset in (datasets.make(entry, data_root) for entry in space.datasets)}
+        for dataset in made.values():
+            check_files(dataset)
     return made
 
 
@@ -138,7 +156,7 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
                 f"{space.source}: search.space: method {name!r} needs {hparam!r}; "
                 f"expected it in search.space or search.per_method.{name}"
             )
-        searched[hparam] = found
+        searched[hparam] = in_domain(space, name, hparam, found)
     own = space.search.per_method.get(name, {})
     unused = [hparam for hparam in own if hparam not in method.hparams]
     if unused:
@@ -147,6 +165,21 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
             f"{name} has {', '.join(method.hparams) or 'no hyper-parameters'}"
         )
     return searched
+
+
+def in_domain(space: SearchSpace, name: str, hparam: str, found: Distribution) -> Distribution:
+    """`found`, once all its values are such as method `name` declares. Raises InputError for the first that is not."""
+    from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers.methods.domains import check_domain
+
+    method = methods.get(name)
+    own = hparam in space.search.per_method.get(name, {})
+    at = ("search", "per_method", name, hparam) if own else ("search", "space", hparam)
+    try:
+        check_domain(found, method.domains.get(hparam), method.hparams[hparam])
+    except FieldError as error:
+        raise InputError(one_line(f"{space.blamed(at)}: {key_path(at)}: {error.problem}")) from None
+    return found
 
 
 def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[str, ...]]:

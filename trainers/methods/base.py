@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.task import Task
 
 
@@ -39,6 +40,9 @@ class Method(ABC):
     summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
+    domains: ClassVar[Mapping[str, Number]] = {}
+    """Hyper-parameter -> the numbers it may be; other values are refused before a sweep starts. One that is not named
+    here may be of the kind (number, text, true/false) of its default."""
     frozen_encoder: ClassVar[bool] = False
     """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
     seeded: ClassVar[bool] = True
@@ -100,6 +104,7 @@ class GradientMethod(Method):
     """
 
     hparams = {"lr": None, "weight_decay": None}
+    domains = {"lr": Number(above=0), "weight_decay": Number(least=0)}
 
     def start(self, task: Task) -> nn.Module:
         """The model as training finds it; the zero-shot one unless a method says otherwise."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
 
@@ -21,6 +22,7 @@ class L2SP(FineTuning):
     name = "l2sp"
     summary = "as ft, plus l2sp_strength / 2 * squared distance to the pretrained encoder"
     hparams = {**FineTuning.hparams, "l2sp_strength": None}
+    domains = {**FineTuning.domains, "l2sp_strength": Number(least=0)}
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         distance = squared_distance(model.encoder, task.pretrained.clip.visual)

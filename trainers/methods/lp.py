@@ -12,6 +12,7 @@ from torch import nn
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods.base import SolvedMethod, linear_head
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.shared import identity
 from flyp_sweep.trainers.task import Task
 
@@ -28,6 +29,7 @@ class LinearProbing(SolvedMethod):
     name = "lp"
     summary = "linear head on frozen, normalised image features, by L-BFGS; l2 is searched"
     hparams = {"l2": Choice(STRENGTHS)}
+    domains = {"l2": Number(above=0)}
     frozen_encoder = True
 
     def zero_shot(self, task: Task) -> nn.Module:
