@@ -19,7 +19,7 @@ def status_table(folder: RunFolder) -> Table:
     """A row per cell: stage, trials by status, the best search score so far; below, why trials failed."""
     records = folder.ledger.load()
     trials, selections = list(trials_by_id(records).values()), last_selections(records)
-    table = Table(title=folder.label, caption=Text(_failures(trials)), caption_justify="left", box=None)
+    table = Table(title=Text(folder.label), caption=Text(_failures(trials)), caption_justify="left", box=None)
     for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %"):
         table.add_column(heading, justify="left" if heading in ("cell", "stage") else "right")
     for cell in load(folder.space).cells():
@@ -27,7 +27,7 @@ def status_table(folder: RunFolder) -> Table:
     return table
 
 
-def _row(cell: Cell, trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str]:
+def _row(cell: Cell, trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str | Text]:
     counts = Counter(trial.status for trial in trials)
     left = len(set(selection.repeats) - {trial.trial_id for trial in trials}) if selection else None
     stage = ("waits" if cell.ensemble else "search") if selection is None else "repeat" if left else "done"
@@ -36,7 +36,7 @@ def _row(cell: Cell, trials: Sequence[TrialRecord], selection: SelectionRecord |
     scores = [trial.score for trial in trials if trial.score is not None and trial.stage == compared]
     best = f"{100 * max(scores):.1f}" if scores else "-"
     return [
-        cell.key,
+        Text(cell.key),
         stage,
         str(counts["done"]),
         str(counts["stopped"]),

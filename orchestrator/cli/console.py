@@ -1,16 +1,80 @@
-"""The terminal that progress and tables are printed to."""
+"""The terminal that progress and tables are printed to, and streams that may be closed, full or ASCII alone."""
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def console(**options: Any) -> Console:
-    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
+    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none.
+
+    What is printed is no markup: brackets and colons in names stay as they are.
+    """
     from rich.console import Console
 
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False, **options)
+    width = None if sys.stdout.isatty() else 120
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, **options)
+
+
+class Forgiving:
+    """A standard stream that may fail: what cannot be written is dropped, and work goes on.
+
+    After the first failure the rest goes to the null device, so that Python finds nothing to flush when it ends.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):  # a ValueError: it was closed
+            silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            silence(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def silence(stream: Any) -> None:
+    """Have all that is written to `stream` from now on, and what its buffer holds, go to the null device."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
+def mend_streams() -> None:
+    """Give this process its three standard streams: a closed one leads nowhere, and all take any character.
+
+    Without this a file that is opened first would get the number of a closed stream, and what is printed to there.
+    """
+    while (lowest := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(lowest, True)
+    os.close(lowest)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    sys.stderr = forgiving(sys.stderr)
+
+
+def forgiving(stream: Any) -> Any:
+    """`stream` as a `Forgiving` one."""
+    return stream if isinstance(stream, Forgiving) else Forgiving(stream)

@@ -79,7 +79,8 @@ class Progress:
     def selected(self, selection: Selection) -> None:
         if not self.console.is_terminal and selection.score is not None:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in selection.winner.items())
-            self.console.print(f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})")
+            line = f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})"
+            self.console.print(line, markup=False)
 
     def _say(self, line: str, style: str) -> None:
         log.warning("%s", line)

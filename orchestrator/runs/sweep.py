@@ -194,7 +194,8 @@ class Sweep:
         self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
-            f"{sum(self.progress.done.values())} done, in {self.place}"
+            f"{sum(self.progress.done.values())} done, in {self.place}",
+            markup=False,
         )
         if not self.protocol.done:
             self._run_trials(engine, data_root, interruption)
@@ -269,7 +270,10 @@ class Sweep:
         from flyp_sweep.results.tables.formats.text import renderable
 
         outputs = write_outputs(self.folder, self.space.cells())
-        self.console.print(renderable(outputs.table))
+        try:
+            self.console.print(renderable(outputs.table))
+        except Exception:
+            log.exception("the table cannot be printed")  # it is written
         behind = self.mirror.close(render(outputs.table, "markdown"), complete=self.protocol.complete)
         if behind:
             uri = self.options.mlflow

@@ -105,6 +105,11 @@ def shapes_of(methods: Iterable[str]) -> dict[str, str]:
     return {method: _MARKERS[at % len(_MARKERS)] for at, method in enumerate([*known, *others])}
 
 
+def literal(name: str) -> str:
+    """A name of the user as a figure shows it: dollar signs begin no formula."""
+    return name.replace("$", r"\$")
+
+
 def legend_columns(methods: Iterable[str]) -> int:
     """How many columns of a legend fit a figure's width with these names."""
     longest = max((len(method_label(method)) for method in methods), default=0)

@@ -106,7 +106,7 @@ def run_serially(
                 str(space),
                 overrides,
                 RunOptions(**options),
-                Console(file=printed, width=120, highlight=False),
+                Console(file=printed, width=120, highlight=False, markup=False, emoji=False),
                 SerialEngine(stop_after),
             )
         except InputError as error:
