@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flyp_sweep.orchestrator.engine.log_stream import LogStream
+from flyp_sweep.orchestrator.engine.machine import check_machine, faults_told, session_removed
 from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.work import Work
@@ -70,6 +71,8 @@ class TuneEngine:
         self._set_environment()
         if self.address is not None:
             check_address(self.address)
+        else:
+            check_machine()
 
     def run(self, work: Work) -> None:
         """Run all trials; see `work.Engine`.
@@ -77,7 +80,9 @@ class TuneEngine:
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
         self._set_environment()
-        with connected(self.address, runtime_env(work.space) if self.address else None, work.listen):
+        environment = runtime_env(work.space) if self.address else None
+        tidied = session_removed() if self.address is None else contextlib.nullcontext()
+        with tidied, faults_told(work.folder / "log.txt"), connected(self.address, environment, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
                 for line in self._node_warnings(work):
@@ -162,12 +167,6 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
         raise InputError(
             f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:300]}); "
             "start one with `ray start --head`, and make this machine a node of it"
-        ) from error
-    except OSError as error:
-        if "AF_UNIX" not in str(error):
-            raise
-        raise InputError(
-            f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
         ) from error
 
 

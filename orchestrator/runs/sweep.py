@@ -29,7 +29,7 @@ from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
-from flyp_sweep.orchestrator.tracking.mlflow_logger import default_uri
+from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.search_spaces.errors import InputError
@@ -58,6 +58,7 @@ def run(
         run_log = RunLog()
         stack.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
+        check_uri(options.mlflow)
         engine = engine or TuneEngine(options.address)
         return _run(space, options, console, resume, engine, interruption, run_log)
 
@@ -67,6 +68,7 @@ def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Itera
     from flyp_sweep.trainers.models import weights
 
     space = load(source, overrides)
+    check_uri(options.mlflow)
     algorithm_of(space)
     plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
     yield describe(space, plans)
@@ -306,8 +308,9 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
     """
     try:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return RunFolder.create(path, dump(space))
-        folder = RunFolder(path)
+            folder = RunFolder.create(path, dump(space))
+        else:
+            folder = RunFolder(path)
         if folder.space.is_file():
             earlier = load(folder.space)
             if earlier.name != space.name:
@@ -317,6 +320,7 @@ def open_folder(path: Path, space: SearchSpace) -> RunFolder:
                 )
         folder.write_space(dump(space))
         folder.ledger.check_writable()
+        folder.write_identity()
     except OSError as error:
         raise InputError(
             f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"

@@ -18,7 +18,7 @@ from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, 
 from flyp_sweep.orchestrator.store.lock import taken_over
 from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.run_folder import LEDGER, write_whole
+from flyp_sweep.results.ledger.run_folder import IDENTITY, LEDGER, write_whole
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
@@ -67,6 +67,9 @@ class RemoteRun:
         Raises InputError when neither continues the other, or the folder at `path` is no working copy of this run.
         """
         _mark(self.path, self.url)
+        if not (self.path / IDENTITY).exists() and (identity := self._run.read(IDENTITY)) is not None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path / IDENTITY, identity.decode())
         space = None if (self.path / SPACE).exists() else self._run.read(SPACE)
         fetch_run(space, self._parts, self.path)
         try:
@@ -109,7 +112,8 @@ class RemoteRun:
         """Upload the search space and the ledger, then remove the trial files that are no longer wanted."""
         try:
             if self._space_is_due:
-                self._run.upload(self.path / SPACE, SPACE)
+                for name in (SPACE, IDENTITY):
+                    self._run.upload(self.path / name, name)
                 self._space_is_due = False
             self._publish_ledger()
             self.running.tidy()

@@ -9,7 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flyp_sweep.orchestrator.tracking.mlflow_logger import PREFIX, STORE, VIEW, quiet_environment, store_uri
+from flyp_sweep.orchestrator.tracking.mlflow_logger import PREFIX, VIEW, quiet_environment
+from flyp_sweep.orchestrator.tracking.uris import STORE, store_uri
 from flyp_sweep.search_spaces.errors import InputError
 
 
