@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flyp_sweep.search_spaces import yaml_text
 from flyp_sweep.search_spaces.complaints import key_path, one_line, problem, shorten, show
 from flyp_sweep.search_spaces.errors import InputError
+
+PER_METHOD = ("search", "per_method")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def blamed(source: str, overrides: Sequence[Override], places: Sequence[Sequence
 def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -> dict[Any, Any]:
     """A copy of `data` with the overrides made in turn; sections that are missing are created.
 
-    Methods that `methods=...` leaves out take their own part of `search.per_method` with them.
+    Methods that the last `methods=...` leaves out take their own part of `search.per_method` with them.
 
     Raises InputError for a path that leads into something that is no mapping.
     """
@@ -60,18 +62,22 @@ def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -
                 place = key_path(override.keys[:depth])
                 hint = f"(write the whole of it: --set '{place}=...')"
                 raise InputError(one_line(f"{source}: {place}: {problem(show(section), expected, hint)}"))
-        before = section.get(override.keys[-1])
         section[override.keys[-1]] = copy.deepcopy(override.value)
-        if override.keys == ("methods",):
-            _forget(result, before, override.value)
+    kept = {override.keys[2] for override in overrides if override.keys[:2] == PER_METHOD and len(override.keys) > 2}
+    if any(override.keys == ("methods",) for override in overrides):
+        _forget(result, data.get("methods"), kept)
     return result
 
 
-def _forget(data: dict[Any, Any], before: object, after: object) -> None:
-    """Take the hyper-parameters of the methods that are gone out of `data`; what is malformed is left to the checks."""
+def _forget(data: dict[Any, Any], before: object, kept: Container[str]) -> None:
+    """Take the hyper-parameters of the methods that were there `before` out of `data`, but for those that are `kept`.
+
+    What is malformed is left to the checks.
+    """
+    after = data.get("methods")
     search = data.get("search")
     own = search.get("per_method") if isinstance(search, dict) else None
     if isinstance(own, dict) and isinstance(before, list) and isinstance(after, list):
         for method in before:
-            if isinstance(method, str) and method not in after:
+            if isinstance(method, str) and method not in after and method not in kept:
                 own.pop(method, None)

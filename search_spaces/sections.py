@@ -25,6 +25,8 @@ from flyp_sweep.search_spaces.fields import (
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 LARGEST_GRID = 10_000
+MOST_SAMPLES, MOST_SEEDS, MOST_TRIALS = 100_000, 10_000, 1_000_000
+"""Of one search: larger ones could not even be planned in a sensible time."""
 MOST_ALPHAS = 1001
 
 Precision = Literal["fp32", "bf16"]
@@ -98,9 +100,11 @@ class Search(Section):
     """
 
     algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna")
-    num_samples: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    num_samples: int | None = Field(
+        default=None, ge=1, le=MOST_SAMPLES, description=f"a whole number from 1 to {MOST_SAMPLES}"
+    )
     batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
-    seeds: Count = Field(default=1, ge=1, description="a whole number, 1 or more")
+    seeds: int = Field(default=1, ge=1, le=MOST_SEEDS, description=f"a whole number from 1 to {MOST_SEEDS}")
     space: Space = Field(default={}, description="a mapping from hyper-parameters to distributions")
     per_method: dict[MethodName, Space] = Field(
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
@@ -115,6 +119,9 @@ class Search(Section):
             self._check_grid()
         elif self.num_samples is None:
             raise mismatch(None, f"a whole number, 1 or more, with algorithm {self.algorithm}", at=("num_samples",))
+        if (self.num_samples or 1) * self.seeds > MOST_TRIALS:
+            found = f"{self.num_samples} configurations on {self.seeds} seeds"
+            raise FieldError(problem(found, f"at most {MOST_TRIALS} trials in a search"), at=("num_samples",))
         return self
 
     def _check_grid(self) -> None:
@@ -164,7 +171,7 @@ class Scheduler(Section):
 class Repeats(Section):
     """On how many seeds a cell's winner is run again."""
 
-    seeds: Count = Field(default=5, ge=1, description="a whole number, 1 or more")
+    seeds: int = Field(default=5, ge=1, le=MOST_SEEDS, description=f"a whole number from 1 to {MOST_SEEDS}")
 
 
 Alpha = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

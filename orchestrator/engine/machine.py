@@ -58,7 +58,7 @@ def check_machine() -> None:
         ) from error
     if sys.platform == "linux" and not os.access(SHARED_MEMORY, os.R_OK | os.W_OK | os.X_OK):
         raise InputError(
-            f"{SHARED_MEMORY}: found no such folder that can be written; expected shared memory, in which Ray keeps its "
+            f"{SHARED_MEMORY}: found no such folder that can be written; expected shared memory, in which Ray keeps "
             "objects; mount it (in a container: --shm-size 1g, or --tmpfs /dev/shm), no variable moves it"
         )
 

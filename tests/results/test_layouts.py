@@ -182,7 +182,7 @@ def test_every_layout_takes_a_run_that_has_only_begun(example, layout):
 def test_a_cell_that_is_not_done_shows_its_state_and_a_short_one_is_starred(example):
     *trials, selection = example.task("lp", [0.5, 0.6], "pcam")
     (grid,) = example.table([trials[0], selection, example.search(trials[0]["cell"] | {"method": "ft"}, "c0")]).grids
-    assert example.entry(grid, "ft", "PCAM").printed == "running"
+    assert example.entry(grid, "ft", "PCAM").printed == "unfinished"
     assert example.entry(grid, "lp", "PCAM").is_short
 
 
