@@ -42,9 +42,9 @@ class Interruption:
         self._patience.daemon = True
 
     def listen(self) -> None:
-        """Hear the signals from now on, unless they are ignored; to be called again when others, as Ray's C++, took them."""
+        """Hear the signals from now on; to be called again after what takes them over, as Ray's C++ does."""
         for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self.handle)
 
     @property
