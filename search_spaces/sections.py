@@ -24,6 +24,8 @@ from flyp_sweep.search_spaces.fields import (
 )
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+NO_SEARCH = "none"
+"""The algorithm of fixed hyper-parameters; `search: none` is short for it."""
 LARGEST_GRID = 10_000
 MOST_SAMPLES, MOST_SEEDS, MOST_TRIALS = 100_000, 10_000, 1_000_000
 """Of one search: larger ones could not even be planned in a sensible time."""
@@ -99,7 +101,7 @@ class Search(Section):
     The orchestrator knows the names of the algorithms; all but `grid` take `num_samples`.
     """
 
-    algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna")
+    algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")
     num_samples: int | None = Field(
         default=None, ge=1, le=MOST_SAMPLES, description=f"a whole number from 1 to {MOST_SAMPLES}"
     )
@@ -112,7 +114,9 @@ class Search(Section):
 
     @model_validator(mode="after")
     def _samples_fit_algorithm(self) -> Self:
-        if self.algorithm == "grid":
+        if self.algorithm == NO_SEARCH:
+            self._check_fixed()
+        elif self.algorithm == "grid":
             if self.num_samples is not None:
                 hint = "(a grid takes its whole product: leave it out, or --set search.num_samples=null)"
                 raise mismatch(self.num_samples, "nothing with algorithm grid", hint, at=("num_samples",))
@@ -124,9 +128,19 @@ class Search(Section):
             raise FieldError(problem(found, f"at most {MOST_TRIALS} trials in a search"), at=("num_samples",))
         return self
 
+    def _check_fixed(self) -> None:
+        if self.num_samples is not None:
+            raise mismatch(self.num_samples, f"nothing with algorithm {NO_SEARCH}", at=("num_samples",))
+        for at, space in self._spaces():
+            for name, distribution in space.items():
+                if distribution.count != 1:
+                    raise mismatch(distribution.to_json(), f"one value with algorithm {NO_SEARCH}", at=(*at, name))
+
+    def _spaces(self) -> list[tuple[tuple[str, ...], dict[str, Distribution]]]:
+        return [(("space",), self.space), *((("per_method", method), own) for method, own in self.per_method.items())]
+
     def _check_grid(self) -> None:
-        spaces: list[tuple[tuple[str, ...], dict[str, Distribution]]] = [(("space",), self.space)]
-        spaces += [(("per_method", method), own) for method, own in self.per_method.items()]
+        spaces = self._spaces()
         for at, space in spaces:
             for name, distribution in space.items():
                 if distribution.count is None:

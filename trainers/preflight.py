@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, 
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
+from flyp_sweep.search_spaces.sections import NO_SEARCH
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.datasets.base import Dataset
@@ -106,6 +108,8 @@ def _check(space: SearchSpace, data_root: Path, allow_incomplete: bool) -> Check
         check_shots(dataset, space)
     for model in space.models:
         pretrained.check_architecture(model)
+        for line in pretrained.check_file(model):
+            warnings.warn(line, stacklevel=2)
     return Checked(
         data={name: dataset.fingerprint() for name, dataset in made.items()},
         weights=fingerprints,
@@ -151,6 +155,9 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
     searched = {}
     for hparam, default in method.hparams.items():
         found = given.get(hparam, default)
+        if found is not None and hparam not in given and found.count != 1 and space.search.algorithm == NO_SEARCH:
+            expected = f"one value with algorithm {NO_SEARCH}, for {name} has no other"
+            raise space_error(space.source, f"search.space.{hparam}", None, expected)
         if found is None:
             raise InputError(
                 f"{space.source}: search.space: method {name!r} needs {hparam!r}; "

@@ -45,6 +45,17 @@ class CellPlan:
     """The plan of the cell of whose trials this one's ensembles are made; None where it holds none."""
 
     @property
+    def fixed(self) -> Mapping[str, Any] | None:
+        """The one configuration that there is to repeat, where nothing is left to search; else None.
+
+        Soups are made of the trials of a search, so there is one for them.
+        """
+        drawn = self.searched.values()
+        if any(one.count != 1 for one in drawn) or SOUPS & set(self.space.ensembles_of(self.cell.method)):
+            return None if self.searched else {}
+        return {name: one.values()[0] for name, one in self.searched.items()}
+
+    @property
     def search_seeds(self) -> range:
         return range(self.space.search.seeds)
 
