@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flyp_sweep.search_spaces import yaml_text
 from flyp_sweep.search_spaces.complaints import key_path, one_line, problem, shorten, show
 from flyp_sweep.search_spaces.errors import InputError
-
-PER_METHOD = ("search", "per_method")
 
 
 @dataclass(frozen=True)
@@ -63,21 +61,25 @@ def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -
                 hint = f"(write the whole of it: --set '{place}=...')"
                 raise InputError(one_line(f"{source}: {place}: {problem(show(section), expected, hint)}"))
         section[override.keys[-1]] = copy.deepcopy(override.value)
-    kept = {override.keys[2] for override in overrides if override.keys[:2] == PER_METHOD and len(override.keys) > 2}
     if any(override.keys == ("methods",) for override in overrides):
-        _forget(result, data.get("methods"), kept)
+        _forget(result, data)
     return result
 
 
-def _forget(data: dict[Any, Any], before: object, kept: Container[str]) -> None:
-    """Take the hyper-parameters of the methods that were there `before` out of `data`, but for those that are `kept`.
+def _forget(data: dict[Any, Any], before: Mapping[Any, Any]) -> None:
+    """Take the hyper-parameters of the methods that are gone since `before` out of `data`, unless they were changed.
 
     What is malformed is left to the checks.
     """
-    after = data.get("methods")
+    own, old = _per_method(data), _per_method(before)
+    listed, left = before.get("methods"), data.get("methods")
+    if isinstance(listed, list) and isinstance(left, list):
+        for method in listed:
+            if isinstance(method, str) and method not in left and method in own and own[method] == old.get(method):
+                del own[method]
+
+
+def _per_method(data: Mapping[Any, Any]) -> dict[Any, Any]:
     search = data.get("search")
     own = search.get("per_method") if isinstance(search, dict) else None
-    if isinstance(own, dict) and isinstance(before, list) and isinstance(after, list):
-        for method in before:
-            if isinstance(method, str) and method not in after and method not in kept:
-                own.pop(method, None)
+    return own if isinstance(own, dict) else {}

@@ -102,11 +102,9 @@ class Search(Section):
     """
 
     algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")
-    num_samples: int | None = Field(
-        default=None, ge=1, le=MOST_SAMPLES, description=f"a whole number from 1 to {MOST_SAMPLES}"
-    )
+    num_samples: int | None = Field(default=None, ge=1, le=MOST_SAMPLES, description="a whole number, 1 or more")
     batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
-    seeds: int = Field(default=1, ge=1, le=MOST_SEEDS, description=f"a whole number from 1 to {MOST_SEEDS}")
+    seeds: int = Field(default=1, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
     space: Space = Field(default={}, description="a mapping from hyper-parameters to distributions")
     per_method: dict[MethodName, Space] = Field(
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
@@ -185,7 +183,7 @@ class Scheduler(Section):
 class Repeats(Section):
     """On how many seeds a cell's winner is run again."""
 
-    seeds: int = Field(default=5, ge=1, le=MOST_SEEDS, description=f"a whole number from 1 to {MOST_SEEDS}")
+    seeds: int = Field(default=5, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
 
 
 Alpha = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

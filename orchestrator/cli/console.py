@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
+from collections.abc import Generator
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,22 +61,28 @@ def silence(stream: Any) -> None:
     os.close(null)
 
 
-def mend_streams() -> None:
-    """Give this process its three standard streams: a closed one leads nowhere, and all take any character.
+@contextlib.contextmanager
+def standard_streams() -> Generator[None]:
+    """Inside the block this process has its three standard streams: a closed one leads nowhere, both take any character.
 
     Without this a file that is opened first would get the number of a closed stream, and what is printed to there.
+    Errors are told on a `Forgiving` stderr.
     """
-    while (lowest := os.open(os.devnull, os.O_RDWR)) < 3:
+    while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(lowest, True)
     os.close(lowest)
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    sys.stderr = forgiving(sys.stderr)
+    with contextlib.ExitStack() as stack:
+        if sys.stdout is None:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        if sys.stderr is None:
+            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        stack.enter_context(contextlib.redirect_stderr(Forgiving(sys.stderr)))
+        yield
 
 
-def forgiving(stream: Any) -> Any:
-    """`stream` as a `Forgiving` one."""
-    return stream if isinstance(stream, Forgiving) else Forgiving(stream)
+def forgiving_stdout() -> contextlib.AbstractContextManager[Any]:
+    """Inside the block a reader that is gone, or a full disk behind stdout, is no error."""
+    return contextlib.redirect_stdout(Forgiving(sys.stdout))

@@ -16,7 +16,7 @@ import click
 from flyp_sweep import __version__
 from flyp_sweep.orchestrator.cli.cache import cache
 from flyp_sweep.orchestrator.cli.catalogue import list_
-from flyp_sweep.orchestrator.cli.console import mend_streams, silence
+from flyp_sweep.orchestrator.cli.console import silence, standard_streams
 from flyp_sweep.orchestrator.cli.data import data
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.run import run
@@ -44,7 +44,11 @@ def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
     gc.set_threshold(50_000)  # Python's 700 means many collections over the 100,000 trials of a large run
     os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's variable names a canvas that may be absent here
-    mend_streams()
+    with standard_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         with warnings_as_lines():
             cli.main(prog_name="flyp-sweep", standalone_mode=False)

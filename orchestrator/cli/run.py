@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from flyp_sweep.orchestrator.cli.console import console, forgiving
+from flyp_sweep.orchestrator.cli.console import console, forgiving_stdout
 from flyp_sweep.orchestrator.cli.options import data_root_option, mlflow_option
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 
@@ -45,7 +45,6 @@ def run(
     from flyp_sweep.orchestrator.runs import sweep
     from flyp_sweep.orchestrator.runs.options import RunOptions
 
-    sys.stdout = forgiving(sys.stdout)  # a reader that is gone, or a full disk behind stdout, never ends a sweep
     options = RunOptions(
         out=out,
         data_root=data_root,
@@ -59,4 +58,5 @@ def run(
         for line in sweep.dry_run(space, overrides, options):
             click.echo(line)
         return
-    sys.exit(sweep.run(space, overrides, options, console()))
+    with forgiving_stdout():
+        sys.exit(sweep.run(space, overrides, options, console()))

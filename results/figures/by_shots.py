@@ -15,6 +15,7 @@ from flyp_sweep.results.analysis.shots import Line, Panel, ShotsCurves, shots_cu
 from flyp_sweep.results.figures.style import (
     STYLE,
     Drawn,
+    any_character,
     colours_of,
     legend_columns,
     literal,
@@ -57,7 +58,8 @@ def draw(curves: ShotsCurves) -> Figure:
             frameon=False,
             columnspacing=1.2,
         )
-        figure.draw_without_rendering()
+        with any_character():
+            figure.draw_without_rendering()
     return figure
 
 

@@ -30,6 +30,7 @@ from flyp_sweep.results.figures.style import (
     STYLE,
     Drawn,
     SavedFigures,
+    any_character,
     colours_of,
     legend_columns,
     literal,
@@ -102,7 +103,8 @@ def draw(points: Frontier) -> Figure:
         axes.set_title(literal(block_title(points.dataset, points.model, points.shots)), loc="left")
         if points.curves:
             _add_legend(figure, points, colours, shapes)
-        figure.draw_without_rendering()
+        with any_character():
+            figure.draw_without_rendering()
     return figure
 
 
