@@ -63,7 +63,7 @@ def silence(stream: Any) -> None:
 
 @contextlib.contextmanager
 def standard_streams() -> Generator[None]:
-    """Inside the block this process has its three standard streams: a closed one leads nowhere, both take any character.
+    """Inside the block this process has three standard streams: a closed one leads nowhere, all take any character.
 
     Without this a file that is opened first would get the number of a closed stream, and what is printed to there.
     Errors are told on a `Forgiving` stderr.
