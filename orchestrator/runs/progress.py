@@ -107,7 +107,9 @@ class Progress:
 
     def _row(self, cell: CellProtocol) -> tuple[RenderableType, ...]:
         key = cell.plan.cell
-        stage = "done" if cell.over else "repeat" if cell.selection else "search"
+        stage = "repeat" if cell.selection else "search"
+        if cell.over:
+            stage = "done" if cell.selection else "failed"
         best = f"best {100 * self.best[key]:.1f}" if key in self.best else ""
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
         bar = ProgressBar(total=cell.planned, completed=self.done[key], width=20)

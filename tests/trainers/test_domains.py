@@ -121,3 +121,15 @@ def test_a_message_about_methods_models_or_data_names_the_file(tmp_path: Path) -
         data = {**BASE, "methods": ["zeroshot"], "search": {"num_samples": 1}, **change}
         with pytest.raises(InputError, match=r"^my\.yaml: "):
             check(from_mapping(data, "my.yaml"), tmp_path)
+
+
+def test_an_absent_folder_is_told_by_its_key_and_a_like_name(tmp_path: Path) -> None:
+    from flyp_sweep.trainers.preflight import check_data
+
+    for name in ("train", "val", "sketches"):
+        (tmp_path / name / "cat").mkdir(parents=True)
+    folders = {"train": "train", "id_val": "val", "ood": {"drawn": "sketchs"}}
+    data = {**BASE, "methods": ["zeroshot"], "search": {"num_samples": 1}}
+    data["dataset"] = {"name": "own", "folders": folders}
+    with pytest.raises(InputError, match=r"dataset\.folders\.ood\.drawn of 'own'.*did you mean 'sketches'"):
+        check_data(from_mapping(data, "my.yaml"), tmp_path)

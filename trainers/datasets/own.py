@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
 from flyp_sweep.trainers.datasets.base import Dataset
 
@@ -38,6 +38,13 @@ class OwnData(Dataset):
     def resolve(self, path: str) -> Path:
         """Where a path of the search space leads."""
         return self.root / os.path.expanduser(path)
+
+    def told(self, split: str, kind: str) -> str:
+        """Which key in `dataset.<kind>` says where a split is, and what lies there by a like name."""
+        key = split if split in SPLITS else f"ood.{split}"
+        around = self.paths[split].parent
+        like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
+        return f"dataset.{kind}.{key} of {self.name!r} in the search space{like}"
 
     @abstractmethod
     def found_classes(self) -> list[str]:
