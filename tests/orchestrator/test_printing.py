@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from commands import COMMAND, QUICK, trials
 from serial_engine import run_serially
-from test_recorder import ENDING, recorder
 
 ONE_CELL = QUICK.replace("[zeroshot, lp]", "[zeroshot]").replace(
     "digits-clip, pre", "digits-clip, name: 'CLIP [/16] 漢', pre"
@@ -83,18 +82,3 @@ def test_other_commands_fail_in_a_line_where_their_output_cannot_be_written(
 ) -> None:
     done = shell(line, tmp_path)
     assert (done.returncode, done.stderr.partition(";")[0].strip()) == (code, told)
-
-
-def test_a_listener_that_raises_harms_neither_the_ledger_nor_the_other_listeners(tmp_path: Path) -> None:
-    class Broken:
-        def finished(self, record: object) -> None:
-            raise ValueError("[/]")
-
-        retried = selected = finished
-
-    kept, heard = recorder(tmp_path)
-    kept.listeners = [Broken(), heard]  # type: ignore[list-item]
-    spec = kept.protocol.next()
-    assert spec is not None
-    kept.ended(spec, ENDING)
-    assert [one.trial_id for one in kept.ledger.load()] == heard.finished_ids == [spec.trial_id]

@@ -76,3 +76,17 @@ def test_a_driver_that_was_replaced_writes_nothing(tmp_path):
     assert kept.broken
     assert not kept.ledger.path.exists()
     assert heard.finished_ids == []
+
+
+def test_a_listener_that_raises_harms_neither_the_ledger_nor_the_other_listeners(tmp_path):
+    class Broken:
+        def finished(self, record):
+            raise ValueError("[/]")
+
+        retried = selected = finished
+
+    kept, heard = recorder(tmp_path)
+    kept.listeners = [Broken(), heard]
+    spec = kept.protocol.next()
+    kept.ended(spec, ENDING)
+    assert [one.trial_id for one in kept.ledger.load()] == heard.finished_ids == [spec.trial_id]
