@@ -11,7 +11,6 @@ import torchvision
 from commands import call
 from trees import write_image
 
-from flyp_sweep.orchestrator.runs.options import RunOptions, resume_command
 from flyp_sweep.trainers.datasets import registry
 
 SPACE = """
@@ -152,15 +151,6 @@ def test_a_run_without_the_files_says_so_in_one_line(small: Path) -> None:
     assert code == 2
     assert output.count("\n") == 1
     assert str(small / "data" / "rendered-sst2") in output
-
-
-def test_the_command_to_go_on_allows_what_this_one_allowed() -> None:
-    assert resume_command("space.yaml", [], RunOptions(allow_incomplete=True)).endswith(" --allow-incomplete")
-    assert "--allow-incomplete" not in resume_command("space.yaml", [], RunOptions())
-    assert resume_command("space.yaml", [], RunOptions(retry_failed=True)).endswith(" --retry-failed")
-    assert (
-        resume_command("my space.yaml", ["a={b: 1}"], RunOptions()) == "flyp-sweep run 'my space.yaml' --set 'a={b: 1}'"
-    )
 
 
 @pytest.mark.parametrize("name", ["caltech101", "flowers102", "pcam", "rendered_sst2"])

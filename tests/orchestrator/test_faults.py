@@ -323,7 +323,9 @@ def test_a_disk_without_room_is_said_before_the_start(tmp_path):
     with small_disk(tmp_path / "disk", "40k"):
         code, output = call("run", "quick.yaml", "--out", "disk/runs/quick", cwd=tmp_path)
         assert code == 2, output
-        assert re.search(r"error: disk/runs/quick: found \d+ kB of free space; the run takes about \d+ kB", output)
+        assert re.search(
+            r"error: disk/runs/quick: found [\d.]+ kB of free space; the run takes about [\d.]+ kB", output
+        )
         assert not (tmp_path / "disk/runs/quick/ledger.jsonl").exists()
 
 

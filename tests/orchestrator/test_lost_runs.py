@@ -32,7 +32,9 @@ def sweep(path: Path, remote: Any = None) -> tuple[Sweep, io.StringIO]:
     said = io.StringIO()
     console = Console(file=said, width=120)
     folder = open_folder(path, space)
-    made = Sweep(space, plans_of(space), [], folder, Earlier([], {}), RunOptions(), console, "flyp-sweep run x", remote)
+    made = Sweep(
+        space, plans_of(space), folder, Earlier([], {}), RunOptions(command="flyp-sweep run x"), console, remote
+    )
     return made, said
 
 

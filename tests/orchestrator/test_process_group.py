@@ -19,7 +19,7 @@ from sweeps import plans_of, space_of
 from flyp_sweep.orchestrator.engine.settings import Reply, Settings
 from flyp_sweep.orchestrator.engine.trainable import Worker, configured
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.search_spaces.model import Resources, SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.spec import TrialSpec
 
@@ -33,19 +33,19 @@ def first_trial(space: SearchSpace) -> TrialSpec:
 
 
 @contextmanager
-def worker_of(folder: Path, processes: int, method: str = "flyp", **settings: Any) -> Iterator[Worker]:
+def worker_of(
+    folder: Path, processes: int, method: str = "flyp", hang_minutes: float | None = None, **settings: Any
+) -> Iterator[Worker]:
     """A worker that has the first trial of a small search space before it."""
-    space = space_of(methods=[method], shots=[4], train={"epochs": 2, "batch_size": 15})
+    failures = {"hang_minutes": hang_minutes}
+    space = space_of(methods=[method], shots=[4], train={"epochs": 2, "batch_size": 15}, failures=failures)
     given = Settings(
-        space=space.model_dump(mode="json", exclude_none=True),
-        data_root="absent",
-        checkpoints=Policy(folder / "running", 0.0),
-        weights=Policy(folder / "weights"),
-        threads=1,
-        device="cpu",
-        processes=processes,
-        hang_seconds=None,
-        stacks=str(folder / "stacks"),
+        space,
+        Path("absent"),
+        Policy(folder / "running", 0.0),
+        Policy(folder / "weights"),
+        Resources(cpu=processes, processes=processes),
+        str(folder / "stacks"),
     )
     worker = configured(replace(given, **settings))({"spec": first_trial(space).to_json()})
     try:
@@ -152,7 +152,7 @@ def test_what_one_meets_is_said_and_ends_the_trial_in_all(
 
 
 def test_a_silent_one_is_found_and_says_where_it_is(tmp_path: Path, faulty: Callable[[str], str]) -> None:
-    with worker_of(tmp_path, 2, faulty("time.sleep(1000)"), hang_seconds=12.0) as worker:
+    with worker_of(tmp_path, 2, faulty("time.sleep(1000)"), hang_minutes=0.2) as worker:
         found = ending(worker)
         assert found["status"] == "died"
         assert "it hung" in found["reason"]

@@ -45,7 +45,8 @@ def test_the_winner_has_the_highest_score_and_is_what_is_repeated(plans):
 
 def test_a_selection_says_which_splits_are_not_as_published(plans):
     wrong = {"id_val": {"found": 399, "published": 400}}
-    complete, incomplete = Protocol(plans), Protocol([dataclasses.replace(plan, incomplete=wrong) for plan in plans])
+    data = dataclasses.replace(plans[0].data, incomplete=wrong)
+    complete, incomplete = Protocol(plans), Protocol([dataclasses.replace(plan, data=data) for plan in plans])
     assert drive(complete) == drive(incomplete)
     assert all(one.record.incomplete == wrong for one in incomplete.selections)
     assert not any(b"incomplete" in encode(one.record) for one in complete.selections)

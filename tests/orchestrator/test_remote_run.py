@@ -12,8 +12,8 @@ from ledgers import Example, record_of
 from waiting import until
 
 from flyp_sweep.orchestrator.store import lease, remote_run
-from flyp_sweep.orchestrator.store.lease import Holder
 from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
+from flyp_sweep.orchestrator.store.lock import this_driver
 from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER
@@ -137,7 +137,7 @@ def test_a_driver_that_slept_and_was_replaced_adds_nothing(url: str, path: Path)
         one.start()
         until(lambda: in_store(url) == whole)
         with mock.patch.object(lease.time, "time", return_value=time.time() + 3600):
-            Storage(url).below("lock").write("00000002.json", Holder.this().content)
+            Storage(url).below("lock").write("00000002.json", this_driver().text.encode())
             append(path, 2, 4)
             until(lambda: one.lost)
     assert in_store(url) == whole

@@ -56,14 +56,16 @@ def folders(root: Path, counts: dict[str, dict[str, int]]) -> dict[str, Any]:
 
 def test_a_good_space_passes_with_its_fingerprints_and_what_is_searched() -> None:
     checked = preflight.check(space(shots=[4, 16]), Path("data"))
-    assert list(checked.searched) == ["zeroshot", "ft", "lp"]
-    assert checked.searched["zeroshot"] == {}
-    assert checked.searched["ft"] == {"lr": Constant(1e-3), "weight_decay": Constant(0.1)}
-    assert checked.searched["lp"] == {"l2": Choice(STRENGTHS)}
-    assert checked.weights == {"digits-clip": f"digits-clip:{hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest()[:16]}"}
-    assert checked.metrics == {"digits": "accuracy"}
-    assert checked.images["digits"]["train"] == 800
-    assert len(checked.data["digits"]) == 16
+    assert {name: method.searched for name, method in checked.methods.items()} == {
+        "zeroshot": {},
+        "ft": {"lr": Constant(1e-3), "weight_decay": Constant(0.1)},
+        "lp": {"l2": Choice(STRENGTHS)},
+    }
+    (model,), (digits,) = checked.models.values(), checked.data.values()
+    assert model.fingerprint == f"digits-clip:{hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest()[:16]}"
+    assert digits.metric == "accuracy"
+    assert digits.images["train"] == 800
+    assert len(digits.fingerprint) == 16
 
 
 def test_checks_of_the_bundled_model_import_torch_and_none_of_the_other_heavy_ones() -> None:
@@ -78,8 +80,8 @@ def test_checks_of_the_bundled_model_import_torch_and_none_of_the_other_heavy_on
 
 def test_per_method_values_go_before_the_common_ones_and_the_defaults() -> None:
     checked = preflight.check(space(per_method={"lp": {"l2": 0.5}, "ft": {"lr": 9.0}}), Path("data"))
-    assert checked.searched["lp"] == {"l2": Constant(0.5)}
-    assert checked.searched["ft"]["lr"] == Constant(9.0)
+    assert checked.methods["lp"].searched == {"l2": Constant(0.5)}
+    assert checked.methods["ft"].searched["lr"] == Constant(9.0)
 
 
 def test_a_method_without_its_parameter() -> None:
@@ -112,7 +114,7 @@ def test_an_unknown_data_set() -> None:
 
 def test_shots_above_the_class_size_tell_how_many_are_possible(tmp_path: Path) -> None:
     own = folders(tmp_path, {"train": {"ant": 9, "bee": 5}, "val": {"ant": 4, "bee": 7}})
-    assert preflight.check(space(dataset=own, shots=4), tmp_path).images["own"] == {"train": 14, "id_val": 11}
+    assert preflight.check(space(dataset=own, shots=4), tmp_path).data["own"].images == {"train": 14, "id_val": 11}
     refused(
         space(dataset=own, shots=[1, 5]),
         "my.yaml",
@@ -154,12 +156,14 @@ def test_a_copy_that_differs_from_what_was_published(monkeypatch: pytest.MonkeyP
         space(), "'digits'", "'id_val'", "found 400", "expected 401", "1 more such split", "--allow-incomplete goes on"
     )
     checked = preflight.check(space(), Path("data"), allow_incomplete=True)
-    assert checked.incomplete == {
-        "digits": {"id_val": {"found": 400, "published": 401}, "id_test": {"found": 597, "published": 596}}
+    found = checked.data["digits"]
+    assert found.incomplete == {
+        "id_val": {"found": 400, "published": 401},
+        "id_test": {"found": 597, "published": 596},
     }
-    assert checked.images["digits"]["id_val"] == 400
+    assert found.images["id_val"] == 400
     monkeypatch.setattr(digits, "published", {"train": 800})
-    assert preflight.check(space(), Path("data")).incomplete == {}
+    assert preflight.check(space(), Path("data")).data["digits"].incomplete == {}
 
 
 def test_a_checkpoint_that_is_absent_or_unreadable(tmp_path: Path) -> None:

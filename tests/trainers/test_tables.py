@@ -259,8 +259,9 @@ def test_a_trial_trains_on_tables(root: Path) -> None:
     exchanged = [(f"../photos/{label}/1.png", other) for label, other in (("1", "2"), ("2", "10"), ("10", "1"))]
     write_table(root / "lists/night.csv", exchanged)
     checked = preflight.check(space(TABLES), root)
-    assert checked.classes == {"birds": 3}
-    assert checked.images["birds"] == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}
+    birds = checked.data["birds"]
+    assert birds.classes == 3
+    assert birds.images == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}
     spec = TrialSpec(
         Cell("birds", "digits-clip", None, "lp"),
         stage=REPEAT,
@@ -273,8 +274,8 @@ def test_a_trial_trains_on_tables(root: Path) -> None:
         patience=1,
         alphas=(1.0,),
         frontier=False,
-        data=checked.data["birds"],
-        weights=checked.weights["digits-clip"],
+        data=birds.fingerprint,
+        weights=checked.models["digits-clip"].fingerprint,
     )
     result = TrialRunner(space(TABLES), root, torch.device("cpu")).result(spec)
     assert result.score == 1.0

@@ -1,4 +1,4 @@
-"""The terminal that progress and tables are printed to, and streams that may be closed, full or ASCII alone."""
+"""Standard streams that may be closed, full or ASCII alone."""
 
 from __future__ import annotations
 
@@ -7,21 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Generator
-from typing import IO, TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-def console(**options: Any) -> Console:
-    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none.
-
-    What is printed is no markup: brackets and colons in names stay as they are.
-    """
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 120
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, **options)
+from typing import IO, Any
 
 
 class Forgiving:
