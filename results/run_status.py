@@ -74,7 +74,7 @@ def _stage(
 
 
 def _numbers(trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str]:
-    counts = Counter(trial.status for trial in trials)
+    counts = Counter[str](trial.status for trial in trials)
     left = len(set(selection.repeats) - {trial.trial_id for trial in trials}) if selection else None
     # A method without hyper-parameters is not searched.
     compared = "search" if any(trial.stage == "search" for trial in trials) else "repeat"

@@ -47,7 +47,7 @@ class CellPlan:
         Soups are made of the trials of a search, so there is one for them.
         """
         drawn = self.searched.values()
-        if any(one.count != 1 for one in drawn) or SOUPS & set(self.space.ensembles_of(self.cell.method)):
+        if any(one.count != 1 for one in drawn) or SOUPS.keys() & set(self.space.ensembles_of(self.cell.method)):
             return None if self.searched else {}
         return {name: one.values()[0] for name, one in self.searched.items()}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from ledgers import Example, record_of
@@ -62,11 +64,12 @@ def view(uri: str) -> dict[str, list[float]]:
 
 
 def artifacts(uri: str, sweep: str) -> Path:
+    """Where the artifacts of a sweep lie; there are some."""
     client = MlflowClient(uri)
     found = client.search_runs([one.experiment_id for one in client.search_experiments()])
     (parent,) = [run for run in found if run.data.tags.get("flyp_sweep.sweep") == sweep]
     assert [one.path for one in client.list_artifacts(parent.info.run_id)]
-    return Path(client.download_artifacts(parent.info.run_id, "space.yaml"))
+    return Path(url2pathname(urlsplit(parent.info.artifact_uri).path))
 
 
 def test_it_shows_what_the_ledger_holds_not_what_it_held(runs: Path) -> None:

@@ -62,7 +62,13 @@ def test_wrapped_weights_are_those_of_the_plain_file(kind: str, state: State, tm
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (lambda state: {f"vision_model.{name}": one for name, one in state.items()}, "Hugging Face's transformers"),
+        (
+            lambda state: {
+                **{f"vision_model.{name}": one for name, one in state.items()},
+                "logit_scale": torch.ones(()),
+            },
+            "Hugging Face's transformers",
+        ),
         (
             lambda state: {f"backbone{at}": one for at, one in enumerate(state.values())},
             "expected those of digits-clip",

@@ -31,7 +31,7 @@ def preprocess_of(model: Model, path: Path) -> tuple[dict[str, Any], str | None]
     by_tag = {tag: _of_tag(model.arch, tag) for tag in _tags(model.arch)}
     if tag := _cached_as(model.arch, path):
         return by_tag[tag], None
-    told = [dict(pairs) for pairs in {tuple(sorted(one.items())) for one in by_tag.values()}]
+    told = [dict(pairs) for pairs in {tuple(one.items()) for one in by_tag.values()}]
     assumed = told[0] if len(told) == 1 else _of_tag("", "")
     differing = [tag for tag, one in by_tag.items() if one != assumed]
     whose = f"as all tags of {model.arch} have" if len(told) == 1 else "as OpenAI's models have"
