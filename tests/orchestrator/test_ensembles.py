@@ -21,8 +21,9 @@ from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.search_spaces import yaml_text
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.loading import dump, load
+from flyp_sweep.search_spaces.loading import dump, from_mapping, load
 from flyp_sweep.trainers.spec import TrialSpec
 
 ALL = ["uniform_soup", "greedy_soup", "logit_ensemble"]
@@ -64,14 +65,8 @@ def test_methods_trained_by_gradients_have_a_cell_per_ensemble_right_after_their
     ]
     named = plans_of(ensembles(ensembles={"greedy_soup": ["flyp"]}))
     assert [plan.cell.method for plan in named if plan.base] == ["flyp+greedy_soup"]
-    assert load_again(plans[0].space).cells() == [plan.cell for plan in plans], "the run folder's copy says so too"
-
-
-def load_again(space: Any) -> Any:
-    from flyp_sweep.search_spaces import yaml_text
-    from flyp_sweep.search_spaces.loading import from_mapping
-
-    return from_mapping(yaml_text.read(dump(space), "x"))
+    again = from_mapping(yaml_text.read(dump(plans[0].space), "x"))
+    assert again.cells() == [plan.cell for plan in plans], "the run folder's copy says so too"
 
 
 def test_a_space_without_such_a_method_is_refused_and_so_is_one_that_names_another():

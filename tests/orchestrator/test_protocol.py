@@ -75,25 +75,6 @@ def test_a_failed_configuration_never_wins_and_a_cell_of_failures_has_no_repeats
     assert {one.plan.cell.method for one in protocol.selections} == {"zeroshot", "lp"}
 
 
-def test_a_stopped_configuration_wins_only_where_none_ran_to_its_end(plans):
-    def stops(keep: int):
-        count = itertools.count()
-
-        def one(spec: TrialSpec) -> Outcome:
-            if spec.cell.method == "ft" and spec.stage == "search":
-                return dataclasses.replace(answer(spec), status="done" if next(count) == keep else "stopped")
-            return answer(spec)
-
-        return one
-
-    for keep in (2, 99):
-        protocol = Protocol(plans)
-        drive(protocol, stops(keep))
-        selection = next(one for one in protocol.selections if one.plan.cell.method == "ft")
-        best = max(selection.searched, key=lambda spec: spec.hparams["lr"])
-        assert selection.winner == (selection.searched[keep] if keep == 2 else best).hparams
-
-
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_the_trials_do_not_depend_on_the_number_of_workers_or_the_order_of_arrival(plans, workers):
     assert ids(drive(Protocol(plans), at_once=workers)) == ids(drive(Protocol(plans)))
@@ -142,27 +123,6 @@ def test_more_seeds_methods_or_samples_run_only_what_is_new():
     search = space_of().search.model_dump(mode="json", exclude_none=True)
     more_samples = drive(Protocol(plans_of(space_of(search={**search, "num_samples": 7})), outcomes))
     assert sum(spec.stage == "search" for spec in more_samples) == 2 * 2
-
-
-def test_the_search_and_the_repeats_of_a_seed_are_different_trials_of_one_configuration(plans):
-    plan = plans[2]
-    hparams = {"lr": 1e-3, "weight_decay": 0.0}
-    search, repeat = plan.search_trial(hparams, 0), plan.repeat_trial(hparams, 0)
-    assert search.trial_id != repeat.trial_id
-    assert search.config_id == repeat.config_id
-    assert search.alphas == ()
-    assert TrialSpec.from_json(repeat.to_json()) == repeat
-    assert TrialSpec.from_json(repeat.to_json()).trial_id == repeat.trial_id
-
-
-def test_candidates_are_the_trials_of_a_search_by_the_same_ids():
-    search = space_of().search.model_dump(mode="json", exclude_none=True)
-    plan = plans_of(space_of(methods=["ft"], search={**search, "seeds": 3}))[0]
-    hparams = {"lr": 1e-3, "weight_decay": 0.0}
-    for seed, candidate in enumerate(plan.candidates(hparams)):
-        spec = plan.search_trial(hparams, seed)
-        assert (candidate.trial_id, candidate.hparams, candidate.seed) == (spec.trial_id, spec.hparams, spec.seed)
-    assert len(plan.candidates(hparams)) == 3
 
 
 def test_several_search_seeds_are_averaged():
