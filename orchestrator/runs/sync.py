@@ -55,4 +55,5 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
         reason = redacted(one_line(str(error)))
         raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error
     there = len(trials) - logger.added - logger.replaced
-    return f"{logger.added} trials added, {logger.replaced} replaced, {there} were there"
+    replaced = f"{logger.replaced} replaced, " if logger.replaced else ""
+    return f"{logger.added} trials added, {replaced}{there} were there"

@@ -74,8 +74,8 @@ def artifacts(uri: str, sweep: str) -> Path:
 
 def test_it_shows_what_the_ledger_holds_not_what_it_held(runs: Path) -> None:
     folder = run_folder(runs / "x")
-    assert sync(folder.path, None) == "2 trials added, 0 replaced, 0 were there"
-    assert sync(folder.path, None) == "0 trials added, 0 replaced, 2 were there"
+    assert sync(folder.path, None) == "2 trials added, 0 were there"
+    assert sync(folder.path, None) == "0 trials added, 2 were there"
     folder.ledger.path.unlink()  # the same trials with other numbers, as after a change of a method's code
     other = run_folder(runs / "y", score=0.7)
     shutil.copy(other.ledger.path, folder.ledger.path)
@@ -83,7 +83,7 @@ def test_it_shows_what_the_ledger_holds_not_what_it_held(runs: Path) -> None:
     assert view(default_uri(folder.path)) == {"x": [0.7, 0.7]}
     lines = folder.ledger.path.read_bytes().splitlines(keepends=True)
     folder.ledger.path.write_bytes(lines[0])
-    assert sync(folder.path, None) == "0 trials added, 0 replaced, 1 were there"
+    assert sync(folder.path, None) == "0 trials added, 1 were there"
     assert view(default_uri(folder.path)) == {"x": [0.7]}, "a trial that the ledger lacks is shown no more"
 
 
@@ -98,11 +98,11 @@ def test_a_folder_that_was_removed_and_run_anew_is_shown_anew(runs: Path) -> Non
 def test_sweeps_of_one_name_stay_apart_and_a_renamed_folder_stays_one_with_its_artifacts(runs: Path) -> None:
     uri = store_uri(runs / "mlflow.db")
     one, two = run_folder(runs / "a" / "x", score=0.8), run_folder(runs / "b" / "x", score=0.7)
-    assert [sync(folder.path, uri) for folder in (one, two, one)][-1] == "0 trials added, 0 replaced, 2 were there"
+    assert [sync(folder.path, uri) for folder in (one, two, one)][-1] == "0 trials added, 2 were there"
     found = MlflowClient(uri).search_runs(["1"], "tags.`flyp_sweep.kind` = 'sweep'")
     assert len(found) == 2
     moved = two.path.rename(runs / "b" / "renamed [once] %41")
-    assert sync(moved, uri) == "0 trials added, 0 replaced, 2 were there"
+    assert sync(moved, uri) == "0 trials added, 2 were there"
     assert view(uri) == {"x": [0.8, 0.8], moved.name: [0.7, 0.7]}
     assert artifacts(uri, "x").is_relative_to(one.path)
     assert artifacts(uri, moved.name).is_relative_to(moved)
