@@ -18,7 +18,7 @@ from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, 
 from flyp_sweep.orchestrator.store.lock import taken_over
 from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.run_folder import IDENTITY, LEDGER, write_whole
+from flyp_sweep.results.ledger.run_folder import IDENTITY, LEDGER, RunFolder, write_whole
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
@@ -77,6 +77,7 @@ class RemoteRun:
 
     def start(self) -> None:
         """Begin to upload; the working copy has its search space. Raises StorageError when that cannot be uploaded."""
+        RunFolder(self.path).write_identity()
         for name in (SPACE, IDENTITY):
             self._run.upload(self.path / name, name)
         self._thread.start()

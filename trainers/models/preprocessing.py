@@ -16,8 +16,9 @@ KEYS = ("mean", "std", "interpolation", "resize_mode")
 
 
 def config_beside(path: Path) -> Path | None:
-    """The configuration of a checkpoint: `open_clip_config.json` in its folder, or a `.json` file of its own name."""
-    return next((one for one in (path.with_suffix(".json"), path.with_name(CONFIG)) if one.is_file()), None)
+    """The configuration in the folder of a checkpoint, if there is one."""
+    beside = path.with_name(CONFIG)
+    return beside if beside.is_file() else None
 
 
 def preprocess_of(model: Model, path: Path) -> tuple[dict[str, Any], str | None]:
