@@ -6,13 +6,15 @@ import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nodes import ROOT
 from sweeps import plans_of, space_of
 
-from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, look
+from flyp_sweep.orchestrator.engine.nodes import DECISIVE, check_address, look
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -38,44 +40,39 @@ def test_what_answers_but_is_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def needs(tmp_path: Path) -> Needs:
-    """What a sweep needs whose weights and run folder lie in `tmp_path`, where a node has all of it."""
+def asked(tmp_path: Path) -> dict[str, Any]:
+    """What a node is asked of a sweep whose weights and run folder lie in `tmp_path`: a node that has all of it."""
     weights = shutil.copy(ROOT / "trainers/models/digits_clip/digits-clip.safetensors", tmp_path)
     space = space_of(methods=["zeroshot"], model={"arch": "digits-clip", "pretrained": str(weights)})
-    (plan,) = plans_of(space)
     (tmp_path / "probe").touch()
-    given = ({plan.cell.dataset: plan.data}, {plan.cell.model: plan.weights})
-    return Needs(space, Path("absent"), *given, probe=tmp_path / "probe", store=None)
+    return {"space": space, "plans": plans_of(space), "data_root": Path("absent"), "place": tmp_path / "probe"}
 
 
-def test_a_node_that_has_all_has_nothing_to_say(needs: Needs) -> None:
-    assert look(needs).trouble is None
+def test_a_node_that_has_all_tells_its_versions(asked: dict[str, Any]) -> None:
+    assert look(**asked) == {name: version(name) for name in DECISIVE}
 
 
 @pytest.mark.parametrize(
     ("lack", "complaint"),
     [
+        (lambda probe, weights: probe.unlink(), "as the driver has it; expected it on storage that all nodes share"),
+        (lambda probe, weights: weights.unlink(), "model.pretrained: found no file"),
         (
-            lambda needs: needs.probe.unlink(),
-            "as the driver has it; expected it on storage that all nodes share (--out)",
-        ),
-        (lambda needs: weights_of(needs).unlink(), "model.pretrained: found no file"),
-        (
-            lambda needs: weights_of(needs).write_bytes(weights_of(needs).read_bytes()[:-1] + b"x"),
+            lambda probe, weights: weights.write_bytes(weights.read_bytes()[:-1] + b"x"),
             "found other weights of model",
         ),
     ],
     ids=["run folder", "weights", "other weights"],
 )
-def test_a_node_names_what_it_lacks(needs: Needs, lack: Callable[[Needs], object], complaint: str) -> None:
-    lack(needs)
-    assert complaint in str(look(needs).trouble)
+def test_a_node_names_what_it_lacks(
+    asked: dict[str, Any], lack: Callable[[Path, Path], object], complaint: str
+) -> None:
+    lack(asked["place"], Path(str(asked["space"].models[0].pretrained)))
+    with pytest.raises(InputError, match=complaint):
+        look(**asked)
 
 
-def test_a_node_with_other_data_says_so(needs: Needs) -> None:
-    told = look(replace(needs, data={"digits": "other"})).trouble
-    assert told == "found other files of data set 'digits' in absent than the driver"
-
-
-def weights_of(needs: Needs) -> Path:
-    return Path(str(needs.space.models[0].pretrained))
+def test_a_node_with_other_data_says_so(asked: dict[str, Any]) -> None:
+    plans = [replace(plan, data=replace(plan.data, fingerprint="other")) for plan in asked["plans"]]
+    with pytest.raises(InputError, match="found other files of data set 'digits' in absent than the driver"):
+        look(**{**asked, "plans": plans})
