@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What plans have to know of a method: what it searches, whether its trials differ by seed, whether it leaves the
-    image encoder as it is, and whether it is trained by gradients, epoch by epoch."""
+    """What plans have to know of a method: what it searches, whether it learns of the training images and of chance at
+    all, whether of the images alone, whether it leaves the image encoder as it is, and whether it is trained by
+    gradients, epoch by epoch."""
 
     searched: Mapping[str, Distribution]
     seeded: bool
+    deterministic: bool
     frozen_encoder: bool
     trained: bool
 
@@ -149,7 +151,8 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
 def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
     from flyp_sweep.trainers.methods.base import GradientMethod
 
-    return MethodFacts(searched, method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
+    is_trained = isinstance(method, GradientMethod)
+    return MethodFacts(searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained)
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:

@@ -16,7 +16,7 @@ from flyp_sweep.search_spaces.errors import InputError
 if TYPE_CHECKING:
     from flyp_sweep.results.tables.table import Table
 
-_OF_RUNS = ("against", "interval", "test", "ensembling", "aggregate", "trace")
+_OF_RUNS = ("against", "interval", "test", "marks", "correction", "ensembling", "aggregate", "trace")
 """Options of `table` that do not apply to the paper's own numbers."""
 
 
@@ -47,6 +47,20 @@ def status(run: Path | str) -> None:
     default="t",
     show_default=True,
     help="Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.",
+)
+@click.option(
+    "--marks",
+    type=click.Choice(["headline", "all", "none"]),
+    default="headline",
+    show_default=True,
+    help="Mark the best of ID and mean OOD, of single OOD sets too, or of no column.",
+)
+@click.option(
+    "--correction",
+    type=click.Choice(["holm", "none"]),
+    default="holm",
+    show_default=True,
+    help="Correct the marks for the number of methods in a column, or not.",
 )
 @click.option(
     "--ensembling",

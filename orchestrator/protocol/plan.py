@@ -58,8 +58,17 @@ class CellPlan:
         return {**self.data.images, **({"train": drawn, "id_val": drawn} if drawn else {})}
 
     @property
+    def is_deterministic(self) -> bool:
+        """Whether every seed would give the same trial, so that one seed is all there is to run.
+
+        A method may be deterministic given its training images and its configuration (`lp`). The seed changes neither
+        on the whole training split; in a few-shot cell it draws the training and the validation images.
+        """
+        return not self.method.seeded or (self.method.deterministic and self.cell.shots is None)
+
+    @property
     def search_seeds(self) -> range:
-        return range(self.space.search.seeds)
+        return range(1 if self.is_deterministic else self.space.search.seeds)
 
     @property
     def is_soup(self) -> bool:
@@ -70,7 +79,7 @@ class CellPlan:
     def repeat_seeds(self) -> range:
         if self.is_soup:
             return self.search_seeds
-        return range(self.space.repeats.seeds if self.method.seeded else 1)
+        return range(1 if self.is_deterministic else self.space.repeats.seeds)
 
     def candidates(self, hparams: Mapping[str, Any]) -> list[Candidate]:
         """The trials of the search stage for one configuration: one per seed."""

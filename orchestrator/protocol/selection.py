@@ -39,6 +39,7 @@ class Selection:
             repeats=[spec.trial_id for spec in self.repeats],
             space={name: distribution.to_json() for name, distribution in self.plan.searched.items()},
             incomplete={split: dict(counts) for split, counts in self.plan.data.incomplete.items()},
+            deterministic=self.plan.is_deterministic,
         )
 
 

@@ -38,8 +38,8 @@ class CellResult:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the method has no randomness that a seed could draw."""
-        return self.cell.method == ZEROSHOT
+        """Whether its one repeat stands for all seeds; older ledgers say so of the zero-shot model alone."""
+        return self.cell.method == ZEROSHOT or (self.selection is not None and self.selection.deterministic)
 
     @property
     def n(self) -> int:

@@ -117,8 +117,8 @@ def refuse_unlike_protocols(blocks: Iterable[Block]) -> None:
 def _protocols(a: CellResult, b: CellResult) -> Iterable[tuple[str, object, object]]:
     assert a.selection
     assert b.selection
-    # A zero-shot model has no seeds, and soups have those of the search.
-    if ZEROSHOT not in (a.cell.method, b.cell.method) and (a.cell.ensemble in SOUPS) == (b.cell.ensemble in SOUPS):
+    # A deterministic method has no seeds, and soups have those of the search.
+    if not (a.is_constant or b.is_constant) and (a.cell.ensemble in SOUPS) == (b.cell.ensemble in SOUPS):
         yield "planned seeds", a.planned, b.planned
     yield "selection metric", a.selection.metric, b.selection.metric
     yield "selection split", a.selection.split, b.selection.split
@@ -128,7 +128,7 @@ def _protocols(a: CellResult, b: CellResult) -> Iterable[tuple[str, object, obje
 
 def settings_note(results: Iterable[CellResult]) -> list[str]:
     """Which training settings differ between the trained methods, e.g. `epochs: 10 (ft), 20 (flyp)`."""
-    trained = [result for result in results if result.repeats.done and not result.is_constant]
+    trained = [result for result in results if result.repeats.done and result.cell.method != ZEROSHOT]
     notes = []
     for name in _TOLD:
         held: dict[str, dict[str, None]] = {}

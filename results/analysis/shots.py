@@ -10,6 +10,7 @@ from typing import Literal
 from flyp_sweep.results.analysis.cells import CellResult, cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, Measure, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block, blocks_of
+from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.results.statistics.intervals import Interval, mean_interval
 
 Role = Literal["id_test", "ood"]
@@ -71,7 +72,8 @@ def _line(cells: Sequence[tuple[Block, CellResult]], role: Role, side: Side) -> 
         values = list(cell.sample(side, _parts(block, role)).values())
         if values and block.shots is not None:
             intervals[block.shots] = mean_interval(values)
-    return Line(cells[0][1].cell.method, cells[0][1].is_constant, intervals)
+    method = cells[0][1].cell.method
+    return Line(method, method == ZEROSHOT, intervals)
 
 
 def _parts(block: Block, role: Role) -> list[Measure]:

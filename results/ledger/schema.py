@@ -111,7 +111,8 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     """What was selected for a cell, after seeing what, and which trials repeat it.
 
     `searched` and `repeats` are ids of trials. `space` holds the distribution of each searched hyper-parameter.
-    `incomplete` holds, for splits that differ from what was published, the images found and published.
+    `incomplete` holds, for splits that differ from what was published, the images found and published. `deterministic`:
+    every seed would give the numbers of the one repeat.
     """
 
     cell: Cell
@@ -126,7 +127,8 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     repeats: list[str]
     space: dict[str, Any] = {}
     incomplete: dict[str, dict[str, int]] = {}
-    """Not written where it is empty."""
+    deterministic: bool = False
+    """Neither of the two is written where it is empty or False."""
 
 
 Record = TrialRecord | SelectionRecord
@@ -141,8 +143,9 @@ def encode(record: Record) -> bytes:
     JSON cannot hold.
     """
     fields = msgspec.to_builtins(record, enc_hook=_as_builtin)
-    if not fields.get("incomplete", True):
-        del fields["incomplete"]
+    for name in ("incomplete", "deterministic"):
+        if not fields.get(name, True):
+            del fields[name]
     line = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode() + b"\n"
     decode(line)
     return line

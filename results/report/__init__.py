@@ -25,11 +25,13 @@ FIGURE_CAPTIONS = {
         "ID-OOD frontier",
         "Each curve runs from the zero-shot model (diamond, alpha = 0) to the fine-tuned one (the method's own mark, "
         "alpha = 1); the star is the alpha chosen on ID validation data. Bands are as wide and as high as the 95% "
-        "Student-t intervals of the means of ID and OOD at each alpha, each by itself; single points have crosses.",
+        "Student-t intervals of the means of ID and OOD at each alpha, each by itself; single points have crosses. "
+        "One seed has no interval.",
     ),
     "shots": (
         "Accuracy by shots",
-        "Mean over seeds with its 95% Student-t interval, without ensembling; methods are drawn side by side.",
+        "Mean over seeds with its 95% Student-t interval (one seed has none), without ensembling; methods are drawn "
+        "side by side.",
     ),
     "sensitivity": (
         "Scores of the search",

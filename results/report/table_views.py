@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flyp_sweep.results.tables.panels import header_levels, panels
-from flyp_sweep.results.tables.table import Entry, Grid, Table
+from flyp_sweep.results.tables.table import ABSENT, Entry, Grid, Table
 
 _WIDTH = 1060.0
 """How wide a panel may be, in CSS pixels: a page on a screen is 1120 wide."""
@@ -44,12 +44,16 @@ class PanelView:
 
 @dataclass(frozen=True)
 class GridView:
-    """One table; a wide one has several panels, to be shown one above the other."""
+    """One table; a wide one has several panels, to be shown one above the other.
+
+    `differences` are panels of the differences of its numbers to the best of each column, none where nothing compares.
+    """
 
     title: str
     stub: str
     panels: list[PanelView]
     notes: tuple[str, ...]
+    differences: list[PanelView]
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,28 @@ def grid_groups(table: Table, anchors: Mapping[str, str]) -> list[Group]:
 
 
 def _grid(grid: Grid, anchors: Mapping[str, str]) -> GridView:
+    differences = to_the_best(grid)
+    return GridView(
+        grid.title, grid.stub, _panels(grid, anchors), grid.notes, _panels(differences, {}) if differences else []
+    )
+
+
+def to_the_best(grid: Grid) -> Grid | None:
+    """The numbers of a grid as differences to the best of their columns; None where no two numbers compare."""
+    held = [at for at in range(len(grid.columns)) if any(row.entries[at].to_best for row in grid.rows)]
+    rows = [replace(row, entries=tuple(_difference(row.entries[at]) for at in held)) for row in grid.rows]
+    return replace(grid, columns=tuple(grid.columns[at] for at in held), rows=tuple(rows)) if held else None
+
+
+def _difference(entry: Entry) -> Entry:
+    if entry.to_best is None:
+        return Entry(text="best" if entry.interval else ABSENT)
+    return Entry(entry.to_best.difference, is_signed=True)
+
+
+def _panels(grid: Grid, anchors: Mapping[str, str]) -> list[PanelView]:
     cut = panels(grid, lambda columns: _width(grid, columns), _WIDTH)
-    return GridView(grid.title, grid.stub, [_panel(grid, panel, anchors) for panel in cut], grid.notes)
+    return [_panel(grid, panel, anchors) for panel in cut]
 
 
 def _width(grid: Grid, columns: Sequence[int]) -> float:

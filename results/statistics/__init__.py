@@ -5,8 +5,8 @@ from __future__ import annotations
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
 from flyp_sweep.results.statistics.agreement import Agreement, Printed, agreement
 from flyp_sweep.results.statistics.intervals import INTERVALS, Interval, mean_interval
-from flyp_sweep.results.statistics.multiplicity import holm
-from flyp_sweep.results.statistics.paired import TESTS, PairedComparison, paired_difference, pairwise_p_values
+from flyp_sweep.results.statistics.multiplicity import holm, holm_with_the_best
+from flyp_sweep.results.statistics.paired import TESTS, PairedComparison, paired_difference
 
 __all__ = [
     "INTERVALS",
@@ -17,10 +17,10 @@ __all__ = [
     "Printed",
     "agreement",
     "holm",
+    "holm_with_the_best",
     "interquartile_mean",
     "mean_interval",
     "paired_difference",
-    "pairwise_p_values",
     "stratified_interval",
     "task_mean",
 ]

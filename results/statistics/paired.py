@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,40 +36,19 @@ def paired_difference(
     """The paired difference a - b over the seeds that both have; `a` and `b` map seed to value.
 
     Its interval is Student's, its two-sided p-value that of the `test` in `TESTS`. Below two common seeds both are NaN.
+    Two methods that both give one number at all of three or more shared seeds need no test: p is 1 where the numbers
+    are equal and 0 where not.
     """
     seeds = tuple(sorted(a.keys() & b.keys()))
     differences = np.array([a[seed] - b[seed] for seed in seeds], dtype=np.float64)
-    return PairedComparison(
-        mean_interval(differences.tolist(), confidence=confidence), float(TESTS[test].p_values(differences)), seeds
-    )
+    p_value = float(TESTS[test].p_values(differences))
+    if len(seeds) >= ENOUGH_FOR_A_CONSTANT and all(_is_constant([values[seed] for seed in seeds]) for values in (a, b)):
+        p_value = float(abs(differences[0]) < ROUNDING)
+    return PairedComparison(mean_interval(differences.tolist(), confidence=confidence), p_value, seeds)
 
 
-def pairwise_p_values(values: Array, test: str = "t") -> Array:
-    """Two-sided p-values of all pairs of methods: values [..., K methods, S seeds] give p [..., K, K], symmetric.
-
-    A NaN in `values` is a seed that the method lacks; each pair is compared on the seeds it shares. A method without
-    randomness, as the zero-shot model is, holds its one number at every seed: its comparisons are then one-sample
-    tests against a constant. Two methods that both give one number at all of three or more shared seeds need no test:
-    p is 1 where the numbers are equal and 0 where not. p is NaN on the diagonal and below two shared seeds.
-    """
-    methods = values.shape[-2]
-    p = np.full((*values.shape[:-1], methods), np.nan)
-    i, j = np.triu_indices(methods, k=1)
-    p[..., i, j] = p[..., j, i] = _p_values(values[..., i, :], values[..., j, :], test)
-    return p
-
-
-def _p_values(a: Array, b: Array, test: str) -> Array:
-    shared = ~np.isnan(a - b)
-    p = TESTS[test].p_values(a - b)
-    constant = _is_constant(a, shared) & _is_constant(b, shared) & (shared.sum(axis=-1) >= ENOUGH_FOR_A_CONSTANT)
-    return np.where(constant & (p < 1), 0.0, p)
-
-
-def _is_constant(values: Array, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    low = np.min(values, axis=-1, where=where, initial=np.inf)
-    high = np.max(values, axis=-1, where=where, initial=-np.inf)
-    return np.asarray(high - low < ROUNDING)
+def _is_constant(values: Sequence[float]) -> bool:
+    return max(values) - min(values) < ROUNDING
 
 
 def t_p_values(differences: Array) -> Array:

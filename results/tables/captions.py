@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import SIDES
-from flyp_sweep.results.naming import ZEROSHOT, method_label
+from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
 from flyp_sweep.results.tables.options import TableOptions
-from flyp_sweep.results.tables.significance import LEVEL
+from flyp_sweep.results.tables.significance import FEWEST_SEEDS, LEVEL, ColumnMarks
 from flyp_sweep.results.tables.table import Column, Grid
 
 _ENOUGH_SEEDS = 20
 """Below so many seeds intervals that are not Student's cover visibly less than they say."""
 
 
-def caption(grid: Grid, cells: Sequence[CellResult], options: TableOptions, comparisons: int) -> str:
-    """The caption of a filled grid."""
+def caption(
+    grid: Grid, cells: Sequence[CellResult], options: TableOptions, marked: Sequence[ColumnMarks], differences: int
+) -> str:
+    """The caption of a filled grid: `marked` holds its marked columns, `differences` counts those tested."""
     numbers = [column for column in grid.columns if column.kind == "number"]
     sentences = [
         f"{_metrics(numbers)} in %: {mean_and_interval(cells, options)}.",
+        _deterministic(cells),
         *_sides(grid, numbers),
         *_ood(numbers),
         *_aggregates(grid),
-        *_differences(grid, options),
-        _marks(grid, cells, options, comparisons),
+        *_differences(grid, options, differences),
+        *_marks(grid, cells, options, marked),
         f"{_selected(numbers)} were selected on {selected_on(cells)}.",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
 def mean_and_interval(cells: Iterable[CellResult], options: TableOptions) -> str:
-    """What the numbers of trained methods are, e.g. `mean over 5 seeds with its 95% Student-t interval`."""
-    trained = [cell for cell in cells if cell.state == "done" and not cell.is_constant]
+    """What the numbers of methods that have seeds are, e.g. `mean over 5 seeds with its 95% Student-t interval`."""
+    done = [cell for cell in cells if cell.state == "done"]
+    seeded = [cell for cell in done if not cell.is_constant]
+    counts = sorted({cell.n for cell in seeded})
+    if counts == [1] or (done and not seeded):
+        return "one seed, no interval" if seeded else "one run, no interval"
     return (
-        f"mean over {_seeds(trained)} with its {100 * options.confidence:g}% {INTERVALS[options.interval]} interval"
-        f"{_undercoverage(trained, options)}"
+        f"mean over {_seeds(counts)} with its {100 * options.confidence:g}% {INTERVALS[options.interval]} interval"
+        f"{' (none for one seed)' if 1 in counts else ''}{_undercoverage(seeded, options)}"
     )
 
 
@@ -67,13 +74,30 @@ def _metrics(columns: Sequence[Column]) -> str:
     return next(iter(held), "primary metric").capitalize()
 
 
-def _seeds(trained: Sequence[CellResult]) -> str:
-    counts = sorted({cell.n for cell in trained})
-    if not counts:
-        return "n seeds"
+def _seeds(counts: Sequence[int]) -> str:
     if len(counts) > 1:
         return f"n = {counts[0]} to {counts[-1]} seeds"
-    return f"{counts[0]} seeds" if counts[0] > 1 else "1 seed"
+    return f"{counts[0]} seeds" if counts else "seeds"
+
+
+def _deterministic(cells: Sequence[CellResult]) -> str:
+    """Which methods have no seeds; of some of them this is so in cells of the whole training split alone."""
+    held: dict[str, list[bool]] = {}
+    for cell in cells:
+        if cell.state == "done":
+            held.setdefault(cell.cell.method, []).append(cell.is_constant)
+    names = [
+        method_label(method) + ("" if all(constant) else " on full data")
+        for method, constant in held.items()
+        if any(constant)
+    ]
+    are = "is" if len(names) == 1 else "are"
+    return f"{_enumerated(names)} {are} deterministic: run once, without an interval." if names else ""
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def _undercoverage(trained: Sequence[CellResult], options: TableOptions) -> str:
@@ -99,57 +123,90 @@ def _ood(numbers: Sequence[Column]) -> list[str]:
 
 
 def _aggregates(grid: Grid) -> list[str]:
-    if not any(column.kind == "aggregate" for column in grid.columns):
+    indices = [index for index, column in enumerate(grid.columns) if column.kind == "aggregate"]
+    if not indices:
         return []
-    return [
-        "Mean: over all columns; IQM: mean of the middle half of all runs of all columns; both with 95% intervals by "
-        "stratified percentile bootstrap over seeds, which cover less with few seeds, unmarked."
-    ]
+    found = [row.entries[index].interval for row in grid.rows for index in indices]
+    intervals = (
+        "both with 95% intervals by stratified percentile bootstrap over seeds, which cover less with few seeds, "
+        if any(one and one.n > 1 and one.low < one.high for one in found)
+        else ""
+    )
+    return [f"Mean: over all columns; IQM: mean of the middle half of all runs of all columns; {intervals}unmarked."]
 
 
-def _differences(grid: Grid, options: TableOptions) -> list[str]:
-    """What differences are, and which of them are marked: those of two or more seeds were tested."""
+def _differences(grid: Grid, options: TableOptions, tested: int) -> list[str]:
+    """What differences are, and which of them are marked."""
     columns = {index: column.name for index, column in enumerate(grid.columns) if column.kind == "difference"}
     found = [row.entries[index].interval for row in grid.rows for index in columns]
-    tested = sum(interval is not None and interval.n > 1 for interval in found)
-    marked = (
-        f" Bold: shown to differ from 0 ({TESTS[options.test].title}, Holm-corrected over all {tested} differences, "
-        f"{100 * LEVEL:g}%)."
+    interval = (
+        f", with its {100 * options.confidence:g}% Student-t interval, each by itself: not corrected for the number of "
+        "comparisons"
+        if any(one is not None and one.n > 1 for one in found)
+        else ""
     )
+    correction = "Holm-corrected within each column" if options.correction == "holm" else "not corrected"
+    marked = f" Bold: shown to differ from 0 ({TESTS[options.test].title}, {correction}, {100 * LEVEL:g}%)."
     return [
-        f"'{name}' is the difference paired by seed, with its {100 * options.confidence:g}% Student-t interval, each "
-        f"by itself: not corrected for the number of comparisons.{marked if tested else ''}"
+        f"'{name}' is the difference paired by seed{interval}.{marked if tested else ''}"
         for name in sorted(set(columns.values()))
     ]
 
 
-def _marks(grid: Grid, cells: Sequence[CellResult], options: TableOptions, comparisons: int) -> str:
-    if len(grid.rows) < 2:
-        return ""
+def _marks(
+    grid: Grid, cells: Sequence[CellResult], options: TableOptions, marked: Sequence[ColumnMarks]
+) -> Iterator[str]:
+    """What marks mean, which columns have them, and why others have not."""
+    compared = [one for one in marked if one.best is not None]
+    judged = [one for one in compared if any(one.marks)]
+    if not compared:
+        return
+    if not judged:
+        yield (
+            f"No marks: the highest number of a column shares fewer than {FEWEST_SEEDS} seeds with the others, too few "
+            "to tell it from chance."
+        )
+        return
     bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
-    if not comparisons:
-        return f"{bold}: highest of its column; nothing is tested, for no two methods share two seeds."
-    family = f"all {comparisons} comparisons of this table" if comparisons > 1 else "its one comparison"
-    return (
-        f"{bold}: highest of its column; underlined: not shown to be worse ({TESTS[options.test].title} over common "
-        f"seeds, Holm-corrected over {family}, {100 * LEVEL:g}%{_constants(cells)}{_powerless(cells, options)})."
-    )
+    if any(one.comparisons for one in judged):
+        correction = (
+            "Holm-corrected within each column, where the best is known from the same data alone"
+            if options.correction == "holm"
+            else "not corrected for the number of methods"
+        )
+        tested = f"{TESTS[options.test].title} over common seeds on one fixed test set, {100 * LEVEL:g}%, {correction}"
+        rest = f"{_constants(cells)}{_powerless(cells, options)}"
+        yield f"{bold}: highest of its column; underlined: not shown to be worse ({tested}{rest})."
+    else:
+        yield f"{bold}: highest of its column; nothing is tested, for no number depends on a seed."
+    if options.marks == "headline":
+        yield from _headline(grid)
+    yield from _unmarked(grid, compared, judged)
+
+
+def _headline(grid: Grid) -> Iterator[str]:
+    numbers = [column for column in grid.columns if column.kind == "number"]
+    names = list(dict.fromkeys(column.name for column in numbers if column.headline))
+    if not all(column.headline for column in numbers):
+        yield f"Only {_enumerated(names)} {'is' if len(names) == 1 else 'are'} marked."
+
+
+def _unmarked(grid: Grid, compared: Sequence[ColumnMarks], judged: Sequence[ColumnMarks]) -> Iterator[str]:
+    few = [grid.rows[at].label for at in sorted({at for one in judged for at in one.few})]
+    if few:
+        yield f"Not marked, for fewer than {FEWEST_SEEDS} seeds: {_enumerated(few)}."
+    if len(judged) < len(compared):
+        yield f"A column whose highest number shares fewer than {FEWEST_SEEDS} seeds with the others has no marks."
 
 
 def _constants(cells: Sequence[CellResult]) -> str:
-    """Which methods are compared without randomness of their own."""
+    """Which methods have seeds and yet one number at all of them."""
     held: dict[str, list[bool]] = {}
     for cell in cells:
         if cell.state == "done":
-            held.setdefault(cell.cell.method, []).append(cell.is_constant or _never_varies(cell))
-    fixed = [method for method, constant in held.items() if all(constant)]
-    named = [method_label(method) for method in fixed if method != ZEROSHOT]
-    zeroshot = ["the zero-shot model"] if ZEROSHOT in fixed else []
-    if not named:
-        return f"; {zeroshot[0]} is a constant" if zeroshot else ""
-    *rest, last = [*zeroshot, *named]
-    those = f"{', '.join(rest)} and {last} are constants" if rest else f"{last} is a constant"
-    return f"; {those}, one number at all seeds"
+            held.setdefault(cell.cell.method, []).append(not cell.is_constant and _never_varies(cell))
+    named = [method_label(method) for method, constant in held.items() if all(constant)]
+    return f"; {_enumerated(named)} gave one number at all seeds" if named else ""
 
 
 def _never_varies(cell: CellResult) -> bool:

@@ -72,4 +72,5 @@ def block_notes(blocks: Sequence[Block]) -> tuple[str, ...]:
 def _column(block: Block, side: Side, path: tuple[str, ...], parts: Sequence[Measure], role: str) -> Column:
     metrics = {part.metric for part in parts}
     metric = metrics.pop() if len(metrics) == 1 else "primary metric"
-    return Column(path, "number", block.dataset, block.model, block.shots, side, role, metric, tuple(parts))
+    headline = role != "ood" or len({measure.split for measure in block.measures if measure.role == "ood"}) == 1
+    return Column(path, "number", block.dataset, block.model, block.shots, side, role, metric, tuple(parts), headline)

@@ -21,13 +21,16 @@ from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, Ta
 from flyp_sweep.search_spaces.errors import InputError
 
 VERDICTS = {True: "yes", False: "no", None: ABSENT}
+OTHER_MODEL = "other model"
+"""The verdict where ours is not the paper's model: nothing is compared."""
 
 
 def against_published(evidence: Iterable[Evidence], layout: str = AUTO, options: TableOptions | None = None) -> Table:
     """The table of runs in a layout that the paper has, with the paper's numbers beside ours.
 
-    Only columns that the paper's table has are shown. Raises InputError when it has none of them, for a layout that the
-    paper lacks, when our metric in a column is not the paper's, and as `make_table` does.
+    Only columns that the paper's table has are shown. Numbers of another model than the paper's are not compared, and
+    their rows say so. Raises InputError when the paper has none of the columns, for a layout that it lacks, when our
+    metric in a column is not the paper's, and as `make_table` does.
     """
     options = replace(options or TableOptions(), aggregate=False)
     blocks = comparable_blocks(list(evidence))
@@ -89,7 +92,8 @@ def _compare(plan: Plan, published: PublishedTable, options: TableOptions) -> Gr
         ours.notes,
         (
             *audit_lines(cells, options),
-            f"Paper: {published.source}, Table {published.number}, {published.model}, {published.seeds} seeds.",
+            f"Paper: {published.source}, Table {published.number}, {published.model}, {published.seeds} seeds. "
+            f"What its brackets are: {published.bracket_source}.",
         ),
     )
 
@@ -112,9 +116,12 @@ def _entries(
         yield replace(entry, mark="")
         yield Entry(text=printed or ABSENT)
         if printed is None or sample is None:
-            yield from (Entry(text=ABSENT), Entry(text=ABSENT))
+            is_other = sample is not None and column.model not in published.models
+            yield from (Entry(text=ABSENT), Entry(text=OTHER_MODEL if is_other else ABSENT))
             continue
-        agreed = agreement(list(sample.values.values()), parse(printed, published.seeds), options.confidence)
+        theirs = parse(printed, published.seeds, published.bracket)
+        values = list(sample.values.values())
+        agreed = agreement(values, theirs, options.confidence, deterministic=sample.constant)
         yield Entry(agreed.difference, is_signed=True)
         yield Entry(text=VERDICTS[agreed.compatible])
 
@@ -129,12 +136,22 @@ def _refuse_other_metric(column: Column, published: PublishedTable) -> None:
 
 
 def _caption(published: PublishedTable, cells: Sequence[CellResult], options: TableOptions) -> str:
-    models = ", ".join(dict.fromkeys(cell.cell.model for cell in cells))
+    models = list(dict.fromkeys(cell.cell.model for cell in cells))
+    read = {
+        "interval": "the paper's interval read as Student's and widened by what rounding may have taken",
+        "deviation": "the paper's deviation over the root of its seeds, widened by what rounding may have taken",
+    }
+    others = [model for model in models if model not in published.models]
+    other = (
+        f" '{OTHER_MODEL}': not compared, for the paper's model is {' or '.join(published.models)}, and ours is "
+        f"{', '.join(others)}."
+        if others
+        else ""
+    )
     return (
-        f"Ours ({models}; {mean_and_interval(cells, options)}) beside Table {published.number} of {published.source} "
-        f"({published.model}; mean over {published.seeds} seeds with its 95% interval), in %. Diff.: ours minus the "
-        f"paper's with its {100 * options.confidence:g}% Welch interval, the paper's interval read as Student's and "
-        "widened by what rounding may have taken. Agree: the two are compatible, for that interval holds 0 or, where "
-        "neither has an interval, ours rounds to the paper's number; '-': not judged, only one has an interval. "
-        f"Ours was selected on {selected_on(cells)}."
+        f"Ours ({', '.join(models)}; {mean_and_interval(cells, options)}) beside Table {published.number} of "
+        f"{published.source} ({published.model}; {published.said}), in %. Diff.: ours minus the paper's with its "
+        f"{100 * options.confidence:g}% Welch interval, {read[published.bracket]}. Agree: the two are compatible, for "
+        "that interval holds 0 or, where neither has a spread, ours rounds to the paper's number; '-': not judged, for "
+        f"one has no spread.{other} Ours was selected on {selected_on(cells)}."
     )

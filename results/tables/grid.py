@@ -10,13 +10,20 @@ import numpy as np
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
 from flyp_sweep.results.statistics.intervals import mean_interval
-from flyp_sweep.results.statistics.multiplicity import holm
-from flyp_sweep.results.statistics.paired import PairedComparison, paired_difference
+from flyp_sweep.results.statistics.paired import PairedComparison
 from flyp_sweep.results.tables.captions import caption
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.provenance import audit_lines
-from flyp_sweep.results.tables.significance import LEVEL, Mark, Marks, Sample, marks
-from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row
+from flyp_sweep.results.tables.significance import (
+    LEVEL,
+    TO_A_REFERENCE,
+    ColumnMarks,
+    Sample,
+    column_marks,
+    compare,
+    has_enough_seeds,
+)
+from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, ToBest
 
 AGGREGATES = {"mean": task_mean, "iqm": interquartile_mean}
 
@@ -50,51 +57,84 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Filled:
+    """A column with its entries; `marks` where it is marked, and how many differences to the reference were tested."""
+
+    entries: list[Entry]
+    marks: ColumnMarks | None = None
+    tested: int = 0
+
+
 def fill(plan: Plan, options: TableOptions) -> Grid:
     """The grid of a plan."""
-    samples = {
-        index: [row.sample(column) for row in plan.rows]
-        for index, column in enumerate(plan.columns)
-        if column.kind == "number"
-    }
-    marked = marks(list(samples.values()), options.test)
-    entries = [[_entry(column, row, plan, options) for row in plan.rows] for column in plan.columns]
-    for (index, at), difference in _differences(plan, options).items():
-        entries[index][at] = difference
-    states = not any(column.kind == "count" for column in plan.columns)
-    for (index, own), column_marks in zip(samples.items(), marked.columns, strict=True):
-        cells = [row.cell(plan.columns[index]) for row in plan.rows]
-        numbers = [_number(cell, sample, options, states=states) for cell, sample in zip(cells, own, strict=True)]
-        entries[index] = _marked(numbers, column_marks)
+    columns = [_filled(column, plan, options) for column in plan.columns]
     rows = tuple(
-        Row(row.label, row.method, tuple(column[at] for column in entries)) for at, row in enumerate(plan.rows)
+        Row(row.label, row.method, tuple(column.entries[at] for column in columns)) for at, row in enumerate(plan.rows)
     )
-    return _annotated(Grid(plan.title, plan.stub, plan.columns, rows), plan, options, marked)
-
-
-def _annotated(grid: Grid, plan: Plan, options: TableOptions, marked: Marks) -> Grid:
-    """The grid with its caption, notes and audit lines."""
     cells = [cell for row in plan.rows for cell in row.cells.values()]
+    grid = Grid(plan.title, plan.stub, plan.columns, rows, notes=_notes(plan, cells))
+    marked = [column.marks for column in columns if column.marks]
+    return replace(
+        grid,
+        caption=caption(grid, cells, options, marked, sum(column.tested for column in columns)),
+        audit=audit_lines(cells, options, sum(one.comparisons for one in marked)),
+    )
+
+
+def _notes(plan: Plan, cells: Sequence[CellResult]) -> tuple[str, ...]:
+    """What must be said of the blocks, and of single cells."""
     blocks = {(cell.cell.dataset, cell.cell.shots) for cell in cells}
     notes = list(plan.notes)
     for row in plan.rows:
         for cell in row.cells.values():
             where = f"{row.label} on {cell.cell.dataset}" if len(blocks) > 1 else row.label
             notes += [f"{where}: {note}" for note in cell.notes]
-    return replace(
-        grid,
-        caption=caption(grid, cells, options, marked.comparisons),
-        notes=tuple(notes),
-        audit=audit_lines(cells, options, marked.comparisons),
-    )
+    return tuple(notes)
 
 
-def _marked(entries: Sequence[Entry], column_marks: Sequence[Mark]) -> list[Entry]:
-    """Entries with their marks; what prints the same mean as the best is marked like it."""
-    best = {_mean(entry) for entry, mark in zip(entries, column_marks, strict=True) if mark == "best"}
+def _filled(column: Column, plan: Plan, options: TableOptions) -> _Filled:
+    if column.kind == "number":
+        return _numbers(column, plan, options)
+    if column.kind == "difference":
+        return _differences(column, plan, options)
+    return _Filled([_entry(column, row, plan, options) for row in plan.rows])
+
+
+def _numbers(column: Column, plan: Plan, options: TableOptions) -> _Filled:
+    """The numbers of a column with their differences to the best, and with marks where the column is marked."""
+    states = not any(one.kind == "count" for one in plan.columns)
+    samples = [row.sample(column) for row in plan.rows]
+    found = column_marks(samples, options.test, options.correction, options.confidence)
+    cells = [row.cell(column) for row in plan.rows]
+    numbers = [_number(cell, sample, options, states=states) for cell, sample in zip(cells, samples, strict=True)]
+    entries = _compared(numbers, found, plan)
+    return _Filled(_marked(entries, found), found) if _is_marked(column, options) else _Filled(entries)
+
+
+def _is_marked(column: Column, options: TableOptions) -> bool:
+    return options.marks == "all" or (options.marks == "headline" and column.headline)
+
+
+def _compared(entries: Sequence[Entry], found: ColumnMarks, plan: Plan) -> list[Entry]:
+    """Entries with their differences to the best of the column."""
+    if found.best is None:
+        return list(entries)
+    best = plan.rows[found.best].label
     return [
-        replace(entry, mark="best" if entry.interval and _mean(entry) in best else mark)
-        for entry, mark in zip(entries, column_marks, strict=True)
+        entry
+        if one is None
+        else replace(entry, to_best=ToBest(best, one.comparison.difference, one.p_value, one.adjusted))
+        for entry, one in zip(entries, found.versus, strict=True)
+    ]
+
+
+def _marked(entries: Sequence[Entry], found: ColumnMarks) -> list[Entry]:
+    """Entries with their marks; what prints the same mean as the best is marked like it."""
+    best = {_mean(entry) for entry, mark in zip(entries, found.marks, strict=True) if mark == "best"}
+    return [
+        replace(entry, mark="best" if entry.interval and row not in found.few and _mean(entry) in best else mark)
+        for row, (entry, mark) in enumerate(zip(entries, found.marks, strict=True))
     ]
 
 
@@ -147,33 +187,20 @@ def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: TableOption
     return Entry(interval=stratified_interval(tasks, AGGREGATES[column.role], options.confidence))
 
 
-def _differences(plan: Plan, options: TableOptions) -> dict[tuple[int, int], Entry]:
-    """By column and row how much the row exceeds the reference; marked where, over all of these, it is shown to."""
-    compared = {
-        (index, at): comparison
-        for index, column in enumerate(plan.columns)
-        for at, row in enumerate(plan.rows)
-        if column.kind == "difference" and (comparison := _difference(column, row, plan, options)) is not None
-    }
-    adjusted = holm(np.array([comparison.p_value for comparison in compared.values()]))
-    return {
-        place: Entry(interval=comparison.difference, is_signed=True, mark="differs" if p <= LEVEL else "")
-        for (place, comparison), p in zip(compared.items(), adjusted, strict=True)
-    }
+def _differences(column: Column, plan: Plan, options: TableOptions) -> _Filled:
+    """How much each row exceeds the reference, marked where it is shown to."""
+    found = [_difference(column, row, plan, options) for row in plan.rows]
+    p_values = np.array([one.p_value if one and has_enough_seeds(one) else np.nan for one in found])
+    adjusted = TO_A_REFERENCE[options.correction](p_values)
+    entries = [Entry(text=ABSENT) if one is None else Entry(one.difference, is_signed=True) for one in found]
+    if not _is_marked(column, options):
+        return _Filled(entries)
+    marked = [replace(entry, mark="differs" if p <= LEVEL else "") for entry, p in zip(entries, adjusted, strict=True)]
+    return _Filled(marked, tested=int(np.isfinite(p_values).sum()))
 
 
 def _difference(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -> PairedComparison | None:
     """The row against the reference, paired by seed; None where these have no seed in common."""
     own = row.sample(column)
     reference = plan.reference.sample(column) if plan.reference and plan.reference is not row else None
-    if own is None or reference is None:
-        return None
-    comparison = paired_difference(_aligned(own, reference), _aligned(reference, own), options.test, options.confidence)
-    return comparison if comparison.seeds else None
-
-
-def _aligned(sample: Sample, other: Sample) -> Mapping[int, float]:
-    """The sample's values; a constant stands at every seed of the other."""
-    if not sample.constant or other.constant:
-        return sample.values
-    return dict.fromkeys(other.values, next(iter(sample.values.values())))
+    return compare(own, reference, options.test, options.confidence) if own and reference else None

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flyp_sweep.results.analysis.evidence import SIDES, Side
+from flyp_sweep.results.tables.significance import Correction
 
+Marks = Literal["headline", "all", "none"]
 Ensembling = Literal["without", "with", "both"]
 
 
@@ -14,12 +16,16 @@ Ensembling = Literal["without", "with", "both"]
 class TableOptions:
     """How numbers are made and shown: `interval` is a key of `INTERVALS`, `test` one of `TESTS`.
 
-    `ensembling` left out is what the layout's own table in the paper shows. `aggregate` adds mean and interquartile
-    mean over data sets where a layout has them, `trace` the ids of the trials behind every cell.
+    `marks` says which columns are marked: ID and mean OOD (`headline`), single OOD sets too (`all`), or none.
+    `correction` says how p-values are corrected within a column. `ensembling` left out is what the layout's own table
+    in the paper shows. `aggregate` adds mean and interquartile mean over data sets where a layout has them, `trace` the
+    ids of the trials behind every cell.
     """
 
     interval: str = "t"
     test: str = "t"
+    marks: Marks = "headline"
+    correction: Correction = "holm"
     confidence: float = 0.95
     ensembling: Ensembling | None = None
     aggregate: bool = True

@@ -19,17 +19,30 @@ def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons:
 
     `comparisons` is left out where methods are not compared.
     """
-    tests = "" if comparisons is None else f"; {TESTS[options.test].title}, {comparisons} comparisons (Holm)"
     selected = [cell for cell in cells if cell.selection]
     lines = [
         f"Selection saw {_seen(cells)} and loss alone. Searched: {_grouped(selected, _searched)}. "
         f"Seeds: {_grouped(selected, _seeds)}."
         if selected
         else "Nothing is selected yet.",
-        f"{100 * options.confidence:g}% {INTERVALS[options.interval]} intervals{tests}.",
+        f"{_intervals(cells, options)}{_tests(options, comparisons)}.",
         f"{_versions(cells)}Ledger: {_ledgers(cells)}.",
     ]
     return tuple(lines)
+
+
+def _intervals(cells: Sequence[CellResult], options: TableOptions) -> str:
+    if all(cell.n < 2 for cell in cells):
+        return "No intervals"
+    return f"{100 * options.confidence:g}% {INTERVALS[options.interval]} intervals"
+
+
+def _tests(options: TableOptions, comparisons: int | None) -> str:
+    if not comparisons:
+        return "" if comparisons is None else "; no test"
+    correction = "Holm" if options.correction == "holm" else "not corrected"
+    with_best = "comparisons with the best of a column" if comparisons > 1 else "comparison with the best of its column"
+    return f"; {TESTS[options.test].title}, {comparisons} {with_best} ({correction})"
 
 
 def trace_lines(cells: Sequence[CellResult]) -> tuple[str, ...]:

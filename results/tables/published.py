@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from flyp_sweep.results.naming import method_label
-from flyp_sweep.results.statistics.agreement import Printed
+from flyp_sweep.results.statistics.agreement import BracketKind, Printed
 from flyp_sweep.results.statistics.intervals import Interval
 from flyp_sweep.results.tables.significance import Mark
 from flyp_sweep.results.tables.table import Column, Entry, Grid, Row, Table
@@ -20,32 +20,47 @@ from flyp_sweep.search_spaces.errors import InputError, nearest
 
 FILE = Path(__file__).parent / "published.yaml"
 
+BRACKETS: Mapping[BracketKind, str] = {"interval": "95% interval", "deviation": "standard deviation over seeds"}
+"""What a caption calls them."""
+
 _DIGITS = 8
 """The paper prints fractions to fewer."""
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table of the paper. `numbers` holds per method the entries as printed, in the order of `columns`."""
+    """A table of the paper. `numbers` holds per method the entries as printed, in the order of `columns`.
+
+    `bracket` says what the brackets hold, and `bracket_source` where that is known from. `model` is the paper's word
+    for its model; `models` are the names of that model in our tables.
+    """
 
     number: int
     stub: str
     seeds: int
+    bracket: BracketKind
+    bracket_source: str
     source: str
     model: str
+    models: tuple[str, ...]
     columns: tuple[Column, ...]
     numbers: Mapping[str, tuple[str, ...]]
 
+    @property
+    def said(self) -> str:
+        """What its numbers are, e.g. `mean over 5 seeds with its 95% interval`."""
+        return f"mean over {self.seeds} seeds with its {BRACKETS[self.bracket]}"
+
     def printed(self, method: str, column: Column) -> str | None:
-        """What the paper prints for a method in the column of the same `key`; None if nothing."""
+        """What the paper prints for a method in the column of the same `key`; None if nothing, or for another model."""
         for index, own in enumerate(self.columns):
-            if key(own) == key(column) and method in self.numbers:
+            if column.model in self.models and key(own) == key(column) and method in self.numbers:
                 return self.numbers[method][index]
         return None
 
 
 def key(column: Column) -> tuple[str, int | None, str, str]:
-    """What makes a column of ours that of the paper; the mean over OOD sets is the paper's OOD."""
+    """What makes a column of ours that of the paper, besides the model; the mean over OOD sets is the paper's OOD."""
     return column.dataset, column.shots, column.side, "ood" if column.role == "mean_ood" else column.role
 
 
@@ -87,28 +102,28 @@ def reprint(layout: str) -> Table:
         Row(
             method_label(method),
             method,
-            tuple(_entry(text, table.seeds, marks[at][index]) for at, text in enumerate(entries)),
+            tuple(_entry(text, table, marks[at][index]) for at, text in enumerate(entries)),
         )
         for index, (method, entries) in enumerate(table.numbers.items())
     )
     caption = (
-        f"As printed, {table.model}, in %: mean over {table.seeds} seeds with its "
-        "95% interval. Bold: highest of its column as printed; nothing is tested."
+        f"As printed, {table.model}, in %: {table.said}. Bold: highest of its column as printed; nothing is tested."
     )
     audit = (
         f"Copied from {table.source}, Table {table.number}; no trial of this program stands behind these numbers.",
+        f"What the brackets are: {table.bracket_source}.",
     )
     title = f"Table {table.number} of {table.source}"
     return Table((Grid(title, table.stub, table.columns, rows, caption, audit=audit),), layout=layout)
 
 
-def parse(text: str, seeds: int) -> Printed:
-    """`95.1 (0.4)`, or `95.1 (-)` where there is no interval, as fractions."""
+def parse(text: str, seeds: int, kind: BracketKind = "interval") -> Printed:
+    """`95.1 (0.4)`, or `95.1 (-)` where nothing is bracketed, as fractions; `kind` says what the brackets hold."""
     mean, _, bracketed = text.partition(" ")
     width = bracketed.strip("()")
     decimals = len(mean.partition(".")[2])
-    half_width = math.nan if width == "-" else _exact(float(width) / 100)
-    return Printed(_exact(float(mean) / 100), half_width, seeds, 10.0**-decimals / 100)
+    bracket = math.nan if width == "-" else _exact(float(width) / 100)
+    return Printed(_exact(float(mean) / 100), bracket, seeds, 10.0**-decimals / 100, kind)
 
 
 def _exact(fraction: float) -> float:
@@ -131,7 +146,16 @@ def _table(table: Mapping[str, Any], content: Mapping[str, Any]) -> PublishedTab
     )
     numbers = {method: tuple(entries) for method, entries in table["rows"].items()}
     return PublishedTable(
-        table["number"], table["stub"], table["seeds"], content["source"], content["model"], columns, numbers
+        number=table["number"],
+        stub=table["stub"],
+        seeds=table["seeds"],
+        bracket=table["brackets"]["kind"],
+        bracket_source=table["brackets"]["from"],
+        source=content["source"],
+        model=content["model"],
+        models=tuple(content["models"]),
+        columns=columns,
+        numbers=numbers,
     )
 
 
@@ -140,10 +164,12 @@ def _marks(column: list[str]) -> list[Mark]:
     return ["best" if mean == max(means) else "" for mean in means]
 
 
-def _entry(text: str, seeds: int, mark: Mark) -> Entry:
-    printed = parse(text, seeds)
-    n = 1 if math.isnan(printed.half_width) else seeds
-    low, high = _exact(printed.mean - printed.half_width), _exact(printed.mean + printed.half_width)
+def _entry(text: str, table: PublishedTable, mark: Mark) -> Entry:
+    """The printed text with its numbers; a deviation is no interval and gives none."""
+    printed = parse(text, table.seeds, table.bracket)
+    n = 1 if math.isnan(printed.bracket) else table.seeds
+    reach = printed.bracket if table.bracket == "interval" else math.nan
+    low, high = _exact(printed.mean - reach), _exact(printed.mean + reach)
     return Entry(
         Interval(printed.mean, low, high, n, kind="published"), text=text, mark=mark, planned=n, state="published"
     )

@@ -1,90 +1,153 @@
-"""Which numbers of a table are marked: the best of every column, and those that are not significantly worse."""
+"""Which numbers of a column are marked: the best, and those that are not shown to be worse; and all differences to it.
+
+A column is a family by itself, whatever else stands in the table: two methods have the same mark in every layout.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from flyp_sweep.results.statistics.multiplicity import holm
-from flyp_sweep.results.statistics.paired import pairwise_p_values
+from flyp_sweep.results.statistics.multiplicity import holm, holm_with_the_best, uncorrected
+from flyp_sweep.results.statistics.paired import ROUNDING, PairedComparison, paired_difference
 
 Mark = Literal["", "best", "level", "differs"]
+Correction = Literal["holm", "none"]
 Array = npt.NDArray[np.float64]
 
 LEVEL = 0.05
+FEWEST_SEEDS = 3
+"""Fewer seeds that two methods share tell nothing from chance: no mark."""
+
+WITH_THE_BEST: Mapping[Correction, Callable[[Array], Array]] = {"holm": holm_with_the_best, "none": uncorrected}
+TO_A_REFERENCE: Mapping[Correction, Callable[[Array], Array]] = {"holm": holm, "none": uncorrected}
+"""The correction within a column: with the best, which the data have named, and to a method that was named before."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One method's values in one column: seed to value, or the single constant of a method without seeds."""
+    """One method's values in one column: seed to value, or the single constant of a method that is deterministic."""
 
     values: Mapping[int, float]
     constant: bool = False
 
+    @property
+    def mean(self) -> float:
+        return fmean(self.values.values())
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it has too few seeds to be marked."""
+        return not self.constant and len(self.values) < FEWEST_SEEDS
+
 
 @dataclass(frozen=True)
-class Marks:
-    """Per column and row a mark, and in how many comparisons the table could make (0: nothing is underlined)."""
+class Versus:
+    """How much a row exceeds the best one of its column, paired by seed, with its p-value corrected for the family.
 
-    columns: tuple[tuple[Mark, ...], ...]
-    comparisons: int
-
-
-def marks(columns: Sequence[Sequence[Sample | None]], test: str = "t", level: float = LEVEL) -> Marks:
-    """The marks of one table; `columns[c][r]` is the sample of row r in column c, None where there is no number.
-
-    The best of a column (highest mean) is marked `best`, and every row that is not significantly worse than it `level`.
-    Two rows are compared by a two-sided test (a key of `TESTS`) of their paired differences over the seeds they share;
-    a constant, the zero-shot model's number, takes part at every seed, which makes it a one-sample test.
-
-    The best is only known from the same data, and testing it against the others as if it had been named beforehand
-    errs too often (the winner's bias). The family of Holm's correction is therefore all pairs of rows in all columns of
-    the table, whichever row leads: the chance that any truly best row of any column goes unmarked is at most `level`.
-    Pairs that share fewer than two seeds cannot be tested; they are no part of the family, and their worse row counts
-    as not shown to be worse. Where no pair can be tested nothing is marked `level`.
+    `is_certain`: both are constants, so that no seed can change the difference and nothing is tested. `adjusted` is NaN
+    there, and below `FEWEST_SEEDS` shared seeds.
     """
-    matrices = [pairwise_p_values(_matrix(samples), test) for samples in columns]
-    adjusted = _adjusted(matrices)
-    comparisons = sum(int(np.isfinite(matrix).sum()) // 2 for matrix in matrices)
-    worse = [p <= level if comparisons else np.full(p.shape, True) for p in adjusted]
-    return Marks(tuple(map(_column_marks, columns, worse)), comparisons)
+
+    comparison: PairedComparison
+    is_certain: bool = False
+    adjusted: float = math.nan
+
+    @property
+    def p_value(self) -> float:
+        return self.comparison.p_value if self.is_tested else math.nan
+
+    @property
+    def is_tested(self) -> bool:
+        return not self.is_certain and has_enough_seeds(self.comparison)
+
+    @property
+    def is_judged(self) -> bool:
+        return self.is_certain or self.is_tested
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the row is shown to be worse than the best: on the seeds that both have, it may be the better one."""
+        return self.comparison.difference.mean < -ROUNDING and (self.is_certain or self.adjusted <= LEVEL)
 
 
-def _matrix(samples: Sequence[Sample | None]) -> Array:
-    """Values [rows, seeds], NaN where a row lacks a seed; constants stand at every seed."""
-    seeds = sorted({seed for sample in samples if sample and not sample.constant for seed in sample.values})
-    matrix = np.full((len(samples), len(seeds)), np.nan)
-    for row, sample in enumerate(samples):
-        if sample is not None and sample.constant:
-            matrix[row] = next(iter(sample.values.values()))
-        elif sample is not None:
-            matrix[row] = [sample.values.get(seed, np.nan) for seed in seeds]
-    return matrix
+@dataclass(frozen=True)
+class ColumnMarks:
+    """What a column says: per row a mark and, of each but the row `best`, how it compares with that one.
+
+    `best` is None where fewer than two rows have a number. `few` are the rows whose numbers have too few seeds, or
+    share too few with the best, to be marked; where the best has too few, or shares too few with any other, no row is
+    marked and all are `few`.
+    """
+
+    best: int | None
+    marks: tuple[Mark, ...]
+    versus: tuple[Versus | None, ...]
+    few: tuple[int, ...] = ()
+
+    @property
+    def comparisons(self) -> int:
+        return sum(one is not None and one.is_tested for one in self.versus)
 
 
-def _adjusted(matrices: Sequence[Array]) -> list[Array]:
-    """Holm's adjustment over the pairs of all columns, back in symmetric matrices."""
-    pairs = [np.triu_indices(len(matrix), k=1) for matrix in matrices]
-    flat = [matrix[upper] for matrix, upper in zip(matrices, pairs, strict=True)]
-    parts = np.split(holm(np.concatenate([np.empty(0), *flat])), np.cumsum([len(part) for part in flat])[:-1])
-    adjusted = [np.full(matrix.shape, np.nan) for matrix in matrices]
-    for matrix, upper, part in zip(adjusted, pairs, parts, strict=False):
-        matrix[upper] = part
-        matrix.T[upper] = part
-    return adjusted
+def column_marks(
+    samples: Sequence[Sample | None], test: str = "t", correction: Correction = "holm", confidence: float = 0.95
+) -> ColumnMarks:
+    """The marks of one column; `samples[r]` is that of row r, None where there is no number.
+
+    The row of the highest mean is marked `best`, and every row that is not shown to be worse `level`. A row is compared
+    with the best by a two-sided test (a key of `TESTS`) of their paired differences over the seeds they share; a
+    constant takes part at every seed, which makes it a one-sample test. The family of the correction is the column's
+    comparisons with the best, see `holm_with_the_best`. The order of the rows changes nothing.
+    """
+    held = {row: sample for row, sample in enumerate(samples) if sample is not None}
+    unmarked: list[Mark] = [""] * len(samples)
+    if len(held) < 2:
+        return ColumnMarks(None, tuple(unmarked), (None,) * len(samples))
+    best = max(held, key=lambda row: (held[row].mean, sorted(held[row].values.items())))
+    found = [
+        _versus(sample, held[best], test, confidence) if sample is not None and row != best else None
+        for row, sample in enumerate(samples)
+    ]
+    versus = _corrected(found, correction)
+    few = [row for row in held if row != best and ((one := versus[row]) is None or not one.is_judged)]
+    if held[best].is_short or len(few) == len(held) - 1:
+        return ColumnMarks(best, tuple(unmarked), versus, tuple(held))
+    marks: list[Mark] = ["level" if one is not None and one.is_judged and not one.is_worse else "" for one in versus]
+    marks[best] = "best"
+    return ColumnMarks(best, tuple(marks), versus, tuple(few))
 
 
-def _column_marks(samples: Sequence[Sample | None], worse: npt.NDArray[np.bool_]) -> tuple[Mark, ...]:
-    marks_of_rows: list[Mark] = [""] * len(samples)
-    if len(samples) - samples.count(None) > 1:
-        means = [fmean(sample.values.values()) if sample else -math.inf for sample in samples]
-        best = means.index(max(means))
-        marks_of_rows = ["level" if sample and not worse[best, row] else "" for row, sample in enumerate(samples)]
-        marks_of_rows[best] = "best"
-    return tuple(marks_of_rows)
+def compare(a: Sample, b: Sample, test: str, confidence: float) -> PairedComparison | None:
+    """How much `a` exceeds `b`, paired by seed; None where they have no seed in common."""
+    found = paired_difference(_aligned(a, b), _aligned(b, a), test, confidence)
+    return found if found.seeds else None
+
+
+def has_enough_seeds(comparison: PairedComparison) -> bool:
+    """Whether enough seeds are shared for a mark."""
+    return len(comparison.seeds) >= FEWEST_SEEDS
+
+
+def _aligned(sample: Sample, other: Sample) -> Mapping[int, float]:
+    """The sample's values; a constant stands at every seed of the other, or at one seed beside another constant."""
+    if not sample.constant:
+        return sample.values
+    return dict.fromkeys((0,) if other.constant else other.values, next(iter(sample.values.values())))
+
+
+def _versus(sample: Sample, best: Sample, test: str, confidence: float) -> Versus | None:
+    found = compare(sample, best, test, confidence)
+    return None if found is None else Versus(found, sample.constant and best.constant)
+
+
+def _corrected(found: Sequence[Versus | None], correction: Correction) -> tuple[Versus | None, ...]:
+    p_values = np.array([one.p_value if one else math.nan for one in found])
+    adjusted = WITH_THE_BEST[correction](p_values)
+    return tuple(one and replace(one, adjusted=float(p)) for one, p in zip(found, adjusted, strict=True))

@@ -23,7 +23,8 @@ class Column:
 
     A `number` is the mean over seeds of the mean of `parts`, measured on the cells of (dataset, model, shots) on one
     side; `metric` and `role` (id_test, ood, mean_ood) say of what. A `count` (how many seeds) belongs to a whole row,
-    so that it stands again in every part of a table that is too wide to print at once.
+    so that it stands again in every part of a table that is too wide to print at once. `headline`: a number that a data
+    set is summed up by, ID test, or the mean over its OOD sets or the only one of these.
     """
 
     path: tuple[str, ...]
@@ -35,6 +36,7 @@ class Column:
     role: str = ""
     metric: str = ""
     parts: tuple[Measure, ...] = ()
+    headline: bool = False
 
     @property
     def name(self) -> str:
@@ -46,11 +48,26 @@ class Column:
 
 
 @dataclass(frozen=True)
+class ToBest:
+    """How much a number exceeds the best of its column, which stands in the row `best`: paired by seed.
+
+    The interval of `difference` and `p_value` are of this comparison by itself, `adjusted` is corrected for the others
+    of the column. Both p-values are NaN where nothing is tested.
+    """
+
+    best: str
+    difference: Interval
+    p_value: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
 class Entry:
     """What stands in a row under a column.
 
     `text` takes the place of a number: a state, a count, or a number exactly as it is printed elsewhere. `is_short`:
     the cell holds fewer seeds than were planned. `trials` are the ids of the trials that the number was made of.
+    `to_best` is absent in the best row itself.
     """
 
     interval: Interval | None = None
@@ -61,6 +78,7 @@ class Entry:
     planned: int = 0
     state: str = ""
     trials: tuple[str, ...] = ()
+    to_best: ToBest | None = None
 
     @property
     def printed(self) -> str:

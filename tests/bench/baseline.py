@@ -147,6 +147,7 @@ def selection(
         "seeds": len(cell.search_seeds) if searched else 0,
         "searched": list(searched),
         "repeats": [spec.trial_id for spec in repeats],
+        **({"deterministic": True} if cell.is_deterministic else {}),
     }
 
 

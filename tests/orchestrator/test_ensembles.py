@@ -102,7 +102,7 @@ def test_soups_start_after_the_search_and_logit_ensembles_after_the_repeats_they
         logits = of(ran, f"{base}+logit_ensemble")
         repeats = [spec.trial_id for spec in of(ran, base) if spec.stage == "repeat"]
         assert [member.trial_id for spec in logits for member in spec.members] == repeats
-    assert len(ran) == sum(planned_trials(cell.plan) for cell in protocol.cells) - 4, (
+    assert len(ran) == sum(planned_trials(cell.plan) for cell in protocol.cells) - 2, (
         "lp, of one configuration, asks it three times"
     )
 

@@ -296,7 +296,7 @@ def test_a_disk_that_is_full_ends_the_sweep_with_a_whole_ledger_and_once_there_i
     code, output = run_serially("quick.yaml", cwd=tmp_path)
     assert code == 0, output
     assert (folder / "ledger.jsonl").read_bytes().startswith(ledger)
-    assert len(numbers(folder)) == 1 + 3 + 2
+    assert len(numbers(folder)) == 1 + 3 + 1
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_start(tmp_path):

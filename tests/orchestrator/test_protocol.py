@@ -26,7 +26,7 @@ def test_a_sweep_searches_selects_and_repeats_every_cell(plans):
     by_method = {method: [spec for spec in ran if spec.cell.method == method] for method in ("zeroshot", "lp", "ft")}
     assert len(by_method["zeroshot"]) == 1
     assert len(by_method["ft"]) == 5 + 3
-    assert len(by_method["lp"]) <= 5 + 3  # of its few strengths one may be asked twice, and is then run once
+    assert len(by_method["lp"]) <= 5 + 1  # of its few strengths one may be asked twice, and is then run once
     assert [spec.stage for spec in by_method["ft"]] == ["search"] * 5 + ["repeat"] * 3
     assert [spec.seed for spec in by_method["ft"][5:]] == [0, 1, 2]
 
@@ -50,6 +50,23 @@ def test_a_selection_says_which_splits_are_not_as_published(plans):
     assert drive(complete) == drive(incomplete)
     assert all(one.record.incomplete == wrong for one in incomplete.selections)
     assert not any(b"incomplete" in encode(one.record) for one in complete.selections)
+
+
+@pytest.mark.parametrize("shots", [None, 4])
+def test_a_deterministic_method_runs_once_unless_the_seed_draws_its_images(shots):
+    searched = {"lr": {"loguniform": [1e-4, 1e-2]}, "weight_decay": {"choice": [0.0, 0.1]}}
+    search = {"algorithm": "random", "num_samples": 2, "seeds": 2, "space": searched}
+    methods = ["zeroshot", "lp", "tip_adapter", "ft"]
+    of_images = {} if shots is None else {"shots": shots}
+    for plan in plans_of(space_of(methods=methods, search=search, repeats={"seeds": 3}, **of_images)):
+        method = plan.cell.method
+        once = method == "zeroshot" or (shots is None and method != "ft")
+        assert plan.is_deterministic == once, method
+        assert (len(plan.search_seeds), len(plan.repeat_seeds)) == ((1, 1) if once else (2, 3))
+    protocol = Protocol(plans_of(space_of(methods=["lp", "ft"])))
+    drive(protocol)
+    assert {one.plan.cell.method: one.record.deterministic for one in protocol.selections} == {"lp": True, "ft": False}
+    assert {b"deterministic" in encode(one.record) for one in protocol.selections} == {True, False}
 
 
 def test_ties_go_to_the_lower_loss_then_to_the_earlier(plans):
@@ -117,7 +134,7 @@ def test_more_seeds_methods_or_samples_run_only_what_is_new():
     first = drive(Protocol(plans_of(space_of())))
     outcomes = [answer(spec) for spec in first]
     more_seeds = drive(Protocol(plans_of(space_of(repeats={"seeds": 5})), outcomes))
-    assert [(spec.stage, spec.seed) for spec in more_seeds] == [("repeat", 3), ("repeat", 4)] * 2
+    assert [(spec.stage, spec.seed) for spec in more_seeds] == [("repeat", 3), ("repeat", 4)], "of ft alone"
     more_methods = drive(Protocol(plans_of(space_of(methods=["zeroshot", "lp", "ft", "flyp"])), outcomes))
     assert {spec.cell.method for spec in more_methods} == {"flyp"}
     search = space_of().search.model_dump(mode="json", exclude_none=True)

@@ -43,7 +43,7 @@ def test_search_trials_hold_id_val_alone_and_repeats_every_split(small):
 
 def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(small):
     records = trials(small.run)
-    assert len({record["trial_id"] for record in records}) == len(records) == 3 * (3 + 2) + 1
+    assert len({record["trial_id"] for record in records}) == len(records) == 2 * (3 + 2) + (3 + 1) + 1
     assert all(record["machine"]["threads"] == 1 and record["machine"]["cores"] >= 1 for record in records)
     frame = pd.read_parquet(small.run / "results.parquet")
     assert set(frame["trial_id"]) == {record["trial_id"] for record in records}
@@ -64,7 +64,7 @@ def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(small, tmp
 
 
 def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_that(tmp_path):
-    (tmp_path / "quick.yaml").write_text(QUICK)
+    (tmp_path / "quick.yaml").write_text(QUICK + "shots: 4\n")  # where every seed draws images, which LP differs by
     assert run_serially("quick.yaml", cwd=tmp_path)[0] == 0
     path = tmp_path / "runs/quick/ledger.jsonl"
     ledger = path.read_bytes()
@@ -114,8 +114,8 @@ def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(small, tmp_path
     first = call("sync", small.run, "--mlflow", uri, cwd=tmp_path)
     second = call("sync", small.run, "--mlflow", uri, cwd=tmp_path)
     assert first[0] == second[0] == 0, first[1] + second[1]
-    assert "16 trials added, 0 were there" in first[1]
-    assert "0 trials added, 16 were there" in second[1]
+    assert "15 trials added, 0 were there" in first[1]
+    assert "0 trials added, 15 were there" in second[1]
 
 
 def test_asha_s_stops_are_kept_in_the_ledger_and_honoured_by_the_next_run(tmp_path):
@@ -147,6 +147,7 @@ class Fragile(LinearProbing):
     """Linear probing that fails for one strength and in one repeat, and has a loss that is no number for another."""
 
     name = "fragile"
+    deterministic = False
 
     def solve(self, task):
         if task.hparams["l2"] < 0.005:

@@ -8,6 +8,9 @@ import commands
 import pytest
 from ledgers import Example
 
+MODEL = "ViT-B-16/openai"
+"""The paper's."""
+
 
 def call(*arguments: str) -> tuple[int, str]:
     """Exit code and output of `flyp-sweep` in the current folder."""
@@ -22,7 +25,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("pcam", "caltech101"):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        records = example.task("lp", [0.80, 0.82, 0.81], name) + example.task("flyp", [0.90, 0.89, 0.91], name)
+        records = example.task("lp", [0.80, 0.82, 0.81], name, MODEL) + example.task(
+            "flyp", [0.90, 0.89, 0.91], name, MODEL
+        )
         example.write(folder, records)
     return tmp_path / "runs"
 
@@ -36,13 +41,15 @@ def test_several_runs_make_one_table(runs):
 
 
 def test_options_reach_the_table(runs):
-    options = "--layout per_shift --interval bca --test wilcoxon --ensembling with --trace --format markdown"
-    code, output = call("table", "runs/pcam", *options.split())
+    options = "--layout per_shift --interval bca --test wilcoxon --correction none --ensembling with --trace"
+    code, output = call("table", "runs/pcam", *options.split(), "--format", "markdown")
     assert code == 0, output
     assert "BCa bootstrap" in output
     assert "Wilcoxon" in output
+    assert "not corrected for the number of methods" in output
+    assert "Bold" not in call("table", "runs/pcam", "--marks", "none")[1]
     assert "_without ensembling_" not in output
-    assert "pcam/vit/full/flyp (run pcam): seed 0 " in output
+    assert f"pcam/{MODEL}/full/flyp (run pcam): seed 0 " in output
     assert "Mean" not in call("table", "runs/pcam", "runs/caltech101", "--no-aggregate")[1]
 
 
@@ -120,7 +127,7 @@ def test_a_trial_of_a_table_is_shown(runs):
     code, output = call("show", trial_id[:10])
     assert code == 0, output
     assert trial_id in output
-    assert "pcam/vit/full/flyp" in output
+    assert f"pcam/{MODEL}/full/flyp" in output
     assert call("show", trial_id, "--run", "runs/caltech101")[0] == 2
 
 

@@ -116,7 +116,7 @@ def test_ablations_differ_from_flyp_paired_by_seed(example):
     assert " & $-$2.0 (" in render(Table((grid,)), "latex")
 
 
-def test_differences_that_are_shown_are_marked_by_a_correction_over_differences_alone(example):
+def test_differences_that_are_shown_are_marked_by_a_correction_within_their_column(example):
     flyp = [0.90, 0.92, 0.94, 0.91, 0.93, 0.92]
     worse, noisy = [one - 0.02 + 0.002 * (at % 2) for at, one in enumerate(flyp)], [0.91, 0.91, 0.95, 0.9, 0.94, 0.91]
     cells = {"flyp": flyp, "flyp_ce": worse, "flyp_masked": noisy}
@@ -127,12 +127,14 @@ def test_differences_that_are_shown_are_marked_by_a_correction_over_differences_
         for index, column in enumerate(grid.columns)
         if column.kind == "difference"
     }
-    assert grid.caption.count(f"over all {len(p_values)} differences, 5%). Bold elsewhere: highest of its column") == 1
+    assert (
+        "(paired t-test, Holm-corrected within each column, 5%). Bold elsewhere: highest of its column" in grid.caption
+    )
     for row in grid.rows[1:]:
         for index, column in enumerate(grid.columns):
             if column.kind == "difference":
                 assert row.entries[index].mark == ("differs" if row.method == "flyp_ce" else "")
-    assert max(p for (method, _), p in p_values.items() if method == "flyp_ce") * len(p_values) < 0.05
+    assert max(p for (method, _), p in p_values.items() if method == "flyp_ce") * 2 < 0.05
     assert "**-1.9 (0.1)**" in render(Table((grid,)), "markdown")
     assert "**-1.9 (0.1)**" in render(Table((grid,)), "text")
     assert "\\textbf{$-$1.9 (0.1)}" in render(Table((grid,)), "latex")
@@ -241,7 +243,8 @@ def test_the_caption_says_what_the_numbers_are(example):
     (grid,) = example.table(example.run()).grids
     for words in (
         "Accuracy in %: mean over 3 seeds with its 95% Student-t interval.",
-        "paired t-test over common seeds, Holm-corrected over all 24 comparisons of this table, 5%",
+        "Zeroshot is deterministic: run once, without an interval.",
+        "(paired t-test over common seeds on one fixed test set, 5%, Holm-corrected within each column, ",
         "Hyper-parameters, epoch and mixing coefficient were selected on ID validation accuracy (ties: lower loss).",
     ):
         assert words in grid.caption
@@ -258,13 +261,13 @@ def test_interval_and_test_are_taken_as_asked_and_named(example):
     assert example.table(example.run(), interval="bca") == example.table(example.run(), interval="bca")
 
 
-def test_the_caption_names_constants_and_a_test_that_can_show_nothing(example):
+def test_the_caption_names_methods_that_never_vary_and_a_test_that_can_show_nothing(example):
     same = example.run() + example.finished_cell("lp", [0.7, 0.7, 0.7])
     (grid,) = example.table(same, test="wilcoxon").grids
-    assert "; the zero-shot model and LP are constants, one number at all seeds" in grid.caption
+    assert "; LP gave one number at all seeds;" in grid.caption
     assert "; with 3 seeds this test can show nothing)" in grid.caption
     (grid,) = example.table(example.run()).grids
-    assert "; the zero-shot model is a constant)" in grid.caption
+    assert "gave one number" not in grid.caption
     assert "can show nothing" not in grid.caption
 
 
@@ -285,7 +288,7 @@ def test_the_audit_names_selection_seeds_statistics_packages_and_ledger(example,
         "Selection saw id_val accuracy and loss alone.",
         "8 configurations x 1 seed (Zeroshot, FT, FLYP)",
         "1 of 1 (Zeroshot), 3 of 3 (FT, FLYP)",
-        "95% Student-t intervals; paired t-test, 24 comparisons (Holm).",
+        "95% Student-t intervals; paired t-test, 8 comparisons with the best of a column (Holm).",
         "torch 2.15.0",
         f"{tmp_path.name} sha256 {digest[:12]}.",
     ):
@@ -322,3 +325,18 @@ def test_a_layout_is_a_file_of_its_own(example, tmp_path, monkeypatch):
     (grid,) = example.table(example.run(), "id_alone").grids
     assert [column.path for column in grid.columns] == [("ID",)]
     assert example.entry(grid, "ft", "ID").printed == "92.0 (5.0)"
+
+
+def test_deterministic_methods_have_one_run_no_interval_and_may_stand_beside_more_seeds(example):
+    *trials, selection = example.finished_cell("lp", [0.7])
+    records = [*trials, selection | {"deterministic": True}, *example.finished_cell("ft", [0.9, 0.92, 0.94])]
+    (grid,) = example.table(records, "distribution_shift").grids
+    entry = example.entry(grid, "lp", "Without Ensembling", "ID")
+    assert (entry.printed, entry.planned, entry.mark) == ("70.0 (-)", 1, "")
+    assert entry.to_best.difference.n == 3, "it takes part at every seed"
+    assert "mean over 3 seeds" in grid.caption
+    assert "LP is deterministic: run once, without an interval." in grid.caption
+    runs = [example.evidence(records[:2], "a"), example.evidence(records[2:], "b")]
+    assert len(make_table(runs, "distribution_shift").grids[0].rows) == 2
+    (alone,) = example.table(records[:2], "distribution_shift").grids
+    assert alone.caption.startswith("Accuracy in %: one run, no interval. LP is deterministic")

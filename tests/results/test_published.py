@@ -74,7 +74,26 @@ def test_csv_has_no_more_digits_than_the_paper(layout):
 def test_printed_numbers_are_read_with_their_last_digit():
     assert parse("11.02 (0.4)", 5).unit == pytest.approx(0.0001)
     assert parse("95.1 (0.4)", 5).mean == pytest.approx(0.951)
-    assert parse("95.1 (0.4)", 5).half_width == pytest.approx(0.004)
+    assert parse("95.1 (0.4)", 5).bracket == pytest.approx(0.004)
+
+
+@pytest.mark.parametrize(
+    ("layout", "kind", "source"),
+    [
+        ("distribution_shift", "interval", "95% confidence intervals over 5 runs"),
+        ("few_shot", "deviation", "np.std of 50 runs"),
+        ("transfer", "interval", "95% confidence intervals over 5 runs"),
+    ],
+)
+def test_each_table_says_what_its_brackets_are_and_whence_that_is_known(layout, kind, source):
+    table = published_table(layout)
+    assert table.bracket == kind
+    assert source in table.bracket_source
+    (grid,) = reprint(layout).grids
+    assert {"interval": "with its 95% interval", "deviation": "with its standard deviation"}[kind] in grid.caption
+    assert any(source in line for line in grid.audit)
+    (row,) = [row for row in csv.DictReader(io.StringIO(render(reprint(layout), "csv"))) if row["method"] == "flyp"][:1]
+    assert (row["low"] == "") == (kind == "deviation"), "a deviation is no interval"
 
 
 def test_the_papers_names_of_data_sets():

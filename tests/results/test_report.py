@@ -123,6 +123,14 @@ def test_a_wide_table_is_cut_at_its_headers_and_each_group_has_a_border(example)
     assert starts == [at for at, head in enumerate(panel.headers[-1]) if head.starts] == [0, 4, 8]
 
 
+def test_differences_to_the_best_stand_below_each_table(example):
+    text = page_of(example.run())
+    below = text[text.index("Differences to the best of each column") :]
+    assert re.search(r"<td>FT</td><td class=[^>]*><span>-3\.0 \(0\.0\)</span>", below)
+    assert "<span>best</span>" in below
+    assert "Differences to the best" not in page_of(example.finished_cell("ft", [0.9, 0.91]))
+
+
 def test_a_run_without_a_finished_trial_has_a_page(example):
     assert "No cells yet" in page_of([])
     assert "no number yet" not in page_of([example.search(example.cell(), "c0")])

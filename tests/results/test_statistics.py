@@ -14,10 +14,10 @@ from flyp_sweep.results.statistics import (
     interquartile_mean,
     mean_interval,
     paired_difference,
-    pairwise_p_values,
     stratified_interval,
     task_mean,
 )
+from flyp_sweep.results.statistics.paired import t_p_values, wilcoxon_p_values
 
 NAN = float("nan")
 
@@ -121,28 +121,20 @@ def test_paired_tests_at_their_edges():
     assert paired_difference({0: 0.1 + 0.2, 1: 0.7}, {0: 0.3, 1: 0.7}).p_value == 1  # but for rounding they are equal
 
 
-@pytest.mark.parametrize(("test", "scipy"), [("t", stats.ttest_rel), ("wilcoxon", stats.wilcoxon)])
-def test_pairwise_p_values_agree_with_scipy(test, scipy):
+def test_p_values_of_several_comparisons_at_once_agree_with_scipy():
     values = np.random.default_rng(3).normal(0, 1, (4, 12))
     values[2, [0, 5]] = np.nan
-    p = pairwise_p_values(values, test)
-    for i in range(4):
-        assert math.isnan(p[i, i])
-        for j in range(i):
-            both = ~np.isnan(values[i] + values[j])
-            assert p[i, j] == p[j, i] == pytest.approx(scipy(values[i, both], values[j, both]).pvalue, rel=1e-9)
-
-
-def test_a_constant_row_makes_a_one_sample_test():
-    values = np.array([draws(4, 6), [0.88] * 6])
-    assert pairwise_p_values(values)[0, 1] == pytest.approx(stats.ttest_1samp(values[0], 0.88).pvalue, rel=1e-9)
+    expected = [stats.ttest_1samp(row[~np.isnan(row)], 0).pvalue for row in values]
+    assert t_p_values(values) == pytest.approx(expected, rel=1e-9)
+    signed_rank = [stats.wilcoxon(row[~np.isnan(row)]).pvalue for row in values]
+    assert wilcoxon_p_values(values) == pytest.approx(signed_rank, rel=1e-9)
 
 
 def test_two_constants_need_no_test():
-    p = pairwise_p_values(
-        np.array([[0.5, 0.5, 0.5], [0.7, 0.7, 0.7], [0.5, 0.5, 0.5], [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]])
-    )
-    assert (p[0, 1], p[0, 2], p[3, 4]) == (0, 1, 0.25)
+    half, more, varying = [0.5] * 3, [0.7] * 3, [0.1, 0.2, 0.3]
+    pairs = [(half, more), (half, half), (varying, [value + 0.1 for value in varying])]
+    p_values = [paired_difference(*(dict(enumerate(values)) for values in pair)).p_value for pair in pairs]
+    assert p_values == [0, 1, 0.25]
 
 
 def test_holm_on_a_hand_worked_family():
@@ -186,6 +178,25 @@ def test_agreement_grants_what_rounding_may_have_taken():
     ours = [0.8204, 0.8204, 0.8204]
     assert agreement(ours, Printed(0.82, 0.0, 5, unit=0.001)).compatible
     assert not agreement([0.83, 0.83, 0.83], Printed(0.82, 0.0, 5, unit=0.001)).compatible
+
+
+def test_a_printed_deviation_is_no_interval():
+    # 50 runs of deviation 2.0: an error of 2.05 / sqrt(49) points, where a half-width of 2.0 would be one of 1.02
+    ours = [0.731, 0.730, 0.729]
+    deviation, interval = (Printed(0.745, 0.02, 50, 0.001, kind) for kind in ("deviation", "interval"))
+    assert deviation.error == pytest.approx(0.0205 / 7)
+    assert interval.error == pytest.approx(0.0205 / stats.t.ppf(0.975, 49))
+    assert not agreement(ours, deviation).compatible
+    assert agreement(ours, interval).compatible
+
+
+def test_a_deterministic_number_is_judged_by_the_printed_spread_alone():
+    theirs = Printed(0.445, 0.006, 5, 0.001)
+    assert agreement([0.451], theirs).compatible is None
+    found = agreement([0.451], theirs, deterministic=True)
+    assert found.difference.half_width == pytest.approx(0.0065 + 0.0005)
+    assert found.compatible
+    assert not agreement([0.453], theirs, deterministic=True).compatible
 
 
 def test_numbers_without_spread_agree_when_they_print_alike_and_one_spread_is_not_judged():

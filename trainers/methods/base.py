@@ -46,7 +46,14 @@ class Method(ABC):
     frozen_encoder: ClassVar[bool] = False
     """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
     seeded: ClassVar[bool] = True
-    """False where chance plays no part: one repeat, no interval."""
+    """False where neither chance nor the training images play a part: one repeat, no interval, nothing to interpolate.
+    """
+    deterministic: ClassVar[bool] = False
+    """True where the same training images and the same configuration give the same model, whatever the seed.
+
+    Such a method runs once on the whole training split. In few-shot cells the seed draws the images: it runs on every
+    seed there, like any other method. A subclass that draws at random says False again.
+    """
 
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:

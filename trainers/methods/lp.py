@@ -31,6 +31,7 @@ class LinearProbing(SolvedMethod):
     hparams = {"l2": Choice(STRENGTHS)}
     domains = {"l2": Number(above=0)}
     frozen_encoder = True
+    deterministic = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)

@@ -59,6 +59,7 @@ class TipAdapter(SolvedMethod):
     }
     domains = {"cache_weight": Number(least=0), "cache_sharpness": Number(least=0)}
     frozen_encoder = True
+    deterministic = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return self._cache(task, weight=0.0)

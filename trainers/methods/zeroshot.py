@@ -15,6 +15,7 @@ class ZeroShot(SolvedMethod):
     summary = "the pretrained model with its prompts, untrained"
     hparams = {}
     frozen_encoder = True
+    deterministic = True
     seeded = False
 
     def zero_shot(self, task: Task) -> nn.Module:

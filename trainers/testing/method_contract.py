@@ -125,6 +125,11 @@ class MethodContract:
             assert trials.run(spec, warm) == first, "losses of every epoch are in it, to the last bit"
             assert global_streams() == before, "a trial draws from `batch.rng`, `task.stream` or a seeded stream"
 
+    def test_a_deterministic_method_gives_the_same_on_every_seed(self, trials: Trials) -> None:
+        if not trials.method.deterministic:
+            pytest.skip(f"{trials.method.name} does not say that it is deterministic")
+        assert trials.run(trials.repeat(seed=0)) == trials.run(trials.repeat(seed=1)), "the whole training split"
+
     def test_taken_up_from_a_checkpoint_it_ends_as_if_undisturbed(self, trials: Trials, tmp_path: Path) -> None:
         spec = trials.spec(epochs=3, shots=4)
         policy = Policy(tmp_path, every_seconds=0)

@@ -12,6 +12,7 @@ from flyp_sweep.results.tables.table import Column, Entry, Row, Table
 FIELDS = (
     "table", "row", "dataset", "model", "shots", "method", "column", "ensembling", "role", "metric",
     "mean", "low", "high", "interval", "confidence", "n", "planned", "state", "mark", "printed", "trials",
+    "best", "to_best", "to_best_low", "to_best_high", "to_best_n", "p", "p_corrected",
 )  # fmt: skip
 
 
@@ -20,7 +21,9 @@ def csv_rows(table: Table) -> str:
 
     `mean`, `low` and `high` are fractions, empty where there is none; `shots` is empty for the whole training split;
     `column` is the path of headers; `printed` is the entry as the other formats print it; `trials` are the ids of the
-    trials behind it, separated by spaces. A method without any number keeps its lines, so that it does not disappear.
+    trials behind it, separated by spaces. `to_best` is the difference, paired by seed, to the row `best` of the column,
+    with its interval and with its p-value by itself and corrected for its column; the best row itself has none. A
+    method without any number keeps its lines, so that it does not disappear.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
@@ -59,6 +62,11 @@ def _entry(entry: Entry) -> dict[str, object]:
     if interval is not None:
         written |= {"mean": repr(interval.mean), "low": _number(interval.low), "high": _number(interval.high)}
         written |= {"interval": interval.kind, "confidence": interval.confidence, "n": interval.n}
+    if entry.to_best is not None:
+        difference = entry.to_best.difference
+        written |= {"best": entry.to_best.best, "to_best": repr(difference.mean), "to_best_n": difference.n}
+        written |= {"to_best_low": _number(difference.low), "to_best_high": _number(difference.high)}
+        written |= {"p": _number(entry.to_best.p_value), "p_corrected": _number(entry.to_best.adjusted)}
     return written
 
 
