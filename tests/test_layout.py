@@ -41,7 +41,8 @@ ROOMS = {
         "runner": {
             *("checkpoints", "data", "datasets", "distributed", "methods", "models", "shared", "spec", "task", "trial"),
         },
-        "preflight": {"data", "datasets", "methods", "models", "schedule"},
+        "hyper_parameters": {"methods"},
+        "preflight": {"data", "datasets", "hyper_parameters", "methods", "models", "schedule"},
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
             *("task", "training", "trial"),

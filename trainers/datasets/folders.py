@@ -61,8 +61,7 @@ class ImageFolders(OwnData):
         self._left_out: dict[str, LeftOut] = {}
 
     def missing(self) -> list[Missing]:
-        source = f"dataset.folders of {self.name!r} in the search space"
-        return [Missing(path, source) for path in self.paths.values() if not path.is_dir()]
+        return [Missing(path, self.told(split, "folders")) for split, path in self.paths.items() if not path.is_dir()]
 
     def found_labels(self) -> list[str]:
         """Names of the class folders."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Dataset
@@ -47,6 +47,13 @@ class OwnData(Dataset):
         if self.shown_as == "torchvision":
             return found
         return hashlib.sha256(f"{found} {self.shown_as}".encode()).hexdigest()[:16]
+
+    def told(self, split: str, kind: str) -> str:
+        """Which key in `dataset.<kind>` says where a split is, and what lies there by a like name."""
+        key = split if split in SPLITS else f"ood.{split}"
+        around = self.paths[split].parent
+        like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
+        return f"dataset.{kind}.{key} of {self.name!r} in the search space{like}"
 
     @abstractmethod
     def found_labels(self) -> list[str]:

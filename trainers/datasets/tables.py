@@ -64,7 +64,9 @@ class ImageTables(OwnData):
         Raises InputError for a table that cannot be read.
         """
         where = f"of {self.name!r} in the search space"
-        absent = [Missing(path, f"dataset.tables {where}") for path in self.paths.values() if not os.path.isfile(path)]
+        absent = [
+            Missing(path, self.told(split, "tables")) for split, path in self.paths.items() if not os.path.isfile(path)
+        ]
         if self.images is not None and not os.path.isdir(self.images):
             absent.append(Missing(self.images, f"dataset.images {where}"))
         return absent or self._missing_images()
