@@ -94,7 +94,7 @@ def test_without_a_domain_values_are_of_one_kind(value: object, default: Distrib
 
 def test_methods_declare_numbers_of_their_own_hyper_parameters() -> None:
     for method in methods.registry().values():
-        assert method.hparams.keys() >= method.domains.keys(), method.name
+        assert method.hparams.keys() | method.in_place_of.keys() >= method.domains.keys(), method.name
         for name, default in method.hparams.items():
             if default is not None:
                 check_domain(default, method.domains.get(name), default)
