@@ -43,8 +43,9 @@ def status_table(folder: RunFolder) -> Table:
 
 def is_of(space: SearchSpace, trial: TrialRecord) -> bool:
     """Whether a trial was run with the settings that `space` now has, and within what it now searches."""
-    now = {**space.train.model_dump(), "patience": space.early_stopping.patience}
-    told = {name: value for name, value in now.items() if name not in ("warmup_steps", "templates")}
+    clip = space.train.grad_clip_of(trial.cell.base.method)
+    now = {**space.train.model_dump(mode="json"), "grad_clip": clip, "patience": space.early_stopping.epochs}
+    told = {name: value for name, value in now.items() if name not in ("warmup", "warmup_steps", "templates")}
     is_same = all(trial.settings.get(name, value) == value for name, value in told.items())
     return is_same and _holds(space, trial.cell, trial.hparams)
 

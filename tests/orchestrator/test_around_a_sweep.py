@@ -48,7 +48,7 @@ def test_without_a_search_there_is_no_range_and_no_soup() -> None:
     ]:
         with pytest.raises(InputError, match=told):
             space_of(**{"methods": ["ft"], **change})
-    with pytest.raises(InputError, match=r"search\.space\.l2: found nothing; expected one value"):
+    with pytest.raises(InputError, match=r"search\.space\.C: found nothing; expected one value"):
         plans_of(space_of(methods=["lp"], search="none"))
 
 
@@ -102,7 +102,7 @@ def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_p
     search = {"num_samples": 2, "space": {"lr": {"loguniform": [1e-5, 1e-2]}, "weight_decay": 0.1}}
     space = space_of(methods=["ft", "lpft"], search=search, ensembles={"greedy_soup": ["lpft"]})
     folder, example = RunFolder.create(tmp_path / "run", dump(space)), Example()
-    train = {**space.train.model_dump(), "patience": 5}
+    train = {**space.train.model_dump(mode="json"), "patience": 5}
     cell, lost = example.cell("ft"), example.cell("lpft")
     searched = {"stage": "search", "settings": train}
     for record in [
