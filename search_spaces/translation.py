@@ -53,7 +53,7 @@ def _innermost(found: list[Finding]) -> list[Finding]:
 def _unknown(error: Any, root: type[BaseModel]) -> Finding:
     *section, key = error["loc"]
     at = _clean(section)
-    return Finding((*at, key), unknown_key(key, key_path(at), list(_section(root, section).model_fields)))
+    return Finding((*at, key), unknown_key(key, key_path(at), list(_keys(_section(root, section)))))
 
 
 def _finding(error: Any, root: type[BaseModel]) -> Finding:
@@ -109,7 +109,12 @@ def _hint(error: Any) -> str:
 
 
 def _mapping_of(model: type[BaseModel]) -> str:
-    return f"a mapping with keys out of {', '.join(model.model_fields)}"
+    return f"a mapping with keys out of {', '.join(_keys(model))}"
+
+
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section, by the keys that stand for them in a file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _section(root: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
@@ -124,8 +129,8 @@ def _field(root: type[BaseModel], location: Sequence[str | int]) -> FieldInfo | 
     models = [root]
     for part in _clean(location):
         for model in models:
-            if part in model.model_fields:
-                field = model.model_fields[str(part)]
+            if part in (keys := _keys(model)):
+                field = keys[str(part)]
                 models = list(_models(field.annotation, location))
                 break
     return field

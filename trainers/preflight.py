@@ -15,10 +15,12 @@ from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.identity import Identity, identify
 from flyp_sweep.trainers.datasets.base import Dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from flyp_sweep.search_spaces.distributions import Distribution
     from flyp_sweep.trainers.methods.base import Method
@@ -36,10 +38,10 @@ class Traits:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks found: fingerprints by display name, and what each method searches. Made of plain values, so that
+    """What the checks found: identities by display name, and what each method searches. Made of plain values, so that
     it can be found in another process than the one that needs it."""
 
-    data: dict[str, str]
+    data: dict[str, Identity]
     weights: dict[str, str]
     metrics: dict[str, str]
     searched: dict[str, Mapping[str, Distribution]]
@@ -52,18 +54,23 @@ class Checked:
     """Data set -> number of classes."""
     images: dict[str, Counter[str]]
     """Data set -> split role -> number of images."""
-    splits: dict[str, int]
-    """Data set -> number of ID test and OOD splits."""
     ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Ensemble -> the methods of whose trials it is made."""
     incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """Data set -> split -> images `found` and `published`, where these differ; empty when all are complete."""
 
 
-def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -> Checked:
+def check(
+    space: SearchSpace,
+    data_root: Path,
+    allow_incomplete: bool = False,
+    allow_overlap: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Checked:
     """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong.
 
-    With `allow_incomplete`, data sets may hold other numbers of images than published.
+    With `allow_incomplete`, data sets may hold other numbers of images than published; with `allow_overlap`, splits of
+    your own data may share images. `say` is told, in a line, what takes long.
     """
     made = check_data(space, data_root)
 
@@ -89,8 +96,9 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         check_shots(dataset, space)
     for model in space.models:
         pretrained.check_architecture(model)
+    hashes = Hashes.of_machine(say)
     return Checked(
-        data={name: dataset.fingerprint() for name, dataset in made.items()},
+        data={name: identify(dataset, hashes, allow_overlap) for name, dataset in made.items()},
         weights=fingerprints,
         metrics={name: dataset.metric for name, dataset in made.items()},
         searched=searched,
@@ -99,7 +107,6 @@ def check(space: SearchSpace, data_root: Path, allow_incomplete: bool = False) -
         absent=frozenset(model.label for model in space.models if weights.absent(model)),
         classes={name: len(dataset.class_names) for name, dataset in made.items()},
         images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
-        splits={name: len(dataset.named("id_test") + dataset.named("ood")) for name, dataset in made.items()},
         ensembles=ensembles,
         incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
     )

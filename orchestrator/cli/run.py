@@ -22,6 +22,8 @@ from flyp_sweep.orchestrator.cli.run_address import RunAddress
 @mlflow_option
 @click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]")
 @click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
+@click.option("--allow-overlap", is_flag=True, help="Go on with splits of your own data that share images.")
+@click.option("--yes", "-y", is_flag=True, help="Run finished trials again that a change has made out of date.")
 @click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 @click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written.")
@@ -33,6 +35,8 @@ def run(
     mlflow: str | None,
     address: str | None,
     allow_incomplete: bool,
+    allow_overlap: bool,
+    yes: bool,
     retry_failed: bool,
     dry_run: bool,
     verbose: bool,
@@ -51,6 +55,8 @@ def run(
         mlflow=mlflow,
         address=address,
         allow_incomplete=allow_incomplete,
+        allow_overlap=allow_overlap,
+        yes=yes,
         retry_failed=retry_failed,
         verbose=verbose,
     )

@@ -148,7 +148,8 @@ def source_of(module: str) -> str:
 class Needs:
     """What a node must have to run the trials of a search space: the same as the driver, by the same paths.
 
-    `data` and `weights` are the driver's fingerprints, by display name. Checkpoints go to `store`, a URL, or, where it
+    `data` holds the outlines of the driver's data sets, `weights` its fingerprints, by display name: no node reads all
+    images before a trial does. Checkpoints go to `store`, a URL, or, where it
     is None, to the run folder, in which `probe` is a file.
     """
 
@@ -220,6 +221,7 @@ def look(needs: Needs) -> Found:
 def missing(needs: Needs) -> str | None:
     """What a trial would miss here, in a line. Raises InputError for files that are absent or cannot be read."""
     from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers.data.identity import outline
     from flyp_sweep.trainers.models import weights
     from flyp_sweep.trainers.preflight import check_data
 
@@ -227,7 +229,7 @@ def missing(needs: Needs) -> str | None:
     if trouble is not None:
         return trouble
     for name, dataset in check_data(needs.space, needs.data_root).items():
-        if dataset.fingerprint() != needs.data[name]:
+        if outline(dataset) != needs.data[name]:
             return f"found other files of data set {name!r} in {needs.data_root} than the driver"
     for model in needs.space.models:
         if weights.fingerprint(model) != needs.weights[model.label]:

@@ -92,7 +92,10 @@ class TuneEngine:
         """What differs between the nodes of a joined cluster but is no reason to stop."""
         if self.address is None:
             return []
-        data = {plan.cell.dataset: plan.data for plan in work.plans}
+        from flyp_sweep.trainers.data.identity import outline
+        from flyp_sweep.trainers.preflight import check_data
+
+        data = {name: outline(made) for name, made in check_data(work.space, work.data_root).items()}
         weights = {plan.cell.model: plan.weights for plan in work.plans}
         with probe(work.folder) as seen:
             needs = Needs(work.space, work.data_root, data, weights, seen, work.store)

@@ -10,6 +10,7 @@ from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.data.identity import Identity
 from flyp_sweep.trainers.preflight import Checked, Traits
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
 
@@ -30,13 +31,11 @@ class CellPlan:
     cell: Cell
     space: SearchSpace
     searched: Mapping[str, Distribution]
-    data: str
+    data: Identity
     weights: str
     metric: str
     images: Mapping[str, int]
     """Split role -> number of images that a trial of this cell sees of it."""
-    splits: int
-    """ID test and OOD sets that a repeat evaluates."""
     traits: Traits
     parameters: int | None
     incomplete: Mapping[str, Mapping[str, int]]
@@ -95,12 +94,13 @@ class CellPlan:
             patience=self.space.early_stopping.patience,
             alphas=alphas,
             frontier=frontier,
-            data=self.data,
+            data=self.data.training,
             weights=self.weights,
             micro_batch=train.micro_batch,
             precision=train.precision,
             compile=train.compile,
             crops=train.crops,
+            splits={**self.data.fitted, **(self.data.evaluated if stage == REPEAT else {})},
         )
 
 
@@ -118,7 +118,6 @@ def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
             weights=checked.weights[cell.model],
             metric=checked.metrics[cell.dataset],
             images=_images(cell, checked),
-            splits=checked.splits[cell.dataset],
             traits=checked.methods[method],
             parameters=checked.parameters[cell.model],
             incomplete=checked.incomplete.get(cell.dataset, {}),

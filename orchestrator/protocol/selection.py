@@ -38,6 +38,9 @@ class Selection:
             searched=[one.trial_id for one in self.searched],
             repeats=[spec.trial_id for spec in self.repeats],
             space={name: distribution.to_json() for name, distribution in self.plan.searched.items()},
+            data=self.plan.data.training,
+            evaluated=dict(self.plan.data.evaluated),
+            overlaps=dict(self.plan.data.overlaps),
             incomplete={split: dict(counts) for split, counts in self.plan.incomplete.items()},
         )
 

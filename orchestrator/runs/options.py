@@ -21,6 +21,8 @@ class RunOptions:
     mlflow: str | None = None
     address: str | None = None
     allow_incomplete: bool = False
+    allow_overlap: bool = False
+    yes: bool = False
     retry_failed: bool = False
     verbose: bool = False
 
@@ -51,6 +53,7 @@ def resume_command(source: str, overrides: Sequence[str], options: RunOptions) -
     words += ["--mlflow", options.mlflow] if options.mlflow and not has_credentials(options.mlflow) else []
     words += ["--address", options.address] if options.address else []
     words += ["--allow-incomplete"] if options.allow_incomplete else []
+    words += ["--allow-overlap"] if options.allow_overlap else []
     words += ["--retry-failed"] if options.retry_failed else []
     words += ["--verbose"] if options.verbose else []
     return shlex.join(words)

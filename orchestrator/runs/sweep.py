@@ -21,6 +21,7 @@ from flyp_sweep.orchestrator.run_log import RunLog
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.options import RunOptions, how_to_go_on, resume_command
+from flyp_sweep.orchestrator.runs.outdated import agree, asking, outdated, space_before
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
@@ -68,12 +69,20 @@ def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Itera
 
     space = load(source, overrides)
     algorithm_of(space)
-    plans = plan(space, check(space, options.data_root.expanduser().resolve(), options.allow_incomplete))
+    data_root = options.data_root.expanduser().resolve()
+    plans = plan(space, check(space, data_root, options.allow_incomplete, options.allow_overlap))
     yield describe(space, plans)
     yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"
+    path = options.run_path(space)
+    if options.url is None and path.is_dir():
+        earlier = read_earlier(path / LEDGER)
+        stale = outdated(earlier, Protocol(plans, earlier.usable(plans)), space_before(path, space.name))
+        yield from stale.lines if stale else ()
+        if stale:
+            agree(stale, yes=options.yes, ask=None)
 
 
 def _run(
@@ -97,7 +106,7 @@ def _run(
             lock.enter_context(locked(path))
         engine.check()
         earlier = None if new else read_earlier(path / LEDGER)
-        checked = check(space, data_root, options.allow_incomplete)
+        checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, console.print)
         for name, wrong in checked.incomplete.items():
             splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
             console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
@@ -106,13 +115,21 @@ def _run(
             lock.enter_context(locked(path))
             earlier = read_earlier(path / LEDGER)
         space = space.ensembling(checked.ensembles)
+        plans = plan(space, checked)
+        protocol = Protocol(plans, earlier.usable(plans, retry_failed=options.retry_failed))
+        stale = outdated(earlier, protocol, space_before(path, space.name))
+        if stale:
+            for line in stale.lines:
+                console.print(line, style="yellow", soft_wrap=True, markup=False)
+            agree(stale, yes=options.yes, ask=asking())
         folder = open_folder(path, space)
         run_log.write_to(folder.path)
         log.info("%s", resume)
         if remote:
             remote.start()
-        plans = plan(space, checked)
-        sweep = Sweep(space, plans, checked.absent, folder, earlier, options, console, resume, remote)
+        sweep = Sweep(space, plans, checked.absent, folder, earlier, protocol, options, console, resume, remote)
+        if stale:
+            sweep.recorder.supersede(stale.trials, [change.told for change in stale.changes])
         sweep.go(engine, data_root, interruption)
         return sweep.report()
 
@@ -153,6 +170,7 @@ class Sweep:
         absent: Collection[str],
         folder: RunFolder,
         earlier: Earlier,
+        protocol: Protocol,
         options: RunOptions,
         console: Console,
         resume: str,
@@ -168,10 +186,9 @@ class Sweep:
         self.earlier = earlier
         self.remote = remote
         self.running = remote.running if remote else TrialFiles(folder.running)
-        ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
-        self.running.clear({outcome.trial_id for outcome in ended})
+        self.running.clear({name for name, outcome in protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
-        self.protocol = Protocol(plans, ended if options.retry_failed else self.earlier.outcomes)
+        self.protocol = protocol
         self.progress = Progress(self.protocol, console)
         if not self.protocol.done:
             self._check_disk()
@@ -296,21 +313,11 @@ class Sweep:
 
 
 def open_folder(path: Path, space: SearchSpace) -> RunFolder:
-    """The run folder at `path`, made if need be, with this `space` in it.
-
-    Raises InputError when the folder holds something else, or the run of a space of another name.
-    """
+    """The run folder at `path`, made if need be, with this `space` in it. Raises InputError if it cannot be written."""
     try:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             return RunFolder.create(path, dump(space))
         folder = RunFolder(path)
-        if folder.space.is_file():
-            earlier = load(folder.space)
-            if earlier.name != space.name:
-                raise InputError(
-                    f"{path}: found a run of search space {earlier.name!r}, expected {space.name!r}; "
-                    "choose another --out"
-                )
         folder.write_space(dump(space))
         folder.ledger.check_writable()
     except OSError as error:

@@ -111,7 +111,10 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     """What was selected for a cell, after seeing what, and which trials repeat it.
 
     `searched` and `repeats` are ids of trials. `space` holds the distribution of each searched hyper-parameter.
-    `incomplete` holds, for splits that differ from what was published, the images found and published.
+    `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
+    ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
+    for splits that differ from what was published, the images found and published, `overlaps` the number of images that
+    two roles share, where that was allowed.
     """
 
     cell: Cell
@@ -125,30 +128,50 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     searched: list[str] = []
     repeats: list[str]
     space: dict[str, Any] = {}
+    data: str = ""
+    evaluated: dict[str, str] = {}
     incomplete: dict[str, dict[str, int]] = {}
-    """Not written where it is empty."""
+    overlaps: dict[str, int] = {}
+
+
+_UNLESS_EMPTY = ("evaluated", "incomplete", "overlaps")
+"""Fields that are not written where they are empty."""
+
+
+class SupersededRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="superseded"):
+    """Finished trials, by id, that no longer match the search space or the data, and why: the sweep ran them again."""
+
+    trials: list[str]
+    because: list[str]
 
 
 Record = TrialRecord | SelectionRecord
+Line = Record | SupersededRecord
 
-_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+_SUPERSEDED = b'{"kind":"superseded"'
 
 
-def encode(record: Record) -> bytes:
+def encode(record: Line) -> bytes:
     """The line of `record`, with its newline.
 
     Raises ValueError for a record that could not be read back, NaN and infinities included, TypeError for a value that
     JSON cannot hold.
     """
     fields = msgspec.to_builtins(record, enc_hook=_as_builtin)
-    if not fields.get("incomplete", True):
-        del fields["incomplete"]
+    fields = {name: value for name, value in fields.items() if value or name not in _UNLESS_EMPTY}
     line = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode() + b"\n"
     decode(line)
     return line
 
 
-def decode(line: bytes) -> Record | None:
+def decode_superseded(line: bytes) -> SupersededRecord | None:
+    """The record in `line`, as `encode` writes it, if it is such a one."""
+    found = decode(line) if line.startswith(_SUPERSEDED) else None
+    return found if isinstance(found, SupersededRecord) else None
+
+
+def decode(line: bytes) -> Line | None:
     """The record in `line`; None where the line is not the whole of a JSON object. Raises Malformed for another one."""
     try:
         return _DECODER.decode(line)

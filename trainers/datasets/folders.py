@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,12 @@ class ImageFiles:
 
     def identity(self) -> Iterator[bytes]:
         return map(file_identity, self.paths)
+
+    def files(self) -> list[str]:
+        return list(map(str, self.paths))
+
+    def take(self, rows: np.ndarray) -> ImageFiles:
+        return replace(self, paths=[self.paths[row] for row in rows])
 
 
 def read_image(path: Path) -> Image.Image:
@@ -74,7 +80,7 @@ class ImageFolders(OwnData):
         """Names of the class folders, in alphabetical order."""
         return [path.name for path in subfolders(self.paths["train"])]
 
-    def load(self, split: str) -> Split:
+    def read(self, split: str) -> Split:
         folder = self.paths[split]
         labels = {name: label for label, name in enumerate(self.classes)}
         found = subfolders(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,16 @@ class NamedFiles:
             return image
         width, height = image.size
         return image.crop((self.border, self.border, width - self.border, height - self.border))
+
+    @property
+    def decoding(self) -> str:
+        return f"border {self.border}" if self.border else ""
+
+    def files(self) -> list[str]:
+        return [os.path.join(self.folder, os.fsdecode(name)) for name in self.names]
+
+    def take(self, rows: np.ndarray) -> NamedFiles:
+        return replace(self, names=self.names[rows])
 
     def identity(self) -> Iterator[bytes]:
         yield f"border {self.border}\n".encode()

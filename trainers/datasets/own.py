@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
-from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset, Splits
+from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
+from flyp_sweep.trainers.datasets.listing import fixed_order
 
 MOST_LISTED = 10
 """Classes that an error message lists."""
@@ -32,12 +37,31 @@ class OwnData(Dataset):
         self.templates = entry.templates
         self.metric = entry.metric
         own = {split: path for split in SPLITS if (path := getattr(sources, split)) is not None}
-        self.paths = {split: self.resolve(path) for split, path in {**own, **sources.ood}.items()}
-        self.splits = {split: split if split in own else "ood" for split in self.paths}
+        held_out = own["id_val"]
+        self.held_out = held_out.fraction if isinstance(held_out, HeldOut) else None
+        """The share of the training images that validate; None where id_val has a place of its own."""
+        named = {split: path for split, path in {**own, **sources.ood}.items() if isinstance(path, str)}
+        self.paths = {split: self.resolve(path) for split, path in named.items()}
+        self.splits = {split: split if split in own else "ood" for split in (*own, *sources.ood)}
 
     def resolve(self, path: str) -> Path:
         """Where a path of the search space leads."""
         return self.root / os.path.expanduser(path)
+
+    @abstractmethod
+    def read(self, split: str) -> Split:
+        """The split that lies in `paths[split]`, whole. Raises InputError when it cannot be read."""
+
+    def load(self, split: str) -> Split:
+        """As `read`; where id_val is held out of the training images, these are cut in two."""
+        if self.held_out is None or split not in ("train", "id_val"):
+            return self.read(split)
+        whole = self.read("train")
+        validates = held_out_rows(whole, self.paths["train"], self.held_out, self.classes)
+        rows = np.flatnonzero(validates == (split == "id_val"))
+        assert isinstance(whole.images, Divisible)
+        images = whole.images.take(rows)
+        return replace(whole, name=split, role=self.splits[split], images=images, labels=whole.labels[rows])
 
     @abstractmethod
     def found_classes(self) -> list[str]:
@@ -72,6 +96,37 @@ class OwnData(Dataset):
         if given is None:
             return [name.replace("_", " ") for name in classes]
         return [given[name] for name in classes] if isinstance(given, dict) else list(given)
+
+
+@runtime_checkable
+class Divisible(FromFiles, Protocol):
+    """Images of which a part can be had."""
+
+    def take(self, rows: np.ndarray) -> Images:
+        """Those at `rows`, int64 [N]."""
+        ...
+
+
+def held_out_rows(split: Split, base: Path, fraction: float, classes: Sequence[str]) -> np.ndarray:
+    """Which images of a split are held out: bool [N], `fraction` of each class and one at least.
+
+    An image is drawn by its own path from `base`, so more images in one class change nothing in another. Raises
+    InputError for a class of fewer than two images.
+    """
+    assert isinstance(split.images, FromFiles)
+    names = [file.removeprefix(f"{base}{os.sep}") for file in split.images.files()]
+    chosen = np.zeros(len(split), dtype=bool)
+    for label in np.unique(split.labels):
+        own = np.flatnonzero(split.labels == label)
+        if len(own) < 2:
+            raise InputError(
+                f"{base}: found 1 image of class {classes[label]!r}; expected 2 or more in each class, "
+                "to hold out a part for id_val; add images, or leave out the class"
+            )
+        count = min(max(1, round(fraction * len(own))), len(own) - 1)
+        order = fixed_order([names[row] for row in own], "id_val")
+        chosen[own[order[:count]]] = True
+    return chosen
 
 
 def listed(names: Sequence[str]) -> str:

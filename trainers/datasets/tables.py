@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -61,7 +60,7 @@ class ImageTables(OwnData):
         """The labels of the training table: as numbers when all are whole numbers, else in alphabetical order."""
         return in_order(self._rows("train").labels)
 
-    def load(self, split: str) -> Split:
+    def read(self, split: str) -> Split:
         rows = self._rows(split)
         numbers = {name: label for label, name in enumerate(self.classes)}
         labels = np.array([numbers.get(name, -1) for name in rows.labels], dtype=np.int64)[rows.codes]
@@ -69,13 +68,6 @@ class ImageTables(OwnData):
             raise self._unknown_label(split, int(np.flatnonzero(labels < 0)[0]))
         images = NamedFiles(self._folder(split), rows.paths)
         return Split(split, self.splits[split], images, labels, self.metric)
-
-    def fingerprint(self) -> str:
-        """As of every data set, and of the paths as written: two tables may list other images under the same labels."""
-        digest = hashlib.sha256(super().fingerprint().encode())
-        for split in self.splits:
-            digest.update(b"\n".join([b"", *self._rows(split).paths.tolist()]))
-        return digest.hexdigest()[:16]
 
     def _folder(self, split: str) -> Path:
         """What the paths in a split's table start from."""
@@ -90,8 +82,8 @@ class ImageTables(OwnData):
 
     def _missing_images(self) -> list[Missing]:
         files_in = cache(_files_in)
-        absent = {split: absent_rows(self._folder(split), self._rows(split).paths, files_in) for split in self.splits}
-        count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.splits)
+        absent = {split: absent_rows(self._folder(split), self._rows(split).paths, files_in) for split in self.paths}
+        count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.paths)
         for split, rows in absent.items():
             if rows:
                 first = self._folder(split) / os.fsdecode(self._rows(split).paths[rows[0]])
