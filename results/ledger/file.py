@@ -219,8 +219,17 @@ def trials_by_id(records: Iterable[Record]) -> dict[str, TrialRecord]:
 
 
 def last_selections(records: Iterable[Record]) -> dict[Cell, SelectionRecord]:
-    """The selection that holds for each cell: the last one in the ledger."""
-    return {record.cell: record for record in records if isinstance(record, SelectionRecord)}
+    """The selection that holds for each cell: the last one in the ledger.
+
+    Where the images of a data set have changed since, and other cells were selected on the new ones, none holds.
+    """
+    last: dict[Cell, SelectionRecord] = {}
+    data: dict[str, str] = {}
+    for record in records:
+        if isinstance(record, SelectionRecord):
+            last[record.cell] = record
+            data[record.cell.dataset] = record.data
+    return {cell: record for cell, record in last.items() if record.data == data[cell.dataset]}
 
 
 @dataclass(frozen=True, slots=True)

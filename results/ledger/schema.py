@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import msgspec
@@ -132,6 +132,14 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     evaluated: dict[str, str] = {}
     incomplete: dict[str, dict[str, int]] = {}
     overlaps: dict[str, int] = {}
+
+    def counts(self, settings: Mapping[str, Any], split: str) -> bool:
+        """Whether numbers on this ID test or OOD split count, of a trial of the cell that was made with `settings`.
+
+        Those of a split that was taken out of the data set, or whose images have changed, do not.
+        """
+        own = settings.get("splits", {}).get(split)
+        return not self.data or (own is not None and own == self.evaluated.get(split))
 
 
 _UNLESS_EMPTY = ("evaluated", "incomplete", "overlaps")

@@ -172,21 +172,6 @@ def test_a_corrupt_or_absent_image_is_refused_by_its_path(tree: Path) -> None:
     refused(lambda: read_image(tree / "train"), str(tree / "train"))
 
 
-def test_the_fingerprint_is_that_of_the_content_not_of_the_place(tree: Path, tmp_path_factory: Any) -> None:
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
-    import shutil
-
-    shutil.copytree(tree, elsewhere)
-    reference = make(tree).fingerprint()
-    assert reference == "0377f37fb9fec5b2", "the trials in existing ledgers would no longer be found"
-    assert make(elsewhere).fingerprint() == reference
-    assert make(tree, templates=["a {}."]).fingerprint() != reference
-    assert make(tree, class_names=["a", "b", "c"]).fingerprint() != reference
-    assert make(tree, metric="macro_f1").fingerprint() != reference
-    (elsewhere / "val" / "cat" / "0.png").unlink()
-    assert make(elsewhere).fingerprint() != reference
-
-
 def test_a_split_refuses_an_unknown_role_and_labels_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match=r"role 'test'; roles are train, id_val"):
         Split("x", "test", [], np.array([], dtype=np.int64))  # type: ignore[arg-type]

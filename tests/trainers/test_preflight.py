@@ -63,7 +63,7 @@ def test_a_good_space_passes_with_its_fingerprints_and_what_is_searched() -> Non
     assert checked.weights == {"digits-clip": f"digits-clip:{hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest()[:16]}"}
     assert checked.metrics == {"digits": "accuracy"}
     assert checked.images["digits"]["train"] == 800
-    assert len(checked.data["digits"]) == 16
+    assert len(checked.data["digits"].training) == 16
 
 
 def test_checks_of_the_bundled_model_import_torch_and_none_of_the_other_heavy_ones() -> None:
