@@ -13,10 +13,13 @@ import yaml
 from PIL import Image
 from serial_engine import run_serially
 
+from flyp_sweep.orchestrator.runs.options import RunOptions
+from flyp_sweep.orchestrator.runs.sweep import dry_run
 from flyp_sweep.results import make_table, render
 from flyp_sweep.results.analysis.evidence import read_evidence
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.outputs import read_runs
+from flyp_sweep.results.tables.table import Grid
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.digits import CLASS_NAMES, uci_digits
 
@@ -91,9 +94,20 @@ def lines(root: Path, stage: str = "") -> list[dict[str, Any]]:
     return [one for one in found if one["kind"] == "trial" and stage in one["stage"]]
 
 
-def columns(root: Path) -> list[str]:
+def plain_grid(root: Path) -> Grid:
     (grid,) = make_table([read_evidence(RunFolder(run_of(root)))]).grids
-    return [column.name for column in grid.columns if column.side == "without" and column.kind == "number"]
+    return grid
+
+
+def splits(root: Path) -> set[str]:
+    """The splits whose numbers stand in the table."""
+    return {part.split for column in plain_grid(root).columns for part in column.parts}
+
+
+def told(root: Path, change: dict[str, Any] | None = None, **options: Any) -> list[str]:
+    """What a dry run says. Raises InputError as it does."""
+    (root / "space.yaml").write_text(yaml.safe_dump(merged(SPACE, change or {})))
+    return list(dry_run(str(root / "space.yaml"), (), RunOptions(out=run_of(root), data_root=root, **options)))
 
 
 def table(root: Path) -> str:
@@ -118,14 +132,15 @@ def rotated(split: str) -> Callable[[Path], None]:
     return change
 
 
+def rotated_copy_of_night(split: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        shutil.copytree(root / "night", root / split, dirs_exist_ok=True)
+        rotated(split)(root)
+
+    return change
+
+
 NIGHT = {"dataset": {"folders": {"ood": {"sketch": "sketch", "night": "night"}}}}
-
-
-def test_unchanged_nothing_runs_and_nothing_is_asked(root: Path) -> None:
-    code, output = sweep(root)
-    assert code == 0, output
-    assert "no longer match" not in output
-    assert len(lines(root)) == SEARCHED + REPEATED
 
 
 def test_an_ood_set_is_added_the_search_is_kept_and_the_table_is_that_of_a_run_that_had_it(
@@ -140,7 +155,7 @@ def test_an_ood_set_is_added_the_search_is_kept_and_the_table_is_that_of_a_run_t
     assert code == 0, output
     assert len(lines(root, "search")) == SEARCHED
     assert len({one["trial_id"] for one in lines(root, "repeat")}) == REPEATED, "a repeat is the trial that it was"
-    assert columns(root) == ["ID", "sketch", "night", "mean OOD"]
+    assert splits(root) == {"id_test", "sketch", "night"}
 
     fresh = tmp_path / "fresh"
     write_tree(fresh)
@@ -150,96 +165,96 @@ def test_an_ood_set_is_added_the_search_is_kept_and_the_table_is_that_of_a_run_t
 
 
 def test_an_ood_set_is_taken_out_nothing_runs_and_its_column_goes(root: Path) -> None:
-    change = {"dataset": {"folders": {"train": "train", "id_val": "val", "id_test": "test", "ood": {}}}}
-    (root / "space.yaml").write_text(yaml.safe_dump(SPACE | {"dataset": SPACE["dataset"] | change["dataset"]}))
+    del (without := merged(SPACE, {}))["dataset"]["folders"]["ood"]
+    (root / "space.yaml").write_text(yaml.safe_dump(without))
     code, output = run_serially("space.yaml", cwd=root, data_root=root)
     assert code == 0, output
     assert "no longer match" not in output
     assert len(lines(root)) == SEARCHED + REPEATED
-    assert columns(root) == ["ID"]
+    assert splits(root) == {"id_test"}
     frame = RunFolder(run_of(root)).frame()
     assert set(frame[frame["selected"] & frame["role"].isin(["id_test", "ood"])]["split"]) == {"id_test"}
 
 
-def test_other_pictures_in_the_place_of_ood_pictures_are_evaluated(root: Path) -> None:
-    before = table(root)
-    blackened("sketch")(root)
-    code, output = sweep(root)
-    assert code == 2
-    assert "3 finished trials no longer match: the images or labels of dataset.ood.sketch changed" in output
-    assert sweep(root, yes=True)[0] == 0
+def test_other_pictures_in_the_place_of_ood_pictures_are_evaluated_every_time(root: Path) -> None:
+    seen = [table(root)]
+    for change in (blackened, rotated_copy_of_night):
+        change("sketch")(root)
+        with pytest.raises(InputError, match="3 of 5 finished trials would run again"):
+            told(root)
+        code, output = sweep(root, {"methods": ["zeroshot"]}, yes=True)
+        assert code == 0, output
+        assert "the images or labels of dataset.ood.sketch changed" in output
+        seen.append(table(root))
+    assert len(set(seen)) == 3
     assert len(lines(root, "search")) == SEARCHED
-    assert table(root) != before
+    assert "1 finished trials" not in "".join(told(root, {"methods": ["zeroshot"]}))
 
 
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_other_training_pictures_and_a_seed_more_are_another_data_set(root: Path, split: str) -> None:
-    rotated(split)(root)
+def test_other_training_pictures_are_another_data_set_and_are_asked_about_once(root: Path) -> None:
+    rotated("train")(root)
     code, output = sweep(root, {"repeats": {"seeds": 3}})
     assert code == 2
-    name = {"train": "train", "val": "id_val"}[split]
-    assert f"5 finished trials no longer match: the images or labels of dataset.{name} changed" in output
-    code, output = sweep(root, {"repeats": {"seeds": 3}}, yes=True)
-    assert code == 0, output
-    (data,) = {one["settings"]["data"] for one in lines(root)[-(SEARCHED + REPEATED + 1) :]}
-    evidence = read_evidence(RunFolder(run_of(root)))
-    assert {evidence.trials[name].settings["data"] for one in evidence.selections.values() for name in one.repeats} == {
-        data
-    }
-
-
-def test_what_was_agreed_to_is_not_asked_again(root: Path) -> None:
-    rotated("train")(root)
-    code, output = sweep(root, yes=True, stop_after=1)
+    assert "5 finished trials no longer match: the images or labels of dataset.train changed" in output
+    code, output = sweep(root, {"repeats": {"seeds": 3}}, yes=True, stop_after=1)
     assert code == 130, output
-    (grid,) = make_table([read_evidence(RunFolder(run_of(root)))]).grids
-    assert [row.entries[-1].state for row in grid.rows if row.method == "ft"] != ["done"], "no row of the old data"
-    code, output = sweep(root)
+    states = {row.method: row.entries[-1].state for row in plain_grid(root).rows}
+    assert (states["zeroshot"], states["ft"]) == ("done", "running"), "no row of the old pictures beside the new"
+    code, output = sweep(root, {"repeats": {"seeds": 3}})
     assert code == 0, output
     assert "no longer match" not in output
-    assert len(lines(root)) == 2 * (SEARCHED + REPEATED)
-
-
-def test_a_set_that_changes_twice_is_asked_about_twice(root: Path) -> None:
-    for change in (blackened, rotated):
-        change("sketch")(root)
-        if change is rotated:
-            shutil.copytree(root / "night", root / "sketch", dirs_exist_ok=True)
-        assert "3 finished trials no longer match" in sweep(root, yes=True)[1]
-    assert "no longer match" not in sweep(root)[1]
+    evidence = read_evidence(RunFolder(run_of(root)))
+    selected = [evidence.trials[name] for one in evidence.selections.values() for name in one.repeats]
+    assert len(selected) == REPEATED + 1
+    assert {one.settings["data"] for one in selected} == {lines(root)[-1]["settings"]["data"]}
+    assert len(lines(root)) == 2 * (SEARCHED + REPEATED) + 1
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"train": {"epochs": 2}}, ["4 finished trials no longer match: train.epochs changed", "train.epochs: 1 -> 2"]),
+        (rotated("val"), "5 finished trials no longer match: the images or labels of dataset.id_val changed"),
+        (blackened("test"), "3 finished trials no longer match: the images or labels of dataset.id_test changed"),
+    ],
+    ids=["val", "test"],
+)
+def test_changed_images_are_told_by_their_split(root: Path, change: Callable[[Path], None], said: str) -> None:
+    change(root)
+    assert said in told(root, yes=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"train": {"epochs": 2}},
+            ["5 finished trials no longer match: train.epochs changed", "  train.epochs: 1 -> 2"],
+        ),
         (
             {"search": {"space": {"lr": {"loguniform": [1e-4, 2e-3]}}}},
-            ["search.space.lr.loguniform changed", "[0.0001, 0.001] -> [0.0001, 0.002]"],
+            ["  search.space.lr.loguniform: [0.0001, 0.001] -> [0.0001, 0.002]"],
         ),
         ({"dataset": {"templates": ["a {}."]}}, ["class names, templates or metric of dataset changed"]),
-        ({"wise_ft": {"alphas": 2}}, ["wise_ft.alphas: [0.0, 0.5, 1.0] -> [0.0, 1.0]"]),
+        ({"wise_ft": {"alphas": 2}}, ["  wise_ft.alphas: [0.0, 0.5, 1.0] -> [0.0, 1.0]"]),
+        (NIGHT | {"train": {"epochs": 2}}, ["train.epochs changed, dataset.ood.night was added"]),
     ],
-    ids=["epochs", "range", "templates", "alphas"],
+    ids=["epochs", "range", "templates", "alphas", "two at once"],
 )
 def test_changed_settings_are_told_key_by_key(root: Path, change: dict[str, Any], said: list[str]) -> None:
-    code, output = sweep(root, change)
-    assert code == 2
-    assert all(words in output for words in said), output
-    assert len(lines(root)) == SEARCHED + REPEATED
+    found = "\n".join(told(root, change, yes=True))
+    assert all(words in found for words in said), found
+    with pytest.raises(InputError, match="of 5 finished trials would run again .*; give --yes for that"):
+        told(root, change)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"repeats": {"seeds": 3}}, {"search": {"num_samples": 3}}, {"methods": ["zeroshot", "ft", "lp"]}],
-    ids=["seeds", "samples", "methods"],
+    [{}, {"repeats": {"seeds": 3}}, {"search": {"num_samples": 3}}, {"methods": ["zeroshot", "ft", "lp"]}]
+    + [{"repeats": {"seeds": 1}}, {"search": {"num_samples": 1}}, {"methods": ["ft"]}],
+    ids=["nothing", "seeds", "samples", "methods", "fewer seeds", "fewer samples", "fewer methods"],
 )
-def test_more_of_the_same_is_not_asked_about(root: Path, change: dict[str, Any]) -> None:
-    code, output = sweep(root, change)
-    assert code == 0, output
-    assert "no longer match" not in output
-    new = {one["trial_id"] for one in lines(root)}
-    assert len(lines(root)) == len(new) > SEARCHED + REPEATED
+def test_more_or_less_of_the_same_is_not_asked_about(root: Path, change: dict[str, Any]) -> None:
+    assert "no longer match" not in "\n".join(told(root, change))
 
 
 def test_a_broken_ood_picture_that_is_deleted_as_advised_costs_no_trial(tmp_path: Path) -> None:
@@ -251,69 +266,51 @@ def test_a_broken_ood_picture_that_is_deleted_as_advised_costs_no_trial(tmp_path
     assert str(broken) in output
     assert len(lines(tmp_path)) == SEARCHED
     broken.unlink()
+    assert "no longer match" not in "\n".join(told(tmp_path, {"methods": ["ft"]}))
     code, output = sweep(tmp_path, {"methods": ["ft"]})
     assert code == 0, output
-    assert "no longer match" not in output
-    assert len(lines(tmp_path, "search")) == SEARCHED
+    assert len(lines(tmp_path)) == SEARCHED + REPEATED - 1
 
 
-def test_a_dry_run_tells_and_refuses_the_same(root: Path) -> None:
-    from flyp_sweep.orchestrator.runs.options import RunOptions
-    from flyp_sweep.orchestrator.runs.sweep import dry_run
+def rewritten(root: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """The ledger with each record as `change` makes it."""
+    path = run_of(root) / "ledger.jsonl"
+    records = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records))
 
-    blackened("sketch")(root)
-    given = str(root / "space.yaml"), ()
-    told: list[str] = []
-    with pytest.raises(InputError, match="3 of 5 finished trials would run again"):
-        told += dry_run(*given, RunOptions(out=run_of(root), data_root=root))
-    told = list(dry_run(*given, RunOptions(out=run_of(root), data_root=root, yes=True)))
-    assert "3 finished trials no longer match: the images or labels of dataset.ood.sketch changed" in told
+
+def as_version_0_2(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as versions wrote it that did not look at images."""
+    if record["kind"] == "trial":
+        settings = {name: value for name, value in record["settings"].items() if name != "splits"}
+        return record | {"trial_id": record["trial_id"][::-1], "settings": settings | {"data": "0377f37fb9fec5b2"}}
+    kept = {name: value for name, value in record.items() if name not in ("data", "evaluated")}
+    return kept | {name: [one[::-1] for one in record[name]] for name in ("searched", "repeats")}
 
 
 def test_trials_of_a_version_that_did_not_look_at_images_are_told_apart(root: Path) -> None:
-    path = run_of(root) / "ledger.jsonl"
-    old = []
-    for line in path.read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] == "trial":
-            record["trial_id"] = record["trial_id"][::-1]
-            record["settings"].pop("splits")
-            record["settings"]["data"] = "0377f37fb9fec5b2"
-        else:
-            record = {name: value for name, value in record.items() if name not in ("data", "evaluated")}
-            record |= {name: [one[::-1] for one in record[name]] for name in ("searched", "repeats")}
-        old.append(json.dumps(record, separators=(",", ":")))
-    path.write_text("\n".join(old) + "\n")
-    assert columns(root) == ["ID", "sketch"], "old ledgers stay readable"
-    code, output = sweep(root)
-    assert code == 2
-    assert "5 finished trials no longer match: dataset was identified without its images by an earlier" in output
-    assert sweep(root, yes=True)[0] == 0
-    assert len(lines(root)) == 2 * (SEARCHED + REPEATED)
+    before = table(root)
+    rewritten(root, as_version_0_2)
+    assert table(root) == before, "old ledgers stay readable"
+    said = "5 finished trials no longer match: dataset was identified without its images by an earlier version"
+    assert said in told(root, yes=True)
 
 
 def test_little_work_runs_again_unasked(root: Path) -> None:
-    path = run_of(root) / "ledger.jsonl"
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    for record in records:
-        if record["kind"] == "trial":
-            record["seconds"] = 1000.0 if record["stage"] == "search" else 1.0
-    path.write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records))
+    rewritten(root, lambda record: record | {"seconds": {"search": 1000.0}.get(record.get("stage"), 1.0)})
     blackened("sketch")(root)
-    code, output = sweep(root)
-    assert code == 0, output
-    assert "3 finished trials no longer match" in output
-    assert "of 5 finished trials; they took 0% of the time" in output
+    found = told(root)
+    assert "3 finished trials no longer match: the images or labels of dataset.ood.sketch changed" in found
+    assert "  of 5 finished trials; they took 0% of the time, and run again" in found
 
 
-def test_tables_refuse_rows_of_other_images_under_one_name(root: Path, tmp_path: Path) -> None:
-    for name, change, method in (("a", None, "lp"), ("b", rotated("train"), "zeroshot")):
-        if change:
-            change(root)
+def test_tables_refuse_rows_of_other_images_under_one_name(root: Path) -> None:
+    for name, method in (("a", "lp"), ("b", "zeroshot")):
         code, output = sweep(root, {"name": name, "methods": [method]})
         assert code == 0, output
+        rotated("train")(root)
     runs = read_runs([RunFolder(root / "runs" / name) for name in "ab"])
-    with pytest.raises(InputError, match=r"found images or labels of train \w+ in run a \(lp\) and \w+ in run b"):
+    with pytest.raises(InputError, match=r"found images or labels of train \w+ in run b \(zeroshot\) and \w+ in run a"):
         make_table(runs)
 
 
@@ -326,23 +323,20 @@ def test_overlap_is_refused_and_the_caption_says_that_it_was_allowed(tmp_path: P
     assert "found 1 images that train and id_test share" in output
     code, output = sweep(tmp_path, change, allow_overlap=True)
     assert code == 0, output
-    assert "Splits overlap: train and id_test of threes share 1 images." in table(tmp_path)
+    assert "Splits overlap: train and id_test of threes share 1 images." in plain_grid(tmp_path).caption
 
 
 def test_a_sweep_without_a_validation_split_holds_one_out(tmp_path: Path) -> None:
     write_tree(tmp_path)
     shutil.rmtree(tmp_path / "val")
-    held_out = {"dataset": {"folders": {"id_val": {"from": "train", "fraction": 0.25}}}}
+    held_out = {"methods": ["lp"], "dataset": {"folders": {"id_val": {"from": "train", "fraction": 0.25}}}}
     code, output = sweep(tmp_path, held_out)
     assert code == 0, output
     counts = {split["n_examples"] for one in lines(tmp_path, "search") for split in one["evaluations"][0]["splits"]}
     assert counts == {6}
-    assert "no longer match" not in sweep(tmp_path, held_out)[1]
+    assert "no longer match" not in "\n".join(told(tmp_path, held_out))
 
 
 def test_every_line_says_which_content_of_its_splits_it_saw(root: Path) -> None:
-    found = lines(root)
-    assert {tuple(one["settings"]["splits"]) for one in found if one["stage"] == "search"} == {("train", "id_val")}
-    assert {tuple(one["settings"]["splits"]) for one in found if one["stage"] == "repeat"} == {
-        ("train", "id_val", "id_test", "sketch")
-    }
+    found = {stage: {tuple(one["settings"]["splits"]) for one in lines(root, stage)} for stage in ("search", "repeat")}
+    assert found == {"search": {("train", "id_val")}, "repeat": {("train", "id_val", "id_test", "sketch")}}

@@ -22,7 +22,7 @@ def files(tmp_path: Path) -> list[str]:
     paths = [tmp_path / "files" / f"{number}.bin" for number in range(5)]
     paths[0].parent.mkdir()
     for number, path in enumerate(paths):
-        path.write_bytes(bytes([number % 4 if number != 2 else 0]) * 100)
+        path.write_bytes(bytes([0 if number == 2 else number]) * 100)
     return list(map(str, paths))
 
 
