@@ -61,7 +61,7 @@ def run(
         verbose=verbose,
     )
     if dry_run:
-        for line in sweep.dry_run(space, overrides, options):
+        for line in sweep.dry_run(space, overrides, options, lambda line: click.echo(line, err=True)):
             click.echo(line)
         return
     sys.exit(sweep.run(space, overrides, options, console()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -63,14 +63,19 @@ def run(
         return _run(space, options, console, resume, engine, interruption, run_log)
 
 
-def dry_run(source: str, overrides: Sequence[str], options: RunOptions) -> Iterator[str]:
-    """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do."""
+def dry_run(
+    source: str, overrides: Sequence[str], options: RunOptions, say: Callable[[str], None] = lambda line: None
+) -> Iterator[str]:
+    """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do.
+
+    `say` is told at once what takes long.
+    """
     from flyp_sweep.trainers.models import weights
 
     space = load(source, overrides)
     algorithm_of(space)
     data_root = options.data_root.expanduser().resolve()
-    plans = plan(space, check(space, data_root, options.allow_incomplete, options.allow_overlap))
+    plans = plan(space, check(space, data_root, options.allow_incomplete, options.allow_overlap, say))
     yield describe(space, plans)
     yield str(disk_usage.estimate(space, plans, in_store=options.url is not None))
     for model in space.models:

@@ -243,14 +243,21 @@ def test_changed_images_are_told_by_their_split(root: Path, change: Callable[[Pa
 def test_changed_settings_are_told_key_by_key(root: Path, change: dict[str, Any], said: list[str]) -> None:
     found = "\n".join(told(root, change, yes=True))
     assert all(words in found for words in said), found
-    with pytest.raises(InputError, match="of 5 finished trials would run again .*; give --yes for that"):
+    with pytest.raises(InputError, match=r"of 5 finished trials would run again .*; give --yes for that"):
         told(root, change)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"repeats": {"seeds": 3}}, {"search": {"num_samples": 3}}, {"methods": ["zeroshot", "ft", "lp"]}]
-    + [{"repeats": {"seeds": 1}}, {"search": {"num_samples": 1}}, {"methods": ["ft"]}],
+    [
+        {},
+        {"repeats": {"seeds": 3}},
+        {"search": {"num_samples": 3}},
+        {"methods": ["zeroshot", "ft", "lp"]},
+        {"repeats": {"seeds": 1}},
+        {"search": {"num_samples": 1}},
+        {"methods": ["ft"]},
+    ],
     ids=["nothing", "seeds", "samples", "methods", "fewer seeds", "fewer samples", "fewer methods"],
 )
 def test_more_or_less_of_the_same_is_not_asked_about(root: Path, change: dict[str, Any]) -> None:
