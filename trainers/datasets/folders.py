@@ -39,8 +39,9 @@ class ImageFiles:
     def files(self) -> list[str]:
         return list(map(str, self.paths))
 
-    def take(self, rows: np.ndarray) -> ImageFiles:
-        return replace(self, paths=[self.paths[row] for row in rows])
+    def taken(self, indices: np.ndarray) -> ImageFiles:
+        """Those of the images at `indices`, int64 [N]."""
+        return replace(self, paths=[self.paths[index] for index in indices])
 
 
 def read_image(path: Path) -> Image.Image:
@@ -74,7 +75,7 @@ class ImageFolders(OwnData):
 
     def missing(self) -> list[Missing]:
         source = f"dataset.folders of {self.name!r} in the search space"
-        return [Missing(path, source) for path in self.paths.values() if not path.is_dir()]
+        return [Missing(path, source) for path in dict.fromkeys(self.paths.values()) if not path.is_dir()]
 
     def found_classes(self) -> list[str]:
         """Names of the class folders, in alphabetical order."""

@@ -47,8 +47,9 @@ class NamedFiles:
     def files(self) -> list[str]:
         return [os.path.join(self.folder, os.fsdecode(name)) for name in self.names]
 
-    def take(self, rows: np.ndarray) -> NamedFiles:
-        return replace(self, names=self.names[rows])
+    def taken(self, indices: np.ndarray) -> NamedFiles:
+        """Those of the images at `indices`, int64 [N]."""
+        return replace(self, names=self.names[indices])
 
     def identity(self) -> Iterator[bytes]:
         yield f"border {self.border}\n".encode()

@@ -40,9 +40,9 @@ class OwnData(Dataset):
         held_out = own["id_val"]
         self.held_out = held_out.fraction if isinstance(held_out, HeldOut) else None
         """The share of the training images that validate; None where id_val has a place of its own."""
-        named = {split: path for split, path in {**own, **sources.ood}.items() if isinstance(path, str)}
-        self.paths = {split: self.resolve(path) for split, path in named.items()}
-        self.splits = {split: split if split in own else "ood" for split in (*own, *sources.ood)}
+        places = {**own, **({"id_val": own["train"]} if self.held_out else {}), **sources.ood}
+        self.paths = {split: self.resolve(path) for split, path in places.items()}
+        self.splits = {split: split if split in own else "ood" for split in self.paths}
 
     def resolve(self, path: str) -> Path:
         """Where a path of the search space leads."""
@@ -54,14 +54,13 @@ class OwnData(Dataset):
 
     def load(self, split: str) -> Split:
         """As `read`; where id_val is held out of the training images, these are cut in two."""
+        whole = self.read(split)
         if self.held_out is None or split not in ("train", "id_val"):
-            return self.read(split)
-        whole = self.read("train")
+            return whole
         validates = held_out_rows(whole, self.paths["train"], self.held_out, self.classes)
         rows = np.flatnonzero(validates == (split == "id_val"))
         assert isinstance(whole.images, Divisible)
-        images = whole.images.take(rows)
-        return replace(whole, name=split, role=self.splits[split], images=images, labels=whole.labels[rows])
+        return replace(whole, images=whole.images.taken(rows), labels=whole.labels[rows])
 
     @abstractmethod
     def found_classes(self) -> list[str]:
@@ -102,8 +101,8 @@ class OwnData(Dataset):
 class Divisible(FromFiles, Protocol):
     """Images of which a part can be had."""
 
-    def take(self, rows: np.ndarray) -> Images:
-        """Those at `rows`, int64 [N]."""
+    def taken(self, indices: np.ndarray) -> Images:
+        """Those of the images at `indices`, int64 [N]."""
         ...
 
 

@@ -51,7 +51,8 @@ class ImageTables(OwnData):
         Raises InputError for a table that cannot be read.
         """
         where = f"of {self.name!r} in the search space"
-        absent = [Missing(path, f"dataset.tables {where}") for path in self.paths.values() if not os.path.isfile(path)]
+        wanted = dict.fromkeys(self.paths.values())
+        absent = [Missing(path, f"dataset.tables {where}") for path in wanted if not os.path.isfile(path)]
         if self.images is not None and not os.path.isdir(self.images):
             absent.append(Missing(self.images, f"dataset.images {where}"))
         return absent or self._missing_images()
@@ -82,8 +83,8 @@ class ImageTables(OwnData):
 
     def _missing_images(self) -> list[Missing]:
         files_in = cache(_files_in)
-        absent = {split: absent_rows(self._folder(split), self._rows(split).paths, files_in) for split in self.paths}
-        count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.paths)
+        absent = {split: absent_rows(self._folder(split), self._rows(split).paths, files_in) for split in self.splits}
+        count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.splits)
         for split, rows in absent.items():
             if rows:
                 first = self._folder(split) / os.fsdecode(self._rows(split).paths[rows[0]])
