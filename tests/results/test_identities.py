@@ -17,11 +17,6 @@ from flyp_sweep.search_spaces.errors import InputError
 SPLITS = {"train": "t1", "id_val": "v1", "id_test": "e1", "photo": "p1", "sketch": "s1"}
 
 
-@pytest.fixture
-def example() -> Example:
-    return Example()
-
-
 def cell(example: Example, method: str = "ft", data: str = "d1", **splits: str) -> list[dict[str, Any]]:
     """Two repeats of a cell and its selection, all of them made of these splits."""
     own = SPLITS | splits
