@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,20 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.data.identity import Identity
-from flyp_sweep.trainers.spec import FAILED, SEARCH
+from flyp_sweep.trainers.spec import FAILED, SEARCH, TrialSpec
 
 WORTH_ASKING = 0.1
 """Share of the finished work that a sweep may do again without being asked to."""
 
 KEYS = {
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "warmup_steps": "train.warmup_steps",
-    "templates": "train.templates",
-    "micro_batch": "train.micro_batch",
-    "precision": "train.precision",
-    "compile": "train.compile",
-    "crops": "train.crops",
     "patience": "early_stopping.patience",
     "weights": "the weights of model",
+    "alphas": "wise_ft.alphas",
+    "frontier": "wise_ft.frontier",
 }
-"""Setting of a trial -> what it is called in a search space."""
-OF_REPEATS = {"alphas": "wise_ft.alphas", "frontier": "wise_ft.frontier"}
-ABSENT = {"micro_batch": None, "precision": "fp32", "compile": False, "crops": "exact"}
-"""What settings were before ledgers had them."""
+"""Setting of a trial -> what it is called in a search space, where that is not `train.` and its own name."""
+OF_REPEATS = ("alphas", "frontier")
+TOLD_ELSEWHERE = ("cell", "stage", "seed", "hparams", "ingredients", "data", "splits")
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,10 @@ def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None) -
             seen[key] = list(_changes(one, cell.plan))
         own = seen[key]
         if not own and one.cell in other_search and one.outcome.trial_id not in decided:
-            own = _search_changes(before, cell.plan.space, one.version)
+            asked = one.cell, one.version, 0
+            if asked not in seen:
+                seen[asked] = _search_changes(before, cell.plan.space, one.version)
+            own = seen[asked]
         if own:
             found.append(one)
             changes.update(dict.fromkeys(own))
@@ -110,9 +106,14 @@ def _changes(one: Finished, plan: CellPlan) -> Iterator[Change]:
     """What differs between a trial and one of its cell as it would be made now."""
     search = one.stage == SEARCH
     now = (plan.search_trial({}, 0) if search else plan.repeat_trial({}, 0)).to_json()
-    for name, key in (KEYS if search else KEYS | OF_REPEATS).items():
-        was = one.settings.get(name, ABSENT.get(name))
+    for setting in fields(TrialSpec):
+        name = setting.name
+        if name in TOLD_ELSEWHERE or (search and name in OF_REPEATS):
+            continue
+        before = None if setting.default is MISSING else setting.default  # in ledgers older than the setting
+        was = one.settings.get(name, before)
         if was != now[name]:
+            key = KEYS.get(name, f"train.{name}")
             label = f"{key} {plan.cell.model}" if name == "weights" else key
             yield Change(f"{label} changed", f"{label}: {show(was)} -> {show(now[name])}")
     yield from _data_changes(one, plan, f"dataset {plan.cell.dataset}" if len(plan.space.datasets) > 1 else "dataset")
