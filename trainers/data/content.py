@@ -61,7 +61,7 @@ class Hashes:
         with ThreadPoolExecutor(THREADS) as pool:
             parts = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
             stamps = list(chain.from_iterable(pool.map(_stamps, parts)))
-            found = table.found(paths, stamps) if table else [None] * len(paths)
+            found: list[bytes | None] = table.found(paths, stamps) if table else [None] * len(paths)
             absent = [at for at, digest in enumerate(found) if digest is None]
             self._announce([stamps[at] for at in absent])
             for some in (absent[at : at + AT_ONCE] for at in range(0, len(absent), AT_ONCE)):
