@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -165,7 +166,7 @@ def test_an_ood_set_is_added_the_search_is_kept_and_the_table_is_that_of_a_run_t
 
 
 def test_an_ood_set_is_taken_out_nothing_runs_and_its_column_goes(root: Path) -> None:
-    del (without := merged(SPACE, {}))["dataset"]["folders"]["ood"]
+    del (without := copy.deepcopy(SPACE))["dataset"]["folders"]["ood"]
     (root / "space.yaml").write_text(yaml.safe_dump(without))
     code, output = run_serially("space.yaml", cwd=root, data_root=root)
     assert code == 0, output
