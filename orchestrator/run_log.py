@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import logging.handlers
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO
 
@@ -33,41 +33,34 @@ def file_handler(folder: Path) -> logging.FileHandler:
     return handler
 
 
-class RunLog:
-    """Collects the log of one go at a run, and writes it to `log.txt` once the run folder is there."""
+@contextlib.contextmanager
+def collecting(verbose: IO[str] | None = None) -> Generator[Callable[[Path], None]]:
+    """Inside the block all loggers write to one log: ours from INFO on, those of libraries from WARNING on.
 
-    def __init__(self) -> None:
-        self._buffer = logging.handlers.MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1)
-        self._file: logging.FileHandler | None = None
+    The block gets a function, which it calls with the run folder once that is there: its log then holds the lines from
+    before, too. Each line goes to the stream `verbose` as well.
+    """
+    early = logging.handlers.MemoryHandler(EARLY_LINES, flushLevel=logging.CRITICAL + 1)
+    handlers: list[logging.Handler] = [early]
+    if verbose is not None:
+        handlers.append(logging.StreamHandler(verbose))
+        handlers[-1].setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger()
+    for handler in handlers:
+        root.addHandler(handler)
+    logging.getLogger("flyp_sweep").setLevel(logging.INFO)
+    # Ray Tune warns of every trial whose result files it does not find; we have it write none.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
-    def write_to(self, folder: Path) -> None:
-        """Append to the log of this run folder from now on, what was said before included."""
-        self._file = file_handler(folder)
-        self._buffer.setTarget(self._file)
-        self._buffer.flush()
-        root = logging.getLogger()
-        root.addHandler(self._file)
-        root.removeHandler(self._buffer)
+    def write_to(folder: Path) -> None:
+        handlers.append(file_handler(folder))
+        early.setTarget(handlers[-1])
+        early.capacity = 1  # each line is written as it comes
+        early.flush()
 
-    @contextlib.contextmanager
-    def collecting(self, verbose: IO[str] | None = None) -> Generator[None]:
-        """Inside the block all loggers write here: ours from INFO on, those of libraries from WARNING on.
-
-        Each line goes to the stream `verbose` as well.
-        """
-        root, ours = logging.getLogger(), logging.getLogger("flyp_sweep")
-        ours.setLevel(logging.INFO)
-        root.addHandler(self._buffer)
-        shown = logging.StreamHandler(verbose) if verbose else None
-        if shown:
-            shown.setFormatter(logging.Formatter(FORMAT))
-            root.addHandler(shown)
-        # Ray Tune warns of every trial whose result files it does not find; we have it write none.
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for handler in (self._buffer, self._file, shown):
-                if handler is not None:
-                    root.removeHandler(handler)
-                    handler.close()
+    try:
+        yield write_to
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()

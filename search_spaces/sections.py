@@ -213,6 +213,10 @@ class Checkpoints(Section):
     every_seconds: float = Field(default=60.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
     max_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="a number above 0")
 
+    @property
+    def max_bytes(self) -> int | None:
+        return None if self.max_gb is None else int(self.max_gb * 1e9)
+
 
 class Resources(Section):
     """What one trial takes of a machine; parts of a GPU may be shared.

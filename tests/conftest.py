@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import QUICK, SMALL
+from commands import SMALL
 from finished import Finish, Finished, finishing
 
 
@@ -36,9 +36,3 @@ def finish(shared_folder: Path) -> Finish:
 def small(finish: Finish) -> Finished:
     """Four methods, searched and repeated, with frontiers."""
     return finish("small", SMALL)
-
-
-@pytest.fixture(scope="session")
-def quick(finish: Finish) -> Finished:
-    """The zero-shot model and linear probing, in seconds."""
-    return finish("quick", QUICK)

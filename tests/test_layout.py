@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,36 +86,25 @@ FILES_AND_CLOCKS = {
 """Modules of the standard library."""
 
 
-def imports(source: str) -> Iterator[tuple[int, str]]:
-    """Line and top-level package of every import, also inside functions and under TYPE_CHECKING."""
+def imported(source: str) -> Iterator[tuple[int, list[str]]]:
+    """Line and parts of the dotted name of every import, also inside functions and under TYPE_CHECKING."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, package_of(alias.name)) for alias in node.names)
+            yield from ((node.lineno, alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"line {node.lineno}: a relative import"
-            if node.module == "flyp_sweep":
-                yield from ((node.lineno, alias.name) for alias in node.names)
-            else:
-                yield node.lineno, package_of(node.module or "")
+            yield from ((node.lineno, f"{node.module}.{alias.name}".split(".")) for alias in node.names)
 
 
-def package_of(module: str) -> str:
+def package_of(parts: list[str]) -> str:
     """The package that the tables speak of: of ours the one below `flyp_sweep`, of others the top-level one."""
-    first, _, rest = module.partition(".")
-    return rest.partition(".")[0] if first == "flyp_sweep" else first
+    return parts[1] if parts[0] == "flyp_sweep" and len(parts) > 1 else parts[0]
 
 
-def rooms_imported(package: str, source: str) -> Iterator[tuple[int, str]]:
-    """Line and room of every import from `package`, also inside functions and under TYPE_CHECKING."""
-    prefix = f"flyp_sweep.{package}"
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
-            modules = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        for module in modules:
-            if module.startswith(f"{prefix}."):
-                yield node.lineno, module.removeprefix(f"{prefix}.").partition(".")[0]
+def packages_imported(file: Path, forbidden: Collection[str]) -> list[str]:
+    """Where a file imports one of the `forbidden` packages."""
+    found = ((line, package_of(parts)) for line, parts in imported(file.read_text(encoding="utf-8")))
+    return [f"{file.relative_to(ROOT)}:{line} imports {name}" for line, name in found if name in forbidden]
 
 
 def files_of(package: str) -> dict[Path, str]:
@@ -129,10 +118,10 @@ def files_of(package: str) -> dict[Path, str]:
 @pytest.mark.parametrize("package", ROOMS)
 def test_a_room_imports_only_the_rooms_that_its_table_allows(package: str) -> None:
     wrong = [
-        f"{file.relative_to(ROOT)}:{line} imports {name}"
+        f"{file.relative_to(ROOT)}:{line} imports {parts[2]}"
         for file, room in files_of(package).items()
-        for line, name in rooms_imported(package, file.read_text(encoding="utf-8"))
-        if name != room and name not in ROOMS[package][room]
+        for line, parts in imported(file.read_text(encoding="utf-8"))
+        if parts[:2] == ["flyp_sweep", package] and parts[2:] and parts[2] not in {room} | ROOMS[package][room]
     ]
     assert not wrong
 
@@ -143,40 +132,22 @@ def test_the_table_of_rooms_is_whole_and_without_a_cycle(package: str) -> None:
     graphlib.TopologicalSorter(ROOMS[package]).prepare()
 
 
-def test_an_import_of_a_room_is_found_wherever_it_stands() -> None:
-    source = (
-        "import flyp_sweep.results.files\nfrom flyp_sweep.results import naming\n"
-        "def f():\n    from flyp_sweep.results.ledger.file import Ledger\nfrom flyp_sweep.trainers import spec\n"
-    )
-    assert list(rooms_imported("results", source)) == [(1, "files"), (2, "naming"), (4, "ledger")]
-
-
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
     files = sorted((ROOT / package).rglob("*.py"))
     assert files, f"no files in {ROOT / package}"
-    wrong = [
-        f"{file.relative_to(ROOT)}:{line} imports {name}"
-        for file in files
-        for line, name in imports(file.read_text(encoding="utf-8"))
-        if name in FORBIDDEN[package]
-    ]
-    assert not wrong
+    assert not [line for file in files for line in packages_imported(file, FORBIDDEN[package])]
 
 
 def test_the_protocol_is_free_of_ray_files_and_clocks() -> None:
-    wrong = [
-        f"{file.relative_to(ROOT)}:{line} imports {name}"
-        for file in sorted((ROOT / "orchestrator" / "protocol").rglob("*.py"))
-        for line, name in imports(file.read_text(encoding="utf-8"))
-        if name in {"ray", "mlflow", "torch", *FILES_AND_CLOCKS}
-    ]
-    assert not wrong
+    files = sorted((ROOT / "orchestrator" / "protocol").rglob("*.py"))
+    forbidden = {"ray", "mlflow", "torch", *FILES_AND_CLOCKS}
+    assert not [line for file in files for line in packages_imported(file, forbidden)]
 
 
 def test_pytest_is_needed_by_the_contract_of_methods_alone() -> None:
     files = [file for package in FORBIDDEN for file in (ROOT / package).rglob("*.py")]
-    using = [file for file in files if "pytest" in {name for _, name in imports(file.read_text(encoding="utf-8"))}]
+    using = [file for file in files if packages_imported(file, {"pytest"})]
     assert using == [ROOT / "trainers" / "testing" / "method_contract.py"]
 
 
@@ -186,5 +157,10 @@ def test_every_package_of_the_project_is_in_the_table() -> None:
 
 
 def test_an_import_is_found_wherever_it_stands() -> None:
-    source = "import os, ray.tune\ndef f():\n    from mlflow.entities import Run\nif TYPE_CHECKING:\n    import torch\n"
-    assert {name for _, name in imports(source)} == {"os", "ray", "mlflow", "torch"}
+    source = (
+        "import os, ray.tune\ndef f():\n    from mlflow.entities import Run\nif TYPE_CHECKING:\n    import torch\n"
+        "from flyp_sweep.results import naming\nfrom flyp_sweep import trainers\n"
+    )
+    found = [parts for _, parts in imported(source)]
+    assert {package_of(parts) for parts in found} == {"os", "ray", "mlflow", "torch", "results", "trainers"}
+    assert ["flyp_sweep", "results", "naming"] in found

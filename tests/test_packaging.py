@@ -69,25 +69,11 @@ def test_a_wheel_holds_one_package_whole_by_way_of_an_sdist_or_not(wheel: Path, 
     assert {name for name in names if name.startswith("flyp_sweep/")} == ours
 
 
-def neighbours(folder: Path, kind: str) -> None:
-    """Fill a working folder with names that are also those of the package's parts."""
+def test_a_sweep_runs_beside_neighbours_of_the_same_names(commands: Path, tmp_path: Path) -> None:
     for name in ("results", "trainers", "orchestrator", "search_spaces"):
-        if kind == "modules" and name in ("results", "search_spaces"):
-            (folder / f"{name}.py").write_text(RAISES)
-        else:
-            (folder / name).mkdir()
-            (folder / name / ("__init__.py" if kind == "modules" else "notes.txt")).write_text(RAISES)
-
-
-@pytest.mark.parametrize(("kind", "path"), [("folders", None), ("modules", ".")])
-def test_a_sweep_runs_beside_neighbours_of_the_same_names(
-    commands: Path, kind: str, path: str | None, tmp_path: Path
-) -> None:
-    neighbours(tmp_path, kind)
+        (tmp_path / f"{name}.py").write_text(RAISES)
     (tmp_path / "quick.yaml").write_text(QUICK)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if path:
-        environment["PYTHONPATH"] = path
+    environment = dict(os.environ, PYTHONPATH=".")
 
     def output(*command: str) -> str:
         done = subprocess.run(

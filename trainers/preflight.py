@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,37 +27,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Traits:
-    """What plans have to know of a method: whether its trials differ by seed, whether it leaves the image encoder as it
-    is, and whether it is trained by gradients, epoch by epoch."""
+class MethodFacts:
+    """What plans have to know of a method: what it searches, whether its trials differ by seed, whether it leaves the
+    image encoder as it is, and whether it is trained by gradients, epoch by epoch."""
 
+    searched: Mapping[str, Distribution]
     seeded: bool
     frozen_encoder: bool
     trained: bool
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What the checks found: identities by display name, and what each method searches. Made of plain values, so that
-    it can be found in another process than the one that needs it."""
+class DataFacts:
+    """What plans have to know of a data set."""
 
-    data: dict[str, Identity]
-    weights: dict[str, str]
-    metrics: dict[str, str]
-    searched: dict[str, Mapping[str, Distribution]]
-    methods: dict[str, Traits]
-    parameters: dict[str, int | None]
-    """Model -> number of parameters; None where a hub would have to be asked, and where no method trains them."""
-    absent: frozenset[str]
-    """Models of which the local cache lacks files."""
-    classes: dict[str, int]
-    """Data set -> number of classes."""
-    images: dict[str, Counter[str]]
-    """Data set -> split role -> number of images."""
-    ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Ensemble -> the methods of whose trials it is made."""
-    incomplete: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-    """Data set -> split -> images `found` and `published`, where these differ; empty when all are complete."""
+    identity: Identity
+    metric: str
+    classes: int
+    images: Counter[str]
+    """Split role -> number of images."""
+    incomplete: dict[str, dict[str, int]]
+    """Split -> images `found` and `published`, where these differ; empty when the data set is complete."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What plans have to know of a model: how many parameters it has is None where a hub would have to be asked, and
+    where no method trains them."""
+
+    fingerprint: str
+    parameters: int | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks found, by display name. `ensembles` names the methods of whose trials each is made."""
+
+    data: dict[str, DataFacts]
+    models: dict[str, ModelFacts]
+    methods: dict[str, MethodFacts]
+    ensembles: dict[str, tuple[str, ...]]
 
 
 def check(
@@ -80,36 +89,33 @@ def check(
         weights,
     )
 
-    searched: dict[str, Mapping[str, Distribution]] = {name: hyper_parameters(space, name) for name in space.methods}
+    kinds = {name: facts_of(methods.get(name), hyper_parameters(space, name)) for name in space.methods}
     check_read(space)
     check_divisible(space)
     check_compiler(space)
-    kinds = {name: traits(methods.get(name)) for name in space.methods}
-    trained = any(kind.trained for kind in kinds.values())
-    ensembles = ensembles_of(space, [name for name, kind in kinds.items() if kind.trained])
+    trained = [name for name, kind in kinds.items() if kind.trained]
+    ensembles = ensembles_of(space, trained)
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
-    images: dict[str, dict[str, int]] = {}
-    for dataset in made.values():
-        images[dataset.name] = dataset.counts()
+    hashes = Hashes.of_machine(say)
+    data = {}
+    for name, dataset in made.items():
+        counts = dataset.counts()
         if not allow_incomplete:
-            check_complete(dataset, images[dataset.name])
+            check_complete(dataset, counts)
         check_shots(dataset, space)
+        data[name] = DataFacts(
+            identity=identify(dataset, hashes, allow_overlap),
+            metric=dataset.metric,
+            classes=len(dataset.class_names),
+            images=by_role(dataset, counts),
+            incomplete=incomplete(dataset, counts),
+        )
+    models = {}
     for model in space.models:
         pretrained.check_architecture(model)
-    hashes = Hashes.of_machine(say)
-    return Checked(
-        data={name: identify(dataset, hashes, allow_overlap) for name, dataset in made.items()},
-        weights=fingerprints,
-        metrics={name: dataset.metric for name, dataset in made.items()},
-        searched=searched,
-        methods=kinds,
-        parameters={model.label: pretrained.parameter_count(model) if trained else None for model in space.models},
-        absent=frozenset(model.label for model in space.models if weights.absent(model)),
-        classes={name: len(dataset.class_names) for name, dataset in made.items()},
-        images={name: by_role(dataset, images[name]) for name, dataset in made.items()},
-        ensembles=ensembles,
-        incomplete={name: wrong for name, dataset in made.items() if (wrong := incomplete(dataset, images[name]))},
-    )
+        parameters = pretrained.parameter_count(model) if trained else None
+        models[model.label] = ModelFacts(fingerprints[model.label], parameters)
+    return Checked(data, models, kinds, ensembles)
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
@@ -125,10 +131,10 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
     return made
 
 
-def traits(method: Method) -> Traits:
+def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
     from flyp_sweep.trainers.methods.base import GradientMethod
 
-    return Traits(method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
+    return MethodFacts(searched, method.seeded, method.frozen_encoder, isinstance(method, GradientMethod))
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:

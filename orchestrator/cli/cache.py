@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flyp_sweep.orchestrator.runs.byte_sizes import size
-
 if TYPE_CHECKING:
     from flyp_sweep.trainers.data.cache import Cache
 
@@ -24,6 +22,8 @@ def cache() -> None:
 @cache.command("ls")
 def list_entries() -> None:
     """List the entries, the most recently used first."""
+    from rich.filesize import decimal
+
     kept = _cache()
     if kept is None:
         return
@@ -31,19 +31,21 @@ def list_entries() -> None:
     for entry in entries:
         kind, of = entry.told
         used = datetime.fromtimestamp(entry.used).isoformat(sep=" ", timespec="minutes")
-        click.echo(f"{used}  {size(entry.size):>9}  {kind:<8}  {of}")
+        click.echo(f"{used}  {decimal(entry.size):>9}  {kind:<8}  {of}")
     total = sum(entry.size for entry in entries)
     if kept.hashes_size:
-        click.echo(f"{'':16}  {size(kept.hashes_size):>9}  hashes    of files that were read before")
-    click.echo(f"{len(entries)} entries, {size(total)} of at most {size(kept.max_bytes)}, in {kept.folder}")
+        click.echo(f"{'':16}  {decimal(kept.hashes_size):>9}  hashes    of files that were read before")
+    click.echo(f"{len(entries)} entries, {decimal(total)} of at most {decimal(kept.max_bytes)}, in {kept.folder}")
 
 
 @cache.command()
 def clear() -> None:
     """Remove all entries. Runs compute again what they need."""
+    from rich.filesize import decimal
+
     kept = _cache()
     if kept is not None:
-        click.echo(f"{size(kept.clear())} freed in {kept.folder}")
+        click.echo(f"{decimal(kept.clear())} freed in {kept.folder}")
 
 
 def _cache() -> Cache | None:

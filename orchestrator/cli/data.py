@@ -19,6 +19,7 @@ root_option = click.option(
     type=click.Path(path_type=Path),
     default=Path("data"),
     show_default=True,
+    callback=lambda context, option, root: root.expanduser().resolve(),
     help="Folder that data sets lie in.",
 )
 
@@ -40,7 +41,7 @@ def check(dataset: str, root: Path) -> None:
     from flyp_sweep.trainers import datasets
 
     entries = load(Path(dataset)).datasets if dataset.endswith(SUFFIXES) else (dataset,)
-    _check(*(datasets.make(entry, root.expanduser().resolve()) for entry in entries))
+    _check(*(datasets.make(entry, root) for entry in entries))
 
 
 @data.command()
@@ -56,7 +57,6 @@ def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
     """Get DATASET into --root: download it if torchvision can, else name the source of its files."""
     from flyp_sweep.trainers import datasets
 
-    root = root.expanduser().resolve()
     made = datasets.make(dataset, root)
     if from_text is not None:
         if dataset != "rendered_sst2":
@@ -88,19 +88,20 @@ def _check(*made: Dataset) -> None:
 
 def _is_complete(found: Dataset) -> bool:
     """Print what is missing, or how many images each split holds. Raises InputError when these are wrong."""
+    from flyp_sweep.trainers.preflight import incomplete
+
     missing = found.missing()
     for one in missing:
         click.echo(f"missing: {one.path} (from {one.source})")
     if missing:
         return False
-    counts, wrong = found.counts(), False
+    counts = found.counts()
     for split, role in found.splits.items():
         expected = found.published.get(split, counts[split])
-        wrong = wrong or counts[split] != expected
         published = f", {expected} as published" if split in found.published else ""
         note = "" if counts[split] == expected else ": INCOMPLETE" if counts[split] < expected else ": TOO MANY"
         click.echo(f"{split:<24} {role:<8} {counts[split]:>8} images{published}{note}")
-    if wrong:
+    if incomplete(found, counts):
         raise InputError(
             f"data set {found.name!r}: the copy in {found.root} is not what was published; replace it, "
             "or run with --allow-incomplete"

@@ -17,8 +17,7 @@ from flyp_sweep.orchestrator.cli.catalogue import list_
 from flyp_sweep.orchestrator.cli.data import data
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.run import run
-from flyp_sweep.orchestrator.cli.status import status
-from flyp_sweep.orchestrator.cli.tables import plot, report, show, table
+from flyp_sweep.orchestrator.cli.tables import plot, report, show, status, table
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 

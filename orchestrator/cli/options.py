@@ -1,14 +1,19 @@
-"""Options and arguments that several commands share."""
+"""What several commands share: options, arguments, and the terminal that they print to."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 from flyp_sweep.results.tables.layouts import AUTO, layout_names
 from flyp_sweep.search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 data_root_option = click.option(
     "--data-root",
@@ -48,3 +53,10 @@ layout_option = click.option(
 )
 run_argument = click.argument("run", type=RunAddress())
 runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress())
+
+
+def console() -> Console:
+    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)

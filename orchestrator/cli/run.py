@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from pathlib import Path
+from typing import Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.console import console
-from flyp_sweep.orchestrator.cli.options import data_root_option, mlflow_option
+from flyp_sweep.orchestrator.cli.options import console, data_root_option, mlflow_option
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 
 
@@ -27,20 +27,7 @@ from flyp_sweep.orchestrator.cli.run_address import RunAddress
 @click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 @click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written.")
-def run(
-    space: str,
-    out: Path | str | None,
-    overrides: tuple[str, ...],
-    data_root: Path,
-    mlflow: str | None,
-    address: str | None,
-    allow_incomplete: bool,
-    allow_overlap: bool,
-    yes: bool,
-    retry_failed: bool,
-    dry_run: bool,
-    verbose: bool,
-) -> None:
+def run(space: str, overrides: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
 
     SPACE is a YAML file or the name of a bundled search space. Run again to resume: trials in the run folder's ledger
@@ -49,19 +36,8 @@ def run(
     from flyp_sweep.orchestrator.runs import sweep
     from flyp_sweep.orchestrator.runs.options import RunOptions
 
-    options = RunOptions(
-        out=out,
-        data_root=data_root,
-        mlflow=mlflow,
-        address=address,
-        allow_incomplete=allow_incomplete,
-        allow_overlap=allow_overlap,
-        yes=yes,
-        retry_failed=retry_failed,
-        verbose=verbose,
-    )
-    if dry_run:
-        for line in sweep.dry_run(space, overrides, options, lambda line: click.echo(line, err=True)):
-            click.echo(line)
-        return
-    sys.exit(sweep.run(space, overrides, options, console()))
+    given = RunOptions(**options, command=shlex.join(["flyp-sweep", *sys.argv[1:]]))
+    if not dry_run:
+        sys.exit(sweep.run(space, overrides, given, console()))
+    for line in sweep.dry_run(space, overrides, given, lambda line: click.echo(line, err=True)):
+        click.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ def open_run(address: Path | str) -> RunFolder:
     return RunFolder(folder, address)
 
 
-def refuse_without_file(command: str, address: Path | str, output: Path | None) -> None:
+def refuse_without_file(command: str, runs: Iterable[Path | str], output: Path | None) -> None:
     """Raise InputError where a file would be written into a run folder that is only read."""
-    if isinstance(address, str) and output is None:
-        raise InputError(f"{command}: found {address} and no -o, expected a file or folder to write; add -o")
+    for address in runs:
+        if isinstance(address, str) and output is None:
+            raise InputError(f"{command}: found {address} and no -o, expected a file or folder to write; add -o")

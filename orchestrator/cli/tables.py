@@ -1,4 +1,4 @@
-"""`flyp-sweep table`, `show`, `plot` and `report`: the results of runs, to read."""
+"""`flyp-sweep status`, `table`, `show`, `plot` and `report`: what runs have found so far, to read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.console import console
-from flyp_sweep.orchestrator.cli.options import layout_option, runs_argument
+from flyp_sweep.orchestrator.cli.options import console, layout_option, run_argument, runs_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, open_run, refuse_without_file
 from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError
@@ -17,15 +16,17 @@ from flyp_sweep.search_spaces.errors import InputError
 if TYPE_CHECKING:
     from flyp_sweep.results.tables.table import Table
 
-_OF_RUNS = {
-    "against": "--against",
-    "interval": "--interval",
-    "test": "--test",
-    "ensembling": "--ensembling",
-    "aggregate": "--aggregate",
-    "trace": "--trace",
-}
+_OF_RUNS = ("against", "interval", "test", "ensembling", "aggregate", "trace")
 """Options of `table` that do not apply to the paper's own numbers."""
+
+
+@click.command()
+@run_argument
+def status(run: Path | str) -> None:
+    """Cells, stages, trials done and failed, best score so far."""
+    from flyp_sweep.results.run_status import status_table
+
+    console().print(status_table(open_run(run)))
 
 
 @click.command()
@@ -85,7 +86,7 @@ def table(
         found = "both" if runs else "neither"
         raise InputError(f"table: found {found} of RUNS and --published, expected one; name runs, or give --published")
     if published:
-        _refuse_given(_OF_RUNS)
+        _refuse_options_of_runs()
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
         build = against_published if against else make_table
@@ -100,12 +101,12 @@ def table(
         write(output, _printed(made, style, standalone, text_width))
 
 
-def _refuse_given(options: dict[str, str]) -> None:
-    """Raises InputError for the first of `options` (by parameter) that stands on the command line."""
+def _refuse_options_of_runs() -> None:
+    """Raise InputError for the first of `_OF_RUNS` that stands on the command line."""
     context = click.get_current_context()
-    for name, flag in options.items():
+    for name in _OF_RUNS:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise InputError(f"{flag}: found --published, expected RUNS; leave one of them out")
+            raise InputError(f"--{name}: found --published, expected RUNS; leave one of them out")
 
 
 def _printed(made: Table, style: str, standalone: bool, text_width: float) -> str:
@@ -151,8 +152,7 @@ def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) 
     """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
     from flyp_sweep.results.outputs import plot_runs
 
-    for run in runs:
-        refuse_without_file("plot", run, output)
+    refuse_without_file("plot", runs, output)
     for plotted in plot_runs([open_run(run) for run in runs], output, figure):
         for written in plotted.paths:
             click.echo(written)
@@ -173,8 +173,7 @@ def report(runs: tuple[Path | str, ...], layout: str, output: Path | None) -> No
     """One self-contained HTML page of RUNS: tables, figures, protocol, and the trials behind every number."""
     from flyp_sweep.results.outputs import write_report
 
-    for run in runs:
-        refuse_without_file("report", run, output)
+    refuse_without_file("report", runs, output)
     folders = [open_run(run) for run in runs]
     if output is None and len(folders) > 1:
         raise InputError(

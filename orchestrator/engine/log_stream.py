@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 
 import click
 
 
-class LogStream:
+class LogStream(io.TextIOBase):
     """Logs each line as a warning."""
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -18,9 +19,3 @@ class LogStream:
             if line.strip():
                 self.logger.warning(click.unstyle(line))
         return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def isatty(self) -> bool:
-        return False

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from flyp_sweep.orchestrator.engine.work import Work
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources, SearchSpace
 
@@ -48,17 +49,6 @@ class Node:
 
     def has(self, wanted: Resources) -> bool:
         return self.cpus >= wanted.cpu and self.gpus >= wanted.gpu
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a node says of itself: what is wrong in a line, or None, and the versions of its packages."""
-
-    trouble: str | None
-    versions: Mapping[str, str | None]
-
-
-SILENT = Found(f"found no answer within {ANSWER_SECONDS:g} s; expected it to start a process and look around", {})
 
 
 def nodes() -> list[Node]:
@@ -128,40 +118,13 @@ def runtime_env(space: SearchSpace) -> dict[str, Any]:
 
     What these import in turn, and the libraries, each node has to have installed.
     """
-    modules = {"flyp_sweep", *(method.partition(":")[0].partition(".")[0] for method in space.methods if ":" in method)}
-    return {"py_modules": sorted(map(source_of, modules)), "excludes": ["**/__pycache__/**"]}
+    names = {"flyp_sweep", *(method.partition(":")[0].partition(".")[0] for method in space.methods if ":" in method)}
+    modules = [import_module(name) for name in sorted(names)]
+    sources = [module.__path__[0] if hasattr(module, "__path__") else str(module.__file__) for module in modules]
+    return {"py_modules": [os.path.abspath(source) for source in sources], "excludes": ["**/__pycache__/**"]}
 
 
-def source_of(module: str) -> str:
-    """The folder of a top-level package, or the file of a module. Raises InputError when there is none."""
-    spec = find_spec(module)
-    if spec is not None and spec.submodule_search_locations:
-        return os.path.abspath(next(iter(spec.submodule_search_locations)))
-    if spec is not None and spec.origin:
-        return os.path.abspath(spec.origin)
-    raise InputError(
-        f"methods: found no module {module!r}; expected it on the Python path, beside the YAML or in the working folder"
-    )
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a node must have to run the trials of a search space: the same as the driver, by the same paths.
-
-    `data` holds the outlines of the driver's data sets, `weights` its fingerprints, by display name: no node reads all
-    images before a trial does. Checkpoints go to `store`, a URL, or, where it
-    is None, to the run folder, in which `probe` is a file.
-    """
-
-    space: SearchSpace
-    data_root: Path
-    data: Mapping[str, str]
-    weights: Mapping[str, str]
-    probe: Path
-    store: str | None
-
-
-def check_nodes(needs: Needs, wanted: Resources) -> list[str]:
+def check_nodes(work: Work, wanted: Resources) -> list[str]:
     """Ask every node that can take a trial; returns what is worth a line, but no reason to stop.
 
     Raises InputError when a node lacks data, weights, the run folder, a method or a library.
@@ -169,107 +132,107 @@ def check_nodes(needs: Needs, wanted: Resources) -> list[str]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    able = [node for node in nodes() if node.has(wanted)]
-    asked = []
-    for node in able:
-        there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        asked.append(ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look).remote(needs))
-    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
-    lines = []
-    for node, answer in zip(able, asked, strict=True):
-        found = heard(answer) if answer in ready else SILENT
-        if found.trouble is not None and not left(node):
-            raise InputError(f"node {node.address}: {found.trouble}")
-        others = [(name, there) for name, there in found.versions.items() if there != installed(name)]
-        lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
+    outlines = outlines_of(work.space, work.data_root)
+    asked, lines = {}, []
+    with tempfile.NamedTemporaryFile(prefix=".probe-", dir=work.folder.resolve()) as probe:
+        for node in nodes():
+            if node.has(wanted):
+                there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
+                ask = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look)
+                asked[node] = ask.remote(
+                    work.space, work.plans, outlines, work.data_root, work.store or Path(probe.name)
+                )
+        deadline = time.monotonic() + ANSWER_SECONDS
+        for node, answer in asked.items():
+            try:
+                versions = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
+            except ray.exceptions.RayError as error:
+                time.sleep(LEAVING_SECONDS)
+                if any(one.id == node.id for one in nodes()):
+                    raise InputError(f"node {node.address}: {reason_of(error)}") from None
+                continue
+            others = [(name, there) for name, there in versions.items() if there != installed(name)]
+            lines += [f"node {node.address} has {name} {there}, the driver {installed(name)}" for name, there in others]
     return lines
 
 
-def left(node: Node) -> bool:
-    """Whether a node that may have had no time to answer is gone, or goes within seconds."""
-    deadline = time.monotonic() + LEAVING_SECONDS
-    while any(one.id == node.id for one in nodes()):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    return True
-
-
-def heard(answer: Any) -> Found:
-    """What a node answered; where it could not, why."""
+def reason_of(error: Exception) -> str:
+    """Why a node cannot run trials, from what Ray raises in place of its answer."""
     import ray
 
-    try:
-        return ray.get(answer)
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[-1]
-        return Found(f"found that nothing can be run there ({reason}); expected {LIBRARIES}", {})
+    if isinstance(cause := getattr(error, "cause", None), InputError):
+        return str(cause)
+    if isinstance(error, ray.exceptions.GetTimeoutError):
+        return f"found no answer within {ANSWER_SECONDS:g} s; expected it to start a process and look around"
+    last = str(error).strip().rpartition("\n")[2]
+    return f"found that nothing can be run there ({last}); expected {LIBRARIES}"
 
 
-def look(needs: Needs) -> Found:
-    """On the node itself: is all there that its trials will ask for?"""
-    versions = {name: installed(name) for name in DECISIVE}
-    lacking = [name for name, there in versions.items() if there is None]
-    if lacking:
-        return Found(f"found no package {lacking[0]}; expected {LIBRARIES}", versions)
-    try:
-        return Found(missing(needs), versions)
-    except InputError as error:
-        return Found(str(error), versions)
+def outlines_of(space: SearchSpace, data_root: Path) -> dict[str, str]:
+    """The outline of each data set, by name: nodes compare labels and sizes of files, for content takes long to read.
 
-
-def missing(needs: Needs) -> str | None:
-    """What a trial would miss here, in a line. Raises InputError for files that are absent or cannot be read."""
-    from flyp_sweep.trainers import methods
+    Raises InputError for files that are absent.
+    """
     from flyp_sweep.trainers.data.identity import outline
-    from flyp_sweep.trainers.models import weights
     from flyp_sweep.trainers.preflight import check_data
 
-    trouble = unkept(needs)
-    if trouble is not None:
-        return trouble
-    for name, dataset in check_data(needs.space, needs.data_root).items():
-        if outline(dataset) != needs.data[name]:
-            return f"found other files of data set {name!r} in {needs.data_root} than the driver"
-    for model in needs.space.models:
-        if weights.fingerprint(model) != needs.weights[model.label]:
-            return f"found other weights of model {model.label!r} than the driver"
+    return {name: outline(dataset) for name, dataset in check_data(space, data_root).items()}
+
+
+def look(
+    space: SearchSpace, plans: Sequence[CellPlan], outlines: Mapping[str, str], data_root: Path, place: Path | str
+) -> dict[str, str | None]:
+    """On the node itself: the versions of its packages.
+
+    Raises InputError for what its trials would miss: they need what the driver has, by the same paths. Checkpoints go
+    to `place`, the URL of a store or a new file in the run folder: who sees the file sees this very folder.
+    """
+    versions = {name: installed(name) for name in DECISIVE}
+    for name, there in versions.items():
+        if there is None:
+            raise InputError(f"found no package {name}; expected {LIBRARIES}")
+    check_folder(place)
+
+    from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers.models import weights
+
+    for name, outline in outlines_of(space, data_root).items():
+        if outline != outlines[name]:
+            raise InputError(f"found other files of data set {name!r} in {data_root} than the driver")
+    fingerprints = {plan.cell.model: plan.model.fingerprint for plan in plans}
+    for model in space.models:
+        if weights.fingerprint(model) != fingerprints[model.label]:
+            raise InputError(f"found other weights of model {model.label!r} than the driver")
         if weights.absent(model):
-            return f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
-    for name in needs.space.methods:
+            raise InputError(
+                f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
+            )
+    for name in space.methods:
         methods.get(name)
-    return None
+    return versions
 
 
-def unkept(needs: Needs) -> str | None:
-    """Why trials could not save their checkpoints here, in a line. Raises InputError where a package is lacking."""
-    folder = needs.probe.parent
-    if needs.store is not None:
+def check_folder(place: Path | str) -> None:
+    """Raise InputError when trials could not save their checkpoints here; see `look`."""
+    if isinstance(place, str):
         from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
         try:
-            Storage(needs.store).sizes()
+            Storage(place).sizes()
         except StorageError as error:
-            return f"{needs.store} cannot be read ({error}); expected its credentials in the environment of all nodes"
-    elif not needs.probe.is_file():
-        return f"found no {folder} as the driver has it; expected it on storage that all nodes share (--out)"
-    elif not os.access(folder, os.W_OK):
-        return f"found that {folder} cannot be written; trials save their checkpoints there"
-    return None
-
-
-@contextmanager
-def probe(folder: Path) -> Iterator[Path]:
-    """A new file in `folder`, for the length of the block: who sees it sees this very folder."""
-    path = folder.resolve() / f".probe-{secrets.token_hex(8)}"
-    path.touch()
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+            raise InputError(
+                f"{place} cannot be read ({error}); expected its credentials in the environment of all nodes"
+            ) from None
+    elif not place.is_file():
+        raise InputError(
+            f"found no {place.parent} as the driver has it; expected it on storage that all nodes share (--out)"
+        )
+    elif not os.access(place.parent, os.W_OK):
+        raise InputError(f"found that {place.parent} cannot be written; trials save their checkpoints there")
 
 
 def installed(name: str) -> str | None:
+    """The version of a package; None where it is absent."""
     try:
         return version(name)
     except PackageNotFoundError:

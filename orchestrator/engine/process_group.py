@@ -11,8 +11,8 @@ import tempfile
 import threading
 import time
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from flyp_sweep.orchestrator.engine.settings import Reply, Settings, ending, ending_in
 from flyp_sweep.orchestrator.engine.stacks import cause, last_words
@@ -25,14 +25,14 @@ PARENT_SECONDS = 0.5
 
 
 class ProcessGroup:
-    """Runs one trial after the other with `settings.processes` processes. What ends a trial in one ends it in all.
+    """Runs one trial after the other in several processes. What ends a trial in one ends it in all.
 
     The processes start with the first step, and anew after a death.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._members: list[_Member] = []
+        self._members: dict[Connection, BaseProcess] = {}  # in order of rank, each by our end of its pipe
         self._meeting: Path | None = None
 
     def begin(self, spec: TrialSpec, inexact: str | None = None) -> None:
@@ -49,12 +49,15 @@ class ProcessGroup:
         except OSError as error:
             self.close()
             return self._died(f"no process could be started for the trial: {error}")
-        for member in self._members:
-            member.tell(*([] if self._told else [self._trial]), "step")
+        for pipe in self._members:
+            with contextlib.suppress(OSError):  # who waits for the reply hears that the process is dead
+                if not self._told:
+                    pipe.send(self._trial)
+                pipe.send("step")
         self._told = True
         try:
             reply, in_step = self._replies()
-        except EOFError:
+        except (EOFError, OSError):
             time.sleep(PARENT_SECONDS)  # in which the others write their last words
             words = last_words(self.settings.stacks, self._trial[0].trial_id)
             reason = cause(words) if words else self._exit_codes()
@@ -68,49 +71,59 @@ class ProcessGroup:
     def flush(self) -> None:
         """Save the trial under way. To be called between steps."""
         if self._members:
-            with contextlib.suppress(EOFError):  # what was saved before is saved
-                self._members[0].tell("flush")
-                self._members[0].reply()
+            first = next(iter(self._members))
+            with contextlib.suppress(EOFError, OSError):  # what was saved before is saved
+                first.send("flush")
+                first.recv()
 
     def close(self) -> None:
         """End the processes, and remove the files in which they would have written their stacks."""
-        for member in self._members:
-            member.end()
-        self._members = []
+        for pipe, process in self._members.items():
+            process.kill()
+            process.join()
+            pipe.close()
+        self._members = {}
         last_words(self.settings.stacks, self._trial[0].trial_id)
         if self._meeting is not None:
             self._meeting.unlink(missing_ok=True)
 
     def _start(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["flyp_sweep.orchestrator.engine.trial_steps"])
         self._meeting = Path(tempfile.gettempdir(), f"flyp-sweep-{secrets.token_hex(8)}")
         self._told = False
-        for rank in range(self.settings.processes):
-            self._members.append(_Member(self.settings, rank, str(self._meeting)))
+        for rank in range(self.settings.resources.world):
+            pipe, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, self.settings, rank, str(self._meeting)), daemon=True
+            )
+            with theirs:
+                process.start()
+            self._members[pipe] = process
 
     def _replies(self) -> tuple[Reply, bool]:
-        """The trial's next report or ending, and whether all can go on from there. EOFError: a process has died."""
-        waiting = {member.pipe: member for member in self._members}
-        replies: dict[int, Reply] = {}
-        gave_up: list[Reply] = []
-        sound = True
-        while waiting:
-            ready = wait(list(waiting), STRAGGLER_SECONDS if gave_up else None)
+        """The trial's next report or ending, and whether all can go on from there.
+
+        Raises EOFError or OSError when a process has died.
+        """
+        replies: dict[Connection, Reply] = {}
+        while waiting := [pipe for pipe in self._members if pipe not in replies]:
+            ready = wait(waiting, STRAGGLER_SECONDS if any(map(gave_up, replies.values())) else None)
             if not ready:
-                return gave_up[0], False
-            for member in [waiting.pop(pipe) for pipe in list(waiting) if pipe in ready]:
-                reply, its_sound = member.reply()
-                replies[member.rank] = reply
-                sound &= its_sound
-                ended = ending_in(reply)
-                if ended and ended["status"] != DONE:
-                    gave_up.append(reply)
-        if 0 < len(gave_up) < len(replies):
-            return gave_up[0], False
-        return replies[0], sound
+                break
+            replies |= {pipe: pipe.recv() for pipe in waiting if pipe in ready}
+        lost = [reply for reply in replies.values() if gave_up(reply)]
+        if lost and len(lost) < len(self._members):
+            return lost[0], False
+        return replies[next(iter(self._members))], all(
+            "done" in reply or "ending" not in reply for reply in replies.values()
+        )
 
     def _exit_codes(self) -> str:
         """Why a process ended that has left no last words."""
-        codes = [code for member in self._members if (code := member.exit_code()) is not None]
+        for process in self._members.values():
+            process.join(PARENT_SECONDS)
+        codes = [process.exitcode for process in self._members.values() if process.exitcode is not None]
         number = -min(codes, default=0)
         if number == signal.SIGKILL:
             return "a process of the trial was ended by SIGKILL (often the kernel's, for want of memory)"
@@ -122,40 +135,10 @@ class ProcessGroup:
         return ending(DIED, time.time() - self._began, reason=reason, log=log)
 
 
-class _Member:
-    """One process of a group."""
-
-    def __init__(self, settings: Settings, rank: int, meeting: str) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["flyp_sweep.orchestrator.engine.trial_steps"])
-        self.rank = rank
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, settings, rank, meeting), daemon=True)
-        with theirs:
-            self._process.start()
-
-    def tell(self, *messages: Any) -> None:
-        """Send messages; who waits for the reply hears that the process is dead."""
-        with contextlib.suppress(OSError):
-            for message in messages:
-                self.pipe.send(message)
-
-    def reply(self) -> tuple[Reply, bool]:
-        """What it answers, and whether it is sound. Raises EOFError when it is dead."""
-        try:
-            reply: tuple[Reply, bool] = self.pipe.recv()
-        except OSError as error:
-            raise EOFError from error
-        return reply
-
-    def exit_code(self) -> int | None:
-        self._process.join(PARENT_SECONDS)
-        return self._process.exitcode
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self.pipe.close()
+def gave_up(reply: Reply) -> bool:
+    """Whether a process will not go on with the trial."""
+    ended = ending_in(reply)
+    return ended is not None and ended["status"] != DONE
 
 
 def _serve(pipe: Connection, settings: Settings, rank: int, meeting: str) -> None:
@@ -168,11 +151,10 @@ def _serve(pipe: Connection, settings: Settings, rank: int, meeting: str) -> Non
     while True:
         message = pipe.recv()  # ends with an EOFError when the group is closed
         if message == "step":
-            reply = steps.step()
-            pipe.send((reply, steps.sound))
+            pipe.send(steps.step())
         elif message == "flush":
             steps.flush()
-            pipe.send(({}, steps.sound))
+            pipe.send(None)
         else:
             steps.begin(*message)
 

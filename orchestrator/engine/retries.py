@@ -5,20 +5,11 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from flyp_sweep.search_spaces.sections import Failures
 from flyp_sweep.trainers.spec import TrialSpec
 
 LONGEST_PAUSE_SECONDS = 300.0
-
-
-@dataclass
-class _Streak:
-    """Failures of a trial in a row, and the furthest epoch that any attempt has reached."""
-
-    failures: int = 0
-    furthest: int = 0
 
 
 class Retries:
@@ -27,7 +18,8 @@ class Retries:
     def __init__(self, settings: Failures, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
         self.clock = clock
-        self._streaks: dict[str, _Streak] = {}
+        self._streaks: dict[str, tuple[int, int]] = {}
+        """Trial -> its failures in a row, and the furthest epoch that any attempt has reached."""
         self._waiting: list[tuple[float, int, TrialSpec]] = []
         self._order = 0
 
@@ -36,13 +28,12 @@ class Retries:
 
         An attempt that got further than all before it starts the count anew: the failure was not the trial's own.
         """
-        streak = self._streaks.setdefault(spec.trial_id, _Streak())
-        if epoch > streak.furthest:
-            streak.failures, streak.furthest = 0, epoch
-        streak.failures += 1
-        if streak.failures > self.settings.max_failures:
+        failures, furthest = self._streaks.get(spec.trial_id, (0, 0))
+        failures = 1 if epoch > furthest else failures + 1
+        self._streaks[spec.trial_id] = failures, max(epoch, furthest)
+        if failures > self.settings.max_failures:
             return None
-        pause = min(LONGEST_PAUSE_SECONDS, self.settings.backoff_seconds * 2 ** (streak.failures - 1))
+        pause = min(LONGEST_PAUSE_SECONDS, self.settings.backoff_seconds * 2 ** (failures - 1))
         self._order += 1
         heapq.heappush(self._waiting, (self.clock() + pause, self._order, spec))
         return pause
@@ -55,5 +46,4 @@ class Retries:
 
     def failures(self, spec: TrialSpec) -> int:
         """Failures of the trial in a row."""
-        streak = self._streaks.get(spec.trial_id)
-        return streak.failures if streak else 0
+        return self._streaks.get(spec.trial_id, (0, 0))[0]

@@ -1,10 +1,12 @@
-"""Ray Tune's scheduler: one ASHA per cell for its search, nothing for repeats."""
+"""What stops trials: one ASHA per cell for its search, nothing for repeats, and for all of them the user."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+from ray.tune import Stopper
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
@@ -42,11 +44,11 @@ class CellScheduler(FIFOScheduler):
         starting = max(0, self.at_once - running - 1)
         return pending[min(starting, len(pending) - 1)] if pending else None
 
-    def bracket(self, trial: Trial) -> ASHAScheduler | None:
-        """The ASHA that may stop this trial; None for a repeat, or where the space asks for no scheduler."""
+    def bracket(self, trial: Trial) -> FIFOScheduler:
+        """The ASHA that may stop this trial; for a repeat, or where the space asks for none, what stops nothing."""
         spec = TrialSpec.from_json(trial.config["spec"])
         if self.space.scheduler.name != "asha" or spec.stage != SEARCH:
-            return None
+            return FIFOScheduler()
         if spec.cell not in self.brackets:
             self.brackets[spec.cell] = ASHAScheduler(
                 time_attr="epoch",
@@ -60,45 +62,42 @@ class CellScheduler(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self.unfinished.append(trial)
-        asha = self.bracket(trial)
-        if asha is not None:
-            asha.on_trial_add(tune_controller, _ours(trial))
+        self.bracket(trial).on_trial_add(tune_controller, _ours(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        asha = self.bracket(trial)
-        if asha is None or "ending" in result:
-            return TrialScheduler.CONTINUE
-        decision = asha.on_trial_result(tune_controller, _ours(trial), result)
-        if result["epoch"] >= trial.config["spec"]["epochs"]:
+        decision = self.bracket(trial).on_trial_result(tune_controller, _ours(trial), result)
+        if result.get("epoch") == trial.config["spec"]["epochs"]:
             return TrialScheduler.CONTINUE  # it has trained to its end: there is nothing to stop, and it may win
         if decision == TrialScheduler.STOP:
             self.recorder.stopped_by_scheduler(trial.config["spec"], result)
         return decision
 
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        asha = self.bracket(trial)
-        if asha is not None:
-            asha.on_trial_error(tune_controller, _ours(trial))
-
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        asha = self.bracket(trial)
-        if asha is not None and "score" in result:
-            asha.on_trial_complete(tune_controller, _ours(trial), result)
+        self.bracket(trial).on_trial_complete(tune_controller, _ours(trial), result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        asha = self.bracket(trial)
-        if asha is not None:
-            asha.on_trial_remove(tune_controller, _ours(trial))
+        self.bracket(trial).on_trial_remove(tune_controller, _ours(trial))
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as for the searcher: Ray pickles it, and we resume from the ledger
 
 
-@dataclass(frozen=True)
-class _Ours:
-    trial_id: str
+class OnRequest(Stopper):
+    """Ends the whole run once `asked()` is true. The scheduler alone stops a trial for its results."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self.asked = asked
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.asked()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 def _ours(trial: Trial) -> Any:
     """What ASHA knows a trial by: started again, it is a new one to Ray, but has its place in the rungs already."""
-    return _Ours(TrialSpec.from_json(trial.config["spec"]).trial_id)
+    return SimpleNamespace(trial_id=TrialSpec.from_json(trial.config["spec"]).trial_id)

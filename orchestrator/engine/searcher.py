@@ -49,7 +49,8 @@ class ProtocolSearcher(Searcher):
         spec, epoch = self.specs.pop(trial_id), self.epochs.pop(trial_id, 0)
         ended = self.endings.pop(trial_id, None) or ending_in(result or {})
         if error and ended is None:
-            ended = self._death(spec)
+            words = last_words(self.stacks, spec.trial_id)
+            ended = {"status": DIED, "reason": cause(words), "log": words, "seconds": 0.0}
         if ended is None or ended["status"] != DIED:
             self.recorder.ended(spec, ended)
         elif (pause := self.retries.again(spec, epoch)) is not None:
@@ -58,11 +59,6 @@ class ProtocolSearcher(Searcher):
             failures = self.retries.failures(spec)
             times = f" ({failures} times in a row)" if failures > 1 else ""
             self.recorder.ended(spec, {**ended, "status": FAILED, "reason": ended["reason"] + times})
-
-    def _death(self, spec: TrialSpec) -> dict[str, Any]:
-        """The ending of a trial whose worker is gone."""
-        words = last_words(self.stacks, spec.trial_id)
-        return {"status": DIED, "reason": cause(words), "log": words, "seconds": 0.0}
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles searchers to restore an experiment; ours is restored from the ledger

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from flyp_sweep.search_spaces.model import Resources, SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 
 Reply = dict[str, Any]
@@ -14,25 +16,21 @@ Reply = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """What all trials of a sweep have in common.
+    """What all trials of a sweep have in common; each of them has these `resources`.
 
     `checkpoints` says where trials under way are saved, `weights` where those of finished trials are kept for
-    ensembles. `hang_seconds`: a step that takes longer counts as hung (None: a step may take forever). `stacks` is the
-    folder in which a worker that hangs or crashes writes down where it was (None: into its own log).
+    ensembles. `stacks` is the folder in which a worker that hangs or crashes writes down where it was (None: into its
+    own log). `python_path` is the driver's, for workers on its machine: Ray puts the working folder first (None: leave
+    the path as it is).
     """
 
-    space: dict[str, Any]
-    data_root: str
+    space: SearchSpace
+    data_root: Path
     checkpoints: Policy
     weights: Policy
-    threads: int
-    device: str
-    processes: int
-    """How many train each trial together."""
-    hang_seconds: float | None
-    stacks: str | None
+    resources: Resources
+    stacks: str | None = None
     python_path: tuple[str, ...] | None = None
-    """The driver's, for workers on its machine: Ray puts the working folder first (None: leave the path as it is)."""
 
 
 def ending(status: str, seconds: float, *, final: bool = True, **more: Any) -> Reply:

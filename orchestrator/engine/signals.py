@@ -29,16 +29,17 @@ class Interruption:
     """Whether the sweep was asked to end.
 
     A request ends the process at once, but is only noted inside `noting`: whoever works there looks at `asked`.
+    `at_the_last`, which takes no lock, is called before the process is left.
     Nothing is ever raised where the program happens to be: that could be amid code that then keeps a lock for ever.
     """
 
     def __init__(self, last_words: str) -> None:
         self._last_words = last_words
-        self._last: list[Callable[[], None]] = []
+        self.at_the_last: Callable[[], None] = lambda: None
         self._asked: float | None = None
         self._noting = False
-        self._patience = threading.Timer(GRACE_SECONDS, self.leave)
-        self._patience.daemon = True
+        self.patience = threading.Timer(GRACE_SECONDS, self.leave)
+        self.patience.daemon = True
 
     def listen(self) -> None:
         """Hear SIGINT and SIGTERM from now on; to be called again after what takes them over, as Ray's C++ does."""
@@ -64,19 +65,11 @@ class Interruption:
         now = time.monotonic()
         if self._asked is None:
             self._asked = now
-            self._patience.start()
+            self.patience.start()
             if not self._noting:
                 self.leave()
         elif now - self._asked > SAME_REQUEST_SECONDS:
             self.leave()
-
-    def at_the_last(self, action: Callable[[], None]) -> None:
-        """Have `action`, which takes no lock, called before the process is left."""
-        self._last.append(action)
-
-    def over(self) -> None:
-        """The sweep has ended: there is nothing to lose patience with."""
-        self._patience.cancel()
 
     def give_up(self, reason: str) -> None:
         """End this process, which cannot go on; the `reason` is said unless it was asked to end anyway."""
@@ -90,8 +83,7 @@ class Interruption:
         The ledger is whole after every line, so nothing is lost. The words go round all buffers and their locks.
         """
         try:
-            for action in self._last:
-                action()
+            self.at_the_last()
             shown = f"\n{SHOW_CURSOR}" if os.isatty(STDOUT) else ""
             os.write(STDOUT, os.fsencode(f"{shown}{self._last_words}\n"))
         finally:
@@ -107,6 +99,6 @@ def interruptible(last_words: str) -> Generator[Interruption]:
     try:
         yield interruption
     finally:
-        interruption.over()
+        interruption.patience.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)

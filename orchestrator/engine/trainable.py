@@ -57,12 +57,11 @@ class Worker(tune.Trainable):
     def cleanup(self) -> None:
         """The sweep is interrupted, or has no more trials: save what an unfinished one has done."""
         if self.steps is not None:
-            if self.begun and not self.ended:
-                self.steps.flush()
+            self.steps.flush()
             self.steps.close()
 
     def _steps(self) -> Any:
-        if self.settings.processes > 1:
+        if self.settings.resources.world > 1:
             from flyp_sweep.orchestrator.engine.process_group import ProcessGroup
 
             return ProcessGroup(self.settings)

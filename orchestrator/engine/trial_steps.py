@@ -19,7 +19,6 @@ import torch
 from flyp_sweep.orchestrator.engine.settings import Reply, Settings, ending
 from flyp_sweep.orchestrator.engine.stacks import Watchdog
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.distributed import Ranks
@@ -32,29 +31,31 @@ from flyp_sweep.trainers.spec import DIED, DONE, FAILED, UNREADABLE, Epoch, Tria
 class TrialSteps:
     """Runs trials in this process. Once it is not `sound`, the process has to end: its memory or GPU may be broken.
 
-    `rank` is this process among the `settings.processes` that train a trial together; they meet at the file `meeting`.
+    `rank` is this process among those that train a trial together, where there are several; they meet at the file
+    `meeting`.
     """
 
     def __init__(self, settings: Settings, rank: int = 0, meeting: str = "") -> None:
-        torch.set_num_threads(settings.threads)
+        given, hang = settings.resources, settings.space.failures.hang_minutes
+        torch.set_num_threads(given.threads)
         self.settings = settings
         self.rank = rank
         self.sound = True
         self.trials = 0
-        self.watchdog = Watchdog(settings.stacks, settings.hang_seconds, rank)
-        self.machine = machine(settings.device, settings.threads, settings.processes)
+        self.watchdog = Watchdog(settings.stacks, None if hang is None else 60 * hang, rank)
+        device = torch.device("cuda" if given.gpu else "cpu")
+        self.machine = machine(device.type, given.threads, given.world)
         self.checkpoint: Checkpoint | None = None
-        device = torch.device(settings.device)
-        if device.type == "cuda" and settings.processes > 1:
+        if given.gpu and given.world > 1:
             device = torch.device("cuda", rank)
             torch.cuda.set_device(device)
         self.runner = TrialRunner(
-            from_mapping(settings.space),
-            Path(settings.data_root),
+            settings.space,
+            settings.data_root,
             device,
-            settings.threads,
+            given.threads,
             Cache.of_machine(),
-            Ranks.join(rank, settings.processes, device, Path(meeting)),
+            Ranks.join(rank, given.world, device, Path(meeting)),
             settings.weights,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -17,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from flyp_sweep.orchestrator.engine.log_stream import LogStream
-from flyp_sweep.orchestrator.engine.nodes import Needs, check_address, check_nodes, probe, runtime_env
+from flyp_sweep.orchestrator.engine.nodes import check_address, check_nodes, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
+from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import Resources
 
 log = logging.getLogger(__name__)
-
-SCRATCH = "flyp-sweep-driver-"
 
 TRIALS_WAITING = 8
 """Trials that Ray Tune knows of beyond those that run: so many workers may start at once."""
@@ -66,8 +65,9 @@ class TuneEngine:
         self.address = address
 
     def check(self) -> None:
-        """Raise InputError when the cluster at the address cannot be joined."""
-        self._set_environment()
+        """Set the environment for Ray. Raises InputError when the cluster at the address cannot be joined."""
+        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
+            os.environ.setdefault(name, value)
         if self.address is not None:
             check_address(self.address)
 
@@ -76,46 +76,27 @@ class TuneEngine:
 
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
-        self._set_environment()
         with connected(self.address, runtime_env(work.space) if self.address else None, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
-                for line in self._node_warnings(work):
+                resources = resources_per_trial(work.space)
+                for line in check_nodes(work, resources) if self.address else ():
                     work.say(line)
-                self._tune(work)
+                self._tune(work, resources)
 
-    def _set_environment(self) -> None:
-        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
-            os.environ.setdefault(name, value)
-
-    def _node_warnings(self, work: Work) -> list[str]:
-        """What differs between the nodes of a joined cluster but is no reason to stop."""
-        if self.address is None:
-            return []
-        from flyp_sweep.trainers.data.identity import outline
-        from flyp_sweep.trainers.preflight import check_data
-
-        data = {name: outline(made) for name, made in check_data(work.space, work.data_root).items()}
-        weights = {plan.cell.model: plan.weights for plan in work.plans}
-        with probe(work.folder) as seen:
-            needs = Needs(work.space, work.data_root, data, weights, seen, work.store)
-            return check_nodes(needs, resources_per_trial(work.space))
-
-    def _tune(self, work: Work) -> None:
+    def _tune(self, work: Work, resources: Resources) -> None:
         from ray import tune
 
         from flyp_sweep.orchestrator.engine.retries import Retries
-        from flyp_sweep.orchestrator.engine.scheduler import CellScheduler
+        from flyp_sweep.orchestrator.engine.scheduler import CellScheduler, OnRequest
         from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
-        from flyp_sweep.orchestrator.engine.stopper import OnRequest
         from flyp_sweep.orchestrator.engine.trainable import configured
 
-        resources = resources_per_trial(work.space)
-        clear_scratch()
-        prefix = f"{SCRATCH}{os.getpid()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
-            stacks = self._stacks(work, Path(scratch))
-            settings = work.settings(resources, stacks, tuple(sys.path) if self.address is None else None)
+        with tempfile.TemporaryDirectory(prefix="flyp-sweep-driver-", ignore_cleanup_errors=True) as scratch:
+            shared = None if work.store else str(work.checkpoints.folder.resolve())  # by the nodes of a cluster
+            stacks = shared if self.address else str(Path(scratch, "stacks"))
+            path = None if self.address else tuple(sys.path)
+            settings = Settings(work.space, work.data_root, work.checkpoints, work.weights, resources, stacks, path)
             given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
             tune.Tuner(
                 tune.with_resources(configured(settings), given),
@@ -138,12 +119,6 @@ class TuneEngine:
                 ),
             ).fit()
 
-    def _stacks(self, work: Work, scratch: Path) -> str | None:
-        """A folder that the driver and all workers share, if there is one."""
-        if self.address is None:
-            return str(scratch / "stacks")
-        return str(work.checkpoints.folder.resolve()) if work.store is None else None
-
 
 def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     """Start a private Ray, or join the cluster at `address`, whose workers get this runtime `environment`.
@@ -159,18 +134,16 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
             ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
         else:
             ray.init(address=address, runtime_env=environment, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        if "AF_UNIX" in str(error):
+            raise InputError(
+                f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
+            ) from error
         if address is None:
             raise
         raise InputError(
             f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:300]}); "
             "start one with `ray start --head`, and make this machine a node of it"
-        ) from error
-    except OSError as error:
-        if "AF_UNIX" not in str(error):
-            raise
-        raise InputError(
-            f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
         ) from error
 
 
@@ -240,14 +213,6 @@ def log_as_we_do(library: logging.Logger) -> None:
     for handler in list(library.handlers):
         library.removeHandler(handler)
     library.propagate = True
-
-
-def clear_scratch() -> None:
-    """Remove Ray Tune's files of drivers that were killed; nobody reads them."""
-    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
-        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _name(trial: Any) -> str:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
 
-from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.search_spaces.model import Resources, SearchSpace
+from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.spec import TrialSpec
 
@@ -52,30 +51,12 @@ class Work:
     lost: Callable[[str], None]
     listen: Callable[[], None]
 
-    def settings(
-        self, resources: Resources, stacks: str | None = None, python_path: tuple[str, ...] | None = None
-    ) -> Settings:
-        """What all workers are told, for trials with these `resources`."""
-        hang = self.space.failures.hang_minutes
-        return Settings(
-            space=self.space.model_dump(mode="json", exclude_none=True),
-            data_root=str(self.data_root),
-            checkpoints=self.checkpoints,
-            weights=self.weights,
-            threads=resources.threads,
-            device="cuda" if resources.gpu else "cpu",
-            processes=resources.world,
-            hang_seconds=None if hang is None else 60 * hang,
-            stacks=stacks,
-            python_path=python_path,
-        )
-
 
 class Engine(Interface):
     """Runs trials."""
 
     def check(self) -> None:
-        """Raise InputError when the engine cannot be reached, before anything is done."""
+        """Prepare. Raises InputError when the engine cannot be reached, before anything is done."""
 
     def run(self, work: Work) -> None:
         """Run all trials of the protocol; returns when there are no more, or when `work.stop` says so."""

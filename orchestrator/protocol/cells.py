@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from flyp_sweep.orchestrator.protocol.algorithms import Config, Tried, algorithm_of, planned_configs
+from flyp_sweep.orchestrator.protocol.algorithms import Config, Tried, algorithm_of
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import Candidate, CellPlan
 from flyp_sweep.orchestrator.protocol.selection import Asked, Selection, best, ingredients, mean
@@ -23,18 +23,13 @@ class CellProtocol:
         self.selection: Selection | None = None
         self.pending: deque[Candidate | TrialSpec] = deque()
         self.over = False
-        self._open: set[str] = set()
+        self.open: set[str] = set()
         self._asked: list[Asked] = []
-
-    def finish(self, trial_id: str, outcomes: Mapping[str, Outcome]) -> Selection | None:
-        """A trial of this cell has an outcome; returns the selection if it is made now."""
-        self._open.discard(trial_id)
-        return self.advance(outcomes)
 
     def advance(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
         """Go on as far as `outcomes` (by trial id) allow; returns the selection if it is made now."""
         selected = None
-        while not self.over and not self._open:
+        while not self.over and not self.open:
             if self.selection is not None:
                 self.over = True
             elif not self._next_generation(outcomes):
@@ -51,17 +46,12 @@ class CellProtocol:
     def _start(self, trials: Iterable[Candidate | TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
         """Make the trials of the next step pending, except those that have an outcome already."""
         self.pending = deque(trial for trial in trials if trial.trial_id not in outcomes)
-        self._open = {trial.trial_id for trial in self.pending}
+        self.open = {trial.trial_id for trial in self.pending}
 
     @property
     def trials(self) -> list[Candidate | TrialSpec]:
         """The trials decided on so far, those of the search first."""
         return [*self.searched, *(self.selection.repeats if self.selection else ())]
-
-    @property
-    def planned(self) -> int:
-        """Trials that the whole cell will take at most."""
-        return planned_configs(self.plan) * len(self.plan.search_seeds) + len(self.plan.repeat_seeds)
 
     def _next_generation(self, outcomes: Mapping[str, Outcome]) -> bool:
         """Ask the search algorithm; False when the search is over."""

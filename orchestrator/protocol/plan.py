@@ -10,8 +10,7 @@ from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.trainers.data.identity import Identity
-from flyp_sweep.trainers.preflight import Checked, Traits
+from flyp_sweep.trainers.preflight import Checked, DataFacts, MethodFacts, ModelFacts
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
 
 
@@ -30,18 +29,22 @@ class CellPlan:
 
     cell: Cell
     space: SearchSpace
-    searched: Mapping[str, Distribution]
-    data: Identity
-    weights: str
-    metric: str
-    images: Mapping[str, int]
-    """Split role -> number of images that a trial of this cell sees of it."""
-    traits: Traits
-    parameters: int | None
-    incomplete: Mapping[str, Mapping[str, int]]
-    """Split -> images found and published, where the copy of the data set differs from what was published."""
+    data: DataFacts
+    model: ModelFacts
+    method: MethodFacts
     base: CellPlan | None = None
     """The plan of the cell of whose trials this one's ensembles are made; None where it holds none."""
+
+    @property
+    def searched(self) -> Mapping[str, Distribution]:
+        """The distributions of the hyper-parameters; ensembles have none of their own."""
+        return {} if self.cell.ensemble else self.method.searched
+
+    @property
+    def images(self) -> Mapping[str, int]:
+        """Split role -> images that a trial sees of it; a few-shot cell draws its training and validation images."""
+        drawn = (self.cell.shots or 0) * self.data.classes
+        return {**self.data.images, **({"train": drawn, "id_val": drawn} if drawn else {})}
 
     @property
     def search_seeds(self) -> range:
@@ -56,7 +59,7 @@ class CellPlan:
     def repeat_seeds(self) -> range:
         if self.is_soup:
             return self.search_seeds
-        return range(self.space.repeats.seeds if self.traits.seeded else 1)
+        return range(self.space.repeats.seeds if self.method.seeded else 1)
 
     def candidates(self, hparams: Mapping[str, Any]) -> list[Candidate]:
         """The trials of the search stage for one configuration: one per seed."""
@@ -70,7 +73,7 @@ class CellPlan:
     def repeat_trial(self, hparams: Mapping[str, Any], seed: int) -> TrialSpec:
         """A trial of the repeat stage, with its WiSE-FT grid; there is nothing to interpolate for zero-shot."""
         wise_ft = self.space.wise_ft
-        seeded = self.traits.seeded
+        seeded = self.method.seeded
         alphas = wise_ft.grid if seeded else (0.0,)
         return self._trial(REPEAT, hparams, seed, alphas=alphas, frontier=wise_ft.frontier and seeded)
 
@@ -81,7 +84,7 @@ class CellPlan:
     def _trial(
         self, stage: str, hparams: Mapping[str, Any], seed: int, *, alphas: tuple[float, ...], frontier: bool
     ) -> TrialSpec:
-        train = self.space.train
+        train, identity = self.space.train, self.data.identity
         return TrialSpec(
             cell=self.cell,
             stage=stage,
@@ -94,13 +97,13 @@ class CellPlan:
             patience=self.space.early_stopping.patience,
             alphas=alphas,
             frontier=frontier,
-            data=self.data.training,
-            weights=self.weights,
+            data=identity.training,
+            weights=self.model.fingerprint,
             micro_batch=train.micro_batch,
             precision=train.precision,
             compile=train.compile,
             crops=train.crops,
-            splits={**self.data.fitted, **(self.data.evaluated if stage == REPEAT else {})},
+            splits={**identity.fitted, **(identity.evaluated if stage == REPEAT else {})},
         )
 
 
@@ -109,27 +112,6 @@ def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
     space = space.ensembling(checked.ensembles)
     plans: dict[Cell, CellPlan] = {}
     for cell in space.cells():
-        method = cell.base.method
-        plans[cell] = CellPlan(
-            cell=cell,
-            space=space,
-            searched={} if cell.ensemble else checked.searched[method],
-            data=checked.data[cell.dataset],
-            weights=checked.weights[cell.model],
-            metric=checked.metrics[cell.dataset],
-            images=_images(cell, checked),
-            traits=checked.methods[method],
-            parameters=checked.parameters[cell.model],
-            incomplete=checked.incomplete.get(cell.dataset, {}),
-            base=plans[cell.base] if cell.ensemble else None,
-        )
+        data, model, method = checked.data[cell.dataset], checked.models[cell.model], checked.methods[cell.base.method]
+        plans[cell] = CellPlan(cell, space, data, model, method, plans[cell.base] if cell.ensemble else None)
     return list(plans.values())
-
-
-def _images(cell: Cell, checked: Checked) -> dict[str, int]:
-    """Split role -> images; a few-shot cell draws its training and its validation images."""
-    images = dict(checked.images[cell.dataset])
-    if cell.shots is not None:
-        drawn = cell.shots * checked.classes[cell.dataset]
-        images |= {"train": drawn, "id_val": drawn}
-    return images

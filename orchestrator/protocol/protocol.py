@@ -44,9 +44,9 @@ class Protocol:
         """A trial has finished; returns the selections that it made possible, of its cell and of its ensembles."""
         cell = self._running.pop(outcome.trial_id)
         self.outcomes[outcome.trial_id] = outcome
+        cell.open.discard(outcome.trial_id)
         made_of_it = [one for one in self._ensembles if one.base is cell]
-        found = (cell.finish(outcome.trial_id, self.outcomes), *(one.advance(self.outcomes) for one in made_of_it))
-        return self._keep(found)
+        return self._keep(one.advance(self.outcomes) for one in (cell, *made_of_it))
 
     def give_up(self, trial_id: str) -> None:
         """The data set of this trial cannot be read: keep no outcome, and start no more trials on that data set."""

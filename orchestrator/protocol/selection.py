@@ -32,16 +32,16 @@ class Selection:
             config_id=self.repeats[0].config_id,
             hparams=self.winner,
             score=self.score,
-            metric=self.plan.metric,
+            metric=self.plan.data.metric,
             configs=len(self.searched) // len(self.plan.search_seeds),
             seeds=len(self.plan.search_seeds) if self.searched else 0,
             searched=[one.trial_id for one in self.searched],
             repeats=[spec.trial_id for spec in self.repeats],
             space={name: distribution.to_json() for name, distribution in self.plan.searched.items()},
-            data=self.plan.data.training,
-            evaluated=dict(self.plan.data.evaluated),
-            overlaps=dict(self.plan.data.overlaps),
-            incomplete={split: dict(counts) for split, counts in self.plan.incomplete.items()},
+            data=self.plan.data.identity.training,
+            evaluated=dict(self.plan.data.identity.evaluated),
+            overlaps=dict(self.plan.data.identity.overlaps),
+            incomplete={split: dict(counts) for split, counts in self.plan.data.incomplete.items()},
         )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
+from flyp_sweep.orchestrator.protocol.algorithms import planned_searches
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
-from flyp_sweep.orchestrator.runs.byte_sizes import size
-from flyp_sweep.orchestrator.runs.dry_run import searches
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -38,10 +39,10 @@ class DiskUsage:
     in_store: bool = False
 
     def __str__(self) -> str:
-        saved = f", and checkpoints of up to {size(self.checkpoint)} per trial under way" if self.checkpoint else ""
+        saved = f", and checkpoints of up to {decimal(self.checkpoint)} per trial under way" if self.checkpoint else ""
         where = "in the store" if self.in_store else "there"
-        kept = f"; until ensembles are made of them, weights of up to {size(self.weights)} lie {where}"
-        return f"the run takes about {size(self.run)} on the disk{saved}{kept if self.weights else ''}"
+        kept = f"; until ensembles are made of them, weights of up to {decimal(self.weights)} lie {where}"
+        return f"the run takes about {decimal(self.run)} on the disk{saved}{kept if self.weights else ''}"
 
     @property
     def here(self) -> int:
@@ -57,18 +58,18 @@ def estimate(
     for plan in plans:
         trial = BYTES_PER_TRIAL + BYTES_PER_EPOCH * space.train.epochs
         alphas = len(space.wise_ft.grid) if space.wise_ft.frontier else 2
-        numbers = METRICS * (len(space.wise_ft.grid) + alphas * len(plan.data.evaluated))
-        ledger += searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
-    largest = max((plan.parameters or 0 for plan in plans if plan.traits.trained), default=0)
+        numbers = METRICS * (len(space.wise_ft.grid) + alphas * len(plan.data.identity.evaluated))
+        ledger += planned_searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
+    largest = max((plan.model.parameters or 0 for plan in plans if plan.method.trained), default=0)
     members = {(plan.cell.base, plan.is_soup): plan for plan in plans if plan.base and plan.cell not in over}
-    weights = sum(WEIGHT_BYTES * (plan.parameters or 0) * _kept(plan) for plan in members.values())
+    weights = sum(WEIGHT_BYTES * (plan.model.parameters or 0) * _kept(plan) for plan in members.values())
     return DiskUsage(ledger * (1 + MULTIPLE_BESIDE_LEDGER), CHECKPOINT_BYTES * largest, weights, in_store)
 
 
 def _kept(plan: CellPlan) -> int:
     """Trials that the ensembles of a cell are made of. All soups of a cell share the same trials."""
     assert plan.base is not None
-    return searches(plan.base) if plan.is_soup else len(plan.repeat_seeds)
+    return planned_searches(plan.base) if plan.is_soup else len(plan.repeat_seeds)
 
 
 def check(usage: DiskUsage, folder: Path) -> None:
@@ -76,8 +77,8 @@ def check(usage: DiskUsage, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if free < usage.here - held:
-        more = "" if held == 0 else f" more than the {size(held)} it has"
+        more = "" if held == 0 else f" more than the {decimal(held)} it has"
         raise InputError(
-            f"{folder}: found {size(free)} of free space; the run takes about {size(usage.here - held)}{more}; "
+            f"{folder}: found {decimal(free)} of free space; the run takes about {decimal(usage.here - held)}{more}; "
             "free some or choose another --out"
         )

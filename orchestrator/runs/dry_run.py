@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flyp_sweep.orchestrator.protocol.algorithms import planned_configs
+from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_searches, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -14,11 +14,8 @@ def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
     """Cells, trials and image passes of a sweep: at most, as if no trial stopped early."""
     lines = [f"{space.name}: {len(plans)} cells"]
     lines += [f"  {plan.cell.key}: {_steps(plan)}, {passes(plan):,} image passes" for plan in plans]
-    total = sum(map(trials, plans))
-    ours, naive = sum(map(passes, plans)), sum(map(naive_passes, plans))
-    share = f" ({naive / ours:.1f} times as many)" if ours else ""
-    lines.append(f"{total:,} trials and {ours:,} image passes at most")
-    lines.append(f"evaluating every split at every epoch and alpha would cost {naive:,}{share}")
+    total = sum(map(planned_trials, plans))
+    lines.append(f"{total:,} trials and {sum(map(passes, plans)):,} image passes at most")
     return "\n".join(lines)
 
 
@@ -31,16 +28,6 @@ def _steps(plan: CellPlan) -> str:
     return f"{len(plan.repeat_seeds)} {made_of} of {plan.base.cell.method}"
 
 
-def trials(plan: CellPlan) -> int:
-    """Trials of both stages."""
-    return searches(plan) + len(plan.repeat_seeds)
-
-
-def searches(plan: CellPlan) -> int:
-    """Trials of the search stage."""
-    return planned_configs(plan) * len(plan.search_seeds)
-
-
 def passes(plan: CellPlan) -> int:
     """Images that go through the image encoder, forward or forward and backward, over all trials of a cell.
 
@@ -49,8 +36,8 @@ def passes(plan: CellPlan) -> int:
     `id_val` at alpha = 1 is known from training.
     """
     train, id_val, reported = _sizes(plan)
-    if plan.traits.frozen_encoder:
-        crops = plan.space.train.epochs * trials(plan) if plan.traits.trained else plan.traits.seeded
+    if plan.method.frozen_encoder:
+        crops = plan.space.train.epochs * planned_trials(plan) if plan.method.trained else plan.method.seeded
         return train * crops * (plan.base is None) + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val)
     if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas
@@ -60,17 +47,7 @@ def passes(plan: CellPlan) -> int:
     alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
     at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
     repeat = fitting + (len(alphas) - 1) * id_val + at_the_end * reported
-    return searches(plan) * fitting + len(plan.repeat_seeds) * repeat
-
-
-def naive_passes(plan: CellPlan) -> int:
-    """The same with every split evaluated at every epoch of every trial, and at every alpha of every repeat."""
-    train, id_val, reported = _sizes(plan)
-    seen_once = (plan.traits.frozen_encoder and not plan.traits.trained) or plan.base is not None
-    epochs = 1 if seen_once else plan.space.train.epochs
-    trial = epochs * (train * (plan.traits.seeded and plan.base is None) + id_val + reported)
-    alphas = len(plan.space.wise_ft.grid) * (id_val + reported) if plan.traits.seeded else 0
-    return searches(plan) * trial + len(plan.repeat_seeds) * (trial + alphas)
+    return planned_searches(plan) * fitting + len(plan.repeat_seeds) * repeat
 
 
 def _sizes(plan: CellPlan) -> tuple[int, int, int]:

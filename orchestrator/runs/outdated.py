@@ -17,7 +17,6 @@ from flyp_sweep.search_spaces.complaints import show
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.trainers.data.identity import Identity
 from flyp_sweep.trainers.spec import FAILED, SEARCH, TrialSpec
 
 WORTH_ASKING = 0.1
@@ -120,7 +119,7 @@ def _changes(one: Finished, plan: CellPlan) -> Iterator[Change]:
 
 
 def _data_changes(one: Finished, plan: CellPlan, name: str) -> Iterator[Change]:
-    data: Identity = plan.data
+    data = plan.data.identity
     was: Mapping[str, str] | None = one.settings.get("splits")
     trained_on = one.settings.get("data")
     if was is None and trained_on != data.training:

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from flyp_sweep.orchestrator.protocol.algorithms import planned_trials
 from flyp_sweep.orchestrator.protocol.cells import CellProtocol
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.protocol.selection import Selection
@@ -87,7 +88,7 @@ class Progress:
 
     @property
     def planned(self) -> int:
-        return sum(cell.planned for cell in self.protocol.cells)
+        return sum(planned_trials(cell.plan) for cell in self.protocol.cells)
 
     def line(self) -> str:
         """The whole sweep in a line."""
@@ -105,12 +106,12 @@ class Progress:
         return Group(grid, Text(self.line(), style="bold"))
 
     def _row(self, cell: CellProtocol) -> tuple[RenderableType, ...]:
-        key = cell.plan.cell
+        key, planned = cell.plan.cell, planned_trials(cell.plan)
         stage = "done" if cell.over else "repeat" if cell.selection else "search"
         best = f"best {100 * self.best[key]:.1f}" if key in self.best else ""
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
-        bar = ProgressBar(total=cell.planned, completed=self.done[key], width=20)
-        return Text(key.key), stage, bar, f"{self.done[key]}/{cell.planned}", best, Text(failed, style="red")
+        bar = ProgressBar(total=planned, completed=self.done[key], width=20)
+        return Text(key.key), stage, bar, f"{self.done[key]}/{planned}", best, Text(failed, style="red")
 
 
 def _known(cell: CellProtocol, protocol: Protocol) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, cast
@@ -40,6 +41,7 @@ class Listener(Interface):
     def selected(self, selection: Selection) -> None: ...
 
 
+@dataclass
 class Recorder:
     """The only writer of the ledger; it also reports outcomes to the protocol.
 
@@ -47,29 +49,19 @@ class Recorder:
     written, or belongs to another driver (`lost` returns a line that says so): later endings are ignored.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        protocol: Protocol,
-        running: TrialFiles,
-        weights: TrialFiles,
-        listeners: Sequence[Listener] = (),
-        lost: Callable[[], str | None] = lambda: None,
-    ) -> None:
-        self.ledger = ledger
-        self.protocol = protocol
-        self.running = running
-        self.weights = weights
-        self.listeners = listeners
-        self.trouble: list[str] = []
-        self.broken = False
-        self._lost = lost
+    ledger: Ledger
+    protocol: Protocol
+    running: TrialFiles
+    weights: TrialFiles
+    listeners: Sequence[Listener] = ()
+    lost: Callable[[], str | None] = lambda: None
+    trouble: list[str] = field(default_factory=list)
+    broken: bool = False
+
+    def __post_init__(self) -> None:
         self._stops: dict[str, Mapping[str, Any]] = {}
-        self._versions = {
-            "flyp-sweep": __version__,
-            **{name: version(name) for name in VERSIONS},
-            "python": platform.python_version(),
-        }
+        libraries = {name: version(name) for name in VERSIONS}
+        self._versions = {"flyp-sweep": __version__, **libraries, "python": platform.python_version()}
 
     def write_selections(self, selections: Sequence[Selection], known: Mapping[Cell, SelectionRecord]) -> None:
         """Append the selections that are not the `known` last one of their cell."""
@@ -127,7 +119,7 @@ class Recorder:
 
     def _append(self, record: Line) -> bool:
         """Whether the record is in the ledger; if not, the sweep has to end."""
-        if reason := self._lost():
+        if reason := self.lost():
             self.broken = True
             self.trouble.append(reason)
             return False

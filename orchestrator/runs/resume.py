@@ -55,7 +55,7 @@ class Earlier:
 
         A repeat needs one if it was not evaluated on what its plan evaluates, and a failed trial if `retry_failed`.
         """
-        planned = {plan.cell: plan.data.evaluated for plan in plans}
+        planned = {plan.cell: plan.data.identity.evaluated for plan in plans}
         return [
             one.outcome
             for one in self.trials

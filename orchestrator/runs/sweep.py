@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -17,10 +18,10 @@ from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOM
 from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.run_log import RunLog
+from flyp_sweep.orchestrator.run_log import collecting
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
-from flyp_sweep.orchestrator.runs.options import RunOptions, how_to_go_on, resume_command
+from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.outdated import agree, asking, outdated, space_before
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
@@ -53,14 +54,48 @@ def run(
 
     `engine` runs the trials; None: Ray Tune does, on this machine or at `options.address`.
     """
-    resume = resume_command(source, overrides, options)
+    data_root = options.data_root.expanduser().resolve()
     with ExitStack() as stack:
-        interruption = stack.enter_context(interruptible(how_to_go_on(resume)))
-        run_log = RunLog()
-        stack.enter_context(run_log.collecting(sys.stderr if options.verbose else None))
+        interruption = stack.enter_context(interruptible(options.how_to_go_on))
+        write_log_to = stack.enter_context(collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
         engine = engine or TuneEngine(options.address)
-        return _run(space, options, console, resume, engine, interruption, run_log)
+        algorithm_of(space)
+        check_data(space, data_root)
+        path = options.run_path(space)
+        interruption.at_the_last = lambda: leave_behind(path)
+        new = options.url is None and not path.exists()
+        if not new:  # most runs that cannot begin leave no folder behind
+            stack.enter_context(locked(path))
+        remote = stack.enter_context(opened(options.url, path)) if options.url else None
+        engine.check()
+        checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, console.print)
+        for name, data in checked.data.items():
+            if wrong := [f"{split} ({n['found']} of {n['published']} images)" for split, n in data.incomplete.items()]:
+                line = f"data set {name} is not as published in {', '.join(wrong)}"
+                console.print(line, style="yellow", markup=False)
+        if new:
+            fetch_weights(space.models, console)
+            stack.enter_context(locked(path))
+        earlier = read_earlier(path / LEDGER)
+        space = space.ensembling(checked.ensembles)
+        plans = plan(space, checked)
+        protocol = Protocol(plans, earlier.usable(plans, retry_failed=options.retry_failed))
+        stale = outdated(earlier, protocol, space_before(path, space.name))
+        if stale:
+            for line in stale.lines:
+                console.print(line, style="yellow", soft_wrap=True, markup=False)
+            agree(stale, yes=options.yes, ask=asking())
+        folder = open_folder(path, space)
+        write_log_to(folder.path)
+        log.info("%s", options.command)
+        if remote:
+            remote.start()
+        sweep = Sweep(space, plans, folder, earlier, protocol, options, console, remote)
+        if stale:
+            sweep.recorder.supersede(stale.trials, [change.told for change in stale.changes])
+        sweep.go(engine, data_root, interruption)
+        return sweep.report()
 
 
 def dry_run(
@@ -90,72 +125,11 @@ def dry_run(
             agree(stale, yes=options.yes, ask=None)
 
 
-def _run(
-    space: SearchSpace,
-    options: RunOptions,
-    console: Console,
-    resume: str,
-    engine: Engine,
-    interruption: Interruption,
-    run_log: RunLog,
-) -> int:
-    data_root = options.data_root.expanduser().resolve()
-    algorithm_of(space)
-    check_data(space, data_root)
-    path = options.run_path(space)
-    interruption.at_the_last(lambda: leave_behind(path))
-    with ExitStack() as lock:
-        remote = open_remote(options.url, path, lock) if options.url else None
-        new = remote is None and not path.exists()
-        if remote is None and not new:
-            lock.enter_context(locked(path))
-        engine.check()
-        earlier = None if new else read_earlier(path / LEDGER)
-        checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, console.print)
-        for name, wrong in checked.incomplete.items():
-            splits = ", ".join(f"{split} ({n['found']} of {n['published']} images)" for split, n in wrong.items())
-            console.print(f"data set {name} is not as published in {splits}", style="yellow", markup=False)
-        if earlier is None:  # most runs that cannot begin leave no folder behind
-            fetch_weights(space.models, checked.absent, console)
-            lock.enter_context(locked(path))
-            earlier = read_earlier(path / LEDGER)
-        space = space.ensembling(checked.ensembles)
-        plans = plan(space, checked)
-        protocol = Protocol(plans, earlier.usable(plans, retry_failed=options.retry_failed))
-        stale = outdated(earlier, protocol, space_before(path, space.name))
-        if stale:
-            for line in stale.lines:
-                console.print(line, style="yellow", soft_wrap=True, markup=False)
-            agree(stale, yes=options.yes, ask=asking())
-        folder = open_folder(path, space)
-        run_log.write_to(folder.path)
-        log.info("%s", resume)
-        if remote:
-            remote.start()
-        sweep = Sweep(space, plans, checked.absent, folder, earlier, protocol, options, console, resume, remote)
-        if stale:
-            sweep.recorder.supersede(stale.trials, [change.told for change in stale.changes])
-        sweep.go(engine, data_root, interruption)
-        return sweep.report()
-
-
-def open_remote(url: str, path: Path, lock: ExitStack) -> RemoteRun:
-    """Enter the locks of the run at `url` and of its working copy at `path`, which then holds what is there."""
-    lock.enter_context(locked(path))
-    return lock.enter_context(opened(url, path))
-
-
-def fetch_weights(models: Iterable[Model], absent: Collection[str], console: Console) -> None:
-    """Download once, before there are workers, the weights of those models that are `absent` from the local cache.
-
-    Raises InputError when that cannot be done.
-    """
-    lacking = [model for model in models if model.label in absent]
-    if not lacking:
-        return
+def fetch_weights(models: Iterable[Model], console: Console) -> None:
+    """Download what the local cache lacks, before there are workers. Raises InputError when that cannot be done."""
     from flyp_sweep.trainers.models import weights  # seconds of torch
 
-    for model in lacking:
+    for model in models:
         weights.fetch(model, lambda line: console.print(line, soft_wrap=True, markup=False))
 
 
@@ -165,47 +139,31 @@ def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
     return [model for model in space.models if model.label in labels]
 
 
+@dataclass
 class Sweep:
     """One execution of a sweep in a run folder, whose lock is held."""
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        plans: Sequence[CellPlan],
-        absent: Collection[str],
-        folder: RunFolder,
-        earlier: Earlier,
-        protocol: Protocol,
-        options: RunOptions,
-        console: Console,
-        resume: str,
-        remote: RemoteRun | None = None,
-    ) -> None:
-        self.space = space
-        self.plans = plans
-        self.absent = absent
-        self.folder = folder
-        self.options = options
-        self.console = console
-        self.resume = resume
-        self.earlier = earlier
-        self.remote = remote
+    space: SearchSpace
+    plans: Sequence[CellPlan]
+    folder: RunFolder
+    earlier: Earlier
+    protocol: Protocol
+    options: RunOptions
+    console: Console
+    remote: RemoteRun | None = None
+
+    def __post_init__(self) -> None:
+        remote, options, folder = self.remote, self.options, self.folder
         self.running = remote.running if remote else TrialFiles(folder.running)
-        self.running.clear({name for name, outcome in protocol.outcomes.items() if outcome.status != FAILED})
+        self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
-        self.protocol = protocol
-        self.progress = Progress(self.protocol, console)
+        self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()
         self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
-        self.mirror = Mirror(options.mlflow or default_uri(folder.path), space.name, folder)
+        self.mirror = Mirror(options.mlflow or default_uri(folder.path), self.space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
-
-    @property
-    def place(self) -> str:
-        """How messages name the run folder."""
-        return f"{self.remote.url} by way of {self.folder.path}" if self.remote else str(self.folder.path)
 
     def lost(self) -> str | None:
         """A line that names the driver that took this run over; None while this one has it."""
@@ -216,7 +174,8 @@ class Sweep:
         self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
-            f"{sum(self.progress.done.values())} done, in {self.place}"
+            f"{sum(self.progress.done.values())} done, in "
+            f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}"
         )
         if not self.protocol.done:
             self._run_trials(engine, data_root, interruption)
@@ -232,7 +191,7 @@ class Sweep:
         disk_usage.check(usage, self.folder.path)
 
     def _run_trials(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
-        fetch_weights(still_used(self.space, self.protocol), self.absent, self.console)
+        fetch_weights(still_used(self.space, self.protocol), self.console)
         work = Work(
             space=self.space,
             plans=self.plans,
@@ -266,12 +225,12 @@ class Sweep:
             self.recorder.trouble.append(replaced)
         try:
             written = [] if replaced else self._write_outputs()
-        except OSError as error:
+        except (OSError, UnwritableError) as error:
             written = []
-            self.recorder.trouble.append(f"{error.filename or self.folder.path}: cannot be written ({error.strerror})")
-        except UnwritableError as error:
-            written = []
-            self.recorder.trouble.append(str(error))
+            said = str(error)
+            if isinstance(error, OSError):
+                said = f"{error.filename or self.folder.path}: cannot be written ({error.strerror})"
+            self.recorder.trouble.append(said)
         if written:
             self._say("written: " + ", ".join(str(path) for path in written))
         if self.remote and not replaced:
@@ -280,9 +239,9 @@ class Sweep:
             self._say(f"error: {reason}", style="red")
         if self.exit_code == SOME_FAILED:
             again = "" if self.options.retry_failed else " --retry-failed"
-            self._say(f"try failed trials again with: {self.resume}{again}")
+            self._say(f"try failed trials again with: {self.options.command}{again}")
         elif self.exit_code in (BAD_INPUT, INTERRUPTED):
-            self._say(how_to_go_on(self.resume))
+            self._say(self.options.how_to_go_on)
         return self.exit_code
 
     def _write_outputs(self) -> list[Path]:
@@ -306,10 +265,9 @@ class Sweep:
         behind = remote.close(hurry=not self.protocol.done)
         if behind is None:
             self._say(f"published: {remote.url}")
-        elif remote.lost:
-            self.recorder.trouble.append(behind)
         else:
-            self.recorder.trouble.append(f"{remote.url}: is behind {remote.path} ({redacted(behind)})")
+            line = f"{remote.url}: is behind {remote.path} ({redacted(behind)})"
+            self.recorder.trouble.append(behind if remote.lost else line)
 
     def _say(self, line: str, style: str | None = None) -> None:
         """Print and log a line as it is: paths and commands are not wrapped, brackets in them are no markup."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flyp_sweep.orchestrator.store.lock import locked
 from flyp_sweep.orchestrator.tracking.credentials import redacted
-from flyp_sweep.orchestrator.tracking.mlflow_logger import FirstColumns, MlflowLogger, default_uri, quiet_environment
+from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger, default_uri, quiet_environment
 from flyp_sweep.results import evidence_of, make_table, render
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
@@ -42,7 +42,7 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
     selections = last_selections(records)
     complete = all(cell in selections and trials.keys() >= set(selections[cell].repeats) for cell in planned)
     try:
-        logger = MlflowLogger(uri or default_uri(folder.path), load(folder.space).name, folder, FirstColumns())
+        logger = MlflowLogger(uri or default_uri(folder.path), load(folder.space).name, folder)
         before = len(logger.trials)
         for record in trials.values():
             logger.add(record)

@@ -11,8 +11,7 @@ longer copy replaces it now and then. Nothing depends on it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER
@@ -21,7 +20,7 @@ from flyp_sweep.trainers.data.object_store import Storage
 
 FOLDER, SUFFIX, DIGITS = "ledger", ".jsonl", 15
 PART_BYTES = 8 * 2**20
-AT_ONCE, BYTES_AT_ONCE = 256, 64 * 2**20
+AT_ONCE = 64
 """Parts that are fetched together."""
 COPY_EVERY = 500
 """Parts that a reader fetches at most, besides the copy."""
@@ -44,12 +43,13 @@ class LedgerParts:
         """The parts in their order, those of the copy as one. Raises InputError where one is missing."""
         copy = self._run.read(LEDGER) or b""
         sizes = self._sizes()  # later than the copy, so it is not the longer one
-        names = list(sizes)
-        self.end, self.count = _end_of_copy(copy, sizes)
-        self._copied = self.count
-        if self.count:
+        names, ends = list(sizes), [int(name.removesuffix(SUFFIX)) + size for name, size in sizes.items()]
+        if len(copy) in ends:  # what ends elsewhere is no copy of these parts
+            self.end, self.count = len(copy), ends.index(len(copy)) + 1
             yield copy
-        for some in _groups({name: sizes[name] for name in names[self.count :]}):
+        self._copied = self.count
+        for at in range(self.count, len(names), AT_ONCE):
+            some = names[at : at + AT_ONCE]
             for name, part in zip(some, self._folder.read_all(some), strict=True):
                 if name != self._name:
                     raise InputError(
@@ -74,7 +74,7 @@ class LedgerParts:
         self.count += 1
 
     def _sizes(self) -> dict[str, int]:
-        return {name: size for name, size in self._folder.sizes().items() if name.endswith(SUFFIX)}
+        return {name: size for name, size in self._folder.sizes().items() if name.removesuffix(SUFFIX).isdecimal()}
 
     @property
     def url(self) -> str:
@@ -83,7 +83,7 @@ class LedgerParts:
     @property
     def _name(self) -> str:
         """Of the next part."""
-        return _name_at(self.end)
+        return f"{self.end:0{DIGITS}}{SUFFIX}"
 
 
 def fetch_ledger(parts: LedgerParts, ledger: Ledger) -> None:
@@ -98,45 +98,12 @@ def fetch_ledger(parts: LedgerParts, ledger: Ledger) -> None:
             file.seek(at)
             own = file.read(len(part))
             if not part.startswith(own):
-                raise InputError(_diverged(parts, ledger.path, at))
+                raise InputError(
+                    f"{ledger.path}: found other lines after byte {at} than {parts.url} has (two drivers went on from "
+                    "there), expected one to continue the other; nothing is lost: move "
+                    f"{ledger.path.parent} away, it stays a whole run, and go on"
+                )
             file.seek(at + len(own))
             file.write(part[len(own) :])
         file.flush()
         os.fsync(file.fileno())
-
-
-def _diverged(parts: LedgerParts, path: Path, at: int) -> str:
-    return (
-        f"{path}: found other lines after byte {at} than {parts.url} has (two drivers went on from there), "
-        f"expected one to continue the other; nothing is lost: move {path.parent} away, it stays a whole run, and go on"
-    )
-
-
-def _name_at(offset: int) -> str:
-    return f"{offset:0{DIGITS}}{SUFFIX}"
-
-
-def _end_of_copy(copy: bytes, sizes: Mapping[str, int]) -> tuple[int, int]:
-    """Length and parts of a copy; zeros for one that does not end where a part does, which is no copy of theirs."""
-    offset = 0
-    for number, (name, size) in enumerate(sizes.items()):
-        if name != _name_at(offset) or offset > len(copy):
-            break
-        if offset + size == len(copy):
-            return len(copy), number + 1
-        offset += size
-    return 0, 0
-
-
-def _groups(sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """Names that are fetched together."""
-    group: list[str] = []
-    held = 0
-    for name, size in sizes.items():
-        if group and (len(group) == AT_ONCE or held + size > BYTES_AT_ONCE):
-            yield group
-            group, held = [], 0
-        group.append(name)
-        held += size
-    if group:
-        yield group

@@ -6,12 +6,14 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,26 +29,35 @@ STALE_SECONDS = 4 * BEAT_SECONDS
 
 @dataclass(frozen=True)
 class Owner:
-    """The driver that has a run folder."""
+    """The driver that has a run; `machine` is where its process can be looked up."""
 
     host: str
     pid: int
     since: str
+    machine: str = ""
+    token: str = ""
 
     @classmethod
-    def this(cls) -> Owner:
-        return cls(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
-
-    @classmethod
-    def read(cls, path: Path) -> Owner | None:
-        """The owner that `path` names; None when the file is absent or cannot be read."""
+    def of(cls, text: str | bytes | None) -> Owner | None:
+        """The owner that `text` names; None when it cannot be read."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            return cls(**json.loads(text or ""))
+        except (ValueError, TypeError):
             return None
+
+    @property
+    def text(self) -> str:
+        return json.dumps(asdict(self))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+@cache
+def this_driver() -> Owner:
+    """This process."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return Owner(socket.gethostname(), os.getpid(), since, _machine(), secrets.token_hex(8))
 
 
 @contextmanager
@@ -55,61 +66,42 @@ def locked(path: Path) -> Iterator[None]:
 
     On one host the kernel's lock tells a live driver from a dead one, and on all hosts if the file system carries
     locks. Otherwise the owner file beside the folder identifies a driver on another host, which touches the file
-    regularly.
+    regularly. Both times are the file system's own, so the clocks of the hosts need not agree.
     """
     path = path.resolve()  # by whatever name, one folder has one lock
-    owner = _owner_file(path)
-    draft = path.parent / f".{path.name}.{os.getpid()}"
-    this = Owner.this()
+    draft = path.parent / f".{path.name}.{this_driver().token}"
     lock = FileLock(path.parent / f".{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(this)))
-        lock.acquire(timeout=0)
-        _refuse_live(path, Owner.read(owner), owner, draft)
-        draft.replace(owner)
-    except Timeout as error:
-        draft.unlink()
-        raise refusal(path, Owner.read(owner)) from error
-    except InputError:
-        draft.unlink()
-        lock.release()
-        raise
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        lock.release()
-        raise InputError(
-            f"{path}: the run folder cannot be written ({error.strerror or error}); mend that or choose another --out"
-        ) from error
     over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(owner, this, over), name="owner-beat", daemon=True)
-    beat.start()
-    try:
+    beat = threading.Thread(target=_beat, args=(path, over), name="owner-beat", daemon=True)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock.acquire(timeout=0))
+            stack.callback(draft.unlink, missing_ok=True)
+            draft.write_text(this_driver().text)
+            found = owner_of(path)
+            if found is not None and found.host != socket.gethostname():  # one on this host is dead: the lock was free
+                refuse_live(path, found, draft.stat().st_mtime - _owner_file(path).stat().st_mtime)
+            draft.replace(_owner_file(path))
+        except Timeout:
+            raise refusal(path, owner_of(path)) from None
+        except OSError as error:
+            raise InputError(
+                f"{path}: the run folder cannot be written ({error.strerror or error}); mend that or choose another "
+                "--out"
+            ) from error
+        stack.callback(leave_behind, path)
+        stack.callback(beat.join)
+        stack.callback(over.set)
+        beat.start()
         yield
-    finally:
-        over.set()
-        beat.join()
-        abandon(owner, this)
-        lock.release()
 
 
-def _refuse_live(path: Path, found: Owner | None, owner: Path, draft: Path) -> None:
-    """Raise InputError when a driver on another host is alive. One on this host is dead, since the lock was free.
-
-    Both times are the file system's own, so the clocks of the hosts need not agree.
-    """
-    if found is not None and found.host != socket.gethostname():
-        silence = draft.stat().st_mtime - owner.stat().st_mtime
-        if silence < STALE_SECONDS:
-            raise refusal(path, found, f" (last sign of life {max(0, round(silence))} s ago)")
-
-
-def _beat(owner: Path, this: Owner, over: threading.Event) -> None:
+def _beat(path: Path, over: threading.Event) -> None:
     while not over.wait(BEAT_SECONDS):
-        if Owner.read(owner) == this:  # not so when this host was asleep, and another driver took the folder over
+        if owner_of(path) == this_driver():  # not so when this host was asleep, and another driver took the folder over
             try:
-                os.utime(owner)
+                os.utime(_owner_file(path))
             except OSError as error:
                 log.warning("no sign of life could be given, other hosts may take this driver for dead: %s", error)
 
@@ -120,25 +112,22 @@ def lost(path: Path) -> str | None:
     Call it before the folder is written: this host may have slept so long that another driver took the folder over, or
     two drivers may have started at once on a file system that does not carry locks between hosts.
     """
-    found, this = Owner.read(_owner_file(path)), Owner.this()
-    if found is None or (found.host, found.pid) == (this.host, this.pid):
-        return None
-    return taken_over(path, found)
+    found = owner_of(path)
+    return None if found in (None, this_driver()) else taken_over(path, found)
 
 
 def leave_behind(path: Path) -> None:
-    """Remove the owner file of a driver that exits inside `locked(path)`, so that other hosts need not wait."""
-    owner = _owner_file(path)
-    found, this = Owner.read(owner), Owner.this()
-    if found is not None and (found.host, found.pid) == (this.host, this.pid):
-        abandon(owner, found)
-
-
-def abandon(owner: Path, this: Owner) -> None:
-    """Remove the owner file, if it is still that of this driver."""
-    if Owner.read(owner) == this:
+    """Remove the owner file, if it is still that of this driver, so that other hosts need not wait."""
+    if owner_of(path) == this_driver():
         with contextlib.suppress(OSError):
-            owner.unlink()
+            _owner_file(path).unlink()
+
+
+def owner_of(path: Path) -> Owner | None:
+    """The driver that has the run folder `path`; None when there is none, or its file cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return Owner.of(_owner_file(path).read_text(encoding="utf-8"))
+    return None
 
 
 def _owner_file(path: Path) -> Path:
@@ -152,7 +141,23 @@ def taken_over(place: object, owner: Owner | None) -> str:
     return f"{place}: another flyp-sweep has taken this run over{who}, so this one ends; see that only one is started"
 
 
-def refusal(path: Path, owner: Owner | None, more: str = "") -> InputError:
+def refuse_live(place: object, owner: Owner | None, silence: float) -> None:
+    """Raise InputError when a driver elsewhere, whose last sign of life is so many seconds old, counts as alive."""
+    if silence < STALE_SECONDS:
+        raise refusal(place, owner, f" (last sign of life {max(0, round(silence))} s ago)")
+
+
+def refusal(place: object, owner: Owner | None, more: str = "") -> InputError:
     """The error line of a second driver."""
-    who = f": {owner}{more}" if owner else ""
-    return InputError(f"{path}: another flyp-sweep is running in this folder{who}; wait for it or choose --out")
+    who = f": {owner}{more}" if owner else more
+    return InputError(
+        f"{place}: another flyp-sweep is running in this folder{who}; wait for it, or for {STALE_SECONDS:.0f} s if it "
+        "is dead, or choose another --out"
+    )
+
+
+def _machine() -> str:
+    """What processes share that see each other's process ids: the boot and the PID namespace."""
+    with contextlib.suppress(OSError):
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    return secrets.token_hex(8)  # unique: no process id is compared

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flyp_sweep.orchestrator.store.lease import Lease, held
+from flyp_sweep.orchestrator.store.lease import Lease
 from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, fetch_ledger
 from flyp_sweep.orchestrator.store.lock import taken_over
 from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
@@ -51,15 +51,13 @@ class RemoteRun:
         self._lease = lease
         self._parts = LedgerParts(run)
         self._ledger = Ledger(path / LEDGER)
-        self._lost: str | None = None
-        self._space_is_due = False
         self._failures = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="remote-run", daemon=True)
 
     @property
     def lost(self) -> str | None:
-        return self._lost or self._lease.lost
+        return self._lease.lost
 
     def fetch(self) -> None:
         """Bring the working copy and the store to the same ledger, the longer of the two.
@@ -75,8 +73,8 @@ class RemoteRun:
             raise InputError(taken_over(self.url, None)) from None
 
     def start(self) -> None:
-        """Begin to upload; the working copy has its search space."""
-        self._space_is_due = True
+        """Begin to upload; the working copy has its search space. Raises StorageError when that cannot be uploaded."""
+        self._run.upload(self.path / SPACE, SPACE)
         self._thread.start()
 
     def close(self, *, hurry: bool) -> str | None:
@@ -86,7 +84,7 @@ class RemoteRun:
         self._thread.join(HURRY_SECONDS if hurry else PATIENCE_SECONDS)
         if self._thread.is_alive():
             return self.trouble or "it is still being written"
-        while not (self._attempt() and self._attempt_outputs()) and self.lost is None:
+        while not self._attempt(outputs=True) and self.lost is None:
             if time.monotonic() > deadline:
                 break
             time.sleep(EVERY_SECONDS)
@@ -105,17 +103,18 @@ class RemoteRun:
         pause = EVERY_SECONDS * (2**self._failures + self._parts.count / PARTS_PER_SECOND)
         return min(RARELY_SECONDS, pause)
 
-    def _attempt(self) -> bool:
-        """Upload the search space and the ledger, then remove the trial files that are no longer wanted."""
+    def _attempt(self, *, outputs: bool = False) -> bool:
+        """Upload the ledger, remove the trial files that are no longer wanted, and upload the outputs, if asked to."""
         try:
-            if self._space_is_due:
-                self._run.upload(self.path / SPACE, SPACE)
-                self._space_is_due = False
             self._publish_ledger()
             self.running.tidy()
             self.weights.tidy()
+            if outputs and self.lost is None:
+                self._parts.copy(self._ledger, every=1)
+                for path in sorted(path for pattern in OUTPUTS for path in self.path.glob(pattern)):
+                    self._run.upload(path, path.relative_to(self.path).as_posix())
         except Taken:
-            self._lost = taken_over(self.url, None)
+            self._lease.lost = taken_over(self.url, None)
         except (StorageError, OSError) as error:
             self._note(str(error))
             self._failures = min(self._failures + 1, 6)
@@ -140,19 +139,6 @@ class RemoteRun:
             self._parts.extend(lines)
             self._parts.copy(self._ledger)
 
-    def _attempt_outputs(self) -> bool:
-        if self.lost is not None:
-            return False
-        try:
-            self._parts.copy(self._ledger, every=1)
-            for pattern in OUTPUTS:
-                for found in sorted(self.path.glob(pattern)):
-                    self._run.upload(found, found.relative_to(self.path).as_posix())
-        except (StorageError, OSError) as error:
-            self._note(str(error))
-            return False
-        return True
-
 
 @contextmanager
 def opened(url: str, path: Path) -> Iterator[RemoteRun]:
@@ -163,7 +149,7 @@ def opened(url: str, path: Path) -> Iterator[RemoteRun]:
     """
     run = Storage(url)
     try:
-        with held(run) as lease:
+        with Lease(run) as lease:
             remote = RemoteRun(run, lease, path)
             try:
                 remote.fetch()

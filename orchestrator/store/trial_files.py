@@ -22,7 +22,7 @@ class TrialFiles:
 
     def policy(self, settings: Checkpoints) -> Policy:
         """Where and when a worker saves its trial."""
-        return Policy(self.folder, settings.every_seconds, _bytes(settings))
+        return Policy(self.folder, settings.every_seconds, settings.max_bytes)
 
     def forget(self, trial_id: str) -> None:
         """Remove the file of a trial, which nobody needs any more."""
@@ -50,10 +50,6 @@ def _remove(path: Path) -> None:
         log.warning("a file that nobody needs any more could not be removed: %s", error)
 
 
-def _bytes(settings: Checkpoints) -> int | None:
-    return None if settings.max_gb is None else int(settings.max_gb * 1e9)
-
-
 class RemoteTrialFiles(TrialFiles):
     """The same in a store. `forget` and `clear` return at once; `tidy` removes the files later."""
 
@@ -65,7 +61,7 @@ class RemoteTrialFiles(TrialFiles):
     def policy(self, settings: Checkpoints) -> Policy:
         from flyp_sweep.trainers.checkpoints.remote import RemotePolicy
 
-        return RemotePolicy(Path(self.scratch), settings.every_seconds, _bytes(settings), self.store.url)
+        return RemotePolicy(Path(self.scratch), settings.every_seconds, settings.max_bytes, self.store.url)
 
     def forget(self, trial_id: str) -> None:
         self._unwanted.append(trial_id.__eq__)

@@ -19,7 +19,7 @@ from itertools import chain, repeat
 
 from flyp_sweep.orchestrator.run_log import file_handler
 from flyp_sweep.orchestrator.tracking.credentials import redacted
-from flyp_sweep.orchestrator.tracking.mlflow_logger import FirstColumns, MlflowLogger
+from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.complaints import one_line
@@ -61,11 +61,9 @@ class Follower:
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         self.trouble: str | None = None
-        columns = FirstColumns()  # of all trials, whichever of the connections added them
-        self._make = lambda: MlflowLogger(uri, experiment, folder, columns)
+        self._make = lambda: MlflowLogger(uri, experiment, folder)
         self._ledger = folder.ledger
         self._logger: MlflowLogger | None = None
-        self._unread: str | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
@@ -79,10 +77,10 @@ class Follower:
         try:
             self._logger = self._logger or self._make()
             self._logger.finish(description, complete=complete)
+            return None
         except Exception as error:
             self._note(error)
             return self.trouble
-        return self._unread
 
     def _follow(self) -> None:
         self._write(None)  # makes the store's tables before any trial ends
@@ -91,8 +89,7 @@ class Follower:
                 if isinstance(record, TrialRecord):
                     self._write(record)
         except (OSError, InputError) as error:  # a ledger that could be read when the sweep began
-            self._unread = one_line(str(error))
-            log.error("the ledger cannot be read, so MLflow stays behind: %s", self._unread)
+            log.error("the ledger cannot be read, so MLflow stays behind: %s", one_line(str(error)))
 
     def _note(self, error: Exception | None) -> None:
         """Keep the last error of the store, and log it when it changes."""

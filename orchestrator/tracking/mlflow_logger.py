@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import TrialRecord
+from flyp_sweep.results.ledger.schema import Record, TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,18 +52,16 @@ def default_uri(run_path: Path) -> str:
 class MlflowLogger:
     """One sweep in one MLflow store: an experiment per search space, a parent run, a child run per trial.
 
-    Every write is idempotent: a run that is there already, found by its trial id, is left alone. `columns` hears of
-    every trial that is added, whether the store has it or not.
+    Every write is idempotent: a run that is there already, found by its trial id, is left alone.
     """
 
-    def __init__(self, uri: str, experiment: str, folder: RunFolder, columns: FirstColumns) -> None:
+    def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         quiet_environment()
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
         self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.folder = folder
-        self.columns = columns
         self.experiment = self._experiment(experiment, uri)
         self.parent = self._parent()
 
@@ -109,7 +108,6 @@ class MlflowLogger:
         """Mirror one trial of the ledger, unless it is there; one that had failed before is replaced."""
         from mlflow.entities import Param, RunTag
 
-        self.columns.add(record)
         if record.trial_id in self.trials:
             known, status = self.trials[record.trial_id]
             if status == record.status or status != "failed":
@@ -123,7 +121,7 @@ class MlflowLogger:
         )
         tags = [RunTag(key, value) for key, value in trial_tags(record).items()]
         params = [Param(key, str(value)) for key, value in record.hparams.items()]
-        metrics = list(trial_metrics(record, start, end))
+        metrics = [*curves(record, start, end), *final_metrics(record, end)]
         self.client.log_batch(run.info.run_id, metrics[:METRICS_PER_BATCH], params, tags)
         for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
             self.client.log_batch(run.info.run_id, metrics[at : at + METRICS_PER_BATCH])
@@ -132,10 +130,11 @@ class MlflowLogger:
         self.trials[record.trial_id] = run.info.run_id, record.status
 
     def finish(self, description: str, *, complete: bool) -> None:
-        """Put the report, tables and figures of the run folder, and the summary table, on the parent run."""
+        """Put the report, tables and figures of the run folder, and the summary table, on the parent run.
+
+        Raises InputError where the ledger cannot be read.
+        """
         self.client.set_tag(self.parent, "mlflow.note.content", description)
-        columns = json.dumps({"selectedColumns": self.columns.names})
-        self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
         for file in (self.folder.space, self.folder.report):
             if file.is_file():
                 self.client.log_artifact(self.parent, str(file))
@@ -143,6 +142,10 @@ class MlflowLogger:
             if part.is_dir():
                 self.client.log_artifacts(self.parent, str(part), part.name)
         self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
+        over = Event()
+        over.set()
+        columns = json.dumps({"selectedColumns": first_columns(self.folder.ledger.follow(over))})
+        self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
 
 
 def quoted(text: str) -> str:
@@ -170,62 +173,53 @@ def trial_tags(record: TrialRecord) -> dict[str, str]:
     return {**tags, f"{PREFIX}.trial_id": record.trial_id, f"{PREFIX}.kind": "trial"}
 
 
-def trial_metrics(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
-    """Curves per epoch, then the final numbers: `score`, and per split `without/...` and `with/...` ensembling."""
+def curves(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
+    """Numbers per epoch, spread evenly over the time of the trial."""
     from mlflow.entities import Metric
 
-    curve = record.curve
-    for point in curve:
-        when = start + int((end - start) * point["epoch"] / len(curve))
+    for point in record.curve:
+        when = start + int((end - start) * point["epoch"] / len(record.curve))
         for name, value in point.items():
             if name != "epoch":
                 yield Metric(f"epoch/{name}", value, when, int(point["epoch"]))
+
+
+def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
+    """`score`, and per split `without/...` and `with/...` ensembling."""
+    from mlflow.entities import Metric
+
     for name, final in (("score", record.score), ("alpha", record.alpha), ("best_epoch", record.best_epoch)):
         if final is not None:
             yield Metric(name, float(final), end, 0)
-    for side, value in mean_ood(record).items():
-        yield Metric(f"{side}/mean_ood", value, end, 0)
+    ood: dict[str, list[float]] = {}
     for one in record.measurements:
         for side in sides(one.alpha, record.chosen_alpha):
             yield Metric(f"{side}/{one.split}/{one.metric}", one.value, end, 0)
+            if one.is_primary and one.role == "ood":
+                ood.setdefault(side, []).append(one.value)
         if one.is_primary and record.alpha is not None:
             yield Metric(f"frontier/{one.split}", one.value, end, round(100 * one.alpha))
+    for side, values in ood.items():
+        yield Metric(f"{side}/mean_ood", fmean(values), end, 0)
 
 
-def mean_ood(record: TrialRecord) -> dict[str, float]:
-    """Per side the mean of the primary metric over the OOD sets, where there are any."""
-    by_side: dict[str, list[float]] = {}
-    for one in record.measurements:
-        if one.is_primary and one.role == "ood":
-            for side in sides(one.alpha, record.chosen_alpha):
-                by_side.setdefault(side, []).append(one.value)
-    return {side: fmean(values) for side, values in by_side.items()}
-
-
-class FirstColumns:
-    """The columns that the UI's list of runs shows first, by the UI's own names of columns, for the trials added."""
-
-    def __init__(self) -> None:
-        self._id_metrics: set[str] = set()
-        self._params: dict[str, None] = {}
-        self._has_ood = False
-
-    def add(self, record: TrialRecord) -> None:
-        self._id_metrics |= {one.primary for at in record.evaluations for one in at.splits if one.role == "id_test"}
-        self._params |= dict.fromkeys(record.hparams)
-        self._has_ood = self._has_ood or bool(mean_ood(record))
-
-    @property
-    def names(self) -> list[str]:
-        sides = ("without", "with")
-        metrics = ["score", "alpha", *(f"{side}/id_test/{name}" for name in sorted(self._id_metrics) for side in sides)]
-        metrics += [f"{side}/mean_ood" for side in sides] if self._has_ood else []
-        return [
-            *(f"attributes.`{name}`" for name in ("Created", "Duration")),
-            *(f"metrics.`{name}`" for name in metrics),
-            *(f"params.`{name}`" for name in self._params),
-            "tags.`status`",
-        ]
+def first_columns(records: Iterable[Record]) -> list[str]:
+    """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
+    params: dict[str, None] = {}
+    found: set[str] = set()
+    for record in records:
+        if isinstance(record, TrialRecord):
+            params |= dict.fromkeys(record.hparams)
+            primary = [one for one in record.measurements if one.is_primary]
+            found |= {f"id_test/{one.metric}" for one in primary if one.role == "id_test"}
+            found |= {"mean_ood" for one in primary if one.role == "ood"}
+    metrics = ["score", "alpha", *(f"{side}/{name}" for name in sorted(found) for side in ("without", "with"))]
+    return [
+        *(f"attributes.`{name}`" for name in ("Created", "Duration")),
+        *(f"metrics.`{name}`" for name in metrics),
+        *(f"params.`{name}`" for name in params),
+        "tags.`status`",
+    ]
 
 
 def sides(alpha: float, chosen: float | None) -> list[str]:

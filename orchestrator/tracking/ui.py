@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from flyp_sweep.orchestrator.tracking.mlflow_logger import PREFIX, STORE, VIEW, quiet_environment, store_uri
@@ -46,21 +44,11 @@ def serve(run: Path | None, host: str, port: int) -> int:
     ).items():
         print(f"  {sweep}: {address}", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(store)]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which raises KeyboardInterrupt, as Ctrl-C does
     process = subprocess.Popen([*command, "--host", host, "--port", str(port)])
     try:
-        with sigterm_as_sigint():
-            return process.wait()
+        return process.wait()
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
         return 0
-
-
-@contextmanager
-def sigterm_as_sigint() -> Generator[None]:
-    """SIGTERM raises KeyboardInterrupt as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -142,7 +142,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
         return not self.data or (own is not None and own == self.evaluated.get(split))
 
 
-_UNLESS_EMPTY = ("evaluated", "incomplete", "overlaps")
+_UNLESS_EMPTY = ("data", "evaluated", "incomplete", "overlaps")
 """Fields that are not written where they are empty."""
 
 

@@ -7,18 +7,7 @@ from importlib import import_module
 
 from measuring import options_of, parser, write
 
-NAMES = (
-    "overhead",
-    "resume",
-    "throughput",
-    "micro_batch_memory",
-    "workers_memory",
-    "data_parallel",
-    "gpu_step",
-    "scale",
-    "quickstart",
-    "rendered_sst2",
-)
+NAMES = ("overhead", "resume", "workers_memory", "data_parallel", "gpu_step", "scale", "whole_protocol")
 
 
 def main() -> None:

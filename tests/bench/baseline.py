@@ -48,11 +48,11 @@ Fields = dict[str, Any]
 class Baseline:
     """One sweep: its run folder, and how many runs go on at once."""
 
-    def __init__(
-        self, space: SearchSpace, out: Path, data_root: Path, allow_incomplete: bool = False, at_once: int = 1
-    ) -> None:
+    def __init__(self, space: SearchSpace, out: Path, data_root: Path, at_once: int = 1) -> None:
+        if space.shots is not None:
+            raise SystemExit("shots: the baseline trains on all images; leave shots out")
         self.data_root = data_root.resolve()
-        self.plans = plan(space, check(space, self.data_root, allow_incomplete))
+        self.plans = plan(space, check(space, self.data_root))
         self.folder = RunFolder.create(out, dump(space))
         self.threads = max(1, (os.cpu_count() or 1) // at_once)
         self._free = threading.Semaphore(at_once)
@@ -147,7 +147,6 @@ def selection(
         "seeds": len(cell.search_seeds) if searched else 0,
         "searched": list(searched),
         "repeats": [spec.trial_id for spec in repeats],
-        **({"incomplete": cell.incomplete} if cell.incomplete else {}),
     }
 
 
@@ -178,11 +177,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run folder to make")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--allow-incomplete", action="store_true")
     parser.add_argument("--at-once", type=int, default=1, help="runs that go on at once (%(default)s)")
     options = parser.parse_args()
     space = load(options.space, options.overrides)
-    Baseline(space, options.out, options.data_root, options.allow_incomplete, options.at_once).go()
+    Baseline(space, options.out, options.data_root, options.at_once).go()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,8 @@ from torchvision.transforms import functional as image_functions
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers import datasets
-from flyp_sweep.trainers.data import few_shot
 from flyp_sweep.trainers.data.images import CROP_TRIES, random_crop
-from flyp_sweep.trainers.datasets.base import Dataset, Split, Subset
+from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores, as_evaluation, score
 from flyp_sweep.trainers.methods.lp import STRENGTHS, logistic_regression
@@ -103,7 +102,7 @@ class HeadModel(nn.Module):
 
 @dataclass(frozen=True)
 class Splits:
-    """The splits of one run: this seed's draw where there are shots."""
+    """The splits of a data set."""
 
     train: Split
     id_val: Split
@@ -114,26 +113,11 @@ class Splits:
         return self.id_val, *self.reported
 
     @classmethod
-    def of(cls, dataset: Dataset, spec: TrialSpec) -> Splits:
-        train, own = dataset.load(dataset.named("train")[0]), dataset.named("id_val")
-        reported = tuple(dataset.load(name) for role in ("id_test", "ood") for name in dataset.named(role))
-        shots = spec.cell.shots
-        if shots is None:
-            return cls(train, dataset.load(own[0]), reported)
-        drawn = few_shot.draw(train.labels, shots, stream(spec.stage, spec.seed, "shots", "train"))
-        chance = stream(spec.stage, spec.seed, "shots", "id_val")
-        if own:
-            pool = dataset.load(own[0])
-            id_val = taken(pool, few_shot.draw(pool.labels, shots, chance))
-        else:
-            id_val = taken(train, few_shot.draw(train.labels, shots, chance, exclude=drawn))
-            id_val = replace(id_val, name="id_val", role="id_val")
-        return cls(taken(train, drawn), id_val, reported)
-
-
-def taken(split: Split, indices: np.ndarray) -> Split:
-    groups = None if split.groups is None else split.groups[indices]
-    return replace(split, images=Subset(split.images, indices), labels=split.labels[indices], groups=groups)
+    def of(cls, dataset: Dataset) -> Splits:
+        train, id_val, *reported = (
+            dataset.load(name) for role in ("train", "id_val", "id_test", "ood") for name in dataset.named(role)
+        )
+        return cls(train, id_val, tuple(reported))
 
 
 class Run:
@@ -143,7 +127,7 @@ class Run:
         self.spec = spec
         self.method = spec.cell.method
         self.clip = Clip(model, dataset, spec.templates)
-        self.splits = Splits.of(dataset, spec)
+        self.splits = Splits.of(dataset)
         self.folder = folder
 
     @property

@@ -17,7 +17,7 @@ from flyp_sweep.orchestrator.engine.process_group import ProcessGroup
 from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
-from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.search_spaces.model import Resources, SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.preflight import check
 
@@ -56,15 +56,11 @@ def space_of(model: str, tiny: bool) -> SearchSpace:
 def begun(space: SearchSpace, folder: Path, processes: int) -> ProcessGroup:
     """A trial of one hyper-parameter configuration, whose epochs so many processes train together."""
     settings = Settings(
-        space=space.model_dump(mode="json", exclude_none=True),
-        data_root="absent",
-        checkpoints=Policy(folder / f"running-{processes}", every_seconds=1e9),
-        weights=Policy(folder / f"weights-{processes}"),
-        threads=1,
-        device="cpu",
-        processes=processes,
-        hang_seconds=None,
-        stacks=None,
+        space,
+        Path("absent"),
+        Policy(folder / f"running-{processes}", every_seconds=1e9),
+        Policy(folder / f"weights-{processes}"),
+        Resources(cpu=processes, processes=processes),
     )
     group = ProcessGroup(settings)
     group.begin(plan(space, check(space, Path("absent")))[0].search_trial(HPARAMS, 0))

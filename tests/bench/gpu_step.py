@@ -16,7 +16,7 @@ import open_clip
 import small_vit
 import torch
 import torch.nn.functional as F
-from measuring import Options, Report, Row, alternate, main, profiled, scratch, seconds
+from measuring import Options, Report, Row, alternate, main, scratch, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 from flyp_sweep.orchestrator.engine.trial_steps import repeat_exactly
@@ -41,7 +41,7 @@ WAYS = {"bf16": False, "bf16, compiled": True}
 def benchmark(options: Options) -> Report:
     if not torch.cuda.is_available() and not options.tiny:
         return Report([Row(WHAT, "skipped", "", "", 0, "no GPU")])
-    rows, profiles = [], {}
+    rows = []
     with scratch() as folder:
         bench = Bench(folder / "vit", options.tiny)
         published = bench.published()
@@ -57,9 +57,7 @@ def benchmark(options: Options) -> Report:
             told = [one.told("images/s") for one in (ours, theirs)]
             against = f"{told[1]}, fp32, eager"
             rows.append(Row(f"{WHAT}, {way}", told[0], against, ours.over(theirs).told("x"), options.runs, note))
-            if options.profile:
-                profiles[f"{WHAT}, {way}"] = profiled(lambda step=step: bench.rate(step))  # type: ignore[misc]
-    return Report(rows, profiles)
+    return Report(rows)
 
 
 def warm_up(bench: Bench, step: Callable[[], object]) -> float:

@@ -1,30 +1,27 @@
-"""What the benchmarks share: runs that alternate, medians with their spread, profiles, and the Markdown of it all."""
+"""What the benchmarks share: runs that alternate, medians with their spread, and the Markdown of it all."""
 
 from __future__ import annotations
 
 import argparse
-import cProfile
-import io
 import os
 import platform
-import pstats
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import psutil
+from processes import family
 
 HERE = Path(__file__).parent
 PACKAGES = ("flyp-sweep", "torch", "open_clip_torch", "ray", "mlflow", "optuna", "numpy")
-PROFILED_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,6 @@ class Options:
 
     runs: int = 5
     protocol_runs: int = 1
-    data_root: Path | None = None
-    profile: bool = False
     tiny: bool = False
 
 
@@ -72,10 +67,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What one benchmark found, and its profiles by what was profiled."""
+    """What one benchmark found."""
 
     rows: Sequence[Row]
-    profiles: Mapping[str, str] = field(default_factory=dict)
 
 
 Benchmark = Callable[[Options], Report]
@@ -97,10 +91,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def sweep_command(space: Path | str, out: Path, *more: object, profile: Path | None = None) -> list[str]:
-    """`flyp-sweep run`, with the MLflow store beside the run folder; the driver's profile is written where named."""
-    profiler = ["-m", "cProfile", "-o", profile] if profile else []
-    return list(map(str, [sys.executable, *profiler, "-m", "flyp_sweep", "run", space, "--out", out, *more]))
+def sweep_command(space: Path | str, out: Path, *more: object) -> list[str]:
+    """`flyp-sweep run`, with the MLflow store beside the run folder."""
+    return list(map(str, [sys.executable, "-m", "flyp_sweep", "run", space, "--out", out, *more]))
 
 
 def environment(out: Path) -> dict[str, str]:
@@ -114,9 +107,9 @@ def environment(out: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join([str(HERE), *([before] if before else [])])}
 
 
-def sweep(space: Path | str, out: Path, *more: object, profile: Path | None = None) -> str:
+def sweep(space: Path | str, out: Path, *more: object) -> str:
     """Run a sweep to its end; what it printed. Raises RuntimeError when it does not end well."""
-    command = sweep_command(space, out, *more, profile=profile)
+    command = sweep_command(space, out, *more)
     ran = subprocess.run(command, env=environment(out), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stdout}")
@@ -124,24 +117,31 @@ def sweep(space: Path | str, out: Path, *more: object, profile: Path | None = No
 
 
 @contextmanager
+def under_way(space: Path, out: Path, *more: object) -> Iterator[subprocess.Popen[bytes]]:
+    """The driver of a sweep, which is killed with all that it started when the block ends before it.
+
+    Raises RuntimeError when the sweep ends by itself, and not well.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (out.parent / "log").open("w") as log:
+        command = sweep_command(space, out, *more)
+        driver = subprocess.Popen(command, env=environment(out), stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield driver
+    finally:
+        for process in family(driver.pid):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        driver.wait()
+    if driver.returncode > 0:
+        raise RuntimeError((out.parent / "log").read_text())
+
+
+@contextmanager
 def scratch() -> Iterator[Path]:
     """A folder for one run, gone after it."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-def profiled(work: Callable[[], object]) -> str:
-    """Where the time of `work` goes in this thread: the functions with most time of their own."""
-    profiler = cProfile.Profile()
-    profiler.runcall(work)
-    return told_profile(profiler)
-
-
-def told_profile(profile: cProfile.Profile | Path) -> str:
-    text = io.StringIO()
-    source = str(profile) if isinstance(profile, Path) else profile
-    pstats.Stats(source, stream=text).strip_dirs().sort_stats("tottime").print_stats(PROFILED_LINES)
-    return text.getvalue().strip()
 
 
 def machine() -> str:
@@ -165,7 +165,7 @@ def processor() -> str:
 
 
 def markdown(reports: Sequence[Report], options: Options) -> str:
-    """The page: machine, table, profiles."""
+    """The page: machine and table."""
     head = ["# Benchmarks", "", machine()]
     if options.tiny:
         head += ["", "**Tiny: sizes are cut down to see that everything runs. These are no measurements.**"]
@@ -177,8 +177,6 @@ def markdown(reports: Sequence[Report], options: Options) -> str:
     lines = ["| what | ours | against | result | runs | note |", "| :-- | :-- | :-- | :-- | --: | :-- |"]
     for row in (row for report in reports for row in report.rows):
         lines.append(f"| {row.what} | {row.ours} | {row.against} | {row.result} | {row.runs} | {row.note} |")
-    for title, text in (item for report in reports for item in report.profiles.items()):
-        lines += ["", f"## Where the time goes: {title}", "", "```", text, "```"]
     return "\n".join([*head, *lines, ""])
 
 
@@ -188,15 +186,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--protocol-runs", type=int, default=Options.protocol_runs, help="runs of whole protocols (%(default)s)"
     )
-    made.add_argument("--data-root", type=Path, help="folder with rendered-sst2/; left out: that line is skipped")
-    made.add_argument("--profile", action="store_true", help="say where the time goes")
     made.add_argument("--tiny", action="store_true", help="cut everything down, to see that it runs")
     made.add_argument("-o", "--output", type=Path, help="write the Markdown to this file too")
     return made
 
 
 def options_of(parsed: argparse.Namespace) -> Options:
-    return Options(parsed.runs, parsed.protocol_runs, parsed.data_root, parsed.profile, parsed.tiny)
+    return Options(parsed.runs, parsed.protocol_runs, parsed.tiny)
 
 
 def write(reports: Sequence[Report], options: Options, output: Path | None, quiet: bool = False) -> None:

@@ -5,9 +5,7 @@ Start-up, imports and the making of tables cancel in it. A sweep ends when MLflo
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from measuring import Options, Report, Row, Sample, alternate, main, scratch, seconds, sweep, told_profile
+from measuring import Options, Report, Row, Sample, alternate, main, scratch, seconds, sweep
 
 SPACE = """
 name: noop
@@ -26,30 +24,20 @@ def benchmark(options: Options) -> Report:
     less, more = alternate(options.runs, lambda: timed(few), lambda: timed(few + marginal))
     each = Sample(tuple((two - one) / marginal for one, two in zip(less.values, more.values, strict=True)))
     note = f"({few + marginal} trials - {few} trials) / {marginal}; start-up and end of a sweep {less.told('s')}"
-    row = Row(
-        "Ray, ledger and MLflow, per trial", each.told("ms", 1000), "-", each.told("ms", 1000), options.runs, note
-    )
-    return Report([row], {"trials that do nothing, the driver": profile(few + marginal)} if options.profile else {})
+    told = each.told("ms", 1000)
+    return Report([Row("Ray, ledger and MLflow, per trial", told, "-", told, options.runs, note)])
 
 
 def timed(trials: int) -> float:
     """Seconds that a sweep of so many trials takes. Raises RuntimeError when MLflow was left behind."""
     with scratch() as folder:
-        return seconds(lambda: run(folder, trials))
-
-
-def run(folder: Path, trials: int, stats: Path | None = None) -> None:
-    space = folder / "noop.yaml"
-    space.write_text(SPACE.format(trials=trials))
-    printed = sweep(space, folder / "runs" / "noop", profile=stats)
-    if "MLflow is behind" in printed:
-        raise RuntimeError(f"the sweep ended before MLflow had everything:\n{printed}")
-
-
-def profile(trials: int) -> str:
-    with scratch() as folder:
-        run(folder, trials, folder / "driver.profile")
-        return told_profile(folder / "driver.profile")
+        space = folder / "noop.yaml"
+        space.write_text(SPACE.format(trials=trials))
+        printed: list[str] = []
+        took = seconds(lambda: printed.append(sweep(space, folder / "runs" / "noop")))
+        if "MLflow is behind" in printed[0]:
+            raise RuntimeError(f"the sweep ended before MLflow had everything:\n{printed[0]}")
+        return took
 
 
 if __name__ == "__main__":

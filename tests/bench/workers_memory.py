@@ -6,7 +6,7 @@ made-up images, as many as make a copy per worker stand out. Linux alone tells s
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
 import time
 from pathlib import Path
 
@@ -14,10 +14,9 @@ import numpy as np
 import open_clip
 import psutil
 import small_vit
-from measuring import Options, Report, Row, alternate, environment, main, scratch, sweep_command
+from measuring import Options, Report, Row, alternate, main, scratch, under_way
 from PIL import Image
 from processes import family
-from resume import end
 
 SPACE = """
 name: memory
@@ -44,7 +43,6 @@ def benchmark(options: Options) -> Report:
         write_images(folder / "data", images)
         arch = small_vit.make(folder / "small-vit")
         one, many = alternate(options.runs, lambda: peak(folder, arch, 1), lambda: peak(folder, arch, WORKERS))
-        profiles = {f"memory of {WORKERS} workers": told_processes(folder, arch)} if options.profile else {}
     extra = (many.median - one.median) / (WORKERS - 1) / 2**20
     decoded = sum(images.values()) * 3 * small_vit.IMAGE_SIZE**2 / 2**20
     weights = sum(one.numel() for one in open_clip.CLIP(**small_vit.SHAPE).parameters()) * 4 / 2**20
@@ -56,7 +54,7 @@ def benchmark(options: Options) -> Report:
         options.runs,
         f"peak of the summed PSS of all processes; the model has {weights:.0f} MiB of weights",
     )
-    return Report([row], profiles)
+    return Report([row])
 
 
 def write_images(root: Path, images: dict[str, int]) -> None:
@@ -72,54 +70,22 @@ def write_images(root: Path, images: dict[str, int]) -> None:
 
 def peak(folder: Path, arch: str, workers: int) -> float:
     """Bytes: the greatest sum of PSS over a sweep with so many workers."""
-    return float(sum(watched(folder, arch, workers).values()))
-
-
-def told_processes(folder: Path, arch: str) -> str:
-    """Process by process at the peak, the largest first."""
-    found = sorted(watched(folder, arch, WORKERS).items(), key=lambda item: -item[1])
-    return "\n".join(f"{size / 2**20:8.0f} MiB  {name}" for name, size in found[:20])
-
-
-def watched(folder: Path, arch: str, workers: int) -> dict[str, int]:
-    """Process -> PSS in bytes, when their sum was greatest. Raises RuntimeError when the sweep does not end well."""
-    cores = psutil.cpu_count() or 1
+    cores, most = psutil.cpu_count() or 1, 0
     with scratch() as run:
         space = run / "memory.yaml"
         space.write_text(SPACE.format(arch=arch, cpu=cores / workers))
-        command = sweep_command(space, run / "runs" / "memory", "--data-root", folder / "data")
-        with (run / "log").open("w") as log:
-            driver = subprocess.Popen(
-                command, env=environment(run / "runs" / "memory"), stdout=log, stderr=subprocess.STDOUT
-            )
-            try:
-                most = watch(driver)
-            finally:
-                end(driver)
-        if driver.returncode:
-            raise RuntimeError((run / "log").read_text())
-    return most
+        with under_way(space, run / "runs" / "memory", "--data-root", folder / "data") as driver:
+            while driver.poll() is None:
+                most = max(most, sum(map(share, family(driver.pid))))
+                time.sleep(0.5)
+    return float(most)
 
 
-def watch(driver: subprocess.Popen[bytes]) -> dict[str, int]:
-    """What `watched` tells, of a sweep under way."""
-    most: dict[str, int] = {}
-    while driver.poll() is None:
-        now = shares(driver.pid)
-        most = now if sum(now.values()) > sum(most.values()) else most
-        time.sleep(0.5)
-    return most
-
-
-def shares(pid: int) -> dict[str, int]:
-    """Process -> PSS in bytes, over all processes of a driver."""
-    found = {}
-    for process in family(pid):
-        try:
-            found[f"{process.pid} {' '.join(process.cmdline())[:80]}"] = process.memory_full_info().pss
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
+def share(process: psutil.Process) -> int:
+    """PSS in bytes."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return int(process.memory_full_info().pss)
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 import pytest
 from commands import numbers
 from finished import Finished
-from services import answers, environment, launch, ray_cluster, running
-from waiting import free_port
+from services import environment, launch, ray_cluster, running
+from waiting import answers, free_port
 
 pytest.importorskip("aiohttp_cors", reason="the extra `dashboard` is not installed")
 
 
 @pytest.mark.slow
-def test_a_sweep_is_handed_in_as_a_job_and_only_with_the_token(tmp_path: Path, local: Finished) -> None:
+def test_a_sweep_is_handed_in_as_a_job_and_only_with_the_token(tmp_path: Path, small: Finished) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     # As the pod of the head in kuberay/rayjob.yaml is told it.
-    pod = {"RAY_JOIN": 0, "SPACE": local.space, "RAY_DASHBOARD_HOST": "127.0.0.1"}
+    pod = {"RAY_JOIN": 0, "SPACE": small.space, "RAY_DASHBOARD_HOST": "127.0.0.1"}
     with ray_cluster(tmp_path) as ray:
         head = ray.head(RAY_DASHBOARD_PORT=urlsplit(url).port, **pod)
         with running(head), running(ray.worker()):
@@ -30,4 +30,4 @@ def test_a_sweep_is_handed_in_as_a_job_and_only_with_the_token(tmp_path: Path, l
             submit = ["ray", "job", "submit", "--address", url, "--", "sweep.sh"]
             with running(launch(submit, tmp_path / "submitted.log", told)) as job:
                 assert job.wait(240) == 0, job.output
-    assert numbers(tmp_path / "runs" / "through") == numbers(local.run)
+    assert numbers(tmp_path / "runs" / "small") == numbers(small.run)

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from services import (
     ENTRYPOINTS,
-    answers,
     entry,
     environment,
-    free_port,
     launch,
     needs_postgres,
     outcome,
@@ -20,6 +18,7 @@ from services import (
     ray_cluster,
     running,
 )
+from waiting import answers, free_port
 
 
 @pytest.mark.parametrize(

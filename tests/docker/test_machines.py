@@ -15,15 +15,15 @@ from services import running
 
 @pytest.mark.chaos
 @needs_machines
-def test_machines_that_start_at_once_find_their_head_and_run_a_sweep(tmp_path: Path, local: Finished) -> None:
+def test_machines_that_start_at_once_find_their_head_and_run_a_sweep(tmp_path: Path, small: Finished) -> None:
     told = {"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_HEAD_ADDRESS": "10.99.0.2:6379", "RAY_CPUS_WANTED": 2}
     with network() as net, contextlib.ExitStack() as stack:
         head = stack.enter_context(running(net.entry("ray-head", tmp_path, **told)))
         workers = [
             stack.enter_context(running(net.entry("ray-worker", tmp_path, RAY_NODE_CPUS=1, **told))) for _ in range(2)
         ]
-        sweep = stack.enter_context(running(net.entry("sweep", tmp_path, local.space, **told)))
+        sweep = stack.enter_context(running(net.entry("sweep", tmp_path, small.space, **told)))
         assert sweep.wait(300) == 0, sweep.output
         assert not any(worker.stop() for worker in workers)
         assert not head.stop()
-    assert numbers(tmp_path / "runs" / "through") == numbers(local.run)
+    assert numbers(tmp_path / "runs" / "small") == numbers(small.run)

@@ -93,16 +93,16 @@ def test_what_a_job_lacks_is_said(slurm: Slurm, arguments: list[str], variables:
 
 
 @pytest.mark.slow
-def test_a_job_whose_time_is_up_saves_its_trials_and_asks_for_the_queue(slurm: Slurm, local: Finished) -> None:
-    shutil.copy(local.space, slurm.folder / "space.yaml")
+def test_a_job_whose_time_is_up_saves_its_trials_and_asks_for_the_queue(slurm: Slurm, small: Finished) -> None:
+    shutil.copy(small.space, slurm.folder / "space.yaml")
     with running(slurm.start("space.yaml")) as job:
-        job.until(lambda: len(trials(slurm.folder / "runs" / "through")) >= 2, seconds=120)
+        job.until(lambda: len(trials(slurm.folder / "runs" / "small")) >= 2, seconds=120)
         assert not job.stop(with_signal=signal.SIGUSR1), "all nodes have ended"
     assert job.process.returncode == 130, job.output
     assert slurm.calls[-1] == f"scontrol requeue {slurm.job}", "after which Slurm ends what is left of the job"
     assert not slurm.temporary.exists()
-    done = trials(slurm.folder / "runs" / "through")
-    expected = numbers(local.run)
+    done = trials(slurm.folder / "runs" / "small")
+    expected = numbers(small.run)
     assert {record["trial_id"] for record in done} < expected.keys()
     nodes = [f"srun 127.0.0.{number} ray-{kind}.sh" for number, kind in ((2, "head"), (3, "worker"))]
     assert sorted(slurm.calls[:2]) == nodes
@@ -110,10 +110,10 @@ def test_a_job_whose_time_is_up_saves_its_trials_and_asks_for_the_queue(slurm: S
 
 @pytest.mark.chaos
 def test_a_job_that_is_cancelled_and_started_again_ends_with_the_numbers_of_a_local_sweep(
-    slurm: Slurm, local: Finished
+    slurm: Slurm, small: Finished
 ) -> None:
-    shutil.copy(local.space, slurm.folder / "space.yaml")
-    found = slurm.folder / "runs" / "through"
+    shutil.copy(small.space, slurm.folder / "space.yaml")
+    found = slurm.folder / "runs" / "small"
     with running(slurm.start("space.yaml")) as job:
         job.until(lambda: len(trials(found)) >= 2, seconds=120)
         assert not job.stop()
@@ -122,5 +122,5 @@ def test_a_job_that_is_cancelled_and_started_again_ends_with_the_numbers_of_a_lo
     with running(slurm.start("space.yaml", SLURM_RESTART_COUNT=1)) as again:
         assert again.wait(300) == 0, again.output
     assert len(trials(found)) == len(numbers(found))
-    assert numbers(found) == numbers(local.run)
+    assert numbers(found) == numbers(small.run)
     assert not slurm.temporary.exists()

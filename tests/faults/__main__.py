@@ -133,10 +133,6 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         copy_tree(Path(folder))
-        for one in faults:  # an anchor that is out of date is told before minutes of tests
-            text = (Path(folder) / one.file).read_bytes()
-            one.plant(Path(folder))
-            (Path(folder) / one.file).write_bytes(text)
         tests = sorted({name for one in faults for name in one.tests})
         code, output = (PASSED, "") if asked.suite_passed else test(Path(folder), tests)
     if code != PASSED:

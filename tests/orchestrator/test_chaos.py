@@ -1,7 +1,7 @@
 """Whatever dies, the sweep ends with the numbers of one in which nothing died; no trial is lost, and none is run twice.
 
-The long part (`make chaos`) has all of it, with small sweeps and with those of the quickstart. In the short one
-(`make test`) workers and a node die; a driver and a tracking server that do so there are in other tests.
+`make chaos` runs all of it, with a small sweep and with the quickstart. In `make test` one worker, one node and one
+driver die, each at a moment that its test chooses: see `test_faults`, `test_cluster` and `test_sweep`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,24 @@ import random
 import re
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
 from commands import SMALL, numbers, start, trials, wait_for_trials
 from finished import Finish
-from nodes import ROOT, ended, node
+from nodes import ROOT, ended, head, node
 from pandas.testing import assert_frame_equal
 from processes import workers
 from stores import BUCKET, s3_server
-from waiting import free_port
+from waiting import answers, free_port, until
 
 from flyp_sweep.search_spaces.loading import dump, load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 EXPENDABLE = ("--set", "failures.max_failures=1000", "--set", "failures.backoff_seconds=0")
 SAVING = ("--set", "checkpoints.every_seconds=0")
@@ -40,11 +37,7 @@ SAVING = ("--set", "checkpoints.every_seconds=0")
 Sweep = tuple[str, Path]
 
 
-def long(value: str) -> Any:
-    return pytest.param(value, marks=pytest.mark.chaos)
-
-
-@pytest.fixture(scope="module", params=["small", long("quickstart")])
+@pytest.fixture(scope="module", params=["small", "quickstart"])
 def sweep(request: pytest.FixtureRequest, finish: Finish) -> Sweep:
     """The name of a sweep, and a folder that holds its YAML and the run in which nothing went wrong."""
     text = SMALL if request.param == "small" else dump(load("quickstart"))
@@ -69,9 +62,8 @@ def assert_as_if_nothing_had_happened(sweep: Sweep, cwd: Path) -> None:
     assert not (cwd / "runs" / name / "running").exists()
 
 
-@pytest.mark.chaos
 def test_the_driver_is_killed_at_random_moments(sweep: Sweep, tmp_path: Path) -> None:
-    """In the long part 30 times, over as many sweeps as that takes."""
+    """With the quickstart 30 times, over as many sweeps as that takes."""
     chance = random.Random(20_261_122)
     kills, wanted, round_ = 0, 30 if sweep[0] == "quickstart" else 2, 0
     while kills < wanted:
@@ -114,7 +106,6 @@ def test_a_random_worker_is_killed_every_20_seconds(sweep: Sweep, tmp_path: Path
     print(f"{sweep[0]}: {kills} workers killed in {time.monotonic() - began:.0f} s")
 
 
-@pytest.mark.chaos
 def test_the_mlflow_server_comes_and_goes(sweep: Sweep, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
@@ -156,20 +147,8 @@ def mlflow_server(folder: Path, port: int) -> Iterator[None]:
     environment = dict(os.environ, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
     server = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with ended(server):
-        deadline = time.monotonic() + 60
-        while not answers(port):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: answers(f"http://127.0.0.1:{port}/health"))  # it takes connections long before
         yield
-
-
-def answers(port: int) -> bool:
-    """Whether requests are answered: a server takes connections long before."""
-    try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-    except OSError:
-        return False
-    return True
 
 
 def wait(seconds: float, driver: subprocess.Popen[str]) -> None:
@@ -179,41 +158,26 @@ def wait(seconds: float, driver: subprocess.Popen[str]) -> None:
 
 def test_a_node_of_a_cluster_is_killed_and_comes_back(sweep: Sweep, tmp_path: Path) -> None:
     name, _ = sweep
-    address = f"127.0.0.1:{free_port()}"
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short:
-        head = ("--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short)
-        with node(elsewhere, *head):
-            second = contextlib.ExitStack()
-            second.enter_context(node(elsewhere, "--address", address))
-            driver = launch(sweep, tmp_path, "--address", address, *EXPENDABLE, *SAVING)
-            with ended(driver):
-                for _ in range(3 if name == "quickstart" else 1):
-                    wait_for_trials(tmp_path / "runs" / name, len(trials(tmp_path / "runs" / name)) + 3, driver)
-                    second.close()
-                    wait(3, driver)
-                    second.enter_context(node(elsewhere, "--address", address))
-                output, _ = driver.communicate(timeout=900)
-            second.close()
+    with head(tmp_path) as address, contextlib.ExitStack() as second:
+        second.enter_context(node(tmp_path, "--address", address))
+        driver = launch(sweep, tmp_path, "--address", address, *EXPENDABLE, *SAVING)
+        with ended(driver):
+            for _ in range(3 if name == "quickstart" else 1):
+                wait_for_trials(tmp_path / "runs" / name, len(trials(tmp_path / "runs" / name)) + 3, driver)
+                second.close()
+                wait(3, driver)
+                second.enter_context(node(tmp_path, "--address", address))
+            output, _ = driver.communicate(timeout=900)
     assert driver.returncode == 0, output
     assert "again in" in output, "the node had a worker"
-    assert not list(elsewhere.iterdir()), "workers know where the run folder is"
     assert_as_if_nothing_had_happened(sweep, tmp_path)
 
 
-@pytest.mark.chaos
 def test_nodes_that_share_no_files_save_their_trials_in_a_store_and_go_on_from_there(
     sweep: Sweep, tmp_path: Path
 ) -> None:
     name, _ = sweep
-    address = f"127.0.0.1:{free_port()}"
-    with (
-        s3_server(tmp_path / "requests"),
-        tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short,
-        node(tmp_path, "--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short),
-        contextlib.ExitStack() as second,
-    ):
+    with s3_server(tmp_path / "requests"), head(tmp_path) as address, contextlib.ExitStack() as second:
         url = f"s3://{BUCKET}/runs/{name}"
         second.enter_context(node(tmp_path, "--address", address))
         driver = launch(sweep, tmp_path, "--address", address, "--out", url, *EXPENDABLE, *SAVING)

@@ -1,18 +1,16 @@
-"""Sweeps on a Ray cluster: the code reaches its nodes, and what a node lacks is said before anything starts."""
+"""Sweeps on a Ray cluster: code reaches its nodes, a node may die, and what one lacks is said before the start."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import QUICK, numbers, start
-from nodes import ROOT, ended, node
-from waiting import free_port
+from nodes import ended, head, node
+from serial_engine import run_serially
 
 from flyp_sweep.orchestrator.engine.nodes import check_address
 from flyp_sweep.search_spaces.errors import InputError
@@ -20,22 +18,44 @@ from flyp_sweep.search_spaces.errors import InputError
 pytestmark = pytest.mark.slow
 
 MINE = """
-from flyp_sweep.trainers.methods.zeroshot import ZeroShot
+import os
+import signal
+import time
+from pathlib import Path
 
-class Mine(ZeroShot):
+import psutil
+
+from flyp_sweep.trainers.methods.lp import LinearProbing
+
+
+class Mine(LinearProbing):
     name = "mine"
-    summary = "zero-shot by another name"
+    summary = "linear probing that ends the second node of a cluster amid a trial, for which other trials wait"
+
+    def solve(self, task):
+        if "NODE_ENDED" in os.environ:
+            ended = Path(os.environ["NODE_ENDED"])
+            if "EXPENDABLE" in os.environ:
+                ended.touch()
+                next(one for one in psutil.Process().parents() if one.name() == "raylet").kill()
+                time.sleep(1000)
+            while not ended.exists():
+                time.sleep(0.1)
+        return super().solve(task)
 """
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def node_ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is there once the second node has ended."""
+    return tmp_path_factory.mktemp("meeting") / "ended"
+
+
+@pytest.fixture(scope="module")
+def address(node_ended: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster of one node, started in a folder of its own."""
-    address = f"127.0.0.1:{free_port()}"
-    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short:
-        options = ("--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short)
-        with node(tmp_path_factory.mktemp("head"), *options):
-            yield address
+    with head(tmp_path_factory.mktemp("head"), NODE_ENDED=str(node_ended)) as found:
+        yield found
 
 
 def sweep(folder: Path, *options: object, path: Path | None = None) -> tuple[int, str]:
@@ -55,19 +75,23 @@ def here(tmp_path: Path) -> Path:
     return folder
 
 
-def test_code_that_only_the_driver_has_reaches_the_workers_and_the_numbers_are_those_of_one_machine(
-    head: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_code_that_only_the_driver_has_reaches_the_nodes_and_one_that_dies_costs_no_trial_and_no_number(
+    address: str, node_ended: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "plug").mkdir()
-    (tmp_path / "plug" / "mine_alone.py").write_text(MINE)
-    methods = ("--set", "methods=[lp, 'mine_alone:Mine']")
-    with node(tmp_path, "--address", head):
-        code, output = sweep(here, *methods, "--address", head, path=tmp_path / "plug")
+    plug, elsewhere = tmp_path / "plug", tmp_path / "elsewhere"
+    for folder in (plug, elsewhere):
+        folder.mkdir()
+    (plug / "mine_alone.py").write_text(MINE)
+    methods = "methods=['mine_alone:Mine', lp]"
+    with node(elsewhere, "--address", address, NODE_ENDED=str(node_ended), EXPENDABLE="1"):
+        code, output = sweep(here, "--set", methods, "--address", address, path=plug)
     assert code == 0, output
-    assert "node " not in output, "nothing to say about nodes that have all"
+    assert "again in" in output, "the second node had a trial"
+    assert not any(line.startswith("node ") for line in output.splitlines()), "both nodes have all"
+    assert not list(elsewhere.iterdir()), "workers know where the run folder is"
     assert not list((here / "runs" / "quick").glob(".probe*"))
-    monkeypatch.setenv("RAY_ADDRESS", head)  # as in Ray's own jobs; this machine is what is meant without --address
-    code, output = sweep(here, *methods, "--out", "local", path=tmp_path / "plug")
+    monkeypatch.syspath_prepend(plug)
+    code, output = run_serially("quick.yaml", methods, cwd=here, out=Path("local"))
     assert code == 0, output
     assert numbers(here / "runs" / "quick") == numbers(here / "local")
 
@@ -79,73 +103,30 @@ def may_mount(folder: Path) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
-    ("lacking", "complaint"),
-    [
-        ("runs", "as the driver has it; expected it on storage that all nodes share (--out)"),
-        ("weights", "model.pretrained: found no file"),
-    ],
-)
-def test_a_node_that_lacks_something_is_named_before_the_start(
-    head: str, here: Path, tmp_path: Path, lacking: str, complaint: str
-) -> None:
-    (here / "weights").mkdir()
+def test_a_node_that_lacks_the_run_folder_is_named_before_the_start(address: str, here: Path, tmp_path: Path) -> None:
     (here / "runs").mkdir()
-    weights = here / "weights" / "digits.safetensors"
-    weights.write_bytes((ROOT / "trainers/models/digits_clip/digits-clip.safetensors").read_bytes())
     if not may_mount(here):
         pytest.skip("a node with other files needs the right to mount them")
-    with node(tmp_path, "--address", head, apart=here / lacking):
-        model = f"model={{arch: digits-clip, pretrained: {weights}}}"
-        code, output = sweep(here, "--address", head, "--set", model)
+    with node(tmp_path, "--address", address, apart=here / "runs"):
+        code, output = sweep(here, "--address", address)
     assert code == 2, output
     complaints = [line for line in output.splitlines() if line.startswith("error: ")]
     assert len(complaints) == 1
     assert complaints[0].startswith("error: node ")
-    assert complaint in complaints[0]
+    assert "as the driver has it; expected it on storage that all nodes share (--out)" in complaints[0]
     assert not (here / "runs" / "mlflow.db").exists(), "nothing has started"
 
 
-@pytest.mark.parametrize(
-    ("address", "complaint"),
-    [
-        ("ray://127.0.0.1:10001", "expected auto, or HOST:PORT of a cluster that this machine is a node of"),
-        ("127.0.0.1:9", "found nobody at '127.0.0.1:9' (Connection refused); start a cluster with"),
-        ("nowhere", "found 'nowhere'; expected auto or HOST:PORT"),
-    ],
-)
-def test_where_no_cluster_can_be_joined_it_is_said_in_a_line(here: Path, address: str, complaint: str) -> None:
-    code, output = sweep(here, "--address", address)
-    assert code == 2
-    assert complaint in output.splitlines()[-1]
-
-
-def test_what_answers_but_is_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flyp_sweep.orchestrator.engine.nodes.JOIN_SECONDS", 5.0)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(InputError, match=f"found something at '{address}' that does not answer as a Ray cluster"):
+def test_a_token_that_the_cluster_refuses_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with head(tmp_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="t" * 32) as address:
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        expected = f"the cluster at '{address}' refuses the token; set RAY_AUTH_MODE=token and"
+        with pytest.raises(InputError, match=expected):
             check_address(address)
 
 
-def test_a_driver_that_can_join_passes(head: str) -> None:
-    check_address(head)
-
-
-def test_a_token_that_the_cluster_refuses_is_said(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 32}
-    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as short:
-        options = ("--head", "--port", address.split(":")[1], "--include-dashboard=false", "--temp-dir", short)
-        with node(tmp_path, *options, **token):
-            monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-            code, output = sweep(here, "--address", address)
-    assert code == 2
-    assert f"the cluster at '{address}' refuses the token; set RAY_AUTH_MODE=token and" in output.splitlines()[-1]
-
-
-def test_a_trial_has_to_fit_on_one_node(head: str, here: Path, tmp_path: Path) -> None:
-    with node(tmp_path, "--address", head):
-        code, output = sweep(here, "--address", head, "--set", "resources={cpu: 2}")
+def test_a_trial_has_to_fit_on_one_node(address: str, here: Path, tmp_path: Path) -> None:
+    with node(tmp_path, "--address", address):
+        code, output = sweep(here, "--address", address, "--set", "resources={cpu: 2}")
     assert code == 2
     assert "resources: found cpu 2, gpu 0 per trial; expected what one node has: 1 CPUs and 0 GPUs" in output

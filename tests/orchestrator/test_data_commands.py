@@ -11,7 +11,6 @@ import torchvision
 from commands import call
 from trees import write_image
 
-from flyp_sweep.orchestrator.runs.options import RunOptions, resume_command
 from flyp_sweep.trainers.datasets import registry
 
 SPACE = """
@@ -115,14 +114,6 @@ def test_every_data_set_of_a_search_space_is_checked(tmp_path: Path) -> None:
     assert "digits:" in output, "one bad table does not keep the others from being checked"
 
 
-def test_a_search_space_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text(OWN.replace("methods", "methds"))
-    for name, words in (("own.yaml", "did you mean 'methods'?"), ("absent.yml", "no such file")):
-        code, output = call("data", "check", name, cwd=tmp_path)
-        assert (code, output.count("\n")) == (2, 1)
-        assert words in output
-
-
 def test_a_complete_copy_passes_and_one_image_more_does_not(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call("data", "prepare", "rendered_sst2", "--from-text", ".", "--root", "data", cwd=small)
     monkeypatch.setattr(registry()["rendered_sst2"], "published", dict.fromkeys(PUBLISHED, 2))
@@ -147,22 +138,6 @@ def test_a_run_refuses_an_incomplete_copy_unless_it_is_allowed(small: Path) -> N
     assert not (small / "runs").exists()
 
 
-def test_a_run_without_the_files_says_so_in_one_line(small: Path) -> None:
-    code, output = call("run", "space.yaml", cwd=small)
-    assert code == 2
-    assert output.count("\n") == 1
-    assert str(small / "data" / "rendered-sst2") in output
-
-
-def test_the_command_to_go_on_allows_what_this_one_allowed() -> None:
-    assert resume_command("space.yaml", [], RunOptions(allow_incomplete=True)).endswith(" --allow-incomplete")
-    assert "--allow-incomplete" not in resume_command("space.yaml", [], RunOptions())
-    assert resume_command("space.yaml", [], RunOptions(retry_failed=True)).endswith(" --retry-failed")
-    assert (
-        resume_command("my space.yaml", ["a={b: 1}"], RunOptions()) == "flyp-sweep run 'my space.yaml' --set 'a={b: 1}'"
-    )
-
-
 @pytest.mark.parametrize("name", ["caltech101", "flowers102", "pcam", "rendered_sst2"])
 def test_a_download_that_fails_is_one_line(tmp_path: Path, offline: list[str], name: str) -> None:
     code, output = call("data", "prepare", name, "--root", "data", cwd=tmp_path)
@@ -174,23 +149,18 @@ def test_a_download_that_fails_is_one_line(tmp_path: Path, offline: list[str], n
     assert "comes from https://" in output
 
 
-@pytest.mark.parametrize("name", ["stanford_cars", "mnist"])
-def test_what_cannot_be_fetched_says_where_it_comes_from(tmp_path: Path, name: str) -> None:
-    code, output = call("data", "prepare", name, "--root", "data", cwd=tmp_path)
-    assert code == 2
-    assert output.count("\n") == 1
-    assert "cannot be downloaded with this command" in output
-    assert "https://" in output
-
-
-def test_only_rendered_sst2_is_made_from_text(small: Path) -> None:
-    code, output = call("data", "prepare", "pcam", "--from-text", ".", cwd=small)
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("prepare stanford_cars --root data", "cannot be downloaded with this command"),
+        ("prepare mnist --root data", "https://"),
+        ("prepare pcam --from-text .", "only rendered_sst2"),
+        ("check flower102", "did you mean 'flowers102'?"),
+        ("prepare flower102", "did you mean 'flowers102'?"),
+        ("check absent.yml", "no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(tmp_path: Path, command: str, complaint: str) -> None:
+    code, output = call("data", *command.split(), cwd=tmp_path)
     assert (code, output.count("\n")) == (2, 1)
-    assert "only rendered_sst2" in output
-
-
-def test_an_unknown_data_set(tmp_path: Path) -> None:
-    for command in ("check", "prepare"):
-        code, output = call("data", command, "flower102", cwd=tmp_path)
-        assert code == 2
-        assert "did you mean 'flowers102'?" in output
+    assert complaint in output

@@ -13,6 +13,7 @@ from finished import Finished
 from serial_engine import run_serially
 from sweeps import answer, drive, plans_of, space_of
 
+from flyp_sweep.orchestrator.protocol.algorithms import planned_trials
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
@@ -20,8 +21,9 @@ from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.search_spaces import yaml_text
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.loading import dump, load
+from flyp_sweep.search_spaces.loading import dump, from_mapping, load
 from flyp_sweep.trainers.spec import TrialSpec
 
 ALL = ["uniform_soup", "greedy_soup", "logit_ensemble"]
@@ -63,14 +65,8 @@ def test_methods_trained_by_gradients_have_a_cell_per_ensemble_right_after_their
     ]
     named = plans_of(ensembles(ensembles={"greedy_soup": ["flyp"]}))
     assert [plan.cell.method for plan in named if plan.base] == ["flyp+greedy_soup"]
-    assert load_again(plans[0].space).cells() == [plan.cell for plan in plans], "the run folder's copy says so too"
-
-
-def load_again(space: Any) -> Any:
-    from flyp_sweep.search_spaces import yaml_text
-    from flyp_sweep.search_spaces.loading import from_mapping
-
-    return from_mapping(yaml_text.read(dump(space), "x"))
+    again = from_mapping(yaml_text.read(dump(plans[0].space), "x"))
+    assert again.cells() == [plan.cell for plan in plans], "the run folder's copy says so too"
 
 
 def test_a_space_without_such_a_method_is_refused_and_so_is_one_that_names_another():
@@ -106,7 +102,9 @@ def test_soups_start_after_the_search_and_logit_ensembles_after_the_repeats_they
         logits = of(ran, f"{base}+logit_ensemble")
         repeats = [spec.trial_id for spec in of(ran, base) if spec.stage == "repeat"]
         assert [member.trial_id for spec in logits for member in spec.members] == repeats
-    assert len(ran) == sum(cell.planned for cell in protocol.cells) - 4, "lp, of one configuration, asks it three times"
+    assert len(ran) == sum(planned_trials(cell.plan) for cell in protocol.cells) - 4, (
+        "lp, of one configuration, asks it three times"
+    )
 
 
 def test_trials_that_failed_or_were_stopped_are_in_no_soup():
@@ -190,7 +188,7 @@ def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_ref
     space = ensembles()
     plans = plans_of(space)
     needed = disk_usage.estimate(space, plans)
-    parameters = plans[0].parameters
+    parameters = plans[0].model.parameters
     assert needed.weights == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
     assert "weights of up to" in str(needed)
     assert "weights" not in str(disk_usage.estimate(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))

@@ -13,12 +13,12 @@ from uuid import uuid4
 import pytest
 
 from flyp_sweep.orchestrator.store import lock
-from flyp_sweep.orchestrator.store.lease import Holder, Lease, held
-from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner
+from flyp_sweep.orchestrator.store.lease import Lease
+from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner, this_driver
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
-ELSEWHERE = Holder(Owner("elsewhere", 4711, "2026-01-02T03:04:05+00:00"), "another machine", "token")
+ELSEWHERE = Owner("elsewhere", 4711, "2026-01-02T03:04:05+00:00", "another machine", "token")
 
 
 @pytest.fixture
@@ -37,65 +37,65 @@ def silent(seconds: float) -> mock._patch[float]:
 
 
 def test_a_second_driver_is_refused_and_told_who_has_it(store):
-    with held(store):
+    with Lease(store):
         with pytest.raises(InputError, match=rf"another flyp-sweep is running .* process {os.getpid()} on ") as refused:
-            held(store).__enter__()
+            Lease(store).__enter__()
         assert "\n" not in str(refused.value)
     assert store.below("lock").sizes() == {}, "nothing of an owner stays behind"
-    with held(store):
+    with Lease(store):
         pass
 
 
 def test_a_holder_elsewhere_counts_as_alive_while_it_gives_signs_of_life(store):
-    store.below("lock").write("00000007.json", ELSEWHERE.content)
+    store.below("lock").write("00000007.json", ELSEWHERE.text.encode())
     with silent(STALE_SECONDS - 20), pytest.raises(InputError, match=r"4711 on elsewhere.*last sign of life 40 s ago"):
-        held(store).__enter__()
-    with silent(STALE_SECONDS + 20), held(store):
+        Lease(store).__enter__()
+    with silent(STALE_SECONDS + 20), Lease(store):
         assert list(store.below("lock").sizes()) == ["00000008.json"]
 
 
 def test_a_driver_that_died_on_this_machine_holds_nothing(store):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    this = Holder.this()
-    dead = replace(this, owner=replace(this.owner, pid=child.pid))
-    store.below("lock").write("00000001.json", dead.content)
-    with held(store):
+    dead = replace(this_driver(), pid=child.pid)
+    store.below("lock").write("00000001.json", dead.text.encode())
+    with Lease(store):
         pass
-    store.below("lock").write("00000001.json", replace(dead, machine="another").content)
+    store.below("lock").write("00000001.json", replace(dead, machine="another").text.encode())
     with pytest.raises(InputError, match="another flyp-sweep"):
-        held(store).__enter__()
+        Lease(store).__enter__()
 
 
 def test_of_two_that_find_a_dead_one_one_gets_it(store):
-    store.below("lock").write("00000001.json", ELSEWHERE.content)
+    store.below("lock").write("00000001.json", ELSEWHERE.text.encode())
     first, second = Lease(store), Lease(store)
+    second._this = replace(this_driver(), token="another").text.encode()
     names = first._names()
     with silent(STALE_SECONDS + 20):
-        first.acquire()
+        first.__enter__()
         with mock.patch.object(second, "_names", return_value=names), pytest.raises(InputError, match="another"):
-            second.acquire()
+            second.__enter__()
     assert list(store.below("lock").sizes()) == ["00000002.json"]
-    first.release()
+    first.__exit__()
 
 
 def test_one_that_was_taken_over_notices_and_keeps_its_hands_off(store, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
     asleep = Lease(store)
-    asleep.acquire()
-    store.below("lock").write("00000002.json", ELSEWHERE.content)
+    asleep.__enter__()
+    store.below("lock").write("00000002.json", ELSEWHERE.text.encode())
     deadline = time.monotonic() + 5
     while asleep.lost is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert "another flyp-sweep has taken this run over (process 4711 on elsewhere" in asleep.lost
-    asleep.release()
+    asleep.__exit__()
     assert list(store.below("lock").sizes()) == ["00000002.json"]
 
 
 def test_the_driver_gives_signs_of_life_also_after_the_store_was_down(store, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.02)
-    with held(store) as mine:
+    with Lease(store) as mine:
         with mock.patch.object(Storage, "write", side_effect=StorageError("down")):
             time.sleep(0.1)
         before = store.below("lock").written("00000001.json")
@@ -108,12 +108,12 @@ def test_the_driver_gives_signs_of_life_also_after_the_store_was_down(store, mon
 
 def test_a_store_that_replaces_what_it_should_refuse_is_not_taken(store):
     with mock.patch.object(Storage, "create", Storage.write), pytest.raises(InputError, match="ignores If-None-Match"):
-        held(store).__enter__()
+        Lease(store).__enter__()
 
 
 def test_a_garbled_holder_is_waited_for_as_one_that_is_silent(store):
     store.below("lock").write("00000001.json", b"{")
     with pytest.raises(InputError, match="another flyp-sweep is running in this folder"):
-        held(store).__enter__()
-    with silent(STALE_SECONDS + 20), held(store):
+        Lease(store).__enter__()
+    with silent(STALE_SECONDS + 20), Lease(store):
         pass

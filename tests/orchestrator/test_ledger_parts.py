@@ -54,10 +54,9 @@ def test_the_parts_in_order_are_the_ledger(store, records, tmp_path):
     assert again.load() == ledger.load(), "to fetch it twice changes nothing"
 
 
-@pytest.mark.parametrize(("count", "size"), [(7, 1 << 20), (1000, 25), (1000, 1)])
-def test_many_parts_are_fetched_in_their_order(store, tmp_path, monkeypatch, count, size):
+@pytest.mark.parametrize("count", [1, 7, 1000])
+def test_many_parts_are_fetched_in_their_order(store, tmp_path, monkeypatch, count):
     monkeypatch.setattr(ledger_parts, "AT_ONCE", count)
-    monkeypatch.setattr(ledger_parts, "BYTES_AT_ONCE", size)
     lines = [json.dumps({"n": n}).encode() + b"\n" for n in range(100)]
     parts = LedgerParts(store)
     for line in lines:

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from flyp_sweep.orchestrator.store import lock
-from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner, leave_behind, locked, lost
+from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, leave_behind, locked, lost, owner_of
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -83,7 +83,7 @@ def test_a_driver_that_was_killed_on_this_host_leaves_no_lock(tmp_path):
     subprocess.run([sys.executable, "-c", code, path], cwd=Path(lock.__file__).parents[1], check=False)
     assert (tmp_path / ".x.owner").exists()
     with locked(path):
-        assert Owner.read(tmp_path / ".x.owner").pid == os.getpid()
+        assert owner_of(path).pid == os.getpid()
 
 
 def test_a_driver_on_another_host_counts_as_alive_while_it_gives_signs_of_life(tmp_path):
@@ -94,7 +94,7 @@ def test_a_driver_on_another_host_counts_as_alive_while_it_gives_signs_of_life(t
     assert "\n" not in str(no.value)
     leave_owner(path, "elsewhere", silent_for=STALE_SECONDS + 20)
     with locked(path):
-        assert Owner.read(tmp_path / ".x.owner").pid == os.getpid()
+        assert owner_of(path).pid == os.getpid()
 
 
 def test_the_driver_gives_signs_of_life(tmp_path, monkeypatch):

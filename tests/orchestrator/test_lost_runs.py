@@ -34,8 +34,8 @@ def sweep(path: Path, remote: Any = None) -> tuple[Sweep, io.StringIO]:
     console = Console(file=said, width=120)
     folder = open_folder(path, space)
     plans = plans_of(space)
-    given = folder, Earlier(), Protocol(plans), RunOptions(), console, "flyp-sweep run x", remote
-    made = Sweep(space, plans, [], *given)
+    options = RunOptions(command="flyp-sweep run x")
+    made = Sweep(space, plans, folder, Earlier(), Protocol(plans), options, console, remote)
     return made, said
 
 

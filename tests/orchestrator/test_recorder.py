@@ -45,10 +45,10 @@ class Heard:
         pass
 
 
-def recorder(folder: Path, lost=lambda: None) -> tuple[Recorder, Heard]:
+def recorder(folder: Path) -> tuple[Recorder, Heard]:
     protocol, heard = Protocol(plans_of(space_of(methods=["ft"]))), Heard()
     running = TrialFiles(folder / "running")
-    return Recorder(Ledger(folder / "ledger.jsonl"), protocol, running, running, [heard], lost), heard
+    return Recorder(Ledger(folder / "ledger.jsonl"), protocol, running, running, [heard]), heard
 
 
 def test_a_finished_trial_is_in_the_ledger_before_anyone_hears_of_it(tmp_path):
@@ -68,11 +68,3 @@ def test_a_trial_whose_line_cannot_be_written_is_not_finished_and_ends_the_sweep
     assert "cannot be written (No space left on device)" in kept.trouble[0]
     assert kept.ledger.load() == heard.finished_ids == []
     assert not kept.protocol.outcomes
-
-
-def test_a_driver_that_was_replaced_writes_nothing(tmp_path):
-    kept, heard = recorder(tmp_path, lost=lambda: "another flyp-sweep has taken this run over")
-    kept.ended(kept.protocol.next(), ENDING)
-    assert kept.broken
-    assert not kept.ledger.path.exists()
-    assert heard.finished_ids == []

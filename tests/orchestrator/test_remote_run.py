@@ -12,8 +12,8 @@ from ledgers import Example, record_of
 from waiting import until
 
 from flyp_sweep.orchestrator.store import lease, remote_run
-from flyp_sweep.orchestrator.store.lease import Holder
 from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
+from flyp_sweep.orchestrator.store.lock import this_driver
 from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import LEDGER
@@ -77,16 +77,22 @@ def test_lines_are_published_as_they_come_and_what_is_made_of_them_at_the_end(ur
     assert Storage(url).read(LEDGER) == whole, "what is in the store is a run folder, too"
 
 
-def test_a_store_that_is_down_for_a_while_misses_nothing(url: str, path: Path) -> None:
-    with opened(url, path) as one:
+def test_a_store_that_is_down_for_a_while_misses_nothing_and_its_trouble_is_logged_when_it_is_news(
+    url: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="flyp_sweep"), opened(url, path) as one:
         append(path, 0, 1)
         one.start()
         with down():
             whole = append(path, 1, 4)
-            until(lambda: one.trouble)
+            until(lambda: one._failures > 2)
             assert one.lost is None
         until(lambda: in_store(url) == whole)
         until(lambda: one.trouble is None)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{url}: cannot be written: the store is down",
+        f"{url}: can be written again",
+    ]
 
 
 def test_what_could_not_be_published_is_said_and_published_when_the_run_goes_on(url: str, path: Path) -> None:
@@ -137,7 +143,7 @@ def test_a_driver_that_slept_and_was_replaced_adds_nothing(url: str, path: Path)
         one.start()
         until(lambda: in_store(url) == whole)
         with mock.patch.object(lease.time, "time", return_value=time.time() + 3600):
-            Storage(url).below("lock").write("00000002.json", Holder.this().content)
+            Storage(url).below("lock").write("00000002.json", this_driver().text.encode())
             append(path, 2, 4)
             until(lambda: one.lost)
     assert in_store(url) == whole
@@ -155,19 +161,6 @@ def test_the_copy_of_another_run_or_a_run_of_its_own_is_left_alone(url: str, pat
     assert "\n" not in str(refused.value)
     assert (path / LEDGER).read_bytes() == before
     assert in_store(url) == b""
-
-
-def test_trouble_is_logged_when_it_is_news(url: str, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", logger="flyp_sweep"), opened(url, path) as one:
-        append(path, 0, 2)
-        with down():
-            one.start()
-            until(lambda: one._failures > 2)
-        until(lambda: one.trouble is None)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{url}: cannot be written: the store is down",
-        f"{url}: can be written again",
-    ]
 
 
 def test_checkpoints_go_once_their_trials_are_published(url: str, path: Path) -> None:

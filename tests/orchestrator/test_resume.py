@@ -9,7 +9,7 @@ from ledgers import typed
 
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.runs.resume import read_earlier
-from flyp_sweep.results.ledger.file import Ledger, LedgerWarning, last_selections, trials_by_id
+from flyp_sweep.results.ledger.file import Ledger, last_selections, trials_by_id
 from flyp_sweep.search_spaces.errors import InputError
 
 SPLIT = {"split": "id_val", "role": "id_val", "n_examples": 4, "primary": "speed", "metrics": {"accuracy": 1.0}}
@@ -32,19 +32,6 @@ def test_a_retry_takes_the_place_of_its_failure(tmp_path, example):
     failure, trial = example.failure(example.cell(), 0), example.trial(example.cell(), 0)
     found = read_earlier(example.write(tmp_path, [failure, trial]))
     assert found.outcomes == [Outcome(trial["trial_id"], "done", 0.9, 0.2)]
-
-
-def test_half_a_character_in_a_reason_is_no_trouble(tmp_path, example):
-    failure = example.failure(example.cell(), 0, reason="images/\udce4.png: cannot be decoded")
-    found = read_earlier(example.write(tmp_path, [failure]))
-    assert found.outcomes == [Outcome(failure["trial_id"], "failed", None, None)]
-
-
-def test_a_torn_end_is_passed_over(tmp_path, example):
-    path = example.write(tmp_path, [example.trial(example.cell(), seed) for seed in range(2)])
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.warns(LedgerWarning, match="torn"):
-        assert len(read_earlier(path).outcomes) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from flyp_sweep.orchestrator.run_log import LOG, RunLog
+from flyp_sweep.orchestrator.run_log import LOG, collecting
 
 OURS, THEIRS = logging.getLogger("flyp_sweep.test"), logging.getLogger("another_library")
 
 
 def test_lines_from_before_the_run_folder_are_in_its_log_and_later_runs_append(tmp_path: Path) -> None:
     for number in (1, 2):
-        log = RunLog()
-        with log.collecting():
+        with collecting() as write_to:
             OURS.info("early %d", number)
-            log.write_to(tmp_path)
+            write_to(tmp_path)
             OURS.info("late %d", number)
             THEIRS.info("chatter")
             THEIRS.warning("trouble %d", number)
@@ -28,8 +27,7 @@ def test_lines_from_before_the_run_folder_are_in_its_log_and_later_runs_append(t
 
 def test_a_full_disk_leaves_no_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / LOG).symlink_to("/dev/full")
-    log = RunLog()
-    with log.collecting():
-        log.write_to(tmp_path)
+    with collecting() as write_to:
+        write_to(tmp_path)
         OURS.info("a line")
     assert capfd.readouterr() == ("", "")

@@ -26,10 +26,6 @@ def selected(answered: Callable[[TrialSpec], Outcome], seeds: int = 1) -> Select
     return next(iter(protocol.selections), None)
 
 
-def test_without_trouble_the_best_wins():
-    assert selected(answer).winner["lr"] == BEST
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_configuration_that_failed_on_one_of_its_seeds_is_out(seed):
     def fails(spec: TrialSpec) -> Outcome:
@@ -58,10 +54,3 @@ def test_a_configuration_of_which_a_trial_was_stopped_loses_to_a_worse_one_that_
 
 def test_where_all_were_stopped_the_best_wins():
     assert selected(lambda spec: dataclasses.replace(answer(spec), status="stopped")).winner["lr"] == BEST
-
-
-def test_repeats_train_the_winner_on_distinct_seeds():
-    repeats = selected(answer, seeds=2).repeats
-    assert [spec.seed for spec in repeats] == [0, 1, 2]
-    assert len({spec.trial_id for spec in repeats}) == 3
-    assert {spec.hparams["lr"] for spec in repeats} == {BEST}

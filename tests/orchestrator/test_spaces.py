@@ -11,7 +11,7 @@ import pytest
 from commands import call
 from sweeps import plans_of, space_of
 
-from flyp_sweep.orchestrator.runs.dry_run import describe, naive_passes, passes
+from flyp_sweep.orchestrator.runs.dry_run import describe, passes
 from flyp_sweep.results.tables.layouts.ablation import VARIANTS
 from flyp_sweep.search_spaces.loading import bundled, load
 
@@ -78,7 +78,5 @@ def test_image_passes_are_counted_as_by_hand():
     assert passes(lp) == 800 + 400 + reported
     fitting = 2 * (800 + 400)
     assert passes(ft) == 5 * fitting + 3 * (fitting + 1 * 400 + 2 * reported)  # alphas 0, 0.5, 1
-    naive = 2 * (800 + 400 + reported)
-    assert naive_passes(ft) == naive_passes(coop) == 5 * naive + 3 * (naive + 3 * (400 + reported))
     assert passes(coop) == (5 + 3) * 2 * 800 + 400 + reported  # training images, which are cropped anew, and features
     assert f"{passes(ft):,} image passes" in describe(space, plans_of(space))

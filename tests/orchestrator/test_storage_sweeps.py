@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import QUICK, call, numbers, run, start, trials, wait_for_trials
+from commands import QUICK, call, numbers, start, trials, wait_for_trials
 from serial_engine import run_serially
 from stores import BUCKET, SECRET, Gate, s3_server
 from waiting import until
@@ -75,10 +75,9 @@ def moved(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
     (folder / "published").write_text("\n".join(in_store()))
-    code, undisturbed = run_serially("../tuned.yaml", cwd=folder / "alone")
-    assert code == 0, undisturbed
-    code, output = run("run", "../tuned.yaml", "--out", URL, cwd=folder / "there")
-    assert code == 0, output
+    for name, out in (("alone", None), ("there", URL)):
+        code, output = run_serially("../tuned.yaml", cwd=folder / name, out=out)
+        assert code == 0, output
     assert f"published: {URL}" in output
     assert SECRET not in output
     return folder

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -32,6 +29,11 @@ def test_a_sweep_ends_with_a_table_and_figures(small):
     }
 
 
+def test_the_driver_leaves_mlflow_to_its_mirror(small):
+    assert "ray" in small.imported
+    assert "mlflow" not in small.imported
+
+
 def test_search_trials_hold_id_val_alone_and_repeats_every_split(small):
     records = trials(small.run)
     for stage, roles in {"search": {"id_val"}, "repeat": {"id_val", "id_test", "ood"}}.items():
@@ -48,27 +50,6 @@ def test_every_trial_is_run_once_and_the_tidy_results_say_the_same(small):
     assert {"dataset", "method", "seed", "alpha", "split", "role", "metric", "value", "hparam_lr"} <= set(frame.columns)
 
 
-def test_the_driver_leaves_mlflow_to_its_mirror(tmp_path):
-    (tmp_path / "quick.yaml").write_text(QUICK)
-    (tmp_path / "driver.py").write_text(
-        "import sys\n"
-        "from flyp_sweep.orchestrator.cli import main\n"
-        "try:\n"
-        "    main.main()\n"
-        "finally:\n"
-        "    print('imported:', 'mlflow' in sys.modules)\n"
-    )
-    ended = subprocess.run([sys.executable, "driver.py", "run", "quick.yaml"], cwd=tmp_path, capture_output=True)
-    assert ended.returncode == 0, ended.stdout
-    assert ended.stdout.splitlines()[-1] == b"imported: False"
-
-
-def test_the_same_space_in_another_folder_and_engine_gives_the_same_numbers_bit_for_bit(small, tmp_path):
-    code, output = run_serially(small.space, cwd=tmp_path, out=Path("elsewhere"))
-    assert code == 0, output
-    assert numbers(tmp_path / "elsewhere") == numbers(small.run)
-
-
 @pytest.mark.parametrize("after", [4, pytest.param(12, marks=pytest.mark.chaos)])
 def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(small, tmp_path, after):
     driver = start("run", small.space, cwd=tmp_path)
@@ -82,8 +63,10 @@ def test_a_driver_killed_and_started_again_ends_with_the_same_numbers(small, tmp
     assert numbers(tmp_path / "runs/small") == numbers(small.run)
 
 
-def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_that(quick, tmp_path):
-    path = quick.copied(tmp_path) / "ledger.jsonl"
+def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_that(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    assert run_serially("quick.yaml", cwd=tmp_path)[0] == 0
+    path = tmp_path / "runs/quick/ledger.jsonl"
     ledger = path.read_bytes()
     code, output = run_serially("quick.yaml", cwd=tmp_path)
     assert code == 0, output
@@ -94,22 +77,9 @@ def test_a_finished_sweep_run_again_runs_nothing_and_one_more_seed_runs_only_tha
     assert [json.loads(line)["kind"] for line in added] == ["selection", "trial"]
 
 
-def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_exits_with_130(small, tmp_path):
-    driver = start("run", small.space, cwd=tmp_path)
-    wait_for_trials(tmp_path / "runs/small", 3, driver)
-    driver.send_signal(signal.SIGINT)
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 130, output
-    assert f"go on with: flyp-sweep run {small.space}" in output
-    assert "Traceback" not in output
-    kept = numbers(tmp_path / "runs/small")
-    assert kept.items() <= numbers(small.run).items()
-    assert len(kept) >= 3
-
-
-def test_a_second_driver_on_a_folder_is_refused(quick, tmp_path):
-    folder = quick.copied(tmp_path)
-    with locked(folder):
+def test_a_second_driver_on_a_folder_is_refused(tmp_path):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    with locked(tmp_path / "runs/quick"):
         code, output = call("run", "quick.yaml", cwd=tmp_path)
     assert code == 2
     assert "another flyp-sweep is running" in output
@@ -148,34 +118,11 @@ def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(small, tmp_path
     assert "0 trials added, 16 were there" in second[1]
 
 
-def test_a_tracking_server_that_is_down_costs_no_trial(tmp_path):
-    (tmp_path / "quick.yaml").write_text(QUICK)
-    code, output = run_serially("quick.yaml", cwd=tmp_path, mlflow="http://127.0.0.1:9")
-    assert code == 0, output
-    assert "MLflow is behind" in output
-    assert "flyp-sweep sync runs/quick --mlflow http://127.0.0.1:9" in output
-    assert len(trials(tmp_path / "runs/quick")) == 1 + 3 + 2
-
-
-def test_status_table_and_plot_read_a_finished_run(small, tmp_path):
-    code, output = call("status", small.run, cwd=tmp_path)
-    assert code == 0
-    assert output.count("done") == 4 + 1, "of every cell, and over the column"
-    code, output = call("table", small.run, "--format", "latex", "-o", "table.tex", cwd=tmp_path)
-    assert code == 0, output
-    assert "\\toprule" in (tmp_path / "table.tex").read_text()
-    code, output = call("plot", small.run, "-o", "figures", cwd=tmp_path)
-    assert code == 0, output
-    assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".pdf", ".png", ".png"]
-    assert call("plot", small.run, "-o", "one.png", cwd=tmp_path)[0] == 0
-    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_asha_s_stops_are_kept_in_the_ledger_and_honoured_by_the_next_run(tmp_path):
     text = SMALL.replace("[zeroshot, lp, ft, flyp]", "[ft]").split("  per_method")[0]
     text = text.replace("epochs: 2", "epochs: 4").replace("num_samples: 3", "num_samples: 6")
     text = text.replace("algorithm: optuna", "algorithm: random")
-    text += "scheduler: {name: asha, grace_epochs: 1, reduction_factor: 2}\nrepeats: {seeds: 1}\n"
+    text += "shots: 16\nscheduler: {name: asha, grace_epochs: 1, reduction_factor: 2}\nrepeats: {seeds: 1}\n"
     (tmp_path / "small.yaml").write_text(text)
     code, output = run("run", "small.yaml", cwd=tmp_path)
     assert code == 0, output
@@ -190,12 +137,14 @@ def test_asha_s_stops_are_kept_in_the_ledger_and_honoured_by_the_next_run(tmp_pa
 
 
 FAILING = '''
+import dataclasses
+
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods.lp import LinearProbing
 
 
 class Fragile(LinearProbing):
-    """Linear probing that fails for small strengths, as training may for some configuration."""
+    """Linear probing that fails for one strength and in one repeat, and has a loss that is no number for another."""
 
     name = "fragile"
 
@@ -205,6 +154,10 @@ class Fragile(LinearProbing):
         if task.spec.stage == "repeat" and task.spec.seed == 1:
             raise ValueError("an accident [of sorts]")
         return super().solve(task)
+
+    def scores(self, model, task, split):
+        found = super().scores(model, task, split)
+        return dataclasses.replace(found, loss=float("nan")) if task.hparams["l2"] == 0.01 else found
 '''
 
 
@@ -216,7 +169,12 @@ def test_failed_trials_are_kept_with_their_reason_and_the_sweep_goes_on(tmp_path
     (tmp_path / "quick.yaml").write_text(text)
     code, output = run_serially("quick.yaml", "repeats.seeds=3", cwd=tmp_path)
     assert code == 1, output
-    failed = {r["reason"] for r in trials(tmp_path / "runs/quick") if r["status"] == "failed"}
-    assert failed == {"the training loss is nan at step 7", "ValueError: an accident [of sorts]"}
+    records = trials(tmp_path / "runs/quick")
+    assert {one["reason"] for one in records if one["status"] == "failed"} == {
+        "the training loss is nan at step 7",
+        "a score, loss or result of the trial is not finite",
+        "ValueError: an accident [of sorts]",
+    }
     assert "an accident [of sorts]" in output  # brackets are text, not colours
+    assert "Traceback" not in output
     assert "2 of 3" in output

@@ -6,8 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pytest
 from browser import needs_browser, opened
 from commands import start
 from finished import Finished
-from waiting import free_port
+from waiting import answers, free_port, until
 
 pytestmark = [needs_browser, pytest.mark.slow]
 
@@ -40,15 +38,8 @@ def announced(server: subprocess.Popen[str], port: int) -> str:
     lines = [server.stdout.readline(), server.stdout.readline()]
     found = re.fullmatch(r"  small: (\S+)\n", lines[1])
     assert found, lines
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health").close()
-            return found[1]
-        except OSError:
-            assert server.poll() is None, server.stdout.read()
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.5)
+    until(lambda: answers(f"http://127.0.0.1:{port}/health"), PATIENCE_SECONDS)
+    return found[1]
 
 
 def test_from_the_printed_address_to_a_trial_s_curves_and_the_figure(address, tmp_path: Path):

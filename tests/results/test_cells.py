@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from refusal import refused
 from scipy import stats
 
 from flyp_sweep.results import make_table
 from flyp_sweep.results.statistics import mean_interval
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.errors import InputError
 
 WITHOUT, WITH = "without ensembling", "with ensembling"
 
@@ -153,41 +153,6 @@ def test_other_methods_come_after_the_papers_in_the_planned_order(example):
     assert [row.method for row in grid.rows] == ["lp", "flyp", "b_mine", "a_mine"]
 
 
-def test_a_mixture_of_configurations_is_refused(example):
-    *trials, selection = example.finished_cell("ft", [0.9, 0.92])
-    trials[1]["config_id"] = "c1"
-    with pytest.raises(InputError, match=r"digits/digits-clip/full/ft: found repeats of 2 configurations \(c0, c1\)"):
-        example.table([*trials, selection])
-
-
-def test_repeats_of_another_configuration_than_the_selected_are_refused(example):
-    *trials, selection = example.finished_cell("ft", [0.9, 0.92])
-    with pytest.raises(InputError, match="2 configurations"):
-        example.table([*trials, selection | {"config_id": "c5"}])
-
-
-def test_the_same_seed_twice_is_refused(example):
-    *trials, selection = example.finished_cell("ft", [0.9, 0.92])
-    trials[1]["seed"] = 0
-    with pytest.raises(InputError, match="found seed 0 in more than one repeat"):
-        example.table([*trials, selection])
-    with pytest.raises(InputError, match="found seed 0 in more than one repeat"):
-        example.table([trials[0], example.selection([trials[0], trials[0]])])
-
-
-def test_the_trial_of_another_cell_is_refused(example):
-    *trials, _ = example.finished_cell("ft", [0.9, 0.92])
-    other = example.finished_cell("lp", [0.7])[0] | {"seed": 5}
-    with pytest.raises(InputError, match="of digits/digits-clip/full/lp among its repeats"):
-        example.table([*trials, other, example.selection([*trials, other])])
-
-
-def test_two_primary_numbers_for_one_split_are_refused(example):
-    trial = example.trial(example.cell("ft"), 0, evaluations=2 * example.evaluations(1.0, {"photo": 0.5}))
-    with pytest.raises(InputError, match="two primary numbers for photo at alpha 1"):
-        example.table([trial, example.selection([trial])])
-
-
 def test_without_a_chosen_alpha_the_ensembled_side_is_empty(example):
     trial = example.trial(example.cell("ft"), 0, evaluations=example.evaluations(1.0, {"id_test": 0.8}))
     (grid,) = example.table([trial, example.selection([trial])], "per_shift").grids
@@ -212,5 +177,18 @@ def test_what_prints_like_the_best_is_marked_like_it(example):
     assert marks == {"lp": "best", "ft": "best", "flyp": "best", "lpft": ""}
 
 
-def test_an_empty_ledger_gives_an_empty_table(example):
-    assert example.table([]).grids == ()
+def test_records_that_make_no_cell_are_refused(example):
+    *trials, selection = example.finished_cell("ft", [0.9, 0.92])
+    first, second = trials
+    other = example.finished_cell("lp", [0.7])[0] | {"seed": 5}
+    twice = example.trial(example.cell("ft"), 0, evaluations=2 * example.evaluations(1.0, {"photo": 0.5}))
+    mixed = "digits/digits-clip/full/ft: found repeats of 2 configurations (c0, c"
+    for records, words in (
+        ([first, second | {"config_id": "c1"}, selection], mixed + "1)"),
+        ([*trials, selection | {"config_id": "c5"}], mixed),
+        ([first, second | {"seed": 0}, selection], "found seed 0 in more than one repeat"),
+        ([first, example.selection([first, first])], "found seed 0 in more than one repeat"),
+        ([*trials, other, example.selection([*trials, other])], "of digits/digits-clip/full/lp among its repeats"),
+        ([twice, example.selection([twice])], "two primary numbers for photo at alpha 1"),
+    ):
+        refused(lambda records=records: example.table(records), words)

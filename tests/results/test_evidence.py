@@ -9,10 +9,8 @@ import pytest
 from ledgers import evidence_in, typed
 
 from flyp_sweep.results.analysis.evidence import read_evidence
-from flyp_sweep.results.ledger.file import LedgerWarning
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.results.ledger.schema import encode
-from flyp_sweep.search_spaces.errors import InputError
 
 
 def test_a_ledger_and_its_records_give_the_same_evidence(tmp_path, example):
@@ -32,25 +30,6 @@ def test_compact_and_spaced_lines_are_read_alike(tmp_path, example):
     assert spaced.trials == compact.trials
     assert {trial.stage for trial in compact.trials.values()} == {"search", "repeat"}
     assert not any(trial.numbers for trial in compact.trials.values() if trial.stage == "search")
-
-
-def test_torn_and_repeated_lines_are_passed_over(tmp_path, example):
-    first, second = (example.trial(example.cell(), seed) for seed in range(2))
-    path = example.write(tmp_path, [first, second, first])
-    with pytest.warns(LedgerWarning, match="repeats line 1"):
-        assert len(read_evidence(RunFolder(tmp_path)).trials) == 2
-    path.write_bytes(path.read_bytes()[:-300])
-    with pytest.warns(LedgerWarning, match="torn"):
-        assert len(read_evidence(RunFolder(tmp_path)).trials) == 2
-
-
-def test_two_results_of_a_trial_are_refused_and_a_retry_counts_once(tmp_path, example):
-    trial, failure = example.trial(example.cell(), 0), example.failure(example.cell(), 0)
-    example.write(tmp_path, [trial, trial | {"score": 0.1}])
-    with pytest.raises(InputError, match="lines 1 and 2 hold different results"):
-        read_evidence(RunFolder(tmp_path))
-    example.write(tmp_path, [failure, trial])
-    assert [one.status for one in read_evidence(RunFolder(tmp_path)).trials.values()] == ["done"]
 
 
 MEASURING = """

@@ -87,14 +87,11 @@ def test_a_figure_holds_curves_stars_dots_and_the_diamond(example):
     assert figure.get_size_inches()[0] == pytest.approx(3.25)
 
 
-def test_colours_are_fixed_and_distinct(example):
-    assert len({*COLOURS.values(), *OTHER_COLOURS.values()}) == len(COLOURS) + len(OTHER_COLOURS)
+def test_methods_are_told_apart_with_and_without_colours(example):
     alone = frontier(frame_in(grid_cell(example, "flyp")), "digits", "digits-clip")
-    assert alone.axes[0].lines[0].get_color() == COLOURS["flyp"]
-
-
-def test_methods_are_told_apart_without_colours(example):
+    assert alone.axes[0].lines[0].get_color() == COLOURS["flyp"], "a method's colour is fixed"
     methods = [*COLOURS, *OTHER_COLOURS]
+    assert len({*COLOURS.values(), *OTHER_COLOURS.values()}) == len(methods)
     figure = frontier(
         frame_in([record for method in methods for record in grid_cell(example, method)]), "digits", "digits-clip"
     )

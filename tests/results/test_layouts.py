@@ -179,19 +179,6 @@ def test_every_layout_takes_a_run_that_has_only_begun(example, layout):
     assert {row.method for grid in grids for row in grid.rows} == {"lp", "flyp"}
 
 
-def test_a_cell_that_is_not_done_shows_its_state_and_a_short_one_is_starred(example):
-    *trials, selection = example.task("lp", [0.5, 0.6], "pcam")
-    (grid,) = example.table([trials[0], selection, example.search(trials[0]["cell"] | {"method": "ft"}, "c0")]).grids
-    assert example.entry(grid, "ft", "PCAM").printed == "running"
-    assert example.entry(grid, "lp", "PCAM").is_short
-
-
-def test_runs_together_make_one_table(example):
-    runs = [example.evidence(example.task("lp", [0.5, 0.6], name), name) for name in ("pcam", "caltech101")]
-    (grid,) = make_table(runs, "transfer").grids
-    assert [column.name for column in grid.columns[:2]] == ["PCAM", "CalTech"]
-
-
 def test_soups_of_one_run_may_stand_beside_repeats_of_another_whatever_their_seeds(example):
     runs = [changed(example, "a"), changed(example, "b", "flyp+greedy_soup", n=1)]
     (grid,) = make_table(runs, "transfer").grids
@@ -311,15 +298,6 @@ def test_incomplete_data_is_said(example):
     (grid,) = example.table([*trials, selection]).grids
     assert "split photo holds 10,000 of 18,574 published images" in grid.notes
     assert "split sketch holds 9 images, where 8 were published" in grid.notes
-
-
-def test_settings_that_differ_between_methods_are_said(example):
-    *trials, selection = example.finished_cell("ft", [0.9, 0.92])
-    *others, other = example.finished_cell("flyp", [0.9, 0.92])
-    trials = [trial | {"settings": {"epochs": 10}} for trial in trials]
-    others = [trial | {"settings": {"epochs": 20}} for trial in others]
-    (grid,) = example.table([*trials, selection, *others, other]).grids
-    assert "epochs: 10 (ft), 20 (flyp)" in grid.notes
 
 
 def test_the_trace_names_the_trials_of_every_cell(example):

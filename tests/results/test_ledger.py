@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import operator
 import os
 import re
 import subprocess
@@ -16,23 +18,13 @@ import msgspec
 import numpy as np
 import pytest
 from ledgers import typed
+from refusal import refused
 
 import flyp_sweep.results as results
 from flyp_sweep.results.ledger.file import FOLLOW_SECONDS, Ledger, LedgerWarning, last_selections, trials_by_id
-from flyp_sweep.results.ledger.schema import TrialRecord, decode, encode
+from flyp_sweep.results.ledger.schema import decode, encode
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
-
-SPLIT = {
-    "split": "id_test", "role": "id_test", "n_examples": 4,
-    "primary": "accuracy", "metrics": {"accuracy": 1},
-}  # fmt: skip
-
-
-def at(split):
-    """Evaluations that hold a split at alpha 1."""
-    return [{"alpha": 1.0, "splits": [split]}]
-
 
 ROOT = str(Path(results.__file__).parents[1])
 
@@ -46,11 +38,14 @@ def _no_unexpected_warning():
 
 def test_what_is_appended_is_read_back(tmp_path, example):
     ledger = Ledger(tmp_path / "ledger.jsonl")
+    assert ledger.load() == []
     records = typed(example.run())
     for record in records:
         ledger.append(record)
     assert ledger.load() == records
-    assert (tmp_path / "ledger.jsonl").read_bytes().count(b"\n") == len(example.run())
+    assert ledger.path.read_bytes().count(b"\n") == len(example.run())
+    ledger.path.write_bytes(ledger.path.read_bytes() + b"\n\n")
+    assert ledger.load() == records, "blank lines carry nothing"
 
 
 def test_who_follows_a_ledger_gets_what_was_there_and_what_comes_until_it_is_over(tmp_path, example):
@@ -110,33 +105,12 @@ def test_a_number_of_numpy_is_written_as_any_other(example):
     assert encode(msgspec.structs.replace(record, score=np.float64(0.9))) == encode(record)
 
 
-def test_an_absent_ledger_is_empty(tmp_path):
-    assert Ledger(tmp_path / "ledger.jsonl").load() == []
-
-
 def test_text_that_holds_newlines_and_other_scripts_stays_on_one_line(tmp_path, example):
     (record,) = typed([example.failure(example.cell(), 0, reason="línea\u2028 uno\ndos")])
     Ledger(tmp_path / "l").append(record)
     Ledger(tmp_path / "l").append(*typed([example.trial(example.cell(), 1)]))
     assert Ledger(tmp_path / "l").load()[0] == record
     assert len(Ledger(tmp_path / "l").load()) == 2
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_append_refuses_nan_and_leaves_the_file_alone(tmp_path, example, bad):
-    ledger = Ledger(tmp_path / "l")
-    ledger.append(*typed([example.trial(example.cell(), 0)]))
-    before = ledger.path.read_bytes()
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        ledger.append(*typed([example.trial(example.cell(), 1, score=bad)]))
-    assert ledger.path.read_bytes() == before
-
-
-def test_append_refuses_what_read_would_refuse(tmp_path, example):
-    (record,) = typed([example.trial(example.cell(), 0)])
-    with pytest.raises(ValueError, match=r"Expected `int`, got `str` - at `\$.seed`"):
-        Ledger(tmp_path / "l").append(msgspec.structs.replace(record, seed="0"))
-    assert not (tmp_path / "l").exists()
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, 200])
@@ -167,14 +141,9 @@ def test_any_torn_tail_is_cut_off_by_the_next_append(tmp_path, example, tail):
     Ledger(path).append(second)
     assert Ledger(path).load() == [first, second]
     assert path.read_bytes().count(b"\n") == 2
-
-
-def test_a_ledger_of_nothing_but_a_torn_line_starts_afresh(tmp_path, example):
-    path = tmp_path / "l"
-    path.write_bytes(b'{"kind": "tri')
-    (record,) = typed([example.trial(example.cell(), 0)])
-    Ledger(path).append(record)
-    assert Ledger(path).load() == [record]
+    path.write_bytes(tail)
+    Ledger(path).append(first)
+    assert Ledger(path).load() == [first], "a ledger of nothing but a torn line"
 
 
 def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example):
@@ -199,70 +168,6 @@ def test_a_killed_writer_loses_at_most_the_line_it_was_writing(tmp_path, example
         seeds = [record.seed for record in Ledger(path).load()]
     assert seeds == list(range(len(seeds)))
     assert len(seeds) >= len([line for line in confirmed if line.endswith("\n")]) >= 20
-
-
-def test_an_unreadable_line_in_the_middle_is_refused_with_file_and_line(tmp_path, example):
-    path = example.write(tmp_path, [example.trial(example.cell(), 0)])
-    with path.open("a") as file:
-        file.write('{"kind": "trial", \n' + json.dumps(example.trial(example.cell(), 1)) + "\n")
-    with pytest.raises(InputError, match=r"ledger\.jsonl:2: found no JSON object, expected") as caught:
-        Ledger(path).load()
-    assert "\n" not in str(caught.value)
-
-
-def test_nan_in_a_ledger_is_not_json(tmp_path, example):
-    line = json.dumps(example.trial(example.cell(), 0, score=float("nan")))
-    (tmp_path / "l").write_text(line + "\n")
-    with pytest.raises(InputError, match="l:1: found no JSON object"):
-        Ledger(tmp_path / "l").load()
-
-
-@pytest.mark.parametrize(
-    "field", ["trial_id", "cell", "stage", "seed", "hparams", "config_id", "status", "evaluations"]
-)
-def test_a_trial_without_a_required_field_is_refused(tmp_path, example, field):
-    record = example.trial(example.cell(), 1)
-    del record[field]
-    path = example.write(tmp_path, [example.trial(example.cell(), 0), record])
-    with pytest.raises(
-        InputError, match=rf"ledger\.jsonl:2: the record is malformed: .*missing required field `{field}`; restore or"
-    ):
-        Ledger(path).load()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"evaluations": at(SPLIT | {"metrics": {"accuracy": "high"}})},
-            "Expected `int | float`, got `str` - at `$.evaluations[0].splits[0].metrics[...]`",
-        ),
-        (
-            {"evaluations": at(SPLIT | {"metrics": 0.5})},
-            "Expected `object`, got `float` - at `$.evaluations[0].splits[0].metrics`",
-        ),
-        (
-            {"evaluations": at(SPLIT | {"primary": "speed"})},
-            "found primary metric 'speed', expected one of accuracy - at `$.evaluations[0].splits[0]`",
-        ),
-        (
-            {"evaluations": at({"split": "id_val"})},
-            "missing required field `role` - at `$.evaluations[0].splits[0]`",
-        ),
-        ({"kind": "metric"}, "Invalid value 'metric' - at `$.kind`"),
-        ({"stage": "warm-up"}, "Invalid enum value 'warm-up' - at `$.stage`"),
-        ({"status": "lost"}, "Invalid enum value 'lost' - at `$.status`"),
-        ({"seed": "0"}, "Expected `int`, got `str` - at `$.seed`"),
-        ({"cell": {"dataset": "digits"}}, "missing required field `model` - at `$.cell`"),
-        ({"evaluations": [{"split": "id_val"}]}, "missing required field `alpha` - at `$.evaluations[0]`"),
-    ],
-)
-def test_a_record_of_the_wrong_form_is_refused(tmp_path, example, change, message):
-    path = example.write(tmp_path, [example.trial(example.cell(), 0) | change])
-    with pytest.raises(InputError) as caught:
-        Ledger(path).load()
-    assert message in str(caught.value)
-    assert "ledger.jsonl:1:" in str(caught.value)
 
 
 def test_what_trials_have_in_common_is_kept_once_and_curves_can_be_left_out(tmp_path, example):
@@ -290,13 +195,6 @@ def test_half_a_character_in_a_reason_is_read_by_all_who_read_ledgers(tmp_path, 
     assert msgspec.structs.replace(record, reason=failure.reason) == failure
 
 
-def test_a_selection_without_its_repeats_is_refused(tmp_path, example):
-    selection = example.selection([example.trial(example.cell(), 0)])
-    del selection["repeats"]
-    with pytest.raises(InputError, match="missing required field `repeats`"):
-        Ledger(example.write(tmp_path, [selection])).load()
-
-
 def test_an_exact_duplicate_is_dropped_with_a_warning(tmp_path, example):
     first, second = typed(example.trial(example.cell(), seed) for seed in range(2))
     path = tmp_path / "ledger.jsonl"
@@ -322,25 +220,12 @@ def test_a_retried_trial_counts_once_whatever_failed_in_between(tmp_path, exampl
     assert Ledger(example.write(tmp_path, [done, other, failures[2]])).load() == typed([done, other])
 
 
-def test_blank_lines_carry_nothing(tmp_path, example):
-    path = example.write(tmp_path, [example.trial(example.cell(), 0)])
-    path.write_text(path.read_text() + "\n\n")
-    assert len(Ledger(path).load()) == 1
-
-
 def test_the_last_selection_of_a_cell_holds(example):
     trials = [example.trial(example.cell("ft"), 0), example.trial(example.cell("lp"), 0)]
     chosen = ((0, 0.1), (1, 0.2), (0, 0.3))
     early, other, late = typed(example.selection([trials[i]], score=score) for i, score in chosen)
     held = last_selections([*typed(trials), early, other, late])
     assert held == {Cell("digits", "digits-clip", None, "ft"): late, Cell("digits", "digits-clip", None, "lp"): other}
-
-
-def test_trials_by_id(example):
-    records = typed(example.run())
-    by_id = trials_by_id(records)
-    assert len(by_id) == sum(isinstance(record, TrialRecord) for record in records)
-    assert all(by_id[trial_id].trial_id == trial_id for trial_id in by_id)
 
 
 def test_a_hundred_thousand_records_are_read_in_seconds(tmp_path, example):
@@ -351,16 +236,6 @@ def test_a_hundred_thousand_records_are_read_in_seconds(tmp_path, example):
     started = time.process_time()
     assert len(Ledger(path).load()) == 100_000
     assert time.process_time() - started < 20
-
-
-def test_reading_a_ledger_imports_nothing_heavy():
-    script = (
-        "import sys, results, flyp_sweep.results.ledger.file, flyp_sweep.results.ledger.run_folder\n"
-        "print([name for name in ('pandas', 'numpy', 'scipy', 'matplotlib', 'rich', 'torch') if name in sys.modules])"
-    )
-    environment = os.environ | {"PYTHONPATH": ROOT}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == "[]"
 
 
 def test_whole_lines_are_given_from_where_one_begins_and_a_torn_one_is_none(tmp_path, example):
@@ -374,3 +249,70 @@ def test_whole_lines_are_given_from_where_one_begins_and_a_torn_one_is_none(tmp_
     assert ledger.whole_lines(10, 100) == b""
     ledger.repair()
     assert ledger.path.read_bytes() == b"".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("score", float("nan"), "not JSON compliant"),
+        ("score", float("inf"), "not JSON compliant"),
+        ("seed", "0", r"Expected `int`, got `str` - at `\$.seed`"),
+    ],
+)
+def test_what_could_not_be_read_back_is_not_appended(tmp_path, example, field, value, message):
+    (record,) = typed([example.trial(example.cell(), 0)])
+    ledger = Ledger(tmp_path / "l")
+    ledger.append(record)
+    before = ledger.path.read_bytes()
+    with pytest.raises(ValueError, match=message):
+        ledger.append(msgspec.structs.replace(record, **{field: value}))
+    assert ledger.path.read_bytes() == before
+
+
+def changed(record, path, value):
+    """A copy of the record with `value` at a path of keys, or without what is there (None)."""
+    *above, key = path
+    copy = json.loads(json.dumps(record))
+    place = functools.reduce(operator.getitem, above, copy)
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    return copy
+
+
+SPLIT = ("evaluations", 0, "splits", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        *(
+            ((field,), None, f"the record is malformed: Object missing required field `{field}`; restore or")
+            for field in ("trial_id", "cell", "stage", "seed", "hparams", "config_id", "status", "evaluations")
+        ),
+        (("cell", "model"), None, "missing required field `model` - at `$.cell`"),
+        (("evaluations", 0, "alpha"), None, "missing required field `alpha` - at `$.evaluations[0]`"),
+        ((*SPLIT, "role"), None, "missing required field `role` - at `$.evaluations[0].splits[0]`"),
+        ((*SPLIT, "primary"), "speed", "found primary metric 'speed', expected one of accuracy"),
+        ((*SPLIT, "metrics"), 0.5, "Expected `object`, got `float` - at `$.evaluations[0].splits[0].metrics`"),
+        ((*SPLIT, "metrics", "accuracy"), "high", "got `str` - at `$.evaluations[0].splits[0].metrics[...]`"),
+        (("kind",), "metric", "Invalid value 'metric' - at `$.kind`"),
+        (("stage",), "warm-up", "Invalid enum value 'warm-up' - at `$.stage`"),
+        (("status",), "lost", "Invalid enum value 'lost' - at `$.status`"),
+        (("seed",), "0", "Expected `int`, got `str` - at `$.seed`"),
+        (("score",), float("nan"), "found no JSON object"),
+    ],
+)
+def test_a_record_of_the_wrong_form_is_refused_with_file_and_line(tmp_path, example, path, value, message):
+    first, second = (example.search(example.cell(), "c0", seed=seed) for seed in range(2))
+    ledger = Ledger(example.write(tmp_path, [first, changed(second, path, value), first]))
+    refused(ledger.load, "ledger.jsonl:2: ", message)
+
+
+def test_a_torn_line_in_the_middle_and_a_selection_without_its_repeats_are_refused(tmp_path, example):
+    trial = example.trial(example.cell(), 0)
+    path = example.write(tmp_path, [trial, changed(example.selection([trial]), ["repeats"], None)])
+    refused(Ledger(path).load, "ledger.jsonl:2: ", "missing required field `repeats`")
+    path.write_text(json.dumps(trial) + '\n{"kind": "trial", \n' + json.dumps(trial) + "\n")
+    refused(Ledger(path).load, "ledger.jsonl:2: found no JSON object, expected")

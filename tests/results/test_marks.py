@@ -49,10 +49,7 @@ def test_without_anything_to_test_only_the_best_is_marked():
     assert found.columns == (("best", "", ""),)
     assert found.comparisons == 0
     assert marks([]).columns == ()
-
-
-def test_a_lone_number_is_not_best():
-    assert marks([[sample(0.9, 0.8), None]]).columns == (("", ""),)
+    assert marks([[sample(0.9, 0.8), None]]).columns == (("", ""),), "a lone number is not best"
 
 
 def test_wilcoxon_can_tell_nothing_apart_with_five_seeds():
@@ -87,14 +84,6 @@ def unmarked(means: list[float], deviations: list[float], n: int, *, zeroshot: b
 )
 def test_a_truly_best_method_goes_unmarked_in_at_most_5_of_100_simulated_tables(means, deviations, zeroshot, n):
     assert unmarked(means, deviations, n, zeroshot=zeroshot) <= 0.05
-
-
-def test_a_method_that_is_much_worse_is_told_apart():
-    stream = np.random.default_rng(1)
-    worse = [
-        marks([[sample(*stream.normal(mean, 1, 50)) for mean in (0, 0, -2)]]).columns[0][2] == "" for _ in range(200)
-    ]
-    assert np.mean(worse) > 0.99
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])

@@ -17,10 +17,6 @@ def test_the_layout_of_a_run_folder(tmp_path):
     paths = [run.space, run.ledger.path, run.results, run.tables, run.figures, run.report, run.running]
     names = ["space.yaml", "ledger.jsonl", "results.parquet", "tables", "figures", "report.html", "running"]
     assert [path.relative_to(run.path).as_posix() for path in paths] == names
-
-
-def test_a_fresh_run_has_no_records(tmp_path):
-    run = RunFolder.create(tmp_path, "name: digits\n")
     assert run.ledger.load() == []
     assert run.frame().empty
 

@@ -36,6 +36,7 @@ def test_the_order_of_the_lines_does_not_matter(example):
 def test_rows_are_ordered_by_cell_stage_configuration_seed_alpha_split_and_metric(example):
     frame = frame_in([*example.finished_cell("ft", [0.9, 0.8], shots=16), *example.run()])
     assert list(frame["shots"].drop_duplicates().fillna(-1)) == [16, -1]
+    assert frame["shots"].dtype == "Int64"
     full = frame[frame["shots"].isna()]
     assert list(full["method"].drop_duplicates()) == ["zeroshot", "ft", "flyp"]
     assert list(full.query("method == 'ft'")["stage"].drop_duplicates()) == ["search", "repeat"]
@@ -68,14 +69,6 @@ def test_selected_follows_the_last_selection(example):
     assert set(frame.loc[frame["selected"], "seed"]) == {0, 1}
 
 
-def test_shots_are_nullable_integers(example):
-    records = example.finished_cell("ft", [0.9]) + example.finished_cell("ft", [0.9], shots=4)
-    shots = frame_in(records)["shots"]
-    assert shots.dtype == "Int64"
-    assert shots.isna().any()
-    assert set(shots.dropna()) == {4}
-
-
 def test_hyper_parameters_keep_their_kind_and_are_missing_where_there_are_none(example):
     records = [
         example.trial(example.cell("ft"), 0, evaluations=example.evaluations(1.0, {"id_val": 0.9}), hparams=hparams)
@@ -95,18 +88,13 @@ def test_hyper_parameters_keep_their_kind_and_are_missing_where_there_are_none(e
     assert frame["hparam_nothing"].isna().all()
 
 
-def test_parquet_gives_the_frame_back(tmp_path, example):
-    frame = frame_in(example.run() + example.finished_cell("lp", [0.5, 0.6], shots=4))
+@pytest.mark.parametrize("empty", [False, True])
+def test_parquet_gives_the_frame_back(tmp_path, example, empty):
+    frame = frame_in([] if empty else example.run() + example.finished_cell("lp", [0.5, 0.6], shots=4))
+    assert frame.empty == empty
     write_parquet(frame, tmp_path / "results.parquet")
     pd.testing.assert_frame_equal(read_parquet(tmp_path / "results.parquet"), frame)
     assert [path.name for path in tmp_path.iterdir()] == ["results.parquet"]
-
-
-def test_an_empty_ledger_gives_an_empty_frame_that_parquet_holds(tmp_path):
-    frame = frame_in([])
-    assert frame.empty
-    write_parquet(frame, tmp_path / "r.parquet")
-    pd.testing.assert_frame_equal(read_parquet(tmp_path / "r.parquet"), frame)
 
 
 def test_absent_results_are_refused(tmp_path):

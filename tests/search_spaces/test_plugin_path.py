@@ -53,19 +53,17 @@ def test_the_folders_are_no_part_of_the_settings(folder: Path) -> None:
     assert space.ensembling({"greedy_soup": ("ft",)}).plugin_folders == space.plugin_folders
 
 
-def test_the_path_is_left_alone_where_no_module_is_named(folder: Path) -> None:
-    before = [*sys.path]
-    find_plugins(space_with("ft", folder))
-    assert sys.path == before
-
-
-def test_a_module_earlier_on_the_path_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_earlier_on_the_path_is_taken_and_the_path_left_alone_where_none_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = folder.parent / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
     for place in (site, folder, folder.parent / "work"):
         (place / "in_three_places.py").write_text(f"PLACE = {place.name!r}")
     before = [*sys.path]
+    find_plugins(space_with("ft", folder))
+    assert sys.path == before
     space = space_with("in_three_places:Mine", folder)
     find_plugins(space)
     assert sys.path == [*before, *space.plugin_folders]

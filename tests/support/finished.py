@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands import run
 from filelock import FileLock
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A sweep that has run to its end in `folder`, and what it printed. Other tests see the folder: copy to change."""
+    """A sweep that has run to its end in `folder`, what it printed, and which packages its driver imported.
+
+    Other tests see the folder, too: none changes it.
+    """
 
     name: str
     folder: Path
     output: str
+    imported: frozenset[str] = frozenset()
 
     @property
     def space(self) -> Path:
@@ -30,14 +34,15 @@ class Finished:
         """The run folder."""
         return self.folder / "runs" / self.name
 
-    def copied(self, to: Path) -> Path:
-        """Copy the search space and the run folder into the folder `to`; returns the run folder there.
 
-        MLflow's store is left out, for it names the original's folder.
-        """
-        shutil.copy(self.space, to)
-        return Path(shutil.copytree(self.run, to / "runs" / self.name))
-
+DRIVER = """
+import sys
+from flyp_sweep.orchestrator.cli import main
+try:
+    main.main()
+finally:
+    print("imported:", *{name.partition(".")[0] for name in sys.modules})
+"""
 
 Finish = Callable[[str, str], Finished]
 """(name, search space as YAML) -> the finished sweep, which must end with exit code 0."""
@@ -53,11 +58,12 @@ def finishing(shared: Path) -> Finish:
             done = folder / "done.json"
             if not done.exists():
                 (folder / f"{name}.yaml").write_text(text)
-                code, output = run("run", f"{name}.yaml", cwd=folder, timeout=600)
-                assert code == 0, output
-                done.write_text(json.dumps({"text": text, "output": output}))
-            told = json.loads(done.read_text())
-        assert told["text"] == text, f"two tests mean different sweeps by {name!r}"
-        return Finished(name, folder, told["output"])
+                command = [sys.executable, "-c", DRIVER, "run", f"{name}.yaml"]
+                ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+                assert ended.returncode == 0, ended.stdout + ended.stderr
+                done.write_text(json.dumps([text, *ended.stdout.rsplit("imported:", 1)]))
+            same, output, imported = json.loads(done.read_text())
+        assert same == text, f"two tests mean different sweeps by {name!r}"
+        return Finished(name, folder, output, frozenset(imported.split()))
 
     return finish

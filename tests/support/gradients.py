@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -19,9 +19,7 @@ from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.task import Task
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
 LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
@@ -41,9 +39,9 @@ def gradient_method(name: str) -> GradientMethod:
     return method
 
 
-def a_batch(labels: torch.Tensor = LABELS) -> Batch:
-    images = torch.randn(len(labels), 3, 16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.double)
-    return Batch(images, labels, np.random.default_rng(5))
+def a_batch(labels: torch.Tensor = LABELS, seed: int = 5, side: int = 16) -> Batch:
+    images = torch.randn(len(labels), 3, side, side, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    return Batch(images, labels, np.random.default_rng(seed))
 
 
 def started(method: GradientMethod, task: Task) -> nn.Module:
@@ -56,7 +54,11 @@ def started(method: GradientMethod, task: Task) -> nn.Module:
     return model
 
 
-def gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+def gradients(model: nn.Module, loss: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    """Those that the parameters have, or those of `loss` alone."""
+    if loss is not None:
+        model.zero_grad()
+        loss.backward()
     return {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
 
 

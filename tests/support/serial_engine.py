@@ -42,7 +42,8 @@ class SerialEngine:
             enough = len(work.protocol.outcomes) + self.stop_after
             stop = work.stop
             work = replace(work, stop=lambda: stop() or len(work.protocol.outcomes) >= enough)
-        settings = work.settings(work.space.resources or Resources(cpu=1))
+        resources = work.space.resources or Resources(cpu=1)
+        settings = Settings(work.space, work.data_root, work.checkpoints, work.weights, resources)
         with numerics_restored():
             tune(ProtocolSearcher(work.protocol, work.recorder, Retries(work.space.failures), None), settings, work)
 

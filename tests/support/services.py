@@ -11,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import family
 from waiting import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ class Service:
 
     def stop(self, seconds: float = 40, with_signal: int = signal.SIGTERM) -> list[psutil.Process]:
         """Send a signal, as an engine does, to the entry point alone; returns what it has left behind."""
-        begun = self._tree()
+        begun = family(self.process.pid)
         if self.process.poll() is None:
             self.process.send_signal(with_signal)
         self.process.wait(seconds)
@@ -68,7 +68,7 @@ class Service:
 
     def kill(self) -> None:
         """All at once, as when the machine is gone."""
-        for process in self._tree():
+        for process in family(self.process.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
@@ -76,16 +76,10 @@ class Service:
     def runs(self, word: str) -> bool:
         """Whether `word` is in the command line of one of its processes."""
         found = []
-        for process in self._tree():
+        for process in family(self.process.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 found += process.cmdline()
         return any(word in one for one in found)
-
-    def _tree(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            own = psutil.Process(self.process.pid)
-            return [own, *own.children(recursive=True)]
-        return []
 
 
 def launch(command: Sequence[str | Path], log: Path, variables: Mapping[str, str], cwd: Path | None = None) -> Service:
@@ -118,15 +112,6 @@ def outcome(name: str, folder: Path, *arguments: object, **variables: object) ->
     service = entry(name, folder, *arguments, log=f"ended-{secrets.token_hex(4)}", **variables)
     with running(service):
         return service.wait(), service.output
-
-
-def answers(url: str, **headers: str) -> bool:
-    """Whether the page at `url` is given out."""
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=2).close()
-    except OSError:
-        return False
-    return True
 
 
 @dataclass

@@ -6,13 +6,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest import mock
 
 import fsspec
+from waiting import free_port, until
 
 BUCKET = "sweeps"
 SECRET = "not-to-be-printed"
@@ -22,19 +22,17 @@ class Server:
     """An S3-compatible server on 127.0.0.1, which keeps all in its memory."""
 
     def __init__(self, log: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         with log.open("wb") as file:
             self._process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-        deadline = time.monotonic() + 60
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            assert self._process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: self._process.poll() is not None or self._listens(), 60)
+        assert self._process.poll() is None, log.read_text()
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
 
     def stop(self) -> None:
         self._process.kill()
@@ -71,9 +69,7 @@ class Gate:
     """A way to a server, at a port of its own: closed, it refuses connections and breaks those that are open."""
 
     def __init__(self, port: int) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._to = port
         self._process: subprocess.Popen[str] | None = None
         self.open()

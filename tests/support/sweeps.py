@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spaces import MAPPING
+
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
@@ -19,10 +21,8 @@ Answer = Callable[[TrialSpec], Outcome]
 
 def space_of(**changes: Any) -> SearchSpace:
     """A valid search space on the embedded data, with top-level keys replaced by `changes`."""
-    mapping: dict[str, Any] = {
-        "name": "small",
-        "dataset": "digits",
-        "model": {"arch": "digits-clip", "pretrained": "bundled"},
+    mapping = {
+        **MAPPING,
         "methods": ["zeroshot", "lp", "ft"],
         "train": {"epochs": 2, "batch_size": 128, "warmup_steps": 2},
         "search": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import urllib.request
 from collections.abc import Callable
 
 
@@ -20,3 +21,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def answers(url: str, **headers: str) -> bool:
+    """Whether the page at `url` is given out."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=2).close()
+    except OSError:
+        return False
+    return True

@@ -11,11 +11,12 @@ import torch
 
 pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")  # before a test imports it
 
+from gradients import worker_of  # noqa: E402
+
 from flyp_sweep.trainers.methods import lp  # noqa: E402
 from flyp_sweep.trainers.models.pretrained import Pretrained  # noqa: E402
+from flyp_sweep.trainers.shared import Shared  # noqa: E402
 from flyp_sweep.trainers.testing.bench import Bench, shipped  # noqa: E402
-
-__all__ = ["Bench"]
 
 
 def random_clip(kind: type = open_clip.CLIP, image: Any = 16, vision: Any = None, **text: Any) -> Any:
@@ -62,6 +63,12 @@ def bench(pretrained: Pretrained) -> Bench:
 @pytest.fixture(scope="session")
 def make_clip() -> Any:
     return random_clip
+
+
+@pytest.fixture
+def worker(bench: Bench) -> Shared:
+    """A worker with a random CLIP in double precision."""
+    return worker_of(bench, random_clip())
 
 
 @pytest.fixture(autouse=True)

@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from open_clip.transform import PreprocessCfg
 from PIL import Image
+from spaces import space_with
+from trees import write_noise
 
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.loading import from_mapping
-from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import CROP_TRIES, Loader, Preprocess, random_crop, random_crops
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-SPACE: dict[str, Any] = {
-    "name": "birds",
-    "dataset": {"name": "birds", "folders": {"train": "train", "id_val": "val", "id_test": "val"}},
-    "model": {"arch": "digits-clip", "pretrained": "bundled"},
-    "methods": ["ft", "flyp"],
-    "train": {"epochs": 3, "batch_size": 4, "warmup_steps": 0, "crops": "batched"},
-    "search": {"algorithm": "grid", "space": {"lr": 1e-3, "weight_decay": 0.0}},
-}
+BIRDS = {"name": "birds", "folders": {"train": "train", "id_val": "val", "id_test": "val"}}
+SEARCH = {"num_samples": 1, "space": {"lr": 1e-3, "weight_decay": 0.0}}
 
 
 @pytest.fixture
 def birds(tmp_path: Path) -> Path:
-    """Image folders of noise, every image of another size: 2 x 5 to train on."""
-    rng = np.random.default_rng(0)
-    for split, label, index in itertools.product(("train", "val"), ("robin", "wren"), range(5)):
-        path = tmp_path / "data" / split / label / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(256, size=(40 + 3 * index, 50, 3), dtype=np.uint8)).save(path)
-    return tmp_path / "data"
+    return write_noise(tmp_path / "data", "train", "val")
 
 
 def runner(root: Path, cache: Cache | None = None, threads: int = 1) -> TrialRunner:
     """A fresh worker."""
-    return TrialRunner(from_mapping(SPACE), root, CPU, threads, cache)
+    return TrialRunner(space_with(dataset=BIRDS, methods=["ft"]), root, CPU, threads, cache)
 
 
 def birds_spec(bench: Bench, method: str = "ft", shots: int | None = None, **changes: Any) -> TrialSpec:
@@ -91,13 +76,6 @@ def test_views_are_pil_s_but_for_the_last_rounding(make_clip: Any, size: Any, in
     assert apart.max() <= 1
     assert apart.mean() < 0.05  # those that are 1 apart: sums half-way between two pixels
     assert len({tuple(box) for box in boxes.tolist()}) > 4
-
-
-@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-def test_the_whole_image_is_left_as_it_is(make_clip: Any, interpolation: str) -> None:
-    wanted = preprocess(make_clip, size=(24, 40), interpolation=interpolation)
-    noise = torch.from_numpy(np.random.default_rng(0).integers(256, size=(5, 24, 40, 3), dtype=np.uint8))
-    assert torch.equal(wanted.crops(noise, np.tile([0, 0, 24, 40], (5, 1))), noise)
 
 
 def test_a_view_does_not_depend_on_the_rest_of_its_batch(make_clip: Any) -> None:
@@ -168,51 +146,8 @@ def test_images_are_resized_once_per_machine_and_a_small_draw_once_per_worker(
     assert kept().count("birds/train, 6 images of 32x32") == 2, "one per seed, as there is no room in memory"
 
 
-@pytest.mark.parametrize("method", ["ft", "flyp"])
-def test_a_trial_taken_up_again_ends_as_if_undisturbed(bench: Bench, birds: Path, tmp_path: Path, method: str) -> None:
-    spec = birds_spec(bench, method)
-    policy = Policy(tmp_path / "checkpoints", every_seconds=0)
-    cut = runner(birds).run(spec, Checkpoint(policy, spec.trial_id))
-    for _ in range(2):
-        next(cut)
-    cut.close()
-    checkpoint = Checkpoint(policy, spec.trial_id)
-    going_on = runner(birds).run(spec, checkpoint)
-    next(going_on)
-    with pytest.raises(StopIteration) as end:
-        next(going_on)
-    assert checkpoint.trouble is None
-    assert end.value.value == runner(birds).result(spec)
-
-
 def test_a_search_space_s_crops_come_to_its_trials(birds: Path) -> None:
-    space = from_mapping(SPACE)
-    cells = plan(space, check(space, birds))
-    assert {cell.search_trial({"lr": 1e-3, "weight_decay": 0.0}, 0).crops for cell in cells} == {"batched"}
-    plainly = from_mapping(SPACE | {"train": {"epochs": 3}})
-    assert plan(plainly, check(plainly, birds))[0].search_trial({}, 0).crops == "exact"
-
-
-def test_batched_crops_make_another_trial_and_exact_ones_keep_the_ids_that_they_had_before_there_was_a_choice() -> None:
-    exact = TrialSpec(
-        cell=Cell("digits", "digits-clip", 4, "ft"),
-        stage="search",
-        seed=1,
-        hparams={"lr": 1e-5, "weight_decay": 0.1},
-        epochs=10,
-        batch_size=256,
-        warmup_steps=0,
-        templates=None,
-        patience=5,
-        alphas=(),
-        frontier=False,
-        data="data",
-        weights="weights",
-    )
-    assert (exact.trial_id, exact.config_id) == ("714a838f3c85bcdb", "b8dbffcd20cf2bcb")
-    before = {name: value for name, value in exact.to_json().items() if name != "crops"}
-    assert TrialSpec.from_json(before) == exact
-    batched = replace(exact, crops="batched")
-    assert batched.trial_id != exact.trial_id
-    assert batched.config_id != exact.config_id
-    assert TrialSpec.from_json(batched.to_json()) == batched
+    for train, crops in (({"crops": "batched"}, "batched"), ({}, "exact")):
+        space = space_with(dataset=BIRDS, methods=["ft"], search=SEARCH, train=train)
+        (cell,) = plan(space, check(space, birds))
+        assert cell.search_trial({}, 0).crops == crops

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from spaces import space_with
+from trees import write_noise
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.datasets.base import file_identity
-from flyp_sweep.trainers.datasets.digits import GreyImages
 from flyp_sweep.trainers.runner import TrialRunner
 
 FACTS = {"kind": "numbers", "of": "a test"}
@@ -53,19 +52,15 @@ def files(cache: Cache) -> set[str]:
     return {path.suffix for path in cache.folder.iterdir()}
 
 
-def test_an_array_is_computed_once_and_mapped_ever_after(cache: Cache) -> None:
+def test_an_array_is_computed_once_for_the_same_facts_whatever_they_are_called_and_mapped_ever_after(
+    cache: Cache,
+) -> None:
     source = Source()
     for one in (cache, cache, Cache(cache.folder, 10**6)):
         found = rows(one, source)
         assert isinstance(found, np.memmap)
         assert not found.flags.writeable
         np.testing.assert_array_equal(found, NUMBERS)
-    assert source.asked == 1
-
-
-def test_other_facts_are_another_array_and_other_words_for_it_are_not(cache: Cache) -> None:
-    source = Source()
-    rows(cache, source)
     rows(cache, source, of="the same under another name")
     assert source.asked == 1
     rows(cache, source, weights="others")
@@ -190,47 +185,19 @@ def test_the_environment_says_where_and_how_much(tmp_path: Path, monkeypatch: py
     assert Cache.of_machine() is None
 
 
-SPACE = {
-    "name": "birds",
-    "dataset": {
-        "name": "birds",
-        "folders": {"train": "train", "id_val": "val", "id_test": "test", "ood": {"far": "far"}},
-        "templates": ["a photo of a {}.", "a drawing of a {}."],
-    },
-    "model": {"arch": "digits-clip", "pretrained": "bundled"},
-    "methods": ["zeroshot", "lp", "flyp"],
-    "train": {"epochs": 2, "batch_size": 8, "warmup_steps": 0},
-    "search": {"algorithm": "grid", "space": {"lr": 1e-3, "weight_decay": 0.0, "l2": 1e-2}},
-    "repeats": {"seeds": 1},
-    "wise_ft": {"alphas": 3, "frontier": True},
-}
-
-
-@pytest.fixture
-def birds(tmp_path: Path) -> Path:
-    """Image folders of noise, every image of another size."""
-    rng = np.random.default_rng(0)
-    for split in ("train", "val", "test", "far"):
-        for label in ("robin", "wren"):
-            folder = tmp_path / "data" / split / label
-            folder.mkdir(parents=True)
-            for index in range(5):
-                pixels = rng.integers(0, 256, (40 + index, 50, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index}.png")
-    return tmp_path / "data"
-
-
 def results(bench: Any, root: Path, cache: Cache | None) -> list[dict[str, Any]]:
     """All repeats' results in a fresh worker."""
-    space = from_mapping(SPACE)
+    folders = {"train": "train", "id_val": "val", "id_test": "test", "ood": {"far": "far"}}
+    space = space_with(dataset={"name": "birds", "folders": folders}, methods=["zeroshot", "lp", "flyp"])
     runner = TrialRunner(space, root, torch.device("cpu"), cache=cache)
     specs = [replace(bench.repeat(cell.method, frontier=True), cell=cell) for cell in space.cells()]
     return [runner.result(spec).to_json() for spec in specs]
 
 
 def test_results_have_the_same_bits_with_and_without_a_cache_cold_and_warm(
-    bench: Any, birds: Path, cache: Cache
+    bench: Any, tmp_path: Path, cache: Cache
 ) -> None:
+    birds = write_noise(tmp_path / "data", "train", "val", "test", "far")
     plain = results(bench, birds, None)
     assert results(bench, birds, cache) == plain
     kinds = sorted(entry.told[0] for entry in cache.entries())
@@ -238,15 +205,6 @@ def test_results_have_the_same_bits_with_and_without_a_cache_cold_and_warm(
     before = {entry.path: entry.path.stat().st_ino for entry in cache.entries()}
     assert results(bench, birds, cache) == plain
     assert {entry.path: entry.path.stat().st_ino for entry in cache.entries()} == before
-
-
-def test_an_image_that_was_changed_is_seen(bench: Any, birds: Path, cache: Cache) -> None:
-    before = results(bench, birds, cache)
-    Image.fromarray(np.zeros((50, 50, 3), dtype=np.uint8)).save(birds / "far/wren/0.png")
-    after = results(bench, birds, cache)
-    assert after == results(bench, birds, None)
-    assert len([entry for entry in cache.entries() if entry.told[0] == "pixels"]) == 4
-    assert len(before) == len(after)
 
 
 def test_a_file_that_was_replaced_is_another_even_if_it_looks_as_old_and_as_large(tmp_path: Path) -> None:
@@ -258,16 +216,3 @@ def test_a_file_that_was_replaced_is_another_even_if_it_looks_as_old_and_as_larg
     path.write_bytes(b"two")
     os.utime(path, ns=times)
     assert file_identity(path) != before
-
-
-@pytest.mark.parametrize(
-    "images",
-    [
-        GreyImages(np.zeros((2, 4, 4), np.uint8)),
-        GreyImages(np.ones((2, 4, 4), np.uint8)),
-        GreyImages(np.zeros((4, 4, 2), np.uint8)),
-    ],
-)
-def test_images_of_other_pixels_have_another_identity(images: Any) -> None:
-    whole = [b"".join(one.identity()) for one in (images, GreyImages(np.full((2, 4, 4), 7, np.uint8)))]
-    assert whole[0] != whole[1]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from cutting import cut, go_on
 from safetensors import safe_open
 
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
 
@@ -28,10 +24,11 @@ def test_the_seconds_of_a_trial_count_those_before_its_checkpoint(bench: Bench, 
     assert again.seconds >= saved.facts["seconds"] > 0
 
 
-@pytest.mark.parametrize("method", ["ft", "flyp"])
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_it_ends_as_if_undisturbed(bench: Bench, tmp_path: Path, method: str, after: int) -> None:
-    spec = bench.spec(method, epochs=3, shots=4)
+@pytest.mark.parametrize(
+    ("method", "crops", "after"), [("ft", "exact", 1), ("flyp", "exact", 2), ("ft", "exact", 3), ("flyp", "batched", 2)]
+)
+def test_it_ends_as_if_undisturbed(bench: Bench, tmp_path: Path, method: str, crops: str, after: int) -> None:
+    spec = bench.spec(method, epochs=3, shots=4, crops=crops)
     policy = Policy(tmp_path / "checkpoints", every_seconds=0)
     cut(bench, spec, Checkpoint(policy, spec.trial_id), after)
     checkpoint = Checkpoint(policy, spec.trial_id)
@@ -79,46 +76,3 @@ def test_what_is_on_the_disk_is_safetensors_and_json(bench: Bench, tmp_path: Pat
         assert set(file.metadata()) == {"facts"}
         names = {name.split("/")[0] for name in file.keys()}  # noqa: SIM118  # not a dict
     assert names == {"model", "optimizer"}, "the first epoch is the best one, and saved once"
-
-
-def test_a_damaged_checkpoint_costs_epochs_and_no_more(bench: Bench, tmp_path: Path) -> None:
-    spec = bench.spec("ft", epochs=2)
-    policy = Policy(tmp_path, every_seconds=0)
-    cut(bench, spec, Checkpoint(policy, spec.trial_id), 1)
-    path = policy.path(spec.trial_id)
-    whole = path.read_bytes()
-    for damaged in (b"", whole[:100], whole[:-100], b"x" * 200):
-        path.write_bytes(damaged)
-        checkpoint = Checkpoint(policy, spec.trial_id)
-        reports, fitted = go_on(bench, spec, checkpoint)
-        assert len(reports) == 2
-        assert "began anew" in str(checkpoint.trouble)
-        assert bench.same(fitted.state, go_on(bench, spec, None)[1].state)
-
-
-def test_all_checkpoints_together_stay_within_the_bound(bench: Bench, tmp_path: Path) -> None:
-    first, second = bench.spec("ft", epochs=2), bench.spec("ft", epochs=2, seed=1)
-    free = Policy(tmp_path, every_seconds=0)
-    cut(bench, first, Checkpoint(free, first.trial_id), 2)
-    size = free.path(first.trial_id).stat().st_size
-    tight = Policy(tmp_path, every_seconds=0, max_bytes=int(1.5 * size))
-    refused = Checkpoint(tight, second.trial_id)
-    cut(bench, second, refused, 2)
-    assert "checkpoints.max_gb" in str(refused.trouble)
-    assert not refused.path.exists()
-    again = Checkpoint(tight, first.trial_id)  # to replace one's own takes no more room
-    cut(bench, first, again, 2)
-    assert again.trouble is None
-    free.path(first.trial_id).unlink()
-    cut(bench, second, Checkpoint(tight, second.trial_id), 2)
-    assert refused.path.exists()
-
-
-def test_a_folder_that_cannot_be_written_costs_the_checkpoint_alone(bench: Bench, tmp_path: Path) -> None:
-    spec = bench.spec("ft", epochs=2)
-    (tmp_path / "taken").write_text("a file where the folder should be")
-    checkpoint = Checkpoint(Policy(tmp_path / "taken", every_seconds=0), spec.trial_id)
-    reports, fitted = go_on(bench, spec, checkpoint)
-    assert len(reports) == 2
-    assert "no checkpoint was written" in str(checkpoint.trouble)
-    assert all(torch.isfinite(tensor).all() for tensor in fitted.state.values())

@@ -1,7 +1,5 @@
 """The bundled CLIP: the checkpoint that ships, and the code that rebuilds it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import open_clip
@@ -31,11 +29,6 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 # The checkpoint
-
-
-@pytest.fixture(scope="module")
-def zero_shot() -> dict[str, float]:
-    return pretrain.zero_shot_accuracy(pretrain.load(), Digits(Path()))
 
 
 def test_the_checkpoint_is_small_and_in_half_precision() -> None:
@@ -69,38 +62,24 @@ def test_a_model_that_pads_beforehand_is_the_same_model() -> None:
     assert padded == [f"trunk.stages.{stage}.blocks.0.conv_dw" for stage in (1, 2, 3)]
 
 
-def test_zero_shot_on_handwriting_is_far_above_chance_and_leaves_room(zero_shot: dict[str, float]) -> None:
-    assert 0.35 <= zero_shot["id_test"] <= 0.85
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_zero_shot_is_above_chance_on_every_shift(zero_shot: dict[str, float], style: str) -> None:
-    assert 0.2 <= zero_shot[style] <= 0.95
-
-
-def test_the_package_is_light_to_import() -> None:
-    script = (
-        "import sys, flyp_sweep.trainers.models.digits_clip\n"
-        "sys.exit(any(m in sys.modules for m in ('torch', 'open_clip', 'numpy')))"
-    )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+def test_zero_shot_is_above_chance_on_handwriting_and_every_shift_and_leaves_room() -> None:
+    found = pretrain.zero_shot_accuracy(pretrain.load(), Digits(Path()))
+    assert 0.35 <= found["id_test"] <= 0.85
+    assert all(0.2 <= found[style] <= 0.95 for style in STYLES)
 
 
 # Rendering
 
 
-def test_pictures_and_captions_are_decided_by_the_seed(bank: Bank) -> None:
+def test_bank_pictures_and_captions_are_decided_by_the_seed(bank: Bank) -> None:
+    again, another = build_bank(per_digit=12), build_bank(per_digit=12, seed=8)
+    assert all(torch.equal(a, b) for a, b in zip(bank.fields, again.fields, strict=True))
+    assert not torch.equal(bank.fields[1], another.fields[1])
     first, same, other = (render(bank, 64, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first.pictures, same.pictures)
     assert first.captions == same.captions
     assert not torch.equal(first.pictures, other.pictures)
     assert first.captions != other.captions
-
-
-def test_the_bank_is_decided_by_the_seed(bank: Bank) -> None:
-    again, other = build_bank(per_digit=12), build_bank(per_digit=12, seed=8)
-    assert all(torch.equal(a, b) for a, b in zip(bank.fields, again.fields, strict=True))
-    assert not torch.equal(bank.fields[1], other.fields[1])
 
 
 def test_pictures_have_the_documented_shape_and_show_something(bank: Bank) -> None:

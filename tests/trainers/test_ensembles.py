@@ -9,9 +9,9 @@ import pytest
 import torch
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
+from spaces import space_with
 
 from flyp_sweep.search_spaces.ensembles import ENSEMBLES
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
@@ -21,13 +21,12 @@ from flyp_sweep.trainers.ensembles.uniform_soup import UniformSoup
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.spec import SEARCH, TrialResult, TrialSpec
-from flyp_sweep.trainers.testing.bench import REPORTED, finish
+from flyp_sweep.trainers.testing.bench import REPORTED, Bench, finish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flyp_sweep.trainers.distributed import Ranks
-    from tests.trainers.conftest import Bench
 
 pytestmark = pytest.mark.slow
 
@@ -40,15 +39,9 @@ def soup(bench: Bench, cell: str, ingredients: Any = INGREDIENTS, **changes: Any
 
 
 def kept(path: Path, **changes: Any) -> MemberWeights:
-    mapping = {
-        "name": "x",
-        "dataset": "digits",
-        "model": {"arch": "digits-clip", "pretrained": "bundled"},
-        "methods": ["ft", "flyp"],
-        "search": {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}},
-        "ensembles": ALL,
-    }
-    return MemberWeights(from_mapping({**mapping, **changes}), Policy(path))
+    search = {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}}
+    space = space_with(**{"methods": ["ft", "flyp"], "search": search, "ensembles": ALL, **changes})
+    return MemberWeights(space, Policy(path))
 
 
 def made(bench: Bench, spec: TrialSpec, weights: MemberWeights | None = None, **dataset: Any) -> TrialResult:
@@ -85,15 +78,6 @@ def test_members_are_the_trials_of_the_search_and_a_soup_draws_what_they_drew(be
     (member,) = replace(repeat, cell=repeat.cell.ensembled("logit_ensemble")).members
     assert member.trial_id == repeat.trial_id
     assert repeat.members == ()
-
-
-def test_what_a_soup_is_made_of_is_part_of_its_identity_and_not_of_its_configuration(bench: Bench) -> None:
-    spec, other = soup(bench, "ft+uniform_soup"), soup(bench, "ft+uniform_soup", INGREDIENTS[:2])
-    assert spec.trial_id != other.trial_id
-    assert spec.config_id == other.config_id
-    assert TrialSpec.from_json(spec.to_json()) == spec
-    assert TrialSpec.from_json(spec.to_json()).trial_id == spec.trial_id
-    assert "ingredients" not in bench.repeat("ft").to_json(), "the ledger's lines of other trials are as before"
 
 
 @pytest.mark.parametrize("name", ["ft", "flyp"])

@@ -10,10 +10,10 @@ import pytest
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.data.few_shot import draw
 from flyp_sweep.trainers.datasets.base import Subset
+from flyp_sweep.trainers.testing.bench import Bench
 
 if TYPE_CHECKING:
     from flyp_sweep.trainers.task import Task
-    from tests.trainers.conftest import Bench
 
 
 def drawn(task: Task) -> tuple[list[int], list[int]]:
@@ -25,10 +25,12 @@ def drawn(task: Task) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.parametrize("own_id_val", [False, True])
-@pytest.mark.parametrize("shots", [1, 4])
-def test_draws_are_balanced_and_their_images_carry_their_own_labels(bench: Bench, own_id_val: bool, shots: int) -> None:
+@pytest.mark.parametrize(("shots", "seed"), [(1, 0), (3, 1), (4, 2)])
+def test_draws_are_balanced_and_disjoint_and_their_images_carry_their_own_labels(
+    bench: Bench, own_id_val: bool, shots: int, seed: int
+) -> None:
     dataset = bench.dataset(own_id_val=own_id_val)
-    task = bench.task(bench.spec(shots=shots), bench.worker(dataset))
+    task = bench.task(bench.spec(shots=shots, seed=seed), bench.worker(dataset))
     pools = dataset.load("train"), dataset.load("id_val" if own_id_val else "train")
     for split, pool, indices in zip((task.train, task.id_val), pools, drawn(task), strict=True):
         assert np.bincount(split.labels).tolist() == [shots] * 3
@@ -36,17 +38,10 @@ def test_draws_are_balanced_and_their_images_carry_their_own_labels(bench: Bench
         assert split.labels.tolist() == pool.labels[indices].tolist()
         for at, index in enumerate(indices):
             assert split.images[at].tobytes() == pool.images[index].tobytes()
+    train, id_val = drawn(task)
+    assert own_id_val or not set(train) & set(id_val)
     assert (task.train.role, task.id_val.role) == ("train", "id_val")
     assert (task.train.name, task.id_val.name) == ("train", "id_val")
-
-
-@pytest.mark.parametrize("shots", [1, 3, 4])
-@pytest.mark.parametrize("seed", range(5))
-def test_from_one_pool_no_image_is_both_trained_and_validated_on(bench: Bench, shots: int, seed: int) -> None:
-    task = bench.task(bench.spec(shots=shots, seed=seed), bench.worker(bench.dataset(own_id_val=False)))
-    train, id_val = drawn(task)
-    assert not set(train) & set(id_val)
-    assert len(train) + len(id_val) == 6 * shots
 
 
 def test_a_draw_depends_on_stage_and_seed_and_on_nothing_else(bench: Bench) -> None:
@@ -62,11 +57,6 @@ def test_a_draw_depends_on_stage_and_seed_and_on_nothing_else(bench: Bench) -> N
     assert len({str(indices) for both in seeds for indices in both}) == 20
     assert draw_of(stage="repeat")[0] != reference[0]
     assert draw_of(stage="repeat")[1] != reference[1]
-
-
-def test_without_shots_the_whole_splits_are_used(bench: Bench) -> None:
-    task = bench.task(bench.spec())
-    assert (len(task.train), len(task.id_val)) == (24, 27)
 
 
 def test_excluded_images_are_never_drawn() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
+from refusal import refused
 from scipy.io import savemat
 from torchvision import datasets as torchvision_datasets
 from trees import shade_of, write_image
 
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.flowers102 import Flowers102
 
 LABELS = [77, 1, 102, 94, 77, 1]
@@ -29,7 +28,7 @@ def tree(root: Path) -> Flowers102:
 
 def test_names_are_clip_s_in_the_publisher_s_order() -> None:
     names = Flowers102.class_names
-    assert len(names) == len(set(names)) == 102
+    assert len(set(names)) == 102
     ours = {"globe flower", "pink and yellow dahlia", "air plant"}
     theirs = torchvision_datasets.Flowers102.classes
     assert {name for name, other in zip(names, theirs, strict=True) if name != other} == ours
@@ -56,21 +55,9 @@ def test_absent_images_are_not_counted(tmp_path: Path) -> None:
     assert dataset.load("id_test").labels.tolist() == [0, 101]
 
 
-def test_published_numbers() -> None:
-    assert dict(Flowers102.published) == {"train": 1020, "id_val": 1020, "id_test": 6149}
-
-
 def test_a_damaged_list_is_named(tmp_path: Path) -> None:
     dataset = tree(tmp_path)
     (tmp_path / "flowers-102" / "setid.mat").write_bytes(b"<html>not found</html>")
-    with pytest.raises(InputError, match=r"setid\.mat: not a readable MATLAB file"):
-        dataset.load("train")
+    refused(lambda: dataset.load("train"), "setid.mat: not a readable MATLAB file")
     savemat(tmp_path / "flowers-102" / "setid.mat", {"trnid": [1]})
-    with pytest.raises(InputError, match="found no variable 'valid'"):
-        dataset.load("train")
-
-
-def test_missing_files_are_listed(tmp_path: Path) -> None:
-    missing = Flowers102(tmp_path).missing()
-    assert [one.path.name for one in missing] == ["imagelabels.mat", "setid.mat", "jpg"]
-    assert all("robots.ox.ac.uk" in one.source for one in missing)
+    refused(lambda: dataset.load("train"), "found no variable 'valid'")

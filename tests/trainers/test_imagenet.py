@@ -1,16 +1,15 @@
 """ImageNet and its OOD sets on tiny trees in the publishers' layouts; class numbers are those everybody knows."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from refusal import refused
+from trees import shade_of, write_image
 
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.datasets.imagenet import MAPPINGS, ImageNet, subset_map
 from flyp_sweep.trainers.evaluation.metrics import score
@@ -40,11 +39,6 @@ OBJECTS = {
     "Bicycle": "mountain bike, all-terrain bike, off-roader; bicycle-built-for-two, tandem bicycle, tandem",
     "Chair": "barber chair; folding chair; rocking chair, rocker",
 }
-
-
-def picture(path: Path, grey: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4), (grey, grey, grey)).save(path)
 
 
 def touch(path: Path) -> None:
@@ -78,7 +72,6 @@ def loud(split: Split, *ranked: int) -> torch.Tensor:
 def test_classes_have_their_well_known_numbers_and_clips_names() -> None:
     dataset = ImageNet(Path("nowhere"))
     names = dataset.class_names
-    assert len(names) == 1000
     assert [names[i] for i in (TENCH, GOLDFISH, STINGRAY, TABBY, ACORN)] == [
         "tench",
         "goldfish",
@@ -91,36 +84,26 @@ def test_classes_have_their_well_known_numbers_and_clips_names() -> None:
     assert names[517] == "construction crane"
 
 
-def test_the_eighty_templates_take_a_name() -> None:
-    templates = ImageNet(Path("nowhere")).templates
-    assert len(set(templates)) == 80
-    assert templates[0].format("tench") == "a bad photo of a tench."
-    assert templates[-1].format("tench") == "a tattoo of the tench."
-    assert all(template.count("{}") == 1 for template in templates)
-
-
 @pytest.mark.parametrize(
     ("split", "folder"), [("id_test", "imagenet/val"), ("imagenet_sketch", "sketch"), ("train", "imagenet/train")]
 )
 def test_folders_by_wordnet_id_get_the_numbers_of_their_classes(tmp_path: Path, split: str, folder: str) -> None:
     for wordnet_id, number in WORDNET_IDS.items():
-        picture(tmp_path / folder / wordnet_id / f"{wordnet_id}_1.JPEG", number % 256)
+        write_image(tmp_path / folder / wordnet_id / f"{wordnet_id}_1.JPEG", number % 256)
     loaded = ImageNet(tmp_path).load(split)
     assert loaded.labels.tolist() == sorted(WORDNET_IDS.values())
     assert loaded.labels.dtype == np.int64
     assert loaded.class_map is None
     for i, label in enumerate(loaded.labels):
-        assert abs(int(np.asarray(loaded.images[i])[0, 0, 0]) - label % 256) <= 2
+        assert shade_of(loaded.images[i]) == label % 256
 
 
 def test_folders_of_imagenet_v2_are_numbers_and_10_is_class_10(tmp_path: Path) -> None:
     for number in (0, 2, 9, 10, 100, 999):
-        picture(tmp_path / "imagenetv2-matched-frequency-format-val" / str(number) / "a.png", number % 251)
+        write_image(tmp_path / "imagenetv2-matched-frequency-format-val" / str(number) / "a.png", number % 251)
     loaded = ImageNet(tmp_path).load("imagenet_v2")
     assert loaded.labels.tolist() == [0, 2, 9, 10, 100, 999]
-    assert [int(np.asarray(image)[0, 0, 0]) for image in map(loaded.images.__getitem__, range(6))] == [
-        number % 251 for number in (0, 2, 9, 10, 100, 999)
-    ]
+    assert [shade_of(loaded.images[i]) for i in range(6)] == [0, 2, 9, 10, 100, 999 % 251]
 
 
 def test_two_percent_of_each_training_class_are_held_out_once_and_for_all(tmp_path: Path) -> None:
@@ -136,12 +119,6 @@ def test_two_percent_of_each_training_class_are_held_out_once_and_for_all(tmp_pa
     assert len(names[0] | names[1]) == 200
     again = ImageNet(tmp_path).load("id_val")
     assert again.images.names.tolist() == held_out.images.names.tolist()  # type: ignore[attr-defined]
-
-
-def test_published_numbers_add_up() -> None:
-    assert ImageNet.published["train"] + ImageNet.published["id_val"] == 1_281_167
-    assert ImageNet.published["id_val"] == 25_623
-    assert set(ImageNet.published) == set(ImageNet.splits)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +148,8 @@ def test_r_and_a_hold_their_200_classes_in_imagenets_order(split: str, numbers: 
 
 
 def test_a_prediction_on_r_outside_its_classes_is_impossible(tmp_path: Path) -> None:
-    picture(tmp_path / "imagenet-r" / "n01443537" / "art_0.jpg")
-    picture(tmp_path / "imagenet-r" / "n12267677" / "toy_1.jpg")
+    write_image(tmp_path / "imagenet-r" / "n01443537" / "art_0.jpg")
+    write_image(tmp_path / "imagenet-r" / "n12267677" / "toy_1.jpg")
     (tmp_path / "imagenet-r" / "README.txt").write_text("ImageNet-R")
     split = ImageNet(tmp_path).load("imagenet_r")
     assert split.labels.tolist() == [0, 199]
@@ -183,7 +160,7 @@ def test_a_prediction_on_r_outside_its_classes_is_impossible(tmp_path: Path) -> 
 def test_several_imagenet_classes_count_as_one_class_of_objectnet(tmp_path: Path) -> None:
     write_mappings(tmp_path)
     for folder in ("banana", "bicycle", "chair", "squeegee"):
-        picture(tmp_path / "objectnet-1.0" / "images" / folder / f"{folder}.png")
+        write_image(tmp_path / "objectnet-1.0" / "images" / folder / f"{folder}.png")
     split = ImageNet(tmp_path).load("objectnet")
     assert split.labels.tolist() == [0, 1, 2]
     assert split.class_map is not None
@@ -217,13 +194,11 @@ def test_objectnets_red_border_is_cut_off(tmp_path: Path) -> None:
 def test_damaged_mappings_are_an_error_that_names_them(tmp_path: Path, content: str) -> None:
     mappings = write_mappings(tmp_path)
     (mappings / "pytorch_to_imagenet_2012_id.json").write_text(content)
-    picture(tmp_path / "objectnet-1.0" / "images" / "banana" / "a.png")
-    with pytest.raises(InputError, match="mappings"):
-        ImageNet(tmp_path).load("objectnet")
+    write_image(tmp_path / "objectnet-1.0" / "images" / "banana" / "a.png")
+    refused(lambda: ImageNet(tmp_path).load("objectnet"), "mappings")
 
 
 def test_each_absent_folder_is_named_with_its_source(tmp_path: Path) -> None:
-    assert len(ImageNet(tmp_path).missing()) == 7 + 4
     for folder in ("imagenet/train", "imagenet/val", "imagenet-a", "imagenet-r", "sketch"):
         (tmp_path / folder).mkdir(parents=True)
     write_mappings(tmp_path)
@@ -233,47 +208,21 @@ def test_each_absent_folder_is_named_with_its_source(tmp_path: Path) -> None:
         "objectnet-1.0/images",
     ]
     assert "imagenetv2-matched-frequency.tar.gz" in missing[0].source
-    assert "objectnet.dev" in missing[1].source
     (tmp_path / "objectnet-1.0" / "images").mkdir()
     (tmp_path / "objectnet-1.0" / "mappings" / MAPPINGS[1]).unlink()
     assert [found.path.name for found in ImageNet(tmp_path).missing()][1:] == [MAPPINGS[1]]
 
 
-def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "imagenet" / "val" / "n01440764" / "ILSVRC2012_val_00000293.JPEG"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"no image")
-    split = ImageNet(tmp_path).load("id_test")
-    with pytest.raises(InputError, match=path.name):
-        split.images[0]
-
-
 def test_folders_that_are_no_classes_are_refused_and_hidden_files_ignored(tmp_path: Path) -> None:
-    picture(tmp_path / "imagenet" / "val" / "n01440764" / "a.JPEG")
+    write_image(tmp_path / "imagenet" / "val" / "n01440764" / "a.JPEG")
     touch(tmp_path / "imagenet" / "val" / "n01440764" / "._a.JPEG")
     touch(tmp_path / "imagenet" / "val" / ".cache" / "b.JPEG")
     assert len(ImageNet(tmp_path).load("id_test")) == 1
-    picture(tmp_path / "imagenet" / "val" / "n99999999" / "a.JPEG")
-    with pytest.raises(InputError, match="n99999999"):
-        ImageNet(tmp_path).load("id_test")
+    write_image(tmp_path / "imagenet" / "val" / "n99999999" / "a.JPEG")
+    refused(lambda: ImageNet(tmp_path).load("id_test"), "n99999999")
 
 
-def test_a_folder_without_class_folders_and_an_unknown_split_are_errors(tmp_path: Path) -> None:
-    picture(tmp_path / "imagenet" / "val" / "ILSVRC2012_val_00000293.JPEG")
-    with pytest.raises(InputError, match="no image found"):
-        ImageNet(tmp_path).load("id_test")
-    with pytest.raises(InputError, match="sketch"):
-        ImageNet(tmp_path).load("imagenet_sketch")
-    with pytest.raises(InputError, match="no split 'imagenet_c'"):
-        ImageNet(tmp_path).load("imagenet_c")
-
-
-def test_what_is_missing_and_the_names_are_told_without_heavy_imports() -> None:
-    code = (
-        "import sys; from pathlib import Path; from flyp_sweep.trainers.datasets import make;"
-        "made = [make(name, Path('nowhere')) for name in ('imagenet', 'iwildcam', 'fmow')];"
-        "assert all(one.missing() and one.class_names and one.templates for one in made);"
-        "print(*{'torch', 'torchvision', 'open_clip', 'timm', 'pandas'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+def test_a_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "imagenet" / "val" / "ILSVRC2012_val_00000293.JPEG")
+    refused(lambda: ImageNet(tmp_path).load("id_test"), "no image found")
+    refused(lambda: ImageNet(tmp_path).load("imagenet_sketch"), "sketch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import functional
+from trees import Counted
 
 from flyp_sweep.trainers.data.images import (
     CROP_RATIO,
@@ -23,9 +24,7 @@ from flyp_sweep.trainers.data.images import (
     Remembered,
     random_crop,
 )
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 CPU = torch.device("cpu")
 SIZES = [(32, 32), (33, 47), (101, 37), (224, 300), (7, 5), (500, 375)]
@@ -52,21 +51,6 @@ def tuned(clip: Any, config: dict[str, Any]) -> Preprocess:
     return Preprocess.of(clip)
 
 
-class Counted:
-    """Images that count how often each is decoded."""
-
-    def __init__(self, images: list[Image.Image]) -> None:
-        self.images = images
-        self.decoded: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int, /) -> Image.Image:
-        self.decoded.append(index)
-        return self.images[index].copy()
-
-
 @pytest.mark.parametrize("config", PREPROCESSING, ids=str)
 def test_evaluation_pixels_equal_those_of_open_clip_bit_for_bit(make_clip: Any, config: dict[str, Any]) -> None:
     images = [picture(*size) for size in SIZES] + [picture(50, 40).convert("L"), picture(41, 60).convert("P")]
@@ -76,14 +60,6 @@ def test_evaluation_pixels_equal_those_of_open_clip_bit_for_bit(make_clip: Any, 
     expected = torch.stack([theirs(image) for image in images])
     assert found.dtype == torch.float32
     assert found.numpy().tobytes() == expected.numpy().tobytes()
-
-
-def test_the_shipped_model_is_preprocessed_as_open_clip_does(bench: Bench) -> None:
-    clip = bench.pretrained.clip
-    theirs = image_transform_v2(PreprocessCfg(**clip.visual.preprocess_cfg), is_train=False)
-    images = [picture(*size) for size in SIZES]
-    batches = [bench.worker().loader.to_device(b) for b in bench.worker().loader.evaluation_batches(images, 4)]
-    assert torch.equal(torch.cat(batches), torch.stack([theirs(image) for image in images]))
 
 
 @pytest.mark.parametrize("config", PREPROCESSING[:2], ids=str)
@@ -140,36 +116,13 @@ def test_boxes_are_those_that_torchvision_draws_from_the_same_numbers(
     assert len(set(tries)) > 1 or size == LONG  # rejections do happen
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_boxes_stay_inside_and_their_share_of_the_area_within_the_scale(size: tuple[int, int]) -> None:
-    rng = np.random.default_rng(2)
-    width, height = size
-    places = set()
-    for _ in range(300):
-        uniforms = rng.random((CROP_TRIES, 4))
-        top, left, h, w = random_crop(width, height, uniforms.tolist())
-        assert 0 <= top <= top + h <= height
-        assert 0 <= left <= left + w <= width
-        assert min(h, w) > 0
-        places.add((top, left, h, w))
-        rounding = (h + w + 1) / 2
-        fallback = random_crop(width, height, [])
-        if (top, left, h, w) != fallback:
-            assert CROP_SCALE[0] * width * height - rounding <= h * w <= CROP_SCALE[1] * width * height + rounding
-            assert CROP_RATIO[0] * (h - 0.5) - 0.5 <= w <= CROP_RATIO[1] * (h + 0.5) + 0.5
-    assert len(places) > 2 or size == LONG
-
-
 @pytest.mark.parametrize("size", [(400, 10), (10, 400), (1, 9), (1000, 300), (300, 1001)], ids=str)
 def test_extreme_shapes_fall_back_as_in_torchvision(size: tuple[int, int]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         expected = transforms.RandomResizedCrop.get_params(picture(*size), list(CROP_SCALE), list(CROP_RATIO))
     assert random_crop(*size, np.random.default_rng(0).random((CROP_TRIES, 4)).tolist()) == expected
-
-
-def test_without_tries_the_whole_of_an_ordinary_image_is_taken() -> None:
-    assert random_crop(40, 36, []) == (0, 0, 36, 40)
+    assert random_crop(40, 36, []) == (0, 0, 36, 40), "the whole of an ordinary image"
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -181,19 +134,14 @@ def test_training_batches_do_not_depend_on_the_number_of_threads(bench: Bench, t
     pixels = loader.training_batches(images, batches, np.random.default_rng(5))
     found = torch.cat(list(map(loader.to_device, pixels)))
     chances = np.random.default_rng(5).random((23, CROP_TRIES, 4))
-    to_tensor = transforms.Compose(
-        [transforms.ToTensor(), transforms.Normalize(*(x.flatten().tolist() for x in bench_stats(bench)))]
-    )
+    statistics = (one.flatten().tolist() for one in (bench.pretrained.preprocess.mean, bench.pretrained.preprocess.std))
+    to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(*statistics)])
     for at, index in enumerate(order):
         box = random_crop(*images[index].size, chances[index].tolist())
         view = functional.resized_crop(
             images[index], *box, size=[32, 32], interpolation=transforms.InterpolationMode.BICUBIC
         )
         assert torch.equal(found[at], to_tensor(view))
-
-
-def bench_stats(bench: Bench) -> tuple[torch.Tensor, torch.Tensor]:
-    return bench.pretrained.preprocess.mean, bench.pretrained.preprocess.std
 
 
 def test_an_image_that_cannot_be_decoded_stops_the_batch_with_its_error(bench: Bench) -> None:
@@ -209,28 +157,21 @@ def test_an_image_that_cannot_be_decoded_stops_the_batch_with_its_error(bench: B
             list(loader.evaluation_batches(Broken([picture(8, 8)] * 6), 2))
 
 
-def test_remembered_images_are_equal_and_decoded_once() -> None:
-    plain = Counted([picture(20, 10, seed) for seed in range(6)])
-    remembered = Remembered(plain)
-    for _ in range(3):
-        for index in range(6):
-            assert remembered[np.int64(index)].tobytes() == plain.images[index].tobytes()  # type: ignore[index]
-    assert plain.decoded == list(range(6))
-    assert len(remembered) == 6
-
-
-def test_remembered_images_stay_within_their_budget() -> None:
-    plain = Counted([picture(20, 10, seed) for seed in range(6)])
-    remembered = Remembered(plain, budget=4 * 3 * 20 * 10 + 599)
+@pytest.mark.parametrize(
+    ("sizes", "budget", "decoded"),
+    [
+        ([(20, 10)] * 4, 10**6, [0, 1, 2, 3]),
+        ([(20, 10)] * 4, 3 * 3 * 20 * 10 + 599, [0, 1, 2, 3, 3]),
+        ([(100, 100), (5, 5)], 100, [0, 1, 0]),
+    ],
+    ids=["room for all", "room for three", "a small one after a large one"],
+)
+def test_remembered_images_are_equal_and_decoded_once_if_there_is_room(
+    sizes: list[tuple[int, int]], budget: int, decoded: list[int]
+) -> None:
+    plain = Counted([picture(*size, seed) for seed, size in enumerate(sizes)])
+    remembered = Remembered(plain, budget=budget)
     for _ in range(2):
-        for index in range(6):
-            assert remembered[index].tobytes() == plain.images[index].tobytes()
-    assert plain.decoded == [0, 1, 2, 3, 4, 5, 4, 5]
-
-
-def test_a_small_image_is_still_remembered_after_a_large_one_did_not_fit() -> None:
-    plain = Counted([picture(100, 100), picture(5, 5)])
-    remembered = Remembered(plain, budget=100)
-    for index in (0, 1, 0, 1):
-        remembered[index]
-    assert plain.decoded == [0, 1, 0]
+        for index in range(len(remembered)):
+            assert remembered[np.int64(index)].tobytes() == plain.images[index].tobytes()  # type: ignore[index]
+    assert plain.decoded == decoded

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
@@ -14,9 +12,7 @@ from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import lp
 from flyp_sweep.trainers.methods.lp import STRENGTHS, logistic_regression
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 
 def problem(examples: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +20,8 @@ from flyp_sweep.trainers.methods import GradientMethod
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import hyper_parameters
+from flyp_sweep.trainers.testing.bench import Bench, hyper_parameters
 from flyp_sweep.trainers.testing.method_contract import MethodContract, Trials
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
 
 pytestmark = pytest.mark.slow
 

@@ -45,12 +45,6 @@ class Mine(Method):
     fit = zero_shot  # type: ignore[assignment]
 
 
-def test_an_unknown_method_is_refused_with_the_nearest_known_one() -> None:
-    with pytest.raises(InputError, match=r"found 'flpy'; expected one of .*zeroshot.* \(did you mean 'flyp'\?\)") as no:
-        methods.get("flpy")
-    assert "\n" not in str(no.value)
-
-
 def test_a_method_of_the_user_s_is_found_by_module_and_class(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("my_methods_for_a_test")
     module.Mine, module.other = Mine, 3  # type: ignore[attr-defined]

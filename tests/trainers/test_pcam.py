@@ -9,10 +9,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import pytest
+from refusal import refused
 from trees import shade_of
 
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.pcam import Patches, PCam
 
 COUNTS = {"train": 6, "valid": 3, "test": 4}
@@ -42,12 +41,6 @@ def test_labels_of_shape_n_1_1_1_become_one_number_for_each_patch(tmp_path: Path
     assert dataset.counts() == {"train": 6, "id_val": 3, "id_test": 4}
 
 
-def test_prompts_and_published_numbers() -> None:
-    assert PCam.class_names[1] == "lymph node containing metastatic tumor tissue"
-    assert PCam.templates == ("this is a photo of {}",)
-    assert dict(PCam.published) == {"train": 2**18, "id_val": 2**15, "id_test": 2**15}
-
-
 def test_threads_and_other_processes_read_with_files_of_their_own(tmp_path: Path) -> None:
     images = tree(tmp_path).load("train").images
     assert shade_of(images[3]) == 4
@@ -66,19 +59,11 @@ def test_labels_that_do_not_fit_the_patches_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pcam" / "camelyonpatch_level_2_split_valid_y.h5").rename(
         tmp_path / "pcam" / "camelyonpatch_level_2_split_test_y.h5"
     )
-    with pytest.raises(InputError, match=r"test_y\.h5: found labels of shape \(3, 1, 1, 1\); expected \(4, 1, 1, 1\)"):
-        dataset.load("id_test")
+    refused(lambda: dataset.load("id_test"), "test_y.h5: found labels of shape (3, 1, 1, 1); expected (4, 1, 1, 1)")
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     dataset = tree(tmp_path)
     path = tmp_path / "pcam" / "camelyonpatch_level_2_split_train_x.h5"
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(InputError, match=r"train_x\.h5: not a readable HDF5 file"):
-        dataset.load("train")
-
-
-def test_missing_files_are_listed(tmp_path: Path) -> None:
-    missing = PCam(tmp_path).missing()
-    assert len(missing) == 6
-    assert missing[0].path == tmp_path / "pcam" / "camelyonpatch_level_2_split_train_x.h5"
+    refused(lambda: dataset.load("train"), "train_x.h5: not a readable HDF5 file")

@@ -5,27 +5,16 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from spaces import space_with
 
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.models import pretrained, prompts
 from flyp_sweep.trainers.runner import TrialRunner
-from flyp_sweep.trainers.spec import TrialSpec
+from flyp_sweep.trainers.testing.bench import Bench
 
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
-
-SPACE = {
-    "name": "digits",
-    "dataset": "digits",
-    "model": {"arch": "digits-clip", "pretrained": "bundled"},
-    "methods": ["zeroshot"],
-    "search": {"algorithm": "grid"},
-}
 CPU = torch.device("cpu")
 
 
@@ -71,16 +60,8 @@ def test_training_keeps_float32_and_comes_near_the_full_one(
     assert first.scores.loss == pytest.approx(full.scores.loss, rel=0.05)
 
 
-def test_it_is_part_of_a_specification(bench: Bench) -> None:
-    plain = bench.spec()
-    mixed = replace(plain, precision="bf16")
-    assert mixed.trial_id != plain.trial_id
-    assert mixed.config_id != plain.config_id
-    assert TrialSpec.from_json(mixed.to_json()) == mixed
-
-
 def test_a_runner_runs_each_trial_in_its_precision(bench: Bench) -> None:
-    space = from_mapping(SPACE)
+    space = space_with()
     runner = TrialRunner(space, Path("absent"), CPU)
     full = replace(bench.repeat("zeroshot", alphas=(0.0,)), cell=space.cells()[0])
     mixed = replace(full, precision="bf16")

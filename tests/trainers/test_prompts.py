@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
 from flyp_sweep.trainers.models import prompts
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 NAMES = ("zero", "one", "forty-two", "a very long name of a class that takes many tokens")
 TEMPLATES = ("a photo of a {}.", "{}", "a {} drawn by a child with a blunt pencil on a rainy day")
@@ -40,20 +38,13 @@ def test_the_zero_shot_head_equals_a_loop_by_hand_in_chunks_of_any_size(
         torch.testing.assert_close(head, by_hand(clip, tokenizer, NAMES, TEMPLATES), rtol=0, atol=1e-11)
 
 
-def test_the_shipped_model_s_head_in_a_trial_equals_a_loop_by_hand(bench: Bench) -> None:
-    task = bench.task(bench.spec("zeroshot"))
+@pytest.mark.parametrize("templates", [None, 2])
+def test_a_trial_s_head_is_that_of_its_first_templates_by_hand(bench: Bench, templates: int | None) -> None:
+    task = bench.task(bench.spec("zeroshot", templates=templates))
     pretrained, dataset = bench.pretrained, task.shared.dataset
     with torch.no_grad():
-        expected = by_hand(pretrained.clip, pretrained.tokenizer, dataset.class_names, dataset.templates)
-    torch.testing.assert_close(task.zero_shot_head, expected, rtol=1e-5, atol=1e-4)
-
-
-def test_templates_limits_the_head_to_the_first_ones(bench: Bench) -> None:
-    task = bench.task(bench.spec("zeroshot", templates=2))
-    pretrained, dataset = bench.pretrained, task.shared.dataset
-    with torch.no_grad():
-        expected = by_hand(pretrained.clip, pretrained.tokenizer, dataset.class_names, dataset.templates[:2])
-    assert task.prompts.shape == (3, 2, 77)
+        expected = by_hand(pretrained.clip, pretrained.tokenizer, dataset.class_names, dataset.templates[:templates])
+    assert task.prompts.shape == (3, templates or 4, 77)
     torch.testing.assert_close(task.zero_shot_head, expected, rtol=1e-5, atol=1e-4)
 
 

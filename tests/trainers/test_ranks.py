@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +21,9 @@ from gradients import (
     gradient_method,
     gradients,
     started,
-    worker_of,
 )
-from PIL import Image
 from ranks import in_ranks
+from trees import Counted
 
 from flyp_sweep.trainers import methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
@@ -37,20 +36,12 @@ from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import TrialResult, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import finish
+from flyp_sweep.trainers.testing.bench import Bench, finish
 from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
 
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def worker(bench: Bench, make_clip: Any) -> Shared:
-    return worker_of(bench, make_clip())
 
 
 def together(task: Task, ranks: Ranks, checkpoint: Checkpoint | None = None) -> Task:
@@ -217,20 +208,6 @@ def test_all_get_the_result_of_one(bench: Bench, name: str, batch: int, monkeypa
     assert found.loss == pytest.approx(alone.loss, rel=1e-3)
 
 
-class Counted:
-    """Images that remember which of them were asked for."""
-
-    def __init__(self, images: Any) -> None:
-        self.images, self.asked = images, set[int]()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int, /) -> Image.Image:
-        self.asked.add(int(index))
-        return self.images[index]
-
-
 def test_order_and_crops_are_those_of_one_and_every_image_is_loaded_once(bench: Bench) -> None:
     batches = [np.array([3, 1, 4, 15, 9]), np.array([2, 6, 5, 8, 7])]
 
@@ -239,7 +216,7 @@ def test_order_and_crops_are_those_of_one_and_every_image_is_loaded_once(bench: 
         split = task.shared.split("train")
         counted = Counted(split.images)
         task.shared._splits["train"] = dataclasses.replace(split, images=counted)
-        return torch.stack(list(task.training_batches(batches, np.random.default_rng(7), 1))), counted.asked
+        return torch.stack(list(task.training_batches(batches, np.random.default_rng(7), 1))), set(counted.decoded)
 
     whole, _ = run(Ranks())
     (first, mine), (second, yours) = in_ranks(2, run)
@@ -301,23 +278,7 @@ def test_rows_are_equally_many_and_cover_the_batch() -> None:
             assert set(torch.cat(rows).tolist()) == set(range(count))
 
 
-def test_batches_are_taken_in_turns_but_by_all_where_there_are_too_few() -> None:
-    assert [list(range(5))[Ranks(rank, 2).turns(5)] for rank in range(2)] == [[0, 2, 4], [1, 3]]
-    assert [list(range(2))[Ranks(rank, 3).turns(2)] for rank in range(3)] == [[0, 1]] * 3
-
-
 def test_buckets_hold_a_bounded_number_of_bytes() -> None:
     tensors = [torch.zeros(size) for size in (1, 2, 10, 1, 1, 1)]
     assert [[len(one) for one in bucket] for bucket in buckets(tensors, 12)] == [[1, 2], [10], [1, 1, 1]]
     assert list(buckets([], 12)) == []
-
-
-def test_sums_are_of_all_processes_and_in_place() -> None:
-    def run(ranks: Ranks) -> list[torch.Tensor]:
-        tensors = [torch.full((2, 3), 1.0 + ranks.rank), torch.full((4,), 10.0 * ranks.rank, dtype=torch.double)]
-        ranks.add(tensors)
-        return tensors
-
-    for first, second in in_ranks(3, run):
-        assert torch.equal(first, torch.full((2, 3), 6.0))
-        assert torch.equal(second, torch.full((4,), 30.0, dtype=torch.double))

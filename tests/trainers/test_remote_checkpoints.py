@@ -1,4 +1,4 @@
-"""Checkpoints in a store: a trial goes on from them on any node, and never waits for them."""
+"""Checkpoints in a store: a trial goes on from them on any node, and never waits for them; and what all of them do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import pickle
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 from uuid import uuid4
 
@@ -15,12 +17,10 @@ import pytest
 import torch
 from cutting import cut, go_on
 
-from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Checkpoint, Saved
+from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Checkpoint, Policy, Saved
 from flyp_sweep.trainers.checkpoints.remote import REST_SECONDS, RemotePolicy
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 pytestmark = pytest.mark.slow
 
@@ -62,12 +62,6 @@ def test_a_trial_ends_as_if_undisturbed_on_another_node(bench: Bench, url: str, 
     assert bench.same(fitted.state, expected.state)
     again.flush()
     assert not list(scratch.rglob("*.draft")), "files on their way are gone when they have arrived"
-
-
-def test_nothing_is_loaded_where_nothing_was_saved(url: str) -> None:
-    checkpoint = policy(url).checkpoint("trial")
-    assert checkpoint.load() is None
-    assert checkpoint.trouble is None
 
 
 def test_a_trial_goes_on_while_its_checkpoint_is_sent(url: str) -> None:
@@ -119,32 +113,60 @@ def test_a_node_without_the_package_of_the_store_runs_trials_all_the_same(scratc
     assert "no checkpoint was written" in str(checkpoint.trouble)
 
 
-def test_a_damaged_checkpoint_costs_epochs_and_no_more(url: str) -> None:
-    Storage(url).write(f"trial{SUFFIX}", b"x" * 200)
-    checkpoint = policy(url).checkpoint("trial")
+# In a folder and in a store
+
+
+@pytest.fixture(params=["folder", "store"])
+def kept(request: pytest.FixtureRequest, url: str, scratch: Path) -> Callable[..., Policy]:
+    """Makes policies for one place."""
+    return partial(policy, url) if request.param == "store" else partial(Policy, scratch / "running", 0.0)
+
+
+def write(place: Policy, content: bytes) -> None:
+    """Put `content` where the checkpoint of `trial` is kept."""
+    if isinstance(place, RemotePolicy):
+        place.shelf.store.write(f"trial{SUFFIX}", content)
+    else:
+        place.path("trial").write_bytes(content)
+
+
+def test_what_was_saved_is_loaded_and_nothing_where_nothing_was(kept: Callable[..., Policy]) -> None:
+    checkpoint = kept().checkpoint("trial")
+    assert (checkpoint.load(), checkpoint.trouble) == (None, None)
+    saved(checkpoint)
+    found = kept().checkpoint("trial").load()
+    assert found is not None
+    assert torch.equal(found.tensors["model/weight"], LITTLE.tensors["model/weight"])
+    assert found.facts["epoch"] == 1
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x08\0\0\0\0\0\0\0{}", b"x" * 200])
+def test_a_damaged_checkpoint_is_none_and_noted(kept: Callable[..., Policy], damaged: bytes) -> None:
+    saved(kept().checkpoint("trial"))
+    write(kept(), damaged)
+    checkpoint = kept().checkpoint("trial")
     assert checkpoint.load() is None
     assert "began anew" in str(checkpoint.trouble)
 
 
-def test_all_checkpoints_together_stay_within_the_bound(url: str) -> None:
-    saved(policy(url).checkpoint("one"))
-    (size,) = Storage(url).sizes().values()
-    tight = policy(url, max_bytes=int(1.5 * size))
-    refused = tight.checkpoint("another")
-    saved(refused)
+def test_all_checkpoints_together_stay_within_the_bound(kept: Callable[..., Policy]) -> None:
+    large = Saved({"model/weight": torch.zeros(10_000)}, {"epoch": 1})
+    saved(kept().checkpoint("one"), large)
+    tight = kept(max_bytes=60_000)
+    refused, again = tight.checkpoint("another"), tight.checkpoint("one")
+    saved(refused, large)
     assert "checkpoints.max_gb" in str(refused.trouble)
-    again = tight.checkpoint("one")  # to replace one's own takes no more room
-    saved(again)
+    assert kept().checkpoint("another").load() is None
+    saved(again, large)  # to replace one's own takes no more room
     assert again.trouble is None
-    assert list(Storage(url).sizes()) == [f"one{SUFFIX}"]
 
 
-def test_a_temporary_folder_that_cannot_be_written_costs_the_checkpoint_alone(
-    url: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_cannot_be_written_costs_the_checkpoint_alone(
+    kept: Callable[..., Policy], scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (scratch / "file").touch()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch / "file"))
-    checkpoint = policy(url).checkpoint("trial")
+    (scratch / "running").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch / "running"))
+    checkpoint = kept().checkpoint("trial")
     saved(checkpoint)
     assert "no checkpoint was written" in str(checkpoint.trouble)
     assert checkpoint.load() is None

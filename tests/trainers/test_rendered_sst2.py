@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusal import refused
 from trees import shade_of, write_image
 
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets import render_text
 from flyp_sweep.trainers.datasets.render_text import prepare_from_text, read_tsv, render
 from flyp_sweep.trainers.datasets.rendered_sst2 import RenderedSST2
@@ -38,18 +38,6 @@ def test_folders_are_read_with_negative_as_0_and_positive_as_1(tmp_path: Path) -
         assert [shade_of(split.images[i]) for i in range(2)] == [2 * number, 2 * number + 1]
 
 
-def test_prompts_and_published_numbers() -> None:
-    assert RenderedSST2.class_names == ("negative", "positive")
-    assert RenderedSST2.templates == ("a {} review of a movie.",)
-    assert dict(RenderedSST2.published) == {"train": 3610 + 3310, "id_val": 444 + 428, "id_test": 909 + 912}
-
-
-def test_missing_folders_are_listed(tmp_path: Path) -> None:
-    missing = RenderedSST2(tmp_path).missing()
-    assert len(missing) == 6
-    assert "--from-text" in missing[0].source
-
-
 @pytest.mark.parametrize("text", ["a delight", LONG, "x" * 80, "one two three four five six seven eight nine ten"])
 def test_text_is_black_on_white_whole_and_centred(text: str) -> None:
     image = render(text)
@@ -61,13 +49,6 @@ def test_text_is_black_on_white_whole_and_centred(text: str) -> None:
     centre = (ink.min(axis=0) + ink.max(axis=0)) / 2
     assert abs(centre - 224).max() <= 16
     assert (pixels == render(text)).all()
-
-
-def test_longer_texts_have_more_lines() -> None:
-    def rows(text: str) -> int:
-        return int((np.asarray(render(text)) < 128).any(axis=1).sum())
-
-    assert rows("a delight") < rows("a delight from beginning to end") < rows("a delight from beginning to end " * 3)
 
 
 def test_preparing_writes_every_sentence_under_its_label(tmp_path: Path) -> None:
@@ -99,7 +80,6 @@ def test_an_interrupted_call_leaves_no_split_and_is_redone(tmp_path: Path, monke
         patched.setattr(render_text, "render", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare_from_text(source, tmp_path)
-    assert len(RenderedSST2(tmp_path).missing()) == 6
     assert prepare_from_text(source, tmp_path) == {"train": 2, "valid": 2, "test": 2}
     assert {path.name for path in (tmp_path / "rendered-sst2").iterdir()} == {"train", "valid", "test"}
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
@@ -109,22 +89,19 @@ def test_an_interrupted_call_leaves_no_split_and_is_redone(tmp_path: Path, monke
 
 def test_a_folder_with_other_images_is_not_touched(tmp_path: Path) -> None:
     there = write_image(tmp_path / "rendered-sst2" / "train" / "negative" / "mine.png", 9)
-    with pytest.raises(InputError, match="move the folder away"):
-        prepare_from_text(texts(tmp_path / "text"), tmp_path)
+    refused(lambda: prepare_from_text(texts(tmp_path / "text"), tmp_path), "move the folder away")
     assert there.is_file()
 
 
 @pytest.mark.parametrize("line", ["no label", "a label of three\t3", "\t1"])
 def test_a_line_that_is_no_sentence_is_named(tmp_path: Path, line: str) -> None:
     source = texts(tmp_path / "text", test=f"fine\t1\n{line}\n")
-    with pytest.raises(InputError, match=r"test\.tsv, line 2: found"):
-        prepare_from_text(source, tmp_path)
+    refused(lambda: prepare_from_text(source, tmp_path), "test.tsv, line 2: found")
     assert not (tmp_path / "rendered-sst2").exists()
 
 
 def test_absent_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train\.tsv: cannot be read"):
-        prepare_from_text(tmp_path, tmp_path)
+    refused(lambda: prepare_from_text(tmp_path, tmp_path), "train.tsv: cannot be read")
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real SST-2 is not here")

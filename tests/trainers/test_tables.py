@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from refusal import refused
+from spaces import space_with
 from trees import shade_of, write_image
 
-from flyp_sweep.search_spaces import from_mapping
-from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers import datasets, preflight
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.tables import ImageTables
 from flyp_sweep.trainers.runner import TrialRunner
-from flyp_sweep.trainers.spec import REPEAT, TrialSpec
+from flyp_sweep.trainers.testing.bench import Bench
 
 SHADES = {"2": 20, "10": 120, "1": 220}
 """Label -> the shade of its images, in the order in which the training table first has them."""
@@ -59,15 +59,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def space(tables: dict[str, Any], **more: Any) -> SearchSpace:
-    return from_mapping(
-        {
-            "name": "own",
-            "dataset": {"name": "birds", "tables": tables, **more},
-            "model": {"arch": "digits-clip", "pretrained": "bundled"},
-            "methods": ["lp"],
-            "search": {"num_samples": 1, "space": {"l2": 1e-3}},
-        }
-    )
+    search = {"num_samples": 1, "space": {"l2": 1e-3}}
+    return space_with(dataset={"name": "birds", "tables": tables, **more}, methods=["lp"], search=search)
 
 
 def make(root: Path, tables: dict[str, Any] | None = None, **more: Any) -> Dataset:
@@ -77,14 +70,6 @@ def make(root: Path, tables: dict[str, Any] | None = None, **more: Any) -> Datas
 def shades(dataset: Dataset, split: str) -> list[int]:
     images = dataset.load(split).images
     return [shade_of(images[i]) for i in range(len(images))]
-
-
-def refused(call: Any, *words: str) -> None:
-    with pytest.raises(InputError) as no:
-        call()
-    message = str(no.value)
-    assert message.isprintable()
-    assert all(word in message for word in words), message
 
 
 def one_table(root: Path, name: str, content: str | bytes, **more: Any) -> Dataset:
@@ -241,28 +226,15 @@ def test_an_image_that_cannot_be_decoded_is_refused_by_its_path(root: Path) -> N
     assert shade_of(images[1]) == 21
 
 
-def test_a_trial_trains_on_tables(root: Path) -> None:
+def test_a_trial_trains_on_tables(root: Path, bench: Bench) -> None:
     """Shades tell the classes apart, so a probe learns them; an OOD table with every label exchanged has none right."""
     exchanged = [(f"../photos/{label}/1.png", other) for label, other in (("1", "2"), ("2", "10"), ("10", "1"))]
     write_table(root / "lists/night.csv", exchanged)
     checked = preflight.check(space(TABLES), root, allow_overlap=True)
-    assert checked.classes == {"birds": 3}
-    assert checked.images["birds"] == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}
-    spec = TrialSpec(
-        Cell("birds", "digits-clip", None, "lp"),
-        stage=REPEAT,
-        seed=0,
-        hparams={"l2": 1e-3},
-        epochs=1,
-        batch_size=4,
-        warmup_steps=0,
-        templates=None,
-        patience=1,
-        alphas=(1.0,),
-        frontier=False,
-        data=checked.data["birds"].training,
-        weights=checked.weights["digits-clip"],
-    )
+    birds = checked.data["birds"]
+    assert birds.classes == 3
+    assert birds.images == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}
+    spec = replace(bench.repeat("lp", alphas=(1.0,)), cell=space(TABLES).cells()[0])
     result = TrialRunner(space(TABLES), root, torch.device("cpu")).result(spec)
     assert result.score == 1.0
     found = {line.split: line.metrics[line.primary] for line in result.evaluations}

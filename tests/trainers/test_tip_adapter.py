@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,7 @@ import torch.nn.functional as F
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.methods import tip_adapter
 from flyp_sweep.trainers.methods.tip_adapter import KeyValueCache
-
-if TYPE_CHECKING:
-    from tests.trainers.conftest import Bench
+from flyp_sweep.trainers.testing.bench import Bench
 
 
 def some_features(count: int, seed: int) -> torch.Tensor:

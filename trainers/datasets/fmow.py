@@ -133,8 +133,9 @@ class FMoW(Dataset):
         try:
             times = pd.to_datetime(pd.Series(self._table["timestamp"]), utc=True, format="ISO8601")
         except ValueError as error:
+            reason = " ".join(str(error).split())
             raise InputError(
-                f"{self.root / FOLDER / 'rgb_metadata.csv'}: found a timestamp that is none ({error}); "
+                f"{self.root / FOLDER / 'rgb_metadata.csv'}: found a timestamp that is none ({reason}); "
                 "expected times such as 2015-12-27T08:12:42Z; get the file again"
             ) from error
         return times.dt.year.to_numpy()

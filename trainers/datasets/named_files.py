@@ -81,7 +81,8 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         return pd.read_csv(path, usecols=columns, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"{path}: could not be read ({error}); expected a CSV file with the columns {', '.join(columns)}; "
+            f"{path}: could not be read ({reason}); expected a CSV file with the columns {', '.join(columns)}; "
             "get it again from the publisher"
         ) from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
+from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.trainers.models import digits_clip, weights
 from flyp_sweep.trainers.models.compilation import compile_training
@@ -185,7 +186,7 @@ def check_architecture(model: Model) -> None:
 
 
 def _unloadable(model: Model, path: Path | None, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
+    reason = one_line(" ".join(str(error).split()))[:200]
     if path is not None:
         return InputError(
             f"model.pretrained: {path} could not be loaded as {model.arch} ({reason}); "

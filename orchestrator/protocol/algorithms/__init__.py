@@ -62,6 +62,16 @@ def planned_configs(plan: CellPlan) -> int:
     return algorithm_of(plan.space).at_most(plan) if plan.searched else 0
 
 
+def planned_searches(plan: CellPlan) -> int:
+    """How many trials the cell's search will take at most."""
+    return planned_configs(plan) * len(plan.search_seeds)
+
+
+def planned_trials(plan: CellPlan) -> int:
+    """How many trials the cell will take at most, in both stages."""
+    return planned_searches(plan) + len(plan.repeat_seeds)
+
+
 def num_samples(plan: CellPlan) -> int:
     """The `search.num_samples` of the space, which every algorithm but the grid demands."""
     samples = plan.space.search.num_samples
