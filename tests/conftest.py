@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from commands import SMALL
@@ -23,6 +24,13 @@ def own_cache(shared_folder: Path) -> Iterator[None]:
     """Sweeps share what tests compute, and leave the user's cache alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLYP_SWEEP_CACHE", str(shared_folder / "cache"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """A run in the test's process sets variables for Ray, which are no business of the next test."""
+    with mock.patch.dict(os.environ):
         yield
 
 

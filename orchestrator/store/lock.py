@@ -76,9 +76,9 @@ def locked(path: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            stack.callback(_removed, draft)
+            draft.write_text(this_driver().text)  # first: the lock of a folder that cannot be written looks taken
             stack.enter_context(lock.acquire(timeout=0))
-            stack.callback(draft.unlink, missing_ok=True)
-            draft.write_text(this_driver().text)
             found = owner_of(path)
             if found is not None and found.host != socket.gethostname():  # one on this host is dead: the lock was free
                 refuse_live(path, found, draft.stat().st_mtime - _owner_file(path).stat().st_mtime)
@@ -119,8 +119,12 @@ def lost(path: Path) -> str | None:
 def leave_behind(path: Path) -> None:
     """Remove the owner file, if it is still that of this driver, so that other hosts need not wait."""
     if owner_of(path) == this_driver():
-        with contextlib.suppress(OSError):
-            _owner_file(path).unlink()
+        _removed(_owner_file(path))
+
+
+def _removed(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def owner_of(path: Path) -> Owner | None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nodes import ROOT
 from sweeps import plans_of, space_of
 
-from flyp_sweep.orchestrator.engine.nodes import check_address, look, outlines_of
-from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.orchestrator.engine.nodes import DECISIVE, check_address, look, outlines_of
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.model import SearchSpace
 
 
 @pytest.mark.parametrize(
@@ -40,57 +38,41 @@ def test_what_answers_but_is_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch)
             check_address(address)
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a sweep needs of a node."""
-
-    space: SearchSpace
-    plans: list[CellPlan]
-    outlines: dict[str, str]
-    probe: Path
-
-    @property
-    def weights(self) -> Path:
-        return Path(str(self.space.models[0].pretrained))
-
-    def looked_for(self) -> dict[str, str | None]:
-        return look(self.space, self.plans, self.outlines, Path("absent"), self.probe)
-
-
 @pytest.fixture
-def needs(tmp_path: Path) -> Needs:
-    """What a sweep needs whose weights and run folder lie in `tmp_path`, where a node has all of it."""
+def asked(tmp_path: Path) -> dict[str, Any]:
+    """What a node is asked of a sweep whose weights and run folder lie in `tmp_path`: a node that has all of it."""
     weights = shutil.copy(ROOT / "trainers/models/digits_clip/digits-clip.safetensors", tmp_path)
     space = space_of(methods=["zeroshot"], model={"arch": "digits-clip", "pretrained": str(weights)})
     (tmp_path / "probe").touch()
-    return Needs(space, plans_of(space), outlines_of(space, Path("absent")), tmp_path / "probe")
+    outlines = outlines_of(space, Path("absent"))
+    given = {"space": space, "plans": plans_of(space), "outlines": outlines}
+    return {**given, "data_root": Path("absent"), "place": tmp_path / "probe"}
 
 
-def test_a_node_that_has_all_tells_its_versions(needs: Needs) -> None:
-    assert needs.looked_for()["torch"]
+def test_a_node_that_has_all_tells_its_versions(asked: dict[str, Any]) -> None:
+    assert look(**asked) == {name: version(name) for name in DECISIVE}
 
 
 @pytest.mark.parametrize(
     ("lack", "complaint"),
     [
+        (lambda probe, weights: probe.unlink(), "as the driver has it; expected it on storage that all nodes share"),
+        (lambda probe, weights: weights.unlink(), "model.pretrained: found no file"),
         (
-            lambda needs: needs.probe.unlink(),
-            "as the driver has it; expected it on storage that all nodes share",
-        ),
-        (lambda needs: needs.weights.unlink(), "model.pretrained: found no file"),
-        (
-            lambda needs: needs.weights.write_bytes(needs.weights.read_bytes()[:-1] + b"x"),
+            lambda probe, weights: weights.write_bytes(weights.read_bytes()[:-1] + b"x"),
             "found other weights of model",
         ),
     ],
     ids=["run folder", "weights", "other weights"],
 )
-def test_a_node_names_what_it_lacks(needs: Needs, lack: Callable[[Needs], object], complaint: str) -> None:
-    lack(needs)
-    with pytest.raises(InputError, match=re.escape(complaint)):
-        needs.looked_for()
+def test_a_node_names_what_it_lacks(
+    asked: dict[str, Any], lack: Callable[[Path, Path], object], complaint: str
+) -> None:
+    lack(asked["place"], Path(str(asked["space"].models[0].pretrained)))
+    with pytest.raises(InputError, match=complaint):
+        look(**asked)
 
 
-def test_a_node_with_other_data_says_so(needs: Needs) -> None:
+def test_a_node_with_other_data_says_so(asked: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="found other files of data set 'digits' in absent than the driver"):
-        replace(needs, outlines={"digits": "other"}).looked_for()
+        look(**{**asked, "outlines": {"digits": "other"}})

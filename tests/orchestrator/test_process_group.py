@@ -147,7 +147,7 @@ def test_an_error_in_one_is_said_and_ends_the_trial_in_all(tmp_path: Path, fault
 
 
 def test_a_silent_one_is_found_and_says_where_it_is(tmp_path: Path, faulty: Callable[[str], str]) -> None:
-    with worker_of(tmp_path, 2, faulty("time.sleep(1000)"), hang_minutes=0.2) as worker:
+    with worker_of(tmp_path, 2, faulty("time.sleep(1000)"), hang_minutes=0.3) as worker:
         found = ending(worker)
         assert found["status"] == "died"
         assert "it hung" in found["reason"]
