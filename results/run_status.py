@@ -29,7 +29,11 @@ def status_table(folder: RunFolder) -> Table:
 
 def _row(cell: Cell, trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str]:
     counts = Counter(trial.status for trial in trials)
-    left = len(set(selection.repeats) - {trial.trial_id for trial in trials}) if selection else None
+    left = (
+        len(set(selection.repeats) - {one.trial_id for one in trials if _is_whole(one, selection)})
+        if selection
+        else None
+    )
     stage = ("waits" if cell.ensemble else "search") if selection is None else "repeat" if left else "done"
     # A method without hyper-parameters is not searched.
     compared = "search" if any(trial.stage == "search" for trial in trials) else "repeat"
@@ -44,6 +48,11 @@ def _row(cell: Cell, trials: Sequence[TrialRecord], selection: SelectionRecord |
         "?" if left is None else str(left),
         best,
     ]
+
+
+def _is_whole(trial: TrialRecord, selection: SelectionRecord) -> bool:
+    """Whether a trial has failed, or was evaluated on all that counts for its cell."""
+    return trial.status == "failed" or all(selection.counts(trial.settings, split) for split in selection.evaluated)
 
 
 def _failures(trials: Sequence[TrialRecord]) -> str:

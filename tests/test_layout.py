@@ -41,7 +41,8 @@ ROOMS = {
         "runner": {
             *("checkpoints", "data", "datasets", "distributed", "methods", "models", "shared", "spec", "task", "trial"),
         },
-        "preflight": {"data", "datasets", "methods", "models", "schedule"},
+        "data_checks": {"data", "datasets"},
+        "preflight": {"data", "data_checks", "datasets", "methods", "models", "schedule"},
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
             *("task", "training", "trial"),

@@ -16,7 +16,15 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.schema import AlphaRecord, Record, SelectionRecord, SplitRecord, Stage, TrialRecord
+from flyp_sweep.results.ledger.schema import (
+    AlphaRecord,
+    Line,
+    SelectionRecord,
+    SplitRecord,
+    Stage,
+    SupersededRecord,
+    TrialRecord,
+)
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
@@ -60,6 +68,10 @@ class Recorder:
         for selection in selections:
             if known.get(selection.plan.cell) != selection.record:
                 self._write_selection(selection)
+
+    def supersede(self, trials: Sequence[str], because: Sequence[str]) -> None:
+        """Append that these finished trials no longer count, so that no later start asks about them again."""
+        self._append(SupersededRecord(trials=list(trials), because=list(because)))
 
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
         """Note that the scheduler stops this trial after `epoch`; its end follows in `ended`."""
@@ -105,7 +117,7 @@ class Recorder:
             for listener in self.listeners:
                 listener.selected(selection)
 
-    def _append(self, record: Record) -> bool:
+    def _append(self, record: Line) -> bool:
         """Whether the record is in the ledger; if not, the sweep has to end."""
         if reason := self.lost():
             self.broken = True

@@ -62,13 +62,13 @@ class ImageFolders(OwnData):
 
     def missing(self) -> list[Missing]:
         source = f"dataset.folders of {self.name!r} in the search space"
-        return [Missing(path, source) for path in self.paths.values() if not path.is_dir()]
+        return [Missing(path, source) for path in dict.fromkeys(self.paths.values()) if not path.is_dir()]
 
     def found_labels(self) -> list[str]:
         """Names of the class folders."""
         return [path.name for path in subfolders(self.paths["train"])]
 
-    def load(self, split: str) -> Split:
+    def read(self, split: str) -> Split:
         folder = self.paths[split]
         labels = {name: label for label, name in enumerate(self.classes)}
         left_out = self._left_out[split] = LeftOut()
