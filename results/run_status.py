@@ -63,9 +63,9 @@ def _stage(
     stages: Mapping[Cell, str],
 ) -> str:
     if selection is not None:
-        ended = {trial.trial_id: trial.status for trial in trials}
-        if set(selection.repeats) - ended.keys():
+        if _left(trials, selection):
             return "repeat"
+        ended = {trial.trial_id: trial.status for trial in trials}
         return FAILED if all(ended[trial_id] == FAILED for trial_id in selection.repeats) else "done"
     if cell.ensemble:
         return FAILED if stages.get(cell.base) == FAILED else "waits"
@@ -74,9 +74,18 @@ def _stage(
     return FAILED if lost else "search"
 
 
+def _left(trials: Sequence[TrialRecord], selection: SelectionRecord) -> set[str]:
+    """The repeats of a winner that are not over: a trial is when it failed, or was evaluated on all that counts."""
+    return set(selection.repeats) - {
+        one.trial_id
+        for one in trials
+        if one.status == FAILED or all(selection.counts(one.settings, split) for split in selection.evaluated)
+    }
+
+
 def _numbers(trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str]:
     counts = Counter[str](trial.status for trial in trials)
-    left = len(set(selection.repeats) - {trial.trial_id for trial in trials}) if selection else None
+    left = len(_left(trials, selection)) if selection else None
     # A method without hyper-parameters is not searched.
     compared = "search" if any(trial.stage == "search" for trial in trials) else "repeat"
     scores = [trial.score for trial in trials if trial.score is not None and trial.stage == compared]

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, one_of, problem
 from flyp_sweep.search_spaces.errors import nearest
@@ -15,6 +24,7 @@ from flyp_sweep.search_spaces.fields import (
     LIST,
     MAPPING,
     TABLES,
+    TEXT,
     FromList,
     Section,
     Slug,
@@ -61,11 +71,25 @@ Templates = Annotated[
 Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1"]
 
 
+class HeldOut(Section):
+    """A split that is held out of another, for those who have none: this fraction of each class."""
+
+    split: Literal["train"] = Field(alias="from", description="train")
+    fraction: Annotated[float, Field(gt=0, lt=1)] = Field(description="a number between 0 and 1, as in 0.1")
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"from": self.split, "fraction": self.fraction}
+
+
 class Splits(Section):
     """Where the images of each split are told. The paths are as written, not yet resolved."""
 
     train: Text = Field(description="a path")
-    id_val: Text = Field(description="a path")
+    id_val: Annotated[
+        Annotated[Text, Tag(TEXT)] | Annotated[HeldOut, Tag(MAPPING)],
+        Discriminator(shape),
+    ] = Field(description="a path, or {from: train, fraction: 0.1} to hold out a tenth of train")
     id_test: Text | None = Field(default=None, description="a path")
     ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
 
@@ -88,7 +112,7 @@ class Tables(Splits):
     def _kinds_are_known(self) -> Self:
         named = {(split,): getattr(self, split) for split in SPLITS} | {("ood", key): self.ood[key] for key in self.ood}
         for at, path in named.items():
-            if path is not None and PurePath(path).suffix.lower() not in TABLE_FILES:
+            if isinstance(path, str) and PurePath(path).suffix.lower() not in TABLE_FILES:
                 raise mismatch(path, f"the path of a {one_of(TABLE_FILES)} file", at=at)
         return self
 

@@ -41,8 +41,9 @@ ROOMS = {
         "runner": {
             *("checkpoints", "data", "datasets", "distributed", "methods", "models", "shared", "spec", "task", "trial"),
         },
+        "data_checks": {"data", "datasets"},
         "hyper_parameters": {"methods"},
-        "preflight": {"data", "datasets", "hyper_parameters", "methods", "models", "schedule"},
+        "preflight": {"data", "data_checks", "datasets", "hyper_parameters", "methods", "models", "schedule"},
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
             *("task", "training", "trial"),

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from flyp_sweep.search_spaces.complaints import space_error
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
-from flyp_sweep.trainers.data.inspection import Found, Say, look_through, skip_unreadable
+from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.identity import Identity, identify
+from flyp_sweep.trainers.data.inspection import Say
+from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, check_splits, incomplete
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
@@ -24,20 +25,18 @@ from flyp_sweep.trainers.hyper_parameters import MethodFacts, facts_of, hyper_pa
 from flyp_sweep.trainers.schedule import check_schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True)
 class DataFacts:
     """What plans have to know of a data set."""
 
-    fingerprint: str
+    identity: Identity
     metric: str
     classes: int
     images: Counter[str]
     """Split role -> number of images."""
-    splits: int
-    """ID test and OOD splits."""
     incomplete: dict[str, dict[str, int]]
     """Split -> see `incomplete`; empty when the data set is complete."""
     census: list[str]
@@ -71,16 +70,18 @@ def check(
     space: SearchSpace,
     data_root: Path,
     allow_incomplete: bool = False,
+    allow_overlap: bool = False,
     decode: bool = False,
     say: Say = lambda line: None,
 ) -> Checked:
     """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong.
 
-    With `allow_incomplete`, data sets may hold other numbers of images than published. With `decode`, all images are
-    decoded, unless that was done before. `say` is told, in a line, what takes long.
+    With `allow_incomplete`, data sets may hold other numbers of images than published; with `allow_overlap`, splits of
+    your own data may share images. With `decode`, all images are decoded, unless that was done before; unreadable ones
+    that the space leaves out have to be known in any case. `say` is told, in a line, what takes long.
     """
     with naming(space):
-        return _check(space, data_root, allow_incomplete, decode, say)
+        return _check(space, data_root, allow_incomplete, allow_overlap, decode, say)
 
 
 @contextmanager
@@ -94,7 +95,9 @@ def naming(space: SearchSpace) -> Iterator[None]:
         raise InputError(f"{space.source}: {error}") from error
 
 
-def _check(space: SearchSpace, data_root: Path, allow_incomplete: bool, decode: bool, say: Say) -> Checked:
+def _check(
+    space: SearchSpace, data_root: Path, allow_incomplete: bool, allow_overlap: bool, decode: bool, say: Say
+) -> Checked:
     made = check_data(space, data_root)
 
     from flyp_sweep.trainers import methods
@@ -111,6 +114,8 @@ def _check(space: SearchSpace, data_root: Path, allow_incomplete: bool, decode: 
     trained = [name for name, kind in kinds.items() if kind.trained]
     ensembles = ensembles_of(space, trained)
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
+    hashes = Hashes.of_machine(say)
+    decode = decode or space.images.unreadable == "skip"
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
     models: dict[str, ModelFacts] = {}
     said: list[str] = []
@@ -130,11 +135,10 @@ def _check(space: SearchSpace, data_root: Path, allow_incomplete: bool, decode: 
         remarks += seen.remarks() if seen else []
         remarks += last_batches(space, images["train"], len(dataset.class_names)) if trained else []
         data[name] = DataFacts(
-            fingerprint=dataset.fingerprint(),
+            identity=identify(dataset, hashes, allow_overlap),
             metric=dataset.metric,
             classes=len(dataset.class_names),
             images=images,
-            splits=len(dataset.named("id_test") + dataset.named("ood")),
             incomplete=incomplete(dataset, counts[name], seen),
             census=census(dataset),
             remarks=remarks,
@@ -159,27 +163,6 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
         for dataset in made.values():
             check_files(dataset)
     return made
-
-
-def check_splits(dataset: Dataset, space: SearchSpace, allow_incomplete: bool) -> dict[str, int]:
-    """Split -> number of images. Raises InputError for classes and numbers of images that cannot be trained on."""
-    check_classes(dataset)
-    counts = dataset.counts()
-    if not allow_incomplete:
-        check_complete(dataset, counts)
-    check_shots(dataset, space)
-    return counts
-
-
-def check_images(dataset: Dataset, space: SearchSpace, say: Say) -> Found:
-    """Decode all images. Raises InputError when some cannot be decoded, or leaves them out if `space` says so."""
-    cache = Cache.of_machine()
-    found = look_through(dataset, cache, say)
-    if space.images.unreadable == "refuse":
-        found.check(dataset.name)
-    else:
-        skip_unreadable(dataset, cache)
-    return found
 
 
 def check_prompts(dataset: Dataset, space: SearchSpace) -> list[str]:
@@ -211,12 +194,6 @@ def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
             if pretrained.normalises_batches(model)
         ]
     return lines
-
-
-def check_classes(dataset: Dataset) -> None:
-    """Raise InputError for classes of the user's own data that nobody can have meant; a publisher's are as they are."""
-    if isinstance(dataset, OwnData):
-        dataset.check_classes()
 
 
 def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -295,67 +272,3 @@ def check_compiler(space: SearchSpace) -> None:
     if space.train.compile and not on_gpu and compilation.cpp_compiler() is None:
         hint = "(there is no g++, or clang++ on a Mac, nor does CXX name one: install one, or leave it out)"
         raise space_error(space.source, "train.compile", True, "false without a C++ compiler", hint)
-
-
-def check_files(dataset: Dataset) -> None:
-    """Raise InputError when a file of `dataset` is absent."""
-    missing = dataset.missing()
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(
-            f"dataset {dataset.name!r}: found no {missing[0].path}{more}; expected from {missing[0].source}; "
-            "--data-root names the folder that data sets lie in"
-        )
-
-
-def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
-    """Split role -> number of images, from split -> number of images."""
-    images = Counter[str]()
-    for split, count in counts.items():
-        images[dataset.splits[split]] += count
-    return images
-
-
-def incomplete(dataset: Dataset, counts: Mapping[str, int], seen: Found | None = None) -> dict[str, dict[str, int]]:
-    """Split -> images `found`, of those `published` where these are others, and left out as `unreadable`, if any."""
-    wrong: dict[str, dict[str, int]] = {}
-    for split, found in counts.items():
-        if found != dataset.published.get(split, found):
-            wrong[split] = {"found": found, "published": dataset.published[split]}
-        if seen and split in seen.unreadable:
-            wrong[split] = wrong.get(split, {"found": found}) | {"unreadable": len(seen.unreadable[split])}
-    return wrong
-
-
-def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
-    """Raise InputError when a split of `dataset` holds another number of images than published."""
-    wrong = incomplete(dataset, counts)
-    for split, images in wrong.items():
-        more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
-        raise InputError(
-            f"dataset {dataset.name!r}: split {split!r}: found {images['found']} images; "
-            f"expected {images['published']}, as published{more}; "
-            f"complete the copy in {dataset.root}; --allow-incomplete goes on"
-        )
-
-
-def check_shots(dataset: Dataset, space: SearchSpace) -> None:
-    """Raise InputError when a class has too few images for the shots, or a full-data cell no `id_val` split."""
-    own_id_val = dataset.named("id_val")
-    for shots in space.shots_list:
-        if shots is None:
-            if not own_id_val:
-                raise InputError(f"dataset {dataset.name!r} has no id_val split, which a cell without shots needs")
-            continue
-        need = {"train": 2 * shots} if dataset.one_pool else {"train": shots, "id_val": shots}
-        for role, images in need.items():
-            labels = dataset.split(dataset.named(role)[0]).labels
-            counts = np.bincount(labels)
-            scarce = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
-            if counts[scarce] < images:
-                both = ", from which a few-shot cell draws its validation images too" if dataset.one_pool else ""
-                raise InputError(
-                    f"{space.source}: shots: found {shots}; class {dataset.class_names[scarce]!r} of {dataset.name!r} "
-                    f"has {counts[scarce]} images in {role}{both}, "
-                    f"so at most {counts[scarce] * shots // images} are allowed"
-                )

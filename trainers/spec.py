@@ -43,16 +43,17 @@ def _hashed(text: str) -> str:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """All that determines the result of one training run.
+    """All that determines the result of one training run, and what is evaluated with it.
 
-    `alphas` is the WiSE-FT grid, empty in the search stage; `data` and `weights` are the fingerprints of the data set
-    and of the pretrained model. `micro_batch` images are encoded at a time (None: the whole batch), in `precision`,
-    and by compiled code with `compile`: all three decide how sums are rounded. `crops` says how training views are cut.
-    `epoch_metric`, `patience` (None: all epochs are run) and `include_start` say which epoch is kept (see
-    `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a gradient; `crop_scale` and `flip` are those of
-    the training views.
-    `ingredients` are the hyper-parameters of the searched trials that a soup is made of, best first; it has none of its
-    own. Paths, hosts and worker counts are not in here: they do not change a result.
+    `alphas` is the WiSE-FT grid, empty in the search stage; `data` identifies what the training and the selection see,
+    `weights` the pretrained model. `splits` holds the identity of every split that the trial reads; those of ID test
+    and OOD belong to its evaluations, so `splits` is no part of the trial's own. `micro_batch` images are encoded at a
+    time (None: the whole batch), in `precision`, and by compiled code with `compile`: all three decide how sums are
+    rounded. `crops` says how training views are cut. `epoch_metric`, `patience` (None: all epochs are run) and
+    `include_start` say which epoch is kept (see `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a
+    gradient; `crop_scale` and `flip` are those of the training views. `ingredients` are the hyper-parameters of the
+    searched trials that a soup is made of, best first; it has none of its own. Paths, hosts and worker counts are not
+    in here: they do not change a result.
     """
 
     cell: Cell
@@ -80,6 +81,7 @@ class TrialSpec:
     flip: bool = False
     pairs: Pairs = "images"
     ingredients: tuple[Mapping[str, Any], ...] = ()
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def trial_id(self) -> str:
@@ -122,7 +124,7 @@ class TrialSpec:
         return self.members[0].stage if self.members else self.stage
 
     def to_json(self) -> dict[str, Any]:
-        told = {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas)}
+        told = {**asdict(self), "hparams": dict(self.hparams), "alphas": list(self.alphas), "splits": dict(self.splits)}
         ingredients = [dict(one) for one in told.pop("ingredients")]
         return {**told, "ingredients": ingredients} if ingredients else told
 
@@ -132,7 +134,7 @@ class TrialSpec:
         return cls(**{**data, "cell": Cell.from_json(data["cell"]), **tuples})
 
 
-_VARYING = {"stage", "seed", "hparams", "alphas", "frontier", "ingredients"}
+_VARYING = {"stage", "seed", "hparams", "alphas", "frontier", "ingredients", "splits"}
 _COMMON = tuple(one.name for one in fields(TrialSpec) if one.name not in _VARYING)
 _common_values = attrgetter(*_COMMON)
 _SINCE_LATER = (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def cache() -> None:
-    """The cache of this machine: resized images, features and zero-shot heads.
+    """The cache of this machine: resized images, features, zero-shot heads and hashes of files.
 
     FLYP_SWEEP_CACHE names the folder (`off`: no cache). FLYP_SWEEP_CACHE_GB limits its size.
     """
@@ -33,6 +33,8 @@ def list_entries() -> None:
         used = datetime.fromtimestamp(entry.used).isoformat(sep=" ", timespec="minutes")
         click.echo(f"{used}  {decimal(entry.size):>9}  {kind:<8}  {of}")
     total = sum(entry.size for entry in entries)
+    if kept.hashes_size:
+        click.echo(f"{'':16}  {decimal(kept.hashes_size):>9}  hashes    of files that were read before")
     click.echo(f"{len(entries)} entries, {decimal(total)} of at most {decimal(kept.max_bytes)}, in {kept.folder}")
 
 

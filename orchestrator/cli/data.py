@@ -92,8 +92,8 @@ def _check(*made: Dataset, deep: bool = False) -> None:
 
 def _is_complete(found: Dataset, deep: bool) -> bool:
     """Print what is missing, or how many images each split holds. Raises InputError when these are wrong."""
+    from flyp_sweep.trainers.data_checks import check_classes, incomplete
     from flyp_sweep.trainers.datasets.census import census
-    from flyp_sweep.trainers.preflight import check_classes, incomplete
 
     missing = found.missing()
     for one in missing:

@@ -23,6 +23,8 @@ from flyp_sweep.orchestrator.cli.streams import forgiving_stdout
 @mlflow_option
 @click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]")
 @click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
+@click.option("--allow-overlap", is_flag=True, help="Go on with splits of your own data that share images.")
+@click.option("--yes", "-y", is_flag=True, help="Run finished trials again that a change has made out of date.")
 @click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 @click.option("--deep", is_flag=True, help="With --dry-run: decode all images too, as a run does before it starts.")

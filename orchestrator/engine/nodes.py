@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -132,13 +132,16 @@ def check_nodes(work: Work, wanted: Resources) -> list[str]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    outlines = outlines_of(work.space, work.data_root)
     asked, lines = {}, []
     with tempfile.NamedTemporaryFile(prefix=".probe-", dir=work.folder.resolve()) as probe:
         for node in nodes():
             if node.has(wanted):
                 there: Any = NodeAffinitySchedulingStrategy(node.id, soft=False)
                 ask = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(look)
-                asked[node] = ask.remote(work.space, work.plans, work.data_root, work.store or Path(probe.name))
+                asked[node] = ask.remote(
+                    work.space, work.plans, outlines, work.data_root, work.store or Path(probe.name)
+                )
         deadline = time.monotonic() + ANSWER_SECONDS
         for node, answer in asked.items():
             try:
@@ -165,7 +168,20 @@ def reason_of(error: Exception) -> str:
     return f"found that nothing can be run there ({last}); expected {LIBRARIES}"
 
 
-def look(space: SearchSpace, plans: Sequence[CellPlan], data_root: Path, place: Path | str) -> dict[str, str | None]:
+def outlines_of(space: SearchSpace, data_root: Path) -> dict[str, str]:
+    """The outline of each data set, by name: nodes compare labels and sizes of files, for content takes long to read.
+
+    Raises InputError for files that are absent.
+    """
+    from flyp_sweep.trainers.data.identity import outline
+    from flyp_sweep.trainers.preflight import check_data
+
+    return {name: outline(dataset) for name, dataset in check_data(space, data_root).items()}
+
+
+def look(
+    space: SearchSpace, plans: Sequence[CellPlan], outlines: Mapping[str, str], data_root: Path, place: Path | str
+) -> dict[str, str | None]:
     """On the node itself: the versions of its packages.
 
     Raises InputError for what its trials would miss: they need what the driver has, by the same paths. Checkpoints go
@@ -178,16 +194,10 @@ def look(space: SearchSpace, plans: Sequence[CellPlan], data_root: Path, place: 
     check_folder(place)
 
     from flyp_sweep.trainers import methods
-    from flyp_sweep.trainers.data.cache import Cache
-    from flyp_sweep.trainers.data.inspection import skip_unreadable
     from flyp_sweep.trainers.models import weights
-    from flyp_sweep.trainers.preflight import check_data
 
-    data = {plan.cell.dataset: plan.data.fingerprint for plan in plans}
-    for name, dataset in check_data(space, data_root).items():
-        if space.images.unreadable == "skip":
-            skip_unreadable(dataset, Cache.of_machine())
-        if dataset.fingerprint() != data[name]:
+    for name, outline in outlines_of(space, data_root).items():
+        if outline != outlines[name]:
             raise InputError(f"found other files of data set {name!r} in {data_root} than the driver")
     fingerprints = {plan.cell.model: plan.model.fingerprint for plan in plans}
     for model in space.models:

@@ -112,7 +112,7 @@ class CellPlan:
     def _trial(
         self, stage: str, hparams: Mapping[str, Any], seed: int, *, alphas: tuple[float, ...], frontier: bool
     ) -> TrialSpec:
-        train, stopping = self.space.train, self.space.early_stopping
+        train, stopping, identity = self.space.train, self.space.early_stopping, self.data.identity
         return TrialSpec(
             cell=self.cell,
             stage=stage,
@@ -125,7 +125,7 @@ class CellPlan:
             patience=stopping.epochs,
             alphas=alphas,
             frontier=frontier,
-            data=self.data.fingerprint,
+            data=identity.training,
             weights=self.model.fingerprint,
             micro_batch=train.micro_batch,
             precision=train.precision,
@@ -138,6 +138,7 @@ class CellPlan:
             crop_scale=train.crop_scale,
             flip=train.flip,
             pairs=train.pairs,
+            splits={**identity.fitted, **(identity.evaluated if stage == REPEAT else {})},
         )
 
 

@@ -38,6 +38,9 @@ class Selection:
             searched=[one.trial_id for one in self.searched],
             repeats=[spec.trial_id for spec in self.repeats],
             space={name: distribution.to_json() for name, distribution in self.plan.searched.items()},
+            data=self.plan.data.identity.training,
+            evaluated=dict(self.plan.data.identity.evaluated),
+            overlaps=dict(self.plan.data.identity.overlaps),
             incomplete={split: dict(counts) for split, counts in self.plan.data.incomplete.items()},
             deterministic=self.plan.is_deterministic,
         )

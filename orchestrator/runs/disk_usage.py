@@ -58,7 +58,7 @@ def estimate(
     for plan in plans:
         trial = BYTES_PER_TRIAL + BYTES_PER_EPOCH * space.train.epochs
         alphas = len(space.wise_ft.grid) if space.wise_ft.frontier else 2
-        numbers = METRICS * (len(space.wise_ft.grid) + alphas * plan.data.splits)
+        numbers = METRICS * (len(space.wise_ft.grid) + alphas * len(plan.data.identity.evaluated))
         ledger += planned_searches(plan) * trial + len(plan.repeat_seeds) * (trial + numbers * BYTES_PER_NUMBER)
     largest = max((plan.model.parameters or 0 for plan in plans if plan.method.trained), default=0)
     members = {(plan.cell.base, plan.is_soup): plan for plan in plans if plan.base and plan.cell not in over}

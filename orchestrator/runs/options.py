@@ -18,6 +18,8 @@ class RunOptions:
     mlflow: str | None = None
     address: str | None = None
     allow_incomplete: bool = False
+    allow_overlap: bool = False
+    yes: bool = False
     retry_failed: bool = False
     verbose: bool = False
     command: str = "flyp-sweep run"

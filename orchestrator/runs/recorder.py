@@ -17,7 +17,15 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.schema import AlphaRecord, Record, SelectionRecord, SplitRecord, Stage, TrialRecord
+from flyp_sweep.results.ledger.schema import (
+    AlphaRecord,
+    Line,
+    SelectionRecord,
+    SplitRecord,
+    Stage,
+    SupersededRecord,
+    TrialRecord,
+)
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
@@ -63,6 +71,10 @@ class Recorder:
         for selection in selections:
             if known.get(selection.plan.cell) != selection.record:
                 self._write_selection(selection)
+
+    def supersede(self, trials: Sequence[str], because: Sequence[str]) -> None:
+        """Append that these finished trials no longer count, so that no later start asks about them again."""
+        self._append(SupersededRecord(trials=list(trials), because=list(because)))
 
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
         """Note that the scheduler stops this trial after `epoch`; its end follows in `ended`."""
@@ -113,7 +125,7 @@ class Recorder:
             except Exception:
                 log.exception("%s cannot take in what has happened", type(listener).__name__)
 
-    def _append(self, record: Record) -> bool:
+    def _append(self, record: Line) -> bool:
         """Whether the record is in the ledger; if not, the sweep has to end."""
         if reason := self.lost():
             self.broken = True

@@ -1,27 +1,86 @@
-"""Resuming: the outcomes and selections that a ledger holds."""
+"""Resuming: what a ledger holds, and what of it the sweep as it now is can use."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
-from flyp_sweep.results.ledger.file import last_selections, read_lines
-from flyp_sweep.results.ledger.schema import SelectionRecord
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.results.ledger.file import Interner, last_selections, read_lines
+from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord, decode_superseded
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.trainers.spec import DONE, FAILED, REPEAT
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished trial: its outcome, and what it was made with. A ledger may hold 100,000 of them."""
+
+    outcome: Outcome
+    cell: Cell
+    stage: str
+    settings: Mapping[str, Any]
+    seconds: float
+    version: str
+
+    @classmethod
+    def of(cls, record: TrialRecord) -> Finished:
+        version = record.versions.get("flyp-sweep", "")
+        return cls(Outcome.of(record), record.cell, record.stage, record.settings, record.seconds, version)
+
+    def covers(self, evaluated: Mapping[str, str]) -> bool:
+        """Whether it was evaluated on these splits, by name, with this very content."""
+        splits = self.settings.get("splits", {})
+        return all(splits.get(name) == identity for name, identity in evaluated.items())
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """One outcome per trial, and the last selection of each cell."""
+    """What a ledger holds: its trials, the last selection of each cell, and the trials known not to count any more."""
 
-    outcomes: list[Outcome]
-    selections: Mapping[Cell, SelectionRecord]
+    trials: list[Finished] = field(default_factory=list)
+    selections: Mapping[Cell, SelectionRecord] = field(default_factory=dict)
+    superseded: frozenset[str] = frozenset()
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """One outcome per trial."""
+        return [one.outcome for one in self.trials]
+
+    def usable(self, plans: Iterable[CellPlan], *, retry_failed: bool = False) -> list[Outcome]:
+        """The outcomes that need no other run.
+
+        A repeat needs one if it was not evaluated on what its plan evaluates, and a failed trial if `retry_failed`.
+        """
+        planned = {plan.cell: plan.data.identity.evaluated for plan in plans}
+        return [
+            one.outcome
+            for one in self.trials
+            if not (retry_failed and one.outcome.status == FAILED)
+            if not (one.stage == REPEAT and one.outcome.status == DONE) or one.covers(planned.get(one.cell, {}))
+        ]
 
 
 def read_earlier(path: Path) -> Earlier:
     """What the ledger at `path` holds, nothing where there is no file; errors as in `ledger.file.read_lines`."""
-    kept = read_lines(path, lambda record: record if isinstance(record, SelectionRecord) else Outcome.of(record))
+    superseded: set[str] = set()
+    shared = Interner(curves=False)
+
+    def note(line: bytes) -> None:
+        found = decode_superseded(line)
+        superseded.update(found.trials if found else ())
+
+    def keep(record: Record) -> SelectionRecord | Finished:
+        if isinstance(record, SelectionRecord):
+            return record
+        superseded.discard(record.trial_id)
+        kept = shared(record)
+        assert isinstance(kept, TrialRecord)
+        return Finished.of(kept)
+
+    kept = read_lines(path, keep, note)
     selections = last_selections(one for one in kept if isinstance(one, SelectionRecord))
-    return Earlier([one for one in kept if isinstance(one, Outcome)], selections)
+    return Earlier([one for one in kept if isinstance(one, Finished)], selections, frozenset(superseded))

@@ -22,6 +22,7 @@ from flyp_sweep.orchestrator.run_log import collecting
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.options import RunOptions
+from flyp_sweep.orchestrator.runs.outdated import agree, asking, outdated, space_before
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
@@ -69,7 +70,9 @@ def run(
             stack.enter_context(locked(path))
         remote = stack.enter_context(opened(options.url, path)) if options.url else None
         engine.check()
-        checked = check(space, data_root, options.allow_incomplete, decode=True, say=console.print)
+        checked = check(
+            space, data_root, options.allow_incomplete, options.allow_overlap, decode=True, say=console.print
+        )
         for line in remarks(checked):
             console.print(line, style="yellow", markup=False, soft_wrap=True)
         if new:
@@ -78,9 +81,14 @@ def run(
         earlier = read_earlier(path / LEDGER)
         for line in checked.warnings:
             console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
-        searched = {name: method.searched for name, method in checked.methods.items()}
-        space = space.ensembling(checked.ensembles).searching(searched)
+        space = settled(space, checked)
         plans = plan(space, checked)
+        protocol = Protocol(plans, earlier.usable(plans, retry_failed=options.retry_failed))
+        stale = outdated(earlier, protocol, space_before(path, space.name))
+        if stale:
+            for line in stale.lines:
+                console.print(line, style="yellow", soft_wrap=True, markup=False)
+            agree(stale, yes=options.yes, ask=asking())
         for line in fewer_configs(plans):
             console.print(line, markup=False, soft_wrap=True)
         folder = open_folder(path, space, resolved(plans))
@@ -88,7 +96,9 @@ def run(
         log.info("%s", options.command)
         if remote:
             remote.start()
-        sweep = Sweep(space, plans, folder, earlier, options, console, remote)
+        sweep = Sweep(space, plans, folder, earlier, protocol, options, console, remote)
+        if stale:
+            sweep.recorder.supersede(stale.trials, [change.told for change in stale.changes])
         sweep.go(engine, data_root, interruption)
         return sweep.report()
 
@@ -112,8 +122,8 @@ def dry_run(
     data_root = options.data_root.expanduser().resolve()
     if options.address is not None:
         TuneEngine(options.address).check()
-    checked = check(space, data_root, options.allow_incomplete, decode=deep, say=say)
-    plans = plan(space, checked)
+    checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=deep, say=say)
+    plans = plan(settled(space, checked), checked)
     yield describe(space, plans)
     for line in (*checked.warnings, *fewer_configs(plans)):
         yield f"warning: {line}"
@@ -125,6 +135,13 @@ def dry_run(
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"
+    path = options.run_path(space)
+    if options.url is None and path.is_dir():
+        earlier = read_earlier(path / LEDGER)
+        stale = outdated(earlier, Protocol(plans, earlier.usable(plans)), space_before(path, space.name))
+        yield from stale.lines if stale else ()
+        if stale:
+            agree(stale, yes=options.yes, ask=None)
 
 
 def remarks(checked: Checked) -> Iterator[str]:
@@ -158,6 +175,7 @@ class Sweep:
     plans: Sequence[CellPlan]
     folder: RunFolder
     earlier: Earlier
+    protocol: Protocol
     options: RunOptions
     console: Console
     remote: RemoteRun | None = None
@@ -165,10 +183,8 @@ class Sweep:
     def __post_init__(self) -> None:
         remote, options, folder = self.remote, self.options, self.folder
         self.running = remote.running if remote else TrialFiles(folder.running)
-        ended = [outcome for outcome in self.earlier.outcomes if outcome.status != FAILED]
-        self.running.clear({outcome.trial_id for outcome in ended})
+        self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
-        self.protocol = Protocol(self.plans, ended if options.retry_failed else self.earlier.outcomes)
         self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()
@@ -296,6 +312,12 @@ class Sweep:
         self.console.print(line, style=style, soft_wrap=True, markup=False)
 
 
+def settled(space: SearchSpace, checked: Checked) -> SearchSpace:
+    """The search space with what the methods search, and what ensembles are made of, written out."""
+    searched = {name: method.searched for name, method in checked.methods.items()}
+    return space.ensembling(checked.ensembles).searching(searched)
+
+
 def resolved(plans: Sequence[CellPlan]) -> str:
     """What the settings come to, cell by cell, as comments for the end of the run's `space.yaml`."""
     lines = ["# What these settings come to:"]
@@ -310,20 +332,13 @@ def resolved(plans: Sequence[CellPlan]) -> str:
 def open_folder(path: Path, space: SearchSpace, comments: str = "") -> RunFolder:
     """The run folder at `path`, made if need be, with this `space` in it, and `comments` below that.
 
-    Raises InputError when the folder holds something else, or the run of a space of another name.
+    Raises InputError if it cannot be written.
     """
     try:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             folder = RunFolder.create(path, dump(space) + comments)
         else:
             folder = RunFolder(path)
-        if folder.space.is_file():
-            earlier = load(folder.space)
-            if earlier.name != space.name:
-                raise InputError(
-                    f"{path}: found a run of search space {earlier.name!r}, expected {space.name!r}; "
-                    "choose another --out"
-                )
         folder.write_space(dump(space) + comments)
         folder.ledger.check_writable()
         folder.write_identity()

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from flyp_sweep.results.ledger.file import Interner, read_hashed
+from flyp_sweep.results.ledger.file import Interner, last_selections, read_hashed
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import ZEROSHOT
@@ -100,14 +100,23 @@ def _kept(record: Record) -> Trial | SelectionRecord:
 
 
 def _evidence(kept: Iterable[Trial | SelectionRecord], run: str, planned: Iterable[Cell], sha256: str) -> Evidence:
-    trials: dict[str, Trial] = {}
-    selections: dict[Cell, SelectionRecord] = {}
-    for one in kept:
-        if isinstance(one, Trial):
-            trials[one.trial_id] = one
-        else:
-            selections[one.cell] = one
+    kept = list(kept)
+    trials = {one.trial_id: one for one in kept if isinstance(one, Trial)}
+    selections = last_selections(one for one in kept if isinstance(one, SelectionRecord))
+    for selection in selections.values():
+        for trial_id in selection.repeats:
+            if trial_id in trials:
+                trials[trial_id] = _counting(trials[trial_id], selection)
     return Evidence(run, trials, selections, tuple(planned), sha256)
+
+
+def _counting(trial: Trial, selection: SelectionRecord) -> Trial:
+    """The trial with those of its numbers that count for its cell."""
+    numbers = {
+        side: {measure: value for measure, value in held.items() if selection.counts(trial.settings, measure.split)}
+        for side, held in trial.numbers.items()
+    }
+    return msgspec.structs.replace(trial, numbers=numbers)
 
 
 def _trial(record: TrialRecord) -> Trial:

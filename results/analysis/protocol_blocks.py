@@ -109,7 +109,8 @@ def refuse_repeated_cells(results: Sequence[CellResult]) -> None:
 def refuse_unlike_protocols(blocks: Iterable[Block]) -> None:
     """Raises InputError when cells of different runs stand in one block but were not made alike.
 
-    They must share the number of seeds, what selection looked at, the data and the pretrained weights. Cells of one run
+    They must share the number of seeds, what selection looked at, the data, split by split and down to the bytes of
+    the images, and the pretrained weights. Cells of one run
     share all this by construction.
     """
     for block in blocks:
@@ -131,8 +132,13 @@ def _protocols(a: CellResult, b: CellResult) -> Iterable[tuple[str, object, obje
         yield "planned seeds", a.planned, b.planned
     yield "selection metric", a.selection.metric, b.selection.metric
     yield "selection split", a.selection.split, b.selection.split
+    of_a, of_b = a.repeats.done[0].settings, b.repeats.done[0].settings
+    splits = of_a.get("splits", {}), of_b.get("splits", {})
+    for split in splits[0]:
+        if split in splits[1]:
+            yield f"images or labels of {split}", splits[0][split], splits[1][split]
     for name, label in _FIXED.items():
-        yield label, a.repeats.done[0].settings.get(name), b.repeats.done[0].settings.get(name)
+        yield label, of_a.get(name), of_b.get(name)
 
 
 def settings_note(results: Iterable[CellResult]) -> list[str]:

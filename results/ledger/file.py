@@ -20,9 +20,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from flyp_sweep.results.ledger.schema import (
+    Line,
     Malformed,
     Record,
     SelectionRecord,
+    SupersededRecord,
     TrialRecord,
     decode,
     decode_json,
@@ -54,7 +56,7 @@ class Ledger:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Line) -> None:
         """Add one line and return when it is on the disk (flushed and fsynced).
 
         A torn last line, left by a driver that was killed while writing, is repaired first. Raises ValueError for a
@@ -165,7 +167,8 @@ def read_lines(
 
     `listen` is called with the bytes of every line. A torn last line (no newline at its end, not a whole JSON object)
     and an exact duplicate of a trial are passed over with a `LedgerWarning`. Of a failed trial and its retry the
-    finished one holds, of two failures the later. Raises InputError, with file and line, for any other line that cannot
+    finished one holds, of two failures the later, and of a trial that ran again to be evaluated on other splits the
+    later. Raises InputError, with file and line, for any other line that cannot
     be read, for one that lacks a field, and for a trial that finished twice with different content.
     """
     path = Path(path)
@@ -216,8 +219,17 @@ def trials_by_id(records: Iterable[Record]) -> dict[str, TrialRecord]:
 
 
 def last_selections(records: Iterable[Record]) -> dict[Cell, SelectionRecord]:
-    """The selection that holds for each cell: the last one in the ledger."""
-    return {record.cell: record for record in records if isinstance(record, SelectionRecord)}
+    """The selection that holds for each cell: the last one in the ledger.
+
+    Where the images of a data set have changed since, and other cells were selected on the new ones, none holds.
+    """
+    last: dict[Cell, SelectionRecord] = {}
+    data: dict[str, str] = {}
+    for record in records:
+        if isinstance(record, SelectionRecord):
+            last[record.cell] = record
+            data[record.cell.dataset] = record.data
+    return {cell: record for cell, record in last.items() if record.data == data[cell.dataset]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +259,13 @@ def _numbered_lines(
                 return
             if listen is not None:
                 listen(line)
-            if line.strip() and (record := _record(line, f"{path}:{number}")) is not None:
+            record = _record(line, f"{path}:{number}") if line.strip() else None
+            if record is not None and not isinstance(record, SupersededRecord):
                 yield number, offset, record
             offset += len(line)
 
 
-def _record(line: bytes, place: str) -> Record | None:
+def _record(line: bytes, place: str) -> Line | None:
     """The record in a line; None, with a warning, for a torn one. Raises InputError for any other that has none."""
     try:
         record = decode(line)
@@ -267,17 +280,25 @@ def _record(line: bytes, place: str) -> Record | None:
 
 def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bool:
     """Whether `later` takes the place of `earlier`, a line of the same trial. Raises InputError on a contradiction."""
-    if _without_clocks(_json_at(path, later.offset)) == _without_clocks(_json_at(path, earlier.offset)):
+    was, now = _json_at(path, earlier.offset), _json_at(path, later.offset)
+    if _without_clocks(now) == _without_clocks(was):
         _warn(f"{path}:{later.number}: trial {trial_id} repeats line {earlier.number}; dropped")
         return False
     if earlier.status == "failed":
         return True
     if later.status == "failed":
         return False
+    if _splits(was) != _splits(now):  # trained again to be evaluated on other splits
+        return True
     raise InputError(
         f"{path}: lines {earlier.number} and {later.number} hold different results of trial {trial_id}, expected one; "
         "delete the line that is wrong"
     )
+
+
+def _splits(record: dict[str, Any] | None) -> object:
+    """The identities of the splits that a trial was evaluated on."""
+    return ((record or {}).get("settings") or {}).get("splits")
 
 
 _CLOCKS = ("seconds", "finished")

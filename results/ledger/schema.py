@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import msgspec
@@ -111,8 +111,11 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     """What was selected for a cell, after seeing what, and which trials repeat it.
 
     `searched` and `repeats` are ids of trials. `space` holds the distribution of each searched hyper-parameter.
-    `incomplete` holds, for splits that lack images, how many were found, published, and left out as unreadable.
-    `deterministic`: every seed would give the numbers of the one repeat.
+    `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
+    ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
+    for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
+    images that two roles share, where that was allowed. `deterministic`: every seed would give the numbers of the one
+    repeat.
     """
 
     cell: Cell
@@ -126,32 +129,59 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     searched: list[str] = []
     repeats: list[str]
     space: dict[str, Any] = {}
+    data: str = ""
+    evaluated: dict[str, str] = {}
     incomplete: dict[str, dict[str, int]] = {}
+    overlaps: dict[str, int] = {}
     deterministic: bool = False
-    """Neither of the two is written where it is empty or False."""
+
+    def counts(self, settings: Mapping[str, Any], split: str) -> bool:
+        """Whether numbers on this ID test or OOD split count, of a trial of the cell that was made with `settings`.
+
+        Those of a split that was taken out of the data set, or whose images have changed, do not.
+        """
+        own = settings.get("splits", {}).get(split)
+        return not self.data or (own is not None and own == self.evaluated.get(split))
+
+
+_UNLESS_EMPTY = ("data", "evaluated", "incomplete", "overlaps", "deterministic")
+"""Fields that are not written where they are empty, or False."""
+
+
+class SupersededRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="superseded"):
+    """Finished trials, by id, that no longer match the search space or the data, and why: the sweep ran them again."""
+
+    trials: list[str]
+    because: list[str]
 
 
 Record = TrialRecord | SelectionRecord
+Line = Record | SupersededRecord
 
-_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+_SUPERSEDED = b'{"kind":"superseded"'
 
 
-def encode(record: Record) -> bytes:
+def encode(record: Line) -> bytes:
     """The line of `record`, with its newline.
 
     Raises ValueError for a record that could not be read back, NaN and infinities included, TypeError for a value that
     JSON cannot hold.
     """
     fields = msgspec.to_builtins(record, enc_hook=_as_builtin)
-    for name in ("incomplete", "deterministic"):
-        if not fields.get(name, True):
-            del fields[name]
+    fields = {name: value for name, value in fields.items() if value or name not in _UNLESS_EMPTY}
     line = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode() + b"\n"
     decode(line)
     return line
 
 
-def decode(line: bytes) -> Record | None:
+def decode_superseded(line: bytes) -> SupersededRecord | None:
+    """The record in `line`, as `encode` writes it, if it is such a one."""
+    found = decode(line) if line.startswith(_SUPERSEDED) else None
+    return found if isinstance(found, SupersededRecord) else None
+
+
+def decode(line: bytes) -> Line | None:
     """The record in `line`; None where the line is not the whole of a JSON object. Raises Malformed for another one."""
     try:
         return _DECODER.decode(line)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
-from flyp_sweep.results.ledger.schema import STAGES, Record, TrialRecord, same_alpha
+from flyp_sweep.results.ledger.schema import STAGES, Record, SelectionRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import block_order, method_order
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -25,6 +25,8 @@ _IDENTITY: dict[str, str] = {
     "seed": "Int64",
     "config_id": "string",
 }
+_LATER = ("id_test", "ood")
+"""Roles of splits that no training and no selection sees."""
 _EVALUATION: dict[str, str] = {
     "alpha": "float64",
     "split": "string",
@@ -45,15 +47,16 @@ def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
     Columns: trial_id, dataset, model, shots (missing for the whole training split), method, stage, seed, config_id, one
     `hparam_<name>` per hyper-parameter (missing where a trial has none), alpha, split, role, metric, value (in [0, 1]),
     n_examples, primary (the split's primary metric), chosen (alpha is the one the trial chose on id_val; the zero-shot
-    model's always is), selected (the trial is a repeat that its cell's last selection planned) and status. Rows are
-    ordered by cell, stage, configuration, seed, alpha, split and metric, whatever the order of the lines.
+    model's always is), selected (the trial is a repeat that its cell's last selection planned, and the split counts for
+    the cell) and status. Rows are ordered by cell, stage, configuration, seed, alpha, split and metric,
+    whatever the order of the lines.
     """
     records = list(records)
-    selected = {name for selection in last_selections(records).values() for name in selection.repeats}
+    selected = {name: selection for selection in last_selections(records).values() for name in selection.repeats}
     trials = sorted(trials_by_id(records).values(), key=_trial_order)
     hparams = sorted({name for trial in trials for name in trial.hparams})
     splits = _split_order(trials)
-    rows = [row for trial in trials for row in _rows(trial, hparams, splits, trial.trial_id in selected)]
+    rows = [row for trial in trials for row in _rows(trial, hparams, splits, selected.get(trial.trial_id))]
     columns = [*_IDENTITY, *map(hparam_column, hparams), *_EVALUATION]
     frame = pd.DataFrame(rows, columns=columns, dtype=object).astype(_IDENTITY | _EVALUATION)
     return frame.assign(**{hparam_column(name): _typed(frame[hparam_column(name)]) for name in hparams})
@@ -96,7 +99,7 @@ def _split_order(trials: Iterable[TrialRecord]) -> dict[tuple[str, str], int]:
 
 
 def _rows(
-    trial: TrialRecord, hparams: Iterable[str], splits: dict[tuple[str, str], int], selected: bool
+    trial: TrialRecord, hparams: Iterable[str], splits: dict[tuple[str, str], int], selection: SelectionRecord | None
 ) -> list[dict[str, Any]]:
     chosen = trial.chosen_alpha
     own = {name: getattr(trial, name) for name in ("trial_id", "stage", "seed", "config_id", "status")}
@@ -105,6 +108,7 @@ def _rows(
     for one in trial.measurements:
         is_chosen = chosen is not None and same_alpha(one.alpha, chosen)
         measured = {name: getattr(one, name) for name in ("alpha", "split", "role", "metric", "value", "n_examples")}
+        selected = selection is not None and (one.role not in _LATER or selection.counts(trial.settings, one.split))
         rows.append({**own, **measured, "primary": one.is_primary, "chosen": is_chosen, "selected": selected})
     return sorted(rows, key=lambda row: (row["alpha"], splits[trial.cell.dataset, row["split"]], row["metric"]))
 

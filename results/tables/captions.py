@@ -31,6 +31,7 @@ def caption(
         *_differences(grid, options, differences),
         *_marks(grid, cells, options, marked),
         f"{_selected(numbers)} were selected on {selected_on(cells)}.",
+        *_overlaps(cells),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -52,6 +53,17 @@ def selected_on(cells: Iterable[CellResult]) -> str:
     """What selection saw, e.g. `ID validation accuracy (ties: lower loss)`."""
     seen = {cell.selection.metric.replace("_", " ") or "primary metric" for cell in cells if cell.selection}
     return f"ID validation {' / '.join(sorted(seen)) or 'primary metric'} (ties: lower loss)"
+
+
+def _overlaps(cells: Iterable[CellResult]) -> list[str]:
+    """Which splits share images, where that was allowed: their scores are no evidence on unseen images."""
+    shared = dict.fromkeys(
+        (cell.cell.dataset, roles, count)
+        for cell in cells
+        if cell.selection
+        for roles, count in cell.selection.overlaps.items()
+    )
+    return [f"Splits overlap: {roles} of {dataset} share {count} images." for dataset, roles, count in shared]
 
 
 def _selected(numbers: Sequence[Column]) -> str:

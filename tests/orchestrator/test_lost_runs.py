@@ -13,6 +13,7 @@ from rich.console import Console
 from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.resume import Earlier
 from flyp_sweep.orchestrator.runs.sweep import Sweep, open_folder
@@ -32,9 +33,9 @@ def sweep(path: Path, remote: Any = None) -> tuple[Sweep, io.StringIO]:
     said = io.StringIO()
     console = Console(file=said, width=120)
     folder = open_folder(path, space)
-    made = Sweep(
-        space, plans_of(space), folder, Earlier([], {}), RunOptions(command="flyp-sweep run x"), console, remote
-    )
+    plans = plans_of(space)
+    options = RunOptions(command="flyp-sweep run x")
+    made = Sweep(space, plans, folder, Earlier(), Protocol(plans), options, console, remote)
     return made, said
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from nodes import ROOT
 from sweeps import plans_of, space_of
 
-from flyp_sweep.orchestrator.engine.nodes import DECISIVE, check_address, look
+from flyp_sweep.orchestrator.engine.nodes import DECISIVE, check_address, look, outlines_of
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -45,7 +44,9 @@ def asked(tmp_path: Path) -> dict[str, Any]:
     weights = shutil.copy(ROOT / "trainers/models/digits_clip/digits-clip.safetensors", tmp_path)
     space = space_of(methods=["zeroshot"], model={"arch": "digits-clip", "pretrained": str(weights)})
     (tmp_path / "probe").touch()
-    return {"space": space, "plans": plans_of(space), "data_root": Path("absent"), "place": tmp_path / "probe"}
+    outlines = outlines_of(space, Path("absent"))
+    given = {"space": space, "plans": plans_of(space), "outlines": outlines}
+    return {**given, "data_root": Path("absent"), "place": tmp_path / "probe"}
 
 
 def test_a_node_that_has_all_tells_its_versions(asked: dict[str, Any]) -> None:
@@ -73,6 +74,5 @@ def test_a_node_names_what_it_lacks(
 
 
 def test_a_node_with_other_data_says_so(asked: dict[str, Any]) -> None:
-    plans = [replace(plan, data=replace(plan.data, fingerprint="other")) for plan in asked["plans"]]
     with pytest.raises(InputError, match="found other files of data set 'digits' in absent than the driver"):
-        look(**{**asked, "plans": plans})
+        look(**{**asked, "outlines": {"digits": "other"}})

@@ -16,8 +16,8 @@ from flyp_sweep.orchestrator.runs.dry_run import describe, passes
 from flyp_sweep.results.tables.layouts.ablation import VARIANTS
 from flyp_sweep.search_spaces.loading import bundled, load
 from flyp_sweep.trainers import datasets
+from flyp_sweep.trainers.data_checks import check_shots
 from flyp_sweep.trainers.datasets import Dataset, Split
-from flyp_sweep.trainers.preflight import check_shots
 from flyp_sweep.trainers.schedule import check_schedule
 
 EMBEDDED = {"ablations", "quickstart"}

@@ -116,5 +116,5 @@ def run_serially(
                 engine or SerialEngine(stop_after),
             )
         except InputError as error:
-            return 2, f"error: {error}\n"
+            return 2, f"{printed.getvalue()}error: {error}\n"
     return code, printed.getvalue()

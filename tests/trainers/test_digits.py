@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.identity import identify
 from flyp_sweep.trainers.datasets.digits import STYLES, Digits, restyle, stratified_order, uci_digits
 
 ID_SPLITS = ("train", "id_val", "id_test")
@@ -65,15 +67,17 @@ def test_everything_is_the_same_in_a_fresh_process(digits: Digits) -> None:
     script = """
 import zlib
 from pathlib import Path
+from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.identity import identify
 from flyp_sweep.trainers.datasets.digits import Digits
 digits = Digits(Path("elsewhere"))
-print(digits.fingerprint())
+print(identify(digits, Hashes(None)).training)
 for name in digits.splits:
     print(zlib.crc32(digits.load(name).images.pixels.tobytes()))
 """
     fresh = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     here = [str(crc32(pixels(digits, name)[..., 0].tobytes())) for name in digits.splits]
-    assert fresh == [digits.fingerprint(), *here]
+    assert fresh == [identify(digits, Hashes(None)).training, *here]
 
 
 def test_stratified_order_is_a_permutation_with_even_stretches() -> None:

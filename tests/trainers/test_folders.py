@@ -144,21 +144,6 @@ def test_a_corrupt_or_absent_image_is_refused_by_its_path(tree: Path) -> None:
     refused(lambda: read_image(tree / "train"), str(tree / "train"))
 
 
-def test_the_fingerprint_is_that_of_the_content_not_of_the_place(tree: Path, tmp_path_factory: Any) -> None:
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
-    shutil.copytree(tree, elsewhere)
-    reference = make(tree).fingerprint()
-    as_before = make(tree, shown_as="torchvision").fingerprint()
-    assert as_before == "0377f37fb9fec5b2", "the trials in existing ledgers would no longer be found"
-    assert reference != as_before, "other pixels"
-    assert make(elsewhere).fingerprint() == reference
-    assert make(tree, templates=["a {}."]).fingerprint() != reference
-    assert make(tree, class_names=["a", "b", "c"]).fingerprint() != reference
-    assert make(tree, metric="macro_f1").fingerprint() != reference
-    (elsewhere / "val" / "cat" / "0.png").unlink()
-    assert make(elsewhere).fingerprint() != reference
-
-
 def images(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from spaces import space_with
 from flyp_sweep.search_spaces import SearchSpace
 from flyp_sweep.search_spaces.distributions import Choice, Constant
 from flyp_sweep.search_spaces.model import Model
-from flyp_sweep.trainers import preflight
+from flyp_sweep.trainers import data_checks, preflight
 from flyp_sweep.trainers.methods.lp import STRENGTHS
 from flyp_sweep.trainers.models import pretrained, weights
 from flyp_sweep.trainers.models.digits_clip import CHECKPOINT
@@ -36,12 +36,13 @@ def refused(wrong: SearchSpace, *words: str, root: Path = Path("data")) -> None:
 
 
 def folders(root: Path, counts: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Writes `split/class/*.png`, so many of each, and describes them as a data set."""
+    """Writes `split/class/*.png`, so many of each and none like another, and describes them as a data set."""
+    shades = iter(range(256))
     for split, classes in counts.items():
         for name, count in classes.items():
             (root / split / name).mkdir(parents=True)
             for number in range(count):
-                Image.new("RGB", (4, 4)).save(root / split / name / f"{number}.png")
+                Image.new("RGB", (4, 4), (next(shades), 0, 0)).save(root / split / name / f"{number}.png")
     return {"name": "own", "folders": {"train": "train", "id_val": "val"}}
 
 
@@ -56,7 +57,7 @@ def test_a_good_space_passes_with_its_fingerprints_and_what_is_searched() -> Non
     assert model.fingerprint == f"digits-clip:{hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest()[:16]}"
     assert digits.metric == "accuracy"
     assert digits.images["train"] == 800
-    assert len(digits.fingerprint) == 16
+    assert len(digits.identity.training) == 16
 
 
 def test_per_method_values_go_before_the_common_ones_and_the_defaults() -> None:
@@ -124,12 +125,12 @@ def test_the_class_that_is_short_of_images_is_named_and_only_shots_need_it() -> 
 
 def test_from_one_pool_both_draws_have_to_fit(bench: Any) -> None:
     dataset = bench.dataset(own_id_val=False)
-    preflight.check_shots(dataset, space(shots=4))
+    data_checks.check_shots(dataset, space(shots=4))
     for shots, word in (
         (5, "8 images in train, from which a few-shot"),
         (None, "no id_val split, which a cell without shots n"),
     ):
-        refusal.refused(lambda shots=shots: preflight.check_shots(dataset, space(shots=shots)), word)
+        refusal.refused(lambda shots=shots: data_checks.check_shots(dataset, space(shots=shots)), word)
 
 
 def test_files_that_are_missing(tmp_path: Path) -> None:

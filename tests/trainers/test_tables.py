@@ -291,24 +291,11 @@ def test_an_image_that_cannot_be_decoded_is_refused_by_its_path(root: Path) -> N
     assert shade_of(images[1]) == 21
 
 
-def test_the_fingerprint_is_that_of_the_content_not_of_the_place(root: Path, tmp_path_factory: Any) -> None:
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
-    shutil.copytree(root, elsewhere)
-    reference = make(root).fingerprint()
-    assert make(elsewhere).fingerprint() == reference
-    assert make(root, templates=["a {}."]).fingerprint() != reference
-    text = (elsewhere / "train.csv").read_text()
-    (elsewhere / "train.csv").write_text(text.replace("photos/2/0.png,2", "photos/2/1.png,2"))
-    assert make(elsewhere).fingerprint() != reference, "other images under the same labels are other data"
-    (elsewhere / "train.csv").write_text(text.replace("photos/2/0.png,2", "photos/2/0.png,1"))
-    assert make(elsewhere).fingerprint() != reference
-
-
 def test_a_trial_trains_on_tables(root: Path, bench: Bench) -> None:
     """Shades tell the classes apart, so a probe learns them; an OOD table with every label exchanged has none right."""
     exchanged = [(f"../photos/{label}/1.png", other) for label, other in (("1", "2"), ("2", "10"), ("10", "1"))]
     write_table(root / "lists/night.csv", exchanged)
-    checked = preflight.check(space(TABLES), root)
+    checked = preflight.check(space(TABLES), root, allow_overlap=True)
     birds = checked.data["birds"]
     assert birds.classes == 3
     assert birds.images == {"train": 9, "id_val": 9, "id_test": 3, "ood": 3}

@@ -26,6 +26,8 @@ from flyp_sweep.search_spaces.errors import InputError
 PLACE, BOUND = "FLYP_SWEEP_CACHE", "FLYP_SWEEP_CACHE_GB"
 OFF = "off"
 DEFAULT_GB = 50.0
+HASHES = "hashes.sqlite"
+"""The file in which the hashes of other files are remembered, see `trainers.data.content`."""
 
 IDLE_SECONDS = 3600.0
 """An entry that was used more lately is not given up for another: a sweep that needs more than there is room for
@@ -120,11 +122,16 @@ class Cache:
             found.append(Entry(path, stat.st_size, stat.st_mtime))
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
+    @property
+    def hashes_size(self) -> int:
+        """Bytes of the remembered hashes of files."""
+        return sum(path.stat().st_size for path in self.folder.glob(HASHES))
+
     def clear(self) -> int:
         """Remove everything; returns the bytes of the entries. A worker that has mapped one keeps its copy."""
-        size = sum(entry.size for entry in self.entries())
-        for suffix in ("npy", "json", "lock", "draft"):
-            for path in self.folder.glob(f"*.{suffix}"):
+        size = sum(entry.size for entry in self.entries()) + self.hashes_size
+        for pattern in ("*.npy", "*.json", "*.lock", "*.draft", f"{HASHES}*"):
+            for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
         return size
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,13 +32,25 @@ class Identified(Protocol):
         ...
 
 
+@runtime_checkable
+class FromFiles(Protocol):
+    """Images that are read from files: these are known by the content of the files, others by their pixels.
+
+    Images that are made of the files in another way than as they are have a `decoding` too, a text that says how.
+    """
+
+    def files(self) -> Sequence[str]:
+        """The file of each image, or the one that holds all of them."""
+        ...
+
+
 def file_identity(path: str | Path) -> bytes:
-    """A file as it now is: its path, size in bytes and times of change. Raises OSError when it is gone.
+    """A file as it now is: its path, size in bytes, times of change and inode. Raises OSError when it is gone.
 
     Archives and copies carry the time of a change to the content along; that of a change to the file they cannot.
     """
     stat = os.stat(path)
-    return os.fsencode(f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n")
+    return os.fsencode(f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}\n")
 
 
 @dataclass(frozen=True)
@@ -100,8 +110,8 @@ class Dataset(ABC):
     """One data set in its publisher's own layout.
 
     A subclass sets `name`, `class_names`, `templates` (each with one `{}` for the class name), `splits` (split name ->
-    role, in the order of the table's columns) and implements `load`. Nothing is read before `missing`, `load` or
-    `fingerprint` is called, and nothing is ever downloaded.
+    role, in the order of the table's columns) and implements `load`. Nothing is read before `missing` or `load` is
+    called, and nothing is ever downloaded.
     """
 
     name: ClassVar[str]
@@ -111,8 +121,8 @@ class Dataset(ABC):
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"
-    held_out: ClassVar[bool] = False
-    """The publisher has no id_val: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
+    held_out: bool = False
+    """There is no id_val as such: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
     published: Mapping[str, int] = {}
     """Images that each split holds as published; a copy that holds another number is refused as incomplete."""
 
@@ -143,20 +153,6 @@ class Dataset(ABC):
         """Have `split` return what `sieve` makes of each split, e.g. without unreadable images."""
         self._sieve = sieve
         self._loaded = {name: sieve(split) for name, split in self._loaded.items()}
-
-    def fingerprint(self) -> str:
-        """Hex digest of what determines results besides the pixels: classes, templates, and every split's labels.
-
-        It goes into every trial id. The folder the data lies in does not: the same data elsewhere is the same trial.
-        """
-        digest = hashlib.sha256(
-            json.dumps([self.name, list(self.class_names), list(self.templates), self.splits, self.metric]).encode()
-        )
-        for split in self.splits:
-            found = self.split(split)
-            for numbers in (found.labels, found.class_map, found.groups):
-                digest.update(b"-" if numbers is None else numbers.tobytes())
-        return digest.hexdigest()[:16]
 
     def remarks(self) -> list[str]:
         """What a user should know of the data before a sweep, a line each."""

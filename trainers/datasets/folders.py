@@ -61,13 +61,14 @@ class ImageFolders(OwnData):
         self._left_out: dict[str, LeftOut] = {}
 
     def missing(self) -> list[Missing]:
-        return [Missing(path, self.told(split, "folders")) for split, path in self.paths.items() if not path.is_dir()]
+        found = self.places().items()
+        return [Missing(path, self.told(split, "folders")) for path, split in found if not path.is_dir()]
 
     def found_labels(self) -> list[str]:
         """Names of the class folders."""
         return [path.name for path in subfolders(self.paths["train"])]
 
-    def load(self, split: str) -> Split:
+    def read(self, split: str) -> Split:
         folder = self.paths[split]
         labels = {name: label for label, name in enumerate(self.classes)}
         left_out = self._left_out[split] = LeftOut()

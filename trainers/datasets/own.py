@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
+from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset, Splits
 from flyp_sweep.search_spaces.sections import ShownAs
-from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
 from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
+from flyp_sweep.trainers.datasets.listing import fixed_order
 
 
 class OwnData(Dataset):
@@ -34,19 +37,38 @@ class OwnData(Dataset):
         self.templates = entry.templates
         self.metric = entry.metric
         own = {split: path for split in SPLITS if (path := getattr(sources, split)) is not None}
-        self.paths = {split: self.resolve(path) for split, path in {**own, **sources.ood}.items()}
+        id_val = own["id_val"]
+        self.fraction = id_val.fraction if isinstance(id_val, HeldOut) else None
+        """The share of the training images that validate; None where id_val has a place of its own."""
+        self.held_out = self.fraction is not None
+        places = {**own, **({"id_val": own["train"]} if self.held_out else {}), **sources.ood}
+        self.paths = {split: self.resolve(path) for split, path in places.items()}
         self.splits = {split: split if split in own else "ood" for split in self.paths}
 
     def resolve(self, path: str) -> Path:
         """Where a path of the search space leads."""
         return self.root / os.path.expanduser(path)
 
-    def fingerprint(self) -> str:
-        """As of every data set; other pixels are other data."""
-        found = super().fingerprint()
-        if self.shown_as == "torchvision":
-            return found
-        return hashlib.sha256(f"{found} {self.shown_as}".encode()).hexdigest()[:16]
+    @abstractmethod
+    def read(self, split: str) -> Split:
+        """The split that lies in `paths[split]`, whole. Raises InputError when it cannot be read."""
+
+    def load(self, split: str) -> Split:
+        """As `read`; where id_val is held out of the training images, these are cut in two."""
+        whole = self.read(split)
+        if self.fraction is None or split not in ("train", "id_val"):
+            return whole
+        validates = held_out_rows(whole, self.paths["train"], self.fraction, self.classes)
+        rows = np.flatnonzero(validates == (split == "id_val"))
+        assert isinstance(whole.images, Divisible)
+        return replace(whole, images=whole.images.taken(rows), labels=whole.labels[rows])
+
+    def places(self) -> dict[Path, str]:
+        """Each path with the first split that lies there: a held-out id_val lies with the training images."""
+        found: dict[Path, str] = {}
+        for split, path in self.paths.items():
+            found.setdefault(path, split)
+        return found
 
     def told(self, split: str, kind: str) -> str:
         """Which key in `dataset.<kind>` says where a split is, and what lies there by a like name."""
@@ -136,3 +158,34 @@ class OwnData(Dataset):
         absent = [self.classes[label] for label in np.flatnonzero(counts == 0)]
         means = "selection sees none of" if role == "id_val" else "predictions are among all classes, also"
         return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"
+
+
+@runtime_checkable
+class Divisible(FromFiles, Protocol):
+    """Images of which a part can be had."""
+
+    def taken(self, indices: np.ndarray) -> Images:
+        """Those of the images at `indices`, int64 [N]."""
+        ...
+
+
+def held_out_rows(split: Split, base: Path, fraction: float, classes: Sequence[str]) -> np.ndarray:
+    """Which images of a split are held out: bool [N], `fraction` of each class and one at least.
+
+    An image is drawn by its own path from `base`, so more images in one class change nothing in another. Raises
+    InputError for a class of fewer than two images.
+    """
+    assert isinstance(split.images, FromFiles)
+    names = [file.removeprefix(f"{base}{os.sep}") for file in split.images.files()]
+    chosen = np.zeros(len(split), dtype=bool)
+    for label in np.unique(split.labels):
+        own = np.flatnonzero(split.labels == label)
+        if len(own) < 2:
+            raise InputError(
+                f"{base}: found 1 image of class {classes[label]!r}; expected 2 or more in each class, "
+                "to hold out a part for id_val; add images, or leave out the class"
+            )
+        count = min(max(1, round(fraction * len(own))), len(own) - 1)
+        order = fixed_order([names[row] for row in own], "id_val")
+        chosen[own[order[:count]]] = True
+    return chosen

@@ -43,6 +43,9 @@ class Patches:
     def identity(self) -> Iterator[bytes]:
         yield file_identity(self.path)
 
+    def files(self) -> list[str]:
+        return [str(self.path)]
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Patches, (self.path, self.count)
 

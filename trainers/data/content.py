@@ -1,0 +1,170 @@
+"""The content of files as hashes: a machine reads each file once, and remembers its hash as long as the file stays.
+
+No image is decoded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.cache import HASHES, Cache
+
+BYTES = 16
+"""Of a hash that are kept: the first of SHA-256, for which most CPUs have instructions."""
+THREADS = 8
+"""A network disk answers several questions at once."""
+AT_ONCE = 1000
+"""Files per question to the table."""
+UNSETTLED_SECONDS = 2.0
+"""A file that changed so lately may change again without another time: its hash is not remembered."""
+WORTH_A_LINE = 2 * 10**9
+"""Bytes to be read for which a user waits long enough to be told."""
+
+Stamp = bytes
+"""Size, times of change and inode of a file: what changes with its content."""
+
+
+class Hashes:
+    """Content hashes of files, remembered in the cache in `folder` (None: files are read each time).
+
+    `say` is told, in a line, when there is much to read.
+    """
+
+    def __init__(self, folder: Path | None, say: Callable[[str], None] = lambda line: None) -> None:
+        self.folder = folder
+        self.say = say
+
+    @classmethod
+    def of_machine(cls, say: Callable[[str], None] = lambda line: None) -> Hashes:
+        """Those that this machine's cache remembers. Raises InputError as `Cache.of_machine` does."""
+        cache = Cache.of_machine()
+        return cls(cache.folder if cache else None, say)
+
+    def of(self, paths: Sequence[str]) -> np.ndarray:
+        """The hash of each file's content: bytes [N] of 16 bytes each.
+
+        Raises InputError, naming the file, for one that cannot be read.
+        """
+        table = Table(self.folder / HASHES) if self.folder else None
+        with ThreadPoolExecutor(THREADS) as pool:
+            parts = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
+            stamps = list(chain.from_iterable(pool.map(_stamps, parts)))
+            found: list[bytes | None] = table.found(paths, stamps) if table else [None] * len(paths)
+            absent = [at for at, digest in enumerate(found) if digest is None]
+            self._announce([stamps[at] for at in absent])
+            for some in (absent[at : at + AT_ONCE] for at in range(0, len(absent), AT_ONCE)):
+                read = list(pool.map(_content, [paths[at] for at in some]))
+                for at, digest in zip(some, read, strict=True):
+                    found[at] = digest
+                if table:
+                    table.remember([(paths[at], stamps[at], digest) for at, digest in zip(some, read, strict=True)])
+        return np.array(found, dtype=f"S{BYTES}")
+
+    def _announce(self, stamps: Sequence[Stamp]) -> None:
+        size = sum(size_of(stamp) for stamp in stamps)
+        if size > WORTH_A_LINE:
+            self.say(f"reading {size / 1e9:.0f} GB in {len(stamps):,} files, once, to know them by their content")
+
+
+class Table:
+    """The hashes that a machine remembers, in an SQLite file; without one that can be used it remembers nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def found(self, paths: Sequence[str], stamps: Sequence[Stamp]) -> list[bytes | None]:
+        """The hash of each file that has not changed since it was remembered, None for the others."""
+        if not self.path.exists():
+            return [None] * len(paths)
+        known: dict[bytes, tuple[Stamp, bytes]] = {}
+        keys = [os.fsencode(path) for path in paths]
+        try:
+            with closing(self._open()) as table:
+                for at in range(0, len(keys), AT_ONCE):
+                    part = keys[at : at + AT_ONCE]
+                    marks = ", ".join("?" * len(part))
+                    rows = table.execute(f"SELECT path, stamp, hash FROM files WHERE path IN ({marks})", part)  # noqa: S608
+                    known.update((path, (stamp, digest)) for path, stamp, digest in rows)
+        except sqlite3.Error:
+            return [None] * len(paths)
+        pairs = (known.get(key, (b"", None)) for key in keys)
+        return [digest if stamp == now else None for (stamp, digest), now in zip(pairs, stamps, strict=True)]
+
+    def remember(self, files: Iterable[tuple[str, Stamp, bytes]]) -> None:
+        """Keep the hashes of these files, but of those that changed just now."""
+        settled = time.time_ns() - int(UNSETTLED_SECONDS * 1e9)
+        rows = [(os.fsencode(path), stamp, digest) for path, stamp, digest in files if changed_at(stamp) < settled]
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._open()) as table, table:
+                table.execute(
+                    "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp BLOB, hash BLOB) WITHOUT ROWID"
+                )
+                table.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+        except (sqlite3.OperationalError, OSError):  # no locks, no room, not to be written
+            return
+        except sqlite3.DatabaseError:  # damaged
+            self.path.unlink(missing_ok=True)
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60)
+
+
+_STAMP = struct.Struct("<qqqQ")
+
+
+def stamp_of(path: str) -> Stamp:
+    """The stamp of a file. Raises InputError when there is none.
+
+    Copies carry the time of a change to the content along; the time of a change to the file they cannot.
+    """
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _STAMP.pack(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino & (2**64 - 1))
+
+
+def size_of(stamp: Stamp) -> int:
+    """The size of a file in bytes."""
+    return int(_STAMP.unpack(stamp)[0])
+
+
+def changed_at(stamp: Stamp) -> int:
+    """When a file last changed, in ns since 1970."""
+    return int(_STAMP.unpack(stamp)[2])
+
+
+def sizes(paths: Sequence[str]) -> Iterator[int]:
+    """The size of each file in bytes. Raises InputError when one is absent."""
+    parts = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        return map(size_of, chain.from_iterable(list(pool.map(_stamps, parts))))
+
+
+def _stamps(paths: Sequence[str]) -> list[Stamp]:
+    return [stamp_of(path) for path in paths]
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()[:BYTES]
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> InputError:
+    return InputError(f"{path}: the file cannot be read ({error.strerror}); put it back, or make it readable")

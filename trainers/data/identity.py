@@ -1,0 +1,120 @@
+"""What a data set is made of, down to the bytes of its images: one identity per split, wherever the files lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data.content import Hashes, sizes
+from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
+from flyp_sweep.trainers.datasets.own import OwnData
+
+FITTED = ("train", "id_val")
+"""The roles of splits that a training sees."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The identities of a data set: of all that a training sees, and of each split.
+
+    `training` covers the images and labels of train and id_val, classes, templates and the metric of selection. ID test
+    and OOD are no part of it: they belong to evaluations. `overlaps` counts, for two roles such as `train and id_test`,
+    the images that both hold.
+    """
+
+    training: str
+    fitted: Mapping[str, str]
+    evaluated: Mapping[str, str]
+    overlaps: Mapping[str, int] = field(default_factory=dict)
+
+
+def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> Identity:
+    """The identity of a data set, from the content of its files.
+
+    Raises InputError for a file that cannot be read, and for images of your own data that two roles hold, unless
+    `allow_overlap`. Publishers' splits are taken as published.
+    """
+    contents = {name: content_of(dataset.split(name).images, hashes) for name in dataset.splits}
+    overlaps = shared_images(dataset, contents, allow_overlap) if isinstance(dataset, OwnData) else {}
+    found = {name: _split(dataset.split(name), contents[name]) for name in dataset.splits}
+    fitted = {name: one for name, one in found.items() if dataset.splits[name] in FITTED}
+    parts = [dataset.name, list(dataset.class_names), list(dataset.templates), dataset.metric, sorted(fitted.items())]
+    training = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return Identity(training, fitted, {name: one for name, one in found.items() if name not in fitted}, overlaps)
+
+
+def content_of(images: Images, hashes: Hashes) -> np.ndarray:
+    """What the pixels of images come from: the hash of each file, or of each image that comes from no file."""
+    if isinstance(images, FromFiles):
+        return hashes.of(images.files())
+    return np.array([_pixels(images, at) for at in range(len(images))], dtype="S16")
+
+
+def _pixels(images: Images, at: int) -> bytes:
+    image = images[at]
+    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()[:16]
+
+
+def _split(split: Split, content: np.ndarray) -> str:
+    digest = hashlib.sha256(json.dumps([split.metric, getattr(split.images, "decoding", "")]).encode())
+    for part in (content, split.labels, split.class_map, split.groups):
+        digest.update(b"-" if part is None else part.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: bool) -> dict[str, int]:
+    """How many images two roles have in common, by these roles. Raises InputError where there are some, unless `allow`.
+
+    Images are the same when their files have equal bytes, whatever their names.
+    """
+    roles: dict[str, list[str]] = {}
+    for split, role in dataset.splits.items():
+        roles.setdefault(role, []).append(split)
+    shared = {}
+    for one, other in combinations(roles, 2):
+        held, places = _places(roles[one], contents), _places(roles[other], contents)
+        both = [content for content in held if content in places]
+        if not both:
+            continue
+        shared[f"{one} and {other}"] = len(both)
+        if not allow:
+            first, second = (_file(dataset, *where[both[0]]) for where in (held, places))
+            same = f"{first} is in both" if first == second else f"{first} and {second} have equal bytes"
+            raise InputError(
+                f"dataset {dataset.name!r}: found {len(both)} images that {one} and {other} share ({same}); expected "
+                f"none, for scores on images seen before mean nothing; remove them from one, or give --allow-overlap"
+            )
+    return shared
+
+
+def _places(splits: Iterable[str], contents: Mapping[str, np.ndarray]) -> dict[bytes, tuple[str, int]]:
+    """Content -> a split and row where it is."""
+    return {content: (split, row) for split in splits for row, content in enumerate(contents[split].tolist())}
+
+
+def _file(dataset: Dataset, split: str, row: int) -> str:
+    images = dataset.split(split).images
+    assert isinstance(images, FromFiles)
+    return images.files()[row]
+
+
+def outline(dataset: Dataset) -> str:
+    """A hash of labels and of the sizes of files: what another machine can compare without reading any image."""
+    digest = hashlib.sha256(json.dumps([dataset.name, list(dataset.class_names), list(dataset.templates)]).encode())
+    for part in _outlines(dataset):
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _outlines(dataset: Dataset) -> Iterator[bytes]:
+    for name in dataset.splits:
+        split = dataset.split(name)
+        yield split.labels.tobytes()
+        if isinstance(split.images, FromFiles):
+            yield np.fromiter(sizes(split.images.files()), dtype=np.int64).tobytes()

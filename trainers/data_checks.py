@@ -1,0 +1,106 @@
+"""What can be wrong with a data set before a sweep: absent files, classes, numbers of images, unreadable images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.inspection import Found, Say, look_through, skip_unreadable
+from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.datasets.own import OwnData
+
+
+def check_splits(dataset: Dataset, space: SearchSpace, allow_incomplete: bool) -> dict[str, int]:
+    """Split -> number of images. Raises InputError for classes and numbers of images that cannot be trained on."""
+    check_classes(dataset)
+    counts = dataset.counts()
+    if not allow_incomplete:
+        check_complete(dataset, counts)
+    check_shots(dataset, space)
+    return counts
+
+
+def check_images(dataset: Dataset, space: SearchSpace, say: Say) -> Found:
+    """Decode all images. Raises InputError when some cannot be decoded, or leaves them out if `space` says so."""
+    cache = Cache.of_machine()
+    found = look_through(dataset, cache, say)
+    if space.images.unreadable == "refuse":
+        found.check(dataset.name)
+    else:
+        skip_unreadable(dataset, cache)
+    return found
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Raise InputError for classes of the user's own data that nobody can have meant; a publisher's are as they are."""
+    if isinstance(dataset, OwnData):
+        dataset.check_classes()
+
+
+def check_files(dataset: Dataset) -> None:
+    """Raise InputError when a file of `dataset` is absent."""
+    missing = dataset.missing()
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"dataset {dataset.name!r}: found no {missing[0].path}{more}; expected from {missing[0].source}; "
+            "--data-root names the folder that data sets lie in"
+        )
+
+
+def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
+    """Split role -> number of images, from split -> number of images."""
+    images = Counter[str]()
+    for split, count in counts.items():
+        images[dataset.splits[split]] += count
+    return images
+
+
+def incomplete(dataset: Dataset, counts: Mapping[str, int], seen: Found | None = None) -> dict[str, dict[str, int]]:
+    """Split -> images `found`, of those `published` where these are others, and left out as `unreadable`, if any."""
+    wrong: dict[str, dict[str, int]] = {}
+    for split, found in counts.items():
+        if found != dataset.published.get(split, found):
+            wrong[split] = {"found": found, "published": dataset.published[split]}
+        if seen and split in seen.unreadable:
+            wrong[split] = wrong.get(split, {"found": found}) | {"unreadable": len(seen.unreadable[split])}
+    return wrong
+
+
+def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
+    """Raise InputError when a split of `dataset` holds another number of images than published."""
+    wrong = incomplete(dataset, counts)
+    for split, images in wrong.items():
+        more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
+        raise InputError(
+            f"dataset {dataset.name!r}: split {split!r}: found {images['found']} images; "
+            f"expected {images['published']}, as published{more}; "
+            f"complete the copy in {dataset.root}; --allow-incomplete goes on"
+        )
+
+
+def check_shots(dataset: Dataset, space: SearchSpace) -> None:
+    """Raise InputError when a class has too few images for the shots, or a full-data cell no `id_val` split."""
+    own_id_val = dataset.named("id_val")
+    for shots in space.shots_list:
+        if shots is None:
+            if not own_id_val:
+                raise InputError(f"dataset {dataset.name!r} has no id_val split, which a cell without shots needs")
+            continue
+        need = {"train": 2 * shots} if dataset.one_pool else {"train": shots, "id_val": shots}
+        for role, images in need.items():
+            labels = dataset.split(dataset.named(role)[0]).labels
+            counts = np.bincount(labels)
+            scarce = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
+            if counts[scarce] < images:
+                both = ", from which a few-shot cell draws its validation images too" if dataset.one_pool else ""
+                raise InputError(
+                    f"{space.source}: shots: found {shots}; class {dataset.class_names[scarce]!r} of {dataset.name!r} "
+                    f"has {counts[scarce]} images in {role}{both}, "
+                    f"so at most {counts[scarce] * shots // images} are allowed"
+                )
