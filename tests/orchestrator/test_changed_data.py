@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 from serial_engine import run_serially
 
+from flyp_sweep.orchestrator.exit_codes import INTERRUPTED
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.sweep import dry_run
 from flyp_sweep.results import make_table, render
@@ -267,6 +268,7 @@ def test_more_or_less_of_the_same_is_not_asked_about(root: Path, change: dict[st
 
 def test_a_broken_ood_picture_that_is_deleted_as_advised_costs_no_trial(tmp_path: Path) -> None:
     write_tree(tmp_path)
+    assert sweep(tmp_path, {"methods": ["ft"]}, stop_after=SEARCHED)[0] == INTERRUPTED
     broken = tmp_path / "sketch" / "one" / "0.png"
     broken.write_bytes(broken.read_bytes()[:100])
     code, output = sweep(tmp_path, {"methods": ["ft"]})
