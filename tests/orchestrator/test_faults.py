@@ -130,7 +130,7 @@ def test_a_trial_goes_on_in_another_worker_where_the_last_one_died(faulty):
     seen = Counter(line for path in folder.glob("*.epochs") for line in path.read_text().splitlines())
     assert seen == Counter(
         f"{stage} {seed} {epoch}"
-        for stage, seed in [("search", 0), ("repeat", 0), ("repeat", 3), ("repeat", 4)]
+        for stage, seed in [("repeat", 0), ("repeat", 3), ("repeat", 4)]
         for epoch in (1, 2, 3)
     )
     assert "again in 0.1 s" in output
