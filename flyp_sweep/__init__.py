@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.methods.base import ImageClassifier as ImageClassifier
     from flyp_sweep.trainers.methods.base import Method as Method
     from flyp_sweep.trainers.methods.base import SolvedMethod as SolvedMethod
+    from flyp_sweep.trainers.methods.domains import Number as Number
     from flyp_sweep.trainers.runner import TrialRunner as TrialRunner
     from flyp_sweep.trainers.spec import TrialResult as TrialResult
     from flyp_sweep.trainers.spec import TrialSpec as TrialSpec
@@ -84,6 +85,7 @@ _HOMES = {
     ),
     "trainers.datasets.base": ("Dataset", "Split"),
     "trainers.methods.base": ("Batch", "GradientMethod", "ImageClassifier", "Method", "SolvedMethod"),
+    "trainers.methods.domains": ("Number",),
     "trainers.runner": ("TrialRunner",),
     "trainers.spec": ("TrialResult", "TrialSpec"),
     "trainers.task": ("Task",),

@@ -1,6 +1,18 @@
-"""`python -m flyp_sweep`: the command line."""
+"""`flyp-sweep` and `python -m flyp_sweep`: the command line, whose imports Ctrl-C may interrupt."""
 
-from flyp_sweep.orchestrator.cli.main import main
+import os
+import sys
+
+
+def main() -> None:
+    """Import and run the command line."""
+    try:
+        from flyp_sweep.orchestrator.cli.main import main as run
+    except KeyboardInterrupt:
+        os.write(2, b"interrupted\n")
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from flyp_sweep.search_spaces.cell import WITH, Cell
@@ -25,6 +27,8 @@ OTHER_LABELS = {
 }
 
 _CANONICAL = list(METHOD_LABELS)
+_LONGEST_SLUG = 150
+"""Characters; file systems take names of 255 bytes."""
 
 
 def method_label(method: str) -> str:
@@ -66,5 +70,20 @@ def block_title(dataset: str, model: str, shots: int | None) -> str:
 
 
 def slug(*parts: str) -> str:
-    """`parts` joined into a name that is safe as a file name and as a LaTeX label."""
+    """`parts` joined into a name that is safe as a file name and as a LaTeX label; `slugs` makes each different."""
     return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts)
+
+
+def slugs(names: Sequence[tuple[str, ...]]) -> list[str]:
+    """A slug per name, each once, also where upper and lower case are one: alike or long ones end in a digest."""
+    plain = [slug(*name) for name in names]
+    alike = Counter(one.lower() for one in plain)
+    seen: Counter[tuple[str, ...]] = Counter()
+    unique = []
+    for name, one in zip(names, plain, strict=True):
+        if alike[one.lower()] > 1 or len(one) > _LONGEST_SLUG:
+            digest = hashlib.sha256(repr((name, seen[name])).encode()).hexdigest()[:8]
+            one = f"{one[:_LONGEST_SLUG]}-{digest}"
+        seen[name] += 1
+        unique.append(one)
+    return unique

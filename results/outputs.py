@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
 if TYPE_CHECKING:
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.report import Run
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,7 @@ def run_folders(runs: Path = Path("runs")) -> list[RunFolder]:
 
 def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     """Write results.parquet, the tables, the figures and the report from the ledger."""
-    from flyp_sweep.results.figures import draw, save_all  # pandas and matplotlib are heavy, and a table does without
-    from flyp_sweep.results.ledger.tidy import write_parquet
+    from flyp_sweep.results.ledger.tidy import write_parquet  # pandas is heavy, and a table does without
     from flyp_sweep.results.report import report
 
     run, material = _read(folder, planned, folder.name)
@@ -87,11 +90,34 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         path = folder.tables / f"comparison.{style.suffix}"
         write(path, style.render(table))
         paths.append(path)
-    drawn = draw(material)
-    paths += save_all(drawn, folder.figures).paths
-    pictures = {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
+    figures, pictures, warnings = _write_figures(material, folder)
     write(folder.report, report([run], table, pictures))
-    return Outputs(table, [*paths, folder.report], _edge_lines(run) + _note_lines(run))
+    return Outputs(table, [*paths, *figures, folder.report], [*warnings, *_edge_lines(run), *_note_lines(run)])
+
+
+def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:
+    """Write the figures of all kinds; returns their files, the PNG files by stem, and a line per kind that failed.
+
+    Raises UnwritableError. Whatever else goes wrong with a figure costs neither tables nor report.
+    """
+    from flyp_sweep.results.figures import KINDS, draw, save_all
+
+    paths: list[Path] = []
+    pictures: dict[str, bytes] = {}
+    warnings = []
+    for kind in KINDS:
+        try:
+            drawn = draw(material, [kind])
+            paths += save_all(drawn, folder.figures).paths
+        except InputError:
+            raise
+        except Exception as error:
+            log.warning("figures of kind %s cannot be drawn", kind, exc_info=True)
+            reason = one_line(f"{type(error).__name__}: {error}")[:300]
+            warnings.append(f"figures of kind {kind} cannot be drawn ({reason}); {folder.path / 'log.txt'} has more")
+        else:
+            pictures |= {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
+    return paths, pictures, warnings
 
 
 def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> list[str]:

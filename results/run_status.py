@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -13,49 +14,90 @@ from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import SelectionRecord, TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.loading import load
+from flyp_sweep.search_spaces.model import SearchSpace
+
+FAILED = "failed"
 
 
 def status_table(folder: RunFolder) -> Table:
-    """A row per cell: stage, trials by status, the best search score so far; below, why trials failed."""
-    records = folder.ledger.load()
-    trials, selections = list(trials_by_id(records).values()), last_selections(records)
-    table = Table(title=folder.label, caption=Text(_failures(trials)), caption_justify="left", box=None)
+    """A row per cell: stage, trials by status, the best search score so far; below, why trials failed.
+
+    Trials of an earlier version of the search space are counted apart, in a line below.
+    """
+    records, space = folder.ledger.load(), load(folder.space)
+    every, selections = list(trials_by_id(records).values()), last_selections(records)
+    cells = space.cells()
+    trials = [trial for trial in every if trial.cell in cells and is_of(space, trial)]
+    selections = {cell: one for cell, one in selections.items() if _holds(space, cell, one.hparams)}
+    caption = Text("\n".join([*_failures(trials), *_left_out(len(every) - len(trials))]))
+    table = Table(title=Text(folder.label), caption=caption, caption_justify="left", box=None)
     for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %"):
         table.add_column(heading, justify="left" if heading in ("cell", "stage") else "right")
-    for cell in load(folder.space).cells():
-        table.add_row(*_row(cell, [one for one in trials if one.cell == cell], selections.get(cell)))
+    stages: dict[Cell, str] = {}
+    for cell in cells:
+        own = [one for one in trials if one.cell == cell]
+        stages[cell] = _stage(space, cell, own, selections.get(cell), stages)
+        table.add_row(Text(cell.key), stages[cell], *_numbers(own, selections.get(cell)))
     return table
 
 
-def _row(cell: Cell, trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str]:
-    counts = Counter(trial.status for trial in trials)
-    left = (
-        len(set(selection.repeats) - {one.trial_id for one in trials if _is_whole(one, selection)})
-        if selection
-        else None
-    )
-    stage = ("waits" if cell.ensemble else "search") if selection is None else "repeat" if left else "done"
+def is_of(space: SearchSpace, trial: TrialRecord) -> bool:
+    """Whether a trial was run with the settings that `space` now has, and within what it now searches."""
+    clip = space.train.grad_clip_of(trial.cell.base.method)
+    now = {**space.train.model_dump(mode="json"), "grad_clip": clip, "patience": space.early_stopping.epochs}
+    told = {name: value for name, value in now.items() if name not in ("warmup", "warmup_steps", "templates")}
+    is_same = all(trial.settings.get(name, value) == value for name, value in told.items())
+    return is_same and _holds(space, trial.cell, trial.hparams)
+
+
+def _holds(space: SearchSpace, cell: Cell, hparams: Mapping[str, Any]) -> bool:
+    given = space.for_method(cell.base.method)
+    return all(given[name].holds(value) for name, value in hparams.items() if name in given)
+
+
+def _stage(
+    space: SearchSpace,
+    cell: Cell,
+    trials: Sequence[TrialRecord],
+    selection: SelectionRecord | None,
+    stages: Mapping[Cell, str],
+) -> str:
+    if selection is not None:
+        if _left(trials, selection):
+            return "repeat"
+        ended = {trial.trial_id: trial.status for trial in trials}
+        return FAILED if all(ended[trial_id] == FAILED for trial_id in selection.repeats) else "done"
+    if cell.ensemble:
+        return FAILED if stages.get(cell.base) == FAILED else "waits"
+    planned = (space.search.num_samples or 0) * space.search.seeds
+    lost = len(trials) >= planned > 0 and all(trial.status == FAILED for trial in trials)
+    return FAILED if lost else "search"
+
+
+def _left(trials: Sequence[TrialRecord], selection: SelectionRecord) -> set[str]:
+    """The repeats of a winner that are not over: a trial is when it failed, or was evaluated on all that counts."""
+    return set(selection.repeats) - {
+        one.trial_id
+        for one in trials
+        if one.status == FAILED or all(selection.counts(one.settings, split) for split in selection.evaluated)
+    }
+
+
+def _numbers(trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str]:
+    counts = Counter[str](trial.status for trial in trials)
+    left = len(_left(trials, selection)) if selection else None
     # A method without hyper-parameters is not searched.
     compared = "search" if any(trial.stage == "search" for trial in trials) else "repeat"
     scores = [trial.score for trial in trials if trial.score is not None and trial.stage == compared]
     best = f"{100 * max(scores):.1f}" if scores else "-"
-    return [
-        cell.key,
-        stage,
-        str(counts["done"]),
-        str(counts["stopped"]),
-        str(counts["failed"]),
-        "?" if left is None else str(left),
-        best,
-    ]
+    done = [str(counts[name]) for name in ("done", "stopped", FAILED)]
+    return [*done, "?" if left is None else str(left), best]
 
 
-def _is_whole(trial: TrialRecord, selection: SelectionRecord) -> bool:
-    """Whether a trial has failed, or was evaluated on all that counts for its cell."""
-    return trial.status == "failed" or all(selection.counts(trial.settings, split) for split in selection.evaluated)
+def _failures(trials: Sequence[TrialRecord]) -> list[str]:
+    lost = [trial for trial in trials if trial.status == FAILED]
+    return [f"failed {trial.trial_id} {trial.cell.key}: {trial.reason}" for trial in lost]
 
 
-def _failures(trials: Sequence[TrialRecord]) -> str:
-    return "\n".join(
-        f"failed {trial.trial_id} {trial.cell.key}: {trial.reason}" for trial in trials if trial.status == "failed"
-    )
+def _left_out(count: int) -> list[str]:
+    return [f"{count} trials of an earlier version of the search space are not counted"] if count else []

@@ -41,6 +41,10 @@ class Distribution(ABC):
         """All values in order, for a grid. Raises InputError for a continuous range."""
 
     @abstractmethod
+    def holds(self, value: object) -> bool:
+        """Whether `value` may be drawn."""
+
+    @abstractmethod
     def to_json(self) -> Any:
         """What `parse` reads back to an equal distribution."""
 
@@ -61,6 +65,9 @@ class Constant(Distribution):
     def values(self) -> list[Scalar]:
         return [self.value]
 
+    def holds(self, value: object) -> bool:
+        return value == self.value
+
     def to_json(self) -> Scalar:
         return self.value
 
@@ -80,6 +87,9 @@ class Choice(Distribution):
 
     def values(self) -> list[Scalar]:
         return list(self.options)
+
+    def holds(self, value: object) -> bool:
+        return value in self.options
 
     def to_json(self) -> dict[str, list[Scalar]]:
         return {"choice": list(self.options)}
@@ -102,6 +112,9 @@ class IntRange(Distribution):
     def values(self) -> list[Scalar]:
         return list(range(self.low, self.high + 1))
 
+    def holds(self, value: object) -> bool:
+        return isinstance(value, int) and self.low <= value <= self.high
+
     def to_json(self) -> dict[str, list[int]]:
         return {"int": [self.low, self.high]}
 
@@ -117,6 +130,9 @@ class _Continuous(Distribution):
 
     def values(self) -> list[Scalar]:
         raise InputError(str(endless(self)))
+
+    def holds(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from flyp_sweep.search_spaces import yaml_text
 from flyp_sweep.search_spaces.complaints import one_line, problem
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.search_spaces.overrides import Override, apply
+from flyp_sweep.search_spaces.overrides import Override, apply, blamed
 from flyp_sweep.search_spaces.plugin_path import plugin_folders
 from flyp_sweep.search_spaces.translation import Finding, findings
 
@@ -51,7 +51,7 @@ def from_mapping(data: Mapping[str, Any], source: str = "search space", override
         space = SearchSpace.model_validate(data)
     except ValidationError as error:
         raise _input_error(findings(error, SearchSpace), source, changes) from None
-    space._source = source
+    space._source, space._overrides = source, tuple(changes)
     return space
 
 
@@ -112,6 +112,5 @@ def _input_error(found: Sequence[Finding], source: str, overrides: Sequence[Over
     text = "; also ".join(finding.text for finding in told)
     if len(found) > len(told):
         text += f"; and {len(found) - len(told)} more"
-    guilty = [one.text for one in overrides if any(one.concerns(finding.at) for finding in told)]
-    where = "".join(f" with --set {one}" for one in guilty)
-    return InputError(one_line(f"{source}{where}: {text}"))
+    where = blamed(source, overrides, [finding.at for finding in told])
+    return InputError(one_line(f"{where}: {text}"))

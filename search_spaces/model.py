@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, Self
 
@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
 from flyp_sweep.search_spaces.distributions import Distribution
+from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.fields import (
     LIST,
@@ -28,8 +29,10 @@ from flyp_sweep.search_spaces.fields import (
     repeated,
     shape,
 )
+from flyp_sweep.search_spaces.overrides import Override, blamed
 from flyp_sweep.search_spaces.own_data import AnyOwnDataset, FolderDataset, Folders, OwnDataset, TableDataset, Tables
 from flyp_sweep.search_spaces.sections import (
+    NO_SEARCH,
     Checkpoints,
     EarlyStopping,
     Failures,
@@ -124,11 +127,16 @@ class SearchSpace(Section):
 
     _source: str = PrivateAttr("search space")
     _plugin_folders: tuple[str, ...] = PrivateAttr(())
+    _overrides: tuple[Override, ...] = PrivateAttr(())
 
     @property
     def source(self) -> str:
         """The display name of the file it was read from, for error messages."""
         return self._source
+
+    def blamed(self, at: Sequence[str | int]) -> str:
+        """How a message names where the value at `at` comes from: the file, and the `--set` that concern the value."""
+        return blamed(self._source, self._overrides, [at])
 
     @property
     def plugin_folders(self) -> tuple[str, ...]:
@@ -185,6 +193,11 @@ class SearchSpace(Section):
         """The model of `cell`. Raises KeyError for a cell of another search space."""
         return {model.label: model for model in self.models}[cell.model]
 
+    @field_validator("search", mode="before")
+    @classmethod
+    def _none_is_an_algorithm(cls, search: object) -> object:
+        return {"algorithm": NO_SEARCH} if search == NO_SEARCH else search
+
     @field_validator("dataset")
     @classmethod
     def _datasets_differ(cls, dataset: Any) -> Any:
@@ -218,6 +231,11 @@ class SearchSpace(Section):
                 if method not in self.methods:
                     expected = f"one of the methods of this search space: {', '.join(self.methods)}"
                     raise mismatch(method, expected, nearest(method, self.methods), at=("ensembles", ensemble, at))
+        soups = [ensemble for ensemble in self.ensembles or () if ensemble in SOUPS]
+        if soups and self.search.algorithm == NO_SEARCH:
+            raise mismatch(
+                soups[0], f"ensembles that need no search with search.algorithm {NO_SEARCH}", at=("ensembles",)
+            )
         grace, epochs = self.scheduler.grace_epochs, self.train.epochs
         if grace > epochs:
             expected = f"at most train.epochs, which is {epochs}"

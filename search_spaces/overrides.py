@@ -35,10 +35,17 @@ class Override:
         return bool(at) and all(str(part) == key for part, key in zip(at, self.keys, strict=False))
 
 
+def blamed(source: str, overrides: Sequence[Override], places: Sequence[Sequence[str | int]]) -> str:
+    """How a message names where values come from: the file, and the overrides that concern one of the `places`."""
+    guilty = [one.text for one in overrides if any(one.concerns(at) for at in places)]
+    return source + "".join(f" with --set {one}" for one in guilty)
+
+
 def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -> dict[Any, Any]:
     """A copy of `data` with the overrides made in turn; sections that are missing are created.
 
-    Methods that `methods=...` leaves out take their own parts of `search.per_method` and `train.grad_clip` with them.
+    Methods that the last `methods=...` leaves out take their own parts of `search.per_method` and `train.grad_clip`
+    with them.
 
     Raises InputError for a path that leads into something that is no mapping.
     """
@@ -54,19 +61,28 @@ def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -
                 place = key_path(override.keys[:depth])
                 hint = f"(write the whole of it: --set '{place}=...')"
                 raise InputError(one_line(f"{source}: {place}: {problem(show(section), expected, hint)}"))
-        before = section.get(override.keys[-1])
         section[override.keys[-1]] = copy.deepcopy(override.value)
-        if override.keys == ("methods",):
-            _forget(result, before, override.value)
+    if any(override.keys == ("methods",) for override in overrides):
+        _forget(result, data)
     return result
 
 
-def _forget(data: dict[Any, Any], before: object, after: object) -> None:
-    """Take what is said of the methods that are gone out of `data`; what is malformed is left to the checks."""
-    for section, key in (("search", "per_method"), ("train", "grad_clip")):
-        held = data.get(section)
-        own = held.get(key) if isinstance(held, dict) else None
-        if isinstance(own, dict) and isinstance(before, list) and isinstance(after, list):
-            for method in before:
-                if isinstance(method, str) and method not in after:
-                    own.pop(method, None)
+def _forget(data: dict[Any, Any], before: Mapping[Any, Any]) -> None:
+    """Take what is said of the methods that are gone since `before` out of `data`, unless it was changed.
+
+    What is malformed is left to the checks.
+    """
+    listed, left = before.get("methods"), data.get("methods")
+    if isinstance(listed, list) and isinstance(left, list):
+        gone = [method for method in listed if isinstance(method, str) and method not in left]
+        for section, key in (("search", "per_method"), ("train", "grad_clip")):
+            own, old = _by_method(data, section, key), _by_method(before, section, key)
+            for method in gone:
+                if method in own and own[method] == old.get(method):
+                    del own[method]
+
+
+def _by_method(data: Mapping[Any, Any], section: str, key: str) -> dict[Any, Any]:
+    held = data.get(section)
+    own = held.get(key) if isinstance(held, dict) else None
+    return own if isinstance(own, dict) else {}

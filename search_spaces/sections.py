@@ -26,7 +26,11 @@ from flyp_sweep.search_spaces.fields import (
 )
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+NO_SEARCH = "none"
+"""The algorithm of fixed hyper-parameters; `search: none` is short for it."""
 LARGEST_GRID = 10_000
+MOST_SAMPLES, MOST_SEEDS, MOST_TRIALS = 100_000, 10_000, 1_000_000
+"""Of one search: larger ones could not even be planned in a sensible time."""
 MOST_ALPHAS = 1001
 WARMUP, MOST_WARMUP_STEPS = 0.05, 500
 """The default warm-up: this share of all steps, and no more than the paper's steps."""
@@ -151,10 +155,10 @@ class Search(Section):
     The orchestrator knows the names of the algorithms; all but `grid` take `num_samples`.
     """
 
-    algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna")
-    num_samples: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")
+    num_samples: int | None = Field(default=None, ge=1, le=MOST_SAMPLES, description="a whole number, 1 or more")
     batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
-    seeds: Count = Field(default=1, ge=1, description="a whole number, 1 or more")
+    seeds: int = Field(default=1, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
     space: Space = Field(default={}, description="a mapping from hyper-parameters to distributions")
     per_method: dict[MethodName, Space] = Field(
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
@@ -162,18 +166,33 @@ class Search(Section):
 
     @model_validator(mode="after")
     def _samples_fit_algorithm(self) -> Self:
-        if self.algorithm == "grid":
+        if self.algorithm == NO_SEARCH:
+            self._check_fixed()
+        elif self.algorithm == "grid":
             if self.num_samples is not None:
                 hint = "(a grid takes its whole product: leave it out, or --set search.num_samples=null)"
                 raise mismatch(self.num_samples, "nothing with algorithm grid", hint, at=("num_samples",))
             self._check_grid()
         elif self.num_samples is None:
             raise mismatch(None, f"a whole number, 1 or more, with algorithm {self.algorithm}", at=("num_samples",))
+        if (self.num_samples or 1) * self.seeds > MOST_TRIALS:
+            found = f"{self.num_samples} configurations on {self.seeds} seeds"
+            raise FieldError(problem(found, f"at most {MOST_TRIALS} trials in a search"), at=("num_samples",))
         return self
 
+    def _check_fixed(self) -> None:
+        if self.num_samples is not None:
+            raise mismatch(self.num_samples, f"nothing with algorithm {NO_SEARCH}", at=("num_samples",))
+        for at, space in self._spaces():
+            for name, distribution in space.items():
+                if distribution.count != 1:
+                    raise mismatch(distribution.to_json(), f"one value with algorithm {NO_SEARCH}", at=(*at, name))
+
+    def _spaces(self) -> list[tuple[tuple[str, ...], dict[str, Distribution]]]:
+        return [(("space",), self.space), *((("per_method", method), own) for method, own in self.per_method.items())]
+
     def _check_grid(self) -> None:
-        spaces: list[tuple[tuple[str, ...], dict[str, Distribution]]] = [(("space",), self.space)]
-        spaces += [(("per_method", method), own) for method, own in self.per_method.items()]
+        spaces = self._spaces()
         for at, space in spaces:
             for name, distribution in space.items():
                 if distribution.count is None:
@@ -253,7 +272,7 @@ class Scheduler(Section):
 class Repeats(Section):
     """On how many seeds a cell's winner is run again."""
 
-    seeds: Count = Field(default=5, ge=1, description="a whole number, 1 or more")
+    seeds: int = Field(default=5, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
 
 
 Alpha = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

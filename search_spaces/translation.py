@@ -19,6 +19,8 @@ _UNKNOWN = ("extra_forbidden", "invalid_key")
 _KEY = "[key]"
 """What pydantic adds to a location when it means a key rather than its value."""
 _MARKERS = (*TAGS, _KEY)
+HYPER_PARAMETERS = ("lr", "learning_rate", "weight_decay", "l2")
+"""Names that authors give as settings; methods say which they have."""
 _MOST = 100
 """Errors that are looked at: a file with more is not worth the time."""
 
@@ -53,7 +55,8 @@ def _innermost(found: list[Finding]) -> list[Finding]:
 def _unknown(error: Any, root: type[BaseModel]) -> Finding:
     *section, key = error["loc"]
     at = _clean(section)
-    return Finding((*at, key), unknown_key(key, key_path(at), list(_keys(_section(root, section)))))
+    hint = " (hyper-parameters are searched: write it into search.space)" if key in HYPER_PARAMETERS else ""
+    return Finding((*at, key), unknown_key(key, key_path(at), list(_keys(_section(root, section)))) + hint)
 
 
 def _finding(error: Any, root: type[BaseModel]) -> Finding:

@@ -128,6 +128,8 @@ class _Values:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise _error(key_node, "a list or a mapping as a key; expected a text")
             key = _scalar(key_node)
+            if key == "<<" and key_node.style is None:
+                raise _error(key_node, "a merge key '<<', which is not followed; expected its keys, written out")
             if key in mapping:
                 raise _error(key_node, f"key {show(key)} twice in one mapping; expected it once")
             mapping[key] = self.value(value_node, depth + 1)
@@ -166,5 +168,9 @@ def _reason(error: yaml.MarkedYAMLError) -> str:
         return str(error.problem)
     if "'\\t'" in str(error.problem):
         return "not valid YAML: found a tab; expected spaces"
+    if error.problem and error.problem.startswith("expected <block end>"):
+        at = error.context_mark.line + 1 if error.context_mark else 1
+        inside = "mapping" if "mapping" in str(error.context) else "list"
+        return f"not valid YAML: found another indentation; expected that of the {inside} which begins in line {at}"
     context = f"{error.context}, " if error.context else ""
     return f"not valid YAML: {context}{error.problem}"

@@ -42,7 +42,8 @@ ROOMS = {
             *("checkpoints", "data", "datasets", "distributed", "methods", "models", "shared", "spec", "task", "trial"),
         },
         "data_checks": {"data", "datasets"},
-        "preflight": {"data", "data_checks", "datasets", "methods", "models", "schedule"},
+        "hyper_parameters": {"methods"},
+        "preflight": {"data", "data_checks", "datasets", "hyper_parameters", "methods", "models", "schedule"},
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
             *("task", "training", "trial"),

@@ -26,7 +26,7 @@ LIGHT = {
     ),
     "report and figures": (
         "import flyp_sweep.results.report, flyp_sweep.results.figures",
-        ("numpy", "scipy", "pandas", "matplotlib", "pydantic"),
+        ("numpy", "scipy", "pandas", "matplotlib", "pydantic", "yaml"),
     ),
     "the bundled model's facts": ("import flyp_sweep.trainers.models.digits_clip", ()),
     "what a data set misses": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,26 +21,11 @@ from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, 
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
+from flyp_sweep.trainers.hyper_parameters import MethodFacts, facts_of, hyper_parameters
 from flyp_sweep.trainers.schedule import check_schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from flyp_sweep.search_spaces.distributions import Distribution
-    from flyp_sweep.trainers.methods.base import Method
-
-
-@dataclass(frozen=True)
-class MethodFacts:
-    """What plans have to know of a method: what it searches, whether it learns of the training images and of chance at
-    all, whether of the images alone, whether it leaves the image encoder as it is, and whether it is trained by
-    gradients, epoch by epoch."""
-
-    searched: Mapping[str, Distribution]
-    seeded: bool
-    deterministic: bool
-    frozen_encoder: bool
-    trained: bool
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True)
@@ -94,6 +80,24 @@ def check(
     your own data may share images. With `decode`, all images are decoded, unless that was done before; unreadable ones
     that the space leaves out have to be known in any case. `say` is told, in a line, what takes long.
     """
+    with naming(space):
+        return _check(space, data_root, allow_incomplete, allow_overlap, decode, say)
+
+
+@contextmanager
+def naming(space: SearchSpace) -> Iterator[None]:
+    """Inside the block every InputError names the file of `space`: the parts that raise them know only their value."""
+    try:
+        yield
+    except InputError as error:
+        if str(error).startswith(space.source):
+            raise
+        raise InputError(f"{space.source}: {error}") from error
+
+
+def _check(
+    space: SearchSpace, data_root: Path, allow_incomplete: bool, allow_overlap: bool, decode: bool, say: Say
+) -> Checked:
     made = check_data(space, data_root)
 
     from flyp_sweep.trainers import methods
@@ -113,9 +117,11 @@ def check(
     hashes = Hashes.of_machine(say)
     decode = decode or space.images.unreadable == "skip"
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
-    models = {}
+    models: dict[str, ModelFacts] = {}
+    said: list[str] = []
     for model in space.models:
         pretrained.check_architecture(model)
+        said += pretrained.check_file(model)
         pretrained.check_loads(model)
         parameters = pretrained.parameter_count(model) if trained else None
         models[model.label] = ModelFacts(fingerprints[model.label], parameters)
@@ -138,8 +144,8 @@ def check(
             remarks=remarks,
         )
     sizes = {name: (facts.images["train"], facts.classes) for name, facts in data.items()}
-    warnings = check_schedules(space, sizes) if trained else []
-    return Checked(data, models, kinds, ensembles, tuple(warnings))
+    said += check_schedules(space, sizes) if trained else []
+    return Checked(data, models, kinds, ensembles, tuple(said))
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
@@ -147,14 +153,15 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
 
     Raises InputError when a file or such a module is absent, or the cache is set wrongly: it takes less than a second.
     """
-    find_plugins(space)
-    Cache.of_machine()
-    made = {
-        dataset.name: dataset
-        for dataset in (datasets.make(entry, data_root, space.images.shown_as) for entry in space.datasets)
-    }
-    for dataset in made.values():
-        check_files(dataset)
+    Cache.of_machine()  # of the environment, not of the file
+    with naming(space):
+        find_plugins(space)
+        made = {
+            dataset.name: dataset
+            for dataset in (datasets.make(entry, data_root, space.images.shown_as) for entry in space.datasets)
+        }
+        for dataset in made.values():
+            check_files(dataset)
     return made
 
 
@@ -187,43 +194,6 @@ def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
             if pretrained.normalises_batches(model)
         ]
     return lines
-
-
-def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
-    from flyp_sweep.trainers.methods.base import GradientMethod
-
-    is_trained = isinstance(method, GradientMethod)
-    return MethodFacts(searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained)
-
-
-def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
-    """What is searched for method `name`: its own hyper-parameters, from the YAML or by its own default."""
-    from flyp_sweep.trainers import methods
-
-    method = methods.get(name)
-    given = space.for_method(name)
-    searched = {}
-    for hparam, default in method.hparams.items():
-        named = [other for other, instead in method.in_place_of.items() if instead == hparam and other in given]
-        if len([*named, *({hparam} & given.keys())]) > 1:
-            raise InputError(
-                f"{space.source}: search.space: found {hparam!r} and {named[0]!r} for method {name!r}, "
-                "which are one strength in two units; leave out one of them"
-            )
-        hparam = named[0] if named else hparam
-        found = given.get(hparam, default)
-        if found is None:
-            raise InputError(
-                f"{space.source}: search.space: method {name!r} needs {hparam!r}; "
-                f"expected it in search.space or search.per_method.{name}"
-            )
-        searched[hparam] = found
-    own = space.search.per_method.get(name, {})
-    unused = [hparam for hparam in own if hparam not in (*method.hparams, *method.in_place_of)]
-    if unused:
-        known = ", ".join((*method.hparams, *method.in_place_of)) or "no hyper-parameters"
-        raise InputError(f"{space.source}: search.per_method.{name}: found {unused[0]!r}; {name} has {known}")
-    return searched
 
 
 def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import logging
+import os
 import re
 import sys
 from collections.abc import Generator
@@ -17,11 +19,14 @@ from flyp_sweep.orchestrator.cli.catalogue import list_
 from flyp_sweep.orchestrator.cli.data import data
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.run import run
+from flyp_sweep.orchestrator.cli.streams import silence, standard_streams
 from flyp_sweep.orchestrator.cli.tables import plot, report, show, status, table
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 
 COMMANDS: tuple[click.Command, ...] = (run, status, table, show, plot, report, ui, sync_, list_, data, cache)
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,9 +42,18 @@ for command in COMMANDS:
 def main() -> None:
     """The console script: bad input is one line and exit code 2, Ctrl-C exit code 130."""
     gc.set_threshold(50_000)  # Python's 700 means many collections over the 100,000 trials of a large run
+    os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's variable names a canvas that may be absent here
+    with standard_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         with warnings_as_lines():
             cli.main(prog_name="flyp-sweep", standalone_mode=False)
+            sys.stdout.flush()
+    except BrokenPipeError:  # as of `flyp-sweep table RUN | head`: the reader has what was wanted
+        silence(sys.stdout)
     except InputError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)
@@ -51,6 +65,12 @@ def main() -> None:
         sys.exit(BAD_INPUT)
     except click.ClickException as error:
         click.echo(f"error: {' '.join(error.format_message().split())}{_help_of(error)}", err=True)
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        silence(sys.stdout)
+        click.echo(f"error: stdout: cannot be written ({error.strerror}); the output is not whole", err=True)
         sys.exit(BAD_INPUT)
 
 

@@ -56,7 +56,11 @@ runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress(
 
 
 def console() -> Console:
-    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
+    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none.
+
+    What is printed is no markup: brackets and colons in names stay as they are.
+    """
     from rich.console import Console
 
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
+    width = None if sys.stdout.isatty() else 120
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)

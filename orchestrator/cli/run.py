@@ -10,6 +10,7 @@ import click
 
 from flyp_sweep.orchestrator.cli.options import console, data_root_option, mlflow_option
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
+from flyp_sweep.orchestrator.cli.streams import forgiving_stdout
 
 
 @click.command()
@@ -39,6 +40,7 @@ def run(space: str, overrides: tuple[str, ...], dry_run: bool, deep: bool, **opt
 
     given = RunOptions(**options, command=shlex.join(["flyp-sweep", *sys.argv[1:]]))
     if not dry_run:
-        sys.exit(sweep.run(space, overrides, given, console()))
+        with forgiving_stdout():
+            sys.exit(sweep.run(space, overrides, given, console()))
     for line in sweep.dry_run(space, overrides, given, deep, lambda line: click.echo(line, err=True)):
         click.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ class RunAddress(click.ParamType[Path | str]):
         if isinstance(value, Path):
             return value
         text = str(value).removeprefix("file://")
-        return text if "://" in text else Path(text)
+        return text if "://" in text else Path(os.path.expanduser(text))
 
 
 def open_run(address: Path | str) -> RunFolder:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a sweep that is asked to end does so in its own time, but not longer than it was given."""
+"""SIGINT, SIGTERM, SIGHUP: a sweep that is asked to end does so in its own time, but not longer than it was given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import NoReturn
 
 from flyp_sweep.orchestrator.exit_codes import INTERRUPTED
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""SIGHUP: the terminal is gone, as when a connection breaks; `nohup` ignores the signal, and so it stays."""
 
 GRACE_SECONDS = 25.0
 """What a sweep may take to end: job managers kill 30 s after SIGTERM."""
@@ -42,9 +43,10 @@ class Interruption:
         self.patience.daemon = True
 
     def listen(self) -> None:
-        """Hear SIGINT and SIGTERM from now on; to be called again after what takes them over, as Ray's C++ does."""
+        """Hear the signals from now on; to be called again after what takes them over, as Ray's C++ does."""
         for number in SIGNALS:
-            signal.signal(number, self.handle)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self.handle)
 
     @property
     def asked(self) -> bool:
@@ -92,7 +94,7 @@ class Interruption:
 
 @contextmanager
 def interruptible(last_words: str) -> Generator[Interruption]:
-    """Inside the block SIGINT and SIGTERM are requests to end; `last_words` are said if there is time for no more."""
+    """Inside the block these signals are requests to end; `last_words` are said if there is time for no more."""
     interruption = Interruption(last_words)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     interruption.listen()

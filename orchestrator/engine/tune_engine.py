@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flyp_sweep.orchestrator.engine.log_stream import LogStream
+from flyp_sweep.orchestrator.engine.machine import check_machine, faults_told, session_removed
 from flyp_sweep.orchestrator.engine.nodes import check_address, check_nodes, runtime_env
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.settings import Settings
@@ -70,13 +71,17 @@ class TuneEngine:
             os.environ.setdefault(name, value)
         if self.address is not None:
             check_address(self.address)
+        else:
+            check_machine()
 
     def run(self, work: Work) -> None:
         """Run all trials; see `work.Engine`.
 
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
-        with connected(self.address, runtime_env(work.space) if self.address else None, work.listen):
+        environment = runtime_env(work.space) if self.address else None
+        tidied = session_removed() if self.address is None else contextlib.nullcontext()
+        with tidied, faults_told(work.folder / "log.txt"), connected(self.address, environment, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
                 resources = resources_per_trial(work.space)

@@ -55,7 +55,7 @@ class CellProtocol:
 
     def _next_generation(self, outcomes: Mapping[str, Outcome]) -> bool:
         """Ask the search algorithm; False when the search is over."""
-        if not self.plan.searched:
+        if self.plan.fixed is not None:
             return False
         self.generation += 1
         tried = [Tried(one.config, mean(one.trials, outcomes)[0]) for one in self._asked]
@@ -71,8 +71,8 @@ class CellProtocol:
 
     def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
         """The selection of the best configuration; None when every configuration failed."""
-        if not self.plan.searched:
-            return self._selection({}, None)
+        if self.plan.fixed is not None:
+            return self._selection(dict(self.plan.fixed), None)
         found = best(self._asked, outcomes)
         return self._selection(*found) if found else None
 

@@ -10,7 +10,8 @@ from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.trainers.preflight import Checked, DataFacts, MethodFacts, ModelFacts
+from flyp_sweep.trainers.hyper_parameters import MethodFacts
+from flyp_sweep.trainers.preflight import Checked, DataFacts, ModelFacts
 from flyp_sweep.trainers.schedule import total_steps
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
 
@@ -40,6 +41,17 @@ class CellPlan:
     def searched(self) -> Mapping[str, Distribution]:
         """The distributions of the hyper-parameters; ensembles have none of their own."""
         return {} if self.cell.ensemble else self.method.searched
+
+    @property
+    def fixed(self) -> Mapping[str, Any] | None:
+        """The one configuration that there is to repeat, where nothing is left to search; else None.
+
+        Soups are made of the trials of a search, so there is one for them.
+        """
+        drawn = self.searched.values()
+        if any(one.count != 1 for one in drawn) or SOUPS.keys() & set(self.space.ensembles_of(self.cell.method)):
+            return None if self.searched else {}
+        return {name: one.values()[0] for name, one in self.searched.items()}
 
     @property
     def images(self) -> Mapping[str, int]:

@@ -79,7 +79,7 @@ class Protocol:
 
     def _startable(self) -> Iterator[CellProtocol]:
         able = [cell for cell in self.cells if cell.pending and cell.plan.cell.dataset not in self._blocked]
-        return iter(sorted(able, key=lambda cell: bool(cell.plan.searched) and cell.selection is not None))
+        return iter(sorted(able, key=lambda cell: cell.plan.fixed is None and cell.selection is not None))
 
     def _keep(self, selections: Iterable[Selection | None]) -> list[Selection]:
         found = [one for one in selections if one is not None]

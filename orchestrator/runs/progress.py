@@ -80,7 +80,8 @@ class Progress:
     def selected(self, selection: Selection) -> None:
         if not self.console.is_terminal and selection.score is not None:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in selection.winner.items())
-            self.console.print(f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})")
+            line = f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})"
+            self.console.print(line, markup=False)
 
     def _say(self, line: str, style: str) -> None:
         log.warning("%s", line)
@@ -107,7 +108,9 @@ class Progress:
 
     def _row(self, cell: CellProtocol) -> tuple[RenderableType, ...]:
         key, planned = cell.plan.cell, planned_trials(cell.plan)
-        stage = "done" if cell.over else "repeat" if cell.selection else "search"
+        stage = "repeat" if cell.selection else "search"
+        if cell.over:
+            stage = "done" if cell.selection else "failed"
         best = f"best {100 * self.best[key]:.1f}" if key in self.best else ""
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
         bar = ProgressBar(total=planned, completed=self.done[key], width=20)

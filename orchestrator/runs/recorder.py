@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +29,13 @@ from flyp_sweep.results.ledger.schema import (
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
 
+log = logging.getLogger(__name__)
+
 VERSIONS = ("torch", "torchvision", "open_clip_torch", "ray", "optuna")
 
 
 class Listener(Interface):
-    """Is told of a sweep's progress, in the driver's thread: it must be quick and must not raise."""
+    """Is told of a sweep's progress, in the driver's thread: it must be quick. What it raises goes to the log."""
 
     def finished(self, record: TrialRecord) -> None: ...
 
@@ -84,8 +87,7 @@ class Recorder:
 
     def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
         """The trial has died and will be started again after `pause` seconds."""
-        for listener in self.listeners:
-            listener.retried(spec, reason, pause)
+        self._tell(lambda listener: listener.retried(spec, reason, pause))
 
     def ended(self, spec: TrialSpec, ending: Mapping[str, Any] | None) -> None:
         """Take in the end of a trial: ledger, protocol, listeners, in this order. None: it was broken off."""
@@ -104,8 +106,7 @@ class Recorder:
         if record.status != FAILED:  # it may yet be taken up again
             self.running.forget(spec.trial_id)
         selections = self.protocol.finish(Outcome.of(record))
-        for listener in self.listeners:
-            listener.finished(record)
+        self._tell(lambda listener: listener.finished(record))
         for selection in selections:
             self._write_selection(selection)
         if spec.members:
@@ -114,8 +115,15 @@ class Recorder:
 
     def _write_selection(self, selection: Selection) -> None:
         if self._append(selection.record):
-            for listener in self.listeners:
-                listener.selected(selection)
+            self._tell(lambda listener: listener.selected(selection))
+
+    def _tell(self, news: Callable[[Listener], None]) -> None:
+        """Tell every listener; one that raises harms neither the others nor the ledger."""
+        for listener in self.listeners:
+            try:
+                news(listener)
+            except Exception:
+                log.exception("%s cannot take in what has happened", type(listener).__name__)
 
     def _append(self, record: Line) -> bool:
         """Whether the record is in the ledger; if not, the sweep has to end."""

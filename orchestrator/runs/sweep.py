@@ -31,7 +31,7 @@ from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
-from flyp_sweep.orchestrator.tracking.mlflow_logger import default_uri
+from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.search_spaces.errors import InputError
@@ -59,6 +59,7 @@ def run(
         interruption = stack.enter_context(interruptible(options.how_to_go_on))
         write_log_to = stack.enter_context(collecting(sys.stderr if options.verbose else None))
         space = load(source, overrides)
+        check_uri(options.mlflow)
         engine = engine or TuneEngine(options.address)
         algorithm_of(space)
         check_data(space, data_root)
@@ -116,6 +117,7 @@ def dry_run(
     from flyp_sweep.trainers.models import weights
 
     space = load(source, overrides)
+    check_uri(options.mlflow)
     algorithm_of(space)
     data_root = options.data_root.expanduser().resolve()
     if options.address is not None:
@@ -201,7 +203,8 @@ class Sweep:
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
             f"{sum(self.progress.done.values())} done, in "
-            f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}"
+            f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}",
+            markup=False,
         )
         if not self.protocol.done:
             self._run_trials(engine, data_root, interruption)
@@ -281,7 +284,10 @@ class Sweep:
         from flyp_sweep.results.tables.formats.text import renderable
 
         outputs = write_outputs(self.folder, self.space.cells())
-        self.console.print(renderable(outputs.table))
+        try:
+            self.console.print(renderable(outputs.table))
+        except Exception:
+            log.exception("the table cannot be printed")  # it is written
         behind = self.mirror.close(render(outputs.table, "markdown"), complete=self.protocol.complete)
         if behind:
             uri = self.options.mlflow
@@ -330,10 +336,12 @@ def open_folder(path: Path, space: SearchSpace, comments: str = "") -> RunFolder
     """
     try:
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return RunFolder.create(path, dump(space) + comments)
-        folder = RunFolder(path)
+            folder = RunFolder.create(path, dump(space) + comments)
+        else:
+            folder = RunFolder(path)
         folder.write_space(dump(space) + comments)
         folder.ledger.check_writable()
+        folder.write_identity()
     except OSError as error:
         raise InputError(
             f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flyp_sweep.orchestrator.store.lock import locked
 from flyp_sweep.orchestrator.tracking.credentials import redacted
-from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger, default_uri, quiet_environment
+from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger, quiet_environment
+from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
 from flyp_sweep.results import evidence_of, make_table, render
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
@@ -34,6 +35,7 @@ def sync(run: Path | str, uri: str | None) -> str:
 
 
 def _sync(folder: RunFolder, uri: str | None) -> str:
+    check_uri(uri)
     quiet_environment()
     from mlflow.exceptions import MlflowException
 
@@ -43,12 +45,15 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
     complete = all(cell in selections and trials.keys() >= set(selections[cell].repeats) for cell in planned)
     try:
         logger = MlflowLogger(uri or default_uri(folder.path), load(folder.space).name, folder)
-        before = len(logger.trials)
         for record in trials.values():
             logger.add(record)
         table = make_table([evidence_of(records, folder.name, planned, sha256)])
         logger.finish(render(table, "markdown"), complete=complete)
+    except InputError as error:
+        raise InputError(f"--mlflow: {error}") from error
     except (OSError, MlflowException) as error:
         reason = redacted(one_line(str(error)))
         raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error
-    return f"{len(logger.trials) - before} trials added, {before} were there"
+    there = len(trials) - logger.added - logger.replaced
+    replaced = f"{logger.replaced} replaced, " if logger.replaced else ""
+    return f"{logger.added} trials added, {replaced}{there} were there"

@@ -18,7 +18,7 @@ from flyp_sweep.orchestrator.store.ledger_parts import PART_BYTES, LedgerParts, 
 from flyp_sweep.orchestrator.store.lock import taken_over
 from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
 from flyp_sweep.results.ledger.file import Ledger
-from flyp_sweep.results.ledger.run_folder import LEDGER, write_whole
+from flyp_sweep.results.ledger.run_folder import IDENTITY, LEDGER, RunFolder, write_whole
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
@@ -65,6 +65,9 @@ class RemoteRun:
         Raises InputError when neither continues the other, or the folder at `path` is no working copy of this run.
         """
         _mark(self.path, self.url)
+        if not (self.path / IDENTITY).exists() and (identity := self._run.read(IDENTITY)) is not None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path / IDENTITY, identity.decode())
         space = None if (self.path / SPACE).exists() else self._run.read(SPACE)
         fetch_run(space, self._parts, self.path)
         try:
@@ -74,7 +77,9 @@ class RemoteRun:
 
     def start(self) -> None:
         """Begin to upload; the working copy has its search space. Raises StorageError when that cannot be uploaded."""
-        self._run.upload(self.path / SPACE, SPACE)
+        RunFolder(self.path).write_identity()
+        for name in (SPACE, IDENTITY):
+            self._run.upload(self.path / name, name)
         self._thread.start()
 
     def close(self, *, hurry: bool) -> str | None:

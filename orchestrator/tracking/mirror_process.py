@@ -30,6 +30,8 @@ log = logging.getLogger("flyp_sweep.orchestrator.tracking.mirror_process")  # `_
 RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
 """How long the end of a sweep waits for a store that is slow, and for one that refuses."""
+PERMANENT = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+"""MLflow's codes of errors that are of what is written, not of the store."""
 NICENESS = 10
 """Trials come first where all cores are at work."""
 
@@ -64,6 +66,7 @@ class Follower:
         self._make = lambda: MlflowLogger(uri, experiment, folder)
         self._ledger = folder.ledger
         self._logger: MlflowLogger | None = None
+        self._refused: str | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
@@ -77,7 +80,7 @@ class Follower:
         try:
             self._logger = self._logger or self._make()
             self._logger.finish(description, complete=complete)
-            return None
+            return self._refused
         except Exception as error:
             self._note(error)
             return self.trouble
@@ -106,16 +109,24 @@ class Follower:
             try:
                 self._logger = self._logger or self._make()
                 if record is not None:
-                    self._logger.add(record)
+                    self._logger.add(record, is_last=False)
                 self._note(None)
                 return
             except Exception as error:  # whatever a store can throw: the ledger has the record
                 self._note(error)
+                if is_permanent(error):
+                    self._refused = self.trouble
+                    return
                 # The write may have arrived in part, so the next connection looks for the trials in the store again.
                 self._logger = None
                 if self._closing.is_set():
                     time.sleep(RETRY_SECONDS[0])
                 self._closing.wait(pause)
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether the same write would be refused again and again."""
+    return isinstance(error, InputError) or getattr(error, "error_code", None) in PERMANENT
 
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
+import re
+import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +18,20 @@ from statistics import fmean
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from flyp_sweep.orchestrator.tracking.uris import sqlite_file
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record, TrialRecord
+from flyp_sweep.results.ledger.schema import Record, TrialRecord, encode
+from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PREFIX = "flyp_sweep"
-STORE = "mlflow.db"
 VIEW = "flyp_sweep"
 """The key of the UI's shared view, kept in a tag of the experiment, that shows a sweep's columns."""
 METRICS_PER_BATCH = 900
+LONGEST_PART = 100
+"""Characters of a label in a metric's name; MLflow takes names of 250."""
 
 
 def quiet_environment() -> None:
@@ -39,20 +47,20 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def store_uri(path: Path) -> str:
-    """The URI of an SQLite store."""
-    return f"sqlite:///{path.resolve()}"
+@dataclass(frozen=True)
+class Known:
+    """A trial in the store: its run there, the digest of the record that the run was made of, and its end in ms."""
 
-
-def default_uri(run_path: Path) -> str:
-    """The tracking store of a run when none is named: one SQLite file for all runs of a runs folder."""
-    return store_uri(run_path.resolve().parent / STORE)
+    run_id: str
+    digest: str
+    end: int
 
 
 class MlflowLogger:
     """One sweep in one MLflow store: an experiment per search space, a parent run, a child run per trial.
 
-    Every write is idempotent: a run that is there already, found by its trial id, is left alone.
+    The parent is found by the run folder's identity, whatever the folder is called and wherever it lies; a child by its
+    trial id. Every write is idempotent: a run that was made of the same record is left alone.
     """
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
@@ -62,38 +70,67 @@ class MlflowLogger:
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
         self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.folder = folder
-        self.experiment = self._experiment(experiment, uri)
+        self.added = self.replaced = 0
+        self._file = sqlite_file(uri)
+        self.experiment = self._experiment(experiment)
         self.parent = self._parent()
 
     @cached_property
-    def trials(self) -> dict[str, tuple[str, str]]:
-        """Trial id -> run id and status of the trials in the store, which takes seconds where there are many."""
+    def trials(self) -> dict[str, Known]:
+        """The trials in the store by their ids, which takes seconds where there are many."""
         return dict(self._known_trials())
 
-    def _experiment(self, name: str, uri: str) -> str:
+    def _experiment(self, name: str) -> str:
+        """Raises InputError for an experiment that was deleted, which keeps its name."""
         found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise InputError(
+                f"experiment {name!r} of the store was deleted; restore it with `mlflow experiments restore "
+                f"-x {found.experiment_id}`, or remove it for good with `mlflow gc`"
+            )
         if found is not None:
             return found.experiment_id
-        artifacts = self.folder.path.resolve() / "mlflow"
-        location = artifacts.as_uri() if uri.startswith("sqlite:") else None
+        location = (self._file.resolve().parent / "mlflow-artifacts").as_uri() if self._file else None
         # The kind makes the UI open on runs and charts; it opens on language-model traces else.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return self.client.create_experiment(name, artifact_location=location, tags=tags)
 
     def _parent(self) -> str:
-        name = self.folder.name
-        found = self._search(f"tags.`{PREFIX}.sweep` = {quoted(name)} and tags.`{PREFIX}.kind` = 'sweep'")
-        for run in found:
-            return run.info.run_id
-        tags = {f"{PREFIX}.sweep": name, f"{PREFIX}.kind": "sweep"}
-        return self.client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
+        """The parent run. In a store on this machine, one of a run that lay in this very folder before goes."""
+        place = str(self.folder.path.resolve())
+        tags = {f"{PREFIX}.sweep": self.folder.name, f"{PREFIX}.id": self.folder.identity, f"{PREFIX}.folder": place}
+        if self._file is not None:
+            for other in list(self._search(f"tags.`{PREFIX}.kind` = 'sweep'")):
+                told = other.data.tags
+                if told.get(f"{PREFIX}.folder") == place and told.get(f"{PREFIX}.id") != self.folder.identity:
+                    self._delete_sweep(other.info.run_id)
+        for run in self._search(f"tags.`{PREFIX}.id` = '{self.folder.identity}'"):
+            parent: str = run.info.run_id
+            for key, value in {**tags, "mlflow.runName": self.folder.name}.items():
+                if run.data.tags.get(key) != value:
+                    self.client.set_tag(parent, key, value)
+            break
+        else:
+            created = self.client.create_run(
+                self.experiment, tags={**tags, f"{PREFIX}.kind": "sweep"}, run_name=self.folder.name
+            )
+            parent = created.info.run_id
+        if self._file is not None:
+            place_artifacts(self._file, parent, self.folder.path.resolve() / "mlflow")
+        return parent
 
-    def _known_trials(self) -> Iterator[tuple[str, tuple[str, str]]]:
+    def _delete_sweep(self, parent: str) -> None:
+        for run in list(self._search(f"tags.mlflow.parentRunId = '{parent}'")):
+            self.client.delete_run(run.info.run_id)
+        self.client.delete_run(parent)
+
+    def _known_trials(self) -> Iterator[tuple[str, Known]]:
         for run in self._search(f"tags.mlflow.parentRunId = '{self.parent}'"):
             if run.info.status == "RUNNING":  # half-written by a driver that died: written anew
                 self.client.delete_run(run.info.run_id)
-            else:
-                yield run.data.tags[f"{PREFIX}.trial_id"], (run.info.run_id, run.data.tags["status"])
+            elif trial_id := run.data.tags.get(f"{PREFIX}.trial_id"):
+                digest = run.data.tags.get(f"{PREFIX}.record", "")
+                yield trial_id, Known(run.info.run_id, digest, run.info.end_time or 0)
 
     def _search(self, condition: str) -> Iterator[Any]:
         token: str | None = None
@@ -104,35 +141,53 @@ class MlflowLogger:
             if not token:
                 return
 
-    def add(self, record: TrialRecord) -> None:
-        """Mirror one trial of the ledger, unless it is there; one that had failed before is replaced."""
+    def add(self, record: TrialRecord, *, is_last: bool = True) -> None:
+        """Mirror one trial of the ledger, in the place of a run that was made of another record of it.
+
+        `is_last`: the ledger has no later record of the trial. Without this a run of a later record stays.
+        """
+        digest = digest_of(record)
+        end = int(datetime.fromisoformat(record.finished).timestamp() * 1000)
+        known = self.trials.get(record.trial_id)
+        if known is not None:
+            if known.digest == digest or (not is_last and known.end > end):
+                return
+            self.client.delete_run(known.run_id)
+            del self.trials[record.trial_id]
+        run_id = self._write(record, digest, end)
+        self.trials[record.trial_id] = Known(run_id, digest, end)
+        if known is None:
+            self.added += 1
+        else:
+            self.replaced += 1
+
+    def _write(self, record: TrialRecord, digest: str, end: int) -> str:
+        """A new child run; none is left behind where the store refuses a part of it."""
         from mlflow.entities import Param, RunTag
 
-        if record.trial_id in self.trials:
-            known, status = self.trials[record.trial_id]
-            if status == record.status or status != "failed":
-                return
-            self.client.delete_run(known)
-            del self.trials[record.trial_id]
-        end = int(datetime.fromisoformat(record.finished).timestamp() * 1000)
         start = end - int(record.seconds * 1000)
-        run = self.client.create_run(
+        run_id: str = self.client.create_run(
             self.experiment, start_time=start, tags={"mlflow.parentRunId": self.parent}, run_name=run_name(record)
-        )
+        ).info.run_id
         tags = [RunTag(key, value) for key, value in trial_tags(record).items()]
+        tags.append(RunTag(f"{PREFIX}.record", digest))
         params = [Param(key, str(value)) for key, value in record.hparams.items()]
         metrics = [*curves(record, start, end), *final_metrics(record, end)]
-        self.client.log_batch(run.info.run_id, metrics[:METRICS_PER_BATCH], params, tags)
-        for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
-            self.client.log_batch(run.info.run_id, metrics[at : at + METRICS_PER_BATCH])
-        status = "FAILED" if record.status == "failed" else "FINISHED"
-        self.client.set_terminated(run.info.run_id, status, end)
-        self.trials[record.trial_id] = run.info.run_id, record.status
+        try:
+            self.client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params, tags)
+            for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
+                self.client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
+            self.client.set_terminated(run_id, "FAILED" if record.status == "failed" else "FINISHED", end)
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.client.delete_run(run_id)
+            raise
+        return run_id
 
     def finish(self, description: str, *, complete: bool) -> None:
         """Put the report, tables and figures of the run folder, and the summary table, on the parent run.
 
-        Raises InputError where the ledger cannot be read.
+        Trials that the ledger lacks go. Raises InputError where the ledger cannot be read.
         """
         self.client.set_tag(self.parent, "mlflow.note.content", description)
         for file in (self.folder.space, self.folder.report):
@@ -142,15 +197,41 @@ class MlflowLogger:
             if part.is_dir():
                 self.client.log_artifacts(self.parent, str(part), part.name)
         self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
-        over = Event()
-        over.set()
-        columns = json.dumps({"selectedColumns": first_columns(self.folder.ledger.follow(over))})
+        for trial_id in self.trials.keys() - {one.trial_id for one in self._records() if isinstance(one, TrialRecord)}:
+            self.client.delete_run(self.trials.pop(trial_id).run_id)
+        columns = json.dumps({"selectedColumns": first_columns(self._records())})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
 
+    def _records(self) -> Iterator[Record]:
+        over = Event()
+        over.set()
+        return self.folder.ledger.follow(over)
 
-def quoted(text: str) -> str:
-    """A text as MLflow's filters take it, which know no escape: in the quotes that it does not hold."""
-    return f'"{text}"' if "'" in text else f"'{text}'"
+
+def place_artifacts(store: Path, run_id: str, folder: Path) -> None:
+    """Have the artifacts of a run lie in `folder`, which lies in the run folder and moves with it.
+
+    MLflow gives a run a place below that of its experiment, which all sweeps of a search space share, and has no call
+    to change the place.
+    """
+    with contextlib.closing(sqlite3.connect(store, timeout=30)) as database, database:
+        database.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (folder.as_uri(), run_id))
+
+
+def digest_of(record: TrialRecord) -> str:
+    """What tells whether a run in the store was made of this record."""
+    return hashlib.sha256(encode(record)).hexdigest()[:32]
+
+
+def metric_part(label: str) -> str:
+    """A split's label as a part of a metric's name, in which MLflow takes letters, digits, `_`, `-`, `.` and spaces.
+
+    A label that has to change ends in a digest, so that different ones stay different.
+    """
+    kept = re.sub(r"[^\w\-. ]", "_", label)[:LONGEST_PART]
+    if kept == label and kept.strip("."):
+        return label
+    return f"{kept.strip('.')}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def run_name(record: TrialRecord) -> str:
@@ -194,11 +275,11 @@ def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
     ood: dict[str, list[float]] = {}
     for one in record.measurements:
         for side in sides(one.alpha, record.chosen_alpha):
-            yield Metric(f"{side}/{one.split}/{one.metric}", one.value, end, 0)
+            yield Metric(f"{side}/{metric_part(one.split)}/{one.metric}", one.value, end, 0)
             if one.is_primary and one.role == "ood":
                 ood.setdefault(side, []).append(one.value)
         if one.is_primary and record.alpha is not None:
-            yield Metric(f"frontier/{one.split}", one.value, end, round(100 * one.alpha))
+            yield Metric(f"frontier/{metric_part(one.split)}", one.value, end, round(100 * one.alpha))
     for side, values in ood.items():
         yield Metric(f"{side}/mean_ood", fmean(values), end, 0)
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flyp_sweep.orchestrator.tracking.mlflow_logger import PREFIX, STORE, VIEW, quiet_environment, store_uri
+from flyp_sweep.orchestrator.tracking.mlflow_logger import PREFIX, VIEW, quiet_environment
+from flyp_sweep.orchestrator.tracking.uris import STORE, store_uri
 from flyp_sweep.search_spaces.errors import InputError
 
 

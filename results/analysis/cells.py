@@ -14,7 +14,7 @@ from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
 
-CellState = Literal["planned", "running", "failed", "done"]
+CellState = Literal["planned", "unfinished", "failed", "done"]
 
 _NAMED_AT_MOST = 3
 
@@ -90,11 +90,11 @@ def cell_results(evidence: Evidence) -> list[CellResult]:
         selection = evidence.selections.get(cell)
         repeats = CellRepeats(cell) if selection is None else repeats_of(selection, evidence.trials)
         if selection is None:
-            state: CellState = "running" if cell in hopeful else "failed" if cell in started else "planned"
+            state: CellState = "unfinished" if cell in hopeful else "failed" if cell in started else "planned"
         elif repeats.done:
             state = "done"
         else:
-            state = "running" if repeats.missing or not repeats.failed else "failed"
+            state = "unfinished" if repeats.missing or not repeats.failed else "failed"
         results.append(CellResult(evidence.run, evidence.sha256, state, repeats, selection))
     return results
 

@@ -12,8 +12,18 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Evidence
 from flyp_sweep.results.analysis.shots import Line, Panel, ShotsCurves, shots_curves
-from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, legend_columns, marker, new_figure, shapes_of
-from flyp_sweep.results.naming import block_title, method_label, slug
+from flyp_sweep.results.figures.style import (
+    STYLE,
+    Drawn,
+    any_character,
+    colours_of,
+    legend_columns,
+    literal,
+    marker,
+    new_figure,
+    shapes_of,
+)
+from flyp_sweep.results.naming import block_title, method_label, slugs
 
 _PANEL_HEIGHT, _LEGEND_HEIGHT = 2.1, 0.55  # inches
 _DODGE = 1.035
@@ -22,7 +32,9 @@ _DODGE = 1.035
 
 def draw_shots(evidence: Iterable[Evidence]) -> Drawn:
     """`shots-<dataset>-<model>` for every data set and model with cells of several shots, without ensembling."""
-    figures = {slug("shots", one.dataset, one.model): draw(one) for one in shots_curves(evidence)}
+    curves = shots_curves(evidence)
+    stems = slugs([("shots", one.dataset, one.model) for one in curves])
+    figures = {stem: draw(one) for stem, one in zip(stems, curves, strict=True)}
     return Drawn(figures, {} if figures else {"accuracy by shots": "nothing has finished at two or more shots"})
 
 
@@ -36,7 +48,8 @@ def draw(curves: ShotsCurves) -> Figure:
         rows = figure.subplots(len(curves.panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, panel in zip(rows, curves.panels, strict=True):
             _draw_panel(axes, panel, methods)
-        rows[0].set_title(f"{block_title(curves.dataset, curves.model, None)}, {SIDE_LABELS[curves.side]}", loc="left")
+        title = literal(block_title(curves.dataset, curves.model, None))
+        rows[0].set_title(f"{title}, {SIDE_LABELS[curves.side]}", loc="left")
         rows[-1].set_xlabel("shots (images per class)")
         figure.legend(
             handles=_legend(curves, methods),
@@ -45,7 +58,8 @@ def draw(curves: ShotsCurves) -> Figure:
             frameon=False,
             columnspacing=1.2,
         )
-        figure.draw_without_rendering()
+        with any_character():
+            figure.draw_without_rendering()
     return figure
 
 

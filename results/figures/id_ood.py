@@ -30,14 +30,16 @@ from flyp_sweep.results.figures.style import (
     STYLE,
     Drawn,
     SavedFigures,
+    any_character,
     colours_of,
     legend_columns,
+    literal,
     marker,
     new_figure,
     save_all,
     shapes_of,
 )
-from flyp_sweep.results.naming import block_title, method_label, shots_label, slug
+from flyp_sweep.results.naming import block_title, method_label, shots_label, slugs
 
 _HEIGHT = 3.1  # inches
 _BAND = 0.18
@@ -65,7 +67,7 @@ def frontier(frame: pd.DataFrame, dataset: str, model: str, shots: int | None = 
 
 def draw_frontiers(frame: pd.DataFrame) -> Drawn:
     """`frontier-<dataset>-<model>-<shots>` for every block of a tidy frame; those without one with the reason."""
-    figures: dict[str, Figure] = {}
+    figures: dict[tuple[str, ...], Figure] = {}
     skipped: dict[str, str] = {}
     for key in blocks_in(frame):
         figure = frontier(frame, *key)
@@ -73,8 +75,8 @@ def draw_frontiers(frame: pd.DataFrame) -> Drawn:
             skipped[block_title(*key)] = skip_reason(select_block(frame, *key))
         else:
             dataset, model, shots = key
-            figures[slug("frontier", dataset, model, shots_label(shots))] = figure
-    return Drawn(figures, skipped)
+            figures["frontier", dataset, model, shots_label(shots)] = figure
+    return Drawn(dict(zip(slugs(list(figures)), figures.values(), strict=True)), skipped)
 
 
 def save_frontiers(frame: pd.DataFrame, folder: str | Path) -> SavedFigures:
@@ -98,10 +100,11 @@ def draw(points: Frontier) -> Figure:
         _draw_bands(axes, points, colours)
         axes.set_xlabel(points.id_label)
         axes.set_ylabel(points.ood_label)
-        axes.set_title(block_title(points.dataset, points.model, points.shots), loc="left")
+        axes.set_title(literal(block_title(points.dataset, points.model, points.shots)), loc="left")
         if points.curves:
             _add_legend(figure, points, colours, shapes)
-        figure.draw_without_rendering()
+        with any_character():
+            figure.draw_without_rendering()
     return figure
 
 

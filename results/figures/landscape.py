@@ -23,8 +23,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from flyp_sweep.results.analysis.searches import CellSearch, ScoredConfig
-from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, marker, new_figure
-from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, shots_label, slug
+from flyp_sweep.results.figures.style import STYLE, Drawn, any_character, colours_of, literal, marker, new_figure
+from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, shots_label, slugs
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
 
 _ROW_HEIGHT, _REST_HEIGHT = 1.5, 0.85  # inches
@@ -61,7 +61,7 @@ class Facet:
 
 def draw_sensitivity(searches: Iterable[CellSearch]) -> Drawn:
     """`sensitivity-<dataset>-<model>-<shots>` for every block in which something was searched."""
-    figures: dict[str, Figure] = {}
+    figures: dict[tuple[str, ...], Figure] = {}
     skipped: dict[str, str] = {}
     ordered = sorted(searches, key=lambda one: (block_order(one.cell), method_order(one.cell.method)))
     for _, group in itertools.groupby(ordered, key=lambda one: block_order(one.cell)):
@@ -70,10 +70,10 @@ def draw_sensitivity(searches: Iterable[CellSearch]) -> Drawn:
         facets = [facet for search in own for facet in facets_of(search)]
         title = block_title(cell.dataset, cell.model, cell.shots)
         if facets:
-            figures[slug("sensitivity", cell.dataset, cell.model, shots_label(cell.shots))] = draw(facets, title)
+            figures["sensitivity", cell.dataset, cell.model, shots_label(cell.shots)] = draw(facets, title)
         else:
             skipped[f"{title}, sensitivity"] = "no search tried two values of a hyper-parameter and has scores"
-    return Drawn(figures, skipped)
+    return Drawn(dict(zip(slugs(list(figures)), figures.values(), strict=True)), skipped)
 
 
 def facets_of(search: CellSearch) -> list[Facet]:
@@ -131,7 +131,7 @@ def draw(facets: Sequence[Facet], title: str) -> Figure:
                 axes.remove()
             else:
                 _draw_facet(axes, facet, norm, metric)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
+        figure.suptitle(literal(title), x=0.01, ha="left", fontsize=8.5)
         if any(facet.y for facet in facets):
             bar = figure.colorbar(
                 ScalarMappable(norm, _COLOURS),
@@ -144,7 +144,8 @@ def draw(facets: Sequence[Facet], title: str) -> Figure:
             bar.set_label(f"id_val {metric} (%)", fontsize=7)
             bar.outline.set_linewidth(0.4)
         figure.legend(handles=_legend(facets), loc="outside lower center", ncols=3, frameon=False, fontsize=6.5)
-        figure.draw_without_rendering()
+        with any_character():
+            figure.draw_without_rendering()
     return figure
 
 
@@ -283,7 +284,7 @@ def _list_ticks(axes: Axes, axis: Axis, which: str) -> None:
 
 def _short(value: Any) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        return str(value)
+        return literal(str(value))
     text = f"{value:.3g}"
     return text.replace("e-0", "e-").replace("e+0", "e+")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,11 @@ def shapes_of(methods: Iterable[str]) -> dict[str, str]:
     return {method: _MARKERS[at % len(_MARKERS)] for at, method in enumerate([*known, *others])}
 
 
+def literal(name: str) -> str:
+    """A name of the user as a figure shows it: dollar signs begin no formula."""
+    return name.replace("$", r"\$")
+
+
 def legend_columns(methods: Iterable[str]) -> int:
     """How many columns of a legend fit a figure's width with these names."""
     longest = max((len(method_label(method)) for method in methods), default=0)
@@ -144,6 +151,14 @@ def save_one(figure: Figure, path: Path) -> None:
 def file_of(figure: Figure, suffix: str) -> bytes:
     """The figure as a file of one of `SUFFIXES`, without dates; a PNG has 200 dpi."""
     buffer = io.BytesIO()
-    with rc_context(STYLE):
+    with rc_context(STYLE), any_character():
         figure.savefig(buffer, format=suffix.removeprefix("."), dpi=_DPI, metadata=SUFFIXES[suffix])
     return buffer.getvalue()
+
+
+@contextmanager
+def any_character() -> Generator[None]:
+    """Inside the block a character that the font lacks is a box, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield

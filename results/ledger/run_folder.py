@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 LEDGER = "ledger.jsonl"
+IDENTITY = "run_id"
 
 
 class RunFolder:
@@ -51,6 +53,21 @@ class RunFolder:
         """Put `space` (YAML text) in the place of the search space, unless it is that already."""
         if not self.space.is_file() or self.space.read_text(encoding="utf-8") != space:
             write_whole(self.space, space)
+
+    @property
+    def identity(self) -> str:
+        """What tells this run from all others, whatever its folder is called; made when it is first asked for."""
+        self.write_identity()
+        return self._identity.read_text(encoding="utf-8").strip()
+
+    def write_identity(self) -> None:
+        """Give the run an identity, unless it has one."""
+        if not self._identity.is_file():
+            write_whole(self._identity, f"{secrets.token_hex(16)}\n")
+
+    @property
+    def _identity(self) -> Path:
+        return self.path / IDENTITY
 
     @property
     def name(self) -> str:

@@ -64,7 +64,7 @@ def test_a_driver_whose_folder_another_one_has_adds_no_line_and_writes_no_file(p
     assert one.report() == BAD_INPUT
     assert "error: " in said.getvalue()
     assert "another flyp-sweep has taken this run over (process 4711 on elsewhere" in said.getvalue()
-    assert [found.name for found in path.iterdir()] == ["space.yaml"]
+    assert {found.name for found in path.iterdir()} == {"run_id", "space.yaml"}
 
 
 def test_a_driver_whose_run_in_a_store_another_one_has_adds_no_line(path: Path) -> None:

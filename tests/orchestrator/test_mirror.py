@@ -18,7 +18,7 @@ from waiting import until
 
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
-from flyp_sweep.orchestrator.tracking.mlflow_logger import store_uri
+from flyp_sweep.orchestrator.tracking.uris import store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow

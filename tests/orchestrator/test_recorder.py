@@ -68,3 +68,17 @@ def test_a_trial_whose_line_cannot_be_written_is_not_finished_and_ends_the_sweep
     assert "cannot be written (No space left on device)" in kept.trouble[0]
     assert kept.ledger.load() == heard.finished_ids == []
     assert not kept.protocol.outcomes
+
+
+def test_a_listener_that_raises_harms_neither_the_ledger_nor_the_other_listeners(tmp_path):
+    class Broken:
+        def finished(self, record):
+            raise ValueError("[/]")
+
+        retried = selected = finished
+
+    kept, heard = recorder(tmp_path)
+    kept.listeners = [Broken(), heard]
+    spec = kept.protocol.next()
+    kept.ended(spec, ENDING)
+    assert [one.trial_id for one in kept.ledger.load()] == heard.finished_ids == [spec.trial_id]

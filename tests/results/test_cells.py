@@ -136,8 +136,8 @@ def test_cells_without_a_number_do_not_disappear(example):
     (grid,) = make_table([evidence], "per_shift").grids
     states = {row.method: row.entries[-1].printed for row in grid.rows}
     assert states == {
-        "zeroshot": "1", "lp": "running", "ft": "3", "l2sp": "failed",
-        "lpft": "running", "flyp": "3", "flyp_ce": "planned"
+        "zeroshot": "1", "lp": "unfinished", "ft": "3", "l2sp": "failed",
+        "lpft": "unfinished", "flyp": "3", "flyp_ce": "planned"
     }  # fmt: skip
     assert list(states) == ["zeroshot", "lp", "ft", "l2sp", "lpft", "flyp", "flyp_ce"]
     failures = [example.failure(example.cell("lpft"), seed) for seed in range(2)]

@@ -65,7 +65,7 @@ def test_text_has_grouped_headers_and_fits_100_columns(table):
     ft = [line.split() for line in lines if line.startswith("FT")]
     assert ft[0] == ["FT", "_92.0", "(5.0)_", "72.0", "(5.0)", "62.0", "(5.0)", "_67.0", "(5.0)_", "3"]
     assert next(line.split() for line in lines if "Zeroshot" in line)[:3] == ["Zeroshot", "61.0", "(-)"]
-    assert next(line.split() for line in lines if line.startswith("LP")) == ["LP", *"----", "running"]
+    assert next(line.split() for line in lines if line.startswith("LP")) == ["LP", *"----", "unfinished"]
     text = " ".join(" ".join(lines).split())
     assert "1 of 2 *" in text
     assert "* my_method: 1 of 2 repeats: repeat 2 missing" in text
@@ -108,7 +108,7 @@ def test_markdown(table):
     assert "| FLYP | **95.0 (5.0)** | 75.0 (5.0) | 65.0 (5.0) | **70.0 (5.0)** | 3 |" in lines
     assert "| FT | <ins>92.0 (5.0)</ins> | 72.0 (5.0) | 62.0 (5.0) | <ins>67.0 (5.0)</ins> | 3 |" in lines
     assert any(line.startswith(r"| my\_method | 80.0 (-) \* ") for line in lines)
-    assert "| LP | - | - | - | - | running |" in lines
+    assert "| LP | - | - | - | - | unfinished |" in lines
     tables = [line for line in lines if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {7}
 
@@ -127,7 +127,7 @@ def test_csv_holds_the_raw_numbers(table):
     assert entry["trials"].split() == list(found.trials)
     assert len(found.trials) == 3
     assert {r["low"] for r in rows if r["method"] == "zeroshot"} == {""}
-    assert {(r["n"], r["mean"], r["state"]) for r in rows if r["method"] == "lp"} == {("0", "", "running")}
+    assert {(r["n"], r["mean"], r["state"]) for r in rows if r["method"] == "lp"} == {("0", "", "unfinished")}
 
 
 def test_latex_has_grouped_headers_rules_caption_and_label(table):
@@ -191,7 +191,7 @@ def test_every_format_prints_every_method_an_empty_table_and_the_same_twice(exam
 @pytest.mark.parametrize("name", format_names())
 def test_a_table_without_any_number_still_names_its_cells(example, name):
     printed = render(example.table([example.search(example.cell("lp"), "c0")]), name)
-    assert "running" in printed
+    assert "unfinished" in printed
     assert "LP" in printed
 
 

@@ -285,3 +285,8 @@ def test_later_checks_speak_the_same_way() -> None:
     error = space_error("x.yaml", "methods[1]", "flpy", "one of ft, flyp", " (did you mean 'flyp'?)")
     assert str(error) == "x.yaml: methods[1]: found 'flpy'; expected one of ft, flyp (did you mean 'flyp'?)"
     assert str(space_error("x\n", "a", {"b": [None, True]}, "c")) == "x\\n: a: found {b: [null, true]}; expected c"
+
+
+def test_a_hyper_parameter_among_the_settings_is_shown_its_place() -> None:
+    with pytest.raises(InputError, match=r"unknown key 'lr' in train; .*write it into search\.space"):
+        load("quickstart", ["train.lr=0.1"])

@@ -112,7 +112,7 @@ def run_serially(
                 str(space),
                 overrides,
                 RunOptions(**options),
-                Console(file=printed, width=120, highlight=False),
+                Console(file=printed, width=120, highlight=False, markup=False, emoji=False),
                 engine or SerialEngine(stop_after),
             )
         except InputError as error:

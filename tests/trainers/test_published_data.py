@@ -65,7 +65,7 @@ PUBLISHED = {
     "mnist": {},
     "pcam": {"train": 2**18, "id_val": 2**15, "id_test": 2**15},
     "rendered_sst2": {"train": 3610 + 3310, "id_val": 444 + 428, "id_test": 909 + 912},
-    "stanford_cars": {"train": 8144 - 814, "id_val": 814, "id_test": 8041},
+    "stanford_cars": {"train": 8144 - 1629, "id_val": 1629, "id_test": 8041},
 }
 
 PROMPTS = {

@@ -264,7 +264,7 @@ def test_absent_tables_and_images_are_told_before_the_start(root: Path) -> None:
     (root / "test.tsv").rename(root / "moved")
     (missing,) = make(root).missing()
     assert missing.path == root / "test.tsv"
-    assert "dataset.tables of 'birds'" in missing.source
+    assert "dataset.tables.id_test of 'birds'" in missing.source
     (root / "moved").rename(root / "test.tsv")
 
     shutil.rmtree(root / "photos" / "10")

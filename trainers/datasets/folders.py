@@ -61,8 +61,8 @@ class ImageFolders(OwnData):
         self._left_out: dict[str, LeftOut] = {}
 
     def missing(self) -> list[Missing]:
-        source = f"dataset.folders of {self.name!r} in the search space"
-        return [Missing(path, source) for path in dict.fromkeys(self.paths.values()) if not path.is_dir()]
+        found = self.places().items()
+        return [Missing(path, self.told(split, "folders")) for path, split in found if not path.is_dir()]
 
     def found_labels(self) -> list[str]:
         """Names of the class folders."""

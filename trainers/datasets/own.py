@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset, Splits
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
@@ -62,6 +62,20 @@ class OwnData(Dataset):
         rows = np.flatnonzero(validates == (split == "id_val"))
         assert isinstance(whole.images, Divisible)
         return replace(whole, images=whole.images.taken(rows), labels=whole.labels[rows])
+
+    def places(self) -> dict[Path, str]:
+        """Each path with the first split that lies there: a held-out id_val lies with the training images."""
+        found: dict[Path, str] = {}
+        for split, path in self.paths.items():
+            found.setdefault(path, split)
+        return found
+
+    def told(self, split: str, kind: str) -> str:
+        """Which key in `dataset.<kind>` says where a split is, and what lies there by a like name."""
+        key = split if split in SPLITS else f"ood.{split}"
+        around = self.paths[split].parent
+        like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
+        return f"dataset.{kind}.{key} of {self.name!r} in the search space{like}"
 
     @abstractmethod
     def found_labels(self) -> list[str]:

@@ -63,8 +63,8 @@ class ImageTables(OwnData):
         Raises InputError for a table that cannot be read.
         """
         where = f"of {self.name!r} in the search space"
-        wanted = dict.fromkeys(self.paths.values())
-        absent = [Missing(path, f"dataset.tables {where}") for path in wanted if not os.path.isfile(path)]
+        found = self.places().items()
+        absent = [Missing(path, self.told(split, "tables")) for path, split in found if not os.path.isfile(path)]
         if self.images is not None and not os.path.isdir(self.images):
             absent.append(Missing(self.images, f"dataset.images {where}"))
         return absent or self._missing_images()

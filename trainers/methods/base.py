@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.task import Task
 
 
@@ -45,6 +46,9 @@ class Method(ABC):
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
     in_place_of: ClassVar[Mapping[str, str]] = {}
     """Another name that the YAML may give -> the hyper-parameter whose place it takes: a strength in other units."""
+    domains: ClassVar[Mapping[str, Number]] = {}
+    """Hyper-parameter -> the numbers it may be; other values are refused before a sweep starts. One that is not named
+    here may be of the kind (number, text, true/false) of its default."""
     frozen_encoder: ClassVar[bool] = False
     """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
     seeded: ClassVar[bool] = True
@@ -119,6 +123,7 @@ class GradientMethod(Method):
     hparams = {"lr": None, "weight_decay": None}
     pairs_templates: ClassVar[bool] = False
     """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
+    domains = {"lr": Number(above=0), "weight_decay": Number(least=0)}
 
     def start(self, task: Task) -> nn.Module:
         """The model as training finds it; the zero-shot one unless a method says otherwise."""

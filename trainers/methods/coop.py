@@ -15,6 +15,7 @@ from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod, linear_head
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
 from flyp_sweep.trainers.models.prompts import CHUNK, encode_text, encode_unique
 from flyp_sweep.trainers.task import Task
@@ -35,6 +36,7 @@ class CoOp(GradientMethod):
     name = "coop"
     summary = "context_tokens vectors before the class names, by cross-entropy; both encoders stay as pretrained"
     hparams = {**GradientMethod.hparams, "context_tokens": Choice((4, 16))}
+    domains = {**GradientMethod.domains, "context_tokens": Number(least=1, whole=True)}
     frozen_encoder = True
 
     def zero_shot(self, task: Task) -> nn.Module:

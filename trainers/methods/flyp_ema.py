@@ -10,6 +10,7 @@ from torch import nn
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
 
@@ -47,6 +48,7 @@ class FLYPMovingAverage(FLYP):
     name = "flyp_ema"
     summary = "as flyp, but predicts with a moving average of the weights"
     hparams = {**FLYP.hparams, "ema_decay": Choice((0.9, 0.99, 0.999))}
+    domains = {**FLYP.domains, "ema_decay": Number(least=0, below=1)}
 
     def zero_shot(self, task: Task) -> nn.Module:
         return Averaged(super().zero_shot(task), super().zero_shot(task), task.hparams["ema_decay"])

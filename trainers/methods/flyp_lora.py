@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from flyp_sweep.search_spaces.distributions import Choice
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
 
@@ -39,6 +40,7 @@ class FLYPLowRank(FLYP):
     name = "flyp_lora"
     summary = "as flyp, but trains updates of rank lora_rank of both encoders' matrices"
     hparams = {**FLYP.hparams, "lora_rank": Choice((4, 16))}
+    domains = {**FLYP.domains, "lora_rank": Number(least=1, whole=True)}
 
     def start(self, task: Task) -> nn.Module:
         model = super().start(task).requires_grad_(False)

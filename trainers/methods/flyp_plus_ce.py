@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
 from flyp_sweep.trainers.models.objectives import contrastive_loss
@@ -22,6 +23,7 @@ class FLYPPlusCrossEntropy(FLYP):
     name = "flyp_plus_ce"
     summary = "as flyp, plus ce_weight * the cross-entropy of flyp_ce"
     hparams = {**FLYP.hparams, "ce_weight": Choice((0.1, 0.3, 1.0))}
+    domains = {**FLYP.domains, "ce_weight": Number(least=0)}
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
         images, prompts = super().inputs(batch, task)

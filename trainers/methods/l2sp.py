@@ -9,6 +9,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Constant
 from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
 
@@ -23,6 +24,7 @@ class L2SP(FineTuning):
     name = "l2sp"
     summary = "as ft, plus l2sp_strength / 2 * squared distance to the pretrained encoder"
     hparams = {**FineTuning.hparams, "l2sp_strength": None, "head_strength": Constant(0.0)}
+    domains = {**FineTuning.domains, "l2sp_strength": Number(least=0), "head_strength": Number(least=0)}
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         distance = squared_distance(model.encoder, task.pretrained.clip.visual)

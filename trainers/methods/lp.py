@@ -9,6 +9,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.methods.base import SolvedMethod, linear_head
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.logistic_regression import logistic_regression
 from flyp_sweep.trainers.shared import identity
 from flyp_sweep.trainers.task import Task
@@ -35,6 +36,7 @@ class LinearProbing(SolvedMethod):
     summary = "linear head on frozen, normalised image features, solved to convergence; C is searched"
     hparams = {"C": Choice(STRENGTHS)}
     in_place_of = {"l2": "C"}
+    domains = {"C": Number(above=0), "l2": Number(above=0)}
     frozen_encoder = True
     deterministic = True
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Constant
 from flyp_sweep.trainers.methods.base import ImageClassifier
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.methods.lp import BEST, STRENGTHS, best_probe, probe
 from flyp_sweep.trainers.task import Task
@@ -23,6 +24,7 @@ class LinearProbingFineTuning(FineTuning):
     name = "lpft"
     summary = "as ft, but the head starts from the linear-probing solution"
     hparams = {**FineTuning.hparams, "probe_C": Constant(BEST)}
+    domains = {**FineTuning.domains, "probe_C": Number(above=0, word=BEST)}
 
     def start(self, task: Task) -> nn.Module:
         c = task.hparams.get("probe_C", BEST)

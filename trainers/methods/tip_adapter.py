@@ -8,6 +8,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.methods.base import SolvedMethod
+from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.task import Task
 
 CHUNK = 16_384
@@ -56,6 +57,7 @@ class TipAdapter(SolvedMethod):
         "cache_weight": Choice((0.5, 1.0, 2.0, 4.0, 8.0)),
         "cache_sharpness": Choice((1.0, 2.0, 5.5, 10.0, 20.0)),
     }
+    domains = {"cache_weight": Number(least=0), "cache_sharpness": Number(least=0)}
     frozen_encoder = True
     deterministic = True
 

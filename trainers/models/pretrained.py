@@ -19,7 +19,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.trainers.models import digits_clip, weights
+from flyp_sweep.trainers.models import digits_clip, preprocessing, state_dicts, weights
 from flyp_sweep.trainers.models.compilation import compile_training
 from flyp_sweep.trainers.models.hub import cache_where_silent
 from flyp_sweep.trainers.models.precision import set_precision
@@ -78,6 +78,8 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32", comp
             tokenizer = open_clip.get_tokenizer(model.arch)
     except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
         raise _unloadable(model, path, error) from error
+    if (name := state_dicts.not_finite(dict(clip.named_parameters()))) is not None:
+        raise InputError(f"model: {weights.called(model)} hold a NaN or an infinity in {name}; expected finite weights")
     if is_bundled(model):
         _pad_beforehand(clip)
     clip.eval()
@@ -92,23 +94,64 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32", comp
 def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
     if path is None:
         return _open(model.arch, model.pretrained, device, quick_gelu=weights.trained_with_quick_gelu(model))
-    if not weights.is_torchscript(path):
+    if is_bundled(model):
         return _open(model.arch, str(path), device)
-    # open_clip's own loader of such archives takes any architecture, so the weights go through its loader of files.
-    state, openai = weights.torchscript_weights(path)
+    images = preprocessing.preprocess_of(model, path)[0]
+    state, openai, is_plain = _file_weights(path)
+    if is_plain:
+        return _open(model.arch, str(path), device, images=images)
+    # open_clip's own loader of TorchScript takes any architecture, so the weights go through its loader of files.
     with TemporaryDirectory() as folder:
         plain = Path(folder) / "weights.safetensors"
-        save_file(state, plain)
-        return _open(model.arch, str(plain), device, quick_gelu=openai)
+        save_file({name: value.contiguous().clone() for name, value in state.items()}, plain)
+        return _open(model.arch, str(plain), device, quick_gelu=openai, images=images)
 
 
-def _open(arch: str, pretrained: str | None, device: torch.device, *, quick_gelu: bool = False) -> Clip:
+def _file_weights(path: Path) -> tuple[state_dicts.State, bool, bool]:
+    """The weights in a local file, whether they are an archive of OpenAI's, and whether open_clip reads them itself."""
+    if weights.is_torchscript(path):
+        return *weights.torchscript_weights(path), False
+    state, wrapped = state_dicts.read(path)
+    return state, False, not wrapped
+
+
+def check_file(model: Model) -> list[str]:
+    """Read the local checkpoint of `model`, if it names one; returns what a user has to know of it, a line each.
+
+    Raises InputError for weights that are not the architecture's, or not finite, by their names.
+    """
+    path = weights.local_file(model)
+    if path is None or is_bundled(model):
+        return []
+    state = _file_weights(path)[0]
+    if (name := state_dicts.not_finite(state)) is not None:
+        raise InputError(f"model.pretrained: {path}: found a NaN or an infinity in {name}; expected finite weights")
+    expected = {name: value.shape for name, value in _without_memory(model.arch).state_dict().items()}
+    state_dicts.check_fits(path, model.arch, state, expected)
+    assumed = preprocessing.preprocess_of(model, path)[1]
+    lines = [f"model.pretrained: {path}: {line}" for line in state_dicts.resized(state, expected)]
+    return [*([assumed] if assumed else []), *lines]
+
+
+def _open(
+    arch: str,
+    pretrained: str | None,
+    device: torch.device,
+    *,
+    quick_gelu: bool = False,
+    images: dict[str, Any] | None = None,
+) -> Clip:
     import open_clip
 
     # open_clip first draws random weights, which the process's global stream must not notice.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         return open_clip.create_model(
-            arch, pretrained=pretrained, device=device, force_quick_gelu=quick_gelu, require_pretrained=True
+            arch,
+            pretrained=pretrained,
+            device=device,
+            force_quick_gelu=quick_gelu,
+            force_preprocess_cfg=images,
+            require_pretrained=True,
         )
 
 
@@ -157,11 +200,16 @@ def _skeleton(model: Model) -> Clip | None:
     """The architecture without memory for its weights; None where a hub would have to be asked."""
     if model.arch.startswith((weights.HUB, weights.FOLDER)):
         return None
+    return _without_memory(model.arch)
+
+
+def _without_memory(arch: str) -> Clip:
+    """The architecture, whose weights have shapes but no values."""
     open_clip = _with_ours()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        return open_clip.create_model(model.arch, device="meta")
+        return open_clip.create_model(arch, device="meta")
     finally:
         logging.disable(before)
 

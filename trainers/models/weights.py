@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 import zipfile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.models import digits_clip
 from flyp_sweep.trainers.models.hub import HubError, HubFile, silent
+from flyp_sweep.trainers.models.preprocessing import CONFIG, config_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 HUB = "hf-hub:"
 FOLDER = "local-dir:"
-CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip looks for in a repository whose tag names no file, in its order."""
 
@@ -58,7 +59,8 @@ def fingerprint(model: Model) -> str:
             f"model.pretrained: found no file {path}; expected a local checkpoint, an open_clip tag or 'bundled'"
         )
     check_readable(path)
-    return f"{model.arch}:{_digest([path])}"
+    beside = None if model.pretrained == "bundled" else config_beside(path)
+    return f"{model.arch}:{_digest([path] if beside is None else [path, beside])}"
 
 
 def check_readable(path: Path) -> None:
@@ -77,7 +79,12 @@ def check_readable(path: Path) -> None:
             if not is_torchscript(path):
                 torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
             return
-        except pickle.UnpicklingError:  # torch's own words advise to load it without the check
+        except pickle.UnpicklingError as error:  # torch's own words advise to load it without the check
+            if whole := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                raise InputError(
+                    f"model.pretrained: {path}: found a pickled {whole[1]}, which only code can read; expected weights "
+                    "alone: save them with torch.save(model.state_dict(), PATH)"
+                ) from error
             reason = "it is torn, or holds more than tensors"
         except Exception as error:  # zip and torch raise many types
             reason = str(error)
@@ -167,7 +174,7 @@ def _local(model: Model) -> str:
         return f"name a folder that holds {CONFIG} and the weights: --set model.arch={FOLDER}/path"
     quick = trained_with_quick_gelu(model) and not model.arch.endswith("-quickgelu")
     arch = f"--set model.arch={model.arch}-quickgelu " if quick else ""
-    return f"name the file: {arch}--set model.pretrained=/path/{wanted(model)[0].names[0]}"
+    return f"name the file, with {CONFIG} beside it: {arch}--set model.pretrained=/path/{wanted(model)[0].names[0]}"
 
 
 def _tag(model: Model) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class MethodContract:
         assert method.summary
         assert "\n" not in method.summary
         assert all(isinstance(one, Distribution | None) for one in method.hparams.values())
+        assert method.domains.keys() <= method.hparams.keys(), "a domain is one of a hyper-parameter"
         if isinstance(method, GradientMethod):
             assert {"lr", "weight_decay"} <= method.hparams.keys(), "the training loop reads these"
 

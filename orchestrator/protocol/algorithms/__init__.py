@@ -60,7 +60,7 @@ def algorithm_names() -> tuple[str, ...]:
 
 def planned_configs(plan: CellPlan) -> int:
     """How many configurations the cell's search will try at most."""
-    return algorithm_of(plan.space).at_most(plan) if plan.searched else 0
+    return algorithm_of(plan.space).at_most(plan) if plan.fixed is None else 0
 
 
 def planned_searches(plan: CellPlan) -> int:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from flyp_sweep.results.naming import slug
+from flyp_sweep.results.naming import slugs
 from flyp_sweep.results.tables.formats import Format
 from flyp_sweep.results.tables.latex_width import SIZES, FontSize, column_width, text_width
 from flyp_sweep.results.tables.panels import Span, header_levels, panels
@@ -41,7 +41,9 @@ def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
     enough it is cut into panels, one above the other. One that would have more than two has a float per outermost
     header, and as many more as it takes. What numbers can be checked by, and the trace, follow as comments.
     """
-    floats = "\n".join(text for grid in table.grids for text in _floats(grid, table.layout, textwidth))
+    labels = slugs([(table.layout, grid.title.lower()) for grid in table.grids])
+    pairs = zip(table.grids, labels, strict=True)
+    floats = "\n".join(text for grid, label in pairs for text in _floats(grid, f"tab:{label}", textwidth))
     trace = "".join(_comment(line) for line in table.trace)
     return "% Needs \\usepackage{booktabs}.\n" + floats + trace
 
@@ -61,9 +63,8 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in opened)
 
 
-def _floats(grid: Grid, layout: str, textwidth: float) -> list[str]:
+def _floats(grid: Grid, label: str, textwidth: float) -> list[str]:
     """The floats of a grid; all but the first refer to its caption."""
-    label = f"tab:{slug(layout, grid.title).lower()}"
     caption = f"{escape(grid.title)}. {escape(grid.caption)}"
     written: list[str] = []
     for size, cut in _cuts(grid, textwidth):

@@ -1,0 +1,173 @@
+"""MLflow is a view of the ledger, always: of its content, whatever the folder is called and wherever it lies."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pytest
+from ledgers import Example, record_of
+from mlflow import MlflowClient
+
+from flyp_sweep.orchestrator.runs.sync import sync
+from flyp_sweep.orchestrator.tracking.mirror_process import Follower
+from flyp_sweep.orchestrator.tracking.mlflow_logger import metric_part
+from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri, sqlite_file, store_uri
+from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import dump, load
+
+Record = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store of MLflow, whose tables take seconds to make."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(store_uri(path)).search_experiments()
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path: Path, migrated: Path) -> Path:
+    """A runs folder whose name is awkward in a URI, with a store that has tables and no experiments."""
+    folder = tmp_path / "my runs? 100%20 'of' \"them\""
+    folder.mkdir()
+    shutil.copy(migrated, folder / "mlflow.db")
+    return folder
+
+
+def run_folder(path: Path, score: float = 0.9, split: str = "photo") -> RunFolder:
+    """The run folder of a finished sweep of one cell with two repeats."""
+    folder, example = RunFolder.create(path, dump(load("quickstart"))), Example()
+    numbers = {"id_val": score, "id_test": score, split: score}
+    trials = [example.repeat(example.cell("ft"), seed, numbers, numbers, score=score) for seed in range(2)]
+    for record in [*trials, example.selection(trials)]:
+        folder.ledger.append(record_of(record))
+    return folder
+
+
+def view(uri: str) -> dict[str, list[float]]:
+    """Name of a parent run -> the scores of its children."""
+    client = MlflowClient(uri)
+    found = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    parents = {run.info.run_id: run for run in found if run.data.tags["flyp_sweep.kind"] == "sweep"}
+    return {
+        parent.data.tags["flyp_sweep.sweep"]: sorted(
+            child.data.metrics["score"] for child in found if child.data.tags.get("mlflow.parentRunId") == run_id
+        )
+        for run_id, parent in parents.items()
+    }
+
+
+def artifacts(uri: str, sweep: str) -> Path:
+    """Where the artifacts of a sweep lie; there are some."""
+    client = MlflowClient(uri)
+    found = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    (parent,) = [run for run in found if run.data.tags.get("flyp_sweep.sweep") == sweep]
+    assert [one.path for one in client.list_artifacts(parent.info.run_id)]
+    return Path(url2pathname(urlsplit(parent.info.artifact_uri).path))
+
+
+def test_it_shows_what_the_ledger_holds_not_what_it_held(runs: Path) -> None:
+    folder = run_folder(runs / "x")
+    assert sync(folder.path, None) == "2 trials added, 0 were there"
+    assert sync(folder.path, None) == "0 trials added, 2 were there"
+    folder.ledger.path.unlink()  # the same trials with other numbers, as after a change of a method's code
+    other = run_folder(runs / "y", score=0.7)
+    shutil.copy(other.ledger.path, folder.ledger.path)
+    assert sync(folder.path, None) == "0 trials added, 2 replaced, 0 were there"
+    assert view(default_uri(folder.path)) == {"x": [0.7, 0.7]}
+    lines = folder.ledger.path.read_bytes().splitlines(keepends=True)
+    folder.ledger.path.write_bytes(lines[0])
+    assert sync(folder.path, None) == "0 trials added, 1 were there"
+    assert view(default_uri(folder.path)) == {"x": [0.7]}, "a trial that the ledger lacks is shown no more"
+
+
+def test_a_folder_that_was_removed_and_run_anew_is_shown_anew(runs: Path) -> None:
+    first = run_folder(runs / "x")
+    sync(first.path, None)
+    shutil.rmtree(first.path)
+    sync(run_folder(runs / "x", score=0.6).path, None)
+    assert view(default_uri(first.path)) == {"x": [0.6, 0.6]}
+
+
+def test_sweeps_of_one_name_stay_apart_and_a_renamed_folder_stays_one_with_its_artifacts(runs: Path) -> None:
+    uri = store_uri(runs / "mlflow.db")
+    one, two = run_folder(runs / "a" / "x", score=0.8), run_folder(runs / "b" / "x", score=0.7)
+    assert [sync(folder.path, uri) for folder in (one, two, one)][-1] == "0 trials added, 2 were there"
+    found = MlflowClient(uri).search_runs(["1"], "tags.`flyp_sweep.kind` = 'sweep'")
+    assert len(found) == 2
+    moved = two.path.rename(runs / "b" / "renamed [once] %41")
+    assert sync(moved, uri) == "0 trials added, 2 were there"
+    assert view(uri) == {"x": [0.8, 0.8], moved.name: [0.7, 0.7]}
+    assert artifacts(uri, "x").is_relative_to(one.path)
+    assert artifacts(uri, moved.name).is_relative_to(moved)
+
+
+@pytest.mark.parametrize("label", ["night (rain)", "b&w, 50%", "a//b", "..", "夜", "x" * 400, "plain"])
+def test_any_label_of_an_ood_set_is_a_metric(label: str, runs: Path) -> None:
+    folder = run_folder(runs / "x", split=label)
+    assert sync(folder.path, None).startswith("2 trials added")
+    client = MlflowClient(default_uri(folder.path))
+    child = next(run for run in client.search_runs(["1"]) if run.data.tags["flyp_sweep.kind"] == "trial")
+    assert child.data.metrics[f"without/{metric_part(label)}/accuracy"] == 0.9
+    assert (metric_part(label) == label) == (label in ("plain", "夜"))
+
+
+def test_labels_that_look_alike_stay_different() -> None:
+    labels = ["a (b)", "a [b]", "a <b>", "x" * 300, "x" * 301]
+    assert len({metric_part(label) for label in labels}) == len(labels)
+
+
+def test_a_permanent_error_is_told_once_and_leaves_no_half_written_run(runs: Path, monkeypatch: Any) -> None:
+    folder = run_folder(runs / "x")
+    monkeypatch.setattr("flyp_sweep.orchestrator.tracking.mlflow_logger.metric_part", lambda label: f"{label} (!)")
+    behind = Follower(default_uri(folder.path), "quickstart", folder).close("", complete=True)
+    assert behind is not None
+    assert "(!)" in behind
+    client = MlflowClient(default_uri(folder.path))
+    (parent,) = client.search_runs(["1"])
+    assert parent.info.status == "FINISHED"
+
+
+def test_a_deleted_experiment_is_told_with_its_cure(runs: Path) -> None:
+    folder = run_folder(runs / "x")
+    sync(folder.path, None)
+    MlflowClient(default_uri(folder.path)).delete_experiment("1")
+    with pytest.raises(InputError, match=r"was deleted; restore it with `mlflow experiments restore -x 1`"):
+        sync(folder.path, None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("./mlruns", "expected http://HOST:PORT"),
+        ("file:///tmp/mlruns", "MLflow no longer keeps runs in a folder of files"),
+        ("htp://server", "found scheme 'htp'"),
+        ("localhost:5000", "found scheme 'localhost'"),
+        ("sqlite:////absent-folder/mlflow.db", "found no folder /absent-folder"),
+        ("postgresql://me:secret@host:port/db", "port"),
+        ("mssql+absent://host/db", "--mlflow"),
+    ],
+)
+def test_an_impossible_store_is_told_before_anything_starts(uri: str, told: str) -> None:
+    with pytest.raises(InputError, match="--mlflow") as no:
+        check_uri(uri)
+    assert told in str(no.value)
+    assert "secret" not in str(no.value)
+    assert "\n" not in str(no.value)
+
+
+@pytest.mark.parametrize("uri", [None, "http://127.0.0.1:5000", "https://me:secret@host/path", "sqlite:///mlflow.db"])
+def test_a_possible_store_is_not_asked(uri: str | None) -> None:
+    check_uri(uri)
+
+
+@pytest.mark.parametrize("name", ["a?b", "100%", "50%25", 'it\'s "mine"', "#1 & more", "漢 字"])
+def test_a_path_comes_back_out_of_its_uri(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name / "mlflow.db"
+    assert sqlite_file(store_uri(path)) == path.resolve()

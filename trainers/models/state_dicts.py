@@ -1,0 +1,115 @@
+"""What a checkpoint file holds: the state dict in it, whoever wrapped it, and whether it fits an architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from flyp_sweep.search_spaces.errors import InputError
+
+SECTIONS = ("state_dict", "model_state_dict", "model")
+"""Where training scripts put the weights beside optimiser and epoch."""
+
+COMPILED = "_orig_mod."
+"""What `torch.compile` puts before the names of a module."""
+
+ANCHOR = "logit_scale"
+"""A weight of every CLIP: what stands before it stands before all names."""
+
+FOREIGN = "image_encoder.model."
+"""MobileCLIP's own names, which open_clip translates."""
+
+HUGGING_FACE = ("vision_model.", "text_model.")
+POSITIONS = ("visual.positional_embedding", "positional_embedding", "visual.trunk.pos_embed")
+MOST_NAMED = 3
+
+State = dict[str, torch.Tensor]
+
+
+def read(path: Path) -> tuple[State, bool]:
+    """The weights in a file that is no TorchScript archive, and whether open_clip would not find them as they stand.
+
+    Raises InputError for a file without a CLIP's weights.
+    """
+    if path.suffix == ".safetensors":
+        content: Any = load_file(path)
+    else:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    state, wrapped = unwrapped(content)
+    if not state:
+        held = ", ".join(map(str, list(content)[:MOST_NAMED])) if isinstance(content, Mapping) else type(content)
+        raise InputError(f"model.pretrained: {path}: found {held}; expected the state dict of a CLIP model")
+    return state, wrapped
+
+
+def unwrapped(content: object) -> tuple[State, bool]:
+    """The state dict in what a file holds, by the names that the model itself has; nothing where there is none."""
+    if not isinstance(content, Mapping):
+        return {}, False
+    section = next((name for name in SECTIONS if isinstance(content.get(name), Mapping)), None)
+    inner = content if section is None else content[section]
+    tensors = {name: value for name, value in inner.items() if isinstance(value, torch.Tensor)}
+    plain = {name.replace(COMPILED, ""): value for name, value in tensors.items()}
+    anchors = [name.removesuffix(ANCHOR) for name in plain if name == ANCHOR or name.endswith(f".{ANCHOR}")]
+    prefix = min(anchors, key=len, default="")
+    state = {name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)}
+    return state, state.keys() != inner.keys() or section not in (None, "state_dict")
+
+
+def check_fits(path: Path, arch: str, state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size]) -> None:
+    """Raise InputError, with the names found beside those expected, where `state` is none of the architecture's.
+
+    `expected` holds the shapes of the architecture's weights. Position embeddings may have another grid.
+    """
+    if any(name.startswith(FOREIGN) for name in state):
+        return
+    wanted = {_short(name): shape for name, shape in expected.items()}
+    found = {_short(name): value.shape for name, value in state.items()}
+    other = [name for name in found if name in wanted and not _same(name, found[name], wanted[name])]
+    absent = [name for name in wanted if name not in found and name not in ("logit_bias", "attn_mask")]
+    if len(absent) > len(wanted) // 2:
+        hint = "the names are those of Hugging Face's transformers: convert the file, or name a hub id as model.arch"
+        theirs = any(name.startswith(HUGGING_FACE) for name in state)
+        raise InputError(
+            f"model.pretrained: {path}: found weights {_listed(found)}; expected those of {arch}: {_listed(wanted)}"
+            f"{f' ({hint})' if theirs else ''}"
+        )
+    if other:
+        name = other[0]
+        raise InputError(
+            f"model.pretrained: {path}: found {name} of shape {tuple(found[name])}; expected {tuple(wanted[name])}, as "
+            f"{arch} has; name the architecture of the file as model.arch"
+        )
+
+
+def resized(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size]) -> list[str]:
+    """The position embeddings of `state` that open_clip interpolates to the architecture's, a line each."""
+    wanted = {_short(name): shape for name, shape in expected.items()}
+    return [
+        f"{name} is interpolated from {tuple(value.shape)} to {tuple(wanted[_short(name)])}"
+        for name, value in state.items()
+        if _short(name) in wanted and _short(name) in POSITIONS and value.shape != wanted[_short(name)]
+    ]
+
+
+def not_finite(state: Mapping[str, torch.Tensor]) -> str | None:
+    """The first weight that holds NaN or an infinity."""
+    return next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
+
+
+def _short(name: str) -> str:
+    """The name in a CLIP whose text tower stands by itself, and in one whose text tower is a part."""
+    return name.removeprefix("text.")
+
+
+def _same(name: str, found: torch.Size, wanted: torch.Size) -> bool:
+    return found == wanted or name in POSITIONS or found.numel() == wanted.numel() == 1
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
