@@ -176,7 +176,7 @@ def test_corrupt_images_are_skipped_on_request_and_counted_in_the_caption(own_da
     assert code == 0, output
     assert "train: 1 of 12 images left out as unreadable" in output
     assert "split train holds 11 images without 1 that cannot be decoded" in output
-    assert len(numbers(own_data / "runs/own")) == 1 + 2 + 1
+    assert len(numbers(own_data / "runs/own")) == 1 + 2 + 1, "lp repeats once on all images"
     assert "{as: viewer, unreadable: skip}" in (own_data / "runs/own/space.yaml").read_text()
 
 
