@@ -201,7 +201,7 @@ def test_other_training_pictures_are_another_data_set_and_are_asked_about_once(r
     code, output = sweep(root, {"repeats": {"seeds": 3}}, yes=True, stop_after=1)
     assert code == 130, output
     states = {row.method: row.entries[-1].state for row in plain_grid(root).rows}
-    assert (states["zeroshot"], states["ft"]) == ("done", "running"), "no row of the old pictures beside the new"
+    assert (states["zeroshot"], states["ft"]) == ("done", "unfinished"), "no row of the old pictures beside the new"
     code, output = sweep(root, {"repeats": {"seeds": 3}})
     assert code == 0, output
     assert "no longer match" not in output
