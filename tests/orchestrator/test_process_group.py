@@ -94,7 +94,7 @@ def test_two_processes_get_the_result_of_one(tmp_path: Path, monkeypatch: pytest
     assert two["machine"] == one["machine"] | {"processes": 2}
     assert two["result"]["score"] == pytest.approx(one["result"]["score"], abs=0.01)
     for point, wanted in zip(two["result"]["curve"], one["result"]["curve"], strict=True):
-        assert point.get("train_loss", 0.0) == pytest.approx(wanted.get("train_loss", 0.0), rel=1e-4)  # none at the start
+        assert point.get("train_loss", 0.0) == pytest.approx(wanted.get("train_loss", 0.0), rel=1e-4)
     assert two["result"]["curve"] != one["result"]["curve"], "nothing was divided"
 
 
