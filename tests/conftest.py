@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from commands import SMALL
@@ -28,10 +27,13 @@ def own_cache(shared_folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def environment() -> Iterator[None]:
+def settings_of_ray() -> Iterator[None]:
     """A run in the test's process sets variables for Ray, which are no business of the next test."""
-    with mock.patch.dict(os.environ):
-        yield
+    before = set(os.environ)
+    yield
+    for name in set(os.environ) - before:
+        if name.startswith(("RAY_", "TUNE_")):
+            del os.environ[name]
 
 
 @pytest.fixture(scope="session")
