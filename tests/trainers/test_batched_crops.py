@@ -34,13 +34,13 @@ from flyp_sweep.trainers.testing.bench import Bench
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-BIRDS = {"name": "birds", "folders": {"train": "train", "id_val": "val", "id_test": "val"}}
+BIRDS = {"name": "birds", "folders": {"train": "train", "id_val": "val", "id_test": "test"}}
 SEARCH = {"num_samples": 1, "space": {"lr": 1e-3, "weight_decay": 0.0}}
 
 
 @pytest.fixture
 def birds(tmp_path: Path) -> Path:
-    return write_noise(tmp_path / "data", "train", "val")
+    return write_noise(tmp_path / "data", "train", "val", "test")
 
 
 def runner(root: Path, cache: Cache | None = None, threads: int = 1) -> TrialRunner:

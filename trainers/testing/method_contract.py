@@ -76,7 +76,8 @@ class MethodContract:
         assert method.summary
         assert "\n" not in method.summary
         assert all(isinstance(one, Distribution | None) for one in method.hparams.values())
-        assert method.domains.keys() <= method.hparams.keys(), "a domain is one of a hyper-parameter"
+        known = method.hparams.keys() | method.in_place_of.keys()
+        assert method.domains.keys() <= known, "a domain is one of a hyper-parameter"
         if isinstance(method, GradientMethod):
             assert {"lr", "weight_decay"} <= method.hparams.keys(), "the training loop reads these"
 
