@@ -110,7 +110,8 @@ class Local:
         scaled = rest / diagonal
         direction = scaled
         size = (rest * scaled).sum()
-        goal = min(0.25, size.item() ** 0.25) ** 2 * size.item()
+        least = 1e-3 * TOLERANCE  # rounding bounds what can be reached
+        goal = max(min(0.25, size.item() ** 0.25) ** 2 * size.item(), least)
         for _ in range(MOST_PRODUCTS):
             if size.item() <= goal:
                 return step, True
