@@ -100,7 +100,7 @@ def test_no_trial_that_was_published_is_run_again(moved):
 
 def test_all_of_the_run_folder_is_in_the_store_and_nothing_of_trials_under_way(moved):
     store, folder = Storage(URL), moved / "there/runs/tuned"
-    assert list(store.sizes()) == ["ledger.jsonl", "report.html", "results.parquet", "space.yaml"]
+    assert list(store.sizes()) == ["ledger.jsonl", "report.html", "results.parquet", "run_id", "space.yaml"]
     for name in ("tables", "figures"):
         assert list(store.below(name).sizes()) == sorted(path.name for path in (folder / name).iterdir())
     for name in ("running", "weights", "lock"):

@@ -81,7 +81,7 @@ def test_a_cell_that_was_selected_on_other_data_than_the_last_has_no_row_of_numb
     records = [*cell(example, "ft"), *cell(example, "flyp", data="d2", train="t2")]
     (grid,) = make_table([evidence_in(records)]).grids
     states = {row.method: row.entries[-1].state for row in grid.rows}
-    assert states == {"ft": "running", "flyp": "done"}
+    assert states == {"ft": "unfinished", "flyp": "done"}
     back = [*records, cell(example, "ft")[-1]]
     (grid,) = make_table([evidence_in(back)]).grids
     assert {row.method: row.entries[-1].state for row in grid.rows} == {"ft": "done", "flyp": "running"}
