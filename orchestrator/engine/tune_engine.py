@@ -65,9 +65,7 @@ class TuneEngine:
         self.address = address
 
     def check(self) -> None:
-        """Set the environment for Ray. Raises InputError when the cluster at the address cannot be joined."""
-        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
-            os.environ.setdefault(name, value)
+        """Raise InputError when the cluster at the address cannot be joined."""
         if self.address is not None:
             check_address(self.address)
 
@@ -76,6 +74,8 @@ class TuneEngine:
 
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
+        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
+            os.environ.setdefault(name, value)
         with connected(self.address, runtime_env(work.space) if self.address else None, work.listen):
             watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker

@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.results.ledger.run_folder import RunFolder
@@ -142,9 +141,7 @@ class MlflowLogger:
             if part.is_dir():
                 self.client.log_artifacts(self.parent, str(part), part.name)
         self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
-        over = Event()
-        over.set()
-        columns = json.dumps({"selectedColumns": first_columns(self.folder.ledger.follow(over))})
+        columns = json.dumps({"selectedColumns": first_columns(self.folder.ledger.load())})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
 
 
