@@ -14,7 +14,7 @@ test: .venv/ready lint
 
 # What to run before a commit (two minutes): lint, types, quick tests and one whole sweep.
 check: .venv/ready lint
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not chaos and not bench'
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not chaos'
 
 # Plants known faults one by one, each of which the tests must find, e.g. make faults FAULTS='lock ledger'.
 faults: .venv/ready
@@ -34,7 +34,6 @@ chaos: .venv/ready
 
 # Benchmarks into bench.md, e.g. make bench BENCH='--runs 3' (README); hours, for the baseline's part.
 bench: .venv/ready
-	$(BIN)/python -m pytest -m bench tests/bench
 	$(BIN)/python tests/bench --output bench.md $(BENCH)
 
 lint: .venv/ready

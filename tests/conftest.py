@@ -26,16 +26,6 @@ def own_cache(shared_folder: Path) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def settings_of_ray() -> Iterator[None]:
-    """A run in the test's process sets variables for Ray, which are no business of the next test."""
-    before = set(os.environ)
-    yield
-    for name in set(os.environ) - before:
-        if name.startswith(("RAY_", "TUNE_")):
-            del os.environ[name]
-
-
 @pytest.fixture(scope="session")
 def finish(shared_folder: Path) -> Finish:
     """Runs a sweep to its end, once in this test session."""

@@ -115,9 +115,8 @@ class ProcessGroup:
         lost = [reply for reply in replies.values() if gave_up(reply)]
         if lost and len(lost) < len(self._members):
             return lost[0], False
-        return replies[next(iter(self._members))], all(
-            "done" in reply or "ending" not in reply for reply in replies.values()
-        )
+        first = next(iter(self._members))
+        return replies[first], all("done" in reply or "ending" not in reply for reply in replies.values())
 
     def _exit_codes(self) -> str:
         """Why a process ended that has left no last words."""

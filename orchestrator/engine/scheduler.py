@@ -1,4 +1,4 @@
-"""What stops trials: one ASHA per cell for its search, nothing for repeats, and for all of them the user."""
+"""What stops trials: an ASHA per cell stops those of its search, nothing stops repeats, and the user stops them all."""
 
 from __future__ import annotations
 

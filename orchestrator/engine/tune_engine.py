@@ -66,9 +66,7 @@ class TuneEngine:
         self.address = address
 
     def check(self) -> None:
-        """Set the environment for Ray. Raises InputError when the cluster at the address cannot be joined."""
-        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
-            os.environ.setdefault(name, value)
+        """Raise InputError when the cluster at the address cannot be joined."""
         if self.address is not None:
             check_address(self.address)
         else:
@@ -79,6 +77,8 @@ class TuneEngine:
 
         Raises InputError when no cluster answers, or when a node of it lacks what trials need.
         """
+        for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
+            os.environ.setdefault(name, value)
         environment = runtime_env(work.space) if self.address else None
         tidied = session_removed() if self.address is None else contextlib.nullcontext()
         with tidied, faults_told(work.folder / "log.txt"), connected(self.address, environment, work.listen):

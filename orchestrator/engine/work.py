@@ -56,7 +56,7 @@ class Engine(Interface):
     """Runs trials."""
 
     def check(self) -> None:
-        """Prepare. Raises InputError when the engine cannot be reached, before anything is done."""
+        """Raise InputError when the engine cannot be reached, before anything is done."""
 
     def run(self, work: Work) -> None:
         """Run all trials of the protocol; returns when there are no more, or when `work.stop` says so."""

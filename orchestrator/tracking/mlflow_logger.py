@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.orchestrator.tracking.uris import sqlite_file
@@ -197,15 +196,11 @@ class MlflowLogger:
             if part.is_dir():
                 self.client.log_artifacts(self.parent, str(part), part.name)
         self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
-        for trial_id in self.trials.keys() - {one.trial_id for one in self._records() if isinstance(one, TrialRecord)}:
+        records = self.folder.ledger.load()
+        for trial_id in self.trials.keys() - {one.trial_id for one in records if isinstance(one, TrialRecord)}:
             self.client.delete_run(self.trials.pop(trial_id).run_id)
-        columns = json.dumps({"selectedColumns": first_columns(self._records())})
+        columns = json.dumps({"selectedColumns": first_columns(records)})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
-
-    def _records(self) -> Iterator[Record]:
-        over = Event()
-        over.set()
-        return self.folder.ledger.follow(over)
 
 
 def place_artifacts(store: Path, run_id: str, folder: Path) -> None:

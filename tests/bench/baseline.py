@@ -141,7 +141,7 @@ def selection(
         "config_id": repeats[0].config_id,
         "hparams": winner,
         "score": score,
-        "metric": cell.metric,
+        "metric": cell.data.metric,
         "split": "id_val",
         "configs": len({record["config_id"] for record in searched.values()}),
         "seeds": len(cell.search_seeds) if searched else 0,

@@ -42,7 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return ours, theirs
 
 
-@pytest.mark.bench
+@pytest.mark.slow
 def test_it_selects_and_tabulates_what_the_project_does(runs: tuple[Path, Path]) -> None:
     assert differences(*runs) == []
     scores = [{record["trial_id"]: record.get("score") for record in trials(run)} for run in runs]
@@ -50,7 +50,7 @@ def test_it_selects_and_tabulates_what_the_project_does(runs: tuple[Path, Path])
     assert scores[0] == scores[1]
 
 
-@pytest.mark.bench
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["alpha", "entry", "selection"])
 def test_what_differs_is_named(runs: tuple[Path, Path], tmp_path: Path, what: str) -> None:
     """One record of the baseline's ledger is changed: a chosen alpha, a number of the table, a selection."""
