@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -107,8 +108,8 @@ class Task:
         """Batches [B, 3, H, W] of the training images at `batches`, randomly cropped by draws from `rng`.
 
         Of several processes each loads its own rows alone (see `Ranks.spread`).
-        An epoch's order and crops are those of all trials of its stage and seed: where a training's are few, a worker
-        makes them once.
+        An epoch's crops are those of all trials of its stage and seed that take the images in the same order: where a
+        training's are few, a worker makes them once.
         """
         loader, split, sizes = self.shared.loader, self.train, [len(batch) for batch in batches]
         batches = [batch[self.ranks.rows(len(batch)).numpy()] for batch in batches]
@@ -118,8 +119,9 @@ class Task:
             return self.ranks.spread(map(loader.to_device, crops), sizes)
         pixels = loader.training_batches(split.images, batches, rng, self.augmentation)
         if self.spec.epochs * math.prod((len(split), *self.pretrained.preprocess.size, 3)) <= MEMORY_BUDGET:
+            order = hashlib.sha256(np.concatenate(batches).tobytes()).hexdigest()
             drawn = self.spec.stage, self.spec.seed, epoch, self.ranks.rank, self.ranks.world
-            key = "crops", identity(split), self.spec.batch_size, self.spec.pairs, self.augmentation, *drawn
+            key = "crops", identity(split), self.spec.batch_size, order, self.augmentation, *drawn
             pixels = self.shared.gone_through(key, pixels)
         return self.ranks.spread(map(loader.to_device, pixels), sizes)
 

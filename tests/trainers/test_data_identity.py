@@ -186,7 +186,9 @@ def test_two_ood_sets_may_share_images_and_a_split_may_hold_one_twice(tree: Path
 
 
 @pytest.mark.parametrize("own", [{"folders": FOLDERS}, {"tables": TABLES}], ids=["folders", "tables"])
-def test_a_part_of_each_class_is_held_out_where_there_is_no_validation_split(tree: Path, own: dict[str, Any]) -> None:
+def test_a_part_of_each_class_is_held_out_where_there_is_no_validation_split(
+    tree: Path, tmp_path: Path, own: dict[str, Any]
+) -> None:
     ((kind, sources),) = own.items()
     entry = space({kind: sources | {"id_val": HELD_OUT}}).datasets[0]
     made, whole = datasets.make(entry, tree), datasets.make(space(own).datasets[0], tree).split("train")
@@ -206,6 +208,12 @@ def test_a_part_of_each_class_is_held_out_where_there_is_no_validation_split(tre
     again = datasets.make(entry, tree).split("id_val").images
     assert isinstance(again, FromFiles)
     assert {name for name in again.files() if "ant" in name} == {name for name in held_out if "ant" in name}
+    shutil.copytree(tree, tmp_path / "moved")
+    moved = datasets.make(entry, tmp_path / "moved").split("id_val").images
+    assert isinstance(moved, FromFiles)
+    assert [Path(name).relative_to(tmp_path / "moved") for name in moved.files()] == [
+        Path(name).relative_to(tree) for name in again.files()
+    ]
 
 
 def test_a_class_of_one_image_cannot_be_cut_in_two(tree: Path) -> None:

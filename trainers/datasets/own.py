@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -58,10 +57,35 @@ class OwnData(Dataset):
         whole = self.read(split)
         if self.fraction is None or split not in ("train", "id_val"):
             return whole
-        validates = held_out_rows(whole, self.paths["train"], self.fraction, self.classes)
-        rows = np.flatnonzero(validates == (split == "id_val"))
         assert isinstance(whole.images, Divisible)
+        rows = np.flatnonzero(self._held_out(whole, self.fraction) == (split == "id_val"))
         return replace(whole, images=whole.images.taken(rows), labels=whole.labels[rows])
+
+    def base(self, split: str) -> Path:
+        """The folder that the names of a split's images start from."""
+        return self.paths[split]
+
+    def _held_out(self, whole: Split, fraction: float) -> np.ndarray:
+        """Which of the training images validate: bool [N], `fraction` of each class and one at least.
+
+        An image is drawn by its own name, so neither more images in another class nor the place of the data change the
+        draw. Raises InputError for a class of fewer than two images.
+        """
+        assert isinstance(whole.images, FromFiles)
+        base = f"{self.base('train')}{os.sep}"
+        names = [file.removeprefix(base) for file in whole.images.files()]
+        chosen = np.zeros(len(whole), dtype=bool)
+        for label in np.unique(whole.labels):
+            own = np.flatnonzero(whole.labels == label)
+            if len(own) < 2:
+                raise InputError(
+                    f"{self.paths['train']}: found 1 image of class {self.classes[label]!r}; expected 2 or more in "
+                    "each class, to hold out a part for id_val; add images, or leave out the class"
+                )
+            count = min(max(1, round(fraction * len(own))), len(own) - 1)
+            order = fixed_order([names[row] for row in own], "id_val")
+            chosen[own[order[:count]]] = True
+        return chosen
 
     def places(self) -> dict[Path, str]:
         """Each path with the first split that lies there: a held-out id_val lies with the training images."""
@@ -167,25 +191,3 @@ class Divisible(FromFiles, Protocol):
     def taken(self, indices: np.ndarray) -> Images:
         """Those of the images at `indices`, int64 [N]."""
         ...
-
-
-def held_out_rows(split: Split, base: Path, fraction: float, classes: Sequence[str]) -> np.ndarray:
-    """Which images of a split are held out: bool [N], `fraction` of each class and one at least.
-
-    An image is drawn by its own path from `base`, so more images in one class change nothing in another. Raises
-    InputError for a class of fewer than two images.
-    """
-    assert isinstance(split.images, FromFiles)
-    names = [file.removeprefix(f"{base}{os.sep}") for file in split.images.files()]
-    chosen = np.zeros(len(split), dtype=bool)
-    for label in np.unique(split.labels):
-        own = np.flatnonzero(split.labels == label)
-        if len(own) < 2:
-            raise InputError(
-                f"{base}: found 1 image of class {classes[label]!r}; expected 2 or more in each class, "
-                "to hold out a part for id_val; add images, or leave out the class"
-            )
-        count = min(max(1, round(fraction * len(own))), len(own) - 1)
-        order = fixed_order([names[row] for row in own], "id_val")
-        chosen[own[order[:count]]] = True
-    return chosen
