@@ -279,7 +279,10 @@ Alpha = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class WiseFT(Section):
-    """The mixing coefficients at which each repeat is evaluated: so many evenly from 0 to 1, or a list of them."""
+    """The mixing coefficients at which each repeat is evaluated: so many evenly from 0 to 1, or a list of them.
+
+    WiSE-FT's script takes 11; FLYP's paper writes of 10, and does not say which.
+    """
 
     alphas: Annotated[
         Annotated[int, Field(ge=2, le=MOST_ALPHAS), Tag(NUMBER)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, space_error
-from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.sections import NO_SEARCH
 
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What plans have to know of a method: what it searches, whether it learns of the training images and of chance at
-    all, whether of the images alone, whether it leaves the image encoder as it is, and whether it is trained by
-    gradients, epoch by epoch."""
+    """What plans have to know of a method; see `methods.base.Method` for what it declares itself."""
 
     searched: Mapping[str, Distribution]
     seeded: bool
     deterministic: bool
     frozen_encoder: bool
     trained: bool
+    """Whether it is trained by gradients, epoch by epoch."""
 
 
 def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
@@ -38,10 +37,18 @@ def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFact
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
-    """What is searched for method `name`: its own hyper-parameters, from the YAML or by its own default."""
+    """What is searched for method `name`: its own hyper-parameters, from the YAML or by its own default.
+
+    Raises InputError for one that is absent, in two units, outside its domain, or given to a method that lacks it.
+    """
     from flyp_sweep.trainers import methods
 
     method = methods.get(name)
+    known = (*method.hparams, *method.in_place_of)
+    for hparam in space.search.per_method.get(name, {}):
+        if hparam not in known:
+            expected = f"{name} has {', '.join(known) or 'no hyper-parameters'}{nearest(hparam, known)}"
+            raise InputError(f"{space.source}: search.per_method.{name}: found {hparam!r}; {expected}")
     given = space.for_method(name)
     searched = {}
     for hparam, default in method.hparams.items():
@@ -62,11 +69,6 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
                 f"expected it in search.space or search.per_method.{name}"
             )
         searched[hparam] = in_domain(space, name, hparam, found)
-    own = space.search.per_method.get(name, {})
-    unused = [hparam for hparam in own if hparam not in (*method.hparams, *method.in_place_of)]
-    if unused:
-        known = ", ".join((*method.hparams, *method.in_place_of)) or "no hyper-parameters"
-        raise InputError(f"{space.source}: search.per_method.{name}: found {unused[0]!r}; {name} has {known}")
     return searched
 
 

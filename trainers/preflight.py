@@ -106,8 +106,8 @@ def _check(
         weights,
     )
 
-    kinds = {name: facts_of(methods.get(name), hyper_parameters(space, name)) for name in space.methods}
     check_read(space)
+    kinds = {name: facts_of(methods.get(name), hyper_parameters(space, name)) for name in space.methods}
     check_divisible(space)
     check_pairs(space)
     check_compiler(space)

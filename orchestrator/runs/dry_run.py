@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_searches, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
-from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE
+from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, STRICT_SOUP
 from flyp_sweep.search_spaces.model import SearchSpace
 
 
@@ -43,7 +43,7 @@ def passes(plan: CellPlan) -> int:
     if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas
         return len(plan.repeat_seeds) * (2 * id_val + reported)
     if plan.base is not None:  # made of weights that are there, and tried on `id_val`
-        fitting = id_val * (planned_configs(plan.base) if plan.cell.ensemble == GREEDY_SOUP else 1)
+        fitting = id_val * (planned_configs(plan.base) if plan.cell.ensemble in (GREEDY_SOUP, STRICT_SOUP) else 1)
     alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
     at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
     repeat = fitting + (len(alphas) - 1) * id_val + at_the_end * reported

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from flyp_sweep.results.files import write
 from flyp_sweep.results.naming import method_label
 from flyp_sweep.search_spaces.cell import WITH
-from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, UNIFORM_SOUP
+from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, STRICT_SOUP, UNIFORM_SOUP
 
 # Okabe and Ito, "Color universal design" (2008); methods beyond the paper's take Paul Tol's muted colours in turn.
 COLOURS = {"lp": "#E69F00", "ft": "#0072B2", "l2sp": "#009E73", "lpft": "#CC79A7", "flyp": "#D55E00"}
@@ -53,7 +53,12 @@ SUFFIXES: dict[str, dict[str, None]] = {".png": {"Software": None}, ".pdf": {"Cr
 """What a figure is written as, and what of its metadata would differ from time to time."""
 _DPI = 200
 _SHORT_NAME, _LONG_NAME = 8, 16  # characters
-_SHADES = {UNIFORM_SOUP: ("black", 0.4), GREEDY_SOUP: ("white", 0.4), LOGIT_ENSEMBLE: ("white", 0.7)}
+_SHADES = {
+    UNIFORM_SOUP: ("black", 0.4),
+    GREEDY_SOUP: ("white", 0.4),
+    STRICT_SOUP: ("white", 0.55),
+    LOGIT_ENSEMBLE: ("white", 0.7),
+}
 """What the colour of a method is mixed with for its ensembles, and how much of it is in there."""
 
 

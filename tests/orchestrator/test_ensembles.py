@@ -22,6 +22,7 @@ from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.search_spaces import yaml_text
+from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, from_mapping, load
 from flyp_sweep.trainers.spec import TrialSpec
@@ -215,10 +216,10 @@ def test_a_misspelt_ensemble_is_one_line_and_the_list_names_them_all(tmp_path):
     code, output = call("run", "x.yaml", "--dry-run", cwd=tmp_path)
     assert code == 2
     assert output == (
-        "error: x.yaml: ensembles[1]: found 'greedy_soap'; expected uniform_soup, greedy_soup or logit_ensemble "
-        "(did you mean 'greedy_soup'?)\n"
+        "error: x.yaml: ensembles[1]: found 'greedy_soap'; expected uniform_soup, greedy_soup, greedy_soup_strict or "
+        "logit_ensemble (did you mean 'greedy_soup'?)\n"
     )
-    assert [line.split()[0] for line in call("list", "ensembles", cwd=tmp_path)[1].splitlines()] == ALL
+    assert [line.split()[0] for line in call("list", "ensembles", cwd=tmp_path)[1].splitlines()] == list(ENSEMBLES)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ SIZES = {
     "pcam": {"train": (2, 131_072), "id_val": (2, 16_369)},
     "rendered_sst2": {"train": (2, 3_310), "id_val": (2, 428)},
     "mnist": {"train": (10, 535), "id_val": (10, 178)},
-    "caltech101": {"train": (101, 25), "id_val": (101, 5)},
+    "caltech101": {"train": (101, 18), "id_val": (101, 6)},
     "stanford_cars": {"train": (196, 17), "id_val": (196, 1)},
     "flowers102": {"train": (102, 10), "id_val": (102, 10)},
     "iwildcam": {"train": (182, 1), "id_val": (182, 0)},

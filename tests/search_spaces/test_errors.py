@@ -173,12 +173,16 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         ),
         (
             TABLES % ("", ", columns: {lable: x}"),
-            "unknown key 'lable' in dataset.columns; allowed: path, label (did you mean 'label'?)",
+            "unknown key 'lable' in dataset.columns; allowed: path, label, split (did you mean 'label'?)",
         ),
         (TABLES % ("", ", columns: {path: 3}"), "dataset.columns.path: found 3; expected the name of a column (in quo"),
         (
             TABLES % ("", ", columns: {path: label}"),
             "dataset.columns.label: found 'label'; expected another column than that of the paths",
+        ),
+        (
+            TABLES % ("", ", columns: {split: label}"),
+            "dataset.columns.split: found 'label'; expected another column than those of paths and labels",
         ),
         (TABLES % ("", ", images: 3"), "dataset.images: found 3; expected the path of a folder"),
         (TABLES % ("", ", imags: x"), "unknown key 'imags' in dataset; allowed: name, tables, columns, images,"),

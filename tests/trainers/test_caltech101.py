@@ -45,9 +45,9 @@ def test_every_image_is_in_one_split_under_its_folder_s_label(tmp_path: Path) ->
     dataset = tree(tmp_path, {"Faces": 40, "inline_skate": 31, "yin_yang": 33, "BACKGROUND_Google": 50})
     splits = {name: dataset.load(name) for name in dataset.splits}
     assert {name: Counter(split.labels.tolist()) for name, split in splits.items()} == {
-        "train": {0: 25, 52: 25, 100: 25},
-        "id_val": {0: 5, 52: 5, 100: 5},
-        "id_test": {0: 10, 52: 1, 100: 3},
+        "train": {0: 24, 52: 18, 100: 20},
+        "id_val": {0: 8, 52: 7, 100: 6},
+        "id_test": {0: 8, 52: 6, 100: 7},
     }
     for label, count in {0: 40, 100: 33}.items():
         seen = [shade for split in splits.values() for shade in shades(split, label)]
@@ -58,13 +58,13 @@ def test_an_absent_image_moves_others_by_one_place_at_most(tmp_path: Path) -> No
     dataset = tree(tmp_path, {"Faces": 40})
     before = shades(dataset.load("id_val"), 0)
     (dataset.folder / "Faces" / f"image_{min(shades(dataset.load('train'), 0)):04d}.jpg").unlink()
-    assert len(before & shades(dataset.load("id_val"), 0)) == 4
+    assert len(before & shades(dataset.load("id_val"), 0)) >= len(before) - 1
 
 
 def test_grey_images_become_rgb(tmp_path: Path) -> None:
     dataset = tree(tmp_path, {})
     write_image(dataset.folder / "car_side" / "image_0001.jpg", 77, mode="L")
-    split = dataset.load("train")
+    split = dataset.load("train")  # round(0.6)
     assert split.labels.tolist() == [19]
     assert shade_of(split.images[0]) == 77
 

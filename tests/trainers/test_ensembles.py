@@ -127,6 +127,12 @@ def test_a_greedy_soup_is_never_below_its_best_member_and_takes_what_does_not_lo
     assert result.best_epoch == max(at for at, taken in enumerate(choices, start=1) if taken)
 
 
+@pytest.mark.parametrize(("ensemble", "taken"), [("greedy_soup", [1.0, 1.0]), ("greedy_soup_strict", [1.0, 0.0])])
+def test_a_member_that_leaves_the_score_as_it_was_is_a_tie(bench: Bench, ensemble: str, taken: list[float]) -> None:
+    result = made(bench, soup(bench, f"ft+{ensemble}", (INGREDIENTS[0], INGREDIENTS[0]), shots=3))
+    assert [point["taken"] for point in result.curve] == taken
+
+
 @pytest.mark.parametrize("cell", ["ft+uniform_soup", "flyp+greedy_soup", "flyp+logit_ensemble"])
 def test_kept_weights_and_trials_trained_again_give_the_same_bits(bench: Bench, cell: str, tmp_path: Path) -> None:
     own = {"hparams": INGREDIENTS[0], "ingredients": ()} if "logit" in cell else {"ingredients": INGREDIENTS[:2]}

@@ -78,6 +78,13 @@ def test_a_method_without_its_parameter() -> None:
     refused(space(methods=["ft"], space={"lr": 1.0}), "'ft' needs 'weight_decay'")
 
 
+def test_a_misspelt_parameter_is_told_with_the_near_name_before_what_it_leaves_absent() -> None:
+    near = "(did you mean 'weight_decay'?)"
+    refused(space(methods=["ft"], space={"lr": 1.0, "weigth_decay": 0.1}), "search.space: found 'weigth_decay'", near)
+    own = {"ft": {"lr": 1.0, "weigth_decay": 0.1}}
+    refused(space(methods=["ft"], space={}, per_method=own), "per_method.ft: found 'weigth_decay'; ft has lr, ", near)
+
+
 def test_a_parameter_of_a_method_s_own_that_it_does_not_read() -> None:
     refused(space(per_method={"ft": {"l2": 0.1}}), "search.per_method.ft", "found 'l2'", "lr, weight_decay")
     refused(space(per_method={"zeroshot": {"lr": 0.1}}), "search.per_method.zeroshot", "no hyper-parameters")

@@ -284,6 +284,52 @@ def test_links_to_images_are_images_and_folders_are_none(root: Path) -> None:
     assert [one.path for one in make(root).missing()] == [root / "photos/1/1.png"]
 
 
+ONE = """path,label,part
+a.png,x,train
+b.png,y,train
+c.png,y,Train
+d.png,x, VAL
+e.png,y,test
+f.png,x,Night
+g.png,z,extra
+h.png,x,train
+"""
+IN_ONE = {"train": "one.csv", "id_val": "one.csv", "id_test": "one.csv", "ood": {"night": "one.csv"}}
+
+
+def test_one_table_serves_several_splits_by_a_column_of_theirs(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(ONE)
+    dataset = make(tmp_path, IN_ONE, columns={"split": "part"})
+    files = {split: dataset.load(split).images.names.tolist() for split in dataset.splits}  # type: ignore[attr-defined]
+    named = {"train": "abch", "id_val": "d", "id_test": "e", "night": "f"}
+    assert files == {split: [f"{name}.png".encode() for name in names] for split, names in named.items()}
+    assert dataset.class_names == ["x", "y"]
+    assert f"{tmp_path / 'one.csv'}: not used: split 'extra', rows: 1" in dataset.remarks()
+    (absent,) = dataset.missing()
+    assert absent.source.startswith("row 1 of")
+    held_out = make(tmp_path, IN_ONE | {"id_val": {"from": "train", "fraction": 0.4}}, columns={"split": "part"})
+    assert [len(held_out.load(split)) for split in ("train", "id_val")] == [2, 2]
+    assert any("not used: split ' VAL', rows: 1" in line for line in held_out.remarks())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("Night", "day"), ("no row of night among the values of part: ", "day", "expected night")),
+        ((" VAL", "dev"), ("no row of id_val among the values of part: ", "expected id_val or val or valid or valid")),
+        (("test", ""), ("row 5 below the header: found no part",)),
+        ((",part", ",parts"), ("no column 'part'", "did you mean 'parts'")),
+        (("e.png,y", "e.png,w"), ("row 5 below the header: found label 'w'",)),
+    ],
+)
+def test_a_column_of_splits_that_lacks_one_is_refused(
+    tmp_path: Path, change: tuple[str, str], words: tuple[str, ...]
+) -> None:
+    (tmp_path / "one.csv").write_text(ONE.replace(*change))
+    dataset = make(tmp_path, IN_ONE, columns={"split": "part"})
+    refused(lambda: [dataset.load(split) for split in dataset.splits], "one.csv", *words)
+
+
 def test_an_image_that_cannot_be_decoded_is_refused_by_its_path(root: Path) -> None:
     (root / "photos/2/0.png").write_bytes(b"this is no image")
     images = make(root).load("train").images

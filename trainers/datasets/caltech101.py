@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,8 @@ SOURCE = (
     "https://data.caltech.edu/records/mzrjq-6wc02, caltech-101.zip with its 101_ObjectCategories.tar.gz unpacked "
     "(or `flyp-sweep data prepare caltech101`)"
 )
-TRAIN, ID_VAL = 25, 5
-"""Images of each class: together the 30 that CLIP's protocol trains on."""
-CUTS = {"train": (0, TRAIN), "id_val": (TRAIN, TRAIN + ID_VAL), "id_test": (TRAIN + ID_VAL, None)}
+CUTS = {"train": (0.0, 0.6), "id_val": (0.6, 0.8), "id_test": (0.8, 1.0)}
+"""Which part of each class, and of all images, a split has."""
 IMAGES = 8677
 """In the 101 folders together."""
 
@@ -94,10 +94,10 @@ TEMPLATES = (
 
 
 class Caltech101(Dataset):
-    """30 images of each class are drawn as in CLIP's protocol; 25 are trained on, 5 validate, all others test.
+    """60% of each class are trained on, 20% validate and 20% test, the shares of FLYP's authors.
 
-    The publisher has no splits. The draw is set by the files' names, so every complete copy is cut alike. The smallest
-    class has 31 images, so validation images have to come from the 30. The files lie in
+    The publisher has no splits, and the authors draw every image on its own, with no fixed seed. Here the draw is set
+    by the files' names, so every complete copy is cut alike. The files lie in
     ROOT/caltech101/101_ObjectCategories/<class>/image_0001.jpg; BACKGROUND_Google is left out, whether there or not.
     Class names and templates are CLIP's.
     """
@@ -109,11 +109,7 @@ class Caltech101(Dataset):
     class_names = tuple(OWN_NAMES.get(folder, folder.replace("_", " ")) for folder in FOLDERS)
     templates = TEMPLATES
     splits = {name: name for name in CUTS}
-    published = {
-        "train": TRAIN * len(FOLDERS),
-        "id_val": ID_VAL * len(FOLDERS),
-        "id_test": IMAGES - (TRAIN + ID_VAL) * len(FOLDERS),
-    }
+    published = {name: round(end * IMAGES) - round(first * IMAGES) for name, (first, end) in CUTS.items()}
 
     @property
     def folder(self) -> Path:
@@ -127,13 +123,17 @@ class Caltech101(Dataset):
     def load(self, split: str) -> Split:
         if split not in self.splits:
             raise InputError(f"data set 'caltech101' has no split {split!r}; it has {', '.join(self.splits)}")
-        parts = [self._part(folder, *CUTS[split]) for folder in FOLDERS]
-        labels = np.repeat(np.arange(len(FOLDERS), dtype=np.int64), [len(part) for part in parts])
-        paths = [path for part in parts for path in part]
-        return Split(split, self.splits[split], ImageFiles(paths), labels, self.metric)
+        images = [sorted((self.folder / folder).glob("image_*.jpg")) for folder in FOLDERS]
+        labels = np.repeat(np.arange(len(FOLDERS), dtype=np.int64), [len(paths) for paths in images])
+        places = np.concatenate([_places(paths, folder) for paths, folder in zip(images, FOLDERS, strict=True)])
+        first, end = (round(share * len(labels)) for share in CUTS[split])
+        rows = np.sort(np.argsort(places, kind="stable")[first:end])
+        every = [path for paths in images for path in paths]
+        return Split(split, self.splits[split], ImageFiles([every[row] for row in rows]), labels[rows], self.metric)
 
-    def _part(self, folder: str, first: int, end: int | None) -> list[Path]:
-        """The images of one class in a split, by name."""
-        paths = sorted((self.folder / folder).glob("image_*.jpg"))
-        order = fixed_order([path.name for path in paths], folder)
-        return [paths[index] for index in sorted(order[first:end])]
+
+def _places(paths: Sequence[Path], folder: str) -> np.ndarray:
+    """Where in the draw of its class each image stands, float64 [N] between 0 and 1."""
+    places = np.empty(len(paths))
+    places[fixed_order([path.name for path in paths], folder)] = (np.arange(len(paths)) + 0.5) / max(1, len(paths))
+    return places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,9 @@ from flyp_sweep.trainers.datasets.class_labels import listed, resembling, severa
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.datasets.table_files import read_columns
+
+IN_COLUMN = {"train": ("train",), "id_val": ("id_val", "val", "valid", "validation"), "id_test": ("id_test", "test")}
+"""Split -> what the column of splits may call it, an OOD set by its label; case does not count."""
 
 FEWEST_ROWS = 10
 """Rows of a training table that may well have a class each."""
@@ -52,9 +56,12 @@ class ImageTables(OwnData):
 
     def __init__(self, entry: TableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(entry, entry.tables, root, shown_as)
-        self.columns = (entry.columns.path, entry.columns.label)
+        columns = (entry.columns.path, entry.columns.label, entry.columns.split)
+        self.columns = [column for column in columns if column is not None]
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
+        self._unused: dict[Path, Counter[str]] = {}
+        """Table -> the values of its column of splits that no split has, and how many rows have each."""
         self._again: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def missing(self) -> list[Missing]:
@@ -102,6 +109,8 @@ class ImageTables(OwnData):
 
     def remarks(self) -> list[str]:
         lines = super().remarks()
+        for table, unused in self._unused.items():
+            lines += [f"{table}: not used: split {spelt(value)}, rows: {count}" for value, count in unused.items()]
         for split in self.splits:
             order, again = self._repeated(split)
             if again.any():
@@ -148,10 +157,30 @@ class ImageTables(OwnData):
     def _rows(self, split: str) -> Rows:
         if split not in self._read:
             found = read_columns(self.paths[split], self.columns)
-            paths, cells = found.cells
-            labels, codes = np.unique(np.array(cells, dtype=object), return_inverse=True)
-            self._read[split] = Rows(as_names(paths), labels.tolist(), codes, found.numbers, found.empty)
+            paths, cells = (np.array(column, dtype=object) for column in found.cells[:2])
+            own = self._own_rows(split, *found.cells[2:]) if len(self.columns) > 2 else np.arange(len(paths))
+            labels, codes = np.unique(cells[own], return_inverse=True)
+            self._read[split] = Rows(as_names(paths[own]), labels.tolist(), codes, found.numbers[own], found.empty)
         return self._read[split]
+
+    def _own_rows(self, split: str, of: list[str]) -> np.ndarray:
+        """The rows of a table, int64 [N], that belong to a split, `of` the split of each. Raises InputError for none.
+
+        A held-out id_val is drawn from the rows of train.
+        """
+        table = self.paths[split]
+        named = [value.strip().casefold() for value in of]
+        called = IN_COLUMN | ({"id_val": IN_COLUMN["train"]} if self.held_out else {})
+        used = {one: called.get(one, (one.casefold(),)) for one, path in self.paths.items() if path == table}
+        rows = np.flatnonzero(np.isin(named, used[split]))
+        if not len(rows):
+            raise InputError(
+                f"{table}: found no row of {split} among the values of {self.columns[2]}: {listed(sorted({*of}))}; "
+                f"expected {' or '.join(used[split])}"
+            )
+        known = {name for names in used.values() for name in names}
+        self._unused[table] = Counter(value for value, name in zip(of, named, strict=True) if name not in known)
+        return rows
 
     def _missing_images(self) -> list[Missing]:
         files_in = cache(_files_in)

@@ -16,12 +16,16 @@ class GreedySoup(Ensemble):
     """The mean of the weights of those members that do not lower its score on `id_val` (Wortsman et al., 2022,
     Recipe 1).
 
-    The best member comes first, so the soup's score is never below that one's. A member that leaves the score as it was
-    is taken, as Recipe 1 says; the authors' code leaves it out. A report per member, with the soup that
-    it was tried in as a point of the curve, and whether it was `taken`.
+    The best member comes first, so the soup's score is never below that one's. A tie: a member that leaves the score as
+    it was is taken, as Recipe 1 says; the authors' code leaves it out, as `greedy_soup_strict` does. Each member is
+    reported, with the soup that it was tried in as a point of the curve, and whether it was `taken`.
     """
 
     name = "greedy_soup"
+
+    def admits(self, score: float, best: float) -> bool:
+        """Whether a member is taken whose soup has this `score`, where the soup without it has the `best` so far."""
+        return score >= best
 
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
         soup: State = {}
@@ -32,7 +36,7 @@ class GreedySoup(Ensemble):
             tried = members.mixed(soup, state, 1 / (taken + 1)) if soup else state
             scores = members.scores(tried)
             is_finite = math.isfinite(scores.loss)
-            is_taken = best is None or (is_finite and scores.score >= best.score)
+            is_taken = best is None or (is_finite and self.admits(scores.score, best.score))
             if is_taken or best is None:
                 soup, best, taken, last = tried, scores, taken + 1, number
             if is_finite:

@@ -111,7 +111,7 @@ class GradientMethod(Method):
 
     The loop calls `start` once; for every batch `inputs`, `encode` and `joint_loss` and, after the optimiser's step,
     `after_step`; after every epoch `classifier`, for the evaluation on `id_val`; at the end `export`. The loop trains
-    the parameters of `start`'s model that require a gradient. `lr` and `weight_decay` are those of AdamW.
+    the parameters of `start`'s model that require a gradient. `lr` and `weight_decay` are those of the optimiser.
 
     Where memory is short, `encode` is called twice on each of several chunks of `inputs`, and `joint_loss` on all
     outputs put together. A method that defines `loss` in place of the three is given whole batches alone.

@@ -30,7 +30,7 @@ class CoOp(GradientMethod):
     Source: Zhou et al. (2022), "Learning to Prompt for Vision-Language Models", Section 3.2, the unified context, in
     front of the class. As there, images are randomly cropped: they go through the frozen encoder once an epoch, and
     only evaluation takes cached features. What comes out of a fit are the prompts' embeddings, a linear head, so
-    WiSE-FT mixes heads, as for `lp`. The authors train by SGD at 0.002, this by AdamW as all methods are.
+    WiSE-FT mixes heads, as for `lp`. The search space `adapters` trains it by SGD at 0.002, as its authors do.
     """
 
     name = "coop"
