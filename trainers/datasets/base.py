@@ -36,7 +36,7 @@ class Identified(Protocol):
 class FromFiles(Protocol):
     """Images that are read from files: these are known by the content of the files, others by their pixels.
 
-    Images that are made of the files in another way than as they are have a `decoding` too, a text that says how.
+    A class that changes the pixels of its files, e.g. cuts off a border, says how in an attribute `decoding`, a text.
     """
 
     def files(self) -> Sequence[str]:

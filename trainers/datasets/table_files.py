@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas"}
-"""Separators that spreadsheets write, and their names."""
+OTHERS = {
+    ";": ("semicolons", "write commas"),
+    "\t": ("tabs", "name the file .tsv"),
+    ",": ("commas", "name the file .csv"),
+}
+"""Separators that spreadsheets write -> their names, and what to do about them in a file of another suffix."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def _read_text(path: Path, separator: str, wanted: Sequence[str]) -> Columns:
     at = _find(path, wanted, table.iloc[0].tolist())
     rows = table.iloc[1:]
     blank = np.ones(len(rows), dtype=bool)
-    for column in [*at, *rows.columns]:
+    for column in [*at, *rows.columns]:  # the wanted ones first, which leave few rows for the others
         if not blank.any():
             break
         blank[blank] = rows.loc[blank, column].str.strip().eq("").to_numpy(dtype=bool)
@@ -105,20 +109,9 @@ def _find(path: Path, wanted: Sequence[str], names: list[str]) -> list[int]:
 
 def _separated(path: Path, wanted: Sequence[str], names: list[str]) -> str:
     """What to do about columns that are separated in another way than the suffix says; empty when they are not."""
-    suffix = path.suffix.lower()
-    for separator, name in OTHERS.items():
-        if (
-            suffix in SEPARATORS
-            and separator != SEPARATORS[suffix]
-            and set(wanted) <= {*separator.join(names).split(separator)}
-        ):
-            cure = (
-                "name the file .tsv"
-                if separator == "\t"
-                else "name the file .csv"
-                if separator == ","
-                else "write commas"
-            )
+    own = SEPARATORS.get(path.suffix.lower())
+    for separator, (name, cure) in OTHERS.items():
+        if own not in (None, separator) and set(wanted) <= {*separator.join(names).split(separator)}:
             return f" (the columns are separated by {name}: {cure})"
     return ""
 

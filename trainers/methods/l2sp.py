@@ -29,7 +29,7 @@ class L2SP(FineTuning):
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         distance = squared_distance(model.encoder, task.pretrained.clip.visual)
         loss = super().joint_loss(model, outputs, batch, task) + task.hparams["l2sp_strength"] / 2 * distance
-        of_head = task.hparams.get("head_strength", 0.0)
+        of_head = task.hparams["head_strength"]
         return loss + of_head / 2 * model.head.weight.square().sum() if of_head else loss
 
 

@@ -27,12 +27,12 @@ class LinearProbingFineTuning(FineTuning):
     domains = {**FineTuning.domains, "probe_C": Number(above=0, word=BEST)}
 
     def start(self, task: Task) -> nn.Module:
-        c = task.hparams.get("probe_C", BEST)
+        c = task.hparams["probe_C"]
         head, _ = best_probe(task) if c == BEST else (probe(task, c), c)
         return ImageClassifier(copy.deepcopy(task.pretrained.clip.visual), head.weight, head.bias)
 
     def notes(self, task: Task) -> list[str]:
-        if task.hparams.get("probe_C", BEST) != BEST:
+        if task.hparams["probe_C"] != BEST:
             return []
         _, c = best_probe(task)
         if c not in (STRENGTHS[0], STRENGTHS[-1]):
