@@ -95,7 +95,9 @@ def test_each_pair_of_image_and_template_comes_once_in_as_many_epochs_as_there_a
 
 
 def test_a_method_takes_the_template_that_an_image_comes_with(bench: Bench) -> None:
-    plain, paired = (bench.fit(bench.spec("flyp", pairs=kind)) for kind in ("images", "images_x_templates"))
+    worker = bench.worker()
+    plain, paired = (bench.fit(bench.spec("flyp", pairs=kind), worker) for kind in ("images", "images_x_templates"))
     assert not bench.same(plain.state, paired.state)
-    one, other = (bench.fit(bench.spec("ft", pairs=kind)) for kind in ("images", "images_x_templates"))
-    assert bench.same(one.state, other.state), "ft has no templates, and its order is not that of flyp in one worker"
+    alone, after = (bench.fit(bench.spec("ft", pairs="images_x_templates"), one) for one in (None, worker))
+    assert bench.same(alone.state, after.state), "crops that a worker keeps are those of one order of the images"
+    assert bench.same(alone.state, bench.fit(bench.spec("ft")).state), "ft has no templates"
