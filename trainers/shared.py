@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
-from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset
+from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset, digest_of
 from flyp_sweep.trainers.hardware import numerics
 from flyp_sweep.trainers.models import prompts
 from flyp_sweep.trainers.models.pretrained import Pretrained
@@ -51,7 +51,7 @@ class Shared:
         self.cache = cache
         self.loader = Loader(pretrained.preprocess, device, threads)
         self._splits: dict[str, Split] = {}
-        self._whole: dict[str, str] = {}
+        self._whole: dict[str, str | None] = {}
         self._memo: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self._memo_bytes = 0
 
@@ -183,13 +183,7 @@ class Shared:
         if self.cache is None or not isinstance(images, Identified):
             return None
         if split.name not in self._whole:
-            digest = hashlib.sha256()
-            try:
-                for part in images.identity():
-                    digest.update(part)
-            except OSError:  # decoding will say what is wrong
-                return None
-            self._whole[split.name] = digest.hexdigest()
+            self._whole[split.name] = digest_of(images)
         return self._whole[split.name]
 
     def _kept(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import PIL
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.cache import Cache
-from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.datasets.base import Dataset, Split, digest_of
 from flyp_sweep.trainers.datasets.folders import ImageFiles
 from flyp_sweep.trainers.datasets.named_files import NamedFiles
 
@@ -117,7 +116,7 @@ def judged(images: Files, name: str, cache: Cache | None, say: Say = lambda line
                 yield np.fromiter(pool.map(partial(_verdict, images), indices), np.uint8, len(indices))
 
     try:
-        digest = _digest(images)
+        digest = digest_of(images)
         if cache is not None and digest is not None:
             facts = {"kind": "inspection", "of": f"{name}, {count} images", "images": digest}
             kept = cache.rows(facts | {"code": f"pillow {PIL.__version__}"}, (count,), "uint8", batches)
@@ -127,17 +126,6 @@ def judged(images: Files, name: str, cache: Cache | None, say: Say = lambda line
     except OSError as error:
         where = error.filename or f"split {name}"
         raise InputError(f"{where}: cannot be read ({error.strerror}); mend the disk or the network") from error
-
-
-def _digest(images: Files) -> str | None:
-    """What identifies the images' files as they now are; None when one is gone, which decoding will say."""
-    digest = hashlib.sha256()
-    try:
-        for part in images.identity():
-            digest.update(part)
-    except OSError:
-        return None
-    return digest.hexdigest()
 
 
 def _reason(images: Files, index: int) -> str:

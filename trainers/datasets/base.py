@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,6 +52,17 @@ def file_identity(path: str | Path) -> bytes:
     """
     stat = os.stat(path)
     return os.fsencode(f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}\n")
+
+
+def digest_of(images: Identified) -> str | None:
+    """What identifies images as they now are, in hex digits; None when a file is gone, which decoding will say."""
+    digest = hashlib.sha256()
+    try:
+        for part in images.identity():
+            digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
