@@ -14,8 +14,7 @@ def test_methods_come_in_the_papers_order_then_as_asked_then_by_name():
 
 def test_ensembles_are_named_and_stand_after_their_method_whatever_it_is():
     names = ["flyp+logit_ensemble", "flyp_ce", "mine+greedy_soup", "ft", "flyp+greedy_soup", "mine", "flyp", "zeroshot"]
-    names += ["flyp+greedy_soup_strict"]
-    names += ["flyp+uniform_soup"]
+    names += ["flyp+greedy_soup_strict", "flyp+uniform_soup"]
     expected = ["zeroshot", "ft", "flyp", *(f"flyp+{one}" for one in ENSEMBLES), "mine", "mine+greedy_soup", "flyp_ce"]
     assert sorted(names, key=lambda name: method_order(name, ["mine", "flyp_ce"])) == expected
     unknown = ["zeta", "alpha+uniform_soup", "alpha"]
