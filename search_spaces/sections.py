@@ -152,7 +152,7 @@ class Train(Section):
 class Search(Section):
     """Which configurations are tried, and on how many seeds each. Only optuna reads `batch`.
 
-    The orchestrator knows the names of the algorithms; all but `grid` take `num_samples`.
+    The orchestrator knows the names of the algorithms; all but `grid` and `none` take `num_samples`.
     """
 
     algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")
