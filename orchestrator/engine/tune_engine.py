@@ -133,19 +133,13 @@ def connect(address: str | None, environment: dict[str, Any] | None) -> None:
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if address is None:
+        # "local" also where RAY_ADDRESS names a cluster, as in Ray's jobs.
+        ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+        return
     try:
-        if address is None:
-            # "local" also where RAY_ADDRESS names a cluster, as in Ray's jobs.
-            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-        else:
-            ray.init(address=address, runtime_env=environment, **quiet)
+        ray.init(address=address, runtime_env=environment, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
-        if "AF_UNIX" in str(error):
-            raise InputError(
-                f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
-            ) from error
-        if address is None:
-            raise
         raise InputError(
             f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:300]}); "
             "start one with `ray start --head`, and make this machine a node of it"

@@ -143,8 +143,12 @@ class CellPlan:
 
 
 def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
-    """One plan per cell of `space`, in the order of the YAML."""
-    space = space.ensembling(checked.ensembles)
+    """One plan per cell, in the order of the YAML.
+
+    Their `space` has written out what the methods search, and what ensembles are made of.
+    """
+    searched = {name: method.searched for name, method in checked.methods.items()}
+    space = space.ensembling(checked.ensembles).searching(searched)
     plans: dict[Cell, CellPlan] = {}
     for cell in space.cells():
         data, model, method = checked.data[cell.dataset], checked.models[cell.model], checked.methods[cell.base.method]

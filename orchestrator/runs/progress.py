@@ -81,11 +81,11 @@ class Progress:
         if not self.console.is_terminal and selection.score is not None:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in selection.winner.items())
             line = f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})"
-            self.console.print(line, markup=False)
+            self.console.print(line)
 
     def _say(self, line: str, style: str) -> None:
         log.warning("%s", line)
-        self.console.print(line, style=style, soft_wrap=True, markup=False)
+        self.console.print(line, style=style, soft_wrap=True)
 
     @property
     def planned(self) -> int:

@@ -45,11 +45,6 @@ class Earlier:
     selections: Mapping[Cell, SelectionRecord] = field(default_factory=dict)
     superseded: frozenset[str] = frozenset()
 
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """One outcome per trial."""
-        return [one.outcome for one in self.trials]
-
     def usable(self, plans: Iterable[CellPlan], *, retry_failed: bool = False) -> list[Outcome]:
         """The outcomes that need no other run.
 
