@@ -21,8 +21,6 @@ from flyp_sweep.orchestrator.engine.nodes import check_address, check_nodes, run
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
-from flyp_sweep.search_spaces.complaints import one_line
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources
 
 log = logging.getLogger(__name__)
@@ -125,30 +123,9 @@ class TuneEngine:
             ).fit()
 
 
-def connect(address: str | None, environment: dict[str, Any] | None) -> None:
-    """Start a private Ray, or join the cluster at `address`, whose workers get this runtime `environment`.
-
-    Raises InputError when no cluster answers there, or when this machine is none of its nodes.
-    """
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if address is None:
-        # "local" also where RAY_ADDRESS names a cluster, as in Ray's jobs.
-        ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-        return
-    try:
-        ray.init(address=address, runtime_env=environment, **quiet)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:300]}); "
-            "start one with `ray start --head`, and make this machine a node of it"
-        ) from error
-
-
 @contextmanager
 def connected(address: str | None, environment: dict[str, Any] | None, listen: Callable[[], None]) -> Generator[None]:
-    """Ray for the length of the block; arguments and errors as of `connect`.
+    """A private Ray for the length of the block, or the cluster at `address`, whose workers get `environment`.
 
     Ray connects in a thread, since it would set a handler of its own for SIGTERM in the main one. Its C++ does so
     nevertheless, at some moment of its start, so `listen` sets ours again and again. The thread lives as long as the
@@ -156,11 +133,14 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
     """
     import ray.tune
 
+    how: dict[str, Any] = {"address": address, "runtime_env": environment}
+    if address is None:  # "local" also where RAY_ADDRESS names a cluster, as in Ray's jobs
+        how = {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     ray_log = logging.getLogger("ray")
     log_as_we_do(ray_log)
     ray_log.setLevel(logging.ERROR)  # it warns that a thread sets no handler for SIGTERM
     with ThreadPoolExecutor(1, "ray") as pool:
-        connecting = pool.submit(connect, address, environment)
+        connecting = pool.submit(ray.init, log_to_driver=False, configure_logging=False, **how)
         while not connecting.done():
             wait([connecting], LISTEN_SECONDS)
             listen()
