@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.run_address import RunAddress
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath
 from flyp_sweep.results.tables.layouts import AUTO, layout_names
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -20,7 +20,7 @@ Callback = Callable[..., Any]
 
 data_root_option = click.option(
     "--data-root",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     default=Path("data"),
     envvar="FLYP_SWEEP_DATA",
     show_default=True,

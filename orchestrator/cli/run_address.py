@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,16 @@ from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from flyp_sweep.results.ledger.run_folder import RunFolder
+
+
+class UserPath(click.Path):
+    """A path in which `~` is the home folder, also where a shell leaves it alone, as in `--out=~/x`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 class RunAddress(click.ParamType[Path | str]):

@@ -100,7 +100,7 @@ def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None) -
         why = list(_changes(group[0], plan))
         if not why and cell in other_search:
             group = [one for one in group if one.outcome.trial_id not in decided]
-            why = _search_changes(before, plan.space, group[0].version) if group else []
+            why = _search_changes(before, plan.space) if group else []
         if why:
             found += group
             changes.update(dict.fromkeys(why))
@@ -152,7 +152,7 @@ def _data_changes(one: Finished, plan: CellPlan, name: str) -> Iterator[Change]:
         yield Change(told, f"{name}: {trained_on} -> {data.training}")
 
 
-def _search_changes(before: SearchSpace | None, now: SearchSpace, version: str) -> list[Change]:
+def _search_changes(before: SearchSpace | None, now: SearchSpace) -> list[Change]:
     """What makes a search ask for other configurations, key by key."""
     new = flat(now.search.model_dump(mode="json"))
     old = flat(before.search.model_dump(mode="json")) if before else new
@@ -162,7 +162,7 @@ def _search_changes(before: SearchSpace | None, now: SearchSpace, version: str) 
         if old.get(key) != new.get(key)
     ]
     told = "the search asks for other configurations"
-    return found or [Change(told, f"{told} than that of flyp-sweep {version or 'before'}")]
+    return found or [Change(told, f"{told} than in an earlier version of flyp-sweep")]
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

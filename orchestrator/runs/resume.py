@@ -24,12 +24,10 @@ class Finished:
     stage: str
     settings: Mapping[str, Any]
     seconds: float
-    version: str
 
     @classmethod
     def of(cls, record: TrialRecord) -> Finished:
-        version = record.versions.get("flyp-sweep", "")
-        return cls(Outcome.of(record), record.cell, record.stage, record.settings, record.seconds, version)
+        return cls(Outcome.of(record), record.cell, record.stage, record.settings, record.seconds)
 
     def covers(self, evaluated: Mapping[str, str]) -> bool:
         """Whether it was evaluated on these splits, by name, with this very content."""

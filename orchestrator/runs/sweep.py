@@ -53,7 +53,7 @@ def run(
 
     `engine` runs the trials; None: Ray Tune does, on this machine or at `options.address`.
     """
-    data_root = options.data_root.expanduser().resolve()
+    data_root = options.data_root.resolve()
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(options.how_to_go_on))
         write_log_to = stack.enter_context(collecting(sys.stderr if options.verbose else None))
@@ -103,7 +103,7 @@ def dry_run(
     from flyp_sweep.trainers.models import weights
 
     space = read_space(source, overrides, options)
-    path, data_root = options.run_path(space), options.data_root.expanduser().resolve()
+    path, data_root = options.run_path(space), options.data_root.resolve()
     TuneEngine(options.address).check()
     checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=deep, say=say)
     ready = prepared(space, checked, path, retry_failed=options.retry_failed)

@@ -84,7 +84,7 @@ class MlflowLogger:
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
             raise InputError(
-                f"experiment {name!r} of the store was deleted; restore it with `mlflow experiments restore "
+                f"--mlflow: experiment {name!r} of the store was deleted; restore it with `mlflow experiments restore "
                 f"-x {found.experiment_id}`, or remove it for good with `mlflow gc`"
             )
         if found is not None:

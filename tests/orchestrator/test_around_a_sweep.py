@@ -16,7 +16,7 @@ from ledgers import Example, record_of
 from rich.console import Console
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.cli.run_address import RunAddress
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.run_status import status_table
@@ -30,6 +30,7 @@ def test_a_tilde_in_out_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", "/home/me")
     assert RunAddress().convert("~/x", None, None) == Path("/home/me/x")
     assert RunAddress().convert("s3://bucket/~x", None, None) == "s3://bucket/~x"
+    assert UserPath().convert("~/x", None, None) == Path("/home/me/x")
 
 
 @pytest.mark.parametrize("search", [FIXED, {"algorithm": "none", "space": FIXED["space"]}], ids=["constants", "none"])
