@@ -49,13 +49,13 @@ def open_run(address: Path | str) -> RunFolder:
     from tempfile import TemporaryDirectory
 
     from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
-    from flyp_sweep.orchestrator.store.remote_run import SPACE, fetch_run, unanswered
+    from flyp_sweep.orchestrator.store.remote_run import fetch_run, unanswered
     from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
     run = Storage(address)
     folder = click.get_current_context().with_resource(TemporaryDirectory(prefix="flyp-sweep-")) / Path(run.name)
     try:
-        fetch_run(run.read(SPACE), LedgerParts(run), folder)
+        fetch_run(run, LedgerParts(run), folder)
     except StorageError as error:
         raise unanswered(address, error) from None
     if not folder.exists():
