@@ -61,9 +61,12 @@ def test_whatever_ray_raises_is_one_line_that_names_the_log(temporary: Path, cap
 
 def test_session_folders_of_this_process_go_and_those_of_others_stay(temporary: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(temporary))
-    ours = temporary / "ray" / f"session_2026-01-01_00-00-00_000000_{os.getpid()}"
-    others = temporary / "ray" / f"session_2026-01-01_00-00-00_000000_{os.getpid()}1"
+    other_container, ours, another = (
+        temporary / "ray" / f"session_2026-01-01_00-00-0{at}_000000_{pid}"
+        for at, pid in enumerate([os.getpid(), os.getpid(), f"{os.getpid()}1"])
+    )
+    other_container.mkdir(parents=True)
     with machine.session_removed():
-        for folder in (ours, others):
+        for folder in (ours, another):
             (folder / "logs").mkdir(parents=True)
-    assert [path.name for path in (temporary / "ray").iterdir()] == [others.name]
+    assert set((temporary / "ray").iterdir()) == {other_container, another}
