@@ -80,7 +80,7 @@ class TuneEngine:
         environment = runtime_env(work.space) if self.address else None
         tidied = session_removed() if self.address is None else contextlib.nullcontext()
         with tidied, faults_told(work.folder / "log.txt"), connected(self.address, environment, work.listen):
-            watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
+            watching = watched(work.give_up) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
                 resources = resources_per_trial(work.space)
                 for line in check_nodes(work, resources) if self.address else ():
@@ -153,8 +153,8 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
 
 
 @contextmanager
-def watched(lost: Callable[[str], None]) -> Generator[None]:
-    """Inside the block, tell `lost` in a thread once the servers of the private Ray have died.
+def watched(give_up: Callable[[str], None]) -> Generator[None]:
+    """Inside the block, call `give_up` in a thread once the servers of the private Ray have died.
 
     Ray Tune would wait for them without end.
     """
@@ -164,7 +164,7 @@ def watched(lost: Callable[[str], None]) -> Generator[None]:
         with ThreadPoolExecutor(1, "ray-nodes") as asking:
             while not over.wait(WATCH_SECONDS):
                 if not answers(asking) and not over.wait(WATCH_SECONDS):  # a signal for this process may be on its way
-                    lost("Ray's servers have ended (killed, or see Ray's logs in the folder session_latest/logs)")
+                    give_up("Ray's servers have ended (killed, or see Ray's logs in the folder session_latest/logs)")
                     return
 
     threading.Thread(target=watch, name="ray-watch", daemon=True).start()

@@ -48,9 +48,9 @@ class CellPlan:
 
         Soups are made of the trials of a search, so there is one for them.
         """
-        drawn = self.searched.values()
-        if any(one.count != 1 for one in drawn) or SOUPS.keys() & set(self.space.ensembles_of(self.cell.method)):
-            return None if self.searched else {}
+        of_soups = SOUPS.keys() & set(self.space.ensembles_of(self.cell.method))
+        if any(one.count != 1 or of_soups for one in self.searched.values()):
+            return None
         return {name: one.values()[0] for name, one in self.searched.items()}
 
     @property

@@ -214,7 +214,7 @@ class Sweep:
             weights=self.weights.policy(Checkpoints()),
             stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
             say=lambda line: self._say(line, style="yellow"),
-            lost=interruption.give_up,
+            give_up=interruption.give_up,
             listen=interruption.listen,
         )
         with self.progress, interruption.noting():
