@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from flyp_sweep.orchestrator.engine import machine
+from flyp_sweep.orchestrator.runs.options import RunOptions
+from flyp_sweep.orchestrator.runs.sweep import dry_run
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -45,6 +47,12 @@ def test_a_machine_without_shared_memory_is_told(temporary: Path, monkeypatch: A
     monkeypatch.setattr(machine, "SHARED_MEMORY", temporary / "shm")
     with pytest.raises(InputError, match="shm: found no such folder that can be written; expected shared memory"):
         machine.check_machine()
+
+
+def test_a_dry_run_refuses_a_machine_on_which_a_run_could_not_start(temporary: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 60)
+    with pytest.raises(InputError, match="^RAY_TMPDIR: found"):
+        next(dry_run("quickstart", (), RunOptions(out=temporary / "run")))
 
 
 def test_whatever_ray_raises_is_one_line_that_names_the_log(temporary: Path, caplog: Any) -> None:
