@@ -51,7 +51,7 @@ def test_a_machine_without_shared_memory_is_told(temporary: Path, monkeypatch: A
 
 def test_a_dry_run_refuses_a_machine_on_which_a_run_could_not_start(temporary: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 60)
-    with pytest.raises(InputError, match="^RAY_TMPDIR: found"):
+    with pytest.raises(InputError, match=r"^RAY_TMPDIR: found"):
         next(dry_run("quickstart", (), RunOptions(out=temporary / "run")))
 
 
