@@ -218,7 +218,10 @@ class Sweep:
             listen=interruption.listen,
         )
         with self.progress, interruption.noting():
-            engine.run(work)
+            try:
+                engine.run(work)
+            except InputError as error:  # told by `report`, with the tables of what was done until then
+                self.recorder.trouble.append(str(error))
 
     @property
     def exit_code(self) -> int:
@@ -231,12 +234,12 @@ class Sweep:
     def report(self) -> int:
         """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code.
 
-        Raises InputError where no trial has ever ended, for there is nothing else to say than why.
+        Raises InputError where no trial has ended in this run, for there is nothing else to say than why.
         """
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
-        if self.recorder.trouble and not (replaced or self.protocol.outcomes or self.remote):
+        if self.recorder.trouble and not (replaced or self.progress.this_run or self.remote):
             raise InputError(self.recorder.trouble[0])
         try:
             written = [] if replaced else self._write_outputs()
