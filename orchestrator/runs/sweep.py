@@ -239,10 +239,10 @@ class Sweep:
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
-        if self.recorder.trouble and not (replaced or self.progress.this_run or self.remote):
+        if self.recorder.trouble and self.lost() is None and not self.progress.this_run:
             raise InputError(self.recorder.trouble[0])
         try:
-            written = [] if replaced else self._write_outputs()
+            written = self._write_outputs() if self.protocol.outcomes and not replaced else []
         except (OSError, UnwritableError) as error:
             written = []
             said = str(error)

@@ -103,6 +103,14 @@ class Failing(SerialEngine):
         raise InputError("Ray cannot go on (a test)")
 
 
+def test_a_sweep_that_is_interrupted_before_its_first_trial_prints_no_empty_table(tmp_path: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, told = run_serially("quick.yaml", cwd=tmp_path, stop_after=0)
+    assert (code, told.splitlines()[-1]) == (130, "nothing is lost; go on with: flyp-sweep run")
+    assert "written:" not in told
+    assert "unfinished" not in told
+
+
 def test_an_engine_that_fails_costs_no_table_and_without_a_new_trial_its_line_stands_alone(tmp_path: Path) -> None:
     (tmp_path / "quick.yaml").write_text(QUICK.replace("[zeroshot, lp]", "[lp]"))
     code, told = run_serially("quick.yaml", cwd=tmp_path, engine=Failing(stop_after=1))
