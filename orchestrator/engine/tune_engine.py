@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -139,7 +140,8 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
     ray_log = logging.getLogger("ray")
     log_as_we_do(ray_log)
     ray_log.setLevel(logging.ERROR)  # it warns that a thread sets no handler for SIGTERM
-    with ThreadPoolExecutor(1, "ray") as pool:
+    # Ray's servers and workers inherit this: a lost terminal tells the whole process group, and they are still needed.
+    with ThreadPoolExecutor(1, "ray", signal.pthread_sigmask, (signal.SIG_BLOCK, {signal.SIGHUP})) as pool:
         connecting = pool.submit(ray.init, log_to_driver=False, configure_logging=False, **how)
         while not connecting.done():
             wait([connecting], LISTEN_SECONDS)
