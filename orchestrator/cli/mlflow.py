@@ -26,7 +26,7 @@ def ui(run: Path | None, port: int, host: str) -> None:
 @run_argument
 @mlflow_option
 def sync_(run: Path | str, mlflow: str | None) -> None:
-    """Rebuild the MLflow view of RUN from its ledger. Runs that MLflow has already stay."""
+    """Rebuild the MLflow view of RUN from its ledger. What MLflow has already is replaced where it differs."""
     from flyp_sweep.orchestrator.runs.sync import sync
 
     click.echo(sync(run, mlflow))

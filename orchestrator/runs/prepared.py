@@ -11,6 +11,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.outdated import Outdated, outdated, space_before
 from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
 from flyp_sweep.results.ledger.run_folder import LEDGER
+from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.loading import dump
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.preflight import Checked
@@ -33,13 +34,15 @@ class Prepared:
 
     @property
     def space_text(self) -> str:
-        """The run's `space.yaml`: the space and, as comments, what its settings come to."""
+        """The run's `space.yaml`: the space and, as comments, what its settings come to, and each data set's classes."""
         lines = ["# What these settings come to:"]
         for one in self.plans:
             if one.base is None:
                 trained = f"{one.steps} steps, {one.space.train.warmup_of(one.steps)} of them warm-up"
                 fitting = f"{trained}; " if one.method.trained else ""
                 lines.append(f"# {one.cell.key}: {fitting}selected by {one.data.metric} on id_val")
+        for name, data in {one.cell.dataset: one.data for one in self.plans}.items():
+            lines += [f"# Images per class of {name}:", *(f"#   {one_line(line)}" for line in data.census)]
         return dump(self.space) + "\n".join(lines) + "\n"
 
 

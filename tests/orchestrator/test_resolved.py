@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_what_the_settings_come_to_is_in_the_run_folder_s_space(tmp_path) -> Non
     for setting in ("warmup: 0.05", "optimizer: adamw", "crop_scale: [0.9, 1.0]", "patience: 5", "include_start: true"):
         assert setting in text
     assert "# digits/digits-clip/full/ft: 32 steps, 2 of them warm-up; selected by accuracy on id_val" in text
+    assert re.search(r"# Images per class of digits:\n#   class = name +train +id_val +id_test .*\n#   zero +80 ", text)
 
 
 def schedule(**train: object) -> tuple[int, tuple[str, ...]]:
