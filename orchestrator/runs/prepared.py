@@ -34,7 +34,7 @@ class Prepared:
 
     @property
     def space_text(self) -> str:
-        """The run's `space.yaml`: the space and, as comments, what its settings come to, and each data set's classes."""
+        """The run's `space.yaml`: the space and, as comments, what it comes to and the classes of its data."""
         lines = ["# What these settings come to:"]
         for one in self.plans:
             if one.base is None:
