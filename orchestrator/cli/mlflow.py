@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from flyp_sweep.orchestrator.cli.options import mlflow_option, run_argument
+from flyp_sweep.orchestrator.cli.run_address import UserPath
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=UserPath())
 @click.option("--port", type=int, default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 def ui(run: Path | None, port: int, host: str) -> None:

@@ -14,9 +14,11 @@ import pytest
 from commands import COMMAND, QUICK
 from ledgers import Example, record_of
 from rich.console import Console
+from serial_engine import SerialEngine, run_serially
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.cli.run_address import RunAddress
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath
+from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.run_status import status_table
@@ -30,6 +32,7 @@ def test_a_tilde_in_out_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", "/home/me")
     assert RunAddress().convert("~/x", None, None) == Path("/home/me/x")
     assert RunAddress().convert("s3://bucket/~x", None, None) == "s3://bucket/~x"
+    assert UserPath().convert("~/x", None, None) == Path("/home/me/x")
 
 
 @pytest.mark.parametrize("search", [FIXED, {"algorithm": "none", "space": FIXED["space"]}], ids=["constants", "none"])
@@ -90,6 +93,32 @@ def test_yaml_that_is_not_followed_is_refused_by_name(text: str, told: str, tmp_
 def test_a_search_that_could_not_even_be_planned_is_refused(change: dict[str, int]) -> None:
     with pytest.raises(InputError, match=r"search\.(num_samples|seeds): found .*expected"):
         space_of(search={"space": {"lr": {"loguniform": [1e-4, 1e-2]}, "weight_decay": 0.0}, **change})
+
+
+class Failing(SerialEngine):
+    """An engine that ends with an error after so many trials."""
+
+    def run(self, work: Work) -> None:
+        super().run(work)
+        raise InputError("Ray cannot go on (a test)")
+
+
+def test_a_sweep_that_is_interrupted_before_its_first_trial_prints_no_empty_table(tmp_path: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, told = run_serially("quick.yaml", cwd=tmp_path, stop_after=0)
+    assert (code, told.splitlines()[-1]) == (130, "nothing is lost; go on with: flyp-sweep run")
+    assert "written:" not in told
+    assert "unfinished" not in told
+
+
+def test_an_engine_that_fails_costs_no_table_and_without_a_new_trial_its_line_stands_alone(tmp_path: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK.replace("[zeroshot, lp]", "[lp]"))
+    code, told = run_serially("quick.yaml", cwd=tmp_path, engine=Failing(stop_after=1))
+    assert (code, (tmp_path / "runs" / "quick" / "report.html").is_file()) == (2, True)
+    assert told.splitlines()[-2:] == ["error: Ray cannot go on (a test)", "nothing is lost; go on with: flyp-sweep run"]
+    code, told = run_serially("quick.yaml", cwd=tmp_path, engine=Failing(stop_after=0))
+    assert (code, told.splitlines()[-1]) == (2, "error: Ray cannot go on (a test)")
+    assert "written:" not in told
 
 
 def status(folder: RunFolder) -> str:

@@ -10,7 +10,8 @@ from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of, fewer_configs
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
-from flyp_sweep.orchestrator.runs.sweep import open_folder, resolved
+from flyp_sweep.orchestrator.runs.prepared import prepared
+from flyp_sweep.orchestrator.runs.sweep import open_folder
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -28,8 +29,8 @@ def trials(plan: CellPlan) -> list[str]:
 
 def written(space: SearchSpace, folder: Path) -> SearchSpace:
     """`space` as a run writes it down."""
-    space = space.searching({name: one.searched for name, one in check(space, Path("absent")).methods.items()})
-    return load(open_folder(folder, space, resolved(plans_of(space))).space)
+    ready = prepared(space, check(space, Path("absent")), folder)
+    return load(open_folder(folder, ready.space_text).space)
 
 
 @pytest.mark.parametrize("search", [{}, {"search": GRID}])
