@@ -118,15 +118,18 @@ class Tables(Splits):
 
 
 class Columns(Section):
-    """Which columns of the tables hold the paths of the images and their labels."""
+    """Which columns of the tables hold the paths of the images, their labels and, if given, the split of each row."""
 
     path: Text = Field(default="path", description="the name of a column")
     label: Text = Field(default="label", description="the name of a column")
+    split: Text | None = Field(default=None, description="the name of a column")
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
         if self.path == self.label:
             raise mismatch(self.label, "another column than that of the paths", at=("label",))
+        if self.split in (self.path, self.label):
+            raise mismatch(self.split, "another column than those of paths and labels", at=("split",))
         return self
 
 

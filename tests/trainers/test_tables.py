@@ -207,6 +207,36 @@ def test_names_confirm_unusual_classes(tmp_path: Path) -> None:
     bread.check_classes()
 
 
+def one_with_splits(root: Path, told: dict[str, str], id_val: Any = "all.csv") -> ImageTables:
+    """A data set whose own splits lie in one table, which calls the splits as `told`."""
+    rows = [f"photos/{label}/{n}.png,{label},{split}" for n, split in enumerate(told.values()) for label in ("1", "2")]
+    (root / "all.csv").write_text("\n".join(["path,label,part", *rows, "photos/10/0.png,,unlabelled"]))
+    tables = {"train": "all.csv", "id_val": id_val, "id_test": "all.csv", "ood": {"night": "lists/night.csv"}}
+    return make(root, tables, columns={"split": "part"})
+
+
+@pytest.mark.parametrize("told", [("train", "id_val", "id_test"), ("Training", "valid", "test")])
+def test_a_column_says_which_split_a_row_is_of(root: Path, told: tuple[str, ...]) -> None:
+    dataset = one_with_splits(root, dict(zip(("train", "id_val", "id_test"), told, strict=True)))
+    assert dataset.missing() == []
+    assert [shades(dataset, split) for split in dataset.splits] == [[220, 20], [221, 21], [222, 22], [222, 22]]
+    assert "all.csv: 1 rows of 'unlabelled' belong to no split" in dataset.remarks()
+
+
+def test_another_name_of_a_split_does_not_count_beside_its_own(root: Path) -> None:
+    dataset = one_with_splits(root, {"train": "train", "id_val": "id_val", "ood": "val"})
+    assert shades(dataset, "id_val") == [221, 21]
+    refused(lambda: dataset.load("id_test"), "all.csv", "no row of split 'id_test'", "'part'", "unlabelled")
+
+
+def test_a_validation_split_is_held_out_of_the_training_rows_alone(root: Path) -> None:
+    told = {"train": "train", "more": "train", "id_test": "test"}
+    dataset = one_with_splits(root, told, {"from": "train", "fraction": 0.5})
+    train, val = shades(dataset, "train"), shades(dataset, "id_val")
+    assert sorted(train + val) == [20, 21, 220, 221]
+    assert len(val) == 2
+
+
 def test_what_is_repeated_and_empty_is_told(tmp_path: Path) -> None:
     dataset = one_table(tmp_path, "t.csv", "path,label\na.png,x\n,\nb.png,y\n./b.png,y\n,\n")
     assert len(dataset.load("train")) == 3

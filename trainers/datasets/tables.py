@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, several_in_one, spelt
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 from flyp_sweep.trainers.datasets.own import OwnData
-from flyp_sweep.trainers.datasets.table_files import read_columns
+from flyp_sweep.trainers.datasets.table_files import SplitColumn, has_column, read_columns
 
 FEWEST_ROWS = 10
 """Rows of a training table that may well have a class each."""
@@ -28,7 +29,8 @@ FEWEST_ROWS = 10
 class Rows:
     """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has.
 
-    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing.
+    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `unread` counts rows of
+    no split, by what stands in place of one.
     """
 
     paths: np.ndarray
@@ -36,6 +38,7 @@ class Rows:
     codes: np.ndarray
     numbers: np.ndarray
     empty: int
+    unread: Counter[str]
 
     def first_with(self, label: str) -> int:
         """The number of the first row with this label."""
@@ -53,6 +56,7 @@ class ImageTables(OwnData):
     def __init__(self, entry: TableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(entry, entry.tables, root, shown_as)
         self.columns = (entry.columns.path, entry.columns.label)
+        self.split_column = entry.columns.split
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
         self._again: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -106,6 +110,9 @@ class ImageTables(OwnData):
             order, again = self._repeated(split)
             if again.any():
                 lines.append(f"{split}: {again.sum()} of {len(order)} rows list an image that the table lists already")
+        for path, split in self.places().items():
+            for told, count in self._rows(split).unread.items():
+                lines.append(f"{path.name}: {count} rows of {spelt(told)} belong to no split")
         return lines
 
     def _check_labels(self, table: Path, rows: Rows) -> None:
@@ -148,11 +155,21 @@ class ImageTables(OwnData):
 
     def _rows(self, split: str) -> Rows:
         if split not in self._read:
-            found = read_columns(self.paths[split], self.columns)
+            found = read_columns(self.paths[split], self.columns, self._of_split(split))
             paths, cells = found.cells
             labels, codes = np.unique(np.array(cells, dtype=object), return_inverse=True)
-            self._read[split] = Rows(as_names(paths), labels.tolist(), codes, found.numbers, found.empty)
+            self._read[split] = Rows(as_names(paths), labels.tolist(), codes, found.numbers, found.empty, found.unread)
         return self._read[split]
+
+    def _of_split(self, split: str) -> SplitColumn | None:
+        """Which rows of a split's table are its own; None: all. A table of one split alone may lack the column."""
+        table, name = self.paths[split], self.split_column
+        alone = list(self.paths.values()).count(table) == 1
+        if name is None or (alone and not has_column(table, name)):
+            return None
+        if not self.held_out:
+            return SplitColumn(name, split, self.splits)
+        return SplitColumn(name, "train" if split == "id_val" else split, self.splits.keys() - {"id_val"})
 
     def _missing_images(self) -> list[Missing]:
         files_in = cache(_files_in)
