@@ -13,6 +13,7 @@ import numpy as np
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.content import Hashes, sizes
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
+from flyp_sweep.trainers.datasets.class_labels import spelt
 from flyp_sweep.trainers.datasets.own import OwnData
 
 FITTED = ("train", "id_val")
@@ -37,10 +38,13 @@ class Identity:
 def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> Identity:
     """The identity of a data set, from the content of its files.
 
-    Raises InputError for a file that cannot be read, and for images of your own data that two roles hold, unless
-    `allow_overlap`. Publishers' splits are taken as published.
+    Raises InputError for a file that cannot be read, and, in your own data, for an image under two labels of a split,
+    and for images that two roles hold, unless `allow_overlap`. Publishers' splits are taken as published.
     """
     contents = {name: content_of(dataset.split(name).images, hashes) for name in dataset.splits}
+    if isinstance(dataset, OwnData):
+        for name, content in contents.items():
+            check_one_label(dataset, name, content)
     overlaps = shared_images(dataset, contents, allow_overlap) if isinstance(dataset, OwnData) else {}
     found = {name: _split(dataset.split(name), contents[name]) for name in dataset.splits}
     fitted = {name: one for name, one in found.items() if dataset.splits[name] in FITTED}
@@ -66,6 +70,21 @@ def _split(split: Split, content: np.ndarray) -> str:
     for part in (content, split.labels, split.class_map, split.groups):
         digest.update(b"-" if part is None else part.tobytes())
     return digest.hexdigest()[:16]
+
+
+def check_one_label(dataset: OwnData, split: str, content: np.ndarray) -> None:
+    """Raise InputError where a split holds images of the same content, bytes [N], under two labels."""
+    labels = dataset.split(split).labels
+    order = np.lexsort((labels, content))
+    again = (content[order][1:] == content[order][:-1]) & (labels[order][1:] != labels[order][:-1])
+    if not again.any():
+        return
+    rows = order[np.flatnonzero(again)[0] :][:2].tolist()
+    (first, label), (second, other) = ((_file(dataset, split, row), dataset.classes[labels[row]]) for row in rows)
+    raise InputError(
+        f"dataset {dataset.name!r}: found {again.sum()} images of {split} under two labels ({first} of {spelt(label)} "
+        f"and {second} of {spelt(other)} have equal bytes); expected one label an image; remove all but one of each"
+    )
 
 
 def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: bool) -> dict[str, int]:
