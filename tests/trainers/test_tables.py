@@ -255,6 +255,8 @@ def test_what_is_repeated_and_empty_is_told(tmp_path: Path) -> None:
     [
         ("caf\u00e9.png", "cafe\u0301.png", (r"there is 'cafe\u0301.png'", r"Unicode form from 'caf\xe9.png'")),
         ("A.PNG", "a.png", ("there is 'a.png'", "in case from 'A.PNG'")),
+        ("a\\b.png", "b.png", (r"write / in place of \ in paths",)),
+        ("file:///data/b.png", "b.png", ("write a path in place of an address",)),
     ],
 )
 def test_a_file_whose_name_is_spelt_otherwise_is_pointed_to(

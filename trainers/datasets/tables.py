@@ -212,7 +212,12 @@ def absent_rows(base: Path, paths: Iterable[bytes], files_in: Callable[[str], se
 
 
 def _spelt_otherwise(path: Path, files_in: Callable[[str], set[str]]) -> str:
-    """What to say of an absent file when one is there whose name differs in its Unicode form, or in case, alone."""
+    """What to say of an absent file whose path is of another system, or whose name is there in another Unicode form or
+    case."""
+    if "\\" in path.name:
+        return "; write / in place of \\ in paths"
+    if any(part.endswith(":") for part in path.parts):
+        return "; write a path in place of an address"
     wanted = unicodedata.normalize("NFC", path.name)
     for name in files_in(str(path.parent)):
         if unicodedata.normalize("NFC", name).casefold() == wanted.casefold():
