@@ -34,6 +34,7 @@ from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, load
 from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
@@ -319,13 +320,18 @@ def settled(space: SearchSpace, checked: Checked) -> SearchSpace:
 
 
 def resolved(plans: Sequence[CellPlan]) -> str:
-    """What the settings come to, cell by cell, as comments for the end of the run's `space.yaml`."""
+    """What the settings come to, cell by cell, and what the data are, as comments for the end of `space.yaml`."""
     lines = ["# What these settings come to:"]
     for one in plans:
         if one.base is None:
             trained = f"{one.steps} steps, {one.space.train.warmup_of(one.steps)} of them warm-up"
             fitting = f"{trained}; " if one.method.trained else ""
             lines.append(f"# {one.cell.key}: {fitting}selected by {one.data.metric} on id_val")
+    for name, data in {one.cell.dataset: one.data for one in plans}.items():
+        lines += [
+            f"# Images of {name} in each split:",
+            *(f"#   {one_line(line)}" for line in data.census + data.remarks),
+        ]
     return "\n".join(lines) + "\n"
 
 
