@@ -107,7 +107,16 @@ def test_a_change_of_images_changes_the_identities_of_what_they_are_in(
     assert differences(before, identity(tree)) == differ
 
 
-@pytest.mark.parametrize("own", [{"folders": FOLDERS}, {"tables": TABLES}], ids=["folders", "tables"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"folders": FOLDERS},
+        {"tables": TABLES},
+        {"folders": FOLDERS | {"id_val": HELD_OUT}},
+        {"tables": TABLES | {"id_val": HELD_OUT}},
+    ],
+    ids=["folders", "tables", "folders, held out", "tables, held out"],
+)
 def test_the_place_of_images_is_no_part_of_them(tree: Path, own: dict[str, Any]) -> None:
     elsewhere = tree.parent / "elsewhere"
     shutil.copytree(tree, elsewhere)
@@ -215,6 +224,13 @@ def test_a_part_of_each_class_is_held_out_where_there_is_no_validation_split(tre
     again = datasets.make(entry, tree).split("id_val").images
     assert isinstance(again, FromFiles)
     assert {name for name in again.files() if "ant" in name} == {name for name in held_out if "ant" in name}
+
+
+def test_copies_that_a_held_out_part_would_share_are_to_be_deleted(tree: Path) -> None:
+    for number in range(20):
+        copied(f"train/ant/{number}.png", f"train/ant/copy{number}.png")(tree)
+    with pytest.raises(InputError, match="delete all but one of each, as id_val is held out of train"):
+        identity(tree, folders=FOLDERS | {"id_val": HELD_OUT})
 
 
 def test_a_class_of_one_image_cannot_be_cut_in_two(tree: Path) -> None:

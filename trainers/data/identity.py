@@ -105,9 +105,11 @@ def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: b
         if not allow:
             first, second = (_file(dataset, *where[both[0]]) for where in (held, places))
             same = f"{first} is in both" if first == second else f"{first} and {second} have equal bytes"
+            copies = dataset.held_out and (one, other) == FITTED  # which no user has put there
+            cure = "delete all but one of each, as id_val is held out of train" if copies else "remove them from one"
             raise InputError(
                 f"dataset {dataset.name!r}: found {len(both)} images that {one} and {other} share ({same}); expected "
-                f"none, for scores on images seen before mean nothing; remove them from one, or give --allow-overlap"
+                f"none, for scores on images seen before mean nothing; {cure}, or give --allow-overlap"
             )
     return shared
 

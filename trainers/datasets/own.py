@@ -58,10 +58,14 @@ class OwnData(Dataset):
         whole = self.read(split)
         if self.fraction is None or split not in ("train", "id_val"):
             return whole
-        validates = held_out_rows(whole, self.paths["train"], self.fraction, self.classes)
+        validates = held_out_rows(whole, self.paths["train"], self.images_from("train"), self.fraction, self.classes)
         rows = np.flatnonzero(validates == (split == "id_val"))
         assert isinstance(whole.images, Divisible)
         return replace(whole, images=whole.images.taken(rows), labels=whole.labels[rows])
+
+    def images_from(self, split: str) -> Path:
+        """The folder below which the images of a split lie: their names start there."""
+        return self.paths[split]
 
     def places(self) -> dict[Path, str]:
         """Each path with the first split that lies there: a held-out id_val lies with the training images."""
@@ -169,11 +173,11 @@ class Divisible(FromFiles, Protocol):
         ...
 
 
-def held_out_rows(split: Split, base: Path, fraction: float, classes: Sequence[str]) -> np.ndarray:
+def held_out_rows(split: Split, place: Path, base: Path, fraction: float, classes: Sequence[str]) -> np.ndarray:
     """Which images of a split are held out: bool [N], `fraction` of each class and one at least.
 
-    An image is drawn by its own path from `base`, so more images in one class change nothing in another. Raises
-    InputError for a class of fewer than two images.
+    An image is drawn by its own path from `base`, so more images in one class change nothing in another, nor does the
+    place of the data. Raises InputError, which names the `place` of the split, for a class of fewer than two images.
     """
     assert isinstance(split.images, FromFiles)
     names = [file.removeprefix(f"{base}{os.sep}") for file in split.images.files()]
@@ -182,7 +186,7 @@ def held_out_rows(split: Split, base: Path, fraction: float, classes: Sequence[s
         own = np.flatnonzero(split.labels == label)
         if len(own) < 2:
             raise InputError(
-                f"{base}: found 1 image of class {classes[label]!r}; expected 2 or more in each class, "
+                f"{place}: found 1 image of class {classes[label]!r}; expected 2 or more in each class, "
                 "to hold out a part for id_val; add images, or leave out the class"
             )
         count = min(max(1, round(fraction * len(own))), len(own) - 1)

@@ -83,7 +83,7 @@ class ImageTables(OwnData):
         labels = np.array([numbers.get(name, -1) for name in rows.labels], dtype=np.int64)[rows.codes]
         if (labels < 0).any():
             raise self._unknown_label(split, int(np.flatnonzero(labels < 0)[0]))
-        images = NamedFiles(self._folder(split), rows.paths, shown_as=self.shown_as)
+        images = NamedFiles(self.images_from(split), rows.paths, shown_as=self.shown_as)
         return Split(split, self.splits[split], images, labels, self.metric)
 
     def left_out(self, split: str) -> str:
@@ -131,7 +131,7 @@ class ImageTables(OwnData):
     def _repeated(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows of a split ordered by image, int64 [N]; which of them, bool [N - 1], have that of the one before."""
         if split not in self._again:
-            folder, paths = os.fsencode(self._folder(split)), self._rows(split).paths.tolist()
+            folder, paths = os.fsencode(self.images_from(split)), self._rows(split).paths.tolist()
             images = np.array([os.path.normpath(os.path.join(folder, path)) for path in paths])
             order = np.argsort(images, kind="stable")
             self._again[split] = order, images[order][1:] == images[order][:-1]
@@ -149,7 +149,7 @@ class ImageTables(OwnData):
                 f"{spelt(rows.labels[rows.codes[first]])} in row {rows.numbers[first]}; expected one label an image"
             )
 
-    def _folder(self, split: str) -> Path:
+    def images_from(self, split: str) -> Path:
         """What the paths in a split's table start from."""
         return self.images or self.paths[split].parent
 
@@ -173,12 +173,14 @@ class ImageTables(OwnData):
 
     def _missing_images(self) -> list[Missing]:
         files_in = cache(_files_in)
-        absent = {split: absent_rows(self._folder(split), self._rows(split).paths, files_in) for split in self.splits}
+        absent = {
+            split: absent_rows(self.images_from(split), self._rows(split).paths, files_in) for split in self.splits
+        }
         count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.splits)
         for split, found in absent.items():
             if found:
                 rows = self._rows(split)
-                first = self._folder(split) / os.fsdecode(rows.paths[found[0]])
+                first = self.images_from(split) / os.fsdecode(rows.paths[found[0]])
                 source = (
                     f"row {rows.numbers[found[0]]} of {self.paths[split]} ({count} of the {total} images listed are "
                     f"absent{_spelt_otherwise(first, files_in)})"
