@@ -26,7 +26,7 @@ class Identity:
 
     `training` covers the images and labels of train and id_val, classes, templates and the metric of selection. ID test
     and OOD are no part of it: they belong to evaluations. `overlaps` counts, for two roles such as `train and id_test`,
-    the images that both hold.
+    the images that both hold, and for `classes of train` and the like those that several classes hold.
     """
 
     training: str
@@ -38,14 +38,15 @@ class Identity:
 def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> Identity:
     """The identity of a data set, from the content of its files.
 
-    Raises InputError for a file that cannot be read, and, in your own data, for an image under two labels of a split,
-    and for images that two roles hold, unless `allow_overlap`. Publishers' splits are taken as published.
+    Raises InputError for a file that cannot be read, and for images of your own data that two roles or two classes
+    hold, unless `allow_overlap`. Publishers' splits are taken as published.
     """
     contents = {name: content_of(dataset.split(name).images, hashes) for name in dataset.splits}
+    overlaps: dict[str, int] = {}
     if isinstance(dataset, OwnData):
         for name, content in contents.items():
-            check_one_label(dataset, name, content)
-    overlaps = shared_images(dataset, contents, allow_overlap) if isinstance(dataset, OwnData) else {}
+            overlaps |= shared_by_classes(dataset, name, content, allow_overlap)
+        overlaps |= shared_images(dataset, contents, allow_overlap)
     found = {name: _split(dataset.split(name), contents[name]) for name in dataset.splits}
     fitted = {name: one for name, one in found.items() if dataset.splits[name] in FITTED}
     parts = [dataset.name, list(dataset.class_names), list(dataset.templates), dataset.metric, sorted(fitted.items())]
@@ -72,19 +73,26 @@ def _split(split: Split, content: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_one_label(dataset: OwnData, split: str, content: np.ndarray) -> None:
-    """Raise InputError where a split holds images of the same content, bytes [N], under two labels."""
+def shared_by_classes(dataset: OwnData, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
+    """How many images of a split, whose contents are bytes [N], have two labels or more; empty for none.
+
+    Raises InputError where there are some, unless `allow`.
+    """
     labels = dataset.split(split).labels
     order = np.lexsort((labels, content))
     again = (content[order][1:] == content[order][:-1]) & (labels[order][1:] != labels[order][:-1])
     if not again.any():
-        return
-    rows = order[np.flatnonzero(again)[0] :][:2].tolist()
-    (first, label), (second, other) = ((_file(dataset, split, row), dataset.classes[labels[row]]) for row in rows)
-    raise InputError(
-        f"dataset {dataset.name!r}: found {again.sum()} images of {split} under two labels ({first} of {spelt(label)} "
-        f"and {second} of {spelt(other)} have equal bytes); expected one label an image; remove all but one of each"
-    )
+        return {}
+    count = len(np.unique(content[order][1:][again]))
+    if not allow:
+        rows = order[np.flatnonzero(again)[0] :][:2].tolist()
+        (first, label), (second, other) = ((_file(dataset, split, row), dataset.classes[labels[row]]) for row in rows)
+        raise InputError(
+            f"dataset {dataset.name!r}: found {count} images of {split} under two labels ({first} of {spelt(label)} "
+            f"and {second} of {spelt(other)} have equal bytes); expected one label an image; remove all but one of "
+            "each, or give --allow-overlap"
+        )
+    return {f"classes of {split}": count}
 
 
 def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: bool) -> dict[str, int]:
