@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,10 +160,10 @@ def _edge_lines(run: Run) -> list[str]:
 
 
 def _note_lines(run: Run) -> list[str]:
-    """What repeats note of themselves, with how many of a cell do."""
-    repeats = [trial for trial in run.trials if trial.stage == "repeat"]
-    noted = Counter((trial.cell.key, note) for trial in repeats for note in trial.notes)
-    return [f"{key}: {note} ({count} repeat{'s' * (count > 1)})" for (key, note), count in noted.items()]
+    """What repeats noted of themselves."""
+    from flyp_sweep.results.report.facts import notes_of
+
+    return notes_of(trial for trial in run.trials if trial.stage == "repeat")
 
 
 def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | None = None) -> Iterator[Plotted]:

@@ -17,6 +17,8 @@ from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
 
 FAILED = "failed"
+_TOLD_OTHERWISE = ("warmup", "warmup_steps", "templates", "grad_clip")
+"""Settings of training that a trial's line holds in another form than the search space."""
 
 
 def status_table(folder: RunFolder) -> Table:
@@ -43,11 +45,13 @@ def status_table(folder: RunFolder) -> Table:
 
 def is_of(space: SearchSpace, trial: TrialRecord) -> bool:
     """Whether a trial was run with the settings that `space` now has, and within what it now searches."""
-    clip = space.train.grad_clip_of(trial.cell.base.method)
-    now = {**space.train.model_dump(mode="json"), "grad_clip": clip, "patience": space.early_stopping.epochs}
-    told = {name: value for name, value in now.items() if name not in ("warmup", "warmup_steps", "templates")}
+    stopping, clip = space.early_stopping, space.train.grad_clip_of(trial.cell.base.method)
+    stops = {"patience": stopping.epochs, "epoch_metric": stopping.metric, "include_start": stopping.include_start}
+    now = {**space.train.model_dump(mode="json"), **stops}
+    told = {name: value for name, value in now.items() if name not in _TOLD_OTHERWISE}
     is_same = all(trial.settings.get(name, value) == value for name, value in told.items())
-    return is_same and _holds(space, trial.cell, trial.hparams)
+    # A method that is not trained by gradients has no bound, whatever the space says.
+    return is_same and trial.settings.get("grad_clip") in (None, clip) and _holds(space, trial.cell, trial.hparams)
 
 
 def _holds(space: SearchSpace, cell: Cell, hparams: Mapping[str, Any]) -> bool:

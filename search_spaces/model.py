@@ -217,20 +217,22 @@ class SearchSpace(Section):
         return model
 
     @model_validator(mode="after")
+    def _named_methods_are_there(self) -> Self:
+        clips = self.train.grad_clip if isinstance(self.train.grad_clip, dict) else {}
+        ensembles = self.ensembles if isinstance(self.ensembles, dict) else {}
+        named: list[tuple[tuple[str | int, ...], str]] = [
+            *((("search", "per_method"), method) for method in self.search.per_method),
+            *((("train", "grad_clip"), method) for method in clips),
+            *((("ensembles", name, at), method) for name, made in ensembles.items() for at, method in enumerate(made)),
+        ]
+        for place, method in named:
+            if method not in self.methods:
+                expected = f"one of the methods of this search space: {', '.join(self.methods)}"
+                raise mismatch(method, expected, nearest(method, self.methods), at=place)
+        return self
+
+    @model_validator(mode="after")
     def _sections_fit(self) -> Self:
-        for method in self.search.per_method:
-            if method not in self.methods:
-                expected = f"one of the methods of this search space: {', '.join(self.methods)}"
-                raise mismatch(method, expected, nearest(method, self.methods), at=("search", "per_method"))
-        for method in self.train.grad_clip if isinstance(self.train.grad_clip, dict) else ():
-            if method not in self.methods:
-                expected = f"one of the methods of this search space: {', '.join(self.methods)}"
-                raise mismatch(method, expected, nearest(method, self.methods), at=("train", "grad_clip"))
-        for ensemble, methods in (self.ensembles if isinstance(self.ensembles, dict) else {}).items():
-            for at, method in enumerate(methods):
-                if method not in self.methods:
-                    expected = f"one of the methods of this search space: {', '.join(self.methods)}"
-                    raise mismatch(method, expected, nearest(method, self.methods), at=("ensembles", ensemble, at))
         soups = [ensemble for ensemble in self.ensembles or () if ensemble in SOUPS]
         if soups and self.search.algorithm == NO_SEARCH:
             raise mismatch(

@@ -74,7 +74,7 @@ class Train(Section):
     or as many as there is memory for. With `precision` bf16 the encoders compute in bfloat16 where autocast holds that
     to be safe, in training and in evaluation. With `compile` the image encoder trains in kernels made for it.
     `crops` are cut from each image as it is, or, batched, from images that were brought to the model's size before.
-    A crop has a share of the image's area within `crop_scale`; with `flip`, every other view is mirrored.
+    A crop has a share of the image's area within `crop_scale`; with `flip`, half of the views are mirrored, at random.
     `optimizer` is AdamW as torch has it, or SGD with a momentum of 0.9, as CoOp's authors train.
     An epoch of `images` pairs each image with a template; one of `images_x_templates` holds as many of all pairs of an
     image and a template, of which each comes once in as many epochs as there are templates, as in FLYP's code.
@@ -152,7 +152,7 @@ class Train(Section):
 class Search(Section):
     """Which configurations are tried, and on how many seeds each. Only optuna reads `batch`.
 
-    The orchestrator knows the names of the algorithms; all but `grid` take `num_samples`.
+    The orchestrator knows the names of the algorithms; all but `grid` and `none` take `num_samples`.
     """
 
     algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")

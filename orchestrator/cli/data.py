@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flyp_sweep.orchestrator.cli.run_address import UserPath
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 root_option = click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     default=Path("data"),
     show_default=True,
-    callback=lambda context, option, root: root.expanduser().resolve(),
+    callback=lambda context, option, root: root.resolve(),
     help="Folder that data sets lie in.",
 )
 
@@ -52,7 +53,7 @@ def check(dataset: str, root: Path, deep: bool) -> None:
 @click.argument("dataset")
 @click.option(
     "--from-text",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     metavar="DIR",
     help="Render rendered_sst2 from SST-2's train.tsv, dev.tsv and test.tsv in DIR.",
 )
@@ -67,7 +68,7 @@ def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
             raise InputError(f"--from-text: found data set {dataset!r}; only rendered_sst2 is made from text")
         from flyp_sweep.trainers.datasets.render_text import prepare_from_text
 
-        prepare_from_text(from_text.expanduser(), root)
+        prepare_from_text(from_text, root)
     else:
         from flyp_sweep.trainers.datasets.fetch import fetch
 

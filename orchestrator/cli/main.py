@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import logging
 import os
@@ -19,14 +18,12 @@ from flyp_sweep.orchestrator.cli.catalogue import list_
 from flyp_sweep.orchestrator.cli.data import data
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.run import run
-from flyp_sweep.orchestrator.cli.streams import silence, standard_streams
+from flyp_sweep.orchestrator.cli.streams import failure, standard_streams
 from flyp_sweep.orchestrator.cli.tables import plot, report, show, status, table
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 
 COMMANDS: tuple[click.Command, ...] = (run, status, table, show, plot, report, ui, sync_, list_, data, cache)
-
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,9 +48,9 @@ def _run() -> None:
     try:
         with warnings_as_lines():
             cli.main(prog_name="flyp-sweep", standalone_mode=False)
-            sys.stdout.flush()
-    except BrokenPipeError:  # as of `flyp-sweep table RUN | head`: the reader has what was wanted
-        silence(sys.stdout)
+            error = failure(sys.stdout)
+            if error and not isinstance(error, BrokenPipeError):  # as of `| head`, whose reader has what was wanted
+                raise InputError(f"stdout: cannot be written ({error.strerror}); the output is not whole")
     except InputError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)
@@ -65,12 +62,6 @@ def _run() -> None:
         sys.exit(BAD_INPUT)
     except click.ClickException as error:
         click.echo(f"error: {' '.join(error.format_message().split())}{_help_of(error)}", err=True)
-        sys.exit(BAD_INPUT)
-    except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename is not None:
-            raise
-        silence(sys.stdout)
-        click.echo(f"error: stdout: cannot be written ({error.strerror}); the output is not whole", err=True)
         sys.exit(BAD_INPUT)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from flyp_sweep.orchestrator.cli.options import mlflow_option, run_argument
+from flyp_sweep.orchestrator.cli.run_address import UserPath
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=UserPath())
 @click.option("--port", type=int, default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 def ui(run: Path | None, port: int, host: str) -> None:
@@ -25,7 +26,7 @@ def ui(run: Path | None, port: int, host: str) -> None:
 @run_argument
 @mlflow_option
 def sync_(run: Path | str, mlflow: str | None) -> None:
-    """Rebuild the MLflow view of RUN from its ledger. Runs that MLflow has already stay."""
+    """Rebuild the MLflow view of RUN from its ledger. What MLflow has already is replaced where it differs."""
     from flyp_sweep.orchestrator.runs.sync import sync
 
     click.echo(sync(run, mlflow))

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.run_address import RunAddress
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath
 from flyp_sweep.results.tables.layouts import AUTO, layout_names
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+Callback = Callable[..., Any]
+
 data_root_option = click.option(
     "--data-root",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     default=Path("data"),
     envvar="FLYP_SWEEP_DATA",
     show_default=True,
@@ -44,12 +47,17 @@ mlflow_option = click.option(
     callback=_no_password,
     help="MLflow tracking URI.  [default: mlflow.db beside the run folder]",
 )
-layout_option = click.option(
+
+
+def choice(name: str, values: Sequence[str], told: str) -> Callable[[Callback], Callback]:
+    """An option that is one of `values`, by default the first, with `told` as its help."""
+    return click.option(name, type=click.Choice(values), default=values[0], show_default=True, help=told)
+
+
+layout_option = choice(
     "--layout",
-    type=click.Choice([AUTO, *layout_names()]),
-    default=AUTO,
-    show_default=True,
-    help="Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
+    [AUTO, *layout_names()],
+    "Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
 )
 run_argument = click.argument("run", type=RunAddress())
 runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress())

@@ -10,7 +10,6 @@ import click
 
 from flyp_sweep.orchestrator.cli.options import console, data_root_option, mlflow_option
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
-from flyp_sweep.orchestrator.cli.streams import forgiving_stdout
 
 
 @click.command()
@@ -40,7 +39,6 @@ def run(space: str, overrides: tuple[str, ...], dry_run: bool, deep: bool, **opt
 
     given = RunOptions(**options, command=shlex.join(["flyp-sweep", *sys.argv[1:]]))
     if not dry_run:
-        with forgiving_stdout():
-            sys.exit(sweep.run(space, overrides, given, console()))
+        sys.exit(sweep.run(space, overrides, given, console()))  # whether or not anybody reads what it prints
     for line in sweep.dry_run(space, overrides, given, deep, lambda line: click.echo(line, err=True)):
         click.echo(line)

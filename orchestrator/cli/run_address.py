@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,16 @@ from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from flyp_sweep.results.ledger.run_folder import RunFolder
+
+
+class UserPath(click.Path):
+    """A path in which `~` is the home folder, also where a shell leaves it alone, as in `--out=~/x`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 class RunAddress(click.ParamType[Path | str]):
@@ -39,13 +49,13 @@ def open_run(address: Path | str) -> RunFolder:
     from tempfile import TemporaryDirectory
 
     from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
-    from flyp_sweep.orchestrator.store.remote_run import SPACE, fetch_run, unanswered
+    from flyp_sweep.orchestrator.store.remote_run import fetch_run, unanswered
     from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
     run = Storage(address)
     folder = click.get_current_context().with_resource(TemporaryDirectory(prefix="flyp-sweep-")) / Path(run.name)
     try:
-        fetch_run(run.read(SPACE), LedgerParts(run), folder)
+        fetch_run(run, LedgerParts(run), folder)
     except StorageError as error:
         raise unanswered(address, error) from None
     if not folder.exists():

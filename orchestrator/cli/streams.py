@@ -7,68 +7,55 @@ import io
 import os
 import sys
 from collections.abc import Generator
-from typing import IO, Any
+from typing import Any, TextIO
 
 
-class Forgiving:
-    """A standard stream that may fail: what cannot be written is dropped, and work goes on.
+class Forgiving(io.FileIO):
+    """A descriptor to write to that may fail: what cannot be written is dropped, and `failure` is the first error."""
 
-    After the first failure the rest goes to the null device, so that Python finds nothing to flush when it ends.
-    """
+    failure: OSError | None = None
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
+    def write(self, data: Any, /) -> int:
         try:
-            return self._stream.write(text)
-        except (OSError, ValueError):  # a ValueError: it was closed
-            silence(self._stream)
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
-            silence(self._stream)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def silence(stream: Any) -> None:
-    """Have all that is written to `stream` from now on, and what its buffer holds, go to the null device."""
-    try:
-        descriptor = stream.fileno()
-    except (OSError, ValueError):
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, descriptor)
-    os.close(null)
+            return super().write(data)
+        except OSError as error:
+            self.failure = self.failure or error
+            return memoryview(data).nbytes
 
 
 @contextlib.contextmanager
 def standard_streams() -> Generator[None]:
-    """Inside the block this process has three standard streams: a closed one leads nowhere, all take any character.
+    """Inside the block stdout and stderr are `Forgiving` and take any character; a closed stream leads nowhere.
 
     Without this a file that is opened first would get the number of a closed stream, and what is printed to there.
-    Errors are told on a `Forgiving` stderr.
     """
     while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(lowest, True)
     os.close(lowest)
-    with contextlib.ExitStack() as stack:
-        if sys.stdout is None:
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        if sys.stderr is None:
-            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(open(os.devnull, "w"))))
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
-        stack.enter_context(contextlib.redirect_stderr(Forgiving(sys.stderr)))
-        yield
+    out, err = _forgiving(sys.stdout, 1), _forgiving(sys.stderr, 2)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
 
 
-def forgiving_stdout() -> contextlib.AbstractContextManager[Any]:
-    """Inside the block a reader that is gone, or a full disk behind stdout, is no error."""
-    return contextlib.redirect_stdout(Forgiving(sys.stdout))
+def failure(stream: TextIO) -> OSError | None:
+    """Why something could not be written to a standard stream; None where all could."""
+    stream.flush()
+    raw = stream.buffer.raw if isinstance(stream, io.TextIOWrapper) else None
+    return raw.failure if isinstance(raw, Forgiving) else None
+
+
+def _forgiving(stream: TextIO | None, descriptor: int) -> TextIO:
+    """The stream in place of a standard one; None: that is closed. One that a program has put there stays."""
+    if stream not in (None, sys.__stdout__, sys.__stderr__):
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(Forgiving(descriptor, "w", closefd=False)),
+        encoding=stream.encoding if stream else "utf-8",
+        errors="replace",
+        line_buffering=stream is not None and stream.line_buffering,
+        write_through=stream is not None and stream.write_through,
+    )

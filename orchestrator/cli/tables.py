@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.options import console, layout_option, run_argument, runs_argument
-from flyp_sweep.orchestrator.cli.run_address import RunAddress, open_run, refuse_without_file
+from flyp_sweep.orchestrator.cli.options import choice, console, layout_option, run_argument, runs_argument
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath, open_run, refuse_without_file
 from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -33,35 +33,11 @@ def status(run: Path | str) -> None:
 @click.argument("runs", nargs=-1, type=RunAddress())
 @layout_option
 @click.option("--format", "style", type=click.Choice(format_names()), default="text", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
-@click.option(
-    "--interval",
-    type=click.Choice(["t", "bca", "normal"]),
-    default="t",
-    show_default=True,
-    help="95% interval over seeds: Student-t, BCa bootstrap or normal.",
-)
-@click.option(
-    "--test",
-    type=click.Choice(["t", "wilcoxon"]),
-    default="t",
-    show_default=True,
-    help="Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.",
-)
-@click.option(
-    "--marks",
-    type=click.Choice(["headline", "all", "none"]),
-    default="headline",
-    show_default=True,
-    help="Mark the best of ID and mean OOD, of single OOD sets too, or of no column.",
-)
-@click.option(
-    "--correction",
-    type=click.Choice(["holm", "none"]),
-    default="holm",
-    show_default=True,
-    help="Correct the marks for the number of methods in a column, or not.",
-)
+@click.option("-o", "--output", type=UserPath(), help="Write to this file.")
+@choice("--interval", ["t", "bca", "normal"], "95% interval over seeds: Student-t, BCa bootstrap or normal.")
+@choice("--test", ["t", "wilcoxon"], "Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.")
+@choice("--marks", ["headline", "all", "none"], "Mark the best of ID and mean OOD, of single OOD sets too, or nothing.")
+@choice("--correction", ["holm", "none"], "Correct the marks for the number of methods in a column, or not.")
 @click.option(
     "--ensembling",
     type=click.Choice(["without", "with", "both"]),
@@ -154,7 +130,7 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="A .png or .pdf file for one figure, else a folder, with one per run.  [default: each run's figures/]",
 )
 @click.option(
@@ -180,7 +156,7 @@ def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) 
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Write to this file.  [default: report.html in the run folder]",
 )
 def report(runs: tuple[Path | str, ...], layout: str, output: Path | None) -> None:

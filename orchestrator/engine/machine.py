@@ -83,22 +83,26 @@ def faults_told(log_file: Path) -> Generator[None]:
 
 @contextmanager
 def session_removed() -> Generator[None]:
-    """After the block, remove the session folders that Ray made for this process; the run's log has what matters."""
+    """After the block, remove the session folders that Ray made for this process; the run's log has what matters.
+
+    Those that were there before stay: a process of the same id may be at work in another container that shares /tmp.
+    """
+    before = _sessions()
     try:
         yield
     finally:
-        for folder in _sessions():
+        for folder in _sessions() - before:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sessions() -> list[Path]:
-    return sorted((temporary_folder()[1] / "ray").glob(f"session_*_{os.getpid()}"))
+def _sessions() -> set[Path]:
+    return set((temporary_folder()[1] / "ray").glob(f"session_*_{os.getpid()}"))
 
 
 def _last_lines() -> list[str]:
     """The last lines of the logs of Ray's own servers."""
     lines = []
-    for session in _sessions():
+    for session in sorted(_sessions()):
         for file in sorted((session / "logs").glob("*.err")) + sorted((session / "logs").glob("gcs_server.out")):
             told = file.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
             lines += [f"{file.name}: {line}" for line in told]

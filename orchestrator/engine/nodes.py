@@ -65,8 +65,13 @@ def check_address(address: str) -> None:
 
     Ray would go on trying for minutes, or end the driver with a trace of its C++.
     """
-    if address == "auto":
-        return
+    if address != "auto":
+        knock(address)
+    check_joins(address)
+
+
+def knock(address: str) -> None:
+    """Raise InputError for an address at which nobody listens, or none of a cluster's own nodes."""
     if address.startswith("ray://"):
         raise InputError(
             f"--address: found {address!r}; expected auto, or HOST:PORT of a cluster that this machine is a node of: "
@@ -82,7 +87,6 @@ def check_address(address: str) -> None:
         raise InputError(
             f"--address: found nobody at {address!r} ({reason}); start a cluster with `ray start --head`"
         ) from error
-    check_joins(address)
 
 
 def check_joins(address: str) -> None:
@@ -109,7 +113,7 @@ def check_joins(address: str) -> None:
     last = told.strip().rpartition("\n")[2][:300]
     raise InputError(
         f"--address: this machine cannot join the cluster at {address!r} ({last}); make it a node, without trials of "
-        f"its own, with `ray start --address {address} --num-cpus 0`"
+        "its own, with `ray start --address HOST:PORT --num-cpus 0`"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -21,8 +22,6 @@ from flyp_sweep.orchestrator.engine.nodes import check_address, check_nodes, run
 from flyp_sweep.orchestrator.engine.resources import resources_per_trial, trials_at_once
 from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.work import Work
-from flyp_sweep.search_spaces.complaints import one_line
-from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources
 
 log = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ class TuneEngine:
         environment = runtime_env(work.space) if self.address else None
         tidied = session_removed() if self.address is None else contextlib.nullcontext()
         with tidied, faults_told(work.folder / "log.txt"), connected(self.address, environment, work.listen):
-            watching = watched(work.lost) if self.address is None else contextlib.nullcontext()
+            watching = watched(work.give_up) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
                 resources = resources_per_trial(work.space)
                 for line in check_nodes(work, resources) if self.address else ():
@@ -125,36 +124,9 @@ class TuneEngine:
             ).fit()
 
 
-def connect(address: str | None, environment: dict[str, Any] | None) -> None:
-    """Start a private Ray, or join the cluster at `address`, whose workers get this runtime `environment`.
-
-    Raises InputError when no cluster answers there, or when this machine is none of its nodes.
-    """
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    try:
-        if address is None:
-            # "local" also where RAY_ADDRESS names a cluster, as in Ray's jobs.
-            ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-        else:
-            ray.init(address=address, runtime_env=environment, **quiet)
-    except (OSError, ValueError, RuntimeError) as error:
-        if "AF_UNIX" in str(error):
-            raise InputError(
-                f"RAY_TMPDIR: found {os.environ.get('RAY_TMPDIR')!r}; expected a path short enough for Ray's sockets"
-            ) from error
-        if address is None:
-            raise
-        raise InputError(
-            f"--address: found no Ray cluster at {address!r} that can be joined ({one_line(str(error))[:300]}); "
-            "start one with `ray start --head`, and make this machine a node of it"
-        ) from error
-
-
 @contextmanager
 def connected(address: str | None, environment: dict[str, Any] | None, listen: Callable[[], None]) -> Generator[None]:
-    """Ray for the length of the block; arguments and errors as of `connect`.
+    """A private Ray for the length of the block, or the cluster at `address`, whose workers get `environment`.
 
     Ray connects in a thread, since it would set a handler of its own for SIGTERM in the main one. Its C++ does so
     nevertheless, at some moment of its start, so `listen` sets ours again and again. The thread lives as long as the
@@ -162,11 +134,15 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
     """
     import ray.tune
 
+    how: dict[str, Any] = {"address": address, "runtime_env": environment}
+    if address is None:  # "local" also where RAY_ADDRESS names a cluster, as in Ray's jobs
+        how = {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     ray_log = logging.getLogger("ray")
     log_as_we_do(ray_log)
     ray_log.setLevel(logging.ERROR)  # it warns that a thread sets no handler for SIGTERM
-    with ThreadPoolExecutor(1, "ray") as pool:
-        connecting = pool.submit(connect, address, environment)
+    # Ray's servers and workers inherit this: a lost terminal tells the whole process group, and they are still needed.
+    with ThreadPoolExecutor(1, "ray", signal.pthread_sigmask, (signal.SIG_BLOCK, {signal.SIGHUP})) as pool:
+        connecting = pool.submit(ray.init, log_to_driver=False, configure_logging=False, **how)
         while not connecting.done():
             wait([connecting], LISTEN_SECONDS)
             listen()
@@ -179,8 +155,8 @@ def connected(address: str | None, environment: dict[str, Any] | None, listen: C
 
 
 @contextmanager
-def watched(lost: Callable[[str], None]) -> Generator[None]:
-    """Inside the block, tell `lost` in a thread once the servers of the private Ray have died.
+def watched(give_up: Callable[[str], None]) -> Generator[None]:
+    """Inside the block, call `give_up` in a thread once the servers of the private Ray have died.
 
     Ray Tune would wait for them without end.
     """
@@ -190,7 +166,7 @@ def watched(lost: Callable[[str], None]) -> Generator[None]:
         with ThreadPoolExecutor(1, "ray-nodes") as asking:
             while not over.wait(WATCH_SECONDS):
                 if not answers(asking) and not over.wait(WATCH_SECONDS):  # a signal for this process may be on its way
-                    lost("Ray's servers have ended (killed, or see Ray's logs in the folder session_latest/logs)")
+                    give_up("Ray's servers have ended (killed, or see Ray's logs in the folder session_latest/logs)")
                     return
 
     threading.Thread(target=watch, name="ray-watch", daemon=True).start()

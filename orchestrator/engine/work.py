@@ -33,7 +33,7 @@ class Work:
     """One sweep: the `protocol` says which trial is next, the `recorder` takes every ending.
 
     `checkpoints` and `weights` are as in `Settings`. `store` is the URL of a run folder in an object store, else None.
-    The engine returns early once `stop` is true; `say` prints a line for the user, and `lost` ends the process when
+    The engine returns early once `stop` is true; `say` prints a line for the user, and `give_up` ends the process when
     the engine's servers have died. `listen`, called in the main thread, takes signals back from other handlers.
     """
 
@@ -48,7 +48,7 @@ class Work:
     weights: Policy
     stop: Callable[[], bool]
     say: Callable[[str], None]
-    lost: Callable[[str], None]
+    give_up: Callable[[str], None]
     listen: Callable[[], None]
 
 

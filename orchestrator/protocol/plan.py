@@ -48,9 +48,9 @@ class CellPlan:
 
         Soups are made of the trials of a search, so there is one for them.
         """
-        drawn = self.searched.values()
-        if any(one.count != 1 for one in drawn) or SOUPS.keys() & set(self.space.ensembles_of(self.cell.method)):
-            return None if self.searched else {}
+        of_soups = SOUPS.keys() & set(self.space.ensembles_of(self.cell.method))
+        if any(one.count != 1 or of_soups for one in self.searched.values()):
+            return None
         return {name: one.values()[0] for name, one in self.searched.items()}
 
     @property
@@ -143,8 +143,12 @@ class CellPlan:
 
 
 def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
-    """One plan per cell of `space`, in the order of the YAML."""
-    space = space.ensembling(checked.ensembles)
+    """One plan per cell, in the order of the YAML.
+
+    Their `space` has written out what the methods search, and what ensembles are made of.
+    """
+    searched = {name: method.searched for name, method in checked.methods.items()}
+    space = space.ensembling(checked.ensembles).searching(searched)
     plans: dict[Cell, CellPlan] = {}
     for cell in space.cells():
         data, model, method = checked.data[cell.dataset], checked.models[cell.model], checked.methods[cell.base.method]

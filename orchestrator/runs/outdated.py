@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.resume import Earlier, Finished
-from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import show
 from flyp_sweep.search_spaces.errors import InputError
@@ -55,16 +56,31 @@ class Outdated:
 
     @property
     def lines(self) -> list[str]:
-        """What a user is told: the trials and why, then every change with old and new."""
-        why = ", ".join(change.told for change in self.changes)
+        """What a user is told: the trials and why, then every change with old and new; nothing if there is none."""
+        if not self.trials:
+            return []
         count = len(self.trials)
-        head = f"{count} finished trial{'s' * (count > 1)} no longer match{'es' * (count == 1)}: {why}"
+        head = f"{count} finished trial{'s' * (count > 1)} no longer match{'es' * (count == 1)}: {self._why}"
         rest = f"  of {self.finished} finished trials; they took {self.share:.0%} of the time, and run again"
         return [head, *(f"  {change.detail}" for change in self.changes), rest]
 
+    def agree(self, yes: bool, ask: Callable[[str], bool] | None) -> None:
+        """Raise InputError unless little runs again, or the user agrees: beforehand (`yes`), or when asked by `ask`."""
+        count = len(self.trials)
+        if self.share <= WORTH_ASKING or yes or (ask is not None and ask(f"run {count} trials again?")):
+            return
+        raise InputError(
+            f"{count} of {self.finished} finished trials would run again ({self._why}); "
+            "give --yes for that, undo the change, or choose another --out"
+        )
 
-def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None) -> Outdated | None:
-    """The finished trials that the sweep would run again; None where there are none, or it is known already.
+    @property
+    def _why(self) -> str:
+        return ", ".join(change.told for change in self.changes)
+
+
+def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None) -> Outdated:
+    """The finished trials that the sweep would run again, but for those that are known already.
 
     `before` is the search space that the run folder has followed so far. Trials of cells in which nothing is left to
     do, or which are no longer asked for, are no loss.
@@ -73,29 +89,22 @@ def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None) -
     finished = [one for one in earlier.trials if one.outcome.status != FAILED and one.cell in cells]
     decided = {trial.trial_id for cell in protocol.cells for trial in cell.trials}
     other_search = {one.cell for one in finished if one.stage == SEARCH and one.outcome.trial_id not in decided}
-    changes: dict[Change, None] = {}
-    found: list[Finished] = []
-    seen: dict[tuple[Cell, str, int], list[Change]] = {}
+    groups: dict[tuple[Cell, str, int], list[Finished]] = defaultdict(list)
     for one in finished:
-        cell = cells[one.cell]
-        if cell.over or one.outcome.trial_id in earlier.superseded:
-            continue
-        key = one.cell, one.stage, id(one.settings)  # trials of a cell share them
-        if key not in seen:
-            seen[key] = list(_changes(one, cell.plan))
-        own = seen[key]
-        if not own and one.cell in other_search and one.outcome.trial_id not in decided:
-            asked = one.cell, one.version, 0
-            if asked not in seen:
-                seen[asked] = _search_changes(before, cell.plan.space, one.version)
-            own = seen[asked]
-        if own:
-            found.append(one)
-            changes.update(dict.fromkeys(own))
-    if not found:
-        return None
-    took = sum(_work(one) for one in finished)
-    share = sum(_work(one) for one in found) / took
+        if not cells[one.cell].over and one.outcome.trial_id not in earlier.superseded:
+            groups[one.cell, one.stage, id(one.settings)].append(one)  # trials of a cell share their settings
+    found: list[Finished] = []
+    changes: dict[Change, None] = {}
+    for (cell, _, _), group in groups.items():
+        plan = cells[cell].plan
+        why = list(_changes(group[0], plan))
+        if not why and cell in other_search:
+            group = [one for one in group if one.outcome.trial_id not in decided]
+            why = _search_changes(before, plan.space) if group else []
+        if why:
+            found += group
+            changes.update(dict.fromkeys(why))
+    share = sum(map(_work, found)) / sum(map(_work, finished)) if found else 0.0
     return Outdated(tuple(one.outcome.trial_id for one in found), len(finished), tuple(changes), share)
 
 
@@ -143,16 +152,17 @@ def _data_changes(one: Finished, plan: CellPlan, name: str) -> Iterator[Change]:
         yield Change(told, f"{name}: {trained_on} -> {data.training}")
 
 
-def _search_changes(before: SearchSpace | None, now: SearchSpace, version: str) -> list[Change]:
+def _search_changes(before: SearchSpace | None, now: SearchSpace) -> list[Change]:
     """What makes a search ask for other configurations, key by key."""
-    old = flat(before.search.model_dump(mode="json")) if before else {}
     new = flat(now.search.model_dump(mode="json"))
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)] if before else []
+    old = flat(before.search.model_dump(mode="json")) if before else new
     found = [
-        Change(f"search.{key} changed", f"search.{key}: {show(old.get(key))} -> {show(new.get(key))}") for key in keys
+        Change(f"search.{key} changed", f"search.{key}: {show(old.get(key))} -> {show(new.get(key))}")
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
     ]
     told = "the search asks for other configurations"
-    return found or [Change(told, f"{told} than that of flyp-sweep {version or 'before'}")]
+    return found or [Change(told, f"{told} than in an earlier version of flyp-sweep")]
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -169,10 +179,10 @@ def space_before(path: Path, name: str) -> SearchSpace | None:
     Raises InputError when the folder holds something else, or the run of a space of another name.
     """
     try:
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        if is_unused(path):
             return None
-        folder = RunFolder(path)
-        before = load(folder.space) if folder.space.is_file() else None
+        space = RunFolder(path).space
+        before = load(space) if space.is_file() else None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); mend that or choose another --out") from error
     if before is not None and before.name != name:
@@ -180,20 +190,6 @@ def space_before(path: Path, name: str) -> SearchSpace | None:
             f"{path}: found a run of search space {before.name!r}, expected {name!r}; choose another --out"
         )
     return before
-
-
-def agree(found: Outdated, *, yes: bool, ask: Callable[[str], bool] | None) -> None:
-    """Raise InputError unless little runs again, or the user agrees: beforehand (`yes`), or when asked by `ask`."""
-    if found.share <= WORTH_ASKING or yes:
-        return
-    count = len(found.trials)
-    if ask is not None and ask(f"run {count} trials again?"):
-        return
-    why = ", ".join(change.told for change in found.changes)
-    raise InputError(
-        f"{count} of {found.finished} finished trials would run again ({why}); "
-        "give --yes for that, undo the change, or choose another --out"
-    )
 
 
 def asking() -> Callable[[str], bool] | None:

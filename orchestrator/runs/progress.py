@@ -36,7 +36,9 @@ class Progress:
         self.protocol = protocol
         self.console = console
         self.began = time.monotonic()
-        self.done = Counter({cell.plan.cell: _known(cell, protocol) for cell in protocol.cells})
+        self.done = Counter(
+            cell.plan.cell for cell in protocol.cells for trial in cell.trials if trial.trial_id in protocol.outcomes
+        )
         self.failed: Counter[Cell] = Counter()
         self.best: dict[Cell, float] = {}
         self.this_run = 0
@@ -81,11 +83,11 @@ class Progress:
         if not self.console.is_terminal and selection.score is not None:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in selection.winner.items())
             line = f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})"
-            self.console.print(line, markup=False)
+            self.console.print(line)
 
     def _say(self, line: str, style: str) -> None:
         log.warning("%s", line)
-        self.console.print(line, style=style, soft_wrap=True, markup=False)
+        self.console.print(line, style=style, soft_wrap=True)
 
     @property
     def planned(self) -> int:
@@ -115,11 +117,6 @@ class Progress:
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
         bar = ProgressBar(total=planned, completed=self.done[key], width=20)
         return Text(key.key), stage, bar, f"{self.done[key]}/{planned}", best, Text(failed, style="red")
-
-
-def _known(cell: CellProtocol, protocol: Protocol) -> int:
-    """Trials of the cell that have an outcome already."""
-    return sum(spec.trial_id in protocol.outcomes for spec in cell.trials)
 
 
 def _duration(seconds: float) -> str:

@@ -24,12 +24,10 @@ class Finished:
     stage: str
     settings: Mapping[str, Any]
     seconds: float
-    version: str
 
     @classmethod
     def of(cls, record: TrialRecord) -> Finished:
-        version = record.versions.get("flyp-sweep", "")
-        return cls(Outcome.of(record), record.cell, record.stage, record.settings, record.seconds, version)
+        return cls(Outcome.of(record), record.cell, record.stage, record.settings, record.seconds)
 
     def covers(self, evaluated: Mapping[str, str]) -> bool:
         """Whether it was evaluated on these splits, by name, with this very content."""
@@ -44,11 +42,6 @@ class Earlier:
     trials: list[Finished] = field(default_factory=list)
     selections: Mapping[Cell, SelectionRecord] = field(default_factory=dict)
     superseded: frozenset[str] = frozenset()
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """One outcome per trial."""
-        return [one.outcome for one in self.trials]
 
     def usable(self, plans: Iterable[CellPlan], *, retry_failed: bool = False) -> list[Outcome]:
         """The outcomes that need no other run.

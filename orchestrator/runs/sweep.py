@@ -15,17 +15,16 @@ from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
 from flyp_sweep.orchestrator.engine.tune_engine import TuneEngine
 from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
-from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of, fewer_configs
-from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
+from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.run_log import collecting
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.options import RunOptions
-from flyp_sweep.orchestrator.runs.outdated import agree, asking, outdated, space_before
+from flyp_sweep.orchestrator.runs.outdated import asking
+from flyp_sweep.orchestrator.runs.prepared import Prepared, prepared
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
-from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
 from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
 from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
@@ -33,10 +32,9 @@ from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redact
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
 from flyp_sweep.results.files import UnwritableError
-from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
-from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.loading import dump, load
+from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
 from flyp_sweep.trainers.preflight import Checked, check, check_data
 from flyp_sweep.trainers.spec import FAILED
@@ -55,14 +53,12 @@ def run(
 
     `engine` runs the trials; None: Ray Tune does, on this machine or at `options.address`.
     """
-    data_root = options.data_root.expanduser().resolve()
+    data_root = options.data_root.resolve()
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(options.how_to_go_on))
         write_log_to = stack.enter_context(collecting(sys.stderr if options.verbose else None))
-        space = load(source, overrides)
-        check_uri(options.mlflow)
+        space = read_space(source, overrides, options)
         engine = engine or TuneEngine(options.address)
-        algorithm_of(space)
         check_data(space, data_root)
         path = options.run_path(space)
         interruption.at_the_last = lambda: leave_behind(path)
@@ -74,32 +70,21 @@ def run(
         checked = check(
             space, data_root, options.allow_incomplete, options.allow_overlap, decode=True, say=console.print
         )
-        for line in remarks(checked):
-            console.print(line, style="yellow", markup=False, soft_wrap=True)
         if new:
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
-        earlier = read_earlier(path / LEDGER)
-        for line in checked.warnings:
-            console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
-        space = settled(space, checked)
-        plans = plan(space, checked)
-        protocol = Protocol(plans, earlier.usable(plans, retry_failed=options.retry_failed))
-        stale = outdated(earlier, protocol, space_before(path, space.name))
-        if stale:
-            for line in stale.lines:
-                console.print(line, style="yellow", soft_wrap=True, markup=False)
-            agree(stale, yes=options.yes, ask=asking())
-        for line in fewer_configs(plans):
-            console.print(line, markup=False, soft_wrap=True)
-        folder = open_folder(path, space, resolved(plans))
+        ready = prepared(space, checked, path, retry_failed=options.retry_failed)
+        for line in (*remarks(checked), *ready.warnings):
+            console.print(line, style="yellow", soft_wrap=True)
+        ready.stale.agree(options.yes, asking())
+        folder = open_folder(path, ready.space_text)
         write_log_to(folder.path)
         log.info("%s", options.command)
         if remote:
             remote.start()
-        sweep = Sweep(space, plans, folder, earlier, protocol, options, console, remote)
-        if stale:
-            sweep.recorder.supersede(stale.trials, [change.told for change in stale.changes])
+        sweep = Sweep(ready, folder, options, console, remote)
+        if ready.stale.trials:
+            sweep.recorder.supersede(ready.stale.trials, [change.told for change in ready.stale.changes])
         sweep.go(engine, data_root, interruption)
         return sweep.report()
 
@@ -117,32 +102,30 @@ def dry_run(
     """
     from flyp_sweep.trainers.models import weights
 
-    space = load(source, overrides)
-    check_uri(options.mlflow)
-    algorithm_of(space)
-    data_root = options.data_root.expanduser().resolve()
-    if options.address is not None:
-        TuneEngine(options.address).check()
+    space = read_space(source, overrides, options)
+    path, data_root = options.run_path(space), options.data_root.resolve()
+    TuneEngine(options.address).check()
     checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=deep, say=say)
-    plans = plan(settled(space, checked), checked)
-    yield describe(space, plans)
-    for line in (*checked.warnings, *fewer_configs(plans)):
-        yield f"warning: {line}"
+    ready = prepared(space, checked, path, retry_failed=options.retry_failed)
+    yield describe(space, ready.plans)
     for name, data in checked.data.items():
         yield "\n".join([f"data set {name}:", *(f"  {line}" for line in data.census + data.remarks)])
-    usage = disk_usage.estimate(space, plans, in_store=options.url is not None)
-    disk_usage.check(usage, options.run_path(space))
+    usage = disk_usage.estimate(space, ready.plans, in_store=options.url is not None)
+    disk_usage.check(usage, path)
     yield str(usage)
     for model in space.models:
         for file in weights.absent(model):
             yield f"a run would first fetch {weights.described(model, file)}"
-    path = options.run_path(space)
-    if options.url is None and path.is_dir():
-        earlier = read_earlier(path / LEDGER)
-        stale = outdated(earlier, Protocol(plans, earlier.usable(plans)), space_before(path, space.name))
-        yield from stale.lines if stale else ()
-        if stale:
-            agree(stale, yes=options.yes, ask=None)
+    yield from ready.warnings
+    ready.stale.agree(options.yes, None)
+
+
+def read_space(source: str, overrides: Sequence[str], options: RunOptions) -> SearchSpace:
+    """The search space, after the checks that need nothing but it and the options. Raises InputError."""
+    space = load(source, overrides)
+    algorithm_of(space)
+    check_uri(options.mlflow)
+    return space
 
 
 def remarks(checked: Checked) -> Iterator[str]:
@@ -159,7 +142,7 @@ def fetch_weights(models: Iterable[Model], console: Console) -> None:
     from flyp_sweep.trainers.models import weights  # seconds of torch
 
     for model in models:
-        weights.fetch(model, lambda line: console.print(line, soft_wrap=True, markup=False))
+        weights.fetch(model, lambda line: console.print(line, soft_wrap=True))
 
 
 def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
@@ -172,17 +155,15 @@ def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
 class Sweep:
     """One execution of a sweep in a run folder, whose lock is held."""
 
-    space: SearchSpace
-    plans: Sequence[CellPlan]
+    ready: Prepared
     folder: RunFolder
-    earlier: Earlier
-    protocol: Protocol
     options: RunOptions
     console: Console
     remote: RemoteRun | None = None
 
     def __post_init__(self) -> None:
         remote, options, folder = self.remote, self.options, self.folder
+        self.space, self.plans, self.protocol = self.ready.space, self.ready.plans, self.ready.protocol
         self.running = remote.running if remote else TrialFiles(folder.running)
         self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
@@ -200,12 +181,11 @@ class Sweep:
 
     def go(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
         """Run all that is left."""
-        self.recorder.write_selections(self.protocol.selections, self.earlier.selections)
+        self.recorder.write_selections(self.protocol.selections, self.ready.earlier.selections)
         self.console.print(
             f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
             f"{sum(self.progress.done.values())} done, in "
-            f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}",
-            markup=False,
+            f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}"
         )
         if not self.protocol.done:
             self._run_trials(engine, data_root, interruption)
@@ -234,11 +214,14 @@ class Sweep:
             weights=self.weights.policy(Checkpoints()),
             stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
             say=lambda line: self._say(line, style="yellow"),
-            lost=interruption.give_up,
+            give_up=interruption.give_up,
             listen=interruption.listen,
         )
         with self.progress, interruption.noting():
-            engine.run(work)
+            try:
+                engine.run(work)
+            except InputError as error:  # told by `report`, with the tables of what was done until then
+                self.recorder.trouble.append(str(error))
 
     @property
     def exit_code(self) -> int:
@@ -251,15 +234,15 @@ class Sweep:
     def report(self) -> int:
         """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code.
 
-        Raises InputError where no trial has ever ended, for there is nothing else to say than why.
+        Raises InputError where no trial has ended in this run, for there is nothing else to say than why.
         """
         replaced = lost(self.folder.path)
         if replaced and replaced not in self.recorder.trouble:
             self.recorder.trouble.append(replaced)
-        if self.recorder.trouble and not (replaced or self.protocol.outcomes or self.remote):
+        if self.recorder.trouble and self.lost() is None and not self.progress.this_run:
             raise InputError(self.recorder.trouble[0])
         try:
-            written = [] if replaced else self._write_outputs()
+            written = self._write_outputs() if self.protocol.outcomes and not replaced else []
         except (OSError, UnwritableError) as error:
             written = []
             said = str(error)
@@ -310,44 +293,19 @@ class Sweep:
     def _say(self, line: str, style: str | None = None) -> None:
         """Print and log a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
         log.info("%s", line)
-        self.console.print(line, style=style, soft_wrap=True, markup=False)
+        self.console.print(line, style=style, soft_wrap=True)
 
 
-def settled(space: SearchSpace, checked: Checked) -> SearchSpace:
-    """The search space with what the methods search, and what ensembles are made of, written out."""
-    searched = {name: method.searched for name, method in checked.methods.items()}
-    return space.ensembling(checked.ensembles).searching(searched)
-
-
-def resolved(plans: Sequence[CellPlan]) -> str:
-    """What the settings come to, cell by cell, and what the data are, as comments for the end of `space.yaml`."""
-    lines = ["# What these settings come to:"]
-    for one in plans:
-        if one.base is None:
-            trained = f"{one.steps} steps, {one.space.train.warmup_of(one.steps)} of them warm-up"
-            fitting = f"{trained}; " if one.method.trained else ""
-            lines.append(f"# {one.cell.key}: {fitting}selected by {one.data.metric} on id_val")
-    for name, data in {one.cell.dataset: one.data for one in plans}.items():
-        lines += [
-            f"# Images of {name} in each split:",
-            *(f"#   {one_line(line)}" for line in data.census + data.remarks),
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def open_folder(path: Path, space: SearchSpace, comments: str = "") -> RunFolder:
-    """The run folder at `path`, made if need be, with this `space` in it, and `comments` below that.
+def open_folder(path: Path, space: str) -> RunFolder:
+    """The run folder at `path`, made if need be, with this `space` (YAML text) in it.
 
     Raises InputError if it cannot be written.
     """
     try:
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            folder = RunFolder.create(path, dump(space) + comments)
-        else:
-            folder = RunFolder(path)
-        folder.write_space(dump(space) + comments)
-        folder.ledger.check_writable()
+        folder = RunFolder.create(path, space) if is_unused(path) else RunFolder(path)
+        folder.write_space(space)
         folder.write_identity()
+        folder.ledger.check_writable()
     except OSError as error:
         raise InputError(
             f"{error.filename or path}: cannot be written ({error.strerror}); mend that or choose another --out"

@@ -49,8 +49,6 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
             logger.add(record)
         table = make_table([evidence_of(records, folder.name, planned, sha256)])
         logger.finish(render(table, "markdown"), complete=complete)
-    except InputError as error:
-        raise InputError(f"--mlflow: {error}") from error
     except (OSError, MlflowException) as error:
         reason = redacted(one_line(str(error)))
         raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error

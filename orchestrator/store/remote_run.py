@@ -65,11 +65,7 @@ class RemoteRun:
         Raises InputError when neither continues the other, or the folder at `path` is no working copy of this run.
         """
         _mark(self.path, self.url)
-        if not (self.path / IDENTITY).exists() and (identity := self._run.read(IDENTITY)) is not None:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path / IDENTITY, identity.decode())
-        space = None if (self.path / SPACE).exists() else self._run.read(SPACE)
-        fetch_run(space, self._parts, self.path)
+        fetch_run(self._run, self._parts, self.path)
         try:
             self._publish_ledger()
         except Taken:
@@ -178,13 +174,15 @@ def unanswered(url: str, error: StorageError) -> InputError:
     )
 
 
-def fetch_run(space: bytes | None, parts: LedgerParts, path: Path) -> None:
-    """Write the search space and the ledger's parts, as far as there are any, into a run folder at `path`."""
-    if space is None and not parts.exist():
+def fetch_run(run: Storage, parts: LedgerParts, path: Path) -> None:
+    """Have a run folder at `path` hold the search space, identity and ledger of the `run`, as far as there are any."""
+    lacking = [name for name in (SPACE, IDENTITY) if not (path / name).exists()]
+    found = {name: text for name in lacking if (text := run.read(name)) is not None}
+    if not found and not parts.exist():
         return
     path.mkdir(parents=True, exist_ok=True)
-    if space is not None:
-        write_whole(path / SPACE, space.decode())
+    for name, text in found.items():
+        write_whole(path / name, text.decode())
     fetch_ledger(parts, Ledger(path / LEDGER))
 
 

@@ -84,7 +84,7 @@ class MlflowLogger:
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
             raise InputError(
-                f"experiment {name!r} of the store was deleted; restore it with `mlflow experiments restore "
+                f"--mlflow: experiment {name!r} of the store was deleted; restore it with `mlflow experiments restore "
                 f"-x {found.experiment_id}`, or remove it for good with `mlflow gc`"
             )
         if found is not None:
@@ -96,26 +96,21 @@ class MlflowLogger:
 
     def _parent(self) -> str:
         """The parent run. In a store on this machine, one of a run that lay in this very folder before goes."""
-        place = str(self.folder.path.resolve())
-        tags = {f"{PREFIX}.sweep": self.folder.name, f"{PREFIX}.id": self.folder.identity, f"{PREFIX}.folder": place}
+        place = self.folder.path.resolve()
+        tags = {"sweep": self.folder.name, "id": self.folder.identity, "folder": str(place), "kind": "sweep"}
+        tags = {f"{PREFIX}.{name}": value for name, value in tags.items()} | {"mlflow.runName": self.folder.name}
+        parent: str | None = None
+        for run in list(self._search(f"tags.`{PREFIX}.kind` = 'sweep'")):
+            if run.data.tags.get(f"{PREFIX}.id") == self.folder.identity:
+                parent = run.info.run_id
+            elif self._file is not None and run.data.tags.get(f"{PREFIX}.folder") == str(place):
+                self._delete_sweep(run.info.run_id)
+        if parent is None:
+            parent = self.client.create_run(self.experiment, tags=tags).info.run_id
+        for name, value in tags.items():  # the folder may have moved
+            self.client.set_tag(parent, name, value)
         if self._file is not None:
-            for other in list(self._search(f"tags.`{PREFIX}.kind` = 'sweep'")):
-                told = other.data.tags
-                if told.get(f"{PREFIX}.folder") == place and told.get(f"{PREFIX}.id") != self.folder.identity:
-                    self._delete_sweep(other.info.run_id)
-        for run in self._search(f"tags.`{PREFIX}.id` = '{self.folder.identity}'"):
-            parent: str = run.info.run_id
-            for key, value in {**tags, "mlflow.runName": self.folder.name}.items():
-                if run.data.tags.get(key) != value:
-                    self.client.set_tag(parent, key, value)
-            break
-        else:
-            created = self.client.create_run(
-                self.experiment, tags={**tags, f"{PREFIX}.kind": "sweep"}, run_name=self.folder.name
-            )
-            parent = created.info.run_id
-        if self._file is not None:
-            place_artifacts(self._file, parent, self.folder.path.resolve() / "mlflow")
+            place_artifacts(self._file, parent, place / "mlflow")
         return parent
 
     def _delete_sweep(self, parent: str) -> None:
@@ -153,12 +148,9 @@ class MlflowLogger:
                 return
             self.client.delete_run(known.run_id)
             del self.trials[record.trial_id]
-        run_id = self._write(record, digest, end)
-        self.trials[record.trial_id] = Known(run_id, digest, end)
-        if known is None:
-            self.added += 1
-        else:
-            self.replaced += 1
+        self.trials[record.trial_id] = Known(self._write(record, digest, end), digest, end)
+        self.added += known is None
+        self.replaced += known is not None
 
     def _write(self, record: TrialRecord, digest: str, end: int) -> str:
         """A new child run; none is left behind where the store refuses a part of it."""

@@ -43,7 +43,10 @@ def check_uri(uri: str | None) -> None:
     """
     if uri is None or uri == "databricks":
         return
-    scheme = urlsplit(uri).scheme.partition("+")[0]
+    parts = urlsplit(uri)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme in ("http", "https") and not parts.hostname:
+        raise InputError(f"--mlflow: found no host in {redacted(uri)}; expected {EXPECTED}")
     if scheme in DATABASES:
         _check_database(uri)
     elif scheme in ("", "file"):

@@ -16,9 +16,9 @@ from flyp_sweep.search_spaces.errors import InputError
 _FIXED = {"data": "data", "weights": "weights"}
 """Settings that all numbers of a column must share, and what a message calls them."""
 
-_TOLD = (
+TRAINING = (
     *("epochs", "batch_size", "warmup_steps", "templates", "patience", "epoch_metric", "include_start", "grad_clip"),
-    *("optimizer", "crop_scale", "flip"),
+    *("optimizer", "crop_scale", "flip", "pairs", "crops", "precision", "compile"),
 )
 """Settings that may differ between the methods of a block, and are then told in a note."""
 
@@ -109,9 +109,8 @@ def refuse_repeated_cells(results: Sequence[CellResult]) -> None:
 def refuse_unlike_protocols(blocks: Iterable[Block]) -> None:
     """Raises InputError when cells of different runs stand in one block but were not made alike.
 
-    They must share the number of seeds, what selection looked at, the data, split by split and down to the bytes of
-    the images, and the pretrained weights. Cells of one run
-    share all this by construction.
+    They must share the number of seeds, what selection looked at, the data, split by split and down to the bytes of the
+    images, and the pretrained weights. Cells of one run share all this by construction.
     """
     for block in blocks:
         trained = [result for result in block.results if result.selection and result.repeats.done]
@@ -145,7 +144,7 @@ def settings_note(results: Iterable[CellResult]) -> list[str]:
     """Which training settings differ between the trained methods, e.g. `epochs: 10 (ft), 20 (flyp)`."""
     trained = [result for result in results if result.repeats.done and result.cell.method != ZEROSHOT]
     notes = []
-    for name in _TOLD:
+    for name in TRAINING:
         held: dict[str, dict[str, None]] = {}
         for result in trained:
             settings = result.repeats.done[0].settings

@@ -168,8 +168,8 @@ def read_lines(
     `listen` is called with the bytes of every line. A torn last line (no newline at its end, not a whole JSON object)
     and an exact duplicate of a trial are passed over with a `LedgerWarning`. Of a failed trial and its retry the
     finished one holds, of two failures the later, and of a trial that ran again to be evaluated on other splits the
-    later. Raises InputError, with file and line, for any other line that cannot
-    be read, for one that lacks a field, and for a trial that finished twice with different content.
+    later. Raises InputError, with file and line, for any other line that cannot be read, for one that lacks a field,
+    and for a trial that finished twice with different content.
     """
     path = Path(path)
     if not path.exists():

@@ -43,7 +43,7 @@ class RunFolder:
         Raises InputError when something is already there, an empty folder excepted: what exists is opened, not made.
         """
         path = Path(path)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if not is_unused(path):
             raise InputError(f"{path}: found something there already, expected an empty or new folder; choose another")
         path.mkdir(parents=True, exist_ok=True)
         write_whole(path / "space.yaml", space)
@@ -117,6 +117,11 @@ class RunFolder:
         )
 
         return tidy_frame(self.ledger.load())
+
+
+def is_unused(path: Path) -> bool:
+    """Whether nothing is at `path`, or an empty folder: there a new run may go."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -55,7 +55,7 @@ def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> s
         facts=facts_of(runs),
         warnings=edge_lines(edge for run in runs for edge in edges_of(run.searches)),
         failures=failures_of(runs),
-        notes=notes_of(runs),
+        notes=notes_of(trial for run in runs for trial in run.trials),
         packages=packages_of(runs),
         groups=grid_groups(table, anchors),
         figures=_figures(figures),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flyp_sweep.results.ledger.schema import STAGES
+from flyp_sweep.results.ledger.schema import STAGES, TrialRecord
 from flyp_sweep.results.report.run import Run
 
 
@@ -71,9 +71,9 @@ def failures_of(runs: Sequence[Run]) -> list[Failure]:
     ]
 
 
-def notes_of(runs: Sequence[Run]) -> list[str]:
+def notes_of(trials: Iterable[TrialRecord]) -> list[str]:
     """What trials noted of themselves, each note once, with how many trials say it."""
-    counts = Counter(f"{trial.cell.key}: {note}" for run in runs for trial in run.trials for note in trial.notes)
+    counts = Counter(f"{trial.cell.key}: {note}" for trial in trials for note in trial.notes)
     return [note if count == 1 else f"{note} ({count} trials)" for note, count in counts.items()]
 
 

@@ -25,17 +25,17 @@ def holm(p_values: Array) -> Array:
 def holm_with_the_best(p_values: Array) -> Array:
     """Adjusted p-values of the best of m + 1 methods against each of the others: p [m] gives [m], as `holm` does.
 
-    The best is known from the same data alone, so that it is the extreme of m + 1 and not a control that was named
-    beforehand: Holm's factors m, m - 1, ..., 1 then err in some 10 of 100 columns of six equal methods. While `left`
-    methods are not told from the best, all left (left + 1) / 2 pairs among them and the best could have been the one
-    that is tested, which takes the place of Holm's factor `left`. The chance that any of several equally best methods
-    is told from the best is at most `level` (Bonferroni's bound over the pairs of these).
+    Holm's factors m, m - 1, ..., 1 hold for a control that was named beforehand. The best was chosen on the tested data
+    instead: with these factors some 10 of 100 columns of six equal methods err. Any pair of methods could have been
+    tested. So the factor is the number of pairs: left (left + 1) / 2 while `left` methods are not yet told from the
+    best, i.e. all pairs of these methods and the best. The chance that any of several equally best methods is told from
+    the best is at most `level` (Bonferroni's bound over the pairs of the equally best ones).
     """
     return _step_down(p_values, lambda left: left * (left + 1) // 2)
 
 
 def _step_down(p_values: Array, factor: Callable[[IntArray], IntArray]) -> Array:
-    """The smallest p first, times the factor of how many are left, and never below the one before."""
+    """Each p, the smallest first, times `factor` of the number of p-values not yet passed, and never below the last."""
     tested = np.flatnonzero(~np.isnan(p_values))
     order = tested[np.argsort(p_values[tested], kind="stable")]
     adjusted = np.full(len(p_values), np.nan)

@@ -182,13 +182,13 @@ def _marks(
     bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
     if any(one.comparisons for one in judged):
         correction = (
-            "Holm-corrected within each column, where the best is known from the same data alone"
+            "Holm-corrected within each column, over all pairs of methods, as the same data chose the highest"
             if options.correction == "holm"
             else "not corrected for the number of methods"
         )
         tested = f"{TESTS[options.test].title} over common seeds on one fixed test set, {100 * LEVEL:g}%, {correction}"
         rest = f"{_constants(cells)}{_powerless(cells, options)}"
-        yield f"{bold}: highest of its column; underlined: not shown to be worse ({tested}{rest})."
+        yield f"{bold}: highest of its column; underlined: not shown to be worse than it ({tested}{rest})."
     else:
         yield f"{bold}: highest of its column; nothing is tested, for no number depends on a seed."
     if options.marks == "headline":

@@ -1,6 +1,6 @@
-"""Which numbers of a column are marked: the best, and those that are not shown to be worse; and all differences to it.
+"""Marks of a column: its best number, and the numbers not shown to be worse; and how each compares with the best.
 
-A column is a family by itself, whatever else stands in the table: two methods have the same mark in every layout.
+Each column is corrected by itself, whatever else stands in the table: two methods have the same mark in every layout.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ Array = npt.NDArray[np.float64]
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3
-"""Fewer seeds that two methods share tell nothing from chance: no mark."""
+"""That two methods must share: fewer tell nothing from chance, and give no mark."""
 
 WITH_THE_BEST: Mapping[Correction, Callable[[Array], Array]] = {"holm": holm_with_the_best, "none": uncorrected}
+"""The correction of a column's comparisons with its best number, which the same data have chosen."""
 TO_A_REFERENCE: Mapping[Correction, Callable[[Array], Array]] = {"holm": holm, "none": uncorrected}
-"""The correction within a column: with the best, which the data have named, and to a method that was named before."""
+"""The correction of a column's comparisons with a method that was named beforehand."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,13 @@ class Sample:
     def mean(self) -> float:
         return fmean(self.values.values())
 
-    @property
-    def is_short(self) -> bool:
-        """Whether it has too few seeds to be marked."""
-        return not self.constant and len(self.values) < FEWEST_SEEDS
-
 
 @dataclass(frozen=True)
 class Versus:
-    """How much a row exceeds the best one of its column, paired by seed, with its p-value corrected for the family.
+    """How much a row exceeds the best one of its column, paired by seed; `adjusted` is the corrected p-value.
 
-    `is_certain`: both are constants, so that no seed can change the difference and nothing is tested. `adjusted` is NaN
-    there, and below `FEWEST_SEEDS` shared seeds.
+    `is_certain`: both are constants, so that no seed can change the difference. Nothing is tested there, nor below
+    `FEWEST_SEEDS` shared seeds: both p-values are NaN.
     """
 
     comparison: PairedComparison
@@ -73,17 +69,15 @@ class Versus:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the row is shown to be worse than the best: on the seeds that both have, it may be the better one."""
+        """Whether the row is shown to be worse than the best; on the seeds that both have, it may be the better one."""
         return self.comparison.difference.mean < -ROUNDING and (self.is_certain or self.adjusted <= LEVEL)
 
 
 @dataclass(frozen=True)
 class ColumnMarks:
-    """What a column says: per row a mark and, of each but the row `best`, how it compares with that one.
+    """Per row its mark, and how it compares with the row `best`, which is None where fewer than two rows have a number.
 
-    `best` is None where fewer than two rows have a number. `few` are the rows whose numbers have too few seeds, or
-    share too few with the best, to be marked; where the best has too few, or shares too few with any other, no row is
-    marked and all are `few`.
+    `few` are the rows that share too few seeds with the best to be marked; where no other shares enough, all are `few`.
     """
 
     best: int | None
@@ -103,8 +97,9 @@ def column_marks(
 
     The row of the highest mean is marked `best`, and every row that is not shown to be worse `level`. A row is compared
     with the best by a two-sided test (a key of `TESTS`) of their paired differences over the seeds they share; a
-    constant takes part at every seed, which makes it a one-sample test. The family of the correction is the column's
-    comparisons with the best, see `holm_with_the_best`. The order of the rows changes nothing.
+    constant takes part at every seed, which makes it a one-sample test. The comparisons of the column are corrected
+    together, for the best being chosen on the same data too: see `holm_with_the_best`. The order of the rows changes
+    nothing.
     """
     held = {row: sample for row, sample in enumerate(samples) if sample is not None}
     unmarked: list[Mark] = [""] * len(samples)
@@ -117,7 +112,7 @@ def column_marks(
     ]
     versus = _corrected(found, correction)
     few = [row for row in held if row != best and ((one := versus[row]) is None or not one.is_judged)]
-    if held[best].is_short or len(few) == len(held) - 1:
+    if len(few) == len(held) - 1:
         return ColumnMarks(best, tuple(unmarked), versus, tuple(held))
     marks: list[Mark] = ["level" if one is not None and one.is_judged and not one.is_worse else "" for one in versus]
     marks[best] = "best"

@@ -14,9 +14,11 @@ import pytest
 from commands import COMMAND, QUICK
 from ledgers import Example, record_of
 from rich.console import Console
+from serial_engine import SerialEngine, run_serially
 from sweeps import answer, drive, plans_of, space_of
 
-from flyp_sweep.orchestrator.cli.run_address import RunAddress
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath
+from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.run_status import status_table
@@ -30,6 +32,7 @@ def test_a_tilde_in_out_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", "/home/me")
     assert RunAddress().convert("~/x", None, None) == Path("/home/me/x")
     assert RunAddress().convert("s3://bucket/~x", None, None) == "s3://bucket/~x"
+    assert UserPath().convert("~/x", None, None) == Path("/home/me/x")
 
 
 @pytest.mark.parametrize("search", [FIXED, {"algorithm": "none", "space": FIXED["space"]}], ids=["constants", "none"])
@@ -92,6 +95,32 @@ def test_a_search_that_could_not_even_be_planned_is_refused(change: dict[str, in
         space_of(search={"space": {"lr": {"loguniform": [1e-4, 1e-2]}, "weight_decay": 0.0}, **change})
 
 
+class Failing(SerialEngine):
+    """An engine that ends with an error after so many trials."""
+
+    def run(self, work: Work) -> None:
+        super().run(work)
+        raise InputError("Ray cannot go on (a test)")
+
+
+def test_a_sweep_that_is_interrupted_before_its_first_trial_prints_no_empty_table(tmp_path: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, told = run_serially("quick.yaml", cwd=tmp_path, stop_after=0)
+    assert (code, told.splitlines()[-1]) == (130, "nothing is lost; go on with: flyp-sweep run")
+    assert "written:" not in told
+    assert "unfinished" not in told
+
+
+def test_an_engine_that_fails_costs_no_table_and_without_a_new_trial_its_line_stands_alone(tmp_path: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK.replace("[zeroshot, lp]", "[lp]"))
+    code, told = run_serially("quick.yaml", cwd=tmp_path, engine=Failing(stop_after=1))
+    assert (code, (tmp_path / "runs" / "quick" / "report.html").is_file()) == (2, True)
+    assert told.splitlines()[-2:] == ["error: Ray cannot go on (a test)", "nothing is lost; go on with: flyp-sweep run"]
+    code, told = run_serially("quick.yaml", cwd=tmp_path, engine=Failing(stop_after=0))
+    assert (code, told.splitlines()[-1]) == (2, "error: Ray cannot go on (a test)")
+    assert "written:" not in told
+
+
 def status(folder: RunFolder) -> str:
     printed = io.StringIO()
     Console(file=printed, width=200).print(status_table(folder))
@@ -100,24 +129,28 @@ def status(folder: RunFolder) -> str:
 
 def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_path: Path) -> None:
     search = {"num_samples": 2, "space": {"lr": {"loguniform": [1e-5, 1e-2]}, "weight_decay": 0.1}}
-    space = space_of(methods=["ft", "lpft"], search=search, ensembles={"greedy_soup": ["lpft"]})
+    train = {"epochs": 2, "grad_clip": 1.0}
+    space = space_of(methods=["lp", "ft", "lpft"], search=search, ensembles={"greedy_soup": ["lpft"]}, train=train)
     folder, example = RunFolder.create(tmp_path / "run", dump(space)), Example()
     train = {**space.train.model_dump(mode="json"), "patience": 5}
     cell, lost = example.cell("ft"), example.cell("lpft")
     searched = {"stage": "search", "settings": train}
     for record in [
         example.trial(cell, 0, "search", settings=train),
+        example.trial(example.cell("lp"), 0, "search", settings={**train, "grad_clip": None}, hparams={"C": 1.0}),
         example.trial(cell, 0, "search", settings={**train, "epochs": 99}, config_id="c1"),
+        example.trial(cell, 0, "search", settings={**train, "epoch_metric": "loss"}, config_id="c3"),
         example.trial(cell, 0, "search", settings=train, hparams={"lr": 5.0, "weight_decay": 0.1}, config_id="c2"),
         *({**example.failure(lost, 0), **searched, "trial_id": f"{at:016x}", "config_id": f"{at}"} for at in range(2)),
     ]:
         folder.ledger.append(record_of(record))
     told = status(folder)
     rows = {line.split()[0].rpartition("/")[2]: line.split()[1:] for line in told.splitlines() if "digits-clip" in line}
+    assert rows["lp"][:2] == ["search", "1"], "no gradient of it could be clipped"
     assert rows["ft"][:2] == ["search", "1"]
     assert rows["lpft"][:4] == ["failed", "0", "0", "2"]
     assert rows["lpft+greedy_soup"][0] == "failed"
-    assert "2 trials of an earlier version of the search space are not counted" in told
+    assert "3 trials of an earlier version of the search space are not counted" in told
 
 
 def test_a_lost_terminal_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:

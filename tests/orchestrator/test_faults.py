@@ -185,13 +185,13 @@ def two_long_trials(folder: Path) -> Iterator[subprocess.Popen[str]]:
     wait_until_gone(everything)
 
 
-@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_ray_saves_what_is_under_way_and_writes_what_there_is(tmp_path, interrupt):
     with two_long_trials(tmp_path) as driver:
-        if interrupt == signal.SIGINT:
-            os.killpg(driver.pid, interrupt)  # as a terminal does; Ray's processes do not listen
-        else:
+        if interrupt == signal.SIGTERM:
             driver.send_signal(interrupt)  # Ray's C++ would hear it, if it could
+        else:
+            os.killpg(driver.pid, interrupt)  # as a terminal does; Ray's processes do not listen
         output, _ = driver.communicate(timeout=60)
         assert driver.returncode == 130, output
         assert "written: runs/small/tables/comparison" in output

@@ -10,15 +10,15 @@ from unittest import mock
 
 import pytest
 from rich.console import Console
-from sweeps import plans_of, space_of
+from sweeps import space_of
 
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
-from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.options import RunOptions
-from flyp_sweep.orchestrator.runs.resume import Earlier
+from flyp_sweep.orchestrator.runs.prepared import prepared
 from flyp_sweep.orchestrator.runs.sweep import Sweep, open_folder
 from flyp_sweep.orchestrator.store.remote_run import RemoteRun
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
+from flyp_sweep.trainers.preflight import check
 
 
 @pytest.fixture
@@ -31,11 +31,10 @@ def sweep(path: Path, remote: Any = None) -> tuple[Sweep, io.StringIO]:
     space = space_of(methods=["zeroshot"])
     path.parent.mkdir()
     said = io.StringIO()
-    console = Console(file=said, width=120)
-    folder = open_folder(path, space)
-    plans = plans_of(space)
-    options = RunOptions(command="flyp-sweep run x")
-    made = Sweep(space, plans, folder, Earlier(), Protocol(plans), options, console, remote)
+    console = Console(file=said, width=120, markup=False)
+    ready = prepared(space, check(space, Path("absent")), path)
+    folder = open_folder(path, ready.space_text)
+    made = Sweep(ready, folder, RunOptions(command="flyp-sweep run x"), console, remote)
     return made, said
 
 

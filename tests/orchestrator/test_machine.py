@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from flyp_sweep.orchestrator.engine import machine
+from flyp_sweep.orchestrator.runs.options import RunOptions
+from flyp_sweep.orchestrator.runs.sweep import dry_run
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -47,6 +49,12 @@ def test_a_machine_without_shared_memory_is_told(temporary: Path, monkeypatch: A
         machine.check_machine()
 
 
+def test_a_dry_run_refuses_a_machine_on_which_a_run_could_not_start(temporary: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 60)
+    with pytest.raises(InputError, match=r"^RAY_TMPDIR: found"):
+        next(dry_run("quickstart", (), RunOptions(out=temporary / "run")))
+
+
 def test_whatever_ray_raises_is_one_line_that_names_the_log(temporary: Path, caplog: Any) -> None:
     with (
         caplog.at_level(logging.ERROR),
@@ -61,9 +69,12 @@ def test_whatever_ray_raises_is_one_line_that_names_the_log(temporary: Path, cap
 
 def test_session_folders_of_this_process_go_and_those_of_others_stay(temporary: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(temporary))
-    ours = temporary / "ray" / f"session_2026-01-01_00-00-00_000000_{os.getpid()}"
-    others = temporary / "ray" / f"session_2026-01-01_00-00-00_000000_{os.getpid()}1"
+    other_container, ours, another = (
+        temporary / "ray" / f"session_2026-01-01_00-00-0{at}_000000_{pid}"
+        for at, pid in enumerate([os.getpid(), os.getpid(), f"{os.getpid()}1"])
+    )
+    other_container.mkdir(parents=True)
     with machine.session_removed():
-        for folder in (ours, others):
+        for folder in (ours, another):
             (folder / "logs").mkdir(parents=True)
-    assert [path.name for path in (temporary / "ray").iterdir()] == [others.name]
+    assert set((temporary / "ray").iterdir()) == {other_container, another}

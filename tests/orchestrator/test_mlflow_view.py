@@ -148,6 +148,7 @@ def test_a_deleted_experiment_is_told_with_its_cure(runs: Path) -> None:
         ("./mlruns", "expected http://HOST:PORT"),
         ("file:///tmp/mlruns", "MLflow no longer keeps runs in a folder of files"),
         ("htp://server", "found scheme 'htp'"),
+        ("http:/server", "found no host in http:/server"),
         ("localhost:5000", "found scheme 'localhost'"),
         ("sqlite:////absent-folder/mlflow.db", "found no folder /absent-folder"),
         ("postgresql://me:secret@host:port/db", "port"),

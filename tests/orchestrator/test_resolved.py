@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from sweeps import plans_of, space_of
-from trees import write_noise
 
 from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of, fewer_configs
-from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
-from flyp_sweep.orchestrator.runs.sweep import open_folder, resolved
+from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.orchestrator.runs.prepared import prepared
+from flyp_sweep.orchestrator.runs.sweep import open_folder
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -28,8 +29,8 @@ def trials(plan: CellPlan) -> list[str]:
 
 def written(space: SearchSpace, folder: Path) -> SearchSpace:
     """`space` as a run writes it down."""
-    space = space.searching({name: one.searched for name, one in check(space, Path("absent")).methods.items()})
-    return load(open_folder(folder, space, resolved(plans_of(space))).space)
+    ready = prepared(space, check(space, Path("absent")), folder)
+    return load(open_folder(folder, ready.space_text).space)
 
 
 @pytest.mark.parametrize("search", [{}, {"search": GRID}])
@@ -48,17 +49,7 @@ def test_what_the_settings_come_to_is_in_the_run_folder_s_space(tmp_path) -> Non
     for setting in ("warmup: 0.05", "optimizer: adamw", "crop_scale: [0.9, 1.0]", "patience: 5", "include_start: true"):
         assert setting in text
     assert "# digits/digits-clip/full/ft: 32 steps, 2 of them warm-up; selected by accuracy on id_val" in text
-
-
-def test_the_run_folder_s_space_shows_classes_and_what_was_left_out(tmp_path) -> None:
-    write_noise(tmp_path, "train", "val")
-    (tmp_path / "train" / "wren" / "no\nimage.txt").write_text("")
-    dataset = {"name": "own", "folders": {"train": "train", "id_val": "val"}}
-    plans = plan(space := space_of(dataset=dataset, methods=["zeroshot"]), check(space, tmp_path))
-    text = resolved(plans)
-    assert "#   class = name   train  id_val\n#   robin              5       5\n" in text
-    assert r"left out 1 not opened by Pillow (wren/no\nimage.txt)" in text
-    assert load(open_folder(tmp_path / "run", space, text).space) == space
+    assert re.search(r"# Images per class of digits:\n#   class = name +train +id_val +id_test .*\n#   zero +80 ", text)
 
 
 def schedule(**train: object) -> tuple[int, tuple[str, ...]]:

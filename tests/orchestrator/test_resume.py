@@ -17,21 +17,23 @@ SPLIT = {"split": "id_val", "role": "id_val", "n_examples": 4, "primary": "speed
 
 def test_an_absent_ledger_has_nothing(tmp_path):
     found = read_earlier(tmp_path / "ledger.jsonl")
-    assert (found.outcomes, dict(found.selections)) == ([], {})
+    assert (found.trials, dict(found.selections)) == ([], {})
 
 
 def test_it_is_what_the_records_say(tmp_path, example):
     records = example.run()
     path = example.write(tmp_path, records)
     found = read_earlier(path)
-    assert found.outcomes == [Outcome.of(one) for one in trials_by_id(Ledger(path).load()).values()]
+    assert [one.outcome for one in found.trials] == [
+        Outcome.of(one) for one in trials_by_id(Ledger(path).load()).values()
+    ]
     assert found.selections == last_selections(typed(records))
 
 
 def test_a_retry_takes_the_place_of_its_failure(tmp_path, example):
     failure, trial = example.failure(example.cell(), 0), example.trial(example.cell(), 0)
     found = read_earlier(example.write(tmp_path, [failure, trial]))
-    assert found.outcomes == [Outcome(trial["trial_id"], "done", 0.9, 0.2)]
+    assert [one.outcome for one in found.trials] == [Outcome(trial["trial_id"], "done", 0.9, 0.2)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from flyp_sweep.results.analysis.cells import CellResult
-from flyp_sweep.results.analysis.protocol_blocks import Block
+from flyp_sweep.results.analysis.protocol_blocks import TRAINING, Block
 from flyp_sweep.results.naming import method_label, method_order, setting_label
 from flyp_sweep.results.tables.columns import block_notes, row
 from flyp_sweep.results.tables.grid import Plan, PlannedRow
@@ -20,11 +20,6 @@ from flyp_sweep.search_spaces.errors import InputError
 
 REFERENCE = "flyp"
 VARIANTS = ("flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce")
-
-_SETTINGS = (
-    *("epochs", "batch_size", "warmup_steps", "templates", "patience", "epoch_metric", "include_start", "grad_clip"),
-    *("optimizer", "crop_scale", "flip"),
-)
 
 
 def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
@@ -86,7 +81,7 @@ def _rows(blocks: Sequence[Block]) -> tuple[PlannedRow, ...]:
 def _variants(by_run: Mapping[str, Sequence[CellResult]]) -> dict[str, str]:
     """Run to the settings in which it differs from the other runs, or to its name where it does not."""
     settings = {run: _settings(results) for run, results in by_run.items()}
-    differing = [name for name in _SETTINGS if len({str(held.get(name)) for held in settings.values()}) > 1]
+    differing = [name for name in TRAINING if len({str(held.get(name)) for held in settings.values()}) > 1]
     names = {
         run: ", ".join(f"{name} {setting_label(name, held.get(name))}" for name in differing) or run
         for run, held in settings.items()

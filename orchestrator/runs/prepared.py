@@ -1,0 +1,59 @@
+"""A sweep that is checked and not yet begun: its plans, what the ledger already holds, and what the user is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flyp_sweep.orchestrator.protocol.algorithms import fewer_configs
+from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
+from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.runs.outdated import Outdated, outdated, space_before
+from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
+from flyp_sweep.results.ledger.run_folder import LEDGER
+from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.loading import dump
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.preflight import Checked
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a sweep will do; `earlier` is what its ledger holds, `stale` what of that has to run again."""
+
+    plans: list[CellPlan]
+    earlier: Earlier
+    protocol: Protocol
+    stale: Outdated
+    warnings: list[str]
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space with all that was left to defaults written out."""
+        return self.plans[0].space
+
+    @property
+    def space_text(self) -> str:
+        """The run's `space.yaml`: the space and, as comments, what it comes to and the classes of its data."""
+        lines = ["# What these settings come to:"]
+        for one in self.plans:
+            if one.base is None:
+                trained = f"{one.steps} steps, {one.space.train.warmup_of(one.steps)} of them warm-up"
+                fitting = f"{trained}; " if one.method.trained else ""
+                lines.append(f"# {one.cell.key}: {fitting}selected by {one.data.metric} on id_val")
+        for name, data in {one.cell.dataset: one.data for one in self.plans}.items():
+            told = (f"#   {one_line(line)}" for line in data.census + data.remarks)
+            lines += [f"# Images per class of {name}:", *told]
+        return dump(self.space) + "\n".join(lines) + "\n"
+
+
+def prepared(space: SearchSpace, checked: Checked, path: Path, *, retry_failed: bool = False) -> Prepared:
+    """What a sweep of `space` in the run folder at `path`, there or not, will do. Raises InputError as `read_earlier`.
+
+    Raises InputError too where `path` is something else, or the run of a space of another name.
+    """
+    plans, earlier = plan(space, checked), read_earlier(path / LEDGER)
+    protocol = Protocol(plans, earlier.usable(plans, retry_failed=retry_failed))
+    stale = outdated(earlier, protocol, space_before(path, space.name))
+    warnings = [f"warning: {line}" for line in (*checked.warnings, *fewer_configs(plans))]
+    return Prepared(plans, earlier, protocol, stale, [*warnings, *stale.lines])
