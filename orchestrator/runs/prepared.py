@@ -42,7 +42,8 @@ class Prepared:
                 fitting = f"{trained}; " if one.method.trained else ""
                 lines.append(f"# {one.cell.key}: {fitting}selected by {one.data.metric} on id_val")
         for name, data in {one.cell.dataset: one.data for one in self.plans}.items():
-            lines += [f"# Images per class of {name}:", *(f"#   {one_line(line)}" for line in data.census)]
+            told = (f"#   {one_line(line)}" for line in data.census + data.remarks)
+            lines += [f"# Images per class of {name}:", *told]
         return dump(self.space) + "\n".join(lines) + "\n"
 
 

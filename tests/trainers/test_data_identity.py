@@ -107,7 +107,16 @@ def test_a_change_of_images_changes_the_identities_of_what_they_are_in(
     assert differences(before, identity(tree)) == differ
 
 
-@pytest.mark.parametrize("own", [{"folders": FOLDERS}, {"tables": TABLES}], ids=["folders", "tables"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"folders": FOLDERS},
+        {"tables": TABLES},
+        {"folders": FOLDERS | {"id_val": HELD_OUT}},
+        {"tables": TABLES | {"id_val": HELD_OUT}},
+    ],
+    ids=["folders", "tables", "folders, held out", "tables, held out"],
+)
 def test_the_place_of_images_is_no_part_of_them(tree: Path, own: dict[str, Any]) -> None:
     elsewhere = tree.parent / "elsewhere"
     shutil.copytree(tree, elsewhere)
@@ -175,6 +184,14 @@ def test_images_of_two_roles_are_refused_unless_allowed(
     assert identity(tree, allow_overlap=True, folders=FOLDERS | folders).overlaps == roles
 
 
+@pytest.mark.parametrize("split", ["train", "sketch"])
+def test_a_copy_of_an_image_in_another_class_is_refused(tree: Path, split: str) -> None:
+    copied(f"{split}/ant/1.png", f"{split}/bee/new.png")(tree)
+    with pytest.raises(InputError, match=f"1 images of {split} under two labels .*/1.png of 'ant' and .*/new"):
+        identity(tree)
+    assert identity(tree, allow_overlap=True).overlaps == {f"classes of {split}": 1}
+
+
 def test_one_table_for_all_splits_is_refused(tree: Path) -> None:
     with pytest.raises(InputError, match="found 40 images that train and id_val share"):
         identity(tree, tables={"train": "train.csv", "id_val": "train.csv", "id_test": "train.csv"})
@@ -214,6 +231,13 @@ def test_a_part_of_each_class_is_held_out_where_there_is_no_validation_split(
     assert [Path(name).relative_to(tmp_path / "moved") for name in moved.files()] == [
         Path(name).relative_to(tree) for name in again.files()
     ]
+
+
+def test_copies_that_a_held_out_part_would_share_are_to_be_deleted(tree: Path) -> None:
+    for number in range(20):
+        copied(f"train/ant/{number}.png", f"train/ant/copy{number}.png")(tree)
+    with pytest.raises(InputError, match="delete all but one of each, as id_val is held out of train"):
+        identity(tree, folders=FOLDERS | {"id_val": HELD_OUT})
 
 
 def test_a_class_of_one_image_cannot_be_cut_in_two(tree: Path) -> None:

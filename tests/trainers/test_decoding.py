@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,3 +128,11 @@ def test_the_cache_tells_the_ways_of_decoding_apart(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.png")
     identities = {b"".join(ImageFiles([tmp_path / "a.png"], way).identity()) for way in ("viewer", "torchvision")}
     assert len(identities) == 2
+
+
+def test_a_large_photo_is_read_without_a_warning(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")
+    code = f"from flyp_sweep.trainers.datasets.decoding import *; read_image(Path({str(tmp_path / 'large.png')!r}))"
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr == ""

@@ -216,7 +216,7 @@ def test_folders_are_labelled_in_natural_order(tree: Path) -> None:
     dataset = make(tree, {"train": "train", "id_val": "val"}, class_names=[f"name {n}" for n in range(1, 12)])
     assert dataset.classes == [str(number) for number in range(1, 12)]
     assert census(dataset)[11].split() == ["11", "=", "name", "11", "1", "1"]
-    numbered = make(tree, {"train": "train", "id_val": "val"})
+    numbered = make(tree, {"train": "train", "id_val": "val", "id_test": "val"})
     assert numbered.remarks() == [
         "classes are numbers: prompts read 'a photo of a 1.'; dataset.class_names can give them names"
     ]

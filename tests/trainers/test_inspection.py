@@ -111,6 +111,14 @@ def test_images_of_one_colour_are_counted(tree: Path) -> None:
     assert checked.data["tiny"].remarks == [f"shifted: 2 of 6 images of one colour ({tree}/ood/light/0.png, ...)"]
 
 
+def test_images_that_are_nearly_black_are_counted(tree: Path) -> None:
+    twelve_bits = np.arange(4096, dtype=np.uint16).reshape(64, 64)  # in a file of 16
+    Image.fromarray(twelve_bits).save(tree / "ood/light/0.png")
+    checked = preflight.check(space(), tree, decode=True)
+    told = f"shifted: 1 of 6 images nearly black, no pixel above 31 of 255 ({tree}/ood/light/0.png)"
+    assert checked.data["tiny"].remarks == [told]
+
+
 def test_a_link_to_nothing_is_among_the_unreadable_files(tree: Path, tmp_path: Path) -> None:
     (tree / "val/dark/9.png").symlink_to("nowhere")
     assert look_through(make(tree), Cache(tmp_path / "cache", 10**9)).bad == [str(tree / "val/dark/9.png")]

@@ -101,6 +101,35 @@ def test_a_pickled_model_gets_the_advice_to_save_its_state_dict(tmp_path: Path) 
         weights.fingerprint(model_of(path))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
+        ("w.pt", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
+        ("w.pt", CHECKPOINT.read_bytes(), "name it .safetensors"),
+    ],
+    ids=["pointer", "pointer named .pt", "safetensors named .pt"],
+)
+def test_a_file_that_is_another_than_its_name_says_is_called_what_it_is(
+    name: str, content: bytes, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        weights.fingerprint(model_of(tmp_path / name))
+
+
+def test_a_file_of_torch_save_named_safetensors_is_called_what_it_is(tmp_path: Path) -> None:
+    torch.save({"logit_scale": torch.ones(())}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"found a file of torch\.save.*name it \.pt"):
+        weights.fingerprint(model_of(tmp_path / "w.safetensors"))
+
+
+def test_a_logit_scale_in_place_of_its_logarithm_is_refused(state: State, tmp_path: Path) -> None:
+    save_file({**state, "logit_scale": torch.tensor(100.0)}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="logit_scale of 100; expected the logarithm"):
+        pretrained.load(model_of(tmp_path / "w.safetensors"), CPU)
+
+
 def test_nan_weights_are_refused_when_they_are_loaded(state: State, tmp_path: Path) -> None:
     name = next(name for name, one in state.items() if one.is_floating_point() and one.ndim > 1)
     broken = {**state, name: state[name].clone()}

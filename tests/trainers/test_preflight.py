@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,12 @@ def test_a_last_batch_of_one_is_told_where_batches_are_normalised(
     own = folders(tmp_path, {"train": {"ant": 4, "bee": 5}, "val": {"ant": 1, "bee": 1}})
     given = space(dataset=own, model={"arch": model, "pretrained": "openai"}, train={"batch_size": batch})
     assert len(preflight.last_batches(given, 9, 2)) == told
+
+
+def test_a_model_in_a_folder_is_known_to_normalise_batches(tmp_path: Path) -> None:
+    vision = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    config = {"model_cfg": {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    given = space(model={"arch": f"local-dir:{tmp_path}"}, train={"batch_size": 4})
+    assert len(preflight.last_batches(given, 9, 2)) == 1

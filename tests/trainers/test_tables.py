@@ -213,6 +213,7 @@ def test_what_is_repeated_and_empty_is_told(tmp_path: Path) -> None:
     assert dataset.remarks() == [
         "train: left out 2 empty rows",
         "id_val: left out 2 empty rows",
+        "has neither id_test nor ood: tables will hold no numbers",
         "train: 1 of 3 rows list an image that the table lists already",
         "id_val: 1 of 3 rows list an image that the table lists already",
     ]
@@ -225,6 +226,8 @@ def test_what_is_repeated_and_empty_is_told(tmp_path: Path) -> None:
     [
         ("caf\u00e9.png", "cafe\u0301.png", (r"there is 'cafe\u0301.png'", r"Unicode form from 'caf\xe9.png'")),
         ("A.PNG", "a.png", ("there is 'a.png'", "in case from 'A.PNG'")),
+        ("a\\b.png", "b.png", (r"write / in place of \ in paths",)),
+        ("file:///data/b.png", "b.png", ("write a path in place of an address",)),
     ],
 )
 def test_a_file_whose_name_is_spelt_otherwise_is_pointed_to(
@@ -310,6 +313,13 @@ def test_one_table_serves_several_splits_by_a_column_of_theirs(tmp_path: Path) -
     held_out = make(tmp_path, IN_ONE | {"id_val": {"from": "train", "fraction": 0.4}}, columns={"split": "part"})
     assert [len(held_out.load(split)) for split in ("train", "id_val")] == [2, 2]
     assert any("not used: split ' VAL', rows: 1" in line for line in held_out.remarks())
+
+
+def test_a_table_of_one_split_needs_no_column_of_splits(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(ONE)
+    (tmp_path / "night.csv").write_text("path,label\ni.png,x\nj.png,y\n")
+    dataset = make(tmp_path, IN_ONE | {"ood": {"night": "night.csv"}}, columns={"split": "part"})
+    assert [len(dataset.load(split)) for split in dataset.splits] == [4, 1, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.content import Hashes, sizes
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
+from flyp_sweep.trainers.datasets.class_labels import spelt
 from flyp_sweep.trainers.datasets.own import OwnData
 
 FITTED = ("train", "id_val")
@@ -25,7 +26,7 @@ class Identity:
 
     `training` covers the images and labels of train and id_val, classes, templates and the metric of selection. ID test
     and OOD are no part of it: they belong to evaluations. `overlaps` counts, for two roles such as `train and id_test`,
-    the images that both hold.
+    the images that both hold, and for `classes of train` and the like those that several classes hold.
     """
 
     training: str
@@ -37,11 +38,15 @@ class Identity:
 def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> Identity:
     """The identity of a data set, from the content of its files.
 
-    Raises InputError for a file that cannot be read, and for images of your own data that two roles hold, unless
-    `allow_overlap`. Publishers' splits are taken as published.
+    Raises InputError for a file that cannot be read, and for images of your own data that two roles or two classes
+    hold, unless `allow_overlap`. Publishers' splits are taken as published.
     """
     contents = {name: content_of(dataset.split(name).images, hashes) for name in dataset.splits}
-    overlaps = shared_images(dataset, contents, allow_overlap) if isinstance(dataset, OwnData) else {}
+    overlaps: dict[str, int] = {}
+    if isinstance(dataset, OwnData):
+        for name, content in contents.items():
+            overlaps |= shared_by_classes(dataset, name, content, allow_overlap)
+        overlaps |= shared_images(dataset, contents, allow_overlap)
     found = {name: _split(dataset.split(name), contents[name]) for name in dataset.splits}
     fitted = {name: one for name, one in found.items() if dataset.splits[name] in FITTED}
     parts = [dataset.name, list(dataset.class_names), list(dataset.templates), dataset.metric, sorted(fitted.items())]
@@ -68,6 +73,28 @@ def _split(split: Split, content: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
+def shared_by_classes(dataset: OwnData, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
+    """How many images of a split, whose contents are bytes [N], have two labels or more; empty for none.
+
+    Raises InputError where there are some, unless `allow`.
+    """
+    labels = dataset.split(split).labels
+    order = np.lexsort((labels, content))
+    again = (content[order][1:] == content[order][:-1]) & (labels[order][1:] != labels[order][:-1])
+    if not again.any():
+        return {}
+    count = len(np.unique(content[order][1:][again]))
+    if not allow:
+        rows = order[np.flatnonzero(again)[0] :][:2].tolist()
+        (first, label), (second, other) = ((_file(dataset, split, row), dataset.classes[labels[row]]) for row in rows)
+        raise InputError(
+            f"dataset {dataset.name!r}: found {count} images of {split} under two labels ({first} of {spelt(label)} "
+            f"and {second} of {spelt(other)} have equal bytes); expected one label an image; remove all but one of "
+            "each, or give --allow-overlap"
+        )
+    return {f"classes of {split}": count}
+
+
 def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: bool) -> dict[str, int]:
     """How many images two roles have in common, by these roles. Raises InputError where there are some, unless `allow`.
 
@@ -86,9 +113,11 @@ def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: b
         if not allow:
             first, second = (_file(dataset, *where[both[0]]) for where in (held, places))
             same = f"{first} is in both" if first == second else f"{first} and {second} have equal bytes"
+            copies = dataset.held_out and (one, other) == FITTED  # which no user has put there
+            cure = "delete all but one of each, as id_val is held out of train" if copies else "remove them from one"
             raise InputError(
                 f"dataset {dataset.name!r}: found {len(both)} images that {one} and {other} share ({same}); expected "
-                f"none, for scores on images seen before mean nothing; remove them from one, or give --allow-overlap"
+                f"none, for scores on images seen before mean nothing; {cure}, or give --allow-overlap"
             )
     return shared
 

@@ -1,4 +1,4 @@
-"""A look at every image before a sweep: which cannot be decoded, and which are of one colour."""
+"""A look at every image before a sweep: which cannot be decoded, and which show nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from flyp_sweep.trainers.datasets.base import Dataset, Split, digest_of
 from flyp_sweep.trainers.datasets.folders import ImageFiles
 from flyp_sweep.trainers.datasets.named_files import NamedFiles
 
-FINE, CONSTANT, UNREADABLE = range(3)
+FINE, CONSTANT, UNREADABLE, DARK = range(4)
+DARKEST = 32
+"""The brightest channel of an image that shows nothing, of 255: 12-bit pixels in a 16-bit file have 16 at most."""
 
 AT_ONCE = 1024
 MOST_LISTED = 20
@@ -31,11 +33,13 @@ Say = Callable[[str], None]
 
 @dataclass
 class Found:
-    """What a look at all images of a data set found: split -> images decoded, files that cannot be, constant images."""
+    """What a look at all images of a data set found: split -> images decoded, files that cannot be, constant images,
+    and images without a bright pixel."""
 
     images: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
     constant: dict[str, list[str]] = field(default_factory=dict)
+    dark: dict[str, list[str]] = field(default_factory=dict)
     reason: str = ""
     """Why the first unreadable file cannot be decoded."""
 
@@ -45,9 +49,11 @@ class Found:
         return [path for paths in self.unreadable.values() for path in paths]
 
     def remarks(self) -> list[str]:
-        """A line for each split with constant images, and with unreadable ones, which are left out."""
+        """A line for each split with images that show nothing, and with unreadable ones, which are left out."""
+        kinds = {"left out as unreadable": self.unreadable, "of one colour": self.constant}
+        kinds[f"nearly black, no pixel above {DARKEST - 1} of 255"] = self.dark
         lines = []
-        for told, found in (("left out as unreadable", self.unreadable), ("of one colour", self.constant)):
+        for told, found in kinds.items():
             for split, paths in found.items():
                 more = ", ..." if len(paths) > 1 else ""
                 lines.append(f"{split}: {len(paths)} of {self.images[split]} images {told} ({paths[0]}{more})")
@@ -79,7 +85,7 @@ def look_through(dataset: Dataset, cache: Cache | None, say: Say = lambda line: 
             continue
         verdicts = judged(images, name, cache, say)
         found.images[name] = len(verdicts)
-        for verdict, kept in ((UNREADABLE, found.unreadable), (CONSTANT, found.constant)):
+        for verdict, kept in ((UNREADABLE, found.unreadable), (CONSTANT, found.constant), (DARK, found.dark)):
             if (verdicts == verdict).any():
                 kept[name] = images.taken(np.flatnonzero(verdicts == verdict)).files()
         if name in found.unreadable:
@@ -119,7 +125,9 @@ def judged(images: Files, name: str, cache: Cache | None, say: Say = lambda line
         digest = digest_of(images)
         if cache is not None and digest is not None:
             facts = {"kind": "inspection", "of": f"{name}, {count} images", "images": digest}
-            kept = cache.rows(facts | {"code": f"pillow {PIL.__version__}"}, (count,), "uint8", batches)
+            kept = cache.rows(
+                facts | {"code": f"pillow {PIL.__version__}, darkest {DARKEST}"}, (count,), "uint8", batches
+            )
             if kept is not None:
                 return kept
         return np.concatenate([np.empty(0, np.uint8), *batches()])
@@ -142,4 +150,6 @@ def _verdict(images: Files, index: int) -> int:
         image = images[index]
     except InputError:
         return UNREADABLE
-    return FINE if image.getcolors(maxcolors=1) is None else CONSTANT
+    if image.getcolors(maxcolors=1) is not None:
+        return CONSTANT
+    return DARK if np.asarray(image).max() < DARKEST else FINE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ ORIENTATION = 0x0112
 
 DEEP = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
 """Pillow's modes of more than 8 bits -> the value of white."""
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # twice as large is refused anyway
 
 
 def read_image(path: Path, shown_as: ShownAs = "torchvision") -> Image.Image:

@@ -121,7 +121,7 @@ class OwnData(Dataset):
             if absent:
                 raise InputError(
                     f"dataset.class_names: found {absent[0]!r}; expected classes of {self.paths['train']}: "
-                    f"{listed(found)}"
+                    f"{listed(found)}{nearest(absent[0], found)}"
                 )
             return list(given)
         if given is not None and len(given) != len(found):
@@ -168,6 +168,8 @@ class OwnData(Dataset):
     def remarks(self) -> list[str]:
         """See `Dataset.remarks`."""
         lines = [f"{split}: left out {found}" for split in self.splits if (found := self.left_out(split))]
+        if set(self.splits) <= {"train", "id_val"}:
+            lines.append("has neither id_test nor ood: tables will hold no numbers")
         if self.given_names is None and are_numbers(self.classes):
             prompt = self.templates[0].format(self.classes[0])
             lines.append(f"classes are numbers: prompts read {prompt!r}; dataset.class_names can give them names")

@@ -31,29 +31,32 @@ class Columns:
     `empty` rows, which spreadsheets leave behind, are not among them.
     """
 
+    names: list[str]
     cells: list[list[str]]
     numbers: np.ndarray
     empty: int = 0
 
 
-def read_columns(path: Path, wanted: Sequence[str]) -> Columns:
-    """The columns `wanted` of the table in `path`.
+def read_columns(path: Path, wanted: Sequence[str], optional: Sequence[str] = ()) -> Columns:
+    """The columns `wanted` of the table in `path`, and after them the `optional` ones that it has.
 
     Raises InputError, in one line, when the file cannot be read, lacks a column or rows, or has a cell that is empty
     or no text on one line.
     """
     separator = SEPARATORS.get(path.suffix.lower())
-    found = _read_parquet(path, wanted) if separator is None else _read_text(path, separator, wanted)
+    read = _read_parquet if separator is None else _read_text
+    found = read(path, wanted, optional)
     if not found.cells[0]:
         raise InputError(f"{path}: found no row below the header; expected one for each image")
-    for name, cells in zip(wanted, found.cells, strict=True):
+    for name, cells in zip(found.names, found.cells, strict=True):
         _check_cells(path, name, cells, found.numbers)
     return found
 
 
-def _read_text(path: Path, separator: str, wanted: Sequence[str]) -> Columns:
+def _read_text(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Columns:
     import pandas as pd
 
+    separator = SEPARATORS[path.suffix.lower()]
     try:
         # Without a header and a filter of its own, pandas neither guesses an index where rows are longer than the
         # header, nor renames a column that is there twice, nor takes a class named NA for an empty cell.
@@ -61,7 +64,9 @@ def _read_text(path: Path, separator: str, wanted: Sequence[str]) -> Columns:
         table = table.fillna("")
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, "a table in UTF-8 whose first row names its columns") from error
-    at = _find(path, wanted, table.iloc[0].tolist())
+    found = table.iloc[0].tolist()
+    names = [*wanted, *(name for name in optional if name in found)]
+    at = _find(path, names, found)
     rows = table.iloc[1:]
     blank = np.ones(len(rows), dtype=bool)
     for column in [*at, *rows.columns]:  # the wanted ones first, which leave few rows for the others
@@ -69,18 +74,20 @@ def _read_text(path: Path, separator: str, wanted: Sequence[str]) -> Columns:
             break
         blank[blank] = rows.loc[blank, column].str.strip().eq("").to_numpy(dtype=bool)
     cells = [rows.loc[~blank, column].tolist() for column in at]
-    return Columns(cells, np.flatnonzero(~blank) + 1, int(blank.sum()))
+    return Columns(names, cells, np.flatnonzero(~blank) + 1, int(blank.sum()))
 
 
-def _read_parquet(path: Path, wanted: Sequence[str]) -> Columns:
+def _read_parquet(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            _find(path, wanted, file.schema_arrow.names)
-            table = file.read(columns=list(wanted))
-        return Columns([_as_text(table.column(name)) for name in wanted], np.arange(1, len(table) + 1))
+            found = file.schema_arrow.names
+            names = [*wanted, *(name for name in optional if name in found)]
+            _find(path, names, found)
+            table = file.read(columns=names)
+        return Columns(names, [_as_text(table.column(name)) for name in names], np.arange(1, len(table) + 1))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error, f"a Parquet file with texts or numbers as {' and '.join(wanted)}") from error
 

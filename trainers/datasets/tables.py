@@ -56,8 +56,8 @@ class ImageTables(OwnData):
 
     def __init__(self, entry: TableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(entry, entry.tables, root, shown_as)
-        columns = (entry.columns.path, entry.columns.label, entry.columns.split)
-        self.columns = [column for column in columns if column is not None]
+        self.columns = (entry.columns.path, entry.columns.label)
+        self.split_column = entry.columns.split
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
         self._unused: dict[Path, Counter[str]] = {}
@@ -156,9 +156,12 @@ class ImageTables(OwnData):
 
     def _rows(self, split: str) -> Rows:
         if split not in self._read:
-            found = read_columns(self.paths[split], self.columns)
+            of_split = () if self.split_column is None else (self.split_column,)
+            several = list(self.paths.values()).count(self.paths[split]) > 1
+            wanted, optional = ((*self.columns, *of_split), ()) if several else (self.columns, of_split)
+            found = read_columns(self.paths[split], wanted, optional)
             paths, cells = (np.array(column, dtype=object) for column in found.cells[:2])
-            own = self._own_rows(split, *found.cells[2:]) if len(self.columns) > 2 else np.arange(len(paths))
+            own = self._own_rows(split, *found.cells[2:]) if len(found.cells) > 2 else np.arange(len(paths))
             labels, codes = np.unique(cells[own], return_inverse=True)
             self._read[split] = Rows(as_names(paths[own]), labels.tolist(), codes, found.numbers[own], found.empty)
         return self._read[split]
@@ -166,7 +169,7 @@ class ImageTables(OwnData):
     def _own_rows(self, split: str, of: list[str]) -> np.ndarray:
         """The rows of a table, int64 [N], that belong to a split, `of` the split of each. Raises InputError for none.
 
-        A held-out id_val is drawn from the rows of train.
+        A held-out id_val is drawn from the rows of train. A table of one split alone may lack the column: all is its.
         """
         table = self.paths[split]
         named = [value.strip().casefold() for value in of]
@@ -175,7 +178,7 @@ class ImageTables(OwnData):
         rows = np.flatnonzero(np.isin(named, used[split]))
         if not len(rows):
             raise InputError(
-                f"{table}: found no row of {split} among the values of {self.columns[2]}: {listed(sorted({*of}))}; "
+                f"{table}: found no row of {split} among the values of {self.split_column}: {listed(sorted({*of}))}; "
                 f"expected {' or '.join(used[split])}"
             )
         known = {name for names in used.values() for name in names}
@@ -223,7 +226,12 @@ def absent_rows(base: Path, paths: Iterable[bytes], files_in: Callable[[str], se
 
 
 def _spelt_otherwise(path: Path, files_in: Callable[[str], set[str]]) -> str:
-    """What to say of an absent file when one is there whose name differs in its Unicode form, or in case, alone."""
+    """What to say of an absent file whose path is of another system, or whose name is there in another Unicode form or
+    case."""
+    if "\\" in path.name:
+        return "; write / in place of \\ in paths"
+    if any(part.endswith(":") for part in path.parts):
+        return "; write a path in place of an address"
     wanted = unicodedata.normalize("NFC", path.name)
     for name in files_in(str(path.parent)):
         if unicodedata.normalize("NFC", name).casefold() == wanted.casefold():

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
+MOST_LOG_SCALE = 20.0
+"""The logit scale is the exponential of a weight, at most 4.6 in CLIP: e^20 is no scale of logits."""
+
 Clip = Any
 """An open_clip model: `CLIP` or its kin, with `visual`, `logit_scale` and `encode_text` but no common type."""
 
@@ -80,6 +83,11 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32", comp
         raise _unloadable(model, path, error) from error
     if (name := state_dicts.not_finite(dict(clip.named_parameters()))) is not None:
         raise InputError(f"model: {weights.called(model)} hold a NaN or an infinity in {name}; expected finite weights")
+    if (scale := clip.logit_scale.max().item()) > MOST_LOG_SCALE:
+        raise InputError(
+            f"model: {weights.called(model)} have a logit_scale of {scale:g}; expected the logarithm of a scale, as "
+            "4.6 for 100; store the logarithm in the file"
+        )
     if is_bundled(model):
         _pad_beforehand(clip)
     clip.eval()
@@ -198,7 +206,7 @@ def normalises_batches(model: Model) -> bool:
 
 def _skeleton(model: Model) -> Clip | None:
     """The architecture without memory for its weights; None where a hub would have to be asked."""
-    if model.arch.startswith((weights.HUB, weights.FOLDER)):
+    if model.arch.startswith(weights.HUB):
         return None
     return _without_memory(model.arch)
 
@@ -209,7 +217,7 @@ def _without_memory(arch: str) -> Clip:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        return open_clip.create_model(arch, device="meta")
+        return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device="meta")
     finally:
         logging.disable(before)
 

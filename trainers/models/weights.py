@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,9 @@ HUB = "hf-hub:"
 FOLDER = "local-dir:"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip looks for in a repository whose tag names no file, in its order."""
+
+LFS_POINTER = b"version https://git-lfs"
+"""How the file begins that Git keeps in place of a large one."""
 
 OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 """What OpenAI's archives hold besides weights."""
@@ -65,6 +70,8 @@ def fingerprint(model: Model) -> str:
 
 def check_readable(path: Path) -> None:
     """Raise InputError when `path` is no checkpoint. Reads what it says of its tensors, not their values."""
+    if (instead := _mistaken(path)) is not None:
+        raise InputError(f"model.pretrained: {path}: found {instead[0]}; expected weights: {instead[1]}")
     if path.suffix == ".safetensors":
         kind = "safetensors checkpoint"
         try:
@@ -94,6 +101,18 @@ def check_readable(path: Path) -> None:
     )
 
 
+def _mistaken(path: Path) -> tuple[str, str] | None:
+    """What a file is in place of what its name says, and what to do; None: nothing is known of it."""
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            return "a Git LFS pointer, which stands for a file", "fetch it with `git lfs pull`"
+    if path.suffix == ".safetensors":
+        return ("a file of torch.save", "name it .pt") if zipfile.is_zipfile(path) else None
+    with suppress(SafetensorError, OSError), safe_open(path, "pt"):
+        return "a file in the format of safetensors", "name it .safetensors"
+    return None
+
+
 def is_torchscript(path: Path) -> bool:
     """Whether `path` is a TorchScript archive, as OpenAI's own CLIP files are."""
     if not zipfile.is_zipfile(path):
@@ -104,7 +123,9 @@ def is_torchscript(path: Path) -> bool:
 
 def torchscript_weights(path: Path) -> tuple[dict[str, torch.Tensor], bool]:
     """The state dict of a TorchScript archive, and whether it is one of OpenAI's."""
-    state = torch.jit.load(path, map_location="cpu").state_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch means to drop the format, which concerns no user
+        state = torch.jit.load(path, map_location="cpu").state_dict()
     weights = {name: value.contiguous() for name, value in state.items() if name not in OPENAI_EXTRAS}
     return weights, len(weights) < len(state)
 
@@ -156,7 +177,8 @@ def fetch(model: Model, say: Callable[[str], None] | None = None) -> None:
 
 def called(model: Model) -> str:
     """The weights in words."""
-    return f"weights of {model.arch}" if model.arch.startswith(HUB) else f"weights {model.pretrained!r} of {model.arch}"
+    own = model.arch.startswith((HUB, FOLDER))
+    return f"weights of {model.arch}" if own else f"weights {model.pretrained!r} of {model.arch}"
 
 
 def trained_with_quick_gelu(model: Model) -> bool:
