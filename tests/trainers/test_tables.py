@@ -315,6 +315,18 @@ def test_one_table_serves_several_splits_by_a_column_of_theirs(tmp_path: Path) -
     assert any("not used: split ' VAL', rows: 1" in line for line in held_out.remarks())
 
 
+def test_another_name_of_a_split_does_not_count_beside_its_own(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(ONE + "i.png,x,id_val\n")
+    dataset = make(tmp_path, IN_ONE, columns={"split": "part"})
+    assert dataset.load("id_val").images.names.tolist() == [b"i.png"]  # type: ignore[attr-defined]
+    assert any("not used: split ' VAL', rows: 1" in line for line in dataset.remarks())
+
+
+def test_rows_of_no_split_need_no_label(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(ONE + "i.png,,unlabelled\n")
+    assert len(make(tmp_path, IN_ONE, columns={"split": "part"}).load("train")) == 4
+
+
 def test_a_table_of_one_split_needs_no_column_of_splits(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text(ONE)
     (tmp_path / "night.csv").write_text("path,label\ni.png,x\nj.png,y\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,16 +40,13 @@ class Columns:
 def read_columns(path: Path, wanted: Sequence[str], optional: Sequence[str] = ()) -> Columns:
     """The columns `wanted` of the table in `path`, and after them the `optional` ones that it has.
 
-    Raises InputError, in one line, when the file cannot be read, lacks a column or rows, or has a cell that is empty
-    or no text on one line.
+    Raises InputError, in one line, when the file cannot be read, or lacks a column or rows.
     """
     separator = SEPARATORS.get(path.suffix.lower())
     read = _read_parquet if separator is None else _read_text
     found = read(path, wanted, optional)
     if not found.cells[0]:
         raise InputError(f"{path}: found no row below the header; expected one for each image")
-    for name, cells in zip(found.names, found.cells, strict=True):
-        _check_cells(path, name, cells, found.numbers)
     return found
 
 
@@ -123,7 +120,8 @@ def _separated(path: Path, wanted: Sequence[str], names: list[str]) -> str:
     return ""
 
 
-def _check_cells(path: Path, column: str, cells: list[str], numbers: np.ndarray) -> None:
+def check_cells(path: Path, column: str, cells: Iterable[str], numbers: np.ndarray) -> None:
+    """Raise InputError for a cell of a column that is empty or no text on one line; `numbers` are those of its row."""
     for row, cell in enumerate(cells):
         # `is_text` looks at every character, which takes seconds for the paths of a million ordinary images.
         ordinary = cell.isprintable() and len(cell) <= LONGEST_TEXT

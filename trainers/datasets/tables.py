@@ -19,7 +19,7 @@ from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, several_in_one, spelt
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 from flyp_sweep.trainers.datasets.own import OwnData
-from flyp_sweep.trainers.datasets.table_files import read_columns
+from flyp_sweep.trainers.datasets.table_files import check_cells, read_columns
 
 IN_COLUMN = {"train": ("train",), "id_val": ("id_val", "val", "valid", "validation"), "id_test": ("id_test", "test")}
 """Split -> what the column of splits may call it, an OOD set by its label; case does not count."""
@@ -161,7 +161,11 @@ class ImageTables(OwnData):
             wanted, optional = ((*self.columns, *of_split), ()) if several else (self.columns, of_split)
             found = read_columns(self.paths[split], wanted, optional)
             paths, cells = (np.array(column, dtype=object) for column in found.cells[:2])
+            if len(found.cells) > 2:
+                check_cells(self.paths[split], found.names[2], found.cells[2], found.numbers)
             own = self._own_rows(split, *found.cells[2:]) if len(found.cells) > 2 else np.arange(len(paths))
+            for name, values in zip(found.names, (paths, cells), strict=False):
+                check_cells(self.paths[split], name, values[own], found.numbers[own])
             labels, codes = np.unique(cells[own], return_inverse=True)
             self._read[split] = Rows(as_names(paths[own]), labels.tolist(), codes, found.numbers[own], found.empty)
         return self._read[split]
@@ -170,11 +174,17 @@ class ImageTables(OwnData):
         """The rows of a table, int64 [N], that belong to a split, `of` the split of each. Raises InputError for none.
 
         A held-out id_val is drawn from the rows of train. A table of one split alone may lack the column: all is its.
+        Other names of a split count where no row has its own, and none is that of another split: WILDS, for one, has
+        id_val beside val, which is OOD.
         """
         table = self.paths[split]
         named = [value.strip().casefold() for value in of]
         called = IN_COLUMN | ({"id_val": IN_COLUMN["train"]} if self.held_out else {})
         used = {one: called.get(one, (one.casefold(),)) for one, path in self.paths.items() if path == table}
+        taken = {one.casefold() for one in self.splits}
+        for one, names in used.items():
+            others = tuple(name for name in names if name == names[0] or name not in taken)
+            used[one] = names[:1] if names[0] in named else others
         rows = np.flatnonzero(np.isin(named, used[split]))
         if not len(rows):
             raise InputError(
