@@ -13,6 +13,7 @@ from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import SelectionRecord, TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
 
@@ -104,4 +105,4 @@ def _failures(trials: Sequence[TrialRecord]) -> list[str]:
 
 
 def _left_out(count: int) -> list[str]:
-    return [f"{count} trials of an earlier version of the search space are not counted"] if count else []
+    return [f"not counted: {counted(count, 'trial')} of an earlier version of the search space"] if count else []

@@ -54,6 +54,11 @@ def unknown_key(key: object, section: str, allowed: Sequence[str]) -> str:
     return f"unknown key {show(key)}{where}; allowed: {', '.join(allowed)}{nearest(str(key), allowed)}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def one_of(names: Iterable[str]) -> str:
     """`a, b or c`."""
     *first, last = names

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.data.cache import Cache
@@ -76,10 +77,10 @@ def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
     """Raise InputError when a split of `dataset` holds another number of images than published."""
     wrong = incomplete(dataset, counts)
     for split, images in wrong.items():
-        more = f"; {len(wrong) - 1} more such split{'s' * (len(wrong) > 2)}" if len(wrong) > 1 else ""
+        more = f"; {counted(len(wrong) - 1, 'more such split')}" if len(wrong) > 1 else ""
         raise InputError(
-            f"dataset {dataset.name!r}: split {split!r}: found {images['found']} images; "
-            f"expected {images['published']}, as published{more}; "
+            f"dataset {dataset.name!r}: split {split!r}: found {counted(images['found'], 'image')}; "
+            f"expected {images['published']:,}, as published{more}; "
             f"complete the copy in {dataset.root}; --allow-incomplete goes on"
         )
 
@@ -101,6 +102,6 @@ def check_shots(dataset: Dataset, space: SearchSpace) -> None:
                 both = ", from which a few-shot cell draws its validation images too" if dataset.one_pool else ""
                 raise InputError(
                     f"{space.source}: shots: found {shots}; class {dataset.class_names[scarce]!r} of {dataset.name!r} "
-                    f"has {counts[scarce]} images in {role}{both}, "
-                    f"so at most {counts[scarce] * shots // images} are allowed"
+                    f"has {counted(counts[scarce], 'image')} in {role}{both}, "
+                    f"so shots can be at most {counts[scarce] * shots // images}"
                 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyp_sweep.search_spaces.complaints import space_error
+from flyp_sweep.search_spaces.complaints import counted, space_error
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
@@ -188,8 +188,8 @@ def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
         if count % space.train.batch_size != 1:
             continue
         lines += [
-            f"train.batch_size: the last batch of {count} images holds one, from which batch normalisation of "
-            f"{model.label} takes its statistics; choose another size"
+            f"train.batch_size: the last batch of {counted(count, 'image')} holds one, from which batch normalisation "
+            f"of {model.label} takes its statistics; choose another size"
             for model in space.models
             if pretrained.normalises_batches(model)
         ]

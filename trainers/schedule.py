@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flyp_sweep.search_spaces.complaints import space_error
+from flyp_sweep.search_spaces.complaints import counted, space_error
 from flyp_sweep.search_spaces.model import SearchSpace
 
 MUCH_WARMUP = 0.2
@@ -45,12 +45,12 @@ def check_schedule(space: SearchSpace, dataset: str, shots: int | None, images: 
         lines.append(f"train.batch_size: batches of {place} hold all its {images} images, not {train.batch_size}")
     found, key = (train.warmup, "warmup") if train.warmup_steps is None else (train.warmup_steps, "warmup_steps")
     if warmup >= steps:
-        expected = f"less than the {steps} steps that {place} trains for"
+        expected = f"less than the {counted(steps, 'step')} that {place} trains for"
         hint = "(leave it out: 5% of all steps, 500 at most)"
         raise space_error(space.source, f"train.{key}", found, expected, hint)
     if warmup >= MUCH_WARMUP * steps:
         lines.append(
-            f"train.{key}: {place} warms up for {warmup} of its {steps} steps; "
+            f"train.{key}: {place} warms up for {warmup} of its {counted(steps, 'step')}; "
             "a shorter warm-up trains longer at the learning rate that was searched"
         )
     return lines

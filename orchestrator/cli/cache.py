@@ -35,7 +35,8 @@ def list_entries() -> None:
     total = sum(entry.size for entry in entries)
     if kept.hashes_size:
         click.echo(f"{'':16}  {decimal(kept.hashes_size):>9}  hashes    of files that were read before")
-    click.echo(f"{len(entries)} entries, {decimal(total)} of at most {decimal(kept.max_bytes)}, in {kept.folder}")
+    count = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+    click.echo(f"{count}, {decimal(total)} of at most {decimal(kept.max_bytes)}, in {kept.folder}")
 
 
 @cache.command()

@@ -6,26 +6,29 @@ from collections.abc import Sequence
 
 from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_searches, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, STRICT_SOUP
 from flyp_sweep.search_spaces.model import SearchSpace
 
 
 def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
     """Cells, trials and image passes of a sweep: at most, as if no trial stopped early."""
-    lines = [f"{space.name}: {len(plans)} cells"]
+    lines = [f"{space.name}: {counted(len(plans), 'cell')}"]
     lines += [f"  {plan.cell.key}: {_steps(plan)}, {passes(plan):,} image passes" for plan in plans]
     total = sum(map(planned_trials, plans))
-    lines.append(f"{total:,} trials and {sum(map(passes, plans)):,} image passes at most")
+    lines.append(f"{counted(total, 'trial')} and {sum(map(passes, plans)):,} image passes at most")
     return "\n".join(lines)
 
 
 def _steps(plan: CellPlan) -> str:
-    """E.g. `8 configurations x 1 seeds searched, 5 repeats`."""
+    """E.g. `8 configurations x 1 seed searched, 5 repeats`."""
     if plan.base is None:
         seeds = len(plan.search_seeds)
-        return f"{planned_configs(plan)} configurations x {seeds} seeds searched, {len(plan.repeat_seeds)} repeats"
-    made_of = f"soups of {planned_configs(plan.base)} configurations" if plan.is_soup else "ensembles of a repeat"
-    return f"{len(plan.repeat_seeds)} {made_of} of {plan.base.cell.method}"
+        searched = f"{counted(planned_configs(plan), 'configuration')} x {counted(seeds, 'seed')} searched"
+        return f"{searched}, {counted(len(plan.repeat_seeds), 'repeat')}"
+    kind = "soup" if plan.is_soup else "ensemble"
+    members = counted(planned_configs(plan.base), "configuration") if plan.is_soup else "a repeat"
+    return f"{counted(len(plan.repeat_seeds), kind)} of {members} of {plan.base.cell.method}"
 
 
 def passes(plan: CellPlan) -> int:

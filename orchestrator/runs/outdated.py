@@ -14,7 +14,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.resume import Earlier, Finished
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.complaints import show
+from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -60,17 +60,17 @@ class Outdated:
         if not self.trials:
             return []
         count = len(self.trials)
-        head = f"{count} finished trial{'s' * (count > 1)} no longer match{'es' * (count == 1)}: {self._why}"
-        rest = f"  of {self.finished} finished trials; they took {self.share:.0%} of the time, and run again"
+        head = f"{counted(count, 'finished trial')} no longer match{'es' * (count == 1)}: {self._why}"
+        rest = f"  of {counted(self.finished, 'finished trial')}; running again takes {self.share:.0%} of their time"
         return [head, *(f"  {change.detail}" for change in self.changes), rest]
 
     def agree(self, yes: bool, ask: Callable[[str], bool] | None) -> None:
         """Raise InputError unless little runs again, or the user agrees: beforehand (`yes`), or when asked by `ask`."""
         count = len(self.trials)
-        if self.share <= WORTH_ASKING or yes or (ask is not None and ask(f"run {count} trials again?")):
+        if self.share <= WORTH_ASKING or yes or (ask is not None and ask(f"run {counted(count, 'trial')} again?")):
             return
         raise InputError(
-            f"{count} of {self.finished} finished trials would run again ({self._why}); "
+            f"{count:,} of {counted(self.finished, 'finished trial')} would run again ({self._why}); "
             "give --yes for that, undo the change, or choose another --out"
         )
 

@@ -18,6 +18,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.trainers.spec import TrialSpec
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Progress:
         elapsed = time.monotonic() - self.began
         left = elapsed / self.this_run * (planned - done) if self.this_run >= ENOUGH_TO_TELL else None
         rest = f", about {_duration(left)} left" if left is not None and done < planned else ""
-        return f"{done} of {planned} trials, {_duration(elapsed)} elapsed{rest}"
+        return f"{done:,} of {counted(planned, 'trial')}, {_duration(elapsed)} elapsed{rest}"
 
     def _board(self) -> RenderableType:
         grid = Table.grid(padding=(0, 2))

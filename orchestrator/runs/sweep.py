@@ -33,6 +33,7 @@ from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
@@ -183,8 +184,8 @@ class Sweep:
         """Run all that is left."""
         self.recorder.write_selections(self.protocol.selections, self.ready.earlier.selections)
         self.console.print(
-            f"{self.space.name}: {len(self.protocol.cells)} cells, {self.progress.planned} trials planned, "
-            f"{sum(self.progress.done.values())} done, in "
+            f"{self.space.name}: {counted(len(self.protocol.cells), 'cell')}, "
+            f"{counted(self.progress.planned, 'trial')} planned, {sum(self.progress.done.values()):,} done, in "
             f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}"
         )
         if not self.protocol.done:

@@ -13,6 +13,7 @@ from flyp_sweep.results.analysis.repeats import CellRepeats, repeats_of
 from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.complaints import counted
 
 CellState = Literal["planned", "unfinished", "failed", "done"]
 
@@ -110,7 +111,7 @@ def _loss_note(repeats: CellRepeats) -> list[str]:
     if not (lost and (repeats.done or repeats.failed)):
         return []
     named = lost[:_NAMED_AT_MOST] + ([f"and {len(lost) - _NAMED_AT_MOST} more"] if len(lost) > _NAMED_AT_MOST else [])
-    return [f"{len(repeats.done)} of {repeats.planned} repeats: {'; '.join(named)}"]
+    return [f"{len(repeats.done)} of {counted(repeats.planned, 'repeat')}: {'; '.join(named)}"]
 
 
 def _failure(trial: Trial) -> str:

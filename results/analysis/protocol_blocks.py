@@ -10,6 +10,7 @@ from functools import cached_property
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Measure
 from flyp_sweep.results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -72,11 +73,11 @@ def _incomplete(count: Mapping[str, int]) -> Iterator[str]:
     """What is said of a split, from the numbers of a selection's `incomplete`."""
     found, published, unreadable = count["found"], count.get("published"), count.get("unreadable")
     if unreadable:
-        yield f"holds {found:,} images without {unreadable:,} that cannot be decoded"
+        yield f"holds {counted(found, 'image')} without {unreadable:,} that cannot be decoded"
     if published is not None and found <= published:
         yield f"holds {found:,} of {published:,} published images"
     elif published is not None:
-        yield f"holds {found:,} images, where {published:,} were published"
+        yield f"holds {counted(found, 'image')}, where {published:,} were published"
 
 
 def blocks_of(results: Iterable[CellResult]) -> list[Block]:

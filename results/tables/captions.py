@@ -12,6 +12,7 @@ from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.significance import FEWEST_SEEDS, LEVEL, ColumnMarks
 from flyp_sweep.results.tables.table import Column, Grid
+from flyp_sweep.search_spaces.complaints import counted
 
 _ENOUGH_SEEDS = 20
 """Below so many seeds intervals that are not Student's cover visibly less than they say."""
@@ -63,7 +64,9 @@ def _overlaps(cells: Iterable[CellResult]) -> list[str]:
         if cell.selection
         for roles, count in cell.selection.overlaps.items()
     )
-    return [f"Splits overlap: {roles} of {dataset} share {count} images." for dataset, roles, count in shared]
+    return [
+        f"Splits overlap: {roles} of {dataset} share {counted(count, 'image')}." for dataset, roles, count in shared
+    ]
 
 
 def _selected(numbers: Sequence[Column]) -> str:

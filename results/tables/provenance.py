@@ -9,6 +9,7 @@ from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import TESTS
 from flyp_sweep.results.tables.options import TableOptions
+from flyp_sweep.search_spaces.complaints import counted
 
 _NAMED_AT_MOST = 6
 _HASH_DIGITS = 12
@@ -65,7 +66,7 @@ def _searched(cell: CellResult) -> str:
     configs, seeds = cell.selection.configs, cell.selection.seeds
     if not configs:
         return "nothing"
-    return f"{configs} configuration{'s' if configs > 1 else ''} x {seeds} seed{'s' if seeds != 1 else ''}"
+    return f"{counted(configs, 'configuration')} x {counted(seeds, 'seed')}"
 
 
 def _seeds(cell: CellResult) -> str:

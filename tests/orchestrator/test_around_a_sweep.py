@@ -150,7 +150,7 @@ def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_p
     assert rows["ft"][:2] == ["search", "1"]
     assert rows["lpft"][:4] == ["failed", "0", "0", "2"]
     assert rows["lpft+greedy_soup"][0] == "failed"
-    assert "3 trials of an earlier version of the search space are not counted" in told
+    assert "not counted: 3 trials of an earlier version of the search space" in told
 
 
 def test_a_lost_terminal_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_run_refuses_an_incomplete_copy_unless_it_is_allowed(small: Path) -> N
         code, output = call("run", "space.yaml", *arguments, cwd=small)
         assert code == 2
         assert output.count("\n") == 1
-        for words in ("'rendered_sst2'", "'train'", "found 2", "expected 6920", "--allow-incomplete"):
+        for words in ("'rendered_sst2'", "'train'", "found 2", "expected 6,920", "--allow-incomplete"):
             assert words in output
     code, output = call("run", "space.yaml", "--allow-incomplete", "--dry-run", cwd=small)
     assert code == 0, output

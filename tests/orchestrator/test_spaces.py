@@ -18,6 +18,7 @@ from flyp_sweep.search_spaces.loading import bundled, load
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data_checks import check_shots
 from flyp_sweep.trainers.datasets import Dataset, Split
+from flyp_sweep.trainers.models.pretrained import check_architecture
 from flyp_sweep.trainers.schedule import check_schedule
 
 EMBEDDED = {"ablations", "quickstart"}
@@ -93,6 +94,21 @@ def test_few_shot_imagenet_is_as_the_authors_ran_it() -> None:
     assert (space.repeats.seeds, space.train.batch_size, space.train.warmup_steps) == (50, 256, 0)
     assert space.for_method("flyp")["weight_decay"].values() == [0.0]
     assert datasets.registry()["imagenet"].held_out
+
+
+def test_the_weights_of_imagenet_laion_are_those_of_flyp_s_code() -> None:
+    (model,) = load("imagenet_laion").models
+    assert (model.arch, model.pretrained) == ("ViT-B-16", "laion400m_e31")
+    check_architecture(model)
+
+
+def test_a_dry_run_counts_in_the_singular_and_in_the_plural() -> None:
+    search = {"algorithm": "grid", "seeds": 1, "space": {"lr": 1e-3, "weight_decay": {"choice": [0.0, 0.1]}}}
+    space = space_of(methods=["ft"], search=search, repeats={"seeds": 1})
+    cells, steps, total = describe(space, plans_of(space)).splitlines()
+    assert cells.endswith(": 1 cell")
+    assert "2 configurations x 1 seed searched, 1 repeat," in steps
+    assert total.startswith("3 trials and ")
 
 
 @pytest.mark.parametrize("name", sorted(set(bundled()) - EMBEDDED))

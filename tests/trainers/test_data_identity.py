@@ -187,7 +187,7 @@ def test_images_of_two_roles_are_refused_unless_allowed(
 @pytest.mark.parametrize("split", ["train", "sketch"])
 def test_a_copy_of_an_image_in_another_class_is_refused(tree: Path, split: str) -> None:
     copied(f"{split}/ant/1.png", f"{split}/bee/new.png")(tree)
-    with pytest.raises(InputError, match=f"1 images of {split} under two labels .*/1.png of 'ant' and .*/new"):
+    with pytest.raises(InputError, match=f"1 image of {split} under two labels .*/1.png of 'ant' and .*/new"):
         identity(tree)
     assert identity(tree, allow_overlap=True).overlaps == {f"classes of {split}": 1}
 

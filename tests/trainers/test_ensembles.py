@@ -11,6 +11,7 @@ from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 from spaces import space_with
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
@@ -142,8 +143,8 @@ def test_kept_weights_and_trials_trained_again_give_the_same_bits(bench: Bench, 
     result, again = made(bench, spec, weights), made(bench, spec)
     assert result.notes == []
     assert again.notes == [
-        f"the weights of {len(spec.members)} of {len(spec.members)} trials that it is made of were "
-        "gone: these were trained again"
+        f"the weights of {len(spec.members)} of {counted(len(spec.members), 'trial')} that it is made of were gone: "
+        "these were trained again"
     ]
     assert replace(again, notes=[]) == result
 

@@ -214,8 +214,8 @@ def test_what_is_repeated_and_empty_is_told(tmp_path: Path) -> None:
         "train: left out 2 empty rows",
         "id_val: left out 2 empty rows",
         "has neither id_test nor ood: tables will hold no numbers",
-        "train: 1 of 3 rows list an image that the table lists already",
-        "id_val: 1 of 3 rows list an image that the table lists already",
+        "train: found 1 row of 3 with an image that the table lists already",
+        "id_val: found 1 row of 3 with an image that the table lists already",
     ]
     (absent,) = dataset.missing()
     assert absent.source.startswith("row 1 of")

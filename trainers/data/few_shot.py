@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from flyp_sweep.search_spaces.complaints import counted
+
 
 def draw(labels: np.ndarray, shots: int, rng: np.random.Generator, exclude: np.ndarray | None = None) -> np.ndarray:
     """Indices, int64 [classes * shots] in ascending order, of `shots` images of every class that occurs in `labels`.
@@ -17,6 +19,6 @@ def draw(labels: np.ndarray, shots: int, rng: np.random.Generator, exclude: np.n
     for label in np.unique(labels):
         pool = np.flatnonzero(free & (labels == label))
         if len(pool) < shots:
-            raise ValueError(f"class {label} has {len(pool)} images to draw from, fewer than {shots}")
+            raise ValueError(f"class {label} has {counted(len(pool), 'image')} to draw from, fewer than {shots}")
         drawn.append(rng.choice(pool, size=shots, replace=False))
     return np.sort(np.concatenate(drawn))

@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.content import Hashes, sizes
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
@@ -88,9 +89,9 @@ def shared_by_classes(dataset: OwnData, split: str, content: np.ndarray, allow: 
         rows = order[np.flatnonzero(again)[0] :][:2].tolist()
         (first, label), (second, other) = ((_file(dataset, split, row), dataset.classes[labels[row]]) for row in rows)
         raise InputError(
-            f"dataset {dataset.name!r}: found {count} images of {split} under two labels ({first} of {spelt(label)} "
-            f"and {second} of {spelt(other)} have equal bytes); expected one label an image; remove all but one of "
-            "each, or give --allow-overlap"
+            f"dataset {dataset.name!r}: found {counted(count, 'image')} of {split} under two labels ("
+            f"{first} of {spelt(label)} and {second} of {spelt(other)} have equal bytes); expected one label an image; "
+            "remove all but one of each, or give --allow-overlap"
         )
     return {f"classes of {split}": count}
 
@@ -116,8 +117,8 @@ def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: b
             copies = dataset.held_out and (one, other) == FITTED  # which no user has put there
             cure = "delete all but one of each, as id_val is held out of train" if copies else "remove them from one"
             raise InputError(
-                f"dataset {dataset.name!r}: found {len(both)} images that {one} and {other} share ({same}); expected "
-                f"none, for scores on images seen before mean nothing; {cure}, or give --allow-overlap"
+                f"dataset {dataset.name!r}: found {counted(len(both), 'image')} that {one} and {other} share ({same}); "
+                f"expected none, for scores on images seen before mean nothing; {cure}, or give --allow-overlap"
             )
     return shared
 

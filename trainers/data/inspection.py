@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import PIL
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.datasets.base import Dataset, Split, digest_of
@@ -56,7 +57,8 @@ class Found:
         for told, found in kinds.items():
             for split, paths in found.items():
                 more = ", ..." if len(paths) > 1 else ""
-                lines.append(f"{split}: {len(paths)} of {self.images[split]} images {told} ({paths[0]}{more})")
+                of = counted(self.images[split], "image")
+                lines.append(f"{split}: {len(paths)} of {of} {told} ({paths[0]}{more})")
         return lines
 
     def check(self, name: str) -> None:
@@ -67,8 +69,9 @@ class Found:
         listed = ", ".join(bad[:MOST_LISTED])
         more = f" and {len(bad) - MOST_LISTED} more (data check --deep lists all)" if len(bad) > MOST_LISTED else ""
         reason = self.reason if len(bad) == 1 else f"the first: {self.reason}"
+        of = counted(sum(self.images.values()), "image")
         raise InputError(
-            f"data set {name!r}: {len(bad)} of {sum(self.images.values())} images cannot be decoded: {listed}{more} "
+            f"data set {name!r}: {len(bad)} of {of} cannot be decoded: {listed}{more} "
             f"({reason}); repair, replace or delete them, or leave them out with images: {{unreadable: skip}}"
         )
 

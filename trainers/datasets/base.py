@@ -13,6 +13,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from flyp_sweep.search_spaces.complaints import counted
+
 ROLES = ("train", "id_val", "id_test", "ood")
 
 
@@ -88,9 +90,13 @@ class Split:
         if self.role not in ROLES:
             raise ValueError(f"split {self.name!r} has role {self.role!r}; roles are {', '.join(ROLES)}")
         if len(self.images) != len(self.labels):
-            raise ValueError(f"split {self.name!r} has {len(self.images)} images but {len(self.labels)} labels")
+            raise ValueError(
+                f"split {self.name!r} has {counted(len(self.images), 'image')} but {counted(len(self.labels), 'label')}"
+            )
         if self.groups is not None and len(self.groups) != len(self.labels):
-            raise ValueError(f"split {self.name!r} has {len(self.labels)} labels but {len(self.groups)} groups")
+            raise ValueError(
+                f"split {self.name!r} has {counted(len(self.labels), 'label')} but {counted(len(self.groups), 'group')}"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -23,7 +23,7 @@ def census(dataset: Dataset) -> list[str]:
         lines.append(_line(name, width, splits, [str(counts[label]) for counts in splits.values()]))
     if len(names) > MOST_LISTED:
         extremes = ", ".join(f"{name} {counts.min()} to {counts.max()}" for name, counts in splits.items())
-        lines.append(f"and {len(names) - MOST_LISTED} more classes; images in a class: {extremes}")
+        lines.append(f"further classes: {len(names) - MOST_LISTED}; images in a class: {extremes}")
     return lines
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 from flyp_sweep.trainers.datasets.digits import (
@@ -137,7 +138,8 @@ def _check(images: np.ndarray, labels: np.ndarray, image_file: Path, label_file:
         raise InputError(f"{image_file}: found images of {images.shape[1]}x{images.shape[2]} pixels; expected 28x28")
     if len(images) != len(labels):
         raise InputError(
-            f"{label_file}: found {len(labels)} labels; expected {len(images)}, one per image of {image_file}"
+            f"{label_file}: found {counted(len(labels), 'label')}; expected {len(images):,}, one per image of "
+            f"{image_file}"
         )
     if len(labels) and labels.max() > 9:
         raise InputError(f"{label_file}: found the label {labels.max()}; expected labels from 0 to 9")

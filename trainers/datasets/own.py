@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset, Splits
 from flyp_sweep.search_spaces.sections import ShownAs
@@ -126,7 +127,7 @@ class OwnData(Dataset):
             return list(given)
         if given is not None and len(given) != len(found):
             raise InputError(
-                f"dataset.class_names: found {len(given)} names; expected {len(found)}, "
+                f"dataset.class_names: found {counted(len(given), 'name')}; expected {len(found)}, "
                 f"one for each class of {self.paths['train']} in natural order: {listed(found)}"
             )
         return found

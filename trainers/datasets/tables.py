@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import TableDataset
 from flyp_sweep.search_spaces.sections import ShownAs
@@ -91,7 +92,7 @@ class ImageTables(OwnData):
 
     def left_out(self, split: str) -> str:
         empty = self._rows(split).empty
-        return f"{empty} empty row{'s' * (empty > 1)}" if empty else ""
+        return counted(empty, "empty row") if empty else ""
 
     def check_classes(self) -> None:
         """As of all own data; and labels are those of classes, one for each image."""
@@ -114,7 +115,8 @@ class ImageTables(OwnData):
         for split in self.splits:
             order, again = self._repeated(split)
             if again.any():
-                lines.append(f"{split}: {again.sum()} of {len(order)} rows list an image that the table lists already")
+                found = counted(again.sum(), "row")
+                lines.append(f"{split}: found {found} of {len(order):,} with an image that the table lists already")
         return lines
 
     def _check_labels(self, table: Path, rows: Rows) -> None:

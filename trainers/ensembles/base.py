@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
 from flyp_sweep.trainers.ensembles.wise_ft import State, interpolate
 from flyp_sweep.trainers.errors import TrialFailed
@@ -88,8 +89,8 @@ class Members:
     @property
     def notes(self) -> Iterator[str]:
         if self.retrained:
-            count = f"{len(self.retrained)} of {len(self.specs)}"
-            yield f"the weights of {count} trials that it is made of were gone: these were trained again"
+            count = f"{len(self.retrained)} of {counted(len(self.specs), 'trial')}"
+            yield f"the weights of {count} that it is made of were gone: these were trained again"
 
 
 def shapes(state: State) -> dict[str, torch.Size]:

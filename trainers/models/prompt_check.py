@@ -28,7 +28,7 @@ def remarks(dataset: OwnData, model: Model, templates: Sequence[str]) -> list[st
     if tokenizer is None:
         return [f"prompts: not compared, as the tokenizer of {model.label} is not in the cache"]
     too_long = cut(tokenizer, names, templates)
-    told = f"{len(too_long)} of {len(names) * len(templates)} are longer than the context of {model.label}, and are cut"
+    told = f"the context of {model.label} cuts {len(too_long)} of {len(names) * len(templates)}"
     if pair := indistinct(tokenizer, names, templates):
         first, second = (dataset.classes[label] for label in pair)
         prompt = templates[0].format(names[pair[1]])

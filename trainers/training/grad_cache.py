@@ -23,6 +23,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.trainers.distributed import Ranks
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod
@@ -139,7 +140,7 @@ class Gradients:
     def _halve(self, images: int) -> None:
         """Take the next attempt at a batch of so many images in micro-batches of half the size that was too large."""
         tried = min(self.size or images, images)
-        found = f"the device ran out of memory with {tried} image{'s' * (tried > 1)} at once"
+        found = f"the device ran out of memory with {counted(tried, 'image')} at once"
         if self.obstacle:
             raise TrialFailed(f"{found}, and {self.obstacle}; lower train.batch_size")
         if tried == 1:

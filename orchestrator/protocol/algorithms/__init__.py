@@ -15,7 +15,7 @@ from typing import Any
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces import sampling
-from flyp_sweep.search_spaces.complaints import space_error
+from flyp_sweep.search_spaces.complaints import counted, space_error
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 
@@ -88,7 +88,7 @@ def fewer_configs(plans: Sequence[CellPlan]) -> list[str]:
         asked = plan.space.search.num_samples
         if plan.searched and asked and (count := num_samples(plan)) < asked:
             lines.append(
-                f"{plan.cell.method}: {count} configurations are all there are ({_values(plan)}), fewer than the "
+                f"{plan.cell.method}: there can be {counted(count, 'configuration')} ({_values(plan)}), fewer than the "
                 f"{asked} of search.num_samples"
             )
     return list(dict.fromkeys(lines))
