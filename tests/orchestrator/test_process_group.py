@@ -172,10 +172,11 @@ class Inexact(FLYP):
 def test_what_torch_cannot_repeat_exactly_is_computed_nevertheless_and_noted_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, where: str, times: int
 ) -> None:
-    (tmp_path / "inexact.py").write_text(INEXACT.format(where=where))
+    module = f"inexact_{processes}"  # Python keeps the module of the other test by its name
+    (tmp_path / f"{module}.py").write_text(INEXACT.format(where=where))
     monkeypatch.syspath_prepend(tmp_path)
     unsaved = Policy(tmp_path / "running", every_seconds=1e9)
-    with worker_of(tmp_path, processes, "inexact:Inexact", checkpoints=unsaved) as worker:
+    with worker_of(tmp_path, processes, f"{module}:Inexact", checkpoints=unsaved) as worker:
         for _ in range(times):
             assert ending(worker)["result"]["notes"] == [
                 "another run may differ in the last bits: put_ does not have a deterministic implementation"
