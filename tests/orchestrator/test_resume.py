@@ -30,6 +30,13 @@ def test_it_is_what_the_records_say(tmp_path, example):
     assert found.selections == last_selections(typed(records))
 
 
+def test_a_failed_trial_stays_failed_and_runs_again_on_request_alone(tmp_path, example):
+    found = read_earlier(example.write(tmp_path, [example.failure(example.cell(), 0)]))
+    (failed,) = found.usable([])
+    assert failed.status == "failed"
+    assert found.usable([], retry_failed=True) == []
+
+
 def test_a_retry_takes_the_place_of_its_failure(tmp_path, example):
     failure, trial = example.failure(example.cell(), 0), example.trial(example.cell(), 0)
     found = read_earlier(example.write(tmp_path, [failure, trial]))
