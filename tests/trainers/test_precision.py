@@ -51,7 +51,8 @@ def test_weights_and_their_names_are_those_of_the_full_model(bench: Bench, mixed
 def test_training_keeps_float32_and_comes_near_the_full_one(
     bench: Bench, mixed: pretrained.Pretrained, method: str
 ) -> None:
-    spec = bench.repeat(method, precision="bf16", epochs=3, hparams={"lr": 1e-4, "weight_decay": 0.1})
+    spec = bench.repeat(method, precision="bf16", epochs=3)
+    spec = replace(spec, hparams={**spec.hparams, "lr": 1e-4, "weight_decay": 0.1})
     first, second = (bench.fit(spec, bench.worker(pretrained=mixed)) for _ in range(2))
     assert bench.same(first.state, second.state)
     assert {tensor.dtype for tensor in first.state.values() if tensor.is_floating_point()} == {torch.float32}
