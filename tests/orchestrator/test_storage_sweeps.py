@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,12 +142,13 @@ def test_what_is_no_run_in_a_store_is_told_in_a_line(gate, tmp_path):
     assert not (tmp_path / "runs/quick").exists()
 
 
-def test_a_copy_that_went_another_way_is_refused_and_kept(moved):
-    ledger = moved / "here/runs/tuned/ledger.jsonl"
+def test_a_copy_that_went_another_way_is_refused_and_kept(moved, tmp_path):
+    shutil.copytree(moved / "here", tmp_path / "here")  # other tests look at it as it was left
+    ledger = tmp_path / "here/runs/tuned/ledger.jsonl"
     first, *rest = ledger.read_bytes().splitlines(keepends=True)
     ledger.write_bytes(b"".join([first, *reversed(rest)]))
     before = ledger.read_bytes()
-    code, output = call("run", moved / "tuned.yaml", "--out", URL, cwd=moved / "here")
+    code, output = call("run", moved / "tuned.yaml", "--out", URL, cwd=tmp_path / "here")
     assert (code, output.count("\n")) == (2, 1), output
     assert "move runs/tuned away" in output
     assert ledger.read_bytes() == before
