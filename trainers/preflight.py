@@ -106,6 +106,7 @@ def _check(
         weights,
     )
 
+    check_losses(space)
     check_read(space)
     kinds = {name: facts_of(methods.get(name), hyper_parameters(space, name)) for name in space.methods}
     check_divisible(space)
@@ -231,6 +232,18 @@ def check_read(space: SearchSpace) -> None:
             raise InputError(
                 f"{space.source}: search.space: found {hparam!r}, which no method has; "
                 f"expected {', '.join(read)}{nearest(hparam, read)}"
+            )
+
+
+def check_losses(space: SearchSpace) -> None:
+    """Raise InputError for a method that is trained by gradients and defines no loss."""
+    from flyp_sweep.trainers import methods
+
+    for name in space.methods:
+        method = methods.get(name)
+        if isinstance(method, methods.GradientMethod) and not method.has_loss:
+            raise space_error(
+                space.source, "methods", name, "a method that defines `encode` and `joint_loss`, or `loss`"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from flyp_sweep.trainers.preflight import Checked
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a sweep will do; `earlier` is what its ledger holds, `stale` what of that has to run again."""
+    """What a sweep will do; `earlier` is what its ledger holds, `stale` what of that has to run again.
+
+    `warnings` are all lines that a user is told before the start: of the data, the settings and the trials of before.
+    """
 
     plans: list[CellPlan]
     earlier: Earlier
@@ -56,4 +60,13 @@ def prepared(space: SearchSpace, checked: Checked, path: Path, *, retry_failed: 
     protocol = Protocol(plans, earlier.usable(plans, retry_failed=retry_failed))
     stale = outdated(earlier, protocol, space_before(path, space.name))
     warnings = [f"warning: {line}" for line in (*checked.warnings, *fewer_configs(plans))]
-    return Prepared(plans, earlier, protocol, stale, [*warnings, *stale.lines])
+    return Prepared(plans, earlier, protocol, stale, [*_remarks(checked), *warnings, *stale.lines])
+
+
+def _remarks(checked: Checked) -> Iterator[str]:
+    """What to know of the data before a run, a line each."""
+    for name, data in checked.data.items():
+        counts = {split: images for split, images in data.incomplete.items() if "published" in images}
+        if wrong := [f"{split} ({n['found']} of {n['published']} images)" for split, n in counts.items()]:
+            yield f"data set {name} is not as published in {', '.join(wrong)}"
+        yield from (f"data set {name}: {line}" for line in data.remarks)

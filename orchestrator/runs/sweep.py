@@ -37,7 +37,7 @@ from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
-from flyp_sweep.trainers.preflight import Checked, check, check_data
+from flyp_sweep.trainers.preflight import check, check_data
 from flyp_sweep.trainers.spec import FAILED
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def run(
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
         ready = prepared(space, checked, path, retry_failed=options.retry_failed)
-        for line in (*remarks(checked), *ready.warnings):
+        for line in ready.warnings:
             console.print(line, style="yellow", soft_wrap=True)
         ready.stale.agree(options.yes, asking())
         folder = open_folder(path, ready.space_text)
@@ -110,7 +110,7 @@ def dry_run(
     ready = prepared(space, checked, path, retry_failed=options.retry_failed)
     yield describe(space, ready.plans)
     for name, data in checked.data.items():
-        yield "\n".join([f"data set {name}:", *(f"  {line}" for line in data.census + data.remarks)])
+        yield "\n".join([f"data set {name}:", *(f"  {line}" for line in data.census)])
     usage = disk_usage.estimate(space, ready.plans, in_store=options.url is not None)
     disk_usage.check(usage, path)
     yield str(usage)
@@ -127,15 +127,6 @@ def read_space(source: str, overrides: Sequence[str], options: RunOptions) -> Se
     algorithm_of(space)
     check_uri(options.mlflow)
     return space
-
-
-def remarks(checked: Checked) -> Iterator[str]:
-    """What to know of the data before a run, a line each."""
-    for name, data in checked.data.items():
-        counts = {split: images for split, images in data.incomplete.items() if "published" in images}
-        if wrong := [f"{split} ({n['found']} of {n['published']} images)" for split, n in counts.items()]:
-            yield f"data set {name} is not as published in {', '.join(wrong)}"
-        yield from (f"data set {name}: {line}" for line in data.remarks)
 
 
 def fetch_weights(models: Iterable[Model], console: Console) -> None:

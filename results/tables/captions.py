@@ -64,9 +64,7 @@ def _overlaps(cells: Iterable[CellResult]) -> list[str]:
         if cell.selection
         for roles, count in cell.selection.overlaps.items()
     )
-    return [
-        f"Splits overlap: {roles} of {dataset} share {counted(count, 'image')}." for dataset, roles, count in shared
-    ]
+    return [f"Overlap: {roles} of {dataset} share {counted(count, 'image')}." for dataset, roles, count in shared]
 
 
 def _selected(numbers: Sequence[Column]) -> str:

@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3
-"""That two methods must share: fewer tell nothing from chance, and give no mark."""
+"""Seeds that two methods must share to be compared: with fewer no difference can be told from chance."""
 
 WITH_THE_BEST: Mapping[Correction, Callable[[Array], Array]] = {"holm": holm_with_the_best, "none": uncorrected}
 """The correction of a column's comparisons with its best number, which the same data have chosen."""

@@ -333,7 +333,7 @@ def test_overlap_is_refused_and_the_caption_says_that_it_was_allowed(tmp_path: P
     assert "found 1 image that train and id_test share" in output
     code, output = sweep(tmp_path, change, allow_overlap=True)
     assert code == 0, output
-    assert "Splits overlap: train and id_test of threes share 1 image." in plain_grid(tmp_path).caption
+    assert "Overlap: train and id_test of threes share 1 image." in plain_grid(tmp_path).caption
 
 
 def test_a_sweep_without_a_validation_split_holds_one_out(tmp_path: Path) -> None:

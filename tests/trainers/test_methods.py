@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
+from spaces import space_with
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.trainers import methods
+from flyp_sweep.trainers import methods, preflight
 from flyp_sweep.trainers.methods import Method
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.method_contract import MethodContract
@@ -43,6 +45,26 @@ class Mine(Method):
         return torch.nn.Identity()
 
     fit = zero_shot  # type: ignore[assignment]
+
+
+class Unfinished(methods.GradientMethod):
+    name = "unfinished"
+    summary = "for the test"
+
+
+class Lossless(Unfinished):
+    zero_shot = methods.get("ft").zero_shot  # type: ignore[assignment]
+
+
+def test_a_method_that_lacks_a_part_is_refused_before_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("my_unfinished_methods")
+    module.Unfinished, module.Lossless = Unfinished, Lossless  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(InputError, match="my_unfinished_methods:Unfinished' lacks zero_shot; define"):
+        methods.get("my_unfinished_methods:Unfinished")
+    name = "my_unfinished_methods:Lossless"
+    with pytest.raises(InputError, match="Lossless'; expected a method that defines `encode` and `joint_loss`, or"):
+        preflight.check(space_with(methods=[name]), Path("absent"))
 
 
 def test_a_method_of_the_user_s_is_found_by_module_and_class(monkeypatch: pytest.MonkeyPatch) -> None:

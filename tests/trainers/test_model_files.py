@@ -124,9 +124,10 @@ def test_a_file_of_torch_save_named_safetensors_is_called_what_it_is(tmp_path: P
         weights.fingerprint(model_of(tmp_path / "w.safetensors"))
 
 
-def test_a_logit_scale_in_place_of_its_logarithm_is_refused(state: State, tmp_path: Path) -> None:
-    save_file({**state, "logit_scale": torch.tensor(100.0)}, tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match="logit_scale of 100; expected the logarithm"):
+@pytest.mark.parametrize("scale", [100.0, 14.2857])
+def test_a_logit_scale_in_place_of_its_logarithm_is_refused(state: State, tmp_path: Path, scale: float) -> None:
+    save_file({**state, "logit_scale": torch.tensor(scale)}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=f"logit_scale of {scale:g}; expected the logarithm"):
         pretrained.load(model_of(tmp_path / "w.safetensors"), CPU)
 
 

@@ -29,7 +29,7 @@ def registry() -> dict[str, Method]:
 def get(name: str) -> Method:
     """The method of this name, or the class that `module.path:ClassName` names.
 
-    Raises InputError for an unknown name, or when the class cannot be imported or is no `Method`.
+    Raises InputError for an unknown name, or when the class cannot be imported, is no `Method` or lacks a part.
     """
     if ":" in name:
         return _imported(name)
@@ -49,6 +49,8 @@ def _imported(name: str) -> Method:
         raise InputError(f"methods: {name!r} cannot be imported ({error}); expected 'module.path:ClassName'") from error
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise InputError(f"methods: {name!r} is not a subclass of flyp_sweep.trainers.methods.Method")
+    if inspect.isabstract(found):
+        raise InputError(f"methods: {name!r} lacks {', '.join(sorted(found.__abstractmethods__))}; define all of these")
     return found()
 
 

@@ -153,6 +153,13 @@ class GradientMethod(Method):
         """Whether a batch can be encoded in chunks: not where `loss` may be something else than its three parts."""
         return type(self).loss is GradientMethod.loss
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether it defines its loss: as `encode` and `joint_loss`, or as `loss`."""
+        own = type(self)
+        parts = own.encode is not GradientMethod.encode and own.joint_loss is not GradientMethod.joint_loss
+        return parts or not self.divisible
+
     def after_step(self, model: nn.Module) -> None:
         """Called after every step of the optimiser, e.g. to keep a parameter within bounds."""
 

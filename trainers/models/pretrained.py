@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
-MOST_LOG_SCALE = 20.0
-"""The logit scale is the exponential of a weight, at most 4.6 in CLIP: e^20 is no scale of logits."""
+MOST_LOG_SCALE = 10.0
+"""The logit scale is the exponential of a weight, 4.6 at most in CLIP and 4.8 in SigLIP: no model has e^10, 22,026."""
 
 Clip = Any
 """An open_clip model: `CLIP` or its kin, with `visual`, `logit_scale` and `encode_text` but no common type."""
