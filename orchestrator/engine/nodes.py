@@ -71,7 +71,7 @@ def check_address(address: str) -> None:
 
 
 def knock(address: str) -> None:
-    """Raise InputError for an address at which nobody listens, or none of a cluster's own nodes."""
+    """Raise InputError for an address at which nobody listens, and for one of Ray's client (`ray://`)."""
     if address.startswith("ray://"):
         raise InputError(
             f"--address: found {address!r}; expected auto, or HOST:PORT of a cluster that this machine is a node of: "

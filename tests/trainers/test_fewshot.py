@@ -80,5 +80,5 @@ def test_too_few_images_of_a_class_are_refused_by_its_number() -> None:
     labels = np.array([0, 0, 0, 1, 1])
     with pytest.raises(ValueError, match="class 1 has 2 images to draw from, fewer than 3"):
         draw(labels, 3, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="class 0 has 1 image"):
+    with pytest.raises(ValueError, match="class 0 has 1 image to draw"):
         draw(labels, 2, np.random.default_rng(0), exclude=np.array([0, 2]))

@@ -1,9 +1,9 @@
 """Numbers that published code computes, as inputs and expected outputs: ours must not drift away from them.
 
-The sources are FLYP (github.com/locuslab/FLYP), WiSE-FT, Tip-Adapter, WILDS and scikit-learn; none of their code is.
-The numbers of zero-shot heads, trajectories, soups and CoOp come from no run of the authors' code. A separate script
-computed them as the papers and the released scripts say, with torch's AdamW and open_clip's `encode_text`, in double
-precision and without any code of this project. Crops are those of open_clip 3.3's own training transform.
+The sources are FLYP (github.com/locuslab/FLYP), WiSE-FT, Tip-Adapter, WILDS and scikit-learn; their code does not stand
+here. The numbers of zero-shot heads, trajectories, soups and CoOp come from no run of the authors' code: a separate
+script computed them as the papers and the released scripts say, with torch's AdamW and open_clip's `encode_text`, in
+double precision and without any code of this project. Crops are those of open_clip 3.3's own training transform.
 Epoch selection as in FLYP's few-shot script is in `test_training.py`.
 """
 
