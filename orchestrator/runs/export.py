@@ -14,6 +14,7 @@ from flyp_sweep.orchestrator.runs.chosen import Chosen
 from flyp_sweep.orchestrator.runs.model_card import model_card
 from flyp_sweep.orchestrator.runs.outdated import changes_of
 from flyp_sweep.orchestrator.runs.resume import Finished
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.data.cache import Cache
@@ -77,9 +78,10 @@ def spec_of(chosen: Chosen, cell_plan: CellPlan) -> TrialSpec:
     else:
         spec = cell_plan.repeat_trial(record.hparams, record.seed)
     if spec.trial_id != record.trial_id:
-        why = "; ".join(change.detail for change in changes_of(Finished.of(record), cell_plan))
+        changed = "; ".join(change.detail for change in changes_of(Finished.of(record), cell_plan))
+        why = changed or "another version of flyp-sweep made it"
         raise InputError(
-            f"trial {record.trial_id} cannot be made again as it was ({why or 'another version of flyp-sweep made it'}); "
+            f"trial {record.trial_id} cannot be made again as it was ({why}); "
             "put back what it was made with, or run the search space again"
         )
     return spec
@@ -107,7 +109,7 @@ def refitted(chosen: Chosen, runner: TrialRunner, spec: TrialSpec, is_kept: bool
 
 
 def checked(curve: AlphaCurve, alpha: float, folder: Path) -> str:
-    """A line that says whether open_clip's model in the folder predicts as the trial does on the first id_val images."""
+    """A line that says whether the folder predicts as the trial does on the first id_val images, to the bit."""
     task, method = curve.task, curve.method
     images = next(iter(task.shared.evaluation_batches(task.id_val)))
     if alpha == 0:
@@ -117,9 +119,7 @@ def checked(curve: AlphaCurve, alpha: float, folder: Path) -> str:
         own = classify(method.ready(curve.at(alpha), task), inputs)
     logits = ExportedModel.load(folder, task.device).logits(images)
     if torch.equal(own, logits):
-        return (
-            f"checked: open_clip loads the folder, and {len(images)} id_val images get the trial's logits, to the bit"
-        )
+        return f"checked: the folder gives {counted(len(images), 'id_val image')} the trial's logits, to the bit"
     return f"warning: logits of the folder differ by up to {(own - logits).abs().max().item():g} from the trial's"
 
 

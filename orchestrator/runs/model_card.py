@@ -12,6 +12,7 @@ from flyp_sweep.orchestrator.runs.chosen import Chosen
 from flyp_sweep.results.ledger.schema import SplitRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import method_label, shots_label
 from flyp_sweep.results.statistics import Interval, mean_interval
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.exporting.folder import Export
 from flyp_sweep.trainers.models import weights
@@ -67,27 +68,20 @@ def _data(chosen: Chosen, model: Model, rows: Iterable[Row]) -> str:
 
 def _title(chosen: Chosen) -> str:
     cell = chosen.cell
-    return (
-        f"{method_label(cell.method)} on {cell.dataset}{'' if cell.shots is None else f', {shots_label(cell.shots)}'}"
-    )
+    shots = "" if cell.shots is None else f", {shots_label(cell.shots)}"
+    return f"{method_label(cell.method)} on {cell.dataset}{shots}"
 
 
 def _text(chosen: Chosen, made: Export, rows: list[Row]) -> Iterator[str]:
-    record, cell, facts = chosen.record, chosen.cell, made.facts
     yield f"# {_title(chosen)}"
-    yield (
-        f"\nA classifier of images into {len(made.labels)} classes, fine-tuned from `{cell.model}` and exported by "
-        "[flyp-sweep](https://arxiv.org/abs/2212.00638)."
-        if record.cell.base.method != "zeroshot"
-        else f"\nThe pretrained `{cell.model}` as a classifier of images into {len(made.labels)} classes, exported by flyp-sweep."
-    )
-    yield "\n## Use"
-    yield "\nPlain open_clip predicts with this folder. In the environment of the trial the logits are the trial's, to the bit."
+    yield f"\nA classifier of images into {len(made.labels)} classes, made from `{chosen.cell.model}` by flyp-sweep."
+    yield "\n## Use\n\nPlain open_clip predicts with this folder. On a machine like the trial's, with the versions below,"
+    yield "the logits are those of the trial, to the bit."
     yield f"\n```python\n{made.snippet}```\n"
     yield from _about_images(made)
-    yield "With flyp-sweep: `flyp-sweep predict DIR IMAGES... -o FILE.csv`, or `ExportedModel.load(DIR).predict(paths)`."
+    yield "With flyp-sweep installed: `flyp-sweep predict DIR IMAGES... -o FILE.csv`."
     yield "\n| file | content |\n|---|---|"
-    yield "| `open_clip_model.safetensors`, `open_clip_config.json` | both towers and the preprocessing: `local-dir:DIR` |"
+    yield "| `open_clip_model.safetensors`, `open_clip_config.json` | both towers and the preprocessing |"
     yield f"| `head.safetensors` | {_head(made)} |"
     yield "| `labels.json` | the class names, in the order of the logits |"
     yield f"| `prompts.json` | the templates, and the prompts of each class{_learned(chosen)} |"
@@ -97,8 +91,7 @@ def _text(chosen: Chosen, made: Export, rows: list[Row]) -> Iterator[str]:
     for name, value in _protocol(chosen, made).items():
         yield f"- **{name}**: {value}"
     shown = ", ".join(made.labels[:MOST_CLASSES]) + (", ..." if len(made.labels) > MOST_CLASSES else "")
-    yield f"\nClasses: {shown}."
-    yield f"\nFacts of the trial, as in the header of `head.safetensors`: `{facts.header['flyp_sweep']}`"
+    yield f"- **Classes**: {shown}"
 
 
 def _about_images(made: Export) -> Iterator[str]:
@@ -111,7 +104,7 @@ def _about_images(made: Export) -> Iterator[str]:
     if facts.border:
         yield f"The data set cuts {facts.border} pixels off each side of its files. `flyp-sweep predict` does so too.\n"
     if facts.decoding:
-        yield f"The data set shows its files otherwise than they are stored ({facts.decoding}): prepare yours likewise.\n"
+        yield f"The data set does not show its files as they are ({facts.decoding}): prepare yours likewise.\n"
 
 
 def _head(made: Export) -> str:
@@ -130,7 +123,8 @@ def _learned(chosen: Chosen) -> str:
 def _table(chosen: Chosen, rows: list[Row]) -> Iterator[str]:
     n = len(chosen.repeats)
     at = "each at the alpha that it chose" if chosen.alpha_was_chosen else f"at alpha = {chosen.alpha:g}"
-    yield f"| split | role | metric | this model | mean over {n} seed{'s' * (n != 1)} (95% interval) |\n|---|---|---|--:|--:|"
+    over = f"mean over {counted(n, 'seed')} (95% interval)"
+    yield f"| split | role | metric | this model | {over} |\n|---|---|---|--:|--:|"
     for row in rows:
         own = "-" if row.own is None else f"{100 * row.own:.2f}"
         yield f"| {row.split} | {ROLES[row.role]} | {row.metric} | {own} | {_interval(row.cell)} |"
@@ -149,24 +143,24 @@ def _interval(found: Interval) -> str:
 
 def _protocol(chosen: Chosen, made: Export) -> dict[str, str]:
     record, selection, machine = chosen.record, chosen.selection, chosen.record.machine or {}
-    alpha = f"{chosen.alpha:g}" + (", chosen on ID validation data" if chosen.alpha_was_chosen else ", as asked for")
-    searched = (
-        f"the best of {selection.configs} configurations by {selection.metric or record.metric} on `{selection.split}`"
-    )
-    settings = {name: value for name, value in record.settings.items() if name not in ("splits", "data", "ingredients")}
-    where = f"{machine.get('gpu') or machine.get('cpu') or 'unknown'}, {made.facts.threads} threads"
+    told = record.settings
+    how = "chosen on ID validation data" if chosen.alpha_was_chosen else "as asked for"
+    by = f"{selection.metric or record.metric} on `{selection.split}`"
+    settings = {name: value for name, value in told.items() if name not in ("splits", "data", "ingredients")}
+    where = machine.get("gpu") or machine.get("cpu") or "an unknown machine"
     return {
-        "Pretrained model": f"`{chosen.cell.model}`, weights `{record.settings.get('weights', '')}`",
-        "Data": f"`{chosen.cell.dataset}`, {shots_label(chosen.cell.shots)} training set; content {record.settings.get('data', '')}",
+        "Pretrained model": f"`{chosen.cell.model}`, weights `{told.get('weights', '')}`",
+        "Data": f"`{chosen.cell.dataset}`, {shots_label(chosen.cell.shots)} training set, content `{told.get('data')}`",
         "Method": f"`{chosen.cell.method}`",
         "Hyper-parameters": f"`{json.dumps(dict(record.hparams))}`",
         "Settings": f"`{json.dumps(settings)}`",
-        "Selection": f"{searched}; test and OOD data were used for no choice. Epoch {record.best_epoch} was kept, by the same data",
-        "Alpha": f"{alpha}: weights = alpha * fine-tuned + (1 - alpha) * zero-shot (WiSE-FT)",
+        "Selection": f"best of {counted(selection.configs, 'configuration')} by {by}; the same data chose the epoch "
+        f"({record.best_epoch}) and alpha. No test or OOD number entered a choice",
+        "Alpha": f"{chosen.alpha:g}, {how}: weights = alpha * fine-tuned + (1 - alpha) * zero-shot (WiSE-FT)",
         "Seed": f"{record.seed}, of {', '.join(str(one.seed) for one in chosen.repeats)}",
         "Trial": f"`{record.trial_id}` of run `{chosen.run.name}`",
-        "Precision": made.facts.precision,
-        "Computed on": f"{where}, batches of {made.facts.batch}",
+        "Computed on": f"{where}, {counted(made.facts.threads, 'thread')}, {made.facts.precision}, batches of "
+        f"{made.facts.batch}",
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
 
