@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.exporting.folder import CARD
 
 TOKEN = "HF_TOKEN"  # noqa: S105  # the name of a variable
 
@@ -17,7 +17,7 @@ TOKEN = "HF_TOKEN"  # noqa: S105  # the name of a variable
 def check_hub(repository: str) -> None:
     """Raise InputError for a name that cannot be one, or where there is no token: before anything takes long."""
     try:
-        validate_repo_id(repository)
+        hf_hub_url(repository, CARD)
         valid = repository.count("/") == 1
     except HFValidationError:
         valid = False

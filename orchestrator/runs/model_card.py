@@ -75,8 +75,8 @@ def _title(chosen: Chosen) -> str:
 def _text(chosen: Chosen, made: Export, rows: list[Row]) -> Iterator[str]:
     yield f"# {_title(chosen)}"
     yield f"\nA classifier of images into {len(made.labels)} classes, made from `{chosen.cell.model}` by flyp-sweep."
-    yield "\n## Use\n\nPlain open_clip predicts with this folder. On a machine like the trial's, with the versions below,"
-    yield "the logits are those of the trial, to the bit."
+    yield "\n## Use\n\nPlain open_clip predicts with this folder. On a machine like the trial's, with the"
+    yield "versions below, the logits are those of the trial, to the bit."
     yield f"\n```python\n{made.snippet}```\n"
     yield from _about_images(made)
     yield "With flyp-sweep installed: `flyp-sweep predict DIR IMAGES... -o FILE.csv`."

@@ -119,8 +119,8 @@ def architecture_of(model: Model) -> dict[str, Any]:
     """open_clip's configuration of the architecture, as JSON values, with the activation that the weights want."""
     config: dict[str, Any] = _with_ours().get_model_config(model.arch)
     path = weights.local_file(model)
-    archive = path is not None and weights.is_torchscript(path)
-    if weights.trained_with_quick_gelu(model) or (archive and weights.torchscript_weights(path)[1]):
+    of_openai = path is not None and weights.is_torchscript(path) and weights.torchscript_weights(path)[1]
+    if of_openai or weights.trained_with_quick_gelu(model):
         config["quick_gelu"] = True
     return config
 
