@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def export(run: Path | str, data_root: Path, folder: Path, hub: str | None, **na
         from flyp_sweep.orchestrator.runs.hub import check_hub
 
         check_hub(hub)
-    _export(run, wanted, data_root, folder, click.echo)
+    click.echo(f"{folder}: {_export(run, wanted, data_root, folder, click.echo)}")
     if hub is not None:
         from flyp_sweep.orchestrator.runs.hub import push
 
@@ -101,7 +102,8 @@ def predict(
         return
     with TemporaryDirectory(prefix="flyp-sweep-") as made:
         folder = Path(made) / "model"
-        _export(model_dir_or_run, _wanted(**named), data_root, folder, lambda line: console.print(line, soft_wrap=True))
+        say = partial(console.print, soft_wrap=True)
+        say(_export(model_dir_or_run, _wanted(**named), data_root, folder, say))
         prediction.predict(folder, paths, output, threads, console)
 
 
@@ -117,7 +119,8 @@ def _wanted(seed: int | None, best: bool, trial: str | None, alpha: str, **named
     return Wanted(**named, seed=seed, trial=trial, alpha=number)
 
 
-def _export(run: Path | str, wanted: Any, data_root: Path, folder: Path, say: Callable[[str], None]) -> None:
+def _export(run: Path | str, wanted: Any, data_root: Path, folder: Path, say: Callable[[str], None]) -> str:
+    """Write the model, and say in words which it is."""
     from flyp_sweep.orchestrator.runs.chosen import choose
 
     chosen = choose(open_run(run), wanted)
@@ -127,6 +130,7 @@ def _export(run: Path | str, wanted: Any, data_root: Path, folder: Path, say: Ca
     )
 
     export(chosen, data_root, folder, say)
+    return chosen.told
 
 
 def _is_exported(folder: Path) -> bool:

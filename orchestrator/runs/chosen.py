@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from flyp_sweep.results.ledger.file import last_selections, read_lines
 from flyp_sweep.results.ledger.run_folder import RunFolder
@@ -16,8 +15,6 @@ from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.spec import DONE, REPEAT
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,13 @@ class Chosen:
     record: TrialRecord
     alpha: float
     alpha_was_chosen: bool
+    seconds: Mapping[str, float]
+    """Of every trial of the run, by its id: how long it took."""
+
+    @property
+    def told(self) -> str:
+        """E.g. `digits/digits-clip/full/flyp, seed 0, alpha 0.9 (trial 6ae66d42ca9e4969)`."""
+        return f"{self.cell.key}, seed {self.record.seed}, alpha {self.alpha:g} (trial {self.record.trial_id})"
 
     @property
     def cell(self) -> Cell:
@@ -65,7 +69,15 @@ def choose(run: RunFolder, wanted: Wanted) -> Chosen:
     if not run.space.is_file():
         raise InputError(f"{run.label}: found no space.yaml, which models are made again from; restore the file")
     space = load(str(run.space))
-    records = read_lines(run.ledger.path, _needed)
+    seconds: dict[str, float] = {}
+
+    def needed(record: Record) -> Record | None:
+        if isinstance(record, SelectionRecord):
+            return record
+        seconds[record.trial_id] = record.seconds
+        return record if record.stage == REPEAT else None
+
+    records = read_lines(run.ledger.path, needed)
     selections = last_selections(record for record in records if record is not None)
     trials = {one.trial_id: one for one in records if isinstance(one, TrialRecord)}
     cells = list(dict.fromkeys([*selections, *space.cells()]))
@@ -81,15 +93,10 @@ def choose(run: RunFolder, wanted: Wanted) -> Chosen:
             f"{run.label}: {cell.key} has no finished repeat, and so no model; run the search space to its end first"
         )
     record = _repeat(repeats, wanted, cell)
-    return Chosen(run, space, selection, repeats, record, _alpha(record, wanted), wanted.alpha is None)
+    return Chosen(run, space, selection, repeats, record, _alpha(record, wanted), wanted.alpha is None, seconds)
 
 
-def _needed(record: Record) -> Record | None:
-    return record if isinstance(record, SelectionRecord) or record.stage == REPEAT else None
-
-
-def _trial(prefix: str, trials: Iterable[str], run: RunFolder) -> TrialRecord:
-    assert isinstance(trials, dict)
+def _trial(prefix: str, trials: Mapping[str, TrialRecord], run: RunFolder) -> TrialRecord:
     found = [one for name, one in trials.items() if name.startswith(prefix)]
     if len(found) != 1:
         told = ", ".join(one.trial_id for one in found[:5]) or "none"

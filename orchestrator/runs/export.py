@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,10 +14,14 @@ from flyp_sweep.orchestrator.runs.chosen import Chosen
 from flyp_sweep.orchestrator.runs.model_card import model_card
 from flyp_sweep.orchestrator.runs.outdated import changes_of
 from flyp_sweep.orchestrator.runs.resume import Finished
+from flyp_sweep.orchestrator.store.remote_run import WEIGHTS, unanswered
+from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
+from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.object_store import Storage, StorageError
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logits
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.predict import classify
@@ -45,15 +49,14 @@ def export(chosen: Chosen, data_root: Path, folder: Path, say: Say) -> None:
     if machine.get("gpu") and device.type == "cpu":
         say(f"the trial ran on {machine['gpu']}, this machine has no GPU: the last bits of its numbers will differ")
     with numerics(threads, strictly=not any("last bits" in note for note in chosen.record.notes)):
-        weights = Policy(chosen.run.weights)
-        runner = TrialRunner(cell_plan.space, data_root.resolve(), device, threads, Cache.of_machine(), weights=weights)
-        curve = refitted(chosen, runner, spec, weights.path(spec.trial_id).is_file(), say)
-        made = Export.of(curve, chosen.alpha, cell_plan.space.model_of(chosen.cell), threads)
+        runner = TrialRunner(cell_plan.space, data_root.resolve(), device, threads, Cache.of_machine())
+        runner.kept = OnlyRead(cell_plan.space, Policy(chosen.run.weights))
+        curve = refitted(chosen, runner, spec, say)
+        made = Export.of(curve, spec.trial_id, chosen.alpha, cell_plan.space.model_of(chosen.cell), threads)
         with drafted(folder) as draft:
             made.write(draft)
             say(checked(curve, chosen.alpha, draft))
             (draft / CARD).write_text(model_card(chosen, made), encoding="utf-8")
-    say(f"{folder}: {chosen.cell.key}, seed {spec.seed}, alpha {chosen.alpha:g} (trial {spec.trial_id})")
 
 
 def planned(chosen: Chosen, data_root: Path, say: Say) -> CellPlan:
@@ -87,25 +90,53 @@ def spec_of(chosen: Chosen, cell_plan: CellPlan) -> TrialSpec:
     return spec
 
 
-def refitted(chosen: Chosen, runner: TrialRunner, spec: TrialSpec, is_kept: bool, say: Say) -> AlphaCurve:
+class OnlyRead(KeptFits):
+    """The fits that a run keeps: a command that reads a run adds nothing to it."""
+
+    def write(self, spec: TrialSpec, saved: Saved) -> None:
+        """Keep nothing."""
+
+
+def refitted(chosen: Chosen, runner: TrialRunner, spec: TrialSpec, say: Say) -> AlphaCurve:
     """The models of the trial: from its kept weights, else from training it again, which `say` is told beforehand."""
-    seconds, processes = chosen.record.seconds, (chosen.record.machine or {}).get("processes", 1)
-    again = f"the trial is trained again, which took {duration(seconds)} in the run"
-    if not is_kept:
-        say(f"the run has not kept the weights of trial {spec.trial_id}: {again}")
-        if processes > 1:
-            say(f"it was trained by {processes} processes, and is now by one: the last bits of its weights will differ")
+    assert runner.kept is not None
+    needed = [one.trial_id for one in (spec, *(spec.members if spec.ingredients else ()))]
+    files = {name: runner.kept.policy.path(name) for name in needed}
+    fetch(chosen.run, files.values())
+    absent = [name for name, path in files.items() if not path.is_file()]
+    kept = spec.trial_id not in absent
+    seconds = sum(chosen.seconds.get(name, 0.0) for name in absent)
+    if not kept:
+        say(
+            f"the run has not kept the weights of trial {spec.trial_id}: they are trained again, which took "
+            f"{duration(seconds)} in the run"
+        )
+        if (processes := (chosen.record.machine or {}).get("processes", 1)) > 1:
+            say(f"{processes} processes trained it together, now it is one: the last bits of the weights will differ")
     running = runner.models(spec)
     try:
         while True:
             next(running)
-            if is_kept:
-                say(f"the kept weights of trial {spec.trial_id} cannot be read: {again}")
-                is_kept = False
+            if kept:
+                say(f"the kept weights of trial {spec.trial_id} cannot be read: they are trained again")
+                kept = False
     except StopIteration as end:
         return end.value
     except TrialFailed as failure:
         raise InputError(f"trial {spec.trial_id} failed when it was run again: {failure}") from failure
+
+
+def fetch(run: RunFolder, files: Iterable[Path]) -> None:
+    """Download files of kept weights, as far as there are any, where the run is the copy of one in a store."""
+    if "://" not in run.label:
+        return
+    store = Storage(run.label).below(WEIGHTS)
+    try:
+        for path in files:
+            path.parent.mkdir(exist_ok=True)
+            store.download(path.name, path)
+    except StorageError as error:
+        raise unanswered(run.label, error) from error
 
 
 def checked(curve: AlphaCurve, alpha: float, folder: Path) -> str:

@@ -72,4 +72,4 @@ def save(table: pd.DataFrame, output: Path) -> None:
 def progress(console: Console) -> Progress:
     """A bar with the images done, of all, and the time that is left."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

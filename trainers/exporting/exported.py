@@ -98,7 +98,7 @@ class ExportedModel:
         for batch in loader.evaluation_batches(files, self.facts.batch):
             logits = self.logits(loader.to_device(batch)).double()
             best = logits.argsort(dim=1, descending=True, stable=True)[:, :TOP]
-            probabilities = logits.softmax(dim=1).gather(1, best)
+            probabilities = logits.log_softmax(dim=1).exp().gather(1, best)
             yield [self._row(*one) for one in zip(best.tolist(), probabilities.tolist(), strict=True)]
             advance(len(batch))
 

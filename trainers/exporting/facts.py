@@ -36,7 +36,7 @@ class Facts:
     batch: int = EVALUATION_BATCH
 
     @classmethod
-    def of(cls, task: Task, alpha: float, threads: int) -> Facts:
+    def of(cls, task: Task, trial_id: str, alpha: float, threads: int) -> Facts:
         """Those of a trial, which has `threads`."""
         images = bare(task.id_val.images)
         shown_as: ShownAs = getattr(images, "shown_as", "torchvision")
@@ -44,7 +44,7 @@ class Facts:
         known = {"", shown_as, f"border {border}", f"border {border} {shown_as}"}
         decoding = str(getattr(images, "decoding", ""))
         return cls(
-            trial_id=task.spec.trial_id,
+            trial_id=trial_id,
             method=task.spec.cell.method,
             alpha=alpha,
             shown_as=shown_as,

@@ -41,11 +41,11 @@ class Export:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, curve: AlphaCurve, alpha: float, model: Model, threads: int) -> Export:
+    def of(cls, curve: AlphaCurve, trial_id: str, alpha: float, model: Model, threads: int) -> Export:
         """The model at `alpha` of a trial that has `threads`. Raises InputError for one that open_clip cannot load."""
         task = curve.task
         portable = zero_shot(task) if alpha == 0 else curve.method.portable(curve.at(alpha).eval(), task)
-        return cls(portable, task, model, Facts.of(task, alpha, threads))
+        return cls(portable, task, model, Facts.of(task, trial_id, alpha, threads))
 
     @property
     def labels(self) -> list[str]:
@@ -73,6 +73,8 @@ class Export:
             tokenizer.save_pretrained(str(folder))
         save_file(on_cpu(self.portable.clip.state_dict()), folder / WEIGHTS[0], {"format": "pt"})
         save_file(on_cpu(self.portable.tensors), folder / HEAD, self.facts.header)
+        for name in (WEIGHTS[0], HEAD):  # which safetensors lets nobody else read
+            (folder / name).chmod((folder / CONFIG).stat().st_mode)
 
 
 def write_json(path: Path, value: object) -> None:

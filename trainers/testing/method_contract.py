@@ -237,7 +237,7 @@ class MethodContract:
             split.images[row].save(path)
         monkeypatch.setattr(sys, "argv", ["predict.py"])
         for alpha in (0.0, 0.5, 1.0):
-            export = Export.of(curve, alpha, Model(arch="digits-clip", pretrained="bundled"), threads=1)
+            export = Export.of(curve, spec.trial_id, alpha, Model(arch="digits-clip", pretrained="bundled"), threads=1)
             with drafted(tmp_path / f"at {alpha}") as draft:
                 export.write(draft)
             namespace: dict[str, Any] = {}
