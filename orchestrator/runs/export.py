@@ -100,10 +100,10 @@ class OnlyRead(KeptFits):
 def refitted(chosen: Chosen, runner: TrialRunner, spec: TrialSpec, say: Say) -> AlphaCurve:
     """The models of the trial: from its kept weights, else from training it again, which `say` is told beforehand."""
     assert runner.kept is not None
-    needed = [one.trial_id for one in (spec, *(spec.members if spec.ingredients else ()))]
-    files = {name: runner.kept.policy.path(name) for name in needed}
-    fetch(chosen.run, files.values())
-    absent = [name for name, path in files.items() if not path.is_file()]
+    policy = runner.kept.policy
+    absent = missing(chosen.run, policy, [spec])
+    if absent and spec.ingredients:
+        absent += missing(chosen.run, policy, spec.members)
     kept = spec.trial_id not in absent
     seconds = sum(chosen.seconds.get(name, 0.0) for name in absent)
     if not kept:
@@ -126,17 +126,22 @@ def refitted(chosen: Chosen, runner: TrialRunner, spec: TrialSpec, say: Say) -> 
         raise InputError(f"trial {spec.trial_id} failed when it was run again: {failure}") from failure
 
 
-def fetch(run: RunFolder, files: Iterable[Path]) -> None:
-    """Download files of kept weights, as far as there are any, where the run is the copy of one in a store."""
-    if "://" not in run.label:
-        return
-    store = Storage(run.label).below(WEIGHTS)
-    try:
-        for path in files:
-            path.parent.mkdir(exist_ok=True)
-            store.download(path.name, path)
-    except StorageError as error:
-        raise unanswered(run.label, error) from error
+def missing(run: RunFolder, policy: Policy, specs: Iterable[TrialSpec]) -> list[str]:
+    """The ids of those trials whose weights are not kept; files of a run in a store are fetched into its copy."""
+    store = Storage(run.label).below(WEIGHTS) if "://" in run.label else None
+    found = []
+    for spec in specs:
+        path = policy.path(spec.trial_id)
+        try:
+            if store is not None:
+                path.parent.mkdir(exist_ok=True)
+                if not store.download(path.name, path):
+                    path.unlink(missing_ok=True)
+        except StorageError as error:
+            raise unanswered(run.label, error) from error
+        if not path.is_file():
+            found.append(spec.trial_id)
+    return found
 
 
 def checked(curve: AlphaCurve, alpha: float, folder: Path) -> str:
