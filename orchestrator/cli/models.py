@@ -36,7 +36,6 @@ SELECTORS: tuple[Callable[[Callback], Callback], ...] = (
         help="WiSE-FT mixing coefficient, from 0 to 1; chosen on ID validation data.",
     ),
 )
-NAMES = ("dataset", "model", "shots", "method", "seed", "best", "trial", "alpha")
 
 
 def selectors(command: Callback) -> Callback:
@@ -125,9 +124,8 @@ def _export(run: Path | str, wanted: Any, data_root: Path, folder: Path, say: Ca
 
     chosen = choose(open_run(run), wanted)
 
-    from flyp_sweep.orchestrator.runs.export import (
-        export,  # seconds of torch, which a wrong name is not kept waiting for
-    )
+    # Seconds of torch, which a wrong name is not kept waiting for.
+    from flyp_sweep.orchestrator.runs.export import export
 
     export(chosen, data_root, folder, say)
     return chosen.told
@@ -139,7 +137,7 @@ def _is_exported(folder: Path) -> bool:
 
 def _refuse_selectors(folder: Path) -> None:
     context = click.get_current_context()
-    for name in NAMES:
+    for name in ("dataset", "model", "shots", "method", "seed", "best", "trial", "alpha"):
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
             raise InputError(
                 f"--{name}: found {folder}, which holds one model; expected a run, or leave the option out"

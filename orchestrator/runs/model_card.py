@@ -166,9 +166,9 @@ def _protocol(chosen: Chosen, made: Export) -> dict[str, str]:
 
 
 def _rows(chosen: Chosen) -> Iterator[Row]:
-    own = {one.split: one for one in _splits(chosen.record, chosen.alpha)}
+    own = {one.split: one for one in _splits(chosen, chosen.record, chosen.alpha)}
     at = [(one, one.chosen_alpha if chosen.alpha_was_chosen else chosen.alpha) for one in chosen.repeats]
-    over_seeds = [{one.split: one for one in _splits(record, alpha)} for record, alpha in at]
+    over_seeds = [{one.split: one for one in _splits(chosen, record, alpha)} for record, alpha in at]
     named = dict.fromkeys(name for found in (own, *over_seeds) for name in found)
     for name in named:
         found = [splits[name] for splits in over_seeds if name in splits]
@@ -178,7 +178,8 @@ def _rows(chosen: Chosen) -> Iterator[Row]:
         yield Row(name, one.role, one.primary, mine, mean_interval(values))
 
 
-def _splits(record: TrialRecord, alpha: float | None) -> list[SplitRecord]:
-    if alpha is None:
-        return []
-    return [split for at in record.evaluations if same_alpha(at.alpha or 0.0, alpha) for split in at.splits]
+def _splits(chosen: Chosen, record: TrialRecord, alpha: float | None) -> list[SplitRecord]:
+    """What a repeat has at an alpha, on id_val and on the splits whose numbers count for the cell."""
+    found = [at.splits for at in record.evaluations if alpha is not None and same_alpha(at.alpha or 0.0, alpha)]
+    counts = chosen.selection.counts
+    return [one for splits in found for one in splits if one.role == "id_val" or counts(record.settings, one.split)]
