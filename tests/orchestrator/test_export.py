@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import open_clip
@@ -21,6 +22,8 @@ from hub_server import hub_server
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from flyp_sweep.orchestrator.store.ledger_parts import LedgerParts
+from flyp_sweep.trainers.data.object_store import Storage
 from flyp_sweep.trainers.datasets.digits import Digits
 from flyp_sweep.trainers.evaluation.calibration import outputs
 
@@ -103,6 +106,24 @@ def test_a_model_that_is_trained_again_has_the_bits_of_the_kept_one(small: Finis
     for kept in (tmp_path / "kept").iterdir():
         if kept.name != "README.md":  # which names the run
             assert kept.read_bytes() == (tmp_path / "again" / kept.name).read_bytes(), kept.name
+
+
+def test_the_weights_of_a_run_in_a_store_come_from_there(small: Finished, tmp_path: Path) -> None:
+    url = f"memory://{tmp_path.name}/runs/{uuid4().hex}"
+    store = Storage(url)
+    for name in ("space.yaml", "run_id"):
+        store.upload(small.run / name, name)
+    LedgerParts(store).extend((small.run / "ledger.jsonl").read_bytes())
+    code, bare = call("export", url, "--method", "lp", "-o", "bare", cwd=tmp_path)
+    assert code == 0, bare
+    assert "has not kept the weights" in bare
+    for path in (small.run / "weights").iterdir():
+        store.below("weights").upload(path, path.name)
+    code, kept = call("export", url, "--method", "lp", "-o", "kept", cwd=tmp_path)
+    assert code == 0, kept
+    assert "has not kept" not in kept
+    heads = [(tmp_path / name / "head.safetensors").read_bytes() for name in ("bare", "kept")]
+    assert heads[0] == heads[1]
 
 
 def test_the_folder_is_one_of_open_clip_s_with_a_card_of_the_hub_s_form(small: Finished, tmp_path: Path) -> None:
