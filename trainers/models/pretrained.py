@@ -115,6 +115,16 @@ def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
         return _open(model.arch, str(plain), device, quick_gelu=openai, images=images)
 
 
+def architecture_of(model: Model) -> dict[str, Any]:
+    """open_clip's configuration of the architecture, as JSON values, with the activation that the weights want."""
+    config: dict[str, Any] = _with_ours().get_model_config(model.arch)
+    path = weights.local_file(model)
+    of_openai = path is not None and weights.is_torchscript(path) and weights.torchscript_weights(path)[1]
+    if of_openai or weights.trained_with_quick_gelu(model):
+        config["quick_gelu"] = True
+    return config
+
+
 def _file_weights(path: Path) -> tuple[state_dicts.State, bool, bool]:
     """The weights in a local file, whether they are an archive of OpenAI's, and whether open_clip reads them itself."""
     if weights.is_torchscript(path):
