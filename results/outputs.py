@@ -12,6 +12,7 @@ from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
 from flyp_sweep.results.files import write
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.table import Table
@@ -49,9 +50,12 @@ def planned_cells(folder: RunFolder) -> list[Cell]:
     return load(folder.space).cells() if folder.space.is_file() else []
 
 
-def read_runs(folders: Sequence[RunFolder]) -> list[Evidence]:
-    """What tables need of several runs: by name, or by path where two have the same name."""
-    return [read_evidence(folder, planned_cells(folder), name) for folder, name in _named(folders)]
+def read_runs(folders: Sequence[RunFolder], metric: str | None = None) -> list[Evidence]:
+    """What tables need of several runs: by name, or by path where two have the same name.
+
+    `metric` as in `read_evidence`.
+    """
+    return [read_evidence(folder, planned_cells(folder), name, metric) for folder, name in _named(folders)]
 
 
 def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
@@ -65,6 +69,16 @@ def refuse_unfinished(evidence: Sequence[Evidence]) -> None:
     if not any(result.state == "done" for one in evidence for result in cell_results(one)):
         runs = ", ".join(one.run for one in evidence)
         raise InputError(f"{runs}: nothing has finished yet, expected a repeat; `flyp-sweep status RUN` tells how far")
+
+
+def refuse_without_metric(evidence: Sequence[Evidence], metric: str) -> None:
+    """Raises InputError when no finished repeat has the metric: a table would have no column."""
+    if not any(result.measures for one in evidence for result in cell_results(one)):
+        runs = ", ".join(one.run for one in evidence)
+        raise InputError(
+            f"--metric {metric}: found none in {runs}, expected that of a finished repeat; "
+            f"{metric_of(metric).absent or 'take another metric'}"
+        )
 
 
 def run_folders(runs: Path = Path("runs")) -> list[RunFolder]:

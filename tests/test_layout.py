@@ -52,14 +52,15 @@ ROOMS = {
     "results": {
         "naming": set[str](),
         "files": set[str](),
+        "metrics": set[str](),
         "statistics": set[str](),
         "ledger": {"naming"},
         "analysis": {"ledger", "naming", "statistics"},
-        "tables": {"analysis", "naming", "statistics"},
+        "tables": {"analysis", "metrics", "naming", "statistics"},
         "figures": {"analysis", "files", "naming"},
-        "report": {"analysis", "ledger", "naming", "tables"},
+        "report": {"analysis", "ledger", "metrics", "naming", "tables"},
         "run_status": {"ledger"},
-        "outputs": {"analysis", "figures", "files", "ledger", "report", "tables"},
+        "outputs": {"analysis", "figures", "files", "ledger", "metrics", "report", "tables"},
     },
     "orchestrator": {
         "exit_codes": set[str](),

@@ -10,13 +10,14 @@ import click
 
 from flyp_sweep.orchestrator.cli.options import choice, console, layout_option, run_argument, runs_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath, open_run, refuse_without_file
+from flyp_sweep.results.metrics import METRICS
 from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from flyp_sweep.results.tables.table import Table
 
-_OF_RUNS = ("against", "interval", "test", "marks", "correction", "ensembling", "aggregate", "trace")
+_OF_RUNS = ("against", "metric", "interval", "test", "marks", "correction", "ensembling", "aggregate", "trace")
 """Options of `table` that do not apply to the paper's own numbers."""
 
 
@@ -34,6 +35,9 @@ def status(run: Path | str) -> None:
 @layout_option
 @click.option("--format", "style", type=click.Choice(format_names()), default="text", show_default=True)
 @click.option("-o", "--output", type=UserPath(), help="Write to this file.")
+@click.option(
+    "--metric", type=click.Choice(list(METRICS)), help="What the numbers are.  [default: each split's primary metric]"
+)
 @choice("--interval", ["t", "bca", "normal"], "95% interval over seeds: Student-t, BCa bootstrap or normal.")
 @choice("--test", ["t", "wilcoxon"], "Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.")
 @choice("--marks", ["headline", "all", "none"], "Mark the best of ID and mean OOD, of single OOD sets too, or nothing.")
@@ -60,6 +64,7 @@ def table(
     layout: str,
     style: str,
     output: Path | None,
+    metric: str | None,
     against: str | None,
     published: bool,
     standalone: bool,
@@ -69,7 +74,7 @@ def table(
     """Tables of one or several RUNS together."""
     from flyp_sweep.results import TableOptions, against_published, make_table, reprint
     from flyp_sweep.results.files import write
-    from flyp_sweep.results.outputs import read_runs, refuse_unfinished
+    from flyp_sweep.results.outputs import read_runs, refuse_unfinished, refuse_without_metric
     from flyp_sweep.results.tables.formats.text import renderable
 
     if published == bool(runs):
@@ -80,8 +85,10 @@ def table(
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
         build = against_published if against else make_table
-        evidence = read_runs([open_run(run) for run in runs])
+        evidence = read_runs([open_run(run) for run in runs], metric)
         refuse_unfinished(evidence)
+        if metric:
+            refuse_without_metric(evidence, metric)
         made = build(evidence, layout, TableOptions(**options))
     if output is None and style == "text" and sys.stdout.isatty():
         console().print(renderable(made))

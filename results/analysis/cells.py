@@ -24,7 +24,7 @@ _NAMED_AT_MOST = 3
 class CellResult:
     """A cell of a run: its selection (None before there is one), its repeats and whether it has numbers.
 
-    `sha256` is that of the run's ledger.
+    `sha256` is that of the run's ledger, `metric` that of its numbers; None: the primary metric of each split.
     """
 
     run: str
@@ -32,6 +32,7 @@ class CellResult:
     state: CellState
     repeats: CellRepeats
     selection: SelectionRecord | None = None
+    metric: str | None = None
 
     @property
     def cell(self) -> Cell:
@@ -96,7 +97,7 @@ def cell_results(evidence: Evidence) -> list[CellResult]:
             state = "done"
         else:
             state = "unfinished" if repeats.missing or not repeats.failed else "failed"
-        results.append(CellResult(evidence.run, evidence.sha256, state, repeats, selection))
+        results.append(CellResult(evidence.run, evidence.sha256, state, repeats, selection, evidence.metric))
     return results
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
+from flyp_sweep.results.metrics import percent
 from flyp_sweep.results.report.cell_views import cell_views
 from flyp_sweep.results.report.facts import facts_of, failures_of, notes_of, packages_of
 from flyp_sweep.results.report.run import Run
 from flyp_sweep.results.report.table_views import grid_groups
-from flyp_sweep.results.tables.table import Table, percent
+from flyp_sweep.results.tables.table import Table
 
 __all__ = ["Run", "report"]
 

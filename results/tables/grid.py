@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
 from flyp_sweep.results.statistics.intervals import mean_interval
 from flyp_sweep.results.statistics.paired import PairedComparison
@@ -105,10 +106,16 @@ def _numbers(column: Column, plan: Plan, options: TableOptions) -> _Filled:
     """The numbers of a column with their differences to the best, and with marks where the column is marked."""
     states = not any(one.kind == "count" for one in plan.columns)
     samples = [row.sample(column) for row in plan.rows]
-    found = column_marks(samples, options.test, options.correction, options.confidence)
+    found = column_marks(
+        samples,
+        options.test,
+        options.correction,
+        options.confidence,
+        lower_is_better=metric_of(column.metric).lower_is_better,
+    )
     cells = [row.cell(column) for row in plan.rows]
     numbers = [_number(cell, sample, options, states=states) for cell, sample in zip(cells, samples, strict=True)]
-    entries = _compared(numbers, found, plan)
+    entries = _compared([replace(one, metric=column.metric) for one in numbers], found, plan)
     return _Filled(_marked(entries, found), found) if _is_marked(column, options) else _Filled(entries)
 
 
@@ -184,7 +191,8 @@ def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: TableOption
     tasks = [list(sample.values.values()) for sample in samples if sample]
     if len(tasks) < len(columns):
         return Entry(text=ABSENT)
-    return Entry(interval=stratified_interval(tasks, AGGREGATES[column.role], options.confidence))
+    interval = stratified_interval(tasks, AGGREGATES[column.role], options.confidence)
+    return Entry(interval, metric=column.metric)
 
 
 def _differences(column: Column, plan: Plan, options: TableOptions) -> _Filled:
@@ -192,7 +200,10 @@ def _differences(column: Column, plan: Plan, options: TableOptions) -> _Filled:
     found = [_difference(column, row, plan, options) for row in plan.rows]
     p_values = np.array([one.p_value if one and has_enough_seeds(one) else np.nan for one in found])
     adjusted = TO_A_REFERENCE[options.correction](p_values)
-    entries = [Entry(text=ABSENT) if one is None else Entry(one.difference, is_signed=True) for one in found]
+    entries = [
+        Entry(text=ABSENT) if one is None else Entry(one.difference, metric=column.metric, is_signed=True)
+        for one in found
+    ]
     if not _is_marked(column, options):
         return _Filled(entries)
     marked = [replace(entry, mark="differs" if p <= LEVEL else "") for entry, p in zip(entries, adjusted, strict=True)]
