@@ -38,11 +38,13 @@ from flyp_sweep.search_spaces.sections import (
     Failures,
     Images,
     Model,
+    Predictions,
     Repeats,
     Resources,
     Scheduler,
     Search,
     Train,
+    Weights,
     WiseFT,
 )
 
@@ -63,6 +65,7 @@ __all__ = [
     "TableDataset",
     "Tables",
     "Train",
+    "Weights",
     "WiseFT",
 ]
 
@@ -123,6 +126,8 @@ class SearchSpace(Section):
     )
     failures: Failures = Failures()
     checkpoints: Checkpoints = Checkpoints()
+    weights: Weights = Weights()
+    predictions: Predictions = "top"
     resources: Resources | None = None
 
     _source: str = PrivateAttr("search space")

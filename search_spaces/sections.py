@@ -42,6 +42,8 @@ Unreadable = Literal["refuse", "skip"]
 Optimizer = Literal["adamw", "sgd"]
 Pairs = Literal["images", "images_x_templates"]
 EpochMetric = Literal["accuracy", "loss"]
+Keep = Literal["none", "best", "all"]
+Predictions = Literal["none", "top", "logits"]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -327,6 +329,20 @@ class Checkpoints(Section):
     @property
     def max_bytes(self) -> int | None:
         return None if self.max_gb is None else int(self.max_gb * 1e9)
+
+
+class Weights(Section):
+    """Whose weights stay in the run folder: of each cell the repeat that is `best` on ID validation data, `all`, `none`.
+
+    Weights that are not kept come back from training their trial again.
+    """
+
+    keep: Keep = "best"
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: object) -> object:
+        return "none" if value is None else value
 
 
 class Resources(Section):
