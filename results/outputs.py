@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         write(path, style.render(table))
         paths.append(path)
     figures, pictures, warnings = _write_figures(material, folder)
-    write(folder.report, report([run], table, pictures))
+    write(folder.report, report([replace(run, predicted=material.predicted)], table, pictures))
     return Outputs(table, [*paths, *figures, folder.report], [*warnings, *_edge_lines(run), *_note_lines(run)])
 
 
@@ -148,12 +149,13 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
         prefix = f"{run.name}: " if len(read) > 1 else ""
         figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
         pictures |= {prefix + stem: file_of(figure, ".png") for stem, figure in figures.items()}
-    write(output, report([run for run, _ in read], table, pictures))
+    write(output, report([replace(run, predicted=material.predicted) for run, material in read], table, pictures))
     return [line for run, _ in read for line in _edge_lines(run)]
 
 
 def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
     """What reports and figures need of a run, all from one reading of its ledger."""
+    from flyp_sweep.results.analysis.best_repeats import predicted_in
     from flyp_sweep.results.analysis.searches import searches_of
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.ledger.tidy import tidy_frame
@@ -164,7 +166,8 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
-    return run, Material(tidy_frame(records), evidence, run.searches)
+    read_predicted = partial(predicted_in, records, folder.outputs_of_examples)
+    return run, Material(tidy_frame(records), evidence, run.searches, read_predicted)
 
 
 def _edge_lines(run: Run) -> list[str]:

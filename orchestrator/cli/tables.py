@@ -142,11 +142,14 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
 )
 @click.option(
     "--figure",
-    type=click.Choice(["frontier", "shots", "sensitivity"]),
+    type=click.Choice(["frontier", "shots", "sensitivity", "reliability", "confusion"]),
     help="Which figures.  [default: all; into a file the frontier]",
 )
 def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
-    """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
+    """Figures of one or several RUNS, as PNG and PDF.
+
+    These are ID-OOD frontiers, accuracy by shots, scores of the search, reliability diagrams and confusion.
+    """
     from flyp_sweep.results.outputs import plot_runs
 
     refuse_without_file("plot", runs, output)

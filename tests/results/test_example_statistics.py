@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from flyp_sweep.trainers.evaluation.calibration import calibration_error
 from outputs import probabilities
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix as sklearn_confusion
@@ -19,6 +18,7 @@ from flyp_sweep.results.statistics import (
     per_class_accuracy,
     reliability,
 )
+from flyp_sweep.trainers.evaluation.calibration import calibration_error
 
 SEEDS = range(5)
 
