@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from flyp_sweep.results.analysis.best_repeats import BestRepeat, Predicted, PredictedBlock
 from flyp_sweep.results.figures.per_block import draw_each
-from flyp_sweep.results.figures.style import STYLE, WIDTH, Drawn, any_character, literal, new_figure
+from flyp_sweep.results.figures.style import STYLE, WIDTH, Drawn, lay_out, literal, new_figure
 from flyp_sweep.results.statistics.confusion import most_confused
 
 MOST_CLASSES = 20
@@ -46,8 +46,7 @@ def draw(block: PredictedBlock) -> Figure:
     with rc_context(STYLE):
         figure = _maps(shown) if classes <= MOST_CLASSES else _bars(shown)
         figure.suptitle(literal(f"{block.title}: ID test"), x=0.01, ha="left", fontsize=8.5)
-        with any_character():
-            figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

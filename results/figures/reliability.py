@@ -12,8 +12,8 @@ from flyp_sweep.results.figures.style import (
     STYLE,
     WIDTH,
     Drawn,
-    any_character,
     colours_of,
+    lay_out,
     legend_columns,
     literal,
     marker,
@@ -52,8 +52,7 @@ def draw(block: PredictedBlock) -> Figure:
         figure.suptitle(literal(block.title), x=0.01, ha="left", fontsize=8.5)
         handles, labels = row[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2)
-        with any_character():
-            figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 
