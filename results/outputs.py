@@ -166,7 +166,7 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
-    read_predicted = partial(predicted_in, records, folder.outputs_of_examples)
+    read_predicted = partial(predicted_in, records, folder.prediction_files)
     return run, Material(tidy_frame(records), evidence, run.searches, read_predicted)
 
 

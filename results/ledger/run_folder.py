@@ -108,12 +108,12 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The weights of trials that ensembles are made of; there while there are any."""
+        """The fits of trials that the run keeps; there while there are any."""
         return self.path / "weights"
 
     @property
-    def outputs_of_examples(self) -> Path:
-        """The per-example outputs of repeats, a Parquet file each: see `predictions`."""
+    def prediction_files(self) -> Path:
+        """What each repeat predicts of each example, a Parquet file per trial; there while there are any."""
         return self.path / "predictions"
 
     def frame(self) -> pd.DataFrame:
@@ -146,7 +146,7 @@ class RunFolder:
         from flyp_sweep.results.ledger.predictions import read_predictions, repeats_in
 
         return read_predictions(
-            repeats_in(self.ledger.load_hashed(curves=False)[0], self.outputs_of_examples),
+            repeats_in(self.ledger.load_hashed(curves=False)[0], self.prediction_files),
             self.label,
             {"dataset": dataset, "model": model, "shots": shots, "method": method, "seed": seed},
             split=split,

@@ -123,6 +123,7 @@ class Checkpoint:
         self._last = time.monotonic()
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in saved.tensors.items()}
         save_file(tensors, path, {"facts": json.dumps({**saved.facts, "seconds": self.seconds})})
+        path.chmod(0o644)  # safetensors lets nobody else read what it writes
 
     def save(self, saved: Saved) -> None:
         """Write the checkpoint, or keep the one before where there is no room."""
