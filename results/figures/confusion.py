@@ -20,8 +20,8 @@ MOST_CLASSES = 20
 """Classes that a heat map shows."""
 MOST_PAIRS = 15
 _COLOURS = "Blues"
-_PER_ROW = 3
-_BAR_HEIGHT = 0.13  # inches
+_PER_ROW, _BARS_PER_ROW = 3, 2
+_BAR_HEIGHT = 0.12  # inches
 _LONGEST = 14  # characters of a class's name
 
 
@@ -66,9 +66,10 @@ def _maps(shown: list[BestRepeat]) -> Figure:
         shares = np.divide(100 * one.confusion, counts, out=np.zeros(one.confusion.shape), where=counts > 0)
         axes.imshow(shares, norm=norm, cmap=_COLOURS)
         axes.set_title(literal(one.label), loc="left", fontsize=8)
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=5)
-        axes.set_yticks(range(len(names)), names, fontsize=5)
-        axes.tick_params(length=1.5)
+        axes.tick_params(length=1.5, labelsize=5)
+        axes.tick_params(axis="x", labelrotation=90)
+    grid[0, 0].set_xticks(range(len(names)), names)  # of all panels, which share their axes
+    grid[0, 0].set_yticks(range(len(names)), names)
     for axes in grid[:, 0]:
         axes.set_ylabel("label", fontsize=7)
     for axes in grid[(len(shown) - 1) // _PER_ROW, :]:
@@ -82,11 +83,16 @@ def _maps(shown: list[BestRepeat]) -> Figure:
 
 
 def _bars(shown: list[BestRepeat]) -> Figure:
-    figure = new_figure(len(shown) * (MOST_PAIRS * _BAR_HEIGHT + 0.3) + 0.5)
-    column = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    for axes, one in zip(column, shown, strict=True):
-        _draw_bars(axes, one)
-    column[-1].set_xlabel("images")
+    rows = math.ceil(len(shown) / _BARS_PER_ROW)
+    figure = new_figure(rows * (MOST_PAIRS * _BAR_HEIGHT + 0.25) + 0.5)
+    grid = figure.subplots(rows, _BARS_PER_ROW, sharex=True, squeeze=False)
+    for at, axes in enumerate(grid.ravel()):
+        if at < len(shown):
+            _draw_bars(axes, shown[at])
+        else:
+            axes.remove()
+    for axes in grid[(len(shown) - 1) // _BARS_PER_ROW, :]:
+        axes.set_xlabel("images", fontsize=7)
     return figure
 
 
@@ -96,9 +102,10 @@ def _draw_bars(axes: Axes, one: BestRepeat) -> None:
     axes.set_title(literal(one.label), loc="left", fontsize=8)
     names = [f"{_short(one.classes[pair.label])} → {_short(one.classes[pair.predicted])}" for pair in pairs]
     axes.barh(range(len(pairs)), [pair.count for pair in pairs], color="#4C78A8", height=0.7)
-    axes.set_yticks(range(len(pairs)), names, fontsize=5.5)
+    axes.set_yticks(range(len(pairs)), names, fontsize=4.5)
     axes.invert_yaxis()
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+    axes.tick_params(axis="x", labelsize=6)
 
 
 def _short(name: str) -> str:

@@ -15,8 +15,7 @@ MOST_CLASSES = 20
 """Classes that a table holds; of more, the hardest."""
 HARDEST = 15
 _LEVEL = 0.05
-_NUMBERS = ("accuracy", "ece", "nll", "brier")
-_SHORT = {"accuracy": "accuracy", "ece": "ECE", "nll": "NLL", "brier": "Brier"}
+_HEADINGS = {"accuracy": "accuracy (%)", "ece": "ECE (%)", "nll": "NLL (nats)", "brier": "Brier"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def _view(block: PredictedBlock, anchors: Mapping[str, str]) -> PredictionView:
     return PredictionView(
         title=block.title,
         panels=panels,
-        headings=tuple(_SHORT[name] + (" (%)" if METRICS[name].is_percent else "") for name in _NUMBERS),
+        headings=tuple(_HEADINGS.values()),
         methods=tuple(
             MethodView(
                 one.label,
@@ -94,10 +93,10 @@ def _view(block: PredictedBlock, anchors: Mapping[str, str]) -> PredictionView:
 def _numbers(outputs: SplitOutputs | None) -> list[str]:
     """Accuracy, ECE, NLL and Brier score as they are printed."""
     if outputs is None:
-        return ["-"] * len(_NUMBERS)
+        return ["-"] * len(_HEADINGS)
     values = (float(outputs.correct.mean()), outputs.reliability.error, outputs.nll, outputs.brier)
     return [
-        "-" if value is None else METRICS[name].printed(value) for name, value in zip(_NUMBERS, values, strict=True)
+        "-" if value is None else METRICS[name].printed(value) for name, value in zip(_HEADINGS, values, strict=True)
     ]
 
 
