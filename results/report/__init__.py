@@ -11,8 +11,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from flyp_sweep.results.analysis.cells import cell_results
+from flyp_sweep.results.analysis.effective_robustness import robustness_of
 from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
-from flyp_sweep.results.metrics import percent
+from flyp_sweep.results.metrics import METRICS, percent
 from flyp_sweep.results.report.cell_views import cell_views
 from flyp_sweep.results.report.facts import facts_of, failures_of, notes_of, packages_of
 from flyp_sweep.results.report.prediction_views import prediction_views
@@ -77,6 +79,7 @@ def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> s
         groups=grid_groups(table, anchors),
         figures=_figures(figures, FIGURE_CAPTIONS),
         diagrams=_figures(figures, OUTPUT_CAPTIONS),
+        robustness=[one for run in runs for one in robustness_of(cell_results(run.evidence))],
         predictions=[view for run in runs for view in prediction_views(run.predicted.blocks, anchors)],
         views=views,
     )
@@ -90,7 +93,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "duration": duration, "short": short}
+    environment.filters |= {
+        "percent": _percent,
+        "points": METRICS["accuracy"].printed,
+        "duration": duration,
+        "short": short,
+    }
     return environment
 
 
