@@ -109,12 +109,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class PredictedBlock:
-    """The best repeats of one (dataset, model, shots), in the order of tables."""
+    """The best repeats of one (dataset, model, shots), in the order of tables; `missing` are methods without a file."""
 
     dataset: str
     model: str
     shots: int | None
     methods: tuple[BestRepeat, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -160,9 +161,10 @@ def predicted_in(records: Iterable[Record], folder: Path) -> Predicted:
             skipped[title] = str(error)
             continue
         if methods:
-            blocks.append(PredictedBlock(cell.dataset, cell.model, cell.shots, methods))
+            missing = tuple(method_label(one.trial.cell.method) for one in best if one not in held)
+            blocks.append(PredictedBlock(cell.dataset, cell.model, cell.shots, methods, missing))
         else:
-            skipped[title] = "the run has no per-example outputs (predictions: none, or an earlier version)"
+            skipped[title] = "the run has no predictions of single images (predictions: none, or an earlier version)"
     return Predicted(tuple(blocks), skipped)
 
 

@@ -163,14 +163,14 @@ def _refuse_missing(repeats: Sequence[Repeat], where: str) -> None:
     )
     raise InputError(
         f"{where}: found no file {lost[0].path.name} in {lost[0].path.parent} ({len(lost)} of {len(repeats)} repeats "
-        f"have none), expected the per-example outputs of the repeats: {cure}"
+        f"have none), expected the predictions of every repeat: {cure}"
     )
 
 
 def _unreadable(path: Path, reason: object) -> InputError:
     return InputError(
-        f"{path}: cannot be read ({str(reason).splitlines()[0]}), expected the outputs of a repeat; delete it and run "
-        "the sweep again, which writes what is missing"
+        f"{path}: cannot be read ({str(reason).splitlines()[0]}), expected the predictions of a repeat; restore the file, "
+        "or run the search space in a new run folder"
     )
 
 

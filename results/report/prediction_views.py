@@ -43,7 +43,7 @@ class PredictionView:
     """A block. `panels` head groups of the same numbers.
 
     `accuracies` are a class, its number of images and its accuracy by the methods `on_id`; `classes` says which classes
-    these are, where they are not all.
+    these are, where they are not all. `missing` are methods whose best repeat has no file.
     """
 
     title: str
@@ -56,6 +56,7 @@ class PredictionView:
     confused: list[tuple[str, list[tuple[str, str, int, str]]]]
     splits: tuple[str, ...]
     differences: list[tuple[str, list[Difference]]]
+    missing: tuple[str, ...]
 
 
 def prediction_views(blocks: Sequence[PredictedBlock], anchors: Mapping[str, str]) -> list[PredictionView]:
@@ -87,6 +88,7 @@ def _view(block: PredictedBlock, anchors: Mapping[str, str]) -> PredictionView:
         confused=[] if classes <= MOST_CLASSES else [(one.label, _confused(one)) for one in shown],
         splits=tuple(block.pairs),
         differences=_differences(block.pairs),
+        missing=block.missing,
     )
 
 

@@ -88,6 +88,13 @@ def test_every_two_methods_are_compared_on_the_same_images_and_corrected_togethe
     assert f"{100 * block.pairs['id_test'][0].test.difference:+.1f} (p " in entries[0].text
 
 
+def test_a_method_without_a_file_is_named(tmp_path, example):
+    (whole,) = predicted(tmp_path, example).blocks
+    (tmp_path / "predictions" / f"{whole.methods[1].trial_id}.parquet").unlink()
+    write_outputs(RunFolder(tmp_path), [])
+    assert "No predictions are kept of the best repeat of FT." in (tmp_path / "report.html").read_text()
+
+
 def test_methods_on_other_images_are_not_compared(tmp_path, example):
     records = records_of(example)
     write_outputs_of(tmp_path, [one for one in records if one["cell"]["method"] != "flyp"])
@@ -133,7 +140,7 @@ def test_a_run_without_predictions_has_no_section_and_says_why_there_is_no_figur
             path.write_bytes(path.read_bytes()[:-10])
     write_outputs(RunFolder(tmp_path), [])
     assert "What the models predict" not in (tmp_path / "report.html").read_text()
-    reason = "cannot be read" if broken else "the run has no per-example outputs"
+    reason = "cannot be read" if broken else "the run has no predictions of single images"
     assert any(reason in line for line in plot_run(RunFolder(tmp_path), tmp_path / "out").warnings)
     with pytest.raises(InputError, match=f"--figure confusion: .* none: digits, digits-clip, confusion: .*{reason}"):
         plot_run(RunFolder(tmp_path), None, "confusion")
