@@ -38,7 +38,11 @@ def status(run: Path | str) -> None:
 @click.option(
     "--metric", type=click.Choice(list(METRICS)), help="What the numbers are.  [default: each split's primary metric]"
 )
-@choice("--interval", ["t", "bca", "normal"], "95% interval over seeds: Student-t, BCa bootstrap or normal.")
+@choice(
+    "--interval",
+    ["t", "bca", "normal", "seeds+examples"],
+    "95% interval over seeds: Student-t, BCa bootstrap or normal; or a bootstrap over seeds and test images.",
+)
 @choice("--test", ["t", "wilcoxon"], "Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.")
 @choice("--marks", ["headline", "all", "none"], "Mark the best of ID and mean OOD, of single OOD sets too, or nothing.")
 @choice("--correction", ["holm", "none"], "Correct the marks for the number of methods in a column, or not.")

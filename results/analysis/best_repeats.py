@@ -31,7 +31,6 @@ Booleans = npt.NDArray[np.bool_]
 ID, OOD = "ID test", "all OOD"
 
 _READ = ("split", "row", "label", "predicted", "confidence", "p_label")
-_ARRAYS = ("labels", "predicted", "confidence", "p_label")
 
 
 @dataclass(frozen=True)
@@ -194,8 +193,8 @@ def _read(repeat: Repeat) -> BestRepeat:
     for name, record in recorded.items():
         own = frame[frame["split"].eq(name)]
         if len(own):
-            columns = (own[column].to_numpy() for column in _READ[2:])
-            splits[name] = SplitOutputs(*columns, brier=record.metrics.get("brier"))
+            label, predicted, confidence, p_label = (own[column].to_numpy() for column in _READ[2:])
+            splits[name] = SplitOutputs(label, predicted, confidence, p_label, record.metrics.get("brier"))
     id_split = next((name for name in splits if recorded[name].role == "id_test"), None)
     ordered = sorted(splits, key=lambda name: name != id_split)
     return BestRepeat(
@@ -211,9 +210,14 @@ def _read(repeat: Repeat) -> BestRepeat:
 
 def _joined(splits: Sequence[SplitOutputs]) -> SplitOutputs:
     """Several splits as one; labels of splits with classes of their own are right or wrong there as they are here."""
-    columns = (np.concatenate([getattr(one, name) for one in splits]) for name in _ARRAYS)
     briers = [one.brier for one in splits]
     sizes = [len(one.labels) for one in splits]
     known = [(brier, size) for brier, size in zip(briers, sizes, strict=True) if brier is not None]
     brier = sum(brier * size for brier, size in known) / sum(sizes) if len(known) == len(splits) else None
-    return SplitOutputs(*columns, brier=brier)
+    return SplitOutputs(
+        np.concatenate([one.labels for one in splits]),
+        np.concatenate([one.predicted for one in splits]),
+        np.concatenate([one.confidence for one in splits]),
+        np.concatenate([one.p_label for one in splits]),
+        brier,
+    )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from flyp_sweep.results.analysis.example_values import ExampleValues
 from flyp_sweep.results.ledger.file import Interner, last_selections, read_hashed
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord, SplitRecord, TrialRecord, same_alpha
@@ -66,7 +67,7 @@ class Evidence:
 
     `planned` names cells that may have no line in the ledger yet; its order is that of methods which the paper's tables
     lack. `sha256` is that of the ledger's bytes, empty when it did not come from a file. `metric` is that of all
-    numbers; None: the primary metric of each split.
+    numbers; None: the primary metric of each split. `examples` are the values behind the numbers, of a run in a folder.
     """
 
     run: str
@@ -75,6 +76,7 @@ class Evidence:
     planned: tuple[Cell, ...] = ()
     sha256: str = ""
     metric: str | None = None
+    examples: ExampleValues | None = None
 
 
 _SHOWN = ("id_test", "ood")
@@ -90,7 +92,7 @@ def read_evidence(
     """
     shared = Interner(curves=False)
     kept, sha256 = read_hashed(run.ledger.path, lambda record: _kept(shared(record), metric))
-    return _evidence(kept, name or run.name, planned, sha256, metric)
+    return replace(_evidence(kept, name or run.name, planned, sha256, metric), examples=ExampleValues(run))
 
 
 def evidence_of(

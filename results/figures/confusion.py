@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from flyp_sweep.results.analysis.best_repeats import BestRepeat, Predicted, PredictedBlock
 from flyp_sweep.results.figures.per_block import draw_each
@@ -104,7 +105,7 @@ def _draw_bars(axes: Axes, one: BestRepeat) -> None:
     axes.barh(range(len(pairs)), [pair.count for pair in pairs], color="#4C78A8", height=0.7)
     axes.set_yticks(range(len(pairs)), names, fontsize=4.5)
     axes.invert_yaxis()
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.tick_params(axis="x", labelsize=6)
 
 

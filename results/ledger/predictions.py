@@ -113,7 +113,7 @@ def read_predictions(
         if name not in (*COLUMNS, *ADDED):
             raise _unknown("column", name, [*ADDED, *COLUMNS], where)
     chosen = _matching(repeats, asked, where)
-    _refuse_missing(chosen, where)
+    refuse_missing(chosen, where)
     if split is not None:
         held = list(dict.fromkeys(name for one in chosen for name in one.splits))
         if split not in held:
@@ -151,7 +151,8 @@ def _unknown(what: str, found: object, known: Sequence[object], where: str) -> I
     )
 
 
-def _refuse_missing(repeats: Sequence[Repeat], where: str) -> None:
+def refuse_missing(repeats: Sequence[Repeat], where: str) -> None:
+    """Raises InputError, which says what to do, where a repeat has no file."""
     lost = [one for one in repeats if not one.path.is_file()]
     if not lost:
         return

@@ -5,7 +5,7 @@ In NumPy: scikit-learn, whose numbers these are (see the tests), takes seconds t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int_]
 
 
-class Confusion(NamedTuple):
+@dataclass(frozen=True)
+class Confusion:
     """How many of the examples of one class are taken for another, and which part of that class these are."""
 
     label: int

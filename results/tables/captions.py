@@ -10,6 +10,7 @@ from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
+from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, TITLE
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.significance import FEWEST_SEEDS, LEVEL, ColumnMarks
 from flyp_sweep.results.tables.table import Column, Grid
@@ -26,7 +27,7 @@ def caption(
     numbers = [column for column in grid.columns if column.kind == "number"]
     sentences = [
         f"{_metrics(numbers)}: {mean_and_interval(cells, options)}.",
-        _deterministic(cells),
+        _deterministic(cells, options),
         *_lower(numbers),
         *_sides(grid, numbers),
         *_ood(numbers),
@@ -44,12 +45,19 @@ def mean_and_interval(cells: Iterable[CellResult], options: TableOptions) -> str
     done = [cell for cell in cells if cell.state == "done"]
     seeded = [cell for cell in done if not cell.is_constant]
     counts = sorted({cell.n for cell in seeded})
+    both = options.interval == SEEDS_AND_EXAMPLES
     if counts == [1] or (done and not seeded):
-        return "one seed, no interval" if seeded else "one run, no interval"
+        return f"one {'seed' if seeded else 'run'}, {'interval over images alone' if both else 'no interval'}"
+    one_seed = " (of one seed: over images alone)" if both else " (none for one seed)"
     return (
-        f"mean over {_seeds(counts)} with its {100 * options.confidence:g}% {INTERVALS[options.interval]} interval"
-        f"{' (none for one seed)' if 1 in counts else ''}{_undercoverage(seeded, options)}"
+        f"mean over {_seeds(counts)} with its {100 * options.confidence:g}% {interval_title(options)}"
+        f"{one_seed if 1 in counts else ''}{_undercoverage(seeded, options)}"
     )
+
+
+def interval_title(options: TableOptions) -> str:
+    """E.g. `Student-t interval`."""
+    return TITLE if options.interval == SEEDS_AND_EXAMPLES else f"{INTERVALS[options.interval]} interval"
 
 
 def selected_on(cells: Iterable[CellResult]) -> str:
@@ -92,7 +100,7 @@ def _metrics(columns: Sequence[Column]) -> str:
 def _lower(numbers: Sequence[Column]) -> list[str]:
     """What a metric is whose lowest number is the best."""
     metrics = dict.fromkeys(column.metric for column in numbers)
-    return [f"Lower is better. {one.definition}" for name in metrics if (one := metric_of(name)).lower_is_better]
+    return [f"{one.definition} Lower is better." for name in metrics if (one := metric_of(name)).lower_is_better]
 
 
 def _best(grid: Grid) -> str:
@@ -106,7 +114,7 @@ def _seeds(counts: Sequence[int]) -> str:
     return f"{counts[0]} seeds" if counts else "seeds"
 
 
-def _deterministic(cells: Sequence[CellResult]) -> str:
+def _deterministic(cells: Sequence[CellResult], options: TableOptions) -> str:
     """Which methods have no seeds; of some of them this is so in cells of the whole training split alone."""
     held: dict[str, list[bool]] = {}
     for cell in cells:
@@ -118,7 +126,8 @@ def _deterministic(cells: Sequence[CellResult]) -> str:
         if any(constant)
     ]
     are = "is" if len(names) == 1 else "are"
-    return f"{_enumerated(names)} {are} deterministic: run once, without an interval." if names else ""
+    interval = "with an interval over images" if options.interval == SEEDS_AND_EXAMPLES else "without an interval"
+    return f"{_enumerated(names)} {are} deterministic: run once, {interval}." if names else ""
 
 
 def _enumerated(names: Sequence[str]) -> str:

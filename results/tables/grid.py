@@ -12,6 +12,7 @@ from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
 from flyp_sweep.results.statistics.intervals import mean_interval
 from flyp_sweep.results.statistics.paired import PairedComparison
+from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, two_way_interval
 from flyp_sweep.results.tables.captions import caption
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.provenance import audit_lines
@@ -114,8 +115,10 @@ def _numbers(column: Column, plan: Plan, options: TableOptions) -> _Filled:
         lower_is_better=metric_of(column.metric).lower_is_better,
     )
     cells = [row.cell(column) for row in plan.rows]
-    numbers = [_number(cell, sample, options, states=states) for cell, sample in zip(cells, samples, strict=True)]
-    entries = _compared([replace(one, metric=column.metric) for one in numbers], found, plan)
+    numbers = [
+        _number(column, cell, sample, options, states=states) for cell, sample in zip(cells, samples, strict=True)
+    ]
+    entries = _compared(numbers, found, plan)
     return _Filled(_marked(entries, found), found) if _is_marked(column, options) else _Filled(entries)
 
 
@@ -158,7 +161,9 @@ def _entry(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -
     return Entry(text=ABSENT)
 
 
-def _number(cell: CellResult | None, sample: Sample | None, options: TableOptions, *, states: bool) -> Entry:
+def _number(
+    column: Column, cell: CellResult | None, sample: Sample | None, options: TableOptions, *, states: bool
+) -> Entry:
     """The mean over seeds; where there is none the cell's state, when `states` are told here."""
     if cell is None:
         return Entry(text=ABSENT)
@@ -166,8 +171,13 @@ def _number(cell: CellResult | None, sample: Sample | None, options: TableOption
         text = cell.state if states and cell.state != "done" else ABSENT
         return Entry(text=text, planned=cell.planned, state=cell.state)
     values = sample.values
+    if options.interval == SEEDS_AND_EXAMPLES:
+        interval = two_way_interval(cell.values(column.side, column.parts, values), options.confidence)
+    else:
+        interval = mean_interval(list(values.values()), options.interval, options.confidence)
     return Entry(
-        interval=mean_interval(list(values.values()), options.interval, options.confidence),
+        interval=interval,
+        metric=column.metric,
         is_short=len(values) < cell.planned,
         planned=cell.planned,
         state=cell.state,
