@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from flyp_sweep.results.analysis.best_repeats import BestRepeat, Predicted, PredictedBlock
@@ -22,6 +23,8 @@ MOST_CLASSES = 20
 MOST_PAIRS = 15
 _COLOURS = "Blues"
 _PER_ROW, _BARS_PER_ROW = 3, 2
+_ACROSS, _DOWN = 1.1, 1.22
+"""From one heat map to the next, in their widths."""
 _BAR_HEIGHT = 0.12  # inches
 _LONGEST = 14  # characters of a class's name
 
@@ -52,33 +55,32 @@ def draw(block: PredictedBlock) -> Figure:
 
 
 def _maps(shown: list[BestRepeat]) -> Figure:
+    """All heat maps on one pair of axes, each one unit wide: axes of their own would take a second to draw."""
     rows = math.ceil(len(shown) / _PER_ROW)
-    figure = new_figure(rows * WIDTH / _PER_ROW * 1.12 + 0.9)
-    grid = figure.subplots(rows, _PER_ROW, sharex=True, sharey=True, squeeze=False)
+    classes, names = len(shown[0].classes), [_short(name) for name in shown[0].classes]
+    figure = new_figure(rows * (WIDTH - 0.5) / _PER_ROW * _DOWN + 0.9)
+    axes = figure.add_subplot()
     norm = Normalize(0, 100)
-    names = [_short(name) for name in shown[0].classes]
-    for at, axes in enumerate(grid.ravel()):
-        if at >= len(shown):
-            axes.remove()
-            continue
-        one = shown[at]
+    for at, one in enumerate(shown):
+        left, top = at % _PER_ROW * _ACROSS, -(at // _PER_ROW) * _DOWN
         assert one.confusion is not None
         counts = one.confusion.sum(axis=1, keepdims=True)
         shares = np.divide(100 * one.confusion, counts, out=np.zeros(one.confusion.shape), where=counts > 0)
-        axes.imshow(shares, norm=norm, cmap=_COLOURS)
-        axes.set_title(literal(one.label), loc="left", fontsize=8)
-        axes.tick_params(length=1.5, labelsize=5)
-        axes.tick_params(axis="x", labelrotation=90)
-    grid[0, 0].set_xticks(range(len(names)), names)  # of all panels, which share their axes
-    grid[0, 0].set_yticks(range(len(names)), names)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("label", fontsize=7)
-    for axes in grid[(len(shown) - 1) // _PER_ROW, :]:
-        axes.set_xlabel("predicted", fontsize=7)
-    bar = figure.colorbar(
-        ScalarMappable(norm, _COLOURS), ax=grid.ravel().tolist()[: len(shown)], location="bottom", aspect=40, pad=0.02
-    )
+        axes.imshow(shares, norm=norm, cmap=_COLOURS, extent=(left, left + 1, top - 1, top))
+        axes.add_patch(Rectangle((left, top - 1), 1, 1, fill=False, edgecolor="#888888", linewidth=0.5, clip_on=False))
+        axes.text(left, top + 0.03, literal(one.label), fontsize=8)
+    within = (np.arange(classes) + 0.5) / classes
+    columns = len(shown) - (rows - 1) * _PER_ROW
+    axes.set_xticks(np.add.outer(np.arange(columns) * _ACROSS, within).ravel(), columns * names, rotation=90)
+    axes.set_yticks(np.subtract.outer(-np.arange(rows) * _DOWN, within).ravel(), rows * names)
+    axes.tick_params(length=0, pad=1, labelsize=5)
+    axes.spines[:].set_visible(False)
+    axes.set(xlim=(0, _PER_ROW * _ACROSS), ylim=(-rows * _DOWN + _DOWN - 1, _DOWN - 1))
+    axes.set_xlabel("predicted", fontsize=7, loc="left")
+    axes.set_ylabel("label", fontsize=7)
+    bar = figure.colorbar(ScalarMappable(norm, _COLOURS), ax=axes, location="bottom", aspect=40, pad=0.02)
     bar.set_label("share of the label's images (%)", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
     bar.outline.set_linewidth(0.4)
     return figure
 
