@@ -108,7 +108,8 @@ def test_the_figures_have_a_panel_for_each_method(tmp_path, example, classes):
     found = predicted(tmp_path, example, examples=200, classes=classes)
     ((stem, figure),) = draw_confusion(found).figures.items()
     assert stem == "confusion-digits-digits-clip-full"
-    assert [axes.get_title("left") for axes in figure.axes][:3] == ["Zeroshot", "FT", "FLYP"]
+    maps = [text.get_text() for text in figure.axes[0].texts]
+    assert (maps or [axes.get_title("left") for axes in figure.axes]) == ["Zeroshot", "FT", "FLYP"]
     ((_, figure),) = draw_reliability(found).figures.items()
     assert [axes.get_title("left") for axes in figure.axes] == ["ID test", "all OOD"]
     points = figure.axes[0].get_lines()[-1].get_xydata()
