@@ -33,7 +33,8 @@ COLUMNS = (
     "logits",
 )
 """Columns of a file; `logits` is there if the search space says `predictions: logits`."""
-ADDED = ("dataset", "model", "shots", "method", "seed", "chosen")
+NAMES = {"label_name": "label", "predicted_name": "predicted"}
+ADDED = ("dataset", "model", "shots", "method", "seed", "chosen", *NAMES)
 """Columns that a frame has beside them."""
 _TEXTS = ("dataset", "model", "method")
 _ALPHA_TOLERANCE = 1e-9
@@ -120,6 +121,7 @@ def read_predictions(
             raise _unknown("split", split, held, where)
     tables = [read_one(one, split, side, columns) for one in chosen]
     frame = pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
+    frame = frame.astype({name: "Int64" for name in ("shots", "group") if name in frame})  # whole numbers, or missing
     return frame if columns is None else frame[list(columns)]
 
 
@@ -183,13 +185,15 @@ def read_one(
     if side is not None:
         rows &= _at(repeat.alpha(side))
     own = [name for name in COLUMNS if (columns is None or name in columns) and name in repeat.schema.names]
-    needed = own if "alpha" in own else [*own, "alpha"]  # `chosen` is made of it
+    named = [name for name in NAMES if columns is None or name in columns]
+    needed = {*own, "alpha", *(NAMES[name] for name in named), *(["split"] if named else [])}
     try:
-        table = ds.dataset(repeat.path, format="parquet").to_table(columns=needed, filter=rows)
+        table = ds.dataset(repeat.path, format="parquet").to_table(columns=list(needed), filter=rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise _unreadable(repeat.path, error) from None
     made = {**_constants(repeat, len(table)), **{name: table[name] for name in own}, "chosen": _chosen(repeat, table)}
-    order = ["dataset", "model", "shots", "method", "seed", *own, "chosen"]
+    made |= {name: _names(repeat, table, NAMES[name]) for name in named}
+    order = ["dataset", "model", "shots", "method", "seed", *own, "chosen", *NAMES]
     return pa.table({name: made[name] for name in order if columns is None or name in columns})
 
 
@@ -212,3 +216,17 @@ def _constants(repeat: Repeat, rows: int) -> dict[str, pa.Array]:
 def _chosen(repeat: Repeat, table: pa.Table) -> pa.Array:
     """Whether a row is at the alpha that the trial chose on ID validation data."""
     return pc.less(pc.abs(pc.subtract(table["alpha"], float(repeat.facts["chosen"]))), _ALPHA_TOLERANCE)
+
+
+def _names(repeat: Repeat, table: pa.Table, column: str) -> pa.ChunkedArray:
+    """The names of the classes that a column numbers."""
+    found = _taken(repeat.facts["classes"], table[column])
+    for split, names in repeat.facts.get("labels", {}).items():
+        own = pc.equal(table["split"].cast(pa.string()), split)
+        found = pc.if_else(own, _taken(names, table[column]), found)
+    return found.dictionary_encode()
+
+
+def _taken(names: Sequence[str], numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A name for each number; numbers of splits with more labels are not meant, and have the last one."""
+    return pa.array(names, pa.string()).take(pc.min_element_wise(numbers, pa.scalar(len(names) - 1, pa.int32())))

@@ -27,13 +27,16 @@ def test_the_frame_holds_every_repeat_with_its_cell(run):
     frame = run.predictions()
     assert list(frame.columns) == [
         *("dataset", "model", "shots", "method", "seed", "trial_id", "split", "alpha", "row", "example", "label"),
-        *("predicted", "confidence", "p_label", "group", "chosen"),
+        *("predicted", "confidence", "p_label", "group", "chosen", "label_name", "predicted_name"),
     ]
     assert len(frame) == 3 * EXAMPLES * (1 + 2 * 3 + 2 * 3)
     sizes = frame.groupby(["method", "seed"], observed=True).size()
     assert list(dict.fromkeys(frame["method"])) == ["zeroshot", "ft", "flyp"]
     assert sizes.loc["flyp"].tolist() == [2 * 3 * EXAMPLES] * 3
     assert frame["shots"].isna().all()
+    assert [str(frame[name].dtype) for name in ("shots", "group", "method", "seed")] == [
+        *("Int64", "Int64", "category", "int64")
+    ]
     assert sorted(frame.loc[frame["chosen"], "alpha"].unique()) == [0.0, 0.6]
     assert frame["confidence"].ge(frame["p_label"] - 1e-6).all()
 
@@ -56,6 +59,17 @@ def test_filters_and_columns_choose_what_is_read(run, asked, rows, alphas):
     narrow = run.predictions(**asked, columns=["chosen", "label"])
     assert list(narrow.columns) == ["chosen", "label"]
     assert narrow["label"].tolist() == frame["label"].tolist()
+
+
+def test_labels_have_names_those_of_a_split_with_labels_of_its_own_too(tmp_path, example):
+    records = example.finished_cell("ft", [0.8])
+    example.write(tmp_path, records)
+    write_outputs_of(tmp_path, records, labels={"sketch": ["pet", "bird", "none"]})
+    frame = RunFolder(tmp_path).predictions(columns=["split", "label", "label_name", "predicted_name"])
+    names = frame.groupby(["split", "label"], observed=True)["label_name"].unique().map(list)
+    assert names.loc["photo"].tolist() == [["cat"], ["dog"], ["emu"]]
+    assert names.loc["sketch"].tolist() == [["pet"], ["bird"], ["none"]]
+    assert set(frame["predicted_name"]) == {"cat", "dog", "emu", "pet", "bird", "none"}
 
 
 def test_only_what_the_last_selection_planned_counts(tmp_path, example):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +38,26 @@ def probabilities(seed: int, labels: np.ndarray, classes: int, strength: float =
 
 
 def write_outputs_of(
-    folder: Path, records: Sequence[Record], examples: int = 40, classes: Sequence[str] = ("cat", "dog", "emu")
+    folder: Path,
+    records: Sequence[Record],
+    examples: int = 40,
+    classes: Sequence[str] = ("cat", "dog", "emu"),
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """A file for every finished repeat among `records`; splits are those of its evaluations, `id_val` left out.
 
-    Identities of splits are those of the trial's settings, or `of <split>`.
+    `labels` names the labels of splits that have their own. Identities of splits are those of the trial's settings, or
+    `of <split>`.
     """
     (folder / "predictions").mkdir(exist_ok=True)
     for record in records:
         if record["kind"] == "trial" and record["stage"] == "repeat" and record["status"] == "done":
-            _write(folder / "predictions" / f"{record['trial_id']}.parquet", record, examples, classes)
+            _write(folder / "predictions" / f"{record['trial_id']}.parquet", record, examples, classes, labels or {})
 
 
-def _write(path: Path, record: Record, examples: int, classes: Sequence[str]) -> None:
+def _write(
+    path: Path, record: Record, examples: int, classes: Sequence[str], labels_of: Mapping[str, Sequence[str]]
+) -> None:
     alphas = sorted({at["alpha"] or 0.0 for at in record["evaluations"]})
     splits = [one["split"] for one in record["evaluations"][0]["splits"] if one["split"] != "id_val"]
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
@@ -73,7 +80,7 @@ def _write(path: Path, record: Record, examples: int, classes: Sequence[str]) ->
         "trial_id": record["trial_id"],
         "chosen": record["alpha"] if record["alpha"] is not None else alphas[0],
         "classes": list(classes),
-        "labels": {},
+        "labels": dict(labels_of),
         "splits": {split: identities.get(split, f"of {split}") for split in splits},
     }
     schema = SCHEMA.with_metadata({"flyp_sweep": json.dumps(facts)})
