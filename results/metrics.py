@@ -21,7 +21,7 @@ class Metric:
     unit: str = "fraction"
     lower_is_better: bool = False
     decimals: int = 1
-    absent: str = ""
+    absent: str = "the ledger does not hold it; take another metric"
 
     @property
     def is_percent(self) -> bool:

@@ -77,8 +77,7 @@ def refuse_without_metric(evidence: Sequence[Evidence], metric: str) -> None:
     if not any(result.measures for one in evidence for result in cell_results(one)):
         runs = ", ".join(one.run for one in evidence)
         raise InputError(
-            f"--metric {metric}: found none in {runs}, expected that of a finished repeat; "
-            f"{metric_of(metric).absent or 'take another metric'}"
+            f"--metric {metric}: found none in {runs}, expected that of a finished repeat; {metric_of(metric).absent}"
         )
 
 
