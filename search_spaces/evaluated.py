@@ -49,10 +49,11 @@ def read_evaluated(source: str) -> tuple[Evaluated, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-def evaluating(space: SearchSpace, others: Iterable[Evaluated]) -> SearchSpace:
+def evaluating(space: SearchSpace, others: Iterable[Evaluated], source: str) -> SearchSpace:
     """`space`, evaluated on `others` too: one that has the name of a data set that is there adds its OOD sets to that.
 
-    What is there already adds nothing. Raises InputError where one name would stand for two things.
+    What is there already adds nothing. `source` names the space in errors. Raises InputError where one name would stand
+    for two things.
     """
     data = space.model_dump(mode="json", exclude_none=True)
     trained = data["dataset"] if isinstance(data["dataset"], list) else [data["dataset"]]
@@ -61,12 +62,12 @@ def evaluating(space: SearchSpace, others: Iterable[Evaluated]) -> SearchSpace:
         wanted = other if isinstance(other, str) else other.model_dump(mode="json", exclude_unset=True)
         for known in (trained, evaluated):
             if (at := _place(known, dataset_name(other))) is not None:
-                known[at] = _extended(known[at], wanted, space.source)
+                known[at] = _extended(known[at], wanted, source)
                 break
         else:
             evaluated.append(wanted)
     data["dataset"] = trained if isinstance(data["dataset"], list) else trained[0]
-    made = from_mapping(data | ({"evaluate": evaluated} if evaluated else {}), space.source)
+    made = from_mapping(data | ({"evaluate": evaluated} if evaluated else {}), source)
     made._plugin_folders = space.plugin_folders
     return made
 

@@ -17,17 +17,21 @@ from flyp_sweep.trainers.spec import DONE, FAILED, REPEAT
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished trial: its outcome, and what it was made with. A ledger may hold 100,000 of them."""
+    """A finished trial: its outcome, and what it was made with. A ledger may hold 100,000 of them.
+
+    `seconds` are those of its longest run: a later one may have evaluated it alone.
+    """
 
     outcome: Outcome
     cell: Cell
     stage: str
+    seed: int
     settings: Mapping[str, Any]
     seconds: float
 
     @classmethod
-    def of(cls, record: TrialRecord) -> Finished:
-        return cls(Outcome.of(record), record.cell, record.stage, record.settings, record.seconds)
+    def of(cls, record: TrialRecord, seconds: float) -> Finished:
+        return cls(Outcome.of(record), record.cell, record.stage, record.seed, record.settings, seconds)
 
     def covers(self, evaluated: Mapping[str, str]) -> bool:
         """Whether it was evaluated on these splits, by name, with this very content."""
@@ -61,6 +65,8 @@ def read_earlier(path: Path) -> Earlier:
     """What the ledger at `path` holds, nothing where there is no file; errors as in `ledger.file.read_lines`."""
     superseded: set[str] = set()
     shared = Interner(curves=False)
+    longest: dict[str, float] = {}
+    """The seconds of the repeats."""
 
     def note(line: bytes) -> None:
         found = decode_superseded(line)
@@ -72,7 +78,10 @@ def read_earlier(path: Path) -> Earlier:
         superseded.discard(record.trial_id)
         kept = shared(record)
         assert isinstance(kept, TrialRecord)
-        return Finished.of(kept)
+        seconds = max(kept.seconds, longest.get(kept.trial_id, 0.0))
+        if kept.stage == REPEAT:
+            longest[kept.trial_id] = seconds
+        return Finished.of(kept, seconds)
 
     kept = read_lines(path, keep, note)
     selections = last_selections(one for one in kept if isinstance(one, SelectionRecord))

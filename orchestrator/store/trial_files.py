@@ -24,6 +24,10 @@ class TrialFiles:
         """Where and when a worker saves its trial."""
         return Policy(self.folder, settings.every_seconds, settings.max_bytes)
 
+    def names(self) -> frozenset[str]:
+        """The trials that have a file."""
+        return frozenset(path.stem for path in self.folder.glob(f"*{SUFFIX}"))
+
     def forget(self, trial_id: str) -> None:
         """Remove the file of a trial, which nobody needs any more."""
         _remove(self.folder / f"{trial_id}{SUFFIX}")
@@ -62,6 +66,10 @@ class RemoteTrialFiles(TrialFiles):
         from flyp_sweep.trainers.checkpoints.remote import RemotePolicy
 
         return RemotePolicy(Path(self.scratch), settings.every_seconds, settings.max_bytes, self.store.url)
+
+    def names(self) -> frozenset[str]:
+        """As of a folder. Raises StorageError."""
+        return frozenset(name.removesuffix(SUFFIX) for name in self.store.sizes())
 
     def forget(self, trial_id: str) -> None:
         self._unwanted.append(trial_id.__eq__)
