@@ -86,7 +86,7 @@ class Outdated:
         return [head, *(f"  {change.detail}" for change in self.changes), rest]
 
     def agree(self, yes: bool, ask: Callable[[str], bool] | None) -> None:
-        """Raise InputError unless little is trained again, or the user agrees: beforehand (`yes`), or asked by `ask`."""
+        """Raise InputError unless little is trained again, or the user agrees: before (`yes`), or asked by `ask`."""
         asked = f"train {counted(self.trained, 'trial')} again?"
         if self.share <= WORTH_ASKING or yes or (ask is not None and ask(asked)):
             return

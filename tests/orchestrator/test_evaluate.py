@@ -1,0 +1,238 @@
+"""A finished run is evaluated on data that came later: without a training step where its weights are kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import run as command
+from guarded import FORBIDDEN
+from own_runs import SPACE, write_tree
+from serial_engine import evaluate_serially, run_serially
+
+from flyp_sweep.orchestrator.runs.evaluate import data_sets
+
+METHODS = {
+    "methods": ["zeroshot", "lp", "guarded:Guarded"],
+    "ensembles": {"greedy_soup": ["guarded:Guarded"], "logit_ensemble": ["guarded:Guarded"]},
+    "repeats": {"seeds": 3},
+}
+REPEATS = 4
+"""Of the run that keeps all weights: one of the zero-shot model, three of the method."""
+LATER: dict[str, Any] = {"name": "later", "folders": {"id_test": "night"}}
+SAME: dict[str, Any] = {"name": "threes", "folders": {"ood": {"later": "night"}}}
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+def written(root: Path, name: str, content: Any) -> str:
+    (root / name).write_text(yaml.safe_dump(content))
+    return name
+
+
+def finished(root: Path, keep: str, **more: Any) -> Path:
+    write_tree(root)
+    space = written(root, "space.yaml", SPACE | METHODS | {"weights": {"keep": keep}} | more)
+    code, output = run_serially(space, cwd=root, data_root=root)
+    assert code == 0, output
+    return root
+
+
+@pytest.fixture(scope="module", params=["all", "best"])
+def of_a_policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run; tests take copies."""
+    return finished(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="module")
+def keeping_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished(tmp_path_factory.mktemp("all"), "all", methods=["zeroshot", "guarded:Guarded"], ensembles=None)
+
+
+@pytest.fixture(scope="module")
+def with_it_from_the_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished(tmp_path_factory.mktemp("fresh"), "none", evaluate=[LATER])
+
+
+def copied(finished: Path, to: Path) -> Path:
+    return Path(shutil.copytree(finished, to / "copy", ignore=shutil.ignore_patterns("mlflow*")))
+
+
+@pytest.fixture
+def root(keeping_all: Path, tmp_path: Path) -> Path:
+    return copied(keeping_all, tmp_path)
+
+
+def evaluated(root: Path, *on: str, **options: Any) -> tuple[int, str]:
+    return evaluate_serially(run_of(root), *on, cwd=root, data_root=root, **options)
+
+
+def run_of(root: Path) -> Path:
+    return root / "runs" / "own"
+
+
+def records(root: Path, kind: str = "trial") -> list[dict[str, Any]]:
+    lines = (run_of(root) / "ledger.jsonl").read_text().splitlines()
+    return [one for one in map(json.loads, lines) if one["kind"] == kind]
+
+
+def tables(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run_of(root) / "tables").glob("*.csv")}
+
+
+def kept(root: Path) -> set[str]:
+    return {path.stem for path in (run_of(root) / "weights").glob("*.safetensors")}
+
+
+@pytest.mark.parametrize("other", [LATER, SAME], ids=["another data set", "an ood set of the same"])
+def test_kept_fits_are_evaluated_without_a_step_and_the_table_is_that_of_a_run_that_had_it(
+    of_a_policy: Path, with_it_from_the_start: Path, other: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, before = copied(of_a_policy, tmp_path), records(of_a_policy)
+    repeats = {one["trial_id"] for one in before if one["stage"] == "repeat"}
+    without = kept(root)
+    monkeypatch.setenv(FORBIDDEN, ",".join(without))
+    on = written(root, "later.yaml", other)
+    if of_a_policy.name.startswith("best"):
+        code, output = evaluated(root, on)
+        assert code == 2
+        assert "of 19 finished trials would be trained again" in output.splitlines()[-1]
+        assert records(root) == before
+    code, output = evaluated(root, on, yes=True)
+    assert code == 0, output
+    assert records(root)[: len(before)] == before
+    assert {one["trial_id"] for one in records(root)[len(before) :]} == repeats
+    assert kept(root) == without
+    assert tables(root) == tables(with_it_from_the_start)
+
+
+def test_what_is_evaluated_already_takes_one_line_and_changes_nothing(root: Path) -> None:
+    on = written(root, "later.yaml", [LATER])
+    assert evaluated(root, on)[0] == 0
+    before = (run_of(root) / "ledger.jsonl").read_bytes(), (run_of(root) / "space.yaml").read_bytes()
+    for given in ([on], [on, "space.yaml"], []):
+        code, output = evaluated(root, *given)
+        assert (code, output) == (0, f"{run_of(root)}: nothing to do, all repeats are evaluated on these data\n")
+    assert before == ((run_of(root) / "ledger.jsonl").read_bytes(), (run_of(root) / "space.yaml").read_bytes())
+
+
+def test_an_interrupted_evaluation_goes_on_and_the_old_space_takes_the_columns_away(root: Path) -> None:
+    on, count = written(root, "later.yaml", [LATER]), len(records(root))
+    assert evaluated(root, on, stop_after=1)[0] == 130
+    assert len(records(root)) == count + 1
+    code, output = evaluated(root, on)
+    assert code == 0, output
+    assert "later" in output
+    assert len(records(root)) == count + REPEATS
+    code, output = run_serially("space.yaml", cwd=root, data_root=root)
+    assert code == 0, output
+    assert "later" not in output
+    assert len(records(root)) == count + REPEATS
+
+
+def test_an_ood_set_in_the_yaml_of_a_finished_run_is_evaluated_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in records(root)))
+    folders = SPACE["dataset"]["folders"] | {"ood": {"sketch": "sketch", "later": "night"}}
+    space = yaml.safe_load((root / "space.yaml").read_text())
+    written(root, "space.yaml", space | {"dataset": SPACE["dataset"] | {"folders": folders}})
+    code, output = run_serially("space.yaml", cwd=root, data_root=root)
+    assert code == 0, output
+    assert "4 finished trials no longer match: dataset.ood.later was added" in output
+    assert "; 4 will be evaluated alone, with the weights that the run has kept\n" in output
+
+
+def test_time_of_training_counts_after_an_evaluation_too(root: Path) -> None:
+    assert evaluated(root, written(root, "later.yaml", [LATER]))[0] == 0
+    shutil.rmtree(run_of(root) / "weights")
+    code, output = evaluated(root, written(root, "same.yaml", SAME | {"folders": {"ood": {"night": "night"}}}))
+    assert code == 2
+    assert "4 of 6 finished trials would be trained again (dataset.ood.night was added)" in output
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (LATER, ["later"]),
+        ([LATER, "mnist"], ["later", "mnist"]),
+        ("mnist", ["mnist"]),
+        (SPACE | {"dataset": ["digits", SPACE["dataset"]]}, ["digits", "threes"]),
+    ],
+    ids=["one", "a list", "a name", "a search space"],
+)
+def test_a_file_describes_data_sets(tmp_path: Path, content: Any, found: list[str]) -> None:
+    path = tmp_path / written(tmp_path, "data.yaml", content)
+    assert [one if isinstance(one, str) else one.name for one in data_sets(str(path))] == found
+
+
+def test_names_are_those_of_data_sets_first_and_of_search_spaces_second() -> None:
+    assert data_sets("imagenet") == ("imagenet",)
+    assert data_sets("fewshot_sst2") == ("rendered_sst2",)
+
+
+@pytest.mark.parametrize(
+    ("on", "said"),
+    [
+        (
+            "mnits",
+            "--on: found 'mnits'; expected a data set (flyp-sweep list datasets), a YAML file that describes some",
+        ),
+        ("absent.yaml", "absent.yaml: found no such file; expected a YAML file or one of the bundled"),
+        ({"name": "x"}, "x.yaml: evaluate: found neither folders nor tables; expected one of them"),
+        (
+            {"name": "x", "folders": {"test": "night"}},
+            "x.yaml: unknown key 'test' in evaluate.folders; allowed: train,",
+        ),
+        ({**LATER, "folders": {"id_test": "nihgt"}}, "dataset 'later': found no "),
+        (
+            "digits",
+            "evaluate: found 7 classes of data set 'digits' that 'threes' does not have: 'three', 'four', 'five'",
+        ),
+        (
+            SAME | {"folders": {"train": "night"}},
+            "threes.folders.train: found 'night'; expected 'train', as in the run",
+        ),
+        (
+            SAME | {"folders": {"ood": {"sketch": "night"}}},
+            "threes.folders.sketch: found 'night'; expected 'sketch', as",
+        ),
+        (
+            SAME | {"metric": "macro_f1"},
+            "threes.metric: found 'macro_f1'; expected 'accuracy', as in the run (give the",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_costs_nothing(root: Path, on: Any, said: str) -> None:
+    before = records(root)
+    code, output = evaluated(root, on if isinstance(on, str) else written(root, "x.yaml", on))
+    assert (code, output.count("error: ")) == (2, 1)
+    assert said in output
+    assert output.splitlines()[-1].startswith("error: ")
+    assert records(root) == before
+
+
+def test_a_run_that_is_not_finished_is_refused(root: Path) -> None:
+    on = written(root, "later.yaml", [LATER])
+    lines = (run_of(root) / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (run_of(root) / "ledger.jsonl").write_text("".join(lines[:-1]))
+    assert "found 1 trial that would have to be trained first; expected a finished run" in evaluated(root, on)[1]
+    (run_of(root) / "ledger.jsonl").write_text("".join(line for line in lines if '"stage":"repeat"' not in line))
+    code, output = evaluated(root, on)
+    assert code == 2
+    assert "found no finished repeat; expected some to evaluate; finish the run first" in output
+
+
+@pytest.mark.slow
+def test_the_command_evaluates_on_ray_what_a_process_does(root: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    serial = copied(root, tmp_path / "serial")
+    on = [written(each, "later.yaml", [LATER]) for each in (root, serial)][0]
+    assert evaluated(serial, on)[0] == 0
+    monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in records(root)))
+    code, output = command("evaluate", "runs/own", "--on", on, "--data-root", ".", cwd=root, path=SUPPORT)
+    assert code == 0, output
+    assert "; 4 will be evaluated alone, with the weights that the run has kept" in output
+    assert tables(root) == tables(serial)
