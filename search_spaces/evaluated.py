@@ -97,7 +97,8 @@ def _extended(known: Any, other: Any, source: str) -> Any:
     for key, path in [(key, given[key]) for key in given if key != "ood"] + [*given.get("ood", {}).items()]:
         there = {**held, **held.get("ood", {})}
         if there.get(key, path) != path or (key in SPLITS and key not in there):
-            raise _other_one(source, f"{name}.{kind}.{key}", path, there.get(key))
+            within = key if key in SPLITS else f"ood.{key}"
+            raise _other_one(source, f"{name}.{kind}.{within}", path, there.get(key))
     return {**known, kind: {**held, "ood": {**held.get("ood", {}), **given.get("ood", {})}}}
 
 

@@ -27,8 +27,9 @@ def evaluate(
 ) -> int:
     """Evaluate the repeats of a finished `run` on the data sets `on` too; returns the exit code.
 
-    The search space of the run then names these data sets, and its ledger holds a second line for each repeat. Raises
-    InputError for a run that is not finished, and for data sets that are unknown or do not fit.
+    The search space of the run then names these data sets, and its ledger holds a second line for each repeat. Repeats
+    whose lines lack metrics, as an earlier version left them, are evaluated again too. Raises InputError for a run that
+    is not finished, and for data sets that are unknown or do not fit.
     """
     check_uri(options.mlflow)
     space = load(run.space)
@@ -40,7 +41,7 @@ def evaluate(
             console.print(f"{run.label}: nothing to do, all repeats are evaluated on these data", soft_wrap=True)
         return not ready.protocol.done
 
-    return run_space(wanted, options, console, engine, begins)
+    return run_space(wanted, options, console, engine, begins, all_metrics=True)
 
 
 def data_sets(given: str) -> tuple[Evaluated, ...]:

@@ -12,14 +12,14 @@ from typing import Any
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.progress import duration
-from flyp_sweep.orchestrator.runs.resume import Earlier, Finished
+from flyp_sweep.orchestrator.runs.resume import CALIBRATION, Earlier, Finished
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
-from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.search_spaces.model import SearchSpace, dataset_name
 from flyp_sweep.trainers.spec import FAILED, REPEAT, SEARCH, TrialSpec, digest
 
 WORTH_ASKING = 0.1
@@ -49,6 +49,11 @@ class Change:
     told: str
     detail: str
     fits: bool = False
+
+
+NEW_METRICS = Change(
+    f"{', '.join(sorted(CALIBRATION))} were added", "metrics that an earlier version lacked", fits=True
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,14 @@ class Outdated:
         return ", ".join(change.told for change in self.changes)
 
 
-def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None, kept: Container[str] = ()) -> Outdated:
+def outdated(
+    earlier: Earlier,
+    protocol: Protocol,
+    before: SearchSpace | None,
+    kept: Container[str] = (),
+    *,
+    all_metrics: bool = False,
+) -> Outdated:
     """The finished trials that the sweep would run again, but for those that are known already.
 
     `before` is the search space that the run folder has followed so far, `kept` the trials whose fits it has. Trials of
@@ -110,17 +122,18 @@ def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None, k
     finished = [one for one in earlier.trials if one.outcome.status != FAILED and one.cell in cells]
     decided = {trial.trial_id for cell in protocol.cells for trial in cell.trials}
     other_search = {one.cell for one in finished if one.stage == SEARCH and one.outcome.trial_id not in decided}
-    groups: dict[tuple[Cell, str, int], list[Finished]] = defaultdict(list)
+    groups: dict[tuple[Cell, str, int, bool], list[Finished]] = defaultdict(list)
     for one in finished:
         if not cells[one.cell].over and one.outcome.trial_id not in earlier.superseded:
-            groups[one.cell, one.stage, id(one.settings)].append(one)  # trials of a cell share their settings
+            lacking = all_metrics and not one.measured
+            groups[one.cell, one.stage, id(one.settings), lacking].append(one)  # trials of a cell share their settings
     fits = Fits(earlier.trials, kept)
     found: list[Finished] = []
     trained: list[Finished] = []
     changes: dict[Change, None] = {}
-    for (cell, _, _), group in groups.items():
+    for (cell, _, _, lacking), group in groups.items():
         plan = cells[cell].plan
-        why = list(_changes(group[0], plan))
+        why = [*_changes(group[0], plan), *([NEW_METRICS] if lacking else [])]
         if not why and cell in other_search:
             group = [one for one in group if one.outcome.trial_id not in decided]
             why = _search_changes(before, plan.space) if group else []
@@ -180,8 +193,11 @@ def _data_changes(one: Finished, plan: CellPlan, name: str) -> Iterator[Change]:
     was = was or {}
     wanted = dict(data.fitted) if one.stage == SEARCH else {**data.fitted, **data.evaluated}
     differ = [split for split, identity in wanted.items() if was.get(split) != identity]
+    others = [dataset_name(other) for other in plan.space.evaluate or ()]
     for split in differ:
         key = f"{name}.{'ood.' * (split in data.evaluated and split != 'id_test')}{split}"
+        if any(split == other or split.startswith(f"{other}-") for other in others):
+            key = f"evaluate.{split}"
         if split in was:
             told, detail = f"the images or labels of {key} changed", f"{key}: {was[split]} -> {wanted[split]}"
         else:

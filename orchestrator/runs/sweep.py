@@ -64,8 +64,13 @@ def run_space(
     console: Console,
     engine: Engine | None = None,
     begins: Callable[[Prepared], bool] = lambda ready: True,
+    *,
+    all_metrics: bool = False,
 ) -> int:
-    """As `run`. `begins` is asked when all is known and nothing is written: with False the command ends as done."""
+    """As `run`. `begins` is asked when all is known and nothing is written: with False the command ends as done.
+
+    With `all_metrics` repeats are evaluated again whose lines lack metrics.
+    """
     data_root = options.data_root.resolve()
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(options.how_to_go_on))
@@ -86,7 +91,7 @@ def run_space(
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
         kept = (remote.weights if remote else TrialFiles(path / WEIGHTS)).names()
-        ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed)
+        ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed, all_metrics=all_metrics)
         for line in ready.warnings:
             console.print(line, style="yellow", soft_wrap=True)
         if not begins(ready):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,7 @@ def test_names_are_those_of_data_sets_first_and_of_search_spaces_second() -> Non
         ),
         (
             SAME | {"folders": {"ood": {"sketch": "night"}}},
-            "threes.folders.sketch: found 'night'; expected 'sketch', as",
+            "threes.folders.ood.sketch: found 'night'; expected 'sketch'",
         ),
         (
             SAME | {"metric": "macro_f1"},
@@ -229,10 +230,25 @@ def test_a_run_that_is_not_finished_is_refused(root: Path) -> None:
 @pytest.mark.slow
 def test_the_command_evaluates_on_ray_what_a_process_does(root: Path, tmp_path: Path, monkeypatch: Any) -> None:
     serial = copied(root, tmp_path / "serial")
-    on = [written(each, "later.yaml", [LATER]) for each in (root, serial)][0]
+    on = written(root, "later.yaml", [LATER])
+    written(serial, on, [LATER])
     assert evaluated(serial, on)[0] == 0
     monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in records(root)))
     code, output = command("evaluate", "runs/own", "--on", on, "--data-root", ".", cwd=root, path=SUPPORT)
     assert code == 0, output
     assert "; 4 will be evaluated alone, with the weights that the run has kept" in output
     assert tables(root) == tables(serial)
+
+
+def test_metrics_that_an_earlier_version_lacked_are_added(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = records(root)
+    text = (run_of(root) / "ledger.jsonl").read_text()
+    (run_of(root) / "ledger.jsonl").write_text(re.sub(r',"(nll|brier|ece)":[^,}]+', "", text))
+    assert records(root) != whole
+    monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in whole))
+    code, output = evaluated(root)
+    assert code == 0, output
+    assert "4 finished trials no longer match: brier, ece, nll were added" in output
+    again = {one["trial_id"]: one["evaluations"] for one in records(root)[len(whole) :]}
+    assert again == {one["trial_id"]: one["evaluations"] for one in whole if one["stage"] == "repeat"}
+    assert "nothing to do" in evaluated(root)[1]
