@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import call
 from commands import run as command
 from guarded import FORBIDDEN
 from own_runs import SPACE, write_tree
@@ -100,7 +101,7 @@ def test_kept_fits_are_evaluated_without_a_step_and_the_table_is_that_of_a_run_t
     if of_a_policy.name.startswith("best"):
         code, output = evaluated(root, on)
         assert code == 2
-        assert "of 19 finished trials would be trained again" in output.splitlines()[-1]
+        assert "error: 4 of 13 finished trials would be trained again" in output.splitlines()[-1]
         assert records(root) == before
     code, output = evaluated(root, on, yes=True)
     assert code == 0, output
@@ -252,3 +253,11 @@ def test_metrics_that_an_earlier_version_lacked_are_added(root: Path, monkeypatc
     again = {one["trial_id"]: one["evaluations"] for one in records(root)[len(whole) :]}
     assert again == {one["trial_id"]: one["evaluations"] for one in whole if one["stage"] == "repeat"}
     assert "nothing to do" in evaluated(root)[1]
+
+
+def test_data_check_looks_at_evaluated_data_too(root: Path) -> None:
+    space = written(root, "more.yaml", SPACE | {"evaluate": [LATER, "mnist"]})
+    code, output = call("data", "check", space, "--root", ".", cwd=root)
+    assert code == 2
+    assert re.search(r"later:\nid_test +id_test +18 images\n", output)
+    assert "mnist:\nmissing: " in output
