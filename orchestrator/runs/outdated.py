@@ -102,7 +102,7 @@ class Outdated:
 
     @property
     def _why(self) -> str:
-        return ", ".join(change.told for change in self.changes)
+        return ", ".join(dict.fromkeys(change.told for change in self.changes))
 
 
 def outdated(

@@ -183,7 +183,10 @@ class Sweep:
         self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()
-        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.kept)
+        cells = {cell.plan.cell for cell in self.protocol.cells}
+        self.elsewhere = {one.outcome.trial_id for one in self.ready.earlier.trials if one.cell not in cells}
+        """Trials of cells that the search space no longer has: their models and predictions stay."""
+        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.kept - self.elsewhere)
         self.mirror = Mirror(options.mlflow or default_uri(folder.path), self.space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
@@ -205,8 +208,8 @@ class Sweep:
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
-            self.weights.clear(keep=self.protocol.kept)
-            self.predictions.clear(keep=self.protocol.repeats)
+            self.weights.clear(keep=self.protocol.kept | self.elsewhere)
+            self.predictions.clear(keep=self.protocol.repeats | self.elsewhere)
 
     def _check_disk(self) -> None:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}

@@ -261,3 +261,11 @@ def test_data_check_looks_at_evaluated_data_too(root: Path) -> None:
     assert code == 2
     assert re.search(r"later:\nid_test +id_test +18 images\n", output)
     assert "mnist:\nmissing: " in output
+
+
+def test_models_of_methods_that_a_space_leaves_out_stay(root: Path) -> None:
+    before = kept(root)
+    code, output = run_serially("space.yaml", "methods=[zeroshot]", cwd=root, data_root=root)
+    assert code == 0, output
+    assert kept(root) == before
+    assert len(before) == REPEATS

@@ -106,7 +106,7 @@ def test_poisoned_labels_of_data_that_came_later_change_no_selection_and_no_alph
     (tmp_path / "space.yaml").write_text(dump(space_of(**SPACE, weights={"keep": "all"})))
     code, output = run_serially("space.yaml", cwd=tmp_path, out=tmp_path / "run")
     assert code == 0, output
-    before, *after = ledger_of(tmp_path / "run"), []
+    before, after = ledger_of(tmp_path / "run"), []
     for kind in (Later, PoisonedLater):
         monkeypatch.setitem(datasets.registry(), "later", kind)
         run = shutil.copytree(tmp_path / "run", tmp_path / kind.__name__, ignore=shutil.ignore_patterns("mlflow*"))
