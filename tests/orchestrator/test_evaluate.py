@@ -43,12 +43,6 @@ def finished(root: Path, keep: str, **more: Any) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=["all", "best"])
-def of_a_policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run; tests take copies."""
-    return finished(tmp_path_factory.mktemp(request.param), request.param)
-
-
 @pytest.fixture(scope="module")
 def keeping_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished(tmp_path_factory.mktemp("all"), "all", methods=["zeroshot", "guarded:Guarded"], ensembles=None)
@@ -57,6 +51,15 @@ def keeping_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def with_it_from_the_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finished(tmp_path_factory.mktemp("fresh"), "none", evaluate=[LATER])
+
+
+@pytest.fixture(scope="module")
+def with_later(keeping_all: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that keeps all, evaluated on LATER."""
+    root = copied(keeping_all, tmp_path_factory.mktemp("later"))
+    code, output = evaluated(root, written(root, "later.yaml", [LATER]))
+    assert code == 0, output
+    return root
 
 
 def copied(finished: Path, to: Path) -> Path:
@@ -89,50 +92,56 @@ def kept(root: Path) -> set[str]:
     return {path.stem for path in (run_of(root) / "weights").glob("*.safetensors")}
 
 
-@pytest.mark.parametrize("other", [LATER, SAME], ids=["another data set", "an ood set of the same"])
+@pytest.mark.parametrize(
+    ("keep", "other"), [("all", LATER), ("best", SAME)], ids=["all, another data set", "best, an ood set of the same"]
+)
 def test_kept_fits_are_evaluated_without_a_step_and_the_table_is_that_of_a_run_that_had_it(
-    of_a_policy: Path, with_it_from_the_start: Path, other: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_it_from_the_start: Path, keep: str, other: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, before = copied(of_a_policy, tmp_path), records(of_a_policy)
-    repeats = {one["trial_id"] for one in before if one["stage"] == "repeat"}
-    without = kept(root)
-    monkeypatch.setenv(FORBIDDEN, ",".join(without))
+    root = finished(tmp_path, keep)
+    before, models = records(root), kept(root)
+    assert len(models) == {"all": 6, "best": 4}[keep]
+    monkeypatch.setenv(FORBIDDEN, ",".join(models))
     on = written(root, "later.yaml", other)
-    if of_a_policy.name.startswith("best"):
+    if keep == "best":
         code, output = evaluated(root, on)
         assert code == 2
         assert "error: 4 of 13 finished trials would be trained again" in output.splitlines()[-1]
         assert records(root) == before
-    code, output = evaluated(root, on, yes=True)
+    code, output = evaluated(root, on, yes=keep == "best")
     assert code == 0, output
     assert records(root)[: len(before)] == before
+    repeats = {one["trial_id"] for one in before if one["stage"] == "repeat"}
     assert {one["trial_id"] for one in records(root)[len(before) :]} == repeats
-    assert kept(root) == without
+    assert kept(root) == models
     assert tables(root) == tables(with_it_from_the_start)
 
 
-def test_what_is_evaluated_already_takes_one_line_and_changes_nothing(root: Path) -> None:
-    on = written(root, "later.yaml", [LATER])
-    assert evaluated(root, on)[0] == 0
+def test_what_is_evaluated_already_takes_one_line_and_changes_nothing(with_later: Path, tmp_path: Path) -> None:
+    root = copied(with_later, tmp_path)
     before = (run_of(root) / "ledger.jsonl").read_bytes(), (run_of(root) / "space.yaml").read_bytes()
-    for given in ([on], [on, "space.yaml"], []):
+    for given in (["later.yaml"], ["later.yaml", "space.yaml"], []):
         code, output = evaluated(root, *given)
         assert (code, output) == (0, f"{run_of(root)}: nothing to do, all repeats are evaluated on these data\n")
     assert before == ((run_of(root) / "ledger.jsonl").read_bytes(), (run_of(root) / "space.yaml").read_bytes())
 
 
-def test_an_interrupted_evaluation_goes_on_and_the_old_space_takes_the_columns_away(root: Path) -> None:
+def test_an_interrupted_evaluation_goes_on(root: Path, with_later: Path) -> None:
     on, count = written(root, "later.yaml", [LATER]), len(records(root))
     assert evaluated(root, on, stop_after=1)[0] == 130
     assert len(records(root)) == count + 1
     code, output = evaluated(root, on)
     assert code == 0, output
-    assert "later" in output
     assert len(records(root)) == count + REPEATS
+    assert tables(root) == tables(with_later)
+
+
+def test_the_space_of_before_takes_the_columns_away(with_later: Path, keeping_all: Path, tmp_path: Path) -> None:
+    root = copied(with_later, tmp_path)
     code, output = run_serially("space.yaml", cwd=root, data_root=root)
     assert code == 0, output
-    assert "later" not in output
-    assert len(records(root)) == count + REPEATS
+    assert records(root) == records(with_later)
+    assert tables(root) == tables(keeping_all)
 
 
 def test_an_ood_set_in_the_yaml_of_a_finished_run_is_evaluated_alone(
@@ -148,8 +157,8 @@ def test_an_ood_set_in_the_yaml_of_a_finished_run_is_evaluated_alone(
     assert "; 4 will be evaluated alone, with the weights that the run has kept\n" in output
 
 
-def test_time_of_training_counts_after_an_evaluation_too(root: Path) -> None:
-    assert evaluated(root, written(root, "later.yaml", [LATER]))[0] == 0
+def test_time_of_training_counts_after_an_evaluation_too(with_later: Path, tmp_path: Path) -> None:
+    root = copied(with_later, tmp_path)
     shutil.rmtree(run_of(root) / "weights")
     code, output = evaluated(root, written(root, "same.yaml", SAME | {"folders": {"ood": {"night": "night"}}}))
     assert code == 2
@@ -229,16 +238,13 @@ def test_a_run_that_is_not_finished_is_refused(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_evaluates_on_ray_what_a_process_does(root: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    serial = copied(root, tmp_path / "serial")
+def test_the_command_evaluates_on_ray_what_a_process_does(root: Path, with_later: Path, monkeypatch: Any) -> None:
     on = written(root, "later.yaml", [LATER])
-    written(serial, on, [LATER])
-    assert evaluated(serial, on)[0] == 0
     monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in records(root)))
     code, output = command("evaluate", "runs/own", "--on", on, "--data-root", ".", cwd=root, path=SUPPORT)
     assert code == 0, output
     assert "; 4 will be evaluated alone, with the weights that the run has kept" in output
-    assert tables(root) == tables(serial)
+    assert tables(root) == tables(with_later)
 
 
 def test_metrics_that_an_earlier_version_lacked_are_added(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
