@@ -17,6 +17,7 @@ from flyp_sweep.search_spaces.fields import (
     TEXT,
     Count,
     FromList,
+    Label,
     MethodName,
     Section,
     Space,
@@ -67,6 +68,16 @@ class Model(Section):
             return self.arch
         path = PurePath(self.pretrained)
         return f"{self.arch}/{path.stem if path.suffix in WEIGHT_SUFFIXES else path.name}"
+
+
+class OwnCheckpoint(Section):
+    """A model that was fine-tuned elsewhere, among `methods`: the file of its weights, and the name of its row.
+
+    Its cell is like those of methods: the model is interpolated with the pretrained one and evaluated, not trained.
+    """
+
+    checkpoint: Text = Field(description="the path of a checkpoint, as in model.pt")
+    label: Label = Field(description="a name for its row, as in ours")
 
 
 class Train(Section):

@@ -57,7 +57,7 @@ class TrialRunner:
 
         Raises TrialFailed, or InputError for unreadable data.
         """
-        method = methods.get(spec.cell.base.method)
+        method = methods.named(self.space, spec.cell.base.method)
         return trial.run(method, Task(self._shared_of(spec), spec, checkpoint, self.ranks, self.member_weights))
 
     def result(self, spec: TrialSpec) -> TrialResult:

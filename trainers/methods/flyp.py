@@ -50,9 +50,13 @@ class FLYP(GradientMethod):
             model.logit_scale.clamp_(max=MAX_LOG_SCALE)
 
     def classifier(self, model: Any, task: Task) -> Classifier:
-        """Zero-shot prediction with the model's own encoders."""
-        head = zero_shot_head(model, task.prompts)
-        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+        return zero_shot_style(model, task)
+
+
+def zero_shot_style(model: Any, task: Task) -> Classifier:
+    """Zero-shot prediction with the encoders of `model`, an open_clip model."""
+    head = zero_shot_head(model, task.prompts)
+    return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
 
 
 def templates_of(batch: Batch, task: Task) -> torch.Tensor:

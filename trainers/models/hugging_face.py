@@ -1,4 +1,4 @@
-"""The weights of a `CLIPModel` of Hugging Face's transformers by open_clip's names; the library itself is not needed."""
+"""The weights of transformers' `CLIPModel` by open_clip's names; the library itself is not needed."""
 
 from __future__ import annotations
 
@@ -88,4 +88,6 @@ def quick_gelu(path: Path) -> bool | None:
     try:
         return str(json.loads(config.read_text("utf-8"))["vision_config"].get("hidden_act", QUICK_GELU)) == QUICK_GELU
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{config}: not the configuration of a CLIPModel ({error}); mend it or move it away") from error
+        raise InputError(
+            f"{config}: not the configuration of a CLIPModel ({error}); mend it or move it away"
+        ) from error
