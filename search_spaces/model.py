@@ -73,7 +73,10 @@ __all__ = [
 
 AnyDataset = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[AnyOwnDataset, Tag(MAPPING)], Discriminator(shape)]
 Methods = Annotated[tuple[MethodName, ...], FromList, Unique, Field(min_length=1)]
-MethodEntry = Annotated[Annotated[MethodName, Tag(TEXT)] | Annotated[OwnCheckpoint, Tag(MAPPING)], Discriminator(shape)]
+MethodEntry = Annotated[
+    Annotated[MethodName, Tag(TEXT)] | Annotated[OwnCheckpoint, Tag(MAPPING)],
+    Discriminator(lambda value: MAPPING if shape(value) == MAPPING else TEXT),
+]
 Shots = Annotated[Count, Field(ge=1)]
 
 

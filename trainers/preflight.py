@@ -194,8 +194,8 @@ def check_checkpoints(space: SearchSpace) -> Iterator[str]:
         assert isinstance(method, methods.FineTuned), "its name is the label of a checkpoint"
         for model in space.models:
             lines = finetuned.check(method.file, model, method.key)
-            told = f"{method.key}: {method.file}, {method.content()}, is compared with {model.label}"
-            yield f"{told}, whose prompts and preparation of images it gets, and interpolated with its weights"
+            told = f"{method.key}: {method.file}, {method.content()}"
+            yield f"{told}: alpha = 0 is {model.label}, whose prompts and preparation of images it shares"
             yield from (f"{method.key}: {line}" for line in lines)
 
 
