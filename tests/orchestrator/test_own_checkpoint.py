@@ -68,7 +68,8 @@ def test_a_checkpoint_is_a_row_that_is_run_once_and_again_only_with_other_conten
     assert code == 0, printed
     assert trials(folder) == first, "its path is no part of a trial"
 
-    write(tmp_path / "ours.pt", 0.2)
+    for path in (tmp_path / "ours.pt", tmp_path / "moved" / "ours.pt"):
+        write(path, 0.2)
     code, printed = run_serially(folder / "space.yaml", cwd=tmp_path)
     assert code == 2
     assert "search.per_method.ours.checkpoint: found sha256:" in printed
