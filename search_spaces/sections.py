@@ -343,7 +343,7 @@ class Checkpoints(Section):
 
 
 class Weights(Section):
-    """Whose weights stay in the run folder: of each cell the repeat that is `best` on ID validation data, `all`, `none`.
+    """Whose weights a run keeps: those of the repeat of each cell that is `best` on ID validation data, `all`, `none`.
 
     Weights that are not kept come back from training their trial again.
     """

@@ -84,7 +84,7 @@ def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
     given = space.search.per_method.get(method.name, {}).get(key)
     if given not in (None, Constant(found)):
         raise InputError(
-            f"{space.source}: search.per_method.{method.name}.{key}: found {given.to_json()}; {method.file} has the "
+            f"{space.source}: search.per_method.{method.name}.{key}: found {given.to_json()}; {method.path} has the "
             f"content {found}: put the former file in its place, or take this key out"
         )
     return {key: Constant(found)}

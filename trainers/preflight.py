@@ -193,8 +193,8 @@ def check_checkpoints(space: SearchSpace) -> Iterator[str]:
         method = methods.named(space, label)
         assert isinstance(method, methods.FineTuned), "its name is the label of a checkpoint"
         for model in space.models:
-            lines = finetuned.check(method.file, model, method.key)
-            told = f"{method.key}: {method.file}, {method.content()}"
+            lines = finetuned.check(method.path, model, method.key)
+            told = f"{method.key}: {method.path}, {method.content()}"
             yield f"{told}: alpha = 0 is {model.label}, whose prompts and preparation of images it shares"
             yield from (f"{method.key}: {line}" for line in lines)
 

@@ -10,10 +10,13 @@ import torch
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers import datasets, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
-from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
+from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
+from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.inspection import skip_unreadable
 from flyp_sweep.trainers.distributed import ALONE, Ranks
+from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
+from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Epoch, TrialResult, TrialSpec
@@ -25,8 +28,9 @@ class TrialRunner:
 
     `data_root` is the folder that data sets lie in; `threads` decode images and run torch's CPU kernels; `cache` keeps
     on the disk what is computed once per machine (None: it is computed once per process).
-    With several `ranks`, all of them run the same trials together, and get the same results. `weights` says where those
-    of trials lie that ensembles are made of (None: these train them again).
+    With several `ranks`, all of them run the same trials together, and get the same results. `weights` says where the
+    fits lie that the run keeps (None: it keeps none, and ensembles train their members again), `predictions` where
+    those of repeats go (None: nowhere).
     From a notebook:
 
         runner = TrialRunner(load("quickstart"), Path("data"))
@@ -42,6 +46,7 @@ class TrialRunner:
         cache: Cache | None = None,
         ranks: Ranks = ALONE,
         weights: Policy | None = None,
+        predictions: PredictionFiles | None = None,
     ) -> None:
         self.space = space
         self.data_root = data_root
@@ -49,7 +54,8 @@ class TrialRunner:
         self.threads = threads
         self.cache = cache
         self.ranks = ranks
-        self.member_weights = MemberWeights(space, weights) if weights else None
+        self.kept = KeptFits(space, weights) if weights else None
+        self.prediction_files = predictions
         self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
@@ -57,8 +63,14 @@ class TrialRunner:
 
         Raises TrialFailed, or InputError for unreadable data.
         """
-        method = methods.named(self.space, spec.cell.base.method)
-        return trial.run(method, Task(self._shared_of(spec), spec, checkpoint, self.ranks, self.member_weights))
+        return trial.run(self._method_of(spec), self._task(spec, checkpoint))
+
+    def models(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, AlphaCurve]:
+        """The models of a repeat between zero-shot and fine-tuned, trained again if the run has not kept its fit.
+
+        A report per epoch of a training. Raises TrialFailed, or InputError for unreadable data.
+        """
+        return trial.models(self._method_of(spec), self._task(spec, checkpoint))
 
     def result(self, spec: TrialSpec) -> TrialResult:
         """Run `spec` to its end."""
@@ -68,6 +80,12 @@ class TrialRunner:
                 next(running)
             except StopIteration as end:
                 return end.value
+
+    def _method_of(self, spec: TrialSpec) -> Method:
+        return methods.named(self.space, spec.cell.base.method)
+
+    def _task(self, spec: TrialSpec, checkpoint: Checkpoint | None) -> Task:
+        return Task(self._shared_of(spec), spec, checkpoint, self.ranks, self.kept, self.prediction_files)
 
     def _shared_of(self, spec: TrialSpec) -> Shared:
         cell = spec.cell

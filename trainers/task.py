@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
-from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
+from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
+from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 from flyp_sweep.trainers.data import few_shot
 from flyp_sweep.trainers.data.images import MEMORY_BUDGET, Augmentation
 from flyp_sweep.trainers.datasets.base import Split, Subset
@@ -29,14 +30,16 @@ class Task:
     """One trial's view: `shared` is common to many trials, the rest is this trial's own.
 
     `checkpoint` keeps the fit between processes; None: it is not kept. `ranks` are the processes that train the trial
-    together. `member_weights` are the weights of other trials, for ensembles; None: an ensemble trains its members.
+    together. `kept` are the fits that the run keeps, of this trial and of others; None: nothing is kept, and an
+    ensemble trains its members. `prediction_files` are where its predictions go; None: nowhere.
     """
 
     shared: Shared
     spec: TrialSpec
     checkpoint: Checkpoint | None = None
     ranks: Ranks = ALONE
-    member_weights: MemberWeights | None = None
+    kept: KeptFits | None = None
+    prediction_files: PredictionFiles | None = None
 
     @property
     def device(self) -> torch.device:
@@ -68,10 +71,6 @@ class Task:
     def stream(self, *names: str | int) -> np.random.Generator:
         """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""
         return stream(self.spec.draws, self.spec.seed, *names)
-
-    def keep(self, state: Mapping[str, torch.Tensor]) -> str | None:
-        """Keep the weights of this trial if an ensemble will ask for them; returns why they are not kept, if so."""
-        return self.member_weights.keep(self.spec, state) if self.member_weights and self.ranks.rank == 0 else None
 
     @cached_property
     def train(self) -> Split:

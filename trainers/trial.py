@@ -8,10 +8,11 @@ from itertools import chain
 from flyp_sweep.trainers import ensembles
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, choose_alpha
 from flyp_sweep.trainers.evaluation.metrics import as_evaluation
+from flyp_sweep.trainers.evaluation.predictions import Predictions
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.spec import SEARCH, Epoch, Evaluation, TrialResult
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fit import fit, found
 from flyp_sweep.trainers.training.fitted import Fitted
 
 
@@ -21,25 +22,30 @@ def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
     In the search stage nothing but `id_val` is read. A repeat chooses alpha on `id_val`, and only then loads the ID
     test and OOD splits, which nothing is chosen on. Raises TrialFailed, and InputError for data that cannot be read.
     """
-    trouble = None
-    if task.spec.members:
-        curve = yield from ensembles.curve(method, task)
-    else:
+    if task.spec.stage == SEARCH:
         fitted = yield from fit(method, task)
-        trouble = task.keep(fitted.state)
-        if task.spec.stage == SEARCH:
-            return _result(task, fitted, None, [as_evaluation(fitted.scores, task.id_val, 1.0)], trouble)
-        curve = AlphaCurve(method, task, fitted)
+        return _result(task, fitted, None, [as_evaluation(fitted.scores, task.id_val, 1.0)])
+    curve = yield from models(method, task)
     on_id_val = curve.on_id_val(task.spec.alphas)
     chosen = choose_alpha(on_id_val)
-    reported = task.spec.alphas if task.spec.frontier else sorted({1.0, chosen} & set(task.spec.alphas))
-    on_all = chain([(task.id_val, on_id_val)], curve.on(task.reported(), reported))
+    shown = sorted({1.0, chosen} & set(task.spec.alphas))
+    predictions = Predictions(task, shown, chosen)
+    reported = curve.on(task.reported(), task.spec.alphas if task.spec.frontier else shown, predictions.judge)
+    on_all = chain([(task.id_val, on_id_val)], reported)
     evaluations = [as_evaluation(scores, split, alpha) for split, found in on_all for alpha, scores in found.items()]
-    return _result(task, curve.fitted, chosen, evaluations, trouble)
+    return _result(task, curve.fitted, chosen, evaluations, predictions.write())
+
+
+def models(method: Method, task: Task) -> Generator[Epoch, None, AlphaCurve]:
+    """The models of a repeat between zero-shot and fine-tuned. Nothing is trained where its fit is kept."""
+    if task.spec.members:
+        return (yield from ensembles.curve(method, task))
+    kept = found(method, task)
+    return AlphaCurve(method, task, (yield from fit(method, task)) if kept is None else kept)
 
 
 def _result(
-    task: Task, fitted: Fitted, alpha: float | None, evaluations: Iterable[Evaluation], trouble: str | None
+    task: Task, fitted: Fitted, alpha: float | None, evaluations: Iterable[Evaluation], trouble: str | None = None
 ) -> TrialResult:
     report = fitted.report
     troubles = [task.checkpoint.trouble if task.checkpoint is not None else None, trouble]

@@ -9,6 +9,7 @@ from typing import Any
 
 from flyp_sweep.search_spaces.model import Resources, SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 
 Reply = dict[str, Any]
 """What a step of a trial gives to Ray: an `Epoch` as a dict, or an ending, which is JSON text (Ray flattens dicts)."""
@@ -18,16 +19,17 @@ Reply = dict[str, Any]
 class Settings:
     """What all trials of a sweep have in common; each of them has these `resources`.
 
-    `checkpoints` says where trials under way are saved, `weights` where those of finished trials are kept for
-    ensembles. `stacks` is the folder in which a worker that hangs or crashes writes down where it was (None: into its
-    own log). `python_path` is the driver's, for workers on its machine: Ray puts the working folder first (None: leave
-    the path as it is).
+    `checkpoints` says where trials under way are saved, `weights` where the fits of finished trials are kept,
+    `predictions` where the predictions of repeats go. `stacks` is the folder in which a worker that hangs or crashes
+    writes down where it was (None: into its own log). `python_path` is the driver's, for workers on its machine: Ray
+    puts the working folder first (None: leave the path as it is).
     """
 
     space: SearchSpace
     data_root: Path
     checkpoints: Policy
     weights: Policy
+    predictions: PredictionFiles
     resources: Resources
     stacks: str | None = None
     python_path: tuple[str, ...] | None = None

@@ -57,6 +57,7 @@ class TrialSteps:
             Cache.of_machine(),
             Ranks.join(rank, given.world, device, Path(meeting)),
             settings.weights,
+            settings.predictions,
         )
 
     def begin(self, spec: TrialSpec, inexact: str | None = None) -> None:

@@ -100,7 +100,9 @@ class TuneEngine:
             shared = None if work.store else str(work.checkpoints.folder.resolve())  # by the nodes of a cluster
             stacks = shared if self.address else str(Path(scratch, "stacks"))
             path = None if self.address else tuple(sys.path)
-            settings = Settings(work.space, work.data_root, work.checkpoints, work.weights, resources, stacks, path)
+            settings = Settings(
+                work.space, work.data_root, work.checkpoints, work.weights, work.predictions, resources, stacks, path
+            )
             given = tune.PlacementGroupFactory([{"CPU": resources.cpu, "GPU": resources.gpu}])
             tune.Tuner(
                 tune.with_resources(configured(settings), given),

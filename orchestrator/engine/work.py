@@ -12,6 +12,7 @@ from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 from flyp_sweep.trainers.spec import TrialSpec
 
 
@@ -32,9 +33,10 @@ class TrialRecorder(Interface):
 class Work:
     """One sweep: the `protocol` says which trial is next, the `recorder` takes every ending.
 
-    `checkpoints` and `weights` are as in `Settings`. `store` is the URL of a run folder in an object store, else None.
-    The engine returns early once `stop` is true; `say` prints a line for the user, and `give_up` ends the process when
-    the engine's servers have died. `listen`, called in the main thread, takes signals back from other handlers.
+    `checkpoints`, `weights` and `predictions` are as in `Settings`. `store` is the URL of a run folder in an object
+    store, else None. The engine returns early once `stop` is true; `say` prints a line for the user, and `give_up` ends
+    the process when the engine's servers have died. `listen`, called in the main thread, takes signals back from other
+    handlers.
     """
 
     space: SearchSpace
@@ -46,6 +48,7 @@ class Work:
     store: str | None
     checkpoints: Policy
     weights: Policy
+    predictions: PredictionFiles
     stop: Callable[[], bool]
     say: Callable[[str], None]
     give_up: Callable[[str], None]

@@ -9,8 +9,8 @@ from dataclasses import replace
 from flyp_sweep.orchestrator.protocol.algorithms import Config, Tried, algorithm_of
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import Candidate, CellPlan
-from flyp_sweep.orchestrator.protocol.selection import Asked, Selection, best, ingredients, mean
-from flyp_sweep.trainers.spec import TrialSpec
+from flyp_sweep.orchestrator.protocol.selection import Asked, Selection, best, best_repeats, ingredients, mean
+from flyp_sweep.trainers.spec import DONE, TrialSpec
 
 
 class CellProtocol:
@@ -42,6 +42,14 @@ class CellProtocol:
         """The next pending trial; there must be one."""
         trial = self.pending.popleft()
         return self.plan.search_trial(trial.hparams, trial.seed) if isinstance(trial, Candidate) else trial
+
+    def kept(self, outcomes: Mapping[str, Outcome]) -> set[str]:
+        """The finished repeats whose fits the run keeps as models: the best on `id_val`, all, or none."""
+        planned = self.selection.repeats if self.selection else ()
+        done = [found for spec in planned if (found := outcomes.get(spec.trial_id)) and found.status == DONE]
+        keep = self.plan.space.weights.keep
+        chosen = {"none": [], "best": best_repeats(done), "all": done}[keep]
+        return {one.trial_id for one in chosen}
 
     def _start(self, trials: Iterable[Candidate | TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
         """Make the trials of the next step pending, except those that have an outcome already."""
@@ -101,6 +109,10 @@ class EnsembleProtocol(CellProtocol):
         base = self.base.selection
         candidates = self.base.searched if self.plan.is_soup else base.repeats if base else ()
         return set() if self.over else {one.trial_id for one in candidates}
+
+    def kept(self, outcomes: Mapping[str, Outcome]) -> set[str]:
+        """As `CellProtocol.kept` for soups; a logit ensemble has the weights of its member, which is a repeat."""
+        return super().kept(outcomes) if self.plan.is_soup else set()
 
     def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
         """The ensembles that can be made; None if no trial of the base ran to its end."""

@@ -69,6 +69,22 @@ class Protocol:
         return all(cell.over for cell in self.cells)
 
     @property
+    def repeats(self) -> set[str]:
+        """The repeats that the selections have planned."""
+        return {spec.trial_id for cell in self.cells if cell.selection for spec in cell.selection.repeats}
+
+    @property
+    def kept(self) -> set[str]:
+        """The trials whose fits stay: the models that the run keeps, and those that ensembles may need."""
+        return self.awaited.union(*(cell.kept(self.outcomes) for cell in self.cells))
+
+    def unneeded(self, spec: TrialSpec) -> set[str]:
+        """Now that this repeat has ended: the trials of its cell, and those it is made of, whose fits can go."""
+        cell = next(one for one in self.cells if one.plan.cell == spec.cell)
+        repeats = {one.trial_id for one in cell.selection.repeats} if cell.selection else set[str]()
+        return ({one.trial_id for one in spec.members} | (repeats & self.outcomes.keys())) - self.kept
+
+    @property
     def awaited(self) -> set[str]:
         """The trials whose weights will, or may, be needed by ensembles that lack an outcome."""
         return set[str]().union(*(cell.awaited(self.outcomes) for cell in self._ensembles))

@@ -27,7 +27,7 @@ from flyp_sweep.results.ledger.schema import (
     TrialRecord,
 )
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.trainers.spec import FAILED, STOPPED, UNREADABLE, TrialSpec
+from flyp_sweep.trainers.spec import FAILED, REPEAT, STOPPED, UNREADABLE, TrialSpec
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +109,8 @@ class Recorder:
         self._tell(lambda listener: listener.finished(record))
         for selection in selections:
             self._write_selection(selection)
-        if spec.members:
-            for trial_id in {member.trial_id for member in spec.members} - self.protocol.awaited:
+        if spec.stage == REPEAT:
+            for trial_id in self.protocol.unneeded(spec):
                 self.weights.forget(trial_id)
 
     def _write_selection(self, selection: Selection) -> None:

@@ -37,6 +37,7 @@ from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import Checkpoints, Model, SearchSpace
+from flyp_sweep.trainers.checkpoints.prediction_files import SUFFIX as PREDICTION_SUFFIX
 from flyp_sweep.trainers.preflight import check, check_data
 from flyp_sweep.trainers.spec import FAILED
 
@@ -159,10 +160,11 @@ class Sweep:
         self.running = remote.running if remote else TrialFiles(folder.running)
         self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
+        self.predictions = remote.predictions if remote else TrialFiles(folder.prediction_files, PREDICTION_SUFFIX)
         self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()
-        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.awaited)
+        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.kept)
         self.mirror = Mirror(options.mlflow or default_uri(folder.path), self.space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
@@ -184,7 +186,8 @@ class Sweep:
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
-            self.weights.clear(keep=())
+            self.weights.clear(keep=self.protocol.kept)
+            self.predictions.clear(keep=self.protocol.repeats)
 
     def _check_disk(self) -> None:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
@@ -204,6 +207,7 @@ class Sweep:
             store=self.remote.url if self.remote else None,
             checkpoints=self.running.policy(self.space.checkpoints),
             weights=self.weights.policy(Checkpoints()),
+            predictions=self.predictions.prediction_files(self.space.predictions),
             stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
             say=lambda line: self._say(line, style="yellow"),
             give_up=interruption.give_up,
@@ -259,6 +263,8 @@ class Sweep:
         from flyp_sweep.results.outputs import write_outputs
         from flyp_sweep.results.tables.formats.text import renderable
 
+        if self.remote:
+            self.remote.fetch_predictions()
         outputs = write_outputs(self.folder, self.space.cells())
         try:
             self.console.print(renderable(outputs.table))

@@ -20,12 +20,13 @@ from flyp_sweep.orchestrator.store.trial_files import RemoteTrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.run_folder import IDENTITY, LEDGER, RunFolder, write_whole
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.checkpoints.prediction_files import SUFFIX as PREDICTION_SUFFIX
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
 log = logging.getLogger(__name__)
 
 SPACE = "space.yaml"
-RUNNING, WEIGHTS = "running", "weights"
+RUNNING, WEIGHTS, PREDICTIONS = "running", "weights", "predictions"
 OUTPUTS = ("results.parquet", "tables/*", "figures/*", "report.html")
 EVERY_SECONDS, RARELY_SECONDS, PARTS_PER_SECOND = 1.0, 60.0, 200
 """New lines are uploaded every second at first. The pause grows by a second with every PARTS_PER_SECOND parts, because
@@ -46,6 +47,7 @@ class RemoteRun:
         self.path = path
         self.running = RemoteTrialFiles(run.below(RUNNING))
         self.weights = RemoteTrialFiles(run.below(WEIGHTS), "flyp-sweep-weights")
+        self.predictions = RemoteTrialFiles(run.below(PREDICTIONS), suffix=PREDICTION_SUFFIX)
         self.trouble: str | None = None
         self._run = run
         self._lease = lease
@@ -77,6 +79,13 @@ class RemoteRun:
         for name in (SPACE, IDENTITY):
             self._run.upload(self.path / name, name)
         self._thread.start()
+
+    def fetch_predictions(self) -> None:
+        """Have the working copy hold the predictions too, which workers put into the store; what fails is logged."""
+        try:
+            self.predictions.fetch(self.path / PREDICTIONS)
+        except (StorageError, OSError) as error:
+            log.warning("%s: predictions cannot be fetched: %s", self.url, error)
 
     def close(self, *, hurry: bool) -> str | None:
         """Upload the rest of the ledger and the outputs; returns what went wrong, if anything."""
@@ -110,6 +119,7 @@ class RemoteRun:
             self._publish_ledger()
             self.running.tidy()
             self.weights.tidy()
+            self.predictions.tidy()
             if outputs and self.lost is None:
                 self._parts.copy(self._ledger, every=1)
                 for path in sorted(path for pattern in OUTPUTS for path in self.path.glob(pattern)):

@@ -1,4 +1,4 @@
-"""Files of trials that a run keeps for a while: checkpoints of trials under way, weights until ensembles are made."""
+"""Files that workers write, one per trial: checkpoints of trials under way, kept weights, predictions."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import logging
 from collections.abc import Callable, Container
 from pathlib import Path
 
-from flyp_sweep.search_spaces.sections import Checkpoints
+from flyp_sweep.search_spaces.sections import Checkpoints, Predictions
 from flyp_sweep.trainers.checkpoints.checkpoint import SUFFIX, Policy
+from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 from flyp_sweep.trainers.data.object_store import Storage
 
 log = logging.getLogger(__name__)
 
 
 class TrialFiles:
-    """The folder `running/` of a run, or `weights/`, which workers write and the driver clears."""
+    """The folder `running/` of a run, `weights/` or `predictions/`, which workers write and the driver clears."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, suffix: str = SUFFIX) -> None:
         self.folder = folder.resolve()  # workers have working directories of their own
+        self.suffix = suffix
 
     def policy(self, settings: Checkpoints) -> Policy:
         """Where and when a worker saves its trial."""
         return Policy(self.folder, settings.every_seconds, settings.max_bytes)
 
+    def prediction_files(self, kind: Predictions) -> PredictionFiles:
+        """Where a worker puts the predictions of a repeat."""
+        return PredictionFiles(kind, self.folder)
+
     def forget(self, trial_id: str) -> None:
         """Remove the file of a trial, which nobody needs any more."""
-        _remove(self.folder / f"{trial_id}{SUFFIX}")
+        _remove(self.folder / f"{trial_id}{self.suffix}")
 
     def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
         """Remove the files of `finished` trials and of writers that died, and the folder when it is empty.
@@ -37,7 +43,7 @@ class TrialFiles:
             return
         for path in self.folder.iterdir():
             unwanted = path.stem in finished if keep is None else path.stem not in keep
-            if path.suffix != SUFFIX or unwanted:
+            if path.suffix != self.suffix or unwanted:
                 _remove(path)
         with contextlib.suppress(OSError):  # it is not empty
             self.folder.rmdir()
@@ -53,9 +59,10 @@ def _remove(path: Path) -> None:
 class RemoteTrialFiles(TrialFiles):
     """The same in a store. `forget` and `clear` return at once; `tidy` removes the files later."""
 
-    def __init__(self, store: Storage, scratch: str = "flyp-sweep-checkpoints") -> None:
+    def __init__(self, store: Storage, scratch: str = "flyp-sweep-checkpoints", suffix: str = SUFFIX) -> None:
         self.store = store
         self.scratch = scratch
+        self.suffix = suffix
         self._unwanted: list[Callable[[str], bool]] = []
 
     def policy(self, settings: Checkpoints) -> Policy:
@@ -63,16 +70,29 @@ class RemoteTrialFiles(TrialFiles):
 
         return RemotePolicy(Path(self.scratch), settings.every_seconds, settings.max_bytes, self.store.url)
 
+    def prediction_files(self, kind: Predictions) -> PredictionFiles:
+        return PredictionFiles(kind, Path(self.scratch), self.store.url)
+
     def forget(self, trial_id: str) -> None:
         self._unwanted.append(trial_id.__eq__)
 
     def clear(self, finished: Container[str] = (), keep: Container[str] | None = None) -> None:
         self._unwanted.append(finished.__contains__ if keep is None else lambda trial_id: trial_id not in keep)
 
+    def fetch(self, folder: Path) -> None:
+        """Copy the files that `folder` lacks, or has in another size, into it. Raises StorageError."""
+        for name, size in self.store.sizes().items():
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != size:
+                folder.mkdir(parents=True, exist_ok=True)
+                draft = path.with_suffix(".draft")
+                self.store.download(name, draft)
+                draft.replace(path)
+
     def tidy(self) -> None:
         """Remove the unwanted files. After a StorageError the next call tries again."""
         if count := len(self._unwanted):
             said = self._unwanted[:count]
-            names = [name for name in self.store.sizes() if any(of(name.removesuffix(SUFFIX)) for of in said)]
+            names = [name for name in self.store.sizes() if any(of(name.removesuffix(self.suffix)) for of in said)]
             self.store.remove(names)
             del self._unwanted[:count]

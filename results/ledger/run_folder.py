@@ -107,8 +107,13 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The weights of trials that ensembles are made of; there while there are any."""
+        """The fits of trials that the run keeps; there while there are any."""
         return self.path / "weights"
+
+    @property
+    def prediction_files(self) -> Path:
+        """What each repeat predicts of each example, a Parquet file per trial; there while there are any."""
+        return self.path / "predictions"
 
     def frame(self) -> pd.DataFrame:
         """The tidy results, made afresh from the ledger: see `results.ledger.tidy.tidy_frame`."""

@@ -19,6 +19,7 @@ from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Resources, SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 from flyp_sweep.trainers.preflight import check
 
 ENDLESS = 100_000
@@ -60,6 +61,7 @@ def begun(space: SearchSpace, folder: Path, processes: int) -> ProcessGroup:
         Path("absent"),
         Policy(folder / f"running-{processes}", every_seconds=1e9),
         Policy(folder / f"weights-{processes}"),
+        PredictionFiles("none", folder / "predictions"),
         Resources(cpu=processes, processes=processes),
     )
     group = ProcessGroup(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from flyp_sweep.search_spaces import yaml_text
 from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, from_mapping, load
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.spec import TrialSpec
 
 ALL = ["uniform_soup", "greedy_soup", "logit_ensemble"]
@@ -160,14 +163,18 @@ def test_weights_are_awaited_until_the_last_ensemble_made_of_them_has_an_outcome
     assert protocol.awaited == set()
 
 
-def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_the_ledger(tmp_path):
-    protocol = Protocol(plans_of(ensembles(methods=["ft"])))
+@pytest.mark.parametrize(("keep", "left"), [("none", 0), ("best", 3), ("all", 3 + 2 + 2)])
+def test_the_driver_removes_weights_that_neither_an_ensemble_nor_the_user_asks_for(tmp_path, keep, left):
+    """Of `ft`, its 3 repeats, and 2 soups of 2 seeds each; a logit ensemble has the weights of its member."""
+    space = ensembles(methods=["ft"], weights={"keep": keep})
+    plans = plans_of(space)
+    protocol, kept = Protocol(plans), KeptFits(plans[0].space, Policy(tmp_path))
     weights = TrialFiles(tmp_path / "weights")
     weights.folder.mkdir()
     recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, TrialFiles(tmp_path / "running"), weights)
     most = 0
     while (spec := protocol.next()) is not None:
-        if not spec.members:
+        if kept.wanted(spec):
             (weights.folder / f"{spec.trial_id}.safetensors").touch()
         told = dict.fromkeys(("metric", "best_epoch", "epochs", "alpha")) | {
             "curve": [],
@@ -177,10 +184,13 @@ def test_the_driver_removes_weights_once_the_last_ensemble_made_of_them_is_in_th
         result = told | {"score": answer(spec).score, "loss": answer(spec).loss}
         recorder.ended(spec, {"status": "done", "seconds": 0.0, "result": result})
         there = {path.stem for path in weights.folder.iterdir()}
-        assert there == protocol.awaited & protocol.outcomes.keys()
+        assert there == protocol.kept & protocol.outcomes.keys()
         most = max(most, len(there))
     assert protocol.complete
-    assert (most, there) == (6, set())
+    assert most >= 6, "the members of both soups of a seed"
+    assert (len(there), there) == (left, protocol.kept)
+    best = max(protocol.cells[0].selection.repeats, key=lambda spec: answer(spec).score)
+    assert (best.trial_id in there) == (keep != "none")
 
 
 def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_refused(tmp_path, monkeypatch):
@@ -188,12 +198,15 @@ def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_ref
     plans = plans_of(space)
     needed = disk_usage.estimate(space, plans)
     parameters = plans[0].model.parameters
-    assert needed.weights == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
-    assert "weights of up to" in str(needed)
-    assert "weights" not in str(disk_usage.estimate(ensembles(ensembles=None), plans_of(ensembles(ensembles=None))))
+    assert needed.members == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
+    assert needed.weights == 4 * parameters * 2 * (1 + 2), "of two methods, the best repeat and two best soups"
+    assert "until ensembles are made" in str(needed)
+    alone = ensembles(ensembles=None, weights={"keep": "none"})
+    assert "weights" not in str(disk_usage.estimate(alone, plans_of(alone)))
     over = {plan.cell for plan in plans if plan.cell.method.startswith("ft")}
-    assert disk_usage.estimate(space, plans, over).weights == needed.weights // 2
-    full = shutil._ntuple_diskusage(10**12, 10**12 - needed.weights, needed.weights)
+    assert disk_usage.estimate(space, plans, over).members == needed.members // 2
+    free = needed.members + needed.weights
+    full = shutil._ntuple_diskusage(10**12, 10**12 - free, free)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(InputError, match="of free space; the run takes about"):
         disk_usage.check(needed, tmp_path)
@@ -222,6 +235,11 @@ def test_a_misspelt_ensemble_is_one_line_and_the_list_names_them_all(tmp_path):
     assert [line.split()[0] for line in call("list", "ensembles", cwd=tmp_path)[1].splitlines()] == list(ENSEMBLES)
 
 
+def kept_in(run: Path) -> set[str]:
+    """The trials whose fits a run folder holds."""
+    return {path.stem for path in (run / "weights").iterdir()}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The space above, run to its end."""
@@ -233,7 +251,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 @pytest.mark.slow
-def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
+def test_a_sweep_ends_with_a_row_for_each_and_the_weights_of_the_best_alone(finished):
     folder = finished.run
     rows = [line for line in finished.output.splitlines() if line.startswith("FT")]
     assert [row.partition("  ")[0] for row in rows[:4]] == [
@@ -243,8 +261,12 @@ def test_a_sweep_ends_with_a_row_for_each_and_without_their_weights(finished):
         "FT logit ensemble",
     ]
     assert [row.split()[-1] for row in rows[:4]] == ["2", "1", "1", "2"], "a soup per search seed"
-    assert not (folder / "weights").exists()
     records = trials(folder)
+    best = {}
+    for record in sorted(records, key=lambda one: (one["score"], -one["loss"])):
+        if record["stage"] == "repeat" and "+logit" not in record["cell"]["method"]:
+            best[record["cell"]["method"]] = record["trial_id"]
+    assert kept_in(folder) == set(best.values())
     assert not any(record["notes"] for record in records), "all were made of weights that were kept"
     searched = {
         (record["seed"], json.dumps(record["hparams"])): record for record in records if record["stage"] == "search"
@@ -272,5 +294,6 @@ def test_a_sweep_stopped_amid_its_search_whose_weights_are_then_lost_ends_with_t
     notes = [note for record in trials(folder) for note in record["notes"]]
     assert all("were gone: these were trained again" in note for note in notes)
     assert notes
-    assert not (folder / "weights").exists()
+    lost = {record["trial_id"] for record in trials(folder) if record["cell"]["method"] == "zeroshot"}
+    assert kept_in(folder) == kept_in(finished.run) - lost
     assert TrialFiles(folder / "weights").clear() is None

@@ -111,5 +111,5 @@ def test_a_bad_file_ends_the_command_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(SPACE)
     code, printed = call("run", "own.yaml", cwd=tmp_path)
     assert code == 2
-    assert printed.splitlines()[-1].startswith("error: own.yaml: methods: ours: found no file ours.pt")
+    assert printed.splitlines()[-1].startswith("error: own.yaml: methods: ours: ours.pt: found no file; expected")
     assert not (tmp_path / "runs").exists()

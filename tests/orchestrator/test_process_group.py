@@ -21,6 +21,7 @@ from flyp_sweep.orchestrator.engine.trainable import Worker, configured
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.search_spaces.model import Resources, SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
+from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 from flyp_sweep.trainers.spec import TrialSpec
 
 pytestmark = pytest.mark.slow
@@ -44,6 +45,7 @@ def worker_of(
         Path("absent"),
         Policy(folder / "running", 0.0),
         Policy(folder / "weights"),
+        PredictionFiles("none", folder / "predictions"),
         Resources(cpu=processes, processes=processes),
         str(folder / "stacks"),
     )

@@ -43,7 +43,7 @@ class SerialEngine:
             stop = work.stop
             work = replace(work, stop=lambda: stop() or len(work.protocol.outcomes) >= enough)
         resources = work.space.resources or Resources(cpu=1)
-        settings = Settings(work.space, work.data_root, work.checkpoints, work.weights, resources)
+        settings = Settings(work.space, work.data_root, work.checkpoints, work.weights, work.predictions, resources)
         with numerics_restored():
             tune(ProtocolSearcher(work.protocol, work.recorder, Retries(work.space.failures), None), settings, work)
 

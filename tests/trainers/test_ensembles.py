@@ -15,7 +15,7 @@ from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
-from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
+from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
 from flyp_sweep.trainers.ensembles.base import Members
 from flyp_sweep.trainers.ensembles.uniform_soup import UniformSoup
@@ -39,18 +39,19 @@ def soup(bench: Bench, cell: str, ingredients: Any = INGREDIENTS, **changes: Any
     return bench.repeat(cell, hparams={}, ingredients=ingredients, **changes)
 
 
-def kept(path: Path, **changes: Any) -> MemberWeights:
+def kept(path: Path, **changes: Any) -> KeptFits:
     search = {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}}
-    space = space_with(**{"methods": ["ft", "flyp"], "search": search, "ensembles": ALL, **changes})
-    return MemberWeights(space, Policy(path))
+    alone = {"weights": {"keep": "none"}}
+    space = space_with(**{"methods": ["ft", "flyp"], "search": search, "ensembles": ALL, **alone, **changes})
+    return KeptFits(space, Policy(path))
 
 
-def made(bench: Bench, spec: TrialSpec, weights: MemberWeights | None = None, **dataset: Any) -> TrialResult:
-    task = replace(bench.task(spec, bench.worker(bench.dataset(**dataset))), member_weights=weights)
+def made(bench: Bench, spec: TrialSpec, weights: KeptFits | None = None, **dataset: Any) -> TrialResult:
+    task = replace(bench.task(spec, bench.worker(bench.dataset(**dataset))), kept=weights)
     return finish(trial.run(methods.get(spec.cell.base.method), task))
 
 
-def members(bench: Bench, spec: TrialSpec, path: Path) -> MemberWeights:
+def members(bench: Bench, spec: TrialSpec, path: Path) -> KeptFits:
     """The members of an ensemble, run and kept."""
     weights = kept(path)
     for member in spec.members:
@@ -182,7 +183,7 @@ def test_only_what_ensembles_ask_for_is_kept_and_a_disk_that_refuses_costs_a_not
     (tmp_path / "file").touch()
     refused = made(bench, bench.spec(), kept(tmp_path / "file" / "weights"))
     assert len(refused.notes) == 1
-    assert refused.notes[0].startswith("its weights are not kept for ensembles: ")
+    assert refused.notes[0].startswith("its weights are not kept: ")
     assert replace(refused, notes=[]) == bench.run(bench.spec())
 
 
@@ -194,7 +195,7 @@ def test_several_processes_make_one_ensemble_and_train_a_member_where_any_lacks_
 
     def run(ranks: Ranks) -> TrialResult:
         own = weights if ranks.rank == 0 else kept(tmp_path / "empty")
-        task = replace(bench.task(spec), ranks=ranks, member_weights=own)
+        task = replace(bench.task(spec), ranks=ranks, kept=own)
         return finish(trial.run(methods.get("flyp"), task))
 
     first, second = in_ranks(2, run)
@@ -203,7 +204,7 @@ def test_several_processes_make_one_ensemble_and_train_a_member_where_any_lacks_
     assert not (tmp_path / "empty").exists(), "one process writes for all"
 
     def run_kept(ranks: Ranks) -> TrialResult:
-        task = replace(bench.task(spec), ranks=ranks, member_weights=weights)
+        task = replace(bench.task(spec), ranks=ranks, kept=weights)
         return finish(trial.run(methods.get("flyp"), task))
 
     both = in_ranks(2, run_kept)

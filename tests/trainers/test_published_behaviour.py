@@ -10,6 +10,7 @@ Epoch selection as in FLYP's few-shot script is in `test_training.py`.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ from torch import nn
 
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
-from flyp_sweep.trainers.checkpoints.member_weights import MemberWeights
+from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.data.images import CROP_TRIES, Preprocess, random_crop
 from flyp_sweep.trainers.datasets.fmow import FMoW
 from flyp_sweep.trainers.datasets.stanford_cars import ID_VAL, SEED
 from flyp_sweep.trainers.ensembles import registry as ensembles
 from flyp_sweep.trainers.ensembles.base import Members
 from flyp_sweep.trainers.ensembles.wise_ft import interpolate
-from flyp_sweep.trainers.evaluation.metrics import all_metrics
+from flyp_sweep.trainers.evaluation.metrics import Scores, all_metrics
 from flyp_sweep.trainers.methods import coop
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp_masked import masked_contrastive_loss
@@ -42,6 +43,8 @@ from flyp_sweep.trainers.models.objectives import contrastive_loss
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import Bench, finish
+from flyp_sweep.trainers.training.fitted import Fitted, report
+from flyp_sweep.trainers.training.kept import packed
 from flyp_sweep.trainers.training.loop import learning_rate
 
 IMAGES = torch.tensor([[0.6, 0.8, 0.0], [1.0, 0.0, 0.0], [0.0, 0.6, 0.8], [0.8, 0.0, 0.6]], dtype=torch.float64)
@@ -289,12 +292,15 @@ def test_greedy_soups(bench: Bench, fixed: Shared, tmp_path: Path, name: str) ->
     seeds = (1944, 2698, 2776, 3086, 3098, 3760)
     ingredients = tuple({"lr": float(seed), "weight_decay": 0.0} for seed in seeds)
     spec = bench.repeat(f"ft+{name}", hparams={}, ingredients=ingredients)
-    kept = MemberWeights(space_with(methods=["ft"], ensembles={name: ["ft"]}), Policy(tmp_path))
-    task, method = Task(fixed, spec, member_weights=kept), gradient_method("ft")
+    kept = KeptFits(space_with(methods=["ft"], ensembles={name: ["ft"]}), Policy(tmp_path))
+    task, method = Task(fixed, spec, kept=kept), gradient_method("ft")
     model = method.zero_shot(task)
     for seed, member in zip(seeds, spec.members, strict=True):
         noise = torch.from_numpy(np.random.RandomState(seed).randn(3, 12))
-        assert kept.keep(member, {**model.state_dict(), "head.weight": task.zero_shot_head + 5 * noise}) is None
+        scores = Scores({"accuracy": 0.0}, 0.0, "accuracy")
+        trained = {**model.state_dict(), "head.weight": task.zero_shot_head + 5 * noise}
+        fitted = Fitted(trained, scores, report(1, scores, 1, []), trained)
+        assert kept.write(member, packed(fitted, method, replace(task, spec=member))) is None
     fitted = finish(ensembles()[name].combine(Members(method, task, model)))
     members, head = SOUPS[name]
     assert fitted.report.notes == []

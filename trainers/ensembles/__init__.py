@@ -17,6 +17,7 @@ from flyp_sweep.trainers.ensembles.base import Ensemble, Members
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.spec import Epoch
 from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.fit import found, keep
 
 __all__ = ["Ensemble", "curve", "registry"]
 
@@ -38,5 +39,8 @@ def curve(method: Method, task: Task) -> Generator[Epoch, None, AlphaCurve]:
     """
     best = replace(task, spec=replace(task.spec, hparams=task.spec.members[0].hparams))
     ensemble = registry()[task.spec.cell.ensemble]
-    fitted = yield from ensemble.combine(Members(method, best, method.zero_shot(best)))
+    fitted = found(method, best, task.spec)
+    if fitted is None:
+        made = yield from ensemble.combine(Members(method, best, method.zero_shot(best)))
+        fitted = keep(made, method, best, task.spec)
     return ensemble.curve(method, best, fitted)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 
 import torch
+from torch import nn
 
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.ensembles.wise_ft import interpolate
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, classify
 from flyp_sweep.trainers.methods.base import Method
-from flyp_sweep.trainers.shared import batch_starts, identity
+from flyp_sweep.trainers.shared import EVALUATION_BATCH, batch_starts
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fitted import Fitted
 
@@ -21,6 +22,9 @@ PIECE_BYTES = 512 * 2**20
 
 Logits = MutableMapping[float, list[torch.Tensor]]
 """Alpha -> the logits [B, C] of the batches that this process has taken."""
+
+Judge = Callable[[Split, float, torch.Tensor], Scores]
+"""The scores of the model at an alpha on a split, from its logits [N, C]."""
 
 Part = tuple[Split, torch.Tensor, bool]
 """A batch of a split, and whether it is the last one."""
@@ -49,29 +53,32 @@ class AlphaCurve:
         ((_, found),) = self.on([self.task.id_val], others)
         return {alpha: self.fitted.scores if alpha == 1.0 else found[alpha] for alpha in alphas}
 
-    def on(self, splits: Iterable[Split], alphas: Collection[float]) -> Iterator[tuple[Split, dict[float, Scores]]]:
-        """Every split, with the scores of the models at `alphas` on it.
+    def on(
+        self, splits: Iterable[Split], alphas: Collection[float], judge: Judge = lambda split, _, own: score(own, split)
+    ) -> Iterator[tuple[Split, dict[float, Scores]]]:
+        """Every split, with the scores that `judge` gives the models at `alphas` on it.
 
-        Alpha = 0 is common to all trials and computed once.
+        The logits at alpha = 0 are common to all trials.
         """
         seeing = self.seeing(alphas)
         logits: dict[str, Logits] = defaultdict(lambda: defaultdict(list))
         for piece in pieces((part for split in splits for part in self._parts(split, seeing)), PIECE_BYTES):
             for alpha in seeing:
-                classifier = self._at(alpha)
+                classifier = self._classifier(alpha)
                 for split, batch, _ in piece:
                     logits[split.name][alpha].append(classify(classifier, batch))
             for split in (split for split, _, last in piece if last):
-                found = self.scores(split, logits.pop(split.name), alphas) if seeing else {}
-                yield split, {alpha: found.get(alpha) or zero_shot_scores(self.task, split) for alpha in alphas}
+                own = self.joined(split, logits.pop(split.name), alphas) if seeing else {}
+                own |= {0.0: zero_shot_logits(self.task, split)} if 0.0 in alphas else {}
+                yield split, {alpha: judge(split, alpha, own.pop(alpha)) for alpha in alphas}
 
     def seeing(self, alphas: Iterable[float]) -> list[float]:
         """At which alphas a model has to see the images: all but that of the zero-shot one."""
         return [alpha for alpha in alphas if alpha != 0.0]
 
-    def scores(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, Scores]:
-        """The scores on a split at all `alphas` but 0, from what the models at `seeing` made of it."""
-        return {alpha: score(self.task.joined(logits.pop(alpha), split), split) for alpha in self.seeing(alphas)}
+    def joined(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, torch.Tensor]:
+        """The logits [N, C] of a split at all `alphas` but 0, from what the models at `seeing` made of its batches."""
+        return {alpha: self.task.joined(logits.pop(alpha), split) for alpha in self.seeing(alphas)}
 
     def _parts(self, split: Split, seeing: Collection[float]) -> Iterator[Part]:
         """The batches of a split that this process takes; one of no images where no alpha has to see them."""
@@ -82,13 +89,18 @@ class AlphaCurve:
         for number, batch in enumerate(self.task.evaluation_inputs(split, self.method.frozen_encoder), start=1):
             yield split, batch, number == batches
 
-    def _at(self, alpha: float) -> Classifier:
-        """The classifier at `alpha`, whose weights the model then has."""
+    def at(self, alpha: float) -> nn.Module:
+        """The model at `alpha`, until another one is asked for: all share their memory."""
         if alpha != self._loaded:
             self.model.load_state_dict(interpolate(self.zero_shot, self.fitted.state, alpha))
             self._loaded = alpha
+        return self.model
+
+    def _classifier(self, alpha: float) -> Classifier:
+        """The classifier at `alpha`, whose weights the model then has."""
+        model = self.at(alpha)
         if alpha not in self._classifiers:
-            self._classifiers[alpha] = self.method.ready(self.model, self.task)
+            self._classifiers[alpha] = self.method.ready(model, self.task)
         return self._classifiers[alpha]
 
 
@@ -106,16 +118,11 @@ def pieces(parts: Iterable[Part], budget: int) -> Iterator[list[Part]]:
         yield piece
 
 
-def zero_shot_scores(task: Task, split: Split) -> Scores:
-    """Scores of the pretrained model on `split`, computed once per (model, data set, prompts) in a worker."""
-
-    def compute() -> Scores:
-        return score(zero_shot_logits(task, split), split)
-
-    return task.shared.once(("zero-shot", task.spec.templates, identity(split)), compute)
-
-
 @torch.no_grad()
 def zero_shot_logits(task: Task, split: Split) -> torch.Tensor:
-    """Logits [N, C] of the pretrained model on `split`."""
-    return task.shared.features(split) @ task.zero_shot_head.T
+    """Logits [N, C] of the pretrained model on `split`.
+
+    They are made batch by batch, as those of other models are: the last bits of a product depend on the batch.
+    """
+    head = task.zero_shot_head.T
+    return torch.cat([features @ head for features in task.shared.features(split).split(EVALUATION_BATCH)])

@@ -18,7 +18,7 @@ from flyp_sweep.trainers.evaluation.metrics import Scores
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.training.fit import fit, found
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
 
 
@@ -55,18 +55,12 @@ class Members:
 
     def weights(self, member: TrialSpec) -> Generator[Epoch, None, State]:
         """The best weights of a trial: those that were kept, else it is trained again, with a report per epoch."""
-        kept = self.task.member_weights
-        state = None if kept is None else kept.find(member)
-        if state is not None and shapes(state) != shapes(self.model.state_dict()):
-            state = None
-        if not self.task.ranks.any(state is None):
-            assert state is not None
-            return {name: tensor.to(self.task.device) for name, tensor in state.items()}
         # The one checkpoint of this trial can hold one fit; of several members each is kept once it is trained.
         checkpoint = self.task.checkpoint if len(self.specs) == 1 else None
         task = replace(self.task, spec=member, checkpoint=checkpoint)
+        if (kept := found(self.method, task)) is not None:
+            return kept.state
         fitted = yield from fit(self.method, task)
-        task.keep(fitted.state)
         self.retrained.append(member)
         return fitted.state
 
@@ -84,7 +78,7 @@ class Members:
     def fitted(self, state: State) -> Fitted:
         """The ensemble with these weights, reported once."""
         scores = self.scores(state)
-        return Fitted(dict(state), scores, report(1, scores, 1, [point(1, scores)], self.notes))
+        return Fitted(state, scores, report(1, scores, 1, [point(1, scores)], self.notes), state)
 
     @property
     def notes(self) -> Iterator[str]:

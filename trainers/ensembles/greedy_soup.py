@@ -43,4 +43,4 @@ class GreedySoup(Ensemble):
                 curve.append(point(number, scores, taken=float(is_taken)))
             yield report(number, best, last, curve, members.notes)
         assert best is not None, "an ensemble has a member"
-        return Fitted(dict(soup), best, report(len(members.specs), best, last, curve, members.notes))
+        return Fitted(soup, best, report(len(members.specs), best, last, curve, members.notes), soup)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
+import torch
+
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, Logits, zero_shot_logits
 from flyp_sweep.trainers.ensembles.base import Ensemble, Members
 from flyp_sweep.trainers.ensembles.wise_ft import between
-from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.spec import Epoch
 from flyp_sweep.trainers.training.fitted import Fitted
 
@@ -22,10 +23,10 @@ class LogitCurve(AlphaCurve):
     def seeing(self, alphas: Iterable[float]) -> list[float]:
         return [1.0] if super().seeing(alphas) else []
 
-    def scores(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, Scores]:
+    def joined(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, torch.Tensor]:
         own = self.task.joined(logits.pop(1.0), split).float()
         zero_shot = zero_shot_logits(self.task, split).float()
-        return {alpha: score(between(zero_shot, own, alpha), split) for alpha in super().seeing(alphas)}
+        return {alpha: between(zero_shot, own, alpha) for alpha in super().seeing(alphas)}
 
 
 class LogitEnsemble(Ensemble):

@@ -69,6 +69,13 @@ class Method(ABC):
         Its state dict has the names that a fitted one has.
         """
 
+    def unfitted(self, task: Task) -> nn.Module:
+        """A fresh model of the form that a fit has: what is kept of a fit are the weights that differ from its weights.
+
+        The zero-shot one, unless a method trains a model of another form than it predicts with.
+        """
+        return self.zero_shot(task)
+
     def classifier(self, model: nn.Module, task: Task) -> Classifier:
         """A function from a batch to logits [B, C]; what can be computed once for many batches is computed here."""
         return model

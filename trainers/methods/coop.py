@@ -66,6 +66,9 @@ class CoOp(GradientMethod):
     def classifier(self, model: Any, task: Task) -> Classifier:
         return model if isinstance(model, nn.Linear) else linear_head(head(model["context"], task))
 
+    def unfitted(self, task: Task) -> nn.Module:
+        return self.start(task)
+
     def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
         return linear_head(head(state["context"], task)).state_dict()
 

@@ -38,14 +38,9 @@ class FineTuned(SolvedMethod):
         """How an error names the entry of the search space."""
         return f"methods: {self.name}"
 
-    @property
-    def file(self) -> Path:
-        """The file of its weights. Raises InputError where there is none."""
-        return finetuned.file_at(self.path, self.key)
-
     def content(self) -> str:
         """What identifies the weights. Raises InputError when the file is absent or no checkpoint."""
-        return f"sha256:{finetuned.content(self.file, self.key)}"
+        return f"sha256:{finetuned.content(self.path, self.key)}"
 
     def zero_shot(self, task: Task) -> nn.Module:
         return copy.deepcopy(task.pretrained.clip)
@@ -54,10 +49,10 @@ class FineTuned(SolvedMethod):
         """The model in the file. Raises InputError when it is another than the trial is of."""
         if (found := self.content()) != task.hparams[CONTENT]:
             raise InputError(
-                f"{self.key}: {self.file}: found {found}; expected {task.hparams[CONTENT]}, as at the start"
+                f"{self.key}: {self.path}: found {found}; expected {task.hparams[CONTENT]}, as at the start"
             )
         model = self.zero_shot(task)
-        finetuned.load_into(model, self.file, self.key)
+        finetuned.load_into(model, self.path, self.key)
         return model
 
     def classifier(self, model: Any, task: Task) -> Classifier:

@@ -51,6 +51,9 @@ class FLYPLowRank(FLYP):
             parametrize.register_parametrization(module, name, update)
         return model
 
+    def unfitted(self, task: Task) -> nn.Module:
+        return self.start(task)
+
     def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
         model = self.start(task)
         model.load_state_dict(state)

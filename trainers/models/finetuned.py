@@ -15,26 +15,13 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.models.pretrained import Clip
 
 EXPECTED = "expected the weights of a CLIP alone, for its own text encoder makes the head"
-HEADS = "head.safetensors"
-"""Beside the weights of a model that predicts with a head of its own, in a folder that `export` wrote."""
-
-
-def file_at(path: Path, key: str) -> Path:
-    """The file of weights at `path`: the path itself, or the one in a folder that `flyp-sweep export` wrote.
-
-    Raises InputError, which names `key`, where there is none.
-    """
-    if path.is_dir():
-        if (path / HEADS).exists():
-            raise InputError(f"{key}: {path}: found a model with a head of its own, {HEADS}; {EXPECTED}")
-        path = path / weights.WEIGHTS[0]
-    if not path.is_file():
-        raise InputError(f"{key}: found no file {path}; expected a checkpoint: .pt, .pth, .bin or .safetensors")
-    return path
 
 
 def content(path: Path, key: str) -> str:
     """16 hexadecimal digits of the file's content. Raises InputError, which names `key`, when it is no checkpoint."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no file"
+        raise InputError(f"{key}: {path}: found {found}; expected a checkpoint: .pt, .pth, .bin or .safetensors")
     try:
         weights.check_readable(path, key)
         return weights.content_digest([path])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,19 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
+from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.datasets.base import ROLES
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Method
 from flyp_sweep.trainers.shared import Shared
-from flyp_sweep.trainers.spec import TrialResult, TrialSpec
+from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, hyper_parameters, shipped
-from flyp_sweep.trainers.training.fit import fit
+from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, finish, hyper_parameters, shipped
+from flyp_sweep.trainers.training.fit import fit, found
 from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
 
@@ -143,6 +146,14 @@ class MethodContract:
         assert (resumed.report, resumed.scores) == (undisturbed.report, undisturbed.scores)
         assert trials.bench.same(resumed.state, undisturbed.state)
 
+    def test_a_kept_fit_comes_back_bit_for_bit(self, trials: Trials, tmp_path: Path) -> None:
+        task = replace(trials.bench.task(trials.repeat(shots=3)), kept=keeping(Policy(tmp_path)))
+        assert found(trials.method, task) is None
+        fitted, again = finish(fit(trials.method, task)), found(trials.method, task)
+        assert again is not None
+        assert (again.report, again.scores) == (fitted.report, fitted.scores)
+        assert trials.bench.same(again.state, fitted.state)
+
     # Micro-batches
 
     def test_micro_batches_give_the_whole_batch_s_gradient_or_are_refused(self, trials: Trials) -> None:
@@ -198,14 +209,16 @@ class MethodContract:
         worker = trials.bench.worker()
         result = trials.run(trials.repeat(shots=3, frontier=True), worker)
         zero_shot = trials.bench.run(trials.bench.repeat("zeroshot", alphas=(0.0,), shots=3), worker)
-        assert [line for line in result.evaluations if line.alpha == 0.0] == zero_shot.evaluations
+        at_0 = [line for line in result.evaluations if line.alpha == 0.0]
+        assert [plain(line) for line in at_0] == [plain(line) for line in zero_shot.evaluations]
         assert trials.bench.primary(result, 1.0)["id_val"] == result.score
         assert result.alpha in (0.0, 0.5, 1.0)
         assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
         for line in result.evaluations:
             assert line.role in ROLES
-            assert line.metrics.keys() <= METRICS.keys()
-            assert all(0 <= value <= 1 for value in line.metrics.values())
+            shown = line.role != "id_val" and line.alpha in (1.0, result.alpha)
+            assert line.metrics.keys() == METRICS.keys() | ({"nll", "brier", "ece"} if shown else set())
+            assert all(0 <= value <= 1 for value in plain(line).metrics.values())
             assert line.n_examples == {"id_val": 9}.get(line.split, 21)
 
     def test_a_prediction_does_not_depend_on_what_else_is_in_its_batch(self, trials: Trials) -> None:
@@ -283,6 +296,19 @@ class Trials:
 
     def fit(self, spec: TrialSpec, worker: Shared | None = None, checkpoint: Checkpoint | None = None) -> Fitted:
         return self.bench.fit(spec, worker, self.method, checkpoint)
+
+
+def keeping(policy: Policy) -> KeptFits:
+    """A run that keeps the fits of all repeats under `policy`."""
+    search = {"algorithm": "none", "space": {"lr": 1e-3, "weight_decay": 0.0}}
+    model = {"arch": "digits-clip", "pretrained": "bundled"}
+    given = {"name": "kept", "dataset": "digits", "model": model, "methods": ["ft"], "search": search}
+    return KeptFits(from_mapping(given), policy)
+
+
+def plain(line: Evaluation) -> Evaluation:
+    """An evaluation without calibration, which only the models have that tables show."""
+    return replace(line, metrics={name: line.metrics[name] for name in METRICS})
 
 
 def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A fit of any method on a task: by the loop over epochs, or at once."""
+"""A fit of any method on a task: found where it is kept, else made by the loop over epochs, or at once."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from flyp_sweep.trainers.methods.base import GradientMethod, Method, SolvedMethod
-from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training import loop
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
+from flyp_sweep.trainers.training.kept import exported, packed, unpacked
+
+
+def found(method: Method, task: Task, trial: TrialSpec | None = None) -> Fitted | None:
+    """The fit of the task's own trial, or of the ensemble `trial`, where an earlier run of it has kept its fit."""
+    trial = trial or task.spec
+    saved = task.kept.read(trial) if task.kept and task.kept.wanted(trial) else None
+    fitted = None if saved is None else unpacked(saved, method, task)
+    return None if task.ranks.any(fitted is None) else fitted
 
 
 def fit(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
     """Fit `method`: yields a report per epoch and returns the best one, with the weights that the method exports.
 
-    Raises TrialFailed as the loop and the method do.
+    The fit is kept where it may be asked for again. Raises TrialFailed as the loop and the method do.
     """
     if isinstance(method, GradientMethod):
         fitted = yield from loop.train(method, task)
@@ -23,14 +32,24 @@ def fit(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
         fitted = yield from solved(method, task)
     else:
         raise TypeError(f"{type(method).__name__} is neither a GradientMethod nor a SolvedMethod")
-    told = replace(fitted.report, notes=fitted.report.notes + method.notes(task))
-    return replace(fitted, state=method.export(fitted.state, task), report=told)
+    fitted = replace(fitted, state=exported(fitted.trained, method, task)).noting(method.notes(task))
+    return keep(fitted, method, task)
+
+
+def keep(fitted: Fitted, method: Method, task: Task, trial: TrialSpec | None = None) -> Fitted:
+    """Keep a fit where it may be asked for again; a note says so where that could not be done."""
+    trial = trial or task.spec
+    if task.kept is None or task.ranks.rank != 0 or not task.kept.wanted(trial):
+        return fitted
+    trouble = task.kept.write(trial, packed(fitted, method, task))
+    return fitted.noting([trouble]) if trouble else fitted
 
 
 def solved(method: SolvedMethod, task: Task) -> Generator[Epoch, None, Fitted]:
     """The fit of a method without epochs: one report."""
     model = method.solve(task)
     scores = method.scores(model, task, task.id_val)
-    fitted = Fitted(dict(model.state_dict()), scores, report(1, scores, 1, [point(1, scores)]))
+    state = dict(model.state_dict())
+    fitted = Fitted(state, scores, report(1, scores, 1, [point(1, scores)]), state)
     yield fitted.report
     return fitted

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,11 +13,20 @@ from flyp_sweep.trainers.spec import Epoch
 
 @dataclass(frozen=True)
 class Fitted:
-    """The best epoch of a fit: its weights, and its scores on `id_val`."""
+    """The best epoch of a fit: its weights, and its scores on `id_val`.
 
-    state: dict[str, torch.Tensor]
+    `state` are the weights that the method predicts with, `trained` those that it has trained: the same, but for a
+    method that trains a model of another form (see `Method.export`).
+    """
+
+    state: Mapping[str, torch.Tensor]
     scores: Scores
     report: Epoch
+    trained: Mapping[str, torch.Tensor]
+
+    def noting(self, notes: Iterable[str]) -> Fitted:
+        """The same with more notes in its report."""
+        return replace(self, report=replace(self.report, notes=[*self.report.notes, *notes]))
 
 
 def point(epoch: int, scores: Scores, **more: float) -> dict[str, float]:

@@ -105,7 +105,7 @@ class Progress:
     def fitted(self) -> Fitted:
         assert self.best is not None
         best_epoch, scores, state = self.best
-        return Fitted(state, scores, report(self.epoch, scores, best_epoch, self.curve, self.gradients.notes))
+        return Fitted(state, scores, report(self.epoch, scores, best_epoch, self.curve, self.gradients.notes), state)
 
     def over(self, spec: TrialSpec) -> bool:
         """Whether the last epoch was the last one, by number or by patience."""

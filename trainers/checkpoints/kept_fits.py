@@ -1,0 +1,52 @@
+"""The fits of finished trials that a run keeps, a file each: for later evaluations, for ensembles and for users.
+
+What is in such a file, and how a fit comes back from it, is in `training.kept`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flyp_sweep.search_spaces.ensembles import SOUPS
+from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
+from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
+
+
+@dataclass(frozen=True)
+class KeptFits:
+    """A file per trial, written when its training ends; the driver removes those that nobody wants.
+
+    `policy` says where they lie. A fit that could not be written, or is gone, comes back bit for bit from training the
+    trial again.
+    """
+
+    space: SearchSpace
+    policy: Policy
+
+    def wanted(self, spec: TrialSpec) -> bool:
+        """Whether the fit of a trial may be asked for: by ensembles, or as a model that the run keeps.
+
+        A logit ensemble has the weights of its member, which is a trial of its own.
+        """
+        cell = spec.cell
+        if spec.stage == REPEAT and self.space.weights.keep != "none":
+            return cell.ensemble in SOUPS or cell == cell.base
+        made_of_it = self.space.ensembles_of(cell.method) if cell == cell.base else ()
+        return spec.stage in {stage_of(ensemble) for ensemble in made_of_it}
+
+    def write(self, spec: TrialSpec, saved: Saved) -> str | None:
+        """Keep the fit of a trial; returns why that could not be done."""
+        file = self.policy.checkpoint(spec.trial_id)
+        file.save(saved)
+        file.flush()
+        return f"its weights are not kept: {file.trouble}" if file.trouble else None
+
+    def read(self, spec: TrialSpec) -> Saved | None:
+        """What was kept of the fit of a trial, on the CPU; None when it is not there, or cannot be read."""
+        return self.policy.checkpoint(spec.trial_id).load()
+
+
+def stage_of(ensemble: str) -> str:
+    """The stage of the trials that an ensemble is made of."""
+    return SEARCH if ensemble in SOUPS else REPEAT

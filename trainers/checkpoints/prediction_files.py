@@ -1,0 +1,64 @@
+"""The files of per-example predictions: a Parquet file per repeat, in a folder or in an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.sections import Predictions
+from flyp_sweep.trainers.data.object_store import Storage, StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIX = ".parquet"
+
+
+@dataclass(frozen=True)
+class PredictionFiles:
+    """Where the predictions of repeats go: to `folder`, or to the store at `url` if there is one; `kind` says how much.
+
+    Predictions that cannot be written cost no trial: another evaluation makes them again.
+    """
+
+    kind: Predictions
+    folder: Path
+    url: str = ""
+
+    def write(self, trial_id: str, table: pa.Table) -> str | None:
+        """Write the file of a trial, whole or not at all; returns why that could not be done."""
+        import pyarrow.parquet as pq
+
+        name = f"{trial_id}{SUFFIX}"
+        try:
+            with self._draft(name) as draft:
+                pq.write_table(table, draft, compression="zstd")
+                if self.url:
+                    Storage(self.url).upload(draft, name)
+                else:
+                    draft.replace(self.folder / name)
+        except (OSError, StorageError, InputError) as error:
+            return f"its predictions are not kept: {error}"
+        return None
+
+    @contextmanager
+    def _draft(self, name: str) -> Generator[Path]:
+        """A place for the file until it is whole."""
+        if self.url:
+            with tempfile.TemporaryDirectory() as folder:
+                yield Path(folder, name)
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / f"{name}.{os.getpid()}.draft"
+        try:
+            yield draft
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""What a repeat predicts of each example of ID test and OOD: collected while the repeat is evaluated, then written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from flyp_sweep.trainers.datasets.base import FromFiles, Split
+from flyp_sweep.trainers.evaluation.calibration import Outputs, outputs
+from flyp_sweep.trainers.evaluation.metrics import Scores, score
+from flyp_sweep.trainers.shared import bare
+from flyp_sweep.trainers.task import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METADATA = b"flyp_sweep"
+"""The key of the Parquet file's metadata under which the trial's are, as JSON."""
+
+Found = tuple[Split, float, Outputs, torch.Tensor | None]
+"""A split, the alpha of a model, what the model says of each example, and its logits [N, C] where they are kept."""
+
+
+class Predictions:
+    """Judges the models of a repeat, and remembers what those that tables show, at alphas `shown`, say of each example.
+
+    The scores of these hold calibration too. `chosen` is the alpha chosen on `id_val`.
+    """
+
+    def __init__(self, task: Task, shown: Collection[float], chosen: float) -> None:
+        self.task = task
+        self.shown = shown
+        self.chosen = chosen
+        self._found: list[Found] = []
+
+    def judge(self, split: Split, alpha: float, logits: torch.Tensor) -> Scores:
+        """The scores of the model at `alpha` on `split`, from its `logits` [N, C]."""
+        scores = score(logits, split)
+        if alpha not in self.shown:
+            return scores
+        said = outputs(logits, split)
+        files = self.task.prediction_files
+        if files is not None and files.kind != "none":
+            self._found.append((split, alpha, said, logits.half().cpu() if files.kind == "logits" else None))
+        return replace(scores, metrics={**scores.metrics, **said.calibration(split.labels)})
+
+    def write(self) -> str | None:
+        """Write the file of the trial, if predictions are kept; returns why that could not be done."""
+        if not self._found or self.task.prediction_files is None or self.task.ranks.rank != 0:
+            return None
+        return self.task.prediction_files.write(self.task.spec.trial_id, self.table())
+
+    def table(self) -> pa.Table:
+        """One row per split, alpha and example: see docs/predictions.md for the columns."""
+        import pyarrow as pa
+
+        dataset, trial_id = self.task.shared.dataset, self.task.spec.trial_id
+        splits = {split.name: split for split, *_ in self._found}
+        examples = {name: names_of(split) for name, split in splits.items()}
+        parts = [_rows(one, trial_id, examples[one[0].name]) for one in self._found]
+        facts = {
+            "trial_id": trial_id,
+            "chosen": self.chosen,
+            "classes": list(dataset.class_names),
+            "labels": {
+                name: _labels(split.class_map, dataset.class_names)
+                for name, split in splits.items()
+                if split.class_map is not None
+            },
+            "splits": {name: self.task.spec.splits.get(name) for name in splits},
+        }
+        table = pa.concat_tables(parts).unify_dictionaries()
+        return table.replace_schema_metadata({METADATA: json.dumps(facts)})
+
+
+def names_of(split: Split) -> list[str]:
+    """What tells the examples of a split apart: the path of each image's file below the folder of all, else its row."""
+    images = bare(split.images)
+    files = list(map(os.fspath, images.files())) if isinstance(images, FromFiles) else []
+    if len(files) < 2 or len(set(files)) < len(files):
+        return [str(row) for row in range(len(split))]
+    folder = os.path.commonpath(files)
+    return [PurePath(file).relative_to(folder).as_posix() for file in files]
+
+
+def _rows(found: Found, trial_id: str, examples: list[str]) -> pa.Table:
+    import pyarrow as pa
+
+    split, alpha, said, logits = found
+    count = len(split)
+    groups = None if split.groups is None else split.groups.astype(np.int32)
+    columns: dict[str, Any] = {
+        "trial_id": _constant(trial_id, count),
+        "split": _constant(split.name, count),
+        "alpha": pa.array(np.full(count, alpha)),
+        "row": pa.array(np.arange(count, dtype=np.int32)),
+        "example": pa.array(examples, pa.string()),
+        "label": pa.array(split.labels.astype(np.int32)),
+        "predicted": pa.array(said.predicted.astype(np.int32)),
+        "confidence": pa.array(said.confidence),
+        "p_label": pa.array(said.p_label),
+        "group": pa.nulls(count, pa.int32()) if groups is None else pa.array(groups, mask=groups < 0),
+    }
+    if logits is not None:
+        flat = pa.array(logits.numpy().reshape(-1), pa.float16())
+        columns["logits"] = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * logits.shape[1], flat)
+    return pa.table(columns)
+
+
+def _constant(text: str, count: int) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, dtype=np.int32)), pa.array([text]))
+
+
+def _labels(class_map: np.ndarray, classes: Collection[str]) -> list[str]:
+    """The names of a split's own labels: each that of the first class that stands for it."""
+    names = [""] * (int(class_map.max()) + 1)
+    for label, name in reversed(list(zip(class_map.tolist(), classes, strict=True))):
+        if label >= 0:
+            names[label] = name
+    return names

@@ -1,0 +1,54 @@
+"""What is kept of a fit: the weights that differ from the pretrained model's, and all else that the fit gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+
+from flyp_sweep.trainers.checkpoints.checkpoint import Saved
+from flyp_sweep.trainers.evaluation.metrics import Scores
+from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.spec import Epoch
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.fitted import Fitted
+
+State = Mapping[str, torch.Tensor]
+
+
+def packed(fitted: Fitted, method: Method, task: Task) -> Saved:
+    """A fit as a file holds it: its scores and its report as facts, its weights as far as they were changed."""
+    base = _unfitted(method, task)
+    changed = {name: one for name, one in fitted.trained.items() if name not in base or not same(one, base[name])}
+    return Saved(changed, {"scores": asdict(fitted.scores), "report": asdict(fitted.report)})
+
+
+def unpacked(saved: Saved, method: Method, task: Task) -> Fitted | None:
+    """The fit that `packed` made a file of, bit for bit; None for a file of another form of the model, or of no fit."""
+    base = _unfitted(method, task)
+    trained = {**base, **{name: one.to(task.device) for name, one in saved.tensors.items()}}
+    if trained.keys() != base.keys() or any(trained[name].shape != base[name].shape for name in base):
+        return None
+    try:
+        scores, report = Scores(**saved.facts["scores"]), Epoch(**saved.facts["report"])
+    except (KeyError, TypeError):  # made by another version of the code
+        return None
+    return Fitted(exported(trained, method, task), scores, report, trained)
+
+
+def exported(trained: State, method: Method, task: Task) -> dict[str, torch.Tensor]:
+    """The weights that a method predicts with, from those that were trained. An ensemble is made of such already."""
+    return dict(trained) if task.spec.ingredients else method.export(dict(trained), task)
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are equal bit for bit: 0.0 is not -0.0."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    return torch.equal(*(each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other)))
+
+
+def _unfitted(method: Method, task: Task) -> State:
+    model = method.zero_shot(task) if task.spec.ingredients else method.unfitted(task)
+    return model.state_dict()
