@@ -73,7 +73,7 @@ def test_a_checkpoint_is_a_row_that_is_run_once_and_again_only_with_other_conten
     code, printed = run_serially(folder / "space.yaml", cwd=tmp_path)
     assert code == 2
     assert "search.per_method.ours.checkpoint: found sha256:" in printed
-    assert "; ours.pt has the content sha256:" in printed
+    assert "; moved/ours.pt has the content sha256:" in printed
     code, printed = run_serially("own.yaml", cwd=tmp_path)
     assert code == 0, printed
     assert len(trials(folder)) == 3
