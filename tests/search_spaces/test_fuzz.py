@@ -52,6 +52,8 @@ VALID: dict[str, Any] = {
     "wise_ft": {"alphas": [0.5], "frontier": True},
     "failures": {"max_failures": 3, "backoff_seconds": 1.0, "hang_minutes": 10.0},
     "checkpoints": {"every_seconds": 60.0, "max_gb": 2.5},
+    "weights": {"keep": "all"},
+    "predictions": "logits",
     "resources": {"cpu": 4, "gpu": 0.25},
 }
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 SUFFIX = ".safetensors"
+LEAVING_SECONDS = 15.0
+"""What a trial that is to leave waits for its checkpoint to arrive in a store."""
 ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError)
 """What reading or writing a file of tensors may raise."""
 
@@ -89,8 +91,11 @@ class Checkpoint:
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.policy.every_seconds
 
-    def flush(self) -> None:
-        """Save what was offered last, unless it is saved. To be called between epochs alone."""
+    def flush(self, seconds: float = LEAVING_SECONDS) -> None:
+        """Save what was offered last, unless it is saved. To be called between epochs alone.
+
+        A store is waited for so many `seconds` at most.
+        """
         self.save_offered()
 
     def save_offered(self) -> None:
@@ -123,6 +128,7 @@ class Checkpoint:
         self._last = time.monotonic()
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in saved.tensors.items()}
         save_file(tensors, path, {"facts": json.dumps({**saved.facts, "seconds": self.seconds})})
+        path.chmod(0o644)  # safetensors lets nobody else read what it writes
 
     def save(self, saved: Saved) -> None:
         """Write the checkpoint, or keep the one before where there is no room."""

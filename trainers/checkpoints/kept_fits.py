@@ -12,6 +12,9 @@ from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
 
+KEEPING_SECONDS = 600.0
+"""What a trial that ends waits for its fit to arrive in a store that takes it, however slowly."""
+
 
 @dataclass(frozen=True)
 class KeptFits:
@@ -39,7 +42,7 @@ class KeptFits:
         """Keep the fit of a trial; returns why that could not be done."""
         file = self.policy.checkpoint(spec.trial_id)
         file.save(saved)
-        file.flush()
+        file.flush(KEEPING_SECONDS)
         return f"its weights are not kept: {file.trouble}" if file.trouble else None
 
     def read(self, spec: TrialSpec) -> Saved | None:

@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.sections import Predictions
-from flyp_sweep.trainers.data.object_store import Storage, StorageError
+from flyp_sweep.trainers.checkpoints.remote import Shelf
+from flyp_sweep.trainers.data.object_store import StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +34,10 @@ class PredictionFiles:
     folder: Path
     url: str = ""
 
+    @cached_property
+    def shelf(self) -> Shelf:
+        return Shelf(self.url)
+
     def write(self, trial_id: str, table: pa.Table) -> str | None:
         """Write the file of a trial, whole or not at all; returns why that could not be done."""
         import pyarrow.parquet as pq
@@ -41,7 +47,7 @@ class PredictionFiles:
             with self._draft(name) as draft:
                 pq.write_table(table, draft, compression="zstd")
                 if self.url:
-                    Storage(self.url).upload(draft, name)
+                    self.shelf.send(draft, name)
                 else:
                     draft.replace(self.folder / name)
         except (OSError, StorageError, InputError) as error:

@@ -7,19 +7,18 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.trainers.checkpoints.checkpoint import ERRORS, SUFFIX, Checkpoint, Policy, Saved
+from flyp_sweep.trainers.checkpoints.checkpoint import ERRORS, LEAVING_SECONDS, SUFFIX, Checkpoint, Policy, Saved
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
-LEAVING_SECONDS = 15.0
-"""What a trial that is to leave waits for its checkpoint to arrive."""
 REST_SECONDS, LONGEST_REST_SECONDS = 60.0, 3600.0
-"""A store that did not answer a trial that begins is not asked again for so long, twice as long every time: all others
-would wait for it, too."""
+"""A store that did not answer a trial is not asked again for so long, twice as long every time: all others would wait
+for it, too."""
 FORGOTTEN_SECONDS = 24 * 3600.0
 
 
@@ -59,15 +58,26 @@ class Shelf:
         return time.monotonic() < self._resting_until
 
     def fetch(self, name: str, path: Path) -> bool:
-        """Copy a checkpoint into a file; False when there is none. Raises StorageError as the store does, and rests."""
+        """Copy an object into a file; False when there is none. Raises StorageError as the store does, and rests."""
+        with self._asked():
+            return self.store.download(name, path)
+
+    def send(self, path: Path, name: str) -> None:
+        """Make an object of a file. Raises StorageError as the store does, and rests, or while it rests."""
+        if self.resting:
+            raise StorageError("the store did not answer a moment ago")
+        with self._asked():
+            self.store.upload(path, name)
+
+    @contextlib.contextmanager
+    def _asked(self) -> Generator[None]:
         try:
-            found = self.store.download(name, path)
+            yield
         except StorageError:
             self._resting_until = time.monotonic() + self._next_rest
             self._next_rest = min(2 * self._next_rest, LONGEST_REST_SECONDS)
             raise
         self._next_rest = REST_SECONDS
-        return found
 
 
 class RemoteCheckpoint(Checkpoint):
@@ -86,9 +96,9 @@ class RemoteCheckpoint(Checkpoint):
     def due(self) -> bool:
         return super().due and not self._busy
 
-    def flush(self) -> None:
+    def flush(self, seconds: float = LEAVING_SECONDS) -> None:
         """Save what was offered last, unless it is saved, and wait until it has arrived, but not for ever."""
-        deadline = time.monotonic() + LEAVING_SECONDS
+        deadline = time.monotonic() + seconds
         self._wait(deadline)
         if not self._busy:  # else an older one might arrive after it
             self.save_offered()
