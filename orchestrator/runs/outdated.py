@@ -97,7 +97,7 @@ def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None) -
     changes: dict[Change, None] = {}
     for (cell, _, _), group in groups.items():
         plan = cells[cell].plan
-        why = list(_changes(group[0], plan))
+        why = list(changes_of(group[0], plan))
         if not why and cell in other_search:
             group = [one for one in group if one.outcome.trial_id not in decided]
             why = _search_changes(before, plan.space) if group else []
@@ -113,7 +113,7 @@ def _work(one: Finished) -> float:
     return max(one.seconds, 1e-3)
 
 
-def _changes(one: Finished, plan: CellPlan) -> Iterator[Change]:
+def changes_of(one: Finished, plan: CellPlan) -> Iterator[Change]:
     """What differs between a trial and one of its cell as it would be made now."""
     search = one.stage == SEARCH
     now = (plan.search_trial({}, 0) if search else plan.repeat_trial({}, 0)).to_json()

@@ -6,13 +6,15 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import SolvedMethod
-from flyp_sweep.trainers.methods.flyp import zero_shot_style
+from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.models import finetuned
+from flyp_sweep.trainers.models.prompts import zero_shot_head
 from flyp_sweep.trainers.task import Task
 
 CONTENT = "checkpoint"
@@ -56,4 +58,8 @@ class FineTuned(SolvedMethod):
         return model
 
     def classifier(self, model: Any, task: Task) -> Classifier:
-        return zero_shot_style(model, task)
+        head = zero_shot_head(model, task.prompts)
+        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+
+    def portable(self, model: Any, task: Task) -> Portable:
+        return Portable(model, zero_shot_head(model, task.prompts))

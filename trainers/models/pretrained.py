@@ -109,6 +109,16 @@ def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
         return _open(model.arch, str(file), device, quick_gelu=bool(found.quick_gelu), images=images)
 
 
+def architecture_of(model: Model) -> dict[str, Any]:
+    """open_clip's configuration of the architecture, as JSON values, with the activation that the weights want."""
+    config: dict[str, Any] = _with_ours().get_model_config(model.arch)
+    path = weights.local_file(model)
+    of_file = path is not None and not is_bundled(model) and file_weights(path).quick_gelu
+    if of_file or weights.trained_with_quick_gelu(model):
+        config["quick_gelu"] = True
+    return config
+
+
 def check_file(model: Model) -> list[str]:
     """Read the local checkpoint of `model`, if it names one; returns what a user has to know of it, a line each.
 
