@@ -37,6 +37,7 @@ from flyp_sweep.search_spaces.sections import (
     EarlyStopping,
     Failures,
     Images,
+    Mlflow,
     Model,
     OwnCheckpoint,
     Predictions,
@@ -56,6 +57,7 @@ __all__ = [
     "FolderDataset",
     "Folders",
     "Images",
+    "Mlflow",
     "Model",
     "OwnCheckpoint",
     "OwnDataset",
@@ -136,6 +138,7 @@ class SearchSpace(Section):
     checkpoints: Checkpoints = Checkpoints()
     weights: Weights = Weights()
     predictions: Predictions = "top"
+    mlflow: Mlflow = Mlflow()
     resources: Resources | None = None
 
     _source: str = PrivateAttr("search space")
@@ -268,6 +271,10 @@ class SearchSpace(Section):
         if soups and self.search.algorithm == NO_SEARCH:
             raise mismatch(
                 soups[0], f"ensembles that need no search with search.algorithm {NO_SEARCH}", at=("ensembles",)
+            )
+        if self.mlflow.register_best and self.weights.keep == "none":
+            raise mismatch(
+                True, "false where weights.keep is none: a registered model has weights", at=("mlflow", "register")
             )
         grace, epochs = self.scheduler.grace_epochs, self.train.epochs
         if grace > epochs:

@@ -356,6 +356,16 @@ class Weights(Section):
         return "none" if value is None else value
 
 
+class Mlflow(Section):
+    """Whether the best model of each cell is exported and registered in MLflow when the run has come to its end."""
+
+    register_best: bool = Field(default=False, alias="register", description="true or false")
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"register": self.register_best}
+
+
 class Resources(Section):
     """What one trial takes of a machine; parts of a GPU may be shared.
 
