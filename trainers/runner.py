@@ -83,7 +83,7 @@ class TrialRunner:
                 return end.value
 
     def _method_of(self, spec: TrialSpec) -> Method:
-        return methods.get(spec.cell.base.method)
+        return methods.named(self.space, spec.cell.base.method)
 
     def _task(self, spec: TrialSpec, checkpoint: Checkpoint | None) -> Task:
         return Task(self._shared_of(spec), spec, checkpoint, self.ranks, self.kept, self.prediction_files)

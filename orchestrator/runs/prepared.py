@@ -73,7 +73,8 @@ def prepared(
 
 
 def _remarks(checked: Checked) -> Iterator[str]:
-    """What to know of the data before a run, a line each."""
+    """What to know of methods and data before a run, a line each."""
+    yield from checked.remarks
     for name, data in checked.data.items():
         counts = {split: images for split, images in data.incomplete.items() if "published" in images}
         if wrong := [f"{split} ({n['found']} of {n['published']} images)" for split, n in counts.items()]:

@@ -292,9 +292,14 @@ class Sweep:
             self.console.print(renderable(outputs.table))
         except Exception:
             log.exception("the table cannot be printed")  # it is written
+        uri = self.options.mlflow
         behind = self.mirror.close(render(outputs.table, "markdown"), complete=self.protocol.complete)
+        if not behind and self.protocol.complete and self.space.mlflow.register_best:
+            from flyp_sweep.orchestrator.runs.registration import registered
+
+            place = uri or default_uri(self.folder.path)
+            behind = registered(self.folder, self.options.data_root.resolve(), place, self._say)
         if behind:
-            uri = self.options.mlflow
             named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""
             command = f"flyp-sweep sync {self.folder.path}{named}"
             self._say(f"MLflow is behind ({redacted(behind)}); bring it up to date: {command}")
