@@ -45,12 +45,15 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces import load as load
     from flyp_sweep.trainers.datasets.base import Dataset as Dataset
     from flyp_sweep.trainers.datasets.base import Split as Split
+    from flyp_sweep.trainers.exporting.exported import ExportedModel as ExportedModel
     from flyp_sweep.trainers.methods.base import Batch as Batch
     from flyp_sweep.trainers.methods.base import GradientMethod as GradientMethod
     from flyp_sweep.trainers.methods.base import ImageClassifier as ImageClassifier
     from flyp_sweep.trainers.methods.base import Method as Method
     from flyp_sweep.trainers.methods.base import SolvedMethod as SolvedMethod
     from flyp_sweep.trainers.methods.domains import Number as Number
+    from flyp_sweep.trainers.methods.portable import Portable as Portable
+    from flyp_sweep.trainers.methods.portable import Votes as Votes
     from flyp_sweep.trainers.runner import TrialRunner as TrialRunner
     from flyp_sweep.trainers.spec import TrialResult as TrialResult
     from flyp_sweep.trainers.spec import TrialSpec as TrialSpec
@@ -92,8 +95,10 @@ _HOMES = {
         "load",
     ),
     "trainers.datasets.base": ("Dataset", "Split"),
+    "trainers.exporting.exported": ("ExportedModel",),
     "trainers.methods.base": ("Batch", "GradientMethod", "ImageClassifier", "Method", "SolvedMethod"),
     "trainers.methods.domains": ("Number",),
+    "trainers.methods.portable": ("Portable", "Votes"),
     "trainers.runner": ("TrialRunner",),
     "trainers.spec": ("TrialResult", "TrialSpec"),
     "trainers.task": ("Task",),

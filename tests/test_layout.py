@@ -37,6 +37,7 @@ ROOMS = {
         "methods": {"datasets", "errors", "evaluation", "models", "plugins", "shared", "task"},
         "training": {"checkpoints", "distributed", "errors", "evaluation", "methods", "schedule", "spec", "task"},
         "ensembles": {"datasets", "errors", "evaluation", "methods", "shared", "spec", "task", "training"},
+        "exporting": {"data", "datasets", "ensembles", "methods", "models", "shared", "task"},
         "trial": {"ensembles", "evaluation", "methods", "spec", "task", "training"},
         "runner": {
             *("checkpoints", "data", "datasets", "distributed", "ensembles", "methods", "models", "shared", "spec"),
@@ -46,8 +47,8 @@ ROOMS = {
         "hyper_parameters": {"methods"},
         "preflight": {"data", "data_checks", "datasets", "hyper_parameters", "methods", "models", "schedule"},
         "testing": {
-            *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "methods", "models", "shared", "spec"),
-            *("task", "training", "trial"),
+            *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "exporting", "methods", "models"),
+            *("shared", "spec", "task", "training", "trial"),
         },
     },
     "results": {

@@ -104,6 +104,13 @@ class Untrue(FineTuning):
         return model
 
 
+class Doubled(FineTuning):
+    """Predicts otherwise than its model does, and does not say so in `portable`."""
+
+    def classifier(self, model: Any, task: Task) -> Any:
+        return lambda images: 2 * model(images)
+
+
 BROKEN: dict[Callable[[], GradientMethod], str] = {
     Rising: "test_training_lowers_the_loss",
     Neighbours: "test_micro_batches_give_the_whole_batch_s_gradient_or_are_refused",
@@ -127,6 +134,14 @@ def test_a_method_that_breaks_it_fails_the_test_of_that_promise_and_ft_does_not(
     promise(trials_of(FineTuning(), bench), **told)
     with pytest.raises(AssertionError):
         promise(trials_of(broken(), bench), **{name: path / "broken" for name, path in told.items()})
+
+
+def test_one_whose_exported_model_predicts_otherwise_is_found_out(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promise = CONTRACT.test_its_models_come_out_and_plain_open_clip_predicts_the_same_bits
+    with pytest.raises(AssertionError, match=r"`portable` and `classifier` differ at 0\.5"):
+        promise(trials_of(Doubled(), bench), tmp_path, monkeypatch)
 
 
 def test_one_that_trains_the_shared_model_is_found_out(bench: Bench) -> None:

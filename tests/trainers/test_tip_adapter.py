@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from flyp_sweep.trainers import methods
-from flyp_sweep.trainers.methods import tip_adapter
+from flyp_sweep.trainers.methods import portable
 from flyp_sweep.trainers.methods.tip_adapter import KeyValueCache
 from flyp_sweep.trainers.testing.bench import Bench
 
@@ -20,7 +20,7 @@ def some_features(count: int, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("chunk", [3, 100])
 def test_its_logits_are_zero_shot_plus_the_weighted_votes(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tip_adapter, "CHUNK", chunk)
+    monkeypatch.setattr(portable, "CHUNK", chunk)
     head, keys, images = 30 * some_features(4, 0), some_features(10, 1), some_features(6, 2)
     labels = torch.arange(10) % 3  # no image of the last class
     found = KeyValueCache(head, keys, labels, weight=1.5, sharpness=5.5)(images)

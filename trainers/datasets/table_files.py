@@ -37,20 +37,23 @@ class Columns:
     empty: int = 0
 
 
-def read_columns(path: Path, wanted: Sequence[str], optional: Sequence[str] = ()) -> Columns:
+def read_columns(
+    path: Path, wanted: Sequence[str], optional: Sequence[str] = (), named_by: str = "dataset.columns"
+) -> Columns:
     """The columns `wanted` of the table in `path`, and after them the `optional` ones that it has.
 
-    Raises InputError, in one line, when the file cannot be read, or lacks a column or rows.
+    Raises InputError, in one line, when the file cannot be read, or lacks a column or rows. `named_by` is the setting
+    that names columns.
     """
     separator = SEPARATORS.get(path.suffix.lower())
     read = _read_parquet if separator is None else _read_text
-    found = read(path, wanted, optional)
+    found = read(path, wanted, optional, named_by)
     if not found.cells[0]:
         raise InputError(f"{path}: found no row below the header; expected one for each image")
     return found
 
 
-def _read_text(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Columns:
+def _read_text(path: Path, wanted: Sequence[str], optional: Sequence[str], named_by: str) -> Columns:
     import pandas as pd
 
     separator = SEPARATORS[path.suffix.lower()]
@@ -63,7 +66,7 @@ def _read_text(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Co
         raise _unreadable(path, error, "a table in UTF-8 whose first row names its columns") from error
     found = table.iloc[0].tolist()
     names = [*wanted, *(name for name in optional if name in found)]
-    at = _find(path, names, found)
+    at = _find(path, names, found, named_by)
     rows = table.iloc[1:]
     blank = np.ones(len(rows), dtype=bool)
     for column in [*at, *rows.columns]:  # the wanted ones first, which leave few rows for the others
@@ -74,7 +77,7 @@ def _read_text(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Co
     return Columns(names, cells, np.flatnonzero(~blank) + 1, int(blank.sum()))
 
 
-def _read_parquet(path: Path, wanted: Sequence[str], optional: Sequence[str]) -> Columns:
+def _read_parquet(path: Path, wanted: Sequence[str], optional: Sequence[str], named_by: str) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -82,7 +85,7 @@ def _read_parquet(path: Path, wanted: Sequence[str], optional: Sequence[str]) ->
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow.names
             names = [*wanted, *(name for name in optional if name in found)]
-            _find(path, names, found)
+            _find(path, names, found, named_by)
             table = file.read(columns=names)
         return Columns(names, [_as_text(table.column(name)) for name in names], np.arange(1, len(table) + 1))
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -98,14 +101,14 @@ def _as_text(column: pa.ChunkedArray) -> list[str]:
     return column.cast(pa.string()).fill_null("").to_pylist()
 
 
-def _find(path: Path, wanted: Sequence[str], names: list[str]) -> list[int]:
+def _find(path: Path, wanted: Sequence[str], names: list[str], named_by: str) -> list[int]:
     """Where the columns `wanted` are among `names`."""
     for name in wanted:
         if (count := names.count(name)) != 1:
             found = f"the column {show(name)} {count} times" if count else f"no column {show(name)}"
             have = show(names) if names else "nothing"
             raise InputError(
-                one_line(f"{path}: found {found} among {have}; expected it once, or its name in dataset.columns")
+                one_line(f"{path}: found {found} among {have}; expected it once, or its name in {named_by}")
                 + (_separated(path, wanted, names) or nearest(name, names if not count else []))
             )
     return [names.index(name) for name in wanted]

@@ -13,10 +13,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
+from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict
 from flyp_sweep.trainers.methods.domains import Number
+from flyp_sweep.trainers.methods.portable import Portable, with_encoder
+from flyp_sweep.trainers.models.prompts import zero_shot_head
 from flyp_sweep.trainers.task import Task
 
 
@@ -40,7 +43,8 @@ class Method(ABC):
     see too. `trainers.testing.method_contract`, a suite to inherit, tests all that a method promises.
     """
 
-    name: ClassVar[str]
+    name: str
+    """Of a class, unless its instances have names of their own: those are no methods that a registry could make."""
     summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
@@ -85,6 +89,24 @@ class Method(ABC):
         The fit's own weights, unless a method trains a model of another form than it predicts with.
         """
         return state
+
+    def portable(self, model: nn.Module, task: Task) -> Portable:
+        """What `model`, of the form of `zero_shot`'s, consists of in open_clip's terms: `flyp-sweep export` writes it.
+
+        Its logits are those of `classifier`, to the bit. By default that is known of an `ImageClassifier`, of a linear
+        layer over the frozen encoder's features, and of an open_clip model that predicts by its prompts. Raises
+        InputError for a model of another form: its method defines this hook.
+        """
+        if isinstance(model, ImageClassifier):
+            return Portable(with_encoder(model.encoder, task), model.head.weight, model.head.bias)
+        if isinstance(model, nn.Linear) and self.frozen_encoder:
+            return Portable(task.pretrained.clip, model.weight, model.bias)
+        if type(model) is type(task.pretrained.clip):
+            return Portable(model, zero_shot_head(model, task.prompts))
+        raise InputError(
+            f"{self.name}: its model is a {type(model).__name__}, of which no folder for open_clip can be made; define "
+            f"{type(self).__name__}.portable(model, task), which returns a flyp_sweep.Portable"
+        )
 
     def notes(self, task: Task) -> list[str]:
         """What a reader of the fit's result should know, a sentence each: the `notes` of its ledger line."""

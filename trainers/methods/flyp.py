@@ -12,6 +12,7 @@ from torch import nn
 
 from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod
+from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.models.objectives import contrastive_loss
 from flyp_sweep.trainers.models.prompts import encode_unique, zero_shot_head
 from flyp_sweep.trainers.task import Task
@@ -51,8 +52,15 @@ class FLYP(GradientMethod):
 
     def classifier(self, model: Any, task: Task) -> Classifier:
         """Zero-shot prediction with the model's own encoders."""
-        head = zero_shot_head(model, task.prompts)
+        head = self.head(model, task)
         return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+
+    def head(self, model: Any, task: Task) -> torch.Tensor:
+        """Weights [C, D] of the head that the prompts make."""
+        return zero_shot_head(model, task.prompts)
+
+    def portable(self, model: Any, task: Task) -> Portable:
+        return Portable(model, self.head(model, task))
 
 
 def templates_of(batch: Batch, task: Task) -> torch.Tensor:

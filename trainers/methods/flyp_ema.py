@@ -12,6 +12,7 @@ from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.task import Task
 
 
@@ -65,3 +66,6 @@ class FLYPMovingAverage(FLYP):
 
     def classifier(self, model: Any, task: Task) -> Classifier:
         return super().classifier(model.average, task)
+
+    def portable(self, model: Any, task: Task) -> Portable:
+        return super().portable(model.average, task)

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP, templates_of
 from flyp_sweep.trainers.models.prompts import CHUNK, encode_text
@@ -38,9 +37,8 @@ class FLYPFrozenText(FLYP):
         images, texts = inputs
         return F.normalize(model.visual(images), dim=-1), texts
 
-    def classifier(self, model: Any, task: Task) -> Classifier:
-        head = model.logit_scale.exp() * F.normalize(task.zero_shot_head, dim=-1)
-        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+    def head(self, model: Any, task: Task) -> torch.Tensor:
+        return model.logit_scale.exp() * F.normalize(task.zero_shot_head, dim=-1)
 
 
 def embeddings(task: Task) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -9,17 +11,12 @@ from torch import nn
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.methods.base import SolvedMethod
 from flyp_sweep.trainers.methods.domains import Number
+from flyp_sweep.trainers.methods.portable import Portable, Votes
 from flyp_sweep.trainers.task import Task
-
-CHUNK = 16_384
-"""Training images that vote at once, so that memory does not grow with their number."""
 
 
 class KeyValueCache(nn.Module):
-    """Zero-shot logits plus `weight` times the votes of `keys` [N, D], normalised features, for `labels` int64 [N].
-
-    A key's vote for its label is exp(-sharpness * (1 - cosine)): 1 for the same image (Zhang et al., 2022, eq. 4-6).
-    """
+    """Zero-shot logits, of the prompts' `head` [C, D], plus `Votes`."""
 
     def __init__(
         self, head: torch.Tensor, keys: torch.Tensor, labels: torch.Tensor, weight: float, sharpness: float
@@ -37,11 +34,11 @@ class KeyValueCache(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [B, C] of normalised image features [B, D]."""
-        logits = features @ self.head.T
-        for keys, labels in zip(self.keys.split(CHUNK), self.labels.split(CHUNK), strict=True):
-            votes = torch.exp(-self.sharpness * (1 - features @ keys.T))
-            logits = logits + self.weight * votes @ F.one_hot(labels, len(self.head)).to(votes)
-        return logits
+        return self.votes.added(F.linear(features, self.head), features)
+
+    @property
+    def votes(self) -> Votes:
+        return Votes(self.keys, self.labels, self.weight, self.head.new_tensor(self.sharpness))
 
 
 class TipAdapter(SolvedMethod):
@@ -66,6 +63,9 @@ class TipAdapter(SolvedMethod):
 
     def solve(self, task: Task) -> nn.Module:
         return self._cache(task, task.hparams["cache_weight"])
+
+    def portable(self, model: Any, task: Task) -> Portable:
+        return Portable(task.pretrained.clip, model.head, votes=model.votes)
 
     def _cache(self, task: Task, weight: float) -> nn.Module:
         keys, labels = task.shared.features(task.train), torch.from_numpy(task.train.labels).to(task.device)

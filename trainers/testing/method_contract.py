@@ -11,8 +11,10 @@ says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contrac
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -27,12 +29,14 @@ from torch import nn
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.datasets.base import ROLES
-from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
+from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logits
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
+from flyp_sweep.trainers.exporting.folder import Export, drafted
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Method
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
@@ -220,6 +224,28 @@ class MethodContract:
             assert line.metrics.keys() == METRICS.keys() | ({"nll", "brier", "ece"} if shown else set())
             assert all(0 <= value <= 1 for value in plain(line).metrics.values())
             assert line.n_examples == {"id_val": 9}.get(line.split, 21)
+
+    def test_its_models_come_out_and_plain_open_clip_predicts_the_same_bits(
+        self, trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec = trials.repeat(shots=4, epochs=1)
+        task = trials.bench.task(spec)
+        curve = AlphaCurve(trials.method, task, trials.fit(spec, task.shared))
+        split = task.shared.split("id_test")
+        paths = [tmp_path / f"{row}.png" for row in range(len(split))]
+        for row, path in enumerate(paths):
+            split.images[row].save(path)
+        monkeypatch.setattr(sys, "argv", ["predict.py"])
+        for alpha in (0.0, 0.5, 1.0):
+            export = Export.of(curve, spec.trial_id, alpha, Model(arch="digits-clip", pretrained="bundled"), threads=1)
+            with drafted(tmp_path / f"at {alpha}") as draft:
+                export.write(draft)
+            namespace: dict[str, Any] = {}
+            with contextlib.chdir(tmp_path / f"at {alpha}"), torch.random.fork_rng():
+                exec(export.snippet, namespace)  # noqa: S102
+            own = trials.method.logits(curve.at(alpha), task, split) if alpha else zero_shot_logits(task, split)
+            assert torch.equal(namespace["logits"](paths), own), f"`portable` and `classifier` differ at {alpha}"
+            assert namespace["labels"] == list(task.shared.dataset.class_names)
 
     def test_a_prediction_does_not_depend_on_what_else_is_in_its_batch(self, trials: Trials) -> None:
         task, method = trials.bench.task(trials.spec()), trials.method

@@ -1,0 +1,150 @@
+"""`flyp-sweep export` and `predict`: the models of a run, to take along and to use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flyp_sweep.orchestrator.cli.options import Callback, data_root_option, run_argument
+from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath, open_run
+from flyp_sweep.search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CHOSEN = "chosen"
+
+SELECTORS: tuple[Callable[[Callback], Callback], ...] = (
+    click.option("--dataset", metavar="D", help="Of this data set, where the run has several."),
+    click.option("--model", metavar="M", help="Of this model, e.g. ViT-B-16/openai."),
+    click.option("--shots", metavar="K", help="Of this number of shots, or full."),
+    click.option("--method", metavar="M", help="Of this method, e.g. flyp or flyp+greedy_soup."),
+    click.option("--seed", type=int, metavar="N", help="The repeat on this seed.  [default: --best]"),
+    click.option("--best", is_flag=True, help="The repeat of best score on ID validation data."),
+    click.option("--trial", metavar="ID", help="The repeat with this trial id, or its first characters."),
+    click.option(
+        "--alpha",
+        default=CHOSEN,
+        metavar="chosen|NUMBER",
+        show_default=True,
+        help="WiSE-FT mixing coefficient, from 0 to 1; chosen on ID validation data.",
+    ),
+)
+
+
+def selectors(command: Callback) -> Callback:
+    """The options that name one model of a run."""
+    for option in reversed(SELECTORS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@run_argument
+@selectors
+@data_root_option
+@click.option("-o", "--output", "folder", type=UserPath(), required=True, help="A new or empty folder.")
+@click.option("--push-to-hub", "hub", metavar="ORG/NAME", help="Upload it to the Hugging Face hub; token in HF_TOKEN.")
+def export(run: Path | str, data_root: Path, folder: Path, hub: str | None, **named: Any) -> None:
+    """Write a model of RUN into a folder that open_clip loads, with a model card.
+
+    A model whose weights the run has not kept is trained again.
+    """
+    wanted = _wanted(**named)
+    if hub is not None:
+        from flyp_sweep.orchestrator.runs.hub import check_hub
+
+        check_hub(hub)
+    click.echo(f"{folder}: {_export(run, wanted, data_root, folder, click.echo)}")
+    if hub is not None:
+        from flyp_sweep.orchestrator.runs.hub import push
+
+        click.echo(push(folder, hub))
+
+
+@click.command()
+@click.argument("model_dir_or_run", metavar="MODEL_DIR_OR_RUN", type=RunAddress())
+@click.argument("images", nargs=-1, required=True, type=UserPath())
+@click.option("-o", "--output", type=UserPath(), required=True, help="A .csv or .parquet file, a row per image.")
+@click.option("--column", default="path", show_default=True, help="The column of a table that holds the paths.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the CPU.  [default: all cores]")
+@selectors
+@data_root_option
+def predict(
+    model_dir_or_run: Path | str,
+    images: tuple[Path, ...],
+    output: Path,
+    column: str,
+    threads: int | None,
+    data_root: Path,
+    **named: Any,
+) -> None:
+    """Label IMAGES: image files, folders of images, or .csv and .parquet tables of paths.
+
+    The model is a folder of `flyp-sweep export`, or one of a run, which the options choose as for `export`.
+    """
+    from flyp_sweep.orchestrator.runs import prediction
+    from flyp_sweep.trainers.exporting.listing import image_paths
+
+    prediction.check_output(output)
+    paths = image_paths(images, column)
+    console = _stderr()
+    if isinstance(model_dir_or_run, Path) and _is_exported(model_dir_or_run):
+        _refuse_selectors(model_dir_or_run)
+        prediction.predict(model_dir_or_run, paths, output, threads, console)
+        return
+    with TemporaryDirectory(prefix="flyp-sweep-") as made:
+        folder = Path(made) / "model"
+        say = partial(console.print, soft_wrap=True)
+        say(_export(model_dir_or_run, _wanted(**named), data_root, folder, say))
+        prediction.predict(folder, paths, output, threads, console)
+
+
+def _wanted(seed: int | None, best: bool, trial: str | None, alpha: str, **named: Any) -> Any:
+    from flyp_sweep.orchestrator.runs.chosen import Wanted
+
+    if sum([seed is not None, best, trial is not None]) > 1:
+        raise InputError("found several of --seed, --best and --trial; expected one of them")
+    try:
+        number = None if alpha == CHOSEN else float(alpha)
+    except ValueError:
+        raise InputError(f"--alpha: found {alpha!r}; expected a number from 0 to 1, or {CHOSEN}") from None
+    return Wanted(**named, seed=seed, trial=trial, alpha=number)
+
+
+def _export(run: Path | str, wanted: Any, data_root: Path, folder: Path, say: Callable[[str], None]) -> str:
+    """Write the model, and say in words which it is."""
+    from flyp_sweep.orchestrator.runs.chosen import choose
+
+    chosen = choose(open_run(run), wanted)
+
+    # Seconds of torch, which a wrong name is not kept waiting for.
+    from flyp_sweep.orchestrator.runs.export import export
+
+    export(chosen, data_root, folder, say)
+    return chosen.told
+
+
+def _is_exported(folder: Path) -> bool:
+    return (folder / "head.safetensors").is_file()
+
+
+def _refuse_selectors(folder: Path) -> None:
+    context = click.get_current_context()
+    for name in ("dataset", "model", "shots", "method", "seed", "best", "trial", "alpha"):
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise InputError(
+                f"--{name}: found {folder}, which holds one model; expected a run, or leave the option out"
+            )
+
+
+def _stderr() -> Console:
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,87 @@
+"""What a fitted model consists of in open_clip's terms, so that it can be used without this package."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from flyp_sweep.trainers.task import Task
+
+CHUNK = 16_384
+"""Training images that vote at once, so that memory does not grow with their number."""
+
+
+@dataclass(frozen=True)
+class Portable:
+    """An open_clip model with both towers, and a linear head over its L2-normalised image features.
+
+    `weight` is [C, D]; a head of text embeddings contains the logit scale. `bias` is [C] or None. `votes` are added to
+    the logits: see `Votes`.
+    """
+
+    clip: Any
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+    votes: Votes | None = None
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C] of normalised image features [B, D]."""
+        logits = F.linear(features, self.weight, self.bias)
+        return logits if self.votes is None else self.votes.added(logits, features)
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The head by the names of a file; `from_tensors` reads them."""
+        named = {"weight": self.weight, "bias": self.bias, **({} if self.votes is None else self.votes.tensors)}
+        return {name: tensor.detach() for name, tensor in named.items() if tensor is not None}
+
+    @classmethod
+    def from_tensors(cls, clip: Any, tensors: Mapping[str, torch.Tensor]) -> Portable:
+        """The head in `tensors` over the features of `clip`."""
+        votes = {name: tensor for name, tensor in tensors.items() if name not in ("weight", "bias")}
+        return cls(clip, tensors["weight"], tensors.get("bias"), Votes.from_tensors(votes) if votes else None)
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Votes of `keys` [N, D], normalised features, for `labels` int64 [N], times `weight`.
+
+    A key's vote for its label is exp(-sharpness * (1 - cosine)): 1 for the same image (Zhang et al., 2022, eq. 4-6).
+    """
+
+    keys: torch.Tensor
+    labels: torch.Tensor
+    weight: torch.Tensor
+    sharpness: torch.Tensor
+
+    def added(self, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """`logits` [B, C] plus the votes on images of normalised `features` [B, D]."""
+        for keys, labels in zip(self.keys.split(CHUNK), self.labels.split(CHUNK), strict=True):
+            votes = torch.exp(-self.sharpness * (1 - features @ keys.T))
+            logits = logits + self.weight * votes @ F.one_hot(labels, logits.shape[1]).to(votes)
+        return logits
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {f"cache_{name}": tensor for name, tensor in vars(self).items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Votes:
+        return cls(**{name.removeprefix("cache_"): tensor for name, tensor in tensors.items()})
+
+
+def zero_shot(task: Task) -> Portable:
+    """The pretrained model with its prompts: alpha = 0 of all methods."""
+    return Portable(task.pretrained.clip, task.zero_shot_head)
+
+
+def with_encoder(encoder: nn.Module, task: Task) -> Any:
+    """The pretrained open_clip model with another image encoder."""
+    clip = task.pretrained.clip
+    return copy.deepcopy(clip, {id(clip.visual): encoder})
