@@ -52,6 +52,11 @@ class ExampleValues:
         refuse_missing(repeats, self._run.label)
         columns = ("row", "label", "predicted", "p_label")
         tables = [read_one(one, split, side, columns).sort_by("row").to_pandas() for one in repeats]
+        if len({len(table) for table in tables}) > 1 or not len(tables[0]):
+            raise InputError(
+                f"{self._run.label}: --interval seeds+examples: found repeats that lack predictions on {split}, "
+                "expected those of every repeat; take another --interval"
+            )
         return np.stack([_accuracy(table) if metric == "accuracy" else _nll(table) for table in tables])
 
 

@@ -89,7 +89,6 @@ def test_a_document_that_compiles_alone(runs):
         ("table --published --metric ece", "--metric: found --published"),
         ("table runs/pcam --metric ecce", "error: Invalid value for '--metric': 'ecce' is not one of "),
         ("table runs/pcam --metric ece", "--metric ece: found none in pcam, expected that of a finished repeat"),
-        ("table runs/pcam --metric macro_f1 --against published", "measured by macro_f1, expected the paper's"),
         ("table runs/pcam --interval seeds+examples", "expected the predictions of every repeat: a run of an earlier"),
         ("plot runs/pcam --figure reliability", "reliability: the run has no predictions of single images"),
         ("table --published --ensembling with", "--ensembling: found --published"),

@@ -68,6 +68,10 @@ def test_what_has_no_values_of_single_images_is_one_line(tmp_path, example):
     run = RunFolder(tmp_path)
     with pytest.raises(InputError, match=r"expected the predictions of every repeat: .* with predictions: top"):
         make_table([read_evidence(run)], "per_shift", BOTH)
+    write_outputs_of(tmp_path, example.run())
+    write_outputs_of(tmp_path, example.run()[-2:], examples=30)
+    with pytest.raises(InputError, match="found repeats that lack predictions on id_test"):
+        make_table([read_evidence(run)], "per_shift", BOTH)
     with pytest.raises(InputError, match="found macro_f1, expected a mean over images, accuracy or nll"):
         make_table([read_evidence(run, metric="macro_f1")], "per_shift", BOTH)
     with pytest.raises(InputError, match="found a ledger in memory of run, expected a run folder"):
