@@ -83,6 +83,12 @@ def _check_method(text: str) -> str:
     return text
 
 
+def _check_label(text: str) -> str:
+    if not _METHOD.fullmatch(text) or ":" in text or len(text) > 100:
+        raise mismatch(text, "a name for its row: letters, digits, '_' and '-', a letter first, at most 100")
+    return text
+
+
 def _check_ensemble(text: str) -> str:
     if text not in ENSEMBLES:
         raise mismatch(text, one_of(ENSEMBLES), nearest(text, ENSEMBLES))
@@ -98,6 +104,7 @@ def _check_unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
 Text = Annotated[str, AfterValidator(_check_text)]
 Slug = Annotated[str, AfterValidator(_check_slug)]
 MethodName = Annotated[str, AfterValidator(_check_method)]
+Label = Annotated[str, AfterValidator(_check_label)]
 EnsembleName = Annotated[str, AfterValidator(_check_ensemble)]
 HparamName = Annotated[str, AfterValidator(_check_hparam)]
 Unique = AfterValidator(_check_unique)

@@ -30,14 +30,25 @@ from flyp_sweep.search_spaces.fields import (
     shape,
 )
 from flyp_sweep.search_spaces.overrides import Override, blamed
-from flyp_sweep.search_spaces.own_data import AnyOwnDataset, FolderDataset, Folders, OwnDataset, TableDataset, Tables
+from flyp_sweep.search_spaces.own_data import (
+    AnyEvaluatedDataset,
+    AnyOwnDataset,
+    EvaluatedDataset,
+    FolderDataset,
+    Folders,
+    OwnDataset,
+    TableDataset,
+    Tables,
+)
 from flyp_sweep.search_spaces.sections import (
     NO_SEARCH,
     Checkpoints,
     EarlyStopping,
     Failures,
     Images,
+    Mlflow,
     Model,
+    OwnCheckpoint,
     Predictions,
     Repeats,
     Resources,
@@ -55,7 +66,9 @@ __all__ = [
     "FolderDataset",
     "Folders",
     "Images",
+    "Mlflow",
     "Model",
+    "OwnCheckpoint",
     "OwnDataset",
     "Repeats",
     "Resources",
@@ -70,15 +83,22 @@ __all__ = [
 ]
 
 AnyDataset = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[AnyOwnDataset, Tag(MAPPING)], Discriminator(shape)]
+AnyEvaluated = Annotated[
+    Annotated[Text, Tag(TEXT)] | Annotated[AnyEvaluatedDataset, Tag(MAPPING)], Discriminator(shape)
+]
 Methods = Annotated[tuple[MethodName, ...], FromList, Unique, Field(min_length=1)]
+MethodEntry = Annotated[
+    Annotated[MethodName, Tag(TEXT)] | Annotated[OwnCheckpoint, Tag(MAPPING)],
+    Discriminator(lambda value: MAPPING if shape(value) == MAPPING else TEXT),
+]
 Shots = Annotated[Count, Field(ge=1)]
 
 
 class SearchSpace(Section):
     """One sweep: which cells there are, and how each is searched, repeated and evaluated.
 
-    The fields are as written in the file; `datasets`, `models` and `shots_list` are the same as tuples. Two search
-    spaces are equal when their settings are, wherever they were read from.
+    The fields are as written in the file; `datasets`, `models`, `shots_list` and `method_names` are the same as tuples.
+    Two search spaces are equal when their settings are, wherever they were read from.
     """
 
     name: Slug = Field(description="a name of a-z, 0-9, '_', '.' and '-': that of the run's folder")
@@ -103,7 +123,9 @@ class SearchSpace(Section):
         Annotated[Model, Tag(MAPPING)] | Annotated[tuple[Model, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),
     ] = Field(description="a mapping such as {arch: ViT-B-16, pretrained: openai}, or a list of them")
-    methods: Methods = Field(description="a list of methods, as in [zeroshot, ft, flyp]")
+    methods: Annotated[tuple[MethodEntry, ...], FromList, Field(min_length=1)] = Field(
+        description="a list of methods, as in [zeroshot, ft, flyp], and of {checkpoint: PATH, label: NAME}"
+    )
     images: Images = Images()
     train: Train = Train()
     search: Search = Field(
@@ -124,10 +146,14 @@ class SearchSpace(Section):
         default=None,
         description="a list of ensembles, as in [greedy_soup], or a mapping from them to lists of methods",
     )
+    evaluate: Annotated[tuple[AnyEvaluated, ...], FromList, Field(min_length=1)] | None = Field(
+        default=None, description="a list of data sets to evaluate on too: names, or mappings for your own images"
+    )
     failures: Failures = Failures()
     checkpoints: Checkpoints = Checkpoints()
     weights: Weights = Weights()
     predictions: Predictions = "top"
+    mlflow: Mlflow = Mlflow()
     resources: Resources | None = None
 
     _source: str = PrivateAttr("search space")
@@ -160,11 +186,21 @@ class SearchSpace(Section):
     def shots_list(self) -> tuple[int | None, ...]:
         return self.shots if isinstance(self.shots, tuple) else (self.shots,)
 
+    @property
+    def method_names(self) -> tuple[str, ...]:
+        """The methods by the names of their cells: of checkpoints, their labels."""
+        return tuple(entry if isinstance(entry, str) else entry.label for entry in self.methods)
+
+    @property
+    def checkpoint_files(self) -> dict[str, str]:
+        """Label -> path, of the models that were fine-tuned elsewhere."""
+        return {entry.label: entry.checkpoint for entry in self.methods if isinstance(entry, OwnCheckpoint)}
+
     def cells(self) -> list[Cell]:
         """All cells, in the order data set, model, shots, method; each is followed by those of its ensembles."""
         names = [dataset_name(dataset) for dataset in self.datasets]
         labels = [model.label for model in self.models]
-        cells = [Cell(*key) for key in product(names, labels, self.shots_list, self.methods)]
+        cells = [Cell(*key) for key in product(names, labels, self.shots_list, self.method_names)]
         return [one for cell in cells for one in (cell, *map(cell.ensembled, self.ensembles_of(cell.method)))]
 
     def ensembles_of(self, method: str) -> tuple[str, ...]:
@@ -213,6 +249,18 @@ class SearchSpace(Section):
                 )
         return dataset
 
+    @model_validator(mode="after")
+    def _evaluated_differ(self) -> Self:
+        own = {dataset_name(dataset): dataset for dataset in self.datasets}
+        for name in repeated(map(dataset_name, self.evaluate or ())):
+            raise FieldError(problem(f"two data sets named {show(name)}", "every data set once"), at=("evaluate",))
+        for at, other in enumerate(self.evaluate or ()):
+            name = dataset_name(other)
+            if name in own and not (len(own) > 1 and own[name] == other):
+                hint = "(give it another name, or write its splits into `ood` of that data set)"
+                raise mismatch(name, "the name of no data set in `dataset`", hint, at=("evaluate", at))
+        return self
+
     @field_validator("model")
     @classmethod
     def _models_differ(cls, model: Any) -> Any:
@@ -220,6 +268,14 @@ class SearchSpace(Section):
             for label in repeated(one.label for one in model):
                 raise FieldError(problem(f"two models shown as {show(label)}", "different ones", "(give each a name)"))
         return model
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_differ(cls, methods: tuple[str | OwnCheckpoint, ...]) -> tuple[str | OwnCheckpoint, ...]:
+        names = [entry if isinstance(entry, str) else entry.label for entry in methods]
+        for name in repeated(names):
+            raise mismatch(names, f"every item once, not {show(name)} twice")
+        return methods
 
     @model_validator(mode="after")
     def _named_methods_are_there(self) -> Self:
@@ -231,9 +287,9 @@ class SearchSpace(Section):
             *((("ensembles", name, at), method) for name, made in ensembles.items() for at, method in enumerate(made)),
         ]
         for place, method in named:
-            if method not in self.methods:
-                expected = f"one of the methods of this search space: {', '.join(self.methods)}"
-                raise mismatch(method, expected, nearest(method, self.methods), at=place)
+            if method not in self.method_names:
+                expected = f"one of the methods of this search space: {', '.join(self.method_names)}"
+                raise mismatch(method, expected, nearest(method, self.method_names), at=place)
         return self
 
     @model_validator(mode="after")
@@ -242,6 +298,10 @@ class SearchSpace(Section):
         if soups and self.search.algorithm == NO_SEARCH:
             raise mismatch(
                 soups[0], f"ensembles that need no search with search.algorithm {NO_SEARCH}", at=("ensembles",)
+            )
+        if self.mlflow.register_best and self.weights.keep == "none":
+            raise mismatch(
+                True, "false where weights.keep is none: a registered model has weights", at=("mlflow", "register")
             )
         grace, epochs = self.scheduler.grace_epochs, self.train.epochs
         if grace > epochs:
@@ -253,6 +313,6 @@ class SearchSpace(Section):
         return isinstance(other, SearchSpace) and self.__dict__ == other.__dict__
 
 
-def dataset_name(dataset: str | OwnDataset) -> str:
+def dataset_name(dataset: str | EvaluatedDataset) -> str:
     """The name that a data set has in cells and tables."""
     return dataset if isinstance(dataset, str) else dataset.name

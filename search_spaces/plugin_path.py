@@ -38,7 +38,7 @@ def find_plugins(space: SearchSpace) -> None:
 
     The Python path stays as it is for a space that names none: a folder of data may have the name of a library.
     """
-    named = [method for method in space.methods if ":" in method]
+    named = [method for method in space.method_names if ":" in method]
     if named:
         search_last(space.plugin_folders)
     for method in named:

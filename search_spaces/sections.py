@@ -17,6 +17,7 @@ from flyp_sweep.search_spaces.fields import (
     TEXT,
     Count,
     FromList,
+    Label,
     MethodName,
     Section,
     Space,
@@ -67,6 +68,16 @@ class Model(Section):
             return self.arch
         path = PurePath(self.pretrained)
         return f"{self.arch}/{path.stem if path.suffix in WEIGHT_SUFFIXES else path.name}"
+
+
+class OwnCheckpoint(Section):
+    """A model that was fine-tuned elsewhere, among `methods`: the file of its weights, and the name of its row.
+
+    Its cell is like those of methods: the model is interpolated with the pretrained one and evaluated, not trained.
+    """
+
+    checkpoint: Text = Field(description="the path of a checkpoint, as in model.pt")
+    label: Label = Field(description="a name for its row, as in ours")
 
 
 class Train(Section):
@@ -343,6 +354,16 @@ class Weights(Section):
     @classmethod
     def _null_is_none(cls, value: object) -> object:
         return "none" if value is None else value
+
+
+class Mlflow(Section):
+    """Whether the best model of each cell is exported and registered in MLflow when the run has come to its end."""
+
+    register_best: bool = Field(default=False, alias="register", description="true or false")
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"register": self.register_best}
 
 
 class Resources(Section):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, space_error
+from flyp_sweep.search_spaces.distributions import Constant
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.sections import NO_SEARCH
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flyp_sweep.search_spaces.distributions import Distribution
-    from flyp_sweep.trainers.methods.base import Method
+    from flyp_sweep.trainers.methods import FineTuned, Method
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
     """
     from flyp_sweep.trainers import methods
 
-    method = methods.get(name)
+    method = methods.named(space, name)
     known = (*method.hparams, *method.in_place_of)
     for hparam in space.search.per_method.get(name, {}):
         if hparam not in known:
             expected = f"{name} has {', '.join(known) or 'no hyper-parameters'}{nearest(hparam, known)}"
             raise InputError(f"{space.source}: search.per_method.{name}: found {hparam!r}; {expected}")
+    if isinstance(method, methods.FineTuned):
+        return _content(space, method)
     given = space.for_method(name)
     searched = {}
     for hparam, default in method.hparams.items():
@@ -70,6 +73,21 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
             )
         searched[hparam] = in_domain(space, name, hparam, found)
     return searched
+
+
+def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
+    """The content of a checkpoint as the one value of its hyper-parameter.
+
+    Raises InputError where there is another, or none, than a run's own search space says.
+    """
+    (key,), found = method.hparams, method.content()
+    given = space.search.per_method.get(method.name, {}).get(key)
+    if given not in (None, Constant(found)):
+        raise InputError(
+            f"{space.source}: search.per_method.{method.name}.{key}: found {given.to_json()}; {method.path} has the "
+            f"content {found}: put the former file in its place, or take this key out"
+        )
+    return {key: Constant(found)}
 
 
 def in_domain(space: SearchSpace, name: str, hparam: str, found: Distribution) -> Distribution:

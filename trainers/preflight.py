@@ -18,6 +18,7 @@ from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.identity import Identity, identify
 from flyp_sweep.trainers.data.inspection import Say
 from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, check_splits, incomplete
+from flyp_sweep.trainers.datasets import added
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
@@ -64,6 +65,8 @@ class Checked:
     ensembles: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
     """What is allowed and odd about the settings, a line each."""
+    remarks: tuple[str, ...] = ()
+    """What a user should know of the methods, a line each."""
 
 
 def check(
@@ -108,7 +111,7 @@ def _check(
 
     check_losses(space)
     check_read(space)
-    kinds = {name: facts_of(methods.get(name), hyper_parameters(space, name)) for name in space.methods}
+    kinds = {name: facts_of(methods.named(space, name), hyper_parameters(space, name)) for name in space.method_names}
     check_divisible(space)
     check_pairs(space)
     check_compiler(space)
@@ -128,7 +131,7 @@ def _check(
         models[model.label] = ModelFacts(fingerprints[model.label], parameters)
     data = {}
     for name, dataset in made.items():
-        remarks = dataset.remarks() + check_prompts(dataset, space)
+        remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
         seen = check_images(dataset, space, say) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)
@@ -146,7 +149,7 @@ def _check(
         )
     sizes = {name: (facts.images["train"], facts.classes) for name, facts in data.items()}
     said += check_schedules(space, sizes) if trained else []
-    return Checked(data, models, kinds, ensembles, tuple(said))
+    return Checked(data, models, kinds, ensembles, tuple(said), remarks=tuple(check_checkpoints(space)))
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
@@ -161,8 +164,10 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
             dataset.name: dataset
             for dataset in (datasets.make(entry, data_root, space.images.shown_as) for entry in space.datasets)
         }
-        for dataset in made.values():
+        others = datasets.evaluated(space, data_root)
+        for dataset in (*made.values(), *others):
             check_files(dataset)
+        added.add(list(made.values()), others)
     return made
 
 
@@ -177,6 +182,24 @@ def check_prompts(dataset: Dataset, space: SearchSpace) -> list[str]:
 
     templates = dataset.templates[: None if space.train.templates == "all" else space.train.templates]
     return [line for model in space.models for line in prompt_check.remarks(dataset, model, templates)]
+
+
+def check_checkpoints(space: SearchSpace) -> Iterator[str]:
+    """What to know of the models that were fine-tuned elsewhere, a line each.
+
+    Raises InputError for a file whose weights are not those of each model's architecture.
+    """
+    from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers.models import finetuned
+
+    for label in space.checkpoint_files:
+        method = methods.named(space, label)
+        assert isinstance(method, methods.FineTuned), "its name is the label of a checkpoint"
+        for model in space.models:
+            lines = finetuned.check(method.path, model, method.key)
+            told = f"{method.key}: {method.path}, {method.content()}"
+            yield f"{told}: alpha = 0 is {model.label}, whose prompts and preparation of images it shares"
+            yield from (f"{method.key}: {line}" for line in lines)
 
 
 def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
@@ -206,7 +229,7 @@ def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[
         return {}
     if not isinstance(space.ensembles, dict):
         if not trained:
-            hint = f"(methods has {', '.join(space.methods)}: add one, or leave out ensembles)"
+            hint = f"(methods has {', '.join(space.method_names)}: add one, or leave out ensembles)"
             raise space_error(space.source, "ensembles", list(space.ensembles), "methods trained by gradients", hint)
         return dict.fromkeys(space.ensembles, tuple(trained))
     for ensemble, names in space.ensembles.items():
@@ -224,8 +247,8 @@ def check_read(space: SearchSpace) -> None:
     """
     from flyp_sweep.trainers import methods
 
-    known = {*methods.registry(), *space.methods}
-    found = [methods.get(name) for name in known]
+    known = {*methods.registry(), *space.method_names}
+    found = [methods.named(space, name) for name in known]
     read = sorted({hparam for method in found for hparam in (*method.hparams, *method.in_place_of)})
     for hparam in space.search.space:
         if hparam not in read:
@@ -239,8 +262,8 @@ def check_losses(space: SearchSpace) -> None:
     """Raise InputError for a method that is trained by gradients and defines no loss."""
     from flyp_sweep.trainers import methods
 
-    for name in space.methods:
-        method = methods.get(name)
+    for name in space.method_names:
+        method = methods.named(space, name)
         if isinstance(method, methods.GradientMethod) and not method.has_loss:
             raise space_error(
                 space.source, "methods", name, "a method that defines `encode` and `joint_loss`, or `loss`"
@@ -257,8 +280,8 @@ def check_divisible(space: SearchSpace) -> None:
     if space.resources is not None and space.resources.world > 1:
         divided.append(("resources.processes", space.resources.world, "1"))
     for key, found, instead in divided:
-        for name in space.methods:
-            method = methods.get(name)
+        for name in space.method_names:
+            method = methods.named(space, name)
             if isinstance(method, methods.GradientMethod) and not method.divisible:
                 expected = f"{instead} with a method that defines `loss` as a whole"
                 hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
@@ -269,7 +292,7 @@ def check_pairs(space: SearchSpace) -> None:
     """Raise InputError when pairs of images and templates are to be drawn and no method takes them."""
     from flyp_sweep.trainers import methods
 
-    kinds = [methods.get(name) for name in space.methods]
+    kinds = [methods.named(space, name) for name in space.method_names]
     taking = any(isinstance(kind, methods.GradientMethod) and kind.pairs_templates for kind in kinds)
     if space.train.pairs != "images" and not taking:
         raise space_error(space.source, "train.pairs", space.train.pairs, "images, as no method here pairs templates")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from flyp_sweep.orchestrator.cli.options import mlflow_option, run_argument
+from flyp_sweep.orchestrator.cli.options import data_root_option, mlflow_option, run_argument
 from flyp_sweep.orchestrator.cli.run_address import UserPath
 
 
@@ -25,8 +25,12 @@ def ui(run: Path | None, port: int, host: str) -> None:
 @click.command("sync")
 @run_argument
 @mlflow_option
-def sync_(run: Path | str, mlflow: str | None) -> None:
-    """Rebuild the MLflow view of RUN from its ledger. What MLflow has already is replaced where it differs."""
+@data_root_option
+def sync_(run: Path | str, mlflow: str | None, data_root: Path) -> None:
+    """Rebuild the MLflow view of RUN from its ledger. What MLflow has already is replaced where it differs.
+
+    Models are registered too if the search space says so.
+    """
     from flyp_sweep.orchestrator.runs.sync import sync
 
-    click.echo(sync(run, mlflow))
+    click.echo(sync(run, mlflow, data_root, click.echo))

@@ -122,7 +122,10 @@ def runtime_env(space: SearchSpace) -> dict[str, Any]:
 
     What these import in turn, and the libraries, each node has to have installed.
     """
-    names = {"flyp_sweep", *(method.partition(":")[0].partition(".")[0] for method in space.methods if ":" in method)}
+    names = {
+        "flyp_sweep",
+        *(method.partition(":")[0].partition(".")[0] for method in space.method_names if ":" in method),
+    }
     modules = [import_module(name) for name in sorted(names)]
     sources = [module.__path__[0] if hasattr(module, "__path__") else str(module.__file__) for module in modules]
     return {"py_modules": [os.path.abspath(source) for source in sources], "excludes": ["**/__pycache__/**"]}
@@ -197,7 +200,7 @@ def look(
             raise InputError(f"found no package {name}; expected {LIBRARIES}")
     check_folder(place)
 
-    from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers.hyper_parameters import hyper_parameters
     from flyp_sweep.trainers.models import weights
 
     for name, outline in outlines_of(space, data_root).items():
@@ -211,8 +214,8 @@ def look(
             raise InputError(
                 f"found no weights of model {model.label!r}; expected HF_HOME on storage that all nodes share"
             )
-    for name in space.methods:
-        methods.get(name)
+    for name in space.method_names:
+        hyper_parameters(space, name)
     return versions
 
 

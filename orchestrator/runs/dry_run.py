@@ -43,6 +43,7 @@ def passes(plan: CellPlan) -> int:
         crops = plan.space.train.epochs * planned_trials(plan) if plan.method.trained else plan.method.seeded
         return train * crops * (plan.base is None) + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val) + plan.space.early_stopping.include_start * id_val
+    fitting = fitting if plan.method.trained else id_val
     if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas
         return len(plan.repeat_seeds) * (2 * id_val + reported)
     if plan.base is not None:  # made of weights that are there, and tried on `id_val`

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from flyp_sweep.orchestrator.runs.registration import register
 from flyp_sweep.orchestrator.store.lock import locked
 from flyp_sweep.orchestrator.tracking.credentials import redacted
 from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger, quiet_environment
@@ -17,7 +19,9 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
 
-def sync(run: Path | str, uri: str | None) -> str:
+def sync(
+    run: Path | str, uri: str | None, data_root: Path = Path("data"), say: Callable[[str], None] = lambda line: None
+) -> str:
     """Bring the MLflow view of a run up to its ledger; returns what was done, in a line.
 
     `run` is the path of a run folder, or the URL of one in a store, which is read through its working copy. Raises
@@ -26,15 +30,15 @@ def sync(run: Path | str, uri: str | None) -> str:
     if isinstance(run, Path):
         folder = RunFolder(run)
         with locked(run):
-            return _sync(folder, uri)
+            return _sync(folder, uri, data_root, say)
     from flyp_sweep.orchestrator.store.remote_run import opened, working_copy
 
     path = working_copy(run)
     with locked(path), opened(run, path):
-        return _sync(RunFolder(path), uri)
+        return _sync(RunFolder(path), uri, data_root, say)
 
 
-def _sync(folder: RunFolder, uri: str | None) -> str:
+def _sync(folder: RunFolder, uri: str | None, data_root: Path, say: Callable[[str], None]) -> str:
     check_uri(uri)
     quiet_environment()
     from mlflow.exceptions import MlflowException
@@ -49,6 +53,8 @@ def _sync(folder: RunFolder, uri: str | None) -> str:
             logger.add(record)
         table = make_table([evidence_of(records, folder.name, planned, sha256)])
         logger.finish(render(table, "markdown"), complete=complete)
+        if complete and load(folder.space).mlflow.register_best:
+            register(folder, data_root, uri or default_uri(folder.path), say)
     except (OSError, MlflowException) as error:
         reason = redacted(one_line(str(error)))
         raise InputError(f"--mlflow: the store does not answer ({reason}); nothing is lost") from error

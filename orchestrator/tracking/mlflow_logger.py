@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from flyp_sweep.orchestrator.tracking.kept_models import KeptModels
 from flyp_sweep.orchestrator.tracking.uris import sqlite_file
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import Record, TrialRecord, encode
@@ -168,6 +169,7 @@ class MlflowLogger:
             self.client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params, tags)
             for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
                 self.client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
+            self.client.log_inputs(run_id, data_sets(record))
             self.client.set_terminated(run_id, "FAILED" if record.status == "failed" else "FINISHED", end)
         except Exception:
             with contextlib.suppress(Exception):
@@ -191,6 +193,8 @@ class MlflowLogger:
         records = self.folder.ledger.load()
         for trial_id in self.trials.keys() - {one.trial_id for one in records if isinstance(one, TrialRecord)}:
             self.client.delete_run(self.trials.pop(trial_id).run_id)
+        trials = [one for one in records if isinstance(one, TrialRecord)]
+        KeptModels(self).mirror([one for one in trials if one.trial_id in self.trials and one.stage == "repeat"])
         columns = json.dumps({"selectedColumns": first_columns(records)})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
 
@@ -269,6 +273,20 @@ def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
             yield Metric(f"frontier/{metric_part(one.split)}", one.value, end, round(100 * one.alpha))
     for side, values in ood.items():
         yield Metric(f"{side}/mean_ood", fmean(values), end, 0)
+
+
+def data_sets(record: TrialRecord) -> list[Any]:
+    """The splits that a trial read: their names, identities and roles."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    roles = {one.split: one.role for one in record.measurements}
+    return [
+        DatasetInput(
+            Dataset(f"{record.cell.dataset}/{split}", identity, "flyp_sweep", json.dumps({"identity": identity})),
+            [InputTag("mlflow.data.context", roles.get(split, split))],
+        )
+        for split, identity in record.settings.get("splits", {}).items()
+    ]
 
 
 def first_columns(records: Iterable[Record]) -> list[str]:

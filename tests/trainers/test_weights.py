@@ -18,17 +18,13 @@ import torch
 from huggingface_hub import constants, get_session
 from open_clip import pretrained as tags
 from safetensors.torch import save_file
+from tiny_clip import TINY, archive, some_clip
 
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.models import pretrained, weights
 from flyp_sweep.trainers.models.digits_clip import ARCH, CHECKPOINT
 
 CPU = torch.device("cpu")
-TINY = {
-    "embed_dim": 8,
-    "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "head_width": 8, "layers": 1},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
-}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -72,15 +68,6 @@ def tiny(_tiny_config: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., M
         return Model(arch="tiny-clip", pretrained="here")
 
     return with_tag
-
-
-def some_clip(quick_gelu: bool = False) -> Any:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        clip = open_clip.CLIP(**TINY, quick_gelu=quick_gelu).eval()
-        for parameter in clip.parameters():
-            parameter.data.add_(0.2 * torch.randn_like(parameter))
-    return clip
 
 
 def put(cache: Path, repo: str, name: str) -> Path:
@@ -337,16 +324,6 @@ def test_openai_s_torchscript_archive_is_loaded_with_its_activation(tmp_path: Pa
         loaded = pretrained.load(model, CPU).clip
         assert same(loaded, expected)
         torch.testing.assert_close(seen(loaded), seen(expected))
-
-
-def archive(clip: Any, path: Path, extras: dict[str, int]) -> None:
-    """Save as TorchScript in half precision, as OpenAI's files are, with their `extras` among the weights."""
-    vars(clip)["attn_mask"] = clip._buffers.pop("attn_mask")  # theirs is a constant of the code
-    for name, value in extras.items():
-        vars(clip).pop(name, None)
-        clip.register_buffer(name, torch.tensor(value))
-    views = torch.zeros(1, 3, 16, 16), torch.zeros(1, 77, dtype=torch.int64)
-    torch.jit.trace(clip, views, check_trace=False).half().save(path)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".bin", ".safetensors"])

@@ -6,13 +6,30 @@ import importlib
 import inspect
 import pkgutil
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.trainers import plugins
 from flyp_sweep.trainers.methods.base import GradientMethod, Method
+from flyp_sweep.trainers.methods.finetuned import FineTuned
 
-__all__ = ["GradientMethod", "Method", "get", "registry"]
+if TYPE_CHECKING:
+    from flyp_sweep.search_spaces.model import SearchSpace
+
+__all__ = ["FineTuned", "GradientMethod", "Method", "get", "named", "registry"]
+
+
+def named(space: SearchSpace, name: str) -> Method:
+    """The method of this name in `space`: one that `get` knows, or a checkpoint under its label.
+
+    Raises InputError as `get` does, and for a label that is the name of a method.
+    """
+    if name not in space.checkpoint_files:
+        return get(name)
+    if name in registry():
+        raise InputError(f"methods: found the label {name!r}; expected one that is no method's name")
+    return FineTuned(name, Path(space.checkpoint_files[name]).expanduser())
 
 
 @cache
@@ -55,10 +72,11 @@ def _imported(name: str) -> Method:
 
 
 def _concrete(base: Any) -> set[type[Method]]:
-    """Subclasses, at any depth, that live in this package and lack nothing."""
+    """Subclasses, at any depth, that live in this package, lack nothing and have a name."""
     found = set[type[Method]]()
     for subclass in base.__subclasses__():
         found |= _concrete(subclass)
-        if subclass.__module__.startswith(__name__) and not inspect.isabstract(subclass):
+        ours = subclass.__module__.startswith(__name__)
+        if ours and not inspect.isabstract(subclass) and hasattr(subclass, "name"):
             found.add(subclass)
     return found

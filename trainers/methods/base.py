@@ -43,7 +43,8 @@ class Method(ABC):
     see too. `trainers.testing.method_contract`, a suite to inherit, tests all that a method promises.
     """
 
-    name: ClassVar[str]
+    name: str
+    """Of a class, unless its instances have names of their own: those are no methods that a registry could make."""
     summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""

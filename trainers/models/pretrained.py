@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.trainers.models import digits_clip, preprocessing, state_dicts, weights
+from flyp_sweep.trainers.models import digits_clip, hugging_face, preprocessing, state_dicts, weights
 from flyp_sweep.trainers.models.compilation import compile_training
 from flyp_sweep.trainers.models.hub import cache_where_silent
+from flyp_sweep.trainers.models.model_files import PRETRAINED, FileWeights, file_weights, for_open_clip
 from flyp_sweep.trainers.models.precision import set_precision
 
 if TYPE_CHECKING:
@@ -105,32 +104,19 @@ def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
     if is_bundled(model):
         return _open(model.arch, str(path), device)
     images = preprocessing.preprocess_of(model, path)[0]
-    state, openai, is_plain = _file_weights(path)
-    if is_plain:
-        return _open(model.arch, str(path), device, images=images)
-    # open_clip's own loader of TorchScript takes any architecture, so the weights go through its loader of files.
-    with TemporaryDirectory() as folder:
-        plain = Path(folder) / "weights.safetensors"
-        save_file({name: value.contiguous().clone() for name, value in state.items()}, plain)
-        return _open(model.arch, str(plain), device, quick_gelu=openai, images=images)
+    found = file_weights(path)
+    with for_open_clip(path, found) as file:
+        return _open(model.arch, str(file), device, quick_gelu=bool(found.quick_gelu), images=images)
 
 
 def architecture_of(model: Model) -> dict[str, Any]:
     """open_clip's configuration of the architecture, as JSON values, with the activation that the weights want."""
     config: dict[str, Any] = _with_ours().get_model_config(model.arch)
     path = weights.local_file(model)
-    of_openai = path is not None and weights.is_torchscript(path) and weights.torchscript_weights(path)[1]
-    if of_openai or weights.trained_with_quick_gelu(model):
+    of_file = path is not None and not is_bundled(model) and file_weights(path).quick_gelu
+    if of_file or weights.trained_with_quick_gelu(model):
         config["quick_gelu"] = True
     return config
-
-
-def _file_weights(path: Path) -> tuple[state_dicts.State, bool, bool]:
-    """The weights in a local file, whether they are an archive of OpenAI's, and whether open_clip reads them itself."""
-    if weights.is_torchscript(path):
-        return *weights.torchscript_weights(path), False
-    state, wrapped = state_dicts.read(path)
-    return state, False, not wrapped
 
 
 def check_file(model: Model) -> list[str]:
@@ -141,14 +127,40 @@ def check_file(model: Model) -> list[str]:
     path = weights.local_file(model)
     if path is None or is_bundled(model):
         return []
-    state = _file_weights(path)[0]
-    if (name := state_dicts.not_finite(state)) is not None:
-        raise InputError(f"model.pretrained: {path}: found a NaN or an infinity in {name}; expected finite weights")
-    expected = {name: value.shape for name, value in _without_memory(model.arch).state_dict().items()}
-    state_dicts.check_fits(path, model.arch, state, expected)
+    found = file_weights(path)
+    clip = without_memory(model.arch)
+    lines = check_weights(found, path, model.arch, clip)
+    if found.quick_gelu is False and computes_quick_gelu(clip):
+        raise InputError(
+            f"model.pretrained: {path}: found a model trained with GELU, by the {hugging_face.CONFIG} beside the file; "
+            f"expected an architecture that computes so, not {model.arch}"
+        )
+    if found.hugging_face and found.quick_gelu is None:
+        computed = "QuickGELU" if computes_quick_gelu(clip) else "GELU"
+        lines.append(
+            f"no {hugging_face.CONFIG} lies beside the file; the activation is {computed}, as {model.arch} has"
+        )
     assumed = preprocessing.preprocess_of(model, path)[1]
-    lines = [f"model.pretrained: {path}: {line}" for line in state_dicts.resized(state, expected)]
-    return [*([assumed] if assumed else []), *lines]
+    return [*([assumed] if assumed else []), *(f"model.pretrained: {path}: {line}" for line in lines)]
+
+
+def check_weights(found: FileWeights, path: Path, arch: str, clip: Clip, key: str = PRETRAINED) -> list[str]:
+    """What is worth knowing of the weights in `path`, a line each, for the architecture that `clip` has.
+
+    Raises InputError, which names `key`, for weights that are not the architecture's, or not finite, by their names.
+    """
+    if (name := state_dicts.not_finite(found.state)) is not None:
+        raise InputError(f"{key}: {path}: found a NaN or an infinity in {name}; expected finite weights")
+    expected = {name: value.shape for name, value in clip.state_dict().items()}
+    state_dicts.check_fits(path, arch, found.state, expected, key)
+    return state_dicts.resized(found.state, expected)
+
+
+def computes_quick_gelu(clip: Clip) -> bool:
+    """Whether the activation of an open_clip model is QuickGELU."""
+    from open_clip.transformer import QuickGELU
+
+    return any(isinstance(module, QuickGELU) for module in clip.modules())
 
 
 def _open(
@@ -204,24 +216,24 @@ def parameter_count(model: Model) -> int | None:
     """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
     if is_bundled(model):
         return digits_clip.PARAMETERS
-    clip = _skeleton(model)
+    clip = skeleton(model)
     return None if clip is None else sum(parameter.numel() for parameter in clip.parameters())
 
 
 def normalises_batches(model: Model) -> bool:
     """Whether the architecture has batch normalisation; False where a hub would have to be asked."""
-    clip = None if is_bundled(model) else _skeleton(model)
+    clip = None if is_bundled(model) else skeleton(model)
     return clip is not None and any(isinstance(module, BATCH_NORMALISATION) for module in clip.modules())
 
 
-def _skeleton(model: Model) -> Clip | None:
+def skeleton(model: Model) -> Clip | None:
     """The architecture without memory for its weights; None where a hub would have to be asked."""
     if model.arch.startswith(weights.HUB):
         return None
-    return _without_memory(model.arch)
+    return without_memory(model.arch)
 
 
-def _without_memory(arch: str) -> Clip:
+def without_memory(arch: str) -> Clip:
     """The architecture, whose weights have shapes but no values."""
     open_clip = _with_ours()
     before = logging.root.manager.disable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +31,35 @@ MOST_NAMED = 3
 State = dict[str, torch.Tensor]
 
 
-def read(path: Path) -> tuple[State, bool]:
-    """The weights in a file that is no TorchScript archive, and whether open_clip would not find them as they stand.
+@dataclass(frozen=True)
+class Found:
+    """The `state` dict of a CLIP, whether open_clip would not find it as it stands, and the other tensors' names."""
 
-    Raises InputError for a file without a CLIP's weights.
+    state: State
+    wrapped: bool
+    beside: tuple[str, ...] = ()
+
+
+def read(path: Path, key: str) -> Found:
+    """The weights in a file that is no TorchScript archive.
+
+    Raises InputError, which names `key`, for a file without a CLIP's weights.
     """
     if path.suffix == ".safetensors":
         content: Any = load_file(path)
     else:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    state, wrapped = unwrapped(content)
-    if not state:
+    found = unwrapped(content)
+    if not found.state:
         held = ", ".join(map(str, list(content)[:MOST_NAMED])) if isinstance(content, Mapping) else type(content)
-        raise InputError(f"model.pretrained: {path}: found {held}; expected the state dict of a CLIP model")
-    return state, wrapped
+        raise InputError(f"{key}: {path}: found {held}; expected the state dict of a CLIP model")
+    return found
 
 
-def unwrapped(content: object) -> tuple[State, bool]:
+def unwrapped(content: object) -> Found:
     """The state dict in what a file holds, by the names that the model itself has; nothing where there is none."""
     if not isinstance(content, Mapping):
-        return {}, False
+        return Found({}, False)
     section = next((name for name in SECTIONS if isinstance(content.get(name), Mapping)), None)
     inner = content if section is None else content[section]
     tensors = {name: value for name, value in inner.items() if isinstance(value, torch.Tensor)}
@@ -57,13 +67,26 @@ def unwrapped(content: object) -> tuple[State, bool]:
     anchors = [name.removesuffix(ANCHOR) for name in plain if name == ANCHOR or name.endswith(f".{ANCHOR}")]
     prefix = min(anchors, key=len, default="")
     state = {name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)}
-    return state, state.keys() != inner.keys() or section not in (None, "state_dict")
+    beside = tuple(name for name in plain if not name.startswith(prefix))
+    return Found(state, state.keys() != inner.keys() or section not in (None, "state_dict"), beside)
 
 
-def check_fits(path: Path, arch: str, state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size]) -> None:
+def is_hugging_face(state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the names are those of transformers."""
+    return any(name.startswith(HUGGING_FACE) for name in state)
+
+
+def check_fits(
+    path: Path,
+    arch: str,
+    state: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Size],
+    key: str = "model.pretrained",
+) -> None:
     """Raise InputError, with the names found beside those expected, where `state` is none of the architecture's.
 
-    `expected` holds the shapes of the architecture's weights. Position embeddings may have another grid.
+    `expected` holds the shapes of the architecture's weights. Position embeddings may have another grid. The error
+    names `key`.
     """
     if any(name.startswith(FOREIGN) for name in state):
         return
@@ -72,16 +95,18 @@ def check_fits(path: Path, arch: str, state: Mapping[str, torch.Tensor], expecte
     other = [name for name in found if name in wanted and not _same(name, found[name], wanted[name])]
     absent = [name for name in wanted if name not in found and name not in ("logit_bias", "attn_mask")]
     if len(absent) > len(wanted) // 2:
-        hint = "the names are those of Hugging Face's transformers: convert the file, or name a hub id as model.arch"
-        theirs = any(name.startswith(HUGGING_FACE) for name in state)
+        hint = (
+            "the names are those of Hugging Face's transformers, of another model than its CLIPModel: convert the file"
+        )
+        theirs = is_hugging_face(state)
         raise InputError(
-            f"model.pretrained: {path}: found weights {_listed(found)}; expected those of {arch}: {_listed(wanted)}"
+            f"{key}: {path}: found weights {_listed(found)}; expected those of {arch}: {_listed(wanted)}"
             f"{f' ({hint})' if theirs else ''}"
         )
     if other:
         name = other[0]
         raise InputError(
-            f"model.pretrained: {path}: found {name} of shape {tuple(found[name])}; expected {tuple(wanted[name])}, as "
+            f"{key}: {path}: found {name} of shape {tuple(found[name])}; expected {tuple(wanted[name])}, as "
             f"{arch} has; name the architecture of the file as model.arch"
         )
 
@@ -94,6 +119,14 @@ def resized(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size
         for name, value in state.items()
         if _short(name) in wanted and _short(name) in POSITIONS and value.shape != wanted[_short(name)]
     ]
+
+
+def surplus(state: Mapping[str, torch.Tensor], expected: Iterable[str]) -> list[str]:
+    """The weights of `state` that an architecture, whose names are `expected`, does not have."""
+    if any(name.startswith(FOREIGN) for name in state):
+        return []
+    wanted = {_short(name) for name in expected}
+    return [name for name in state if _short(name) not in wanted and not name.endswith("position_ids")]
 
 
 def not_finite(state: Mapping[str, torch.Tensor]) -> str | None:

@@ -55,7 +55,7 @@ def fingerprint(model: Model) -> str:
     Raises InputError when a local file is absent or is not a checkpoint.
     """
     if model.arch.startswith(FOLDER):
-        return f"{FOLDER}{_digest(_folder_files(Path(model.arch.removeprefix(FOLDER))))}"
+        return f"{FOLDER}{content_digest(_folder_files(Path(model.arch.removeprefix(FOLDER))))}"
     path = local_file(model)
     if path is None:
         return f"{model.arch}:{model.pretrained}"
@@ -65,13 +65,16 @@ def fingerprint(model: Model) -> str:
         )
     check_readable(path)
     beside = None if model.pretrained == "bundled" else config_beside(path)
-    return f"{model.arch}:{_digest([path] if beside is None else [path, beside])}"
+    return f"{model.arch}:{content_digest([path] if beside is None else [path, beside])}"
 
 
-def check_readable(path: Path) -> None:
-    """Raise InputError when `path` is no checkpoint. Reads what it says of its tensors, not their values."""
+def check_readable(path: Path, key: str = "model.pretrained") -> None:
+    """Raise InputError, which names `key`, when `path` is no checkpoint.
+
+    Reads what it says of its tensors, not their values.
+    """
     if (instead := _mistaken(path)) is not None:
-        raise InputError(f"model.pretrained: {path}: found {instead[0]}; expected weights: {instead[1]}")
+        raise InputError(f"{key}: {path}: found {instead[0]}; expected weights: {instead[1]}")
     if path.suffix == ".safetensors":
         kind = "safetensors checkpoint"
         try:
@@ -89,15 +92,14 @@ def check_readable(path: Path) -> None:
         except pickle.UnpicklingError as error:  # torch's own words advise to load it without the check
             if whole := re.search(r"GLOBAL ([\w.]+)", str(error)):
                 raise InputError(
-                    f"model.pretrained: {path}: found a pickled {whole[1]}, which only code can read; expected weights "
+                    f"{key}: {path}: found a pickled {whole[1]}, which only code can read; expected weights "
                     "alone: save them with torch.save(model.state_dict(), PATH)"
                 ) from error
             reason = "it is torn, or holds more than tensors"
         except Exception as error:  # zip and torch raise many types
             reason = str(error)
     raise InputError(
-        f"model.pretrained: {path} is not a readable {kind} ({' '.join(reason.split())[:200]}); "
-        "copy or download it again"
+        f"{key}: {path} is not a readable {kind} ({' '.join(reason.split())[:200]}); copy or download it again"
     )
 
 
@@ -230,7 +232,7 @@ def _folder_files(folder: Path) -> list[Path]:
     return [config, *checkpoints]
 
 
-def _digest(files: Iterable[Path]) -> str:
+def content_digest(files: Iterable[Path]) -> str:
     """16 hexadecimal digits: of the one file's content, or of the contents of several."""
     digests = []
     for path in files:

@@ -1,0 +1,65 @@
+"""A model that was fine-tuned elsewhere, as a row beside the methods: its weights come from a file."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import nn
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.evaluation.predict import Classifier
+from flyp_sweep.trainers.methods.base import SolvedMethod
+from flyp_sweep.trainers.methods.portable import Portable
+from flyp_sweep.trainers.models import finetuned
+from flyp_sweep.trainers.models.prompts import zero_shot_head
+from flyp_sweep.trainers.task import Task
+
+CONTENT = "checkpoint"
+"""The hyper-parameter that holds the digest of the file's content: its path is no part of a trial."""
+
+
+class FineTuned(SolvedMethod):
+    """A CLIP from `path`, interpolated with the pretrained one; it predicts zero-shot style, with its own encoders.
+
+    In few-shot cells the seed draws the images that alpha is chosen on.
+    """
+
+    summary = "a model that was fine-tuned elsewhere: {checkpoint: PATH, label: NAME}"
+    hparams = {CONTENT: None}
+    deterministic = True
+
+    def __init__(self, label: str, path: Path) -> None:
+        self.name = label
+        self.path = path
+
+    @property
+    def key(self) -> str:
+        """How an error names the entry of the search space."""
+        return f"methods: {self.name}"
+
+    def content(self) -> str:
+        """What identifies the weights. Raises InputError when the file is absent or no checkpoint."""
+        return f"sha256:{finetuned.content(self.path, self.key)}"
+
+    def zero_shot(self, task: Task) -> nn.Module:
+        return copy.deepcopy(task.pretrained.clip)
+
+    def solve(self, task: Task) -> nn.Module:
+        """The model in the file. Raises InputError when it is another than the trial is of."""
+        if (found := self.content()) != task.hparams[CONTENT]:
+            raise InputError(
+                f"{self.key}: {self.path}: found {found}; expected {task.hparams[CONTENT]}, as at the start"
+            )
+        model = self.zero_shot(task)
+        finetuned.load_into(model, self.path, self.key)
+        return model
+
+    def classifier(self, model: Any, task: Task) -> Classifier:
+        head = zero_shot_head(model, task.prompts)
+        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+
+    def portable(self, model: Any, task: Task) -> Portable:
+        return Portable(model, zero_shot_head(model, task.prompts))
