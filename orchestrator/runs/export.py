@@ -81,7 +81,7 @@ def spec_of(chosen: Chosen, cell_plan: CellPlan) -> TrialSpec:
     else:
         spec = cell_plan.repeat_trial(record.hparams, record.seed)
     if spec.trial_id != record.trial_id:
-        changed = "; ".join(change.detail for change in changes_of(Finished.of(record), cell_plan))
+        changed = "; ".join(change.detail for change in changes_of(Finished.of(record, record.seconds), cell_plan))
         why = changed or "another version of flyp-sweep made it"
         raise InputError(
             f"trial {record.trial_id} cannot be made again as it was ({why}); "
