@@ -53,7 +53,7 @@ class Chosen:
     alpha: float
     alpha_was_chosen: bool
     seconds: Mapping[str, float]
-    """Of every trial of the run, by its id: how long it took."""
+    """Of every trial of the run, by its id: how long its longest run took, for a later one may only evaluate."""
 
     @property
     def told(self) -> str:
@@ -75,7 +75,7 @@ def choose(run: RunFolder, wanted: Wanted) -> Chosen:
     def needed(record: Record) -> Record | None:
         if isinstance(record, SelectionRecord):
             return record
-        seconds[record.trial_id] = record.seconds
+        seconds[record.trial_id] = max(record.seconds, seconds.get(record.trial_id, 0.0))
         return record if record.stage == REPEAT else None
 
     records = read_lines(run.ledger.path, needed)
