@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flyp_sweep.results import METRICS as METRICS
     from flyp_sweep.results import Evidence as Evidence
     from flyp_sweep.results import Interval as Interval
     from flyp_sweep.results import Ledger as Ledger
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from flyp_sweep.results import Table as Table
     from flyp_sweep.results import TableOptions as TableOptions
     from flyp_sweep.results import against_published as against_published
+    from flyp_sweep.results import confusion_matrix as confusion_matrix
     from flyp_sweep.results import make_table as make_table
+    from flyp_sweep.results import mcnemar as mcnemar
     from flyp_sweep.results import mean_interval as mean_interval
     from flyp_sweep.results import read_evidence as read_evidence
+    from flyp_sweep.results import reliability as reliability
     from flyp_sweep.results import render as render
     from flyp_sweep.results import reprint as reprint
     from flyp_sweep.results import save_frontiers as save_frontiers
@@ -63,13 +67,17 @@ _HOMES = {
         "Interval",
         "Ledger",
         "LedgerWarning",
+        "METRICS",
         "RunFolder",
         "Table",
         "TableOptions",
         "against_published",
+        "confusion_matrix",
         "make_table",
+        "mcnemar",
         "mean_interval",
         "read_evidence",
+        "reliability",
         "render",
         "reprint",
         "save_frontiers",

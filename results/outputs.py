@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
 from flyp_sweep.results.files import write
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.table import Table
@@ -49,9 +51,12 @@ def planned_cells(folder: RunFolder) -> list[Cell]:
     return load(folder.space).cells() if folder.space.is_file() else []
 
 
-def read_runs(folders: Sequence[RunFolder]) -> list[Evidence]:
-    """What tables need of several runs: by name, or by path where two have the same name."""
-    return [read_evidence(folder, planned_cells(folder), name) for folder, name in _named(folders)]
+def read_runs(folders: Sequence[RunFolder], metric: str | None = None) -> list[Evidence]:
+    """What tables need of several runs: by name, or by path where two have the same name.
+
+    `metric` as in `read_evidence`.
+    """
+    return [read_evidence(folder, planned_cells(folder), name, metric) for folder, name in _named(folders)]
 
 
 def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
@@ -65,6 +70,15 @@ def refuse_unfinished(evidence: Sequence[Evidence]) -> None:
     if not any(result.state == "done" for one in evidence for result in cell_results(one)):
         runs = ", ".join(one.run for one in evidence)
         raise InputError(f"{runs}: nothing has finished yet, expected a repeat; `flyp-sweep status RUN` tells how far")
+
+
+def refuse_without_metric(evidence: Sequence[Evidence], metric: str) -> None:
+    """Raises InputError when no finished repeat has the metric: a table would have no column."""
+    if not any(result.measures for one in evidence for result in cell_results(one)):
+        runs = ", ".join(one.run for one in evidence)
+        raise InputError(
+            f"--metric {metric}: found none in {runs}, expected that of a finished repeat; {metric_of(metric).absent}"
+        )
 
 
 def run_folders(runs: Path = Path("runs")) -> list[RunFolder]:
@@ -90,7 +104,7 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         write(path, style.render(table))
         paths.append(path)
     figures, pictures, warnings = _write_figures(material, folder)
-    write(folder.report, report([run], table, pictures))
+    write(folder.report, report([replace(run, predicted=material.predicted)], table, pictures))
     return Outputs(table, [*paths, *figures, folder.report], [*warnings, *_edge_lines(run), *_note_lines(run)])
 
 
@@ -134,12 +148,13 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
         prefix = f"{run.name}: " if len(read) > 1 else ""
         figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
         pictures |= {prefix + stem: file_of(figure, ".png") for stem, figure in figures.items()}
-    write(output, report([run for run, _ in read], table, pictures))
+    write(output, report([replace(run, predicted=material.predicted) for run, material in read], table, pictures))
     return [line for run, _ in read for line in _edge_lines(run)]
 
 
 def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
     """What reports and figures need of a run, all from one reading of its ledger."""
+    from flyp_sweep.results.analysis.best_repeats import predicted_in
     from flyp_sweep.results.analysis.searches import searches_of
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.ledger.tidy import tidy_frame
@@ -150,7 +165,8 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
-    return run, Material(tidy_frame(records), evidence, run.searches)
+    read_predicted = partial(predicted_in, records, folder.prediction_files)
+    return run, Material(tidy_frame(records), evidence, run.searches, read_predicted)
 
 
 def _edge_lines(run: Run) -> list[str]:

@@ -29,7 +29,7 @@ def load(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Searc
 
     Raises InputError, always in one line, for anything that is not a valid search space.
     """
-    name, text = _read(source)
+    name, text = read_file(source)
     data = yaml_text.read(text, name)
     if data is None:
         keys = ", ".join(SearchSpace.model_fields)
@@ -50,7 +50,7 @@ def from_mapping(data: Mapping[str, Any], source: str = "search space", override
     try:
         space = SearchSpace.model_validate(data)
     except ValidationError as error:
-        raise _input_error(findings(error, SearchSpace), source, changes) from None
+        raise input_error(findings(error, SearchSpace), source, changes) from None
     space._source, space._overrides = source, tuple(changes)
     return space
 
@@ -75,7 +75,7 @@ def _is_bundled(source: str | os.PathLike[str]) -> bool:
     return isinstance(source, str) and source in _bundled_files()
 
 
-def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
+def read_file(source: str | os.PathLike[str]) -> tuple[str, str]:
     """The display name and the text of `source`. A bare name is a bundled space first, a file in this folder second."""
     name = os.fspath(source)
     if _is_bundled(source):
@@ -106,7 +106,7 @@ def _not_found(name: str) -> InputError:
     )
 
 
-def _input_error(found: Sequence[Finding], source: str, overrides: Sequence[Override]) -> InputError:
+def input_error(found: Sequence[Finding], source: str, overrides: Sequence[Override]) -> InputError:
     """One line for what was found, naming the overrides that it may stem from."""
     told = found[:MOST_FINDINGS]
     text = "; also ".join(finding.text for finding in told)

@@ -30,7 +30,16 @@ from flyp_sweep.search_spaces.fields import (
     shape,
 )
 from flyp_sweep.search_spaces.overrides import Override, blamed
-from flyp_sweep.search_spaces.own_data import AnyOwnDataset, FolderDataset, Folders, OwnDataset, TableDataset, Tables
+from flyp_sweep.search_spaces.own_data import (
+    AnyEvaluatedDataset,
+    AnyOwnDataset,
+    EvaluatedDataset,
+    FolderDataset,
+    Folders,
+    OwnDataset,
+    TableDataset,
+    Tables,
+)
 from flyp_sweep.search_spaces.sections import (
     NO_SEARCH,
     Checkpoints,
@@ -74,6 +83,9 @@ __all__ = [
 ]
 
 AnyDataset = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[AnyOwnDataset, Tag(MAPPING)], Discriminator(shape)]
+AnyEvaluated = Annotated[
+    Annotated[Text, Tag(TEXT)] | Annotated[AnyEvaluatedDataset, Tag(MAPPING)], Discriminator(shape)
+]
 Methods = Annotated[tuple[MethodName, ...], FromList, Unique, Field(min_length=1)]
 MethodEntry = Annotated[
     Annotated[MethodName, Tag(TEXT)] | Annotated[OwnCheckpoint, Tag(MAPPING)],
@@ -133,6 +145,9 @@ class SearchSpace(Section):
     ) = Field(
         default=None,
         description="a list of ensembles, as in [greedy_soup], or a mapping from them to lists of methods",
+    )
+    evaluate: Annotated[tuple[AnyEvaluated, ...], FromList, Field(min_length=1)] | None = Field(
+        default=None, description="a list of data sets to evaluate on too: names, or mappings for your own images"
     )
     failures: Failures = Failures()
     checkpoints: Checkpoints = Checkpoints()
@@ -234,6 +249,18 @@ class SearchSpace(Section):
                 )
         return dataset
 
+    @model_validator(mode="after")
+    def _evaluated_differ(self) -> Self:
+        own = {dataset_name(dataset): dataset for dataset in self.datasets}
+        for name in repeated(map(dataset_name, self.evaluate or ())):
+            raise FieldError(problem(f"two data sets named {show(name)}", "every data set once"), at=("evaluate",))
+        for at, other in enumerate(self.evaluate or ()):
+            name = dataset_name(other)
+            if name in own and not (len(own) > 1 and own[name] == other):
+                hint = "(give it another name, or write its splits into `ood` of that data set)"
+                raise mismatch(name, "the name of no data set in `dataset`", hint, at=("evaluate", at))
+        return self
+
     @field_validator("model")
     @classmethod
     def _models_differ(cls, model: Any) -> Any:
@@ -286,6 +313,6 @@ class SearchSpace(Section):
         return isinstance(other, SearchSpace) and self.__dict__ == other.__dict__
 
 
-def dataset_name(dataset: str | OwnDataset) -> str:
+def dataset_name(dataset: str | EvaluatedDataset) -> str:
     """The name that a data set has in cells and tables."""
     return dataset if isinstance(dataset, str) else dataset.name

@@ -82,14 +82,18 @@ class HeldOut(Section):
         return {"from": self.split, "fraction": self.fraction}
 
 
-class Splits(Section):
-    """Where the images of each split are told. The paths are as written, not yet resolved."""
+IdVal = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[HeldOut, Tag(MAPPING)], Discriminator(shape)]
+_ID_VAL = "a path, or {from: train, fraction: 0.1} to hold out a tenth of train"
 
-    train: Text = Field(description="a path")
-    id_val: Annotated[
-        Annotated[Text, Tag(TEXT)] | Annotated[HeldOut, Tag(MAPPING)],
-        Discriminator(shape),
-    ] = Field(description="a path, or {from: train, fraction: 0.1} to hold out a tenth of train")
+
+class Splits(Section):
+    """Where the images of each split are told. The paths are as written, not yet resolved.
+
+    Data that are only evaluated on may lack the splits of a training.
+    """
+
+    train: Text | None = Field(default=None, description="a path")
+    id_val: IdVal | None = Field(default=None, description=_ID_VAL)
     id_test: Text | None = Field(default=None, description="a path")
     ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
 
@@ -104,8 +108,11 @@ class Splits(Section):
 class Folders(Splits):
     """A folder for each split: in it one sub-folder per class."""
 
+    train: Text = Field(description="a path")
+    id_val: IdVal = Field(description=_ID_VAL)
 
-class Tables(Splits):
+
+class EvaluatedTables(Splits):
     """A file for each split: a table with a row per image."""
 
     @model_validator(mode="after")
@@ -115,6 +122,13 @@ class Tables(Splits):
             if isinstance(path, str) and PurePath(path).suffix.lower() not in TABLE_FILES:
                 raise mismatch(path, f"the path of a {one_of(TABLE_FILES)} file", at=at)
         return self
+
+
+class Tables(EvaluatedTables):
+    """The same, to train on."""
+
+    train: Text = Field(description="a path")
+    id_val: IdVal = Field(description=_ID_VAL)
 
 
 class Columns(Section):
@@ -134,32 +148,49 @@ class Columns(Section):
         return self
 
 
-class FolderDataset(Section):
-    """A data set in image folders; its classes are the sub-folders."""
+class EvaluatedFolderDataset(Section):
+    """Image folders to evaluate on; the classes are the sub-folders, and without a `metric` the model's data set's is
+    taken."""
 
     name: Name
-    folders: Folders
+    folders: Splits
     class_names: ClassNames = None
     templates: Templates = ("a photo of a {}.",)
+    metric: Metric | None = None
+
+
+class FolderDataset(EvaluatedFolderDataset):
+    """A data set in image folders; its classes are the sub-folders."""
+
+    folders: Folders
     metric: Metric = "accuracy"
 
 
-class TableDataset(Section):
-    """A data set in tables of paths and labels; its classes are the labels.
+class EvaluatedTableDataset(Section):
+    """Tables of paths and labels to evaluate on; as `EvaluatedFolderDataset` otherwise.
 
     Relative paths in the tables start from the folder `images`, or, without it, from the table's own folder.
     """
 
     name: Name
-    tables: Tables
+    tables: EvaluatedTables
     columns: Columns = Columns()
     images: Text | None = Field(default=None, description="the path of a folder")
     class_names: ClassNames = None
     templates: Templates = ("a photo of a {}.",)
+    metric: Metric | None = None
+
+
+class TableDataset(EvaluatedTableDataset):
+    """A data set in tables of paths and labels; its classes are the labels."""
+
+    tables: Tables
     metric: Metric = "accuracy"
 
 
 OwnDataset = FolderDataset | TableDataset
+EvaluatedDataset = EvaluatedFolderDataset | EvaluatedTableDataset
+"""Data of the user's own that are only evaluated on, or those of an OwnDataset."""
 
 _SOURCES = {"folders": FOLDERS, "tables": TABLES}
 """The key that tells where the images are -> the tag of the model that has it."""
@@ -181,9 +212,16 @@ def _check_source(value: Any) -> Any:
     return value
 
 
+_BY_SOURCE = Discriminator(lambda value: _SOURCES[_sources(value)[0]])
 AnyOwnDataset = Annotated[
     Annotated[FolderDataset, Tag(FOLDERS)] | Annotated[TableDataset, Tag(TABLES)],
-    Discriminator(lambda value: _SOURCES[_sources(value)[0]]),
+    _BY_SOURCE,
     BeforeValidator(_check_source),
 ]
 """An OwnDataset, told apart by where its images are, so that an error speaks of one of them only."""
+AnyEvaluatedDataset = Annotated[
+    Annotated[EvaluatedFolderDataset, Tag(FOLDERS)] | Annotated[EvaluatedTableDataset, Tag(TABLES)],
+    _BY_SOURCE,
+    BeforeValidator(_check_source),
+]
+"""The same of an EvaluatedDataset."""

@@ -18,6 +18,7 @@ from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.identity import Identity, identify
 from flyp_sweep.trainers.data.inspection import Say
 from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, check_splits, incomplete
+from flyp_sweep.trainers.datasets import added
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
@@ -130,7 +131,7 @@ def _check(
         models[model.label] = ModelFacts(fingerprints[model.label], parameters)
     data = {}
     for name, dataset in made.items():
-        remarks = dataset.remarks() + check_prompts(dataset, space)
+        remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
         seen = check_images(dataset, space, say) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)
@@ -163,8 +164,10 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
             dataset.name: dataset
             for dataset in (datasets.make(entry, data_root, space.images.shown_as) for entry in space.datasets)
         }
-        for dataset in made.values():
+        others = datasets.evaluated(space, data_root)
+        for dataset in (*made.values(), *others):
             check_files(dataset)
+        added.add(list(made.values()), others)
     return made
 
 

@@ -14,6 +14,7 @@ from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.inspection import skip_unreadable
+from flyp_sweep.trainers.datasets import added
 from flyp_sweep.trainers.distributed import ALONE, Ranks
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
 from flyp_sweep.trainers.methods.base import Method
@@ -93,6 +94,8 @@ class TrialRunner:
         if key not in self._shared:
             pretrained = load(self.space.model_of(cell), self.device, spec.precision, spec.compile)
             dataset = datasets.make(self.space.dataset_of(cell), self.data_root, self.space.images.shown_as)
+            for other in datasets.evaluated(self.space, self.data_root):
+                added.extend(dataset, other)
             if self.space.images.unreadable == "skip":
                 skip_unreadable(dataset, self.cache)
             self._shared[key] = Shared(pretrained, dataset, self.device, self.threads, self.cache)

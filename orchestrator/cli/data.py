@@ -44,7 +44,8 @@ def check(dataset: str, root: Path, deep: bool) -> None:
 
     if dataset.endswith(SUFFIXES):
         space = load(Path(dataset))
-        _check(*(datasets.make(entry, root, space.images.shown_as) for entry in space.datasets), deep=deep)
+        own = [datasets.make(entry, root, space.images.shown_as) for entry in space.datasets]
+        _check(*own, *datasets.evaluated(space, root), deep=deep)
     else:
         _check(datasets.make(dataset, root), deep=deep)
 

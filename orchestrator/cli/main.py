@@ -16,6 +16,7 @@ from flyp_sweep import __version__
 from flyp_sweep.orchestrator.cli.cache import cache
 from flyp_sweep.orchestrator.cli.catalogue import list_
 from flyp_sweep.orchestrator.cli.data import data
+from flyp_sweep.orchestrator.cli.evaluate import evaluate
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.models import export, predict
 from flyp_sweep.orchestrator.cli.run import run
@@ -25,7 +26,7 @@ from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 
 COMMANDS: tuple[click.Command, ...] = (
-    *(run, status, table, show, plot, report, export, predict),
+    *(run, evaluate, status, table, show, plot, report, export, predict),
     *(ui, sync_, list_, data, cache),
 )
 

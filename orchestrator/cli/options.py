@@ -49,6 +49,25 @@ mlflow_option = click.option(
 )
 
 
+_SWEEP_OPTIONS = (
+    data_root_option,
+    mlflow_option,
+    click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]"),
+    click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many."),
+    click.option("--allow-overlap", is_flag=True, help="Go on with splits of your own data that share images."),
+    click.option("--yes", "-y", is_flag=True, help="Run finished trials again that a change has made out of date."),
+    click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed."),
+    click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written."),
+)
+
+
+def sweep_options(command: Callback) -> Callback:
+    """The options of every command that runs trials."""
+    for option in reversed(_SWEEP_OPTIONS):
+        command = option(command)
+    return command
+
+
 def choice(name: str, values: Sequence[str], told: str) -> Callable[[Callback], Callback]:
     """An option that is one of `values`, by default the first, with `told` as its help."""
     return click.option(name, type=click.Choice(values), default=values[0], show_default=True, help=told)

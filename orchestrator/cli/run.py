@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.options import console, data_root_option, mlflow_option
+from flyp_sweep.orchestrator.cli.options import console, sweep_options
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 
 
@@ -18,16 +18,9 @@ from flyp_sweep.orchestrator.cli.run_address import RunAddress
     "--out", type=RunAddress(), help="Run folder, or its URL in a store.  [default: runs/<name of the space>]"
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=3.")
-@data_root_option
-@mlflow_option
-@click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]")
-@click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many.")
-@click.option("--allow-overlap", is_flag=True, help="Go on with splits of your own data that share images.")
-@click.option("--yes", "-y", is_flag=True, help="Run finished trials again that a change has made out of date.")
-@click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed.")
+@sweep_options
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, start nothing.")
 @click.option("--deep", is_flag=True, help="With --dry-run: decode all images too, as a run does before it starts.")
-@click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written.")
 def run(space: str, overrides: tuple[str, ...], dry_run: bool, deep: bool, **options: Any) -> None:
     """Run the protocol of SPACE: search, select, repeat, WiSE-FT, tables and figures.
 

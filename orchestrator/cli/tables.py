@@ -10,13 +10,14 @@ import click
 
 from flyp_sweep.orchestrator.cli.options import choice, console, layout_option, run_argument, runs_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath, open_run, refuse_without_file
+from flyp_sweep.results.metrics import METRICS
 from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from flyp_sweep.results.tables.table import Table
 
-_OF_RUNS = ("against", "interval", "test", "marks", "correction", "ensembling", "aggregate", "trace")
+_OF_RUNS = ("against", "metric", "interval", "test", "marks", "correction", "ensembling", "aggregate", "trace")
 """Options of `table` that do not apply to the paper's own numbers."""
 
 
@@ -34,7 +35,14 @@ def status(run: Path | str) -> None:
 @layout_option
 @click.option("--format", "style", type=click.Choice(format_names()), default="text", show_default=True)
 @click.option("-o", "--output", type=UserPath(), help="Write to this file.")
-@choice("--interval", ["t", "bca", "normal"], "95% interval over seeds: Student-t, BCa bootstrap or normal.")
+@click.option(
+    "--metric", type=click.Choice(list(METRICS)), help="What the numbers are.  [default: each split's primary metric]"
+)
+@choice(
+    "--interval",
+    ["t", "bca", "normal", "seeds+examples"],
+    "95% interval over seeds: Student-t, BCa bootstrap or normal; or a bootstrap over seeds and test images.",
+)
 @choice("--test", ["t", "wilcoxon"], "Paired test behind the marks. Wilcoxon's can tell nothing apart with 5 seeds.")
 @choice("--marks", ["headline", "all", "none"], "Mark the best of ID and mean OOD, of single OOD sets too, or nothing.")
 @choice("--correction", ["holm", "none"], "Correct the marks for the number of methods in a column, or not.")
@@ -60,6 +68,7 @@ def table(
     layout: str,
     style: str,
     output: Path | None,
+    metric: str | None,
     against: str | None,
     published: bool,
     standalone: bool,
@@ -69,7 +78,7 @@ def table(
     """Tables of one or several RUNS together."""
     from flyp_sweep.results import TableOptions, against_published, make_table, reprint
     from flyp_sweep.results.files import write
-    from flyp_sweep.results.outputs import read_runs, refuse_unfinished
+    from flyp_sweep.results.outputs import read_runs, refuse_unfinished, refuse_without_metric
     from flyp_sweep.results.tables.formats.text import renderable
 
     if published == bool(runs):
@@ -80,8 +89,10 @@ def table(
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
         build = against_published if against else make_table
-        evidence = read_runs([open_run(run) for run in runs])
+        evidence = read_runs([open_run(run) for run in runs], metric)
         refuse_unfinished(evidence)
+        if metric:
+            refuse_without_metric(evidence, metric)
         made = build(evidence, layout, TableOptions(**options))
     if output is None and style == "text" and sys.stdout.isatty():
         console().print(renderable(made))
@@ -135,11 +146,14 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
 )
 @click.option(
     "--figure",
-    type=click.Choice(["frontier", "shots", "sensitivity"]),
+    type=click.Choice(["frontier", "shots", "sensitivity", "reliability", "confusion"]),
     help="Which figures.  [default: all; into a file the frontier]",
 )
 def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
-    """Figures of one or several RUNS, as PNG and PDF: ID-OOD frontiers, accuracy by shots, scores of the search."""
+    """Figures of one or several RUNS, as PNG and PDF.
+
+    These are ID-OOD frontiers, accuracy by shots, scores of the search, reliability diagrams and confusion.
+    """
     from flyp_sweep.results.outputs import plot_runs
 
     refuse_without_file("plot", runs, output)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.runs.resume import Earlier, Finished
+from flyp_sweep.orchestrator.runs.progress import duration
+from flyp_sweep.orchestrator.runs.resume import CALIBRATION, Earlier, Finished
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted, show
+from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
-from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.trainers.spec import FAILED, SEARCH, TrialSpec, digest
+from flyp_sweep.search_spaces.model import SearchSpace, dataset_name
+from flyp_sweep.trainers.spec import FAILED, REPEAT, SEARCH, TrialSpec, digest
 
 WORTH_ASKING = 0.1
 """Share of the finished work that a sweep may do again without being asked to."""
@@ -39,20 +41,39 @@ TOLD_ELSEWHERE = ("cell", "stage", "seed", "hparams", "ingredients", "data", "sp
 
 @dataclass(frozen=True)
 class Change:
-    """Why trials do not match: `told` in words, and in detail what was and what is."""
+    """Why trials do not match: `told` in words, and in detail what was and what is.
+
+    `fits` says that the trainings match: what changed belongs to evaluations.
+    """
 
     told: str
     detail: str
+    fits: bool = False
+
+
+NEW_METRICS = Change(
+    f"{', '.join(sorted(CALIBRATION))} were added", "metrics that an earlier version lacked", fits=True
+)
 
 
 @dataclass(frozen=True)
 class Outdated:
-    """The trials that have to run again, out of how many finished ones, why, and their share of the time of all."""
+    """The trials that have to run again, out of how many finished ones, and why.
+
+    Those that are not `evaluated` alone are trained again: in `seconds`, and in `share` of the time of all.
+    """
 
     trials: tuple[str, ...]
     finished: int
     changes: tuple[Change, ...]
+    evaluated: int
+    seconds: float
     share: float
+
+    @property
+    def trained(self) -> int:
+        """How many trials are trained again."""
+        return len(self.trials) - self.evaluated
 
     @property
     def lines(self) -> list[str]:
@@ -61,51 +82,82 @@ class Outdated:
             return []
         count = len(self.trials)
         head = f"{counted(count, 'finished trial')} no longer match{'es' * (count == 1)}: {self._why}"
-        rest = f"  of {counted(self.finished, 'finished trial')}; running again takes {self.share:.0%} of their time"
+        rest = f"  of {counted(self.finished, 'finished trial')}"
+        if self.evaluated:
+            rest += f"; {self.evaluated:,} will be evaluated alone, with the weights that the run has kept"
+        if self.trained:
+            rest += f"; {self.trained:,} will be trained again, which takes {self.share:.0%} of the time of all"
+            rest += f" ({duration(self.seconds)})"
         return [head, *(f"  {change.detail}" for change in self.changes), rest]
 
     def agree(self, yes: bool, ask: Callable[[str], bool] | None) -> None:
-        """Raise InputError unless little runs again, or the user agrees: beforehand (`yes`), or when asked by `ask`."""
-        count = len(self.trials)
-        if self.share <= WORTH_ASKING or yes or (ask is not None and ask(f"run {counted(count, 'trial')} again?")):
+        """Raise InputError unless little is trained again, or the user agrees: before (`yes`), or asked by `ask`."""
+        asked = f"train {counted(self.trained, 'trial')} again?"
+        if self.share <= WORTH_ASKING or yes or (ask is not None and ask(asked)):
             return
         raise InputError(
-            f"{count:,} of {counted(self.finished, 'finished trial')} would run again ({self._why}); "
+            f"{self.trained:,} of {counted(self.finished, 'finished trial')} would be trained again ({self._why}); "
             "give --yes for that, undo the change, or choose another --out"
         )
 
     @property
     def _why(self) -> str:
-        return ", ".join(change.told for change in self.changes)
+        return ", ".join(dict.fromkeys(change.told for change in self.changes))
 
 
-def outdated(earlier: Earlier, protocol: Protocol, before: SearchSpace | None) -> Outdated:
+def outdated(
+    earlier: Earlier,
+    protocol: Protocol,
+    before: SearchSpace | None,
+    kept: Container[str] = (),
+    *,
+    all_metrics: bool = False,
+) -> Outdated:
     """The finished trials that the sweep would run again, but for those that are known already.
 
-    `before` is the search space that the run folder has followed so far. Trials of cells in which nothing is left to
-    do, or which are no longer asked for, are no loss.
+    `before` is the search space that the run folder has followed so far, `kept` the trials whose fits it has. Trials of
+    cells in which nothing is left to do, or which are no longer asked for, are no loss.
     """
     cells = {cell.plan.cell: cell for cell in protocol.cells}
     finished = [one for one in earlier.trials if one.outcome.status != FAILED and one.cell in cells]
     decided = {trial.trial_id for cell in protocol.cells for trial in cell.trials}
     other_search = {one.cell for one in finished if one.stage == SEARCH and one.outcome.trial_id not in decided}
-    groups: dict[tuple[Cell, str, int], list[Finished]] = defaultdict(list)
+    groups: dict[tuple[Cell, str, int, bool], list[Finished]] = defaultdict(list)
     for one in finished:
         if not cells[one.cell].over and one.outcome.trial_id not in earlier.superseded:
-            groups[one.cell, one.stage, id(one.settings)].append(one)  # trials of a cell share their settings
+            lacking = all_metrics and not one.measured
+            groups[one.cell, one.stage, id(one.settings), lacking].append(one)  # trials of a cell share their settings
+    fits = Fits(earlier.trials, kept)
     found: list[Finished] = []
+    trained: list[Finished] = []
     changes: dict[Change, None] = {}
-    for (cell, _, _), group in groups.items():
+    for (cell, _, _, lacking), group in groups.items():
         plan = cells[cell].plan
-        why = list(changes_of(group[0], plan))
+        why = [*changes_of(group[0], plan), *([NEW_METRICS] if lacking else [])]
         if not why and cell in other_search:
             group = [one for one in group if one.outcome.trial_id not in decided]
             why = _search_changes(before, plan.space) if group else []
         if why:
             found += group
+            trained += [one for one in group if not (all(change.fits for change in why) and fits.has(one))]
             changes.update(dict.fromkeys(why))
-    share = sum(map(_work, found)) / sum(map(_work, finished)) if found else 0.0
-    return Outdated(tuple(one.outcome.trial_id for one in found), len(finished), tuple(changes), share)
+    seconds = sum(map(_work, trained))
+    share = seconds / sum(map(_work, finished)) if trained else 0.0
+    trials = tuple(one.outcome.trial_id for one in found)
+    return Outdated(trials, len(finished), tuple(changes), len(found) - len(trained), seconds, share)
+
+
+class Fits:
+    """Which finished trials a run has the fits of, `kept` by their ids. A logit ensemble has that of its member."""
+
+    def __init__(self, trials: Iterable[Finished], kept: Container[str]) -> None:
+        self.kept = kept
+        self.members = {(one.cell, one.seed): one.outcome.trial_id for one in trials if one.stage == REPEAT}
+
+    def has(self, one: Finished) -> bool:
+        of_member = one.cell.ensemble and one.cell.ensemble not in SOUPS
+        trial_id = self.members.get((one.cell.base, one.seed)) if of_member else one.outcome.trial_id
+        return trial_id in self.kept
 
 
 def _work(one: Finished) -> float:
@@ -141,12 +193,16 @@ def _data_changes(one: Finished, plan: CellPlan, name: str) -> Iterator[Change]:
     was = was or {}
     wanted = dict(data.fitted) if one.stage == SEARCH else {**data.fitted, **data.evaluated}
     differ = [split for split, identity in wanted.items() if was.get(split) != identity]
+    others = [dataset_name(other) for other in plan.space.evaluate or ()]
     for split in differ:
         key = f"{name}.{'ood.' * (split in data.evaluated and split != 'id_test')}{split}"
+        if any(split == other or split.startswith(f"{other}-") for other in others):
+            key = f"evaluate.{split}"
         if split in was:
-            yield Change(f"the images or labels of {key} changed", f"{key}: {was[split]} -> {wanted[split]}")
+            told, detail = f"the images or labels of {key} changed", f"{key}: {was[split]} -> {wanted[split]}"
         else:
-            yield Change(f"{key} was added", f"{key}: nothing -> {wanted[split]}")
+            told, detail = f"{key} was added", f"{key}: nothing -> {wanted[split]}"
+        yield Change(told, detail, fits=split in data.evaluated)
     if trained_on != data.training and not set(differ) & set(data.fitted):
         told = f"class names, templates or metric of {name} changed"
         yield Change(told, f"{name}: {trained_on} -> {data.training}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +51,23 @@ class Prepared:
         return dump(self.space) + "\n".join(lines) + "\n"
 
 
-def prepared(space: SearchSpace, checked: Checked, path: Path, *, retry_failed: bool = False) -> Prepared:
+def prepared(
+    space: SearchSpace,
+    checked: Checked,
+    path: Path,
+    kept: Container[str] = (),
+    *,
+    retry_failed: bool = False,
+    all_metrics: bool = False,
+) -> Prepared:
     """What a sweep of `space` in the run folder at `path`, there or not, will do. Raises InputError as `read_earlier`.
 
+    `kept` are the trials whose fits the run has. With `all_metrics` repeats are evaluated again whose lines lack some.
     Raises InputError too where `path` is something else, or the run of a space of another name.
     """
     plans, earlier = plan(space, checked), read_earlier(path / LEDGER)
-    protocol = Protocol(plans, earlier.usable(plans, retry_failed=retry_failed))
-    stale = outdated(earlier, protocol, space_before(path, space.name))
+    protocol = Protocol(plans, earlier.usable(plans, retry_failed=retry_failed, all_metrics=all_metrics))
+    stale = outdated(earlier, protocol, space_before(path, space.name), kept, all_metrics=all_metrics)
     warnings = [f"warning: {line}" for line in (*checked.warnings, *fewer_configs(plans))]
     return Prepared(plans, earlier, protocol, stale, [*_remarks(checked), *warnings, *stale.lines])
 

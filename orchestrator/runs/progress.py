@@ -99,8 +99,8 @@ class Progress:
         done, planned = sum(self.done.values()), self.planned
         elapsed = time.monotonic() - self.began
         left = elapsed / self.this_run * (planned - done) if self.this_run >= ENOUGH_TO_TELL else None
-        rest = f", about {_duration(left)} left" if left is not None and done < planned else ""
-        return f"{done:,} of {counted(planned, 'trial')}, {_duration(elapsed)} elapsed{rest}"
+        rest = f", about {duration(left)} left" if left is not None and done < planned else ""
+        return f"{done:,} of {counted(planned, 'trial')}, {duration(elapsed)} elapsed{rest}"
 
     def _board(self) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
@@ -120,7 +120,7 @@ class Progress:
         return Text(key.key), stage, bar, f"{self.done[key]}/{planned}", best, Text(failed, style="red")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -14,20 +14,32 @@ from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecor
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.trainers.spec import DONE, FAILED, REPEAT
 
+CALIBRATION = {"nll", "brier", "ece"}
+"""Metrics that lines of earlier versions lack."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished trial: its outcome, and what it was made with. A ledger may hold 100,000 of them."""
+    """A finished trial: its outcome, and what it was made with. A ledger may hold 100,000 of them.
+
+    `seconds` are those of its longest run: a later one may have evaluated it alone.
+    """
 
     outcome: Outcome
     cell: Cell
     stage: str
+    seed: int
     settings: Mapping[str, Any]
     seconds: float
+    measured: bool = True
+    """Whether its evaluations hold all metrics of this version."""
 
     @classmethod
-    def of(cls, record: TrialRecord) -> Finished:
-        return cls(Outcome.of(record), record.cell, record.stage, record.settings, record.seconds)
+    def of(cls, record: TrialRecord, seconds: float) -> Finished:
+        reported = [one for at in record.evaluations for one in at.splits if one.role in ("id_test", "ood")]
+        measured = not reported or any(one.metrics.keys() >= CALIBRATION for one in reported)
+        outcome = Outcome.of(record)
+        return cls(outcome, record.cell, record.stage, record.seed, record.settings, seconds, measured)
 
     def covers(self, evaluated: Mapping[str, str]) -> bool:
         """Whether it was evaluated on these splits, by name, with this very content."""
@@ -43,17 +55,21 @@ class Earlier:
     selections: Mapping[Cell, SelectionRecord] = field(default_factory=dict)
     superseded: frozenset[str] = frozenset()
 
-    def usable(self, plans: Iterable[CellPlan], *, retry_failed: bool = False) -> list[Outcome]:
+    def usable(
+        self, plans: Iterable[CellPlan], *, retry_failed: bool = False, all_metrics: bool = False
+    ) -> list[Outcome]:
         """The outcomes that need no other run.
 
-        A repeat needs one if it was not evaluated on what its plan evaluates, and a failed trial if `retry_failed`.
+        A repeat needs one if it was not evaluated on what its plan evaluates, or, with `all_metrics`, not by all that
+        there are; a failed trial if `retry_failed`.
         """
         planned = {plan.cell: plan.data.identity.evaluated for plan in plans}
         return [
             one.outcome
             for one in self.trials
             if not (retry_failed and one.outcome.status == FAILED)
-            if not (one.stage == REPEAT and one.outcome.status == DONE) or one.covers(planned.get(one.cell, {}))
+            if not (one.stage == REPEAT and one.outcome.status == DONE)
+            or (one.covers(planned.get(one.cell, {})) and (one.measured or not all_metrics))
         ]
 
 
@@ -61,6 +77,8 @@ def read_earlier(path: Path) -> Earlier:
     """What the ledger at `path` holds, nothing where there is no file; errors as in `ledger.file.read_lines`."""
     superseded: set[str] = set()
     shared = Interner(curves=False)
+    longest: dict[str, float] = {}
+    """The seconds of the repeats."""
 
     def note(line: bytes) -> None:
         found = decode_superseded(line)
@@ -72,7 +90,10 @@ def read_earlier(path: Path) -> Earlier:
         superseded.discard(record.trial_id)
         kept = shared(record)
         assert isinstance(kept, TrialRecord)
-        return Finished.of(kept)
+        seconds = max(kept.seconds, longest.get(kept.trial_id, 0.0))
+        if kept.stage == REPEAT:
+            longest[kept.trial_id] = seconds
+        return Finished.of(kept, seconds)
 
     kept = read_lines(path, keep, note)
     selections = last_selections(one for one in kept if isinstance(one, SelectionRecord))

@@ -26,7 +26,7 @@ from flyp_sweep.orchestrator.runs.prepared import Prepared, prepared
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
-from flyp_sweep.orchestrator.store.remote_run import RemoteRun, opened
+from flyp_sweep.orchestrator.store.remote_run import WEIGHTS, RemoteRun, kept_in_store, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
@@ -55,11 +55,26 @@ def run(
 
     `engine` runs the trials; None: Ray Tune does, on this machine or at `options.address`.
     """
+    return run_space(read_space(source, overrides, options), options, console, engine)
+
+
+def run_space(
+    space: SearchSpace,
+    options: RunOptions,
+    console: Console,
+    engine: Engine | None = None,
+    begins: Callable[[Prepared], bool] = lambda ready: True,
+    *,
+    all_metrics: bool = False,
+) -> int:
+    """As `run`. `begins` is asked when all is known and nothing is written: with False the command ends as done.
+
+    With `all_metrics` repeats are evaluated again whose lines lack metrics.
+    """
     data_root = options.data_root.resolve()
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(options.how_to_go_on))
         write_log_to = stack.enter_context(collecting(sys.stderr if options.verbose else None))
-        space = read_space(source, overrides, options)
         engine = engine or TuneEngine(options.address)
         check_data(space, data_root)
         path = options.run_path(space)
@@ -75,9 +90,12 @@ def run(
         if new:
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
-        ready = prepared(space, checked, path, retry_failed=options.retry_failed)
+        kept = (remote.weights if remote else TrialFiles(path / WEIGHTS)).names()
+        ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed, all_metrics=all_metrics)
         for line in ready.warnings:
             console.print(line, style="yellow", soft_wrap=True)
+        if not begins(ready):
+            return DONE
         ready.stale.agree(options.yes, asking())
         folder = open_folder(path, ready.space_text)
         write_log_to(folder.path)
@@ -108,7 +126,8 @@ def dry_run(
     path, data_root = options.run_path(space), options.data_root.resolve()
     TuneEngine(options.address).check()
     checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=deep, say=say)
-    ready = prepared(space, checked, path, retry_failed=options.retry_failed)
+    kept = kept_in_store(options.url) if options.url else TrialFiles(path / WEIGHTS).names()
+    ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed)
     yield describe(space, ready.plans)
     for name, data in checked.data.items():
         yield "\n".join([f"data set {name}:", *(f"  {line}" for line in data.census)])
@@ -164,7 +183,10 @@ class Sweep:
         self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()
-        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.kept)
+        cells = {cell.plan.cell for cell in self.protocol.cells}
+        self.elsewhere = {one.outcome.trial_id for one in self.ready.earlier.trials if one.cell not in cells}
+        """Trials of cells that the search space no longer has: their models and predictions stay."""
+        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.kept - self.elsewhere)
         self.mirror = Mirror(options.mlflow or default_uri(folder.path), self.space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
@@ -186,8 +208,8 @@ class Sweep:
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
             self.running.clear(keep={name for name, outcome in outcomes.items() if outcome.status == FAILED})
-            self.weights.clear(keep=self.protocol.kept)
-            self.predictions.clear(keep=self.protocol.repeats)
+            self.weights.clear(keep=self.protocol.kept | self.elsewhere)
+            self.predictions.clear(keep=self.protocol.repeats | self.elsewhere)
 
     def _check_disk(self) -> None:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}

@@ -171,6 +171,14 @@ def opened(url: str, path: Path) -> Iterator[RemoteRun]:
         raise unanswered(url, error) from None
 
 
+def kept_in_store(url: str) -> frozenset[str]:
+    """The trials whose fits the run at `url` has. Raises InputError when the store does not answer."""
+    try:
+        return RemoteTrialFiles(Storage(url).below(WEIGHTS)).names()
+    except StorageError as error:
+        raise unanswered(url, error) from None
+
+
 def working_copy(url: str) -> Path:
     """The local folder in which the driver works on the run at `url`."""
     return Path("runs") / url.rstrip("/").rpartition("/")[2]

@@ -26,6 +26,10 @@ class TrialFiles:
         """Where and when a worker saves its trial."""
         return Policy(self.folder, settings.every_seconds, settings.max_bytes)
 
+    def names(self) -> frozenset[str]:
+        """The trials that have a file."""
+        return frozenset(path.stem for path in self.folder.glob(f"*{self.suffix}"))
+
     def prediction_files(self, kind: Predictions) -> PredictionFiles:
         """Where a worker puts the predictions of a repeat."""
         return PredictionFiles(kind, self.folder)
@@ -69,6 +73,10 @@ class RemoteTrialFiles(TrialFiles):
         from flyp_sweep.trainers.checkpoints.remote import RemotePolicy
 
         return RemotePolicy(Path(self.scratch), settings.every_seconds, settings.max_bytes, self.store.url)
+
+    def names(self) -> frozenset[str]:
+        """As of a folder. Raises StorageError."""
+        return frozenset(name.removesuffix(self.suffix) for name in self.store.sizes())
 
     def prediction_files(self, kind: Predictions) -> PredictionFiles:
         return PredictionFiles(kind, Path(self.scratch), self.store.url)

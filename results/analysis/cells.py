@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, SIDES, Evidence, Measure, Side, Trial
+from flyp_sweep.results.analysis.example_values import Array, ExampleValues
 from flyp_sweep.results.analysis.repeats import CellRepeats, repeats_of
 from flyp_sweep.results.ledger.schema import SelectionRecord
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted
+from flyp_sweep.search_spaces.errors import InputError
 
 CellState = Literal["planned", "unfinished", "failed", "done"]
 
@@ -24,7 +26,7 @@ _NAMED_AT_MOST = 3
 class CellResult:
     """A cell of a run: its selection (None before there is one), its repeats and whether it has numbers.
 
-    `sha256` is that of the run's ledger.
+    `sha256` is that of the run's ledger, `metric` that of its numbers; None: the primary metric of each split.
     """
 
     run: str
@@ -32,6 +34,8 @@ class CellResult:
     state: CellState
     repeats: CellRepeats
     selection: SelectionRecord | None = None
+    metric: str | None = None
+    examples: ExampleValues | None = None
 
     @property
     def cell(self) -> Cell:
@@ -77,6 +81,16 @@ class CellResult:
             if wanted and wanted <= numbers.keys()
         }
 
+    def values(self, side: Side, parts: Sequence[Measure], seeds: Collection[int]) -> list[Array]:
+        """The values [seeds, examples] behind `sample`, of each part. Raises InputError as `ExampleValues.matrix`."""
+        if self.examples is None:
+            raise InputError(
+                f"--interval seeds+examples: found a ledger in memory of {self.run}, expected a run folder with its "
+                "predictions; read it by read_evidence"
+            )
+        ids = [trial.trial_id for trial in self.repeats.done if trial.seed in seeds]
+        return [self.examples.matrix(ids, side, part.split, part.metric) for part in parts]
+
 
 def cell_results(evidence: Evidence) -> list[CellResult]:
     """A result for every cell that the evidence knows: planned, started or selected.
@@ -96,7 +110,9 @@ def cell_results(evidence: Evidence) -> list[CellResult]:
             state = "done"
         else:
             state = "unfinished" if repeats.missing or not repeats.failed else "failed"
-        results.append(CellResult(evidence.run, evidence.sha256, state, repeats, selection))
+        results.append(
+            CellResult(evidence.run, evidence.sha256, state, repeats, selection, evidence.metric, evidence.examples)
+        )
     return results
 
 

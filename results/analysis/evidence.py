@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from flyp_sweep.results.analysis.example_values import ExampleValues
 from flyp_sweep.results.ledger.file import Interner, last_selections, read_hashed
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord, same_alpha
+from flyp_sweep.results.ledger.schema import Record, SelectionRecord, SplitRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.ensembles import LOGIT_ENSEMBLE
@@ -29,7 +30,7 @@ SIDE_LABELS: dict[Side, str] = {"without": "without ensembling", "with": "with e
 
 
 class Measure(NamedTuple):
-    """What was measured of a trial at one alpha: a split, its role, its primary metric."""
+    """What was measured of a trial at one alpha: a split, its role, a metric."""
 
     split: str
     role: str
@@ -40,11 +41,11 @@ Numbers = Mapping[Measure, float]
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A finished trial. `numbers` holds, per side, the primary metric (a fraction) of `id_test` and each OOD split.
+    """A finished trial. `numbers` holds, per side, one metric of `id_test` and of each OOD split.
 
     Without ensembling is alpha = 1, with ensembling the alpha that the trial chose on id_val; the zero-shot model has
     the same numbers on both sides, a logit ensemble none without: there it is the repeat that it is made of, which has
-    a row of its own. A search trial has none.
+    a row of its own. A search trial has none. `lacking` names the splits that do not have the metric.
     """
 
     trial_id: str
@@ -57,6 +58,7 @@ class Trial(msgspec.Struct, frozen=True):
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     numbers: Mapping[Side, Numbers]
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Evidence:
     """A ledger, read for tables: trials by id, the last selection of each cell, and what else a table is said to be of.
 
     `planned` names cells that may have no line in the ledger yet; its order is that of methods which the paper's tables
-    lack. `sha256` is that of the ledger's bytes, empty when it did not come from a file.
+    lack. `sha256` is that of the ledger's bytes, empty when it did not come from a file. `metric` is that of all
+    numbers; None: the primary metric of each split. `examples` are the values behind the numbers, of a run in a folder.
     """
 
     run: str
@@ -72,34 +75,45 @@ class Evidence:
     selections: Mapping[Cell, SelectionRecord]
     planned: tuple[Cell, ...] = ()
     sha256: str = ""
+    metric: str | None = None
+    examples: ExampleValues | None = None
 
 
 _SHOWN = ("id_test", "ood")
 
 
-def read_evidence(run: RunFolder, planned: Iterable[Cell] = (), name: str | None = None) -> Evidence:
+def read_evidence(
+    run: RunFolder, planned: Iterable[Cell] = (), name: str | None = None, metric: str | None = None
+) -> Evidence:
     """The evidence in the ledger of a run folder; errors as in `ledger.file.read_lines`.
 
-    `planned` cells have a row in tables even before they have a line in the ledger.
+    `planned` cells have a row in tables even before they have a line in the ledger. `metric` is a key of
+    `results.metrics.METRICS`, in place of the primary metric of each split.
     """
     shared = Interner(curves=False)
-    kept, sha256 = read_hashed(run.ledger.path, lambda record: _kept(shared(record)))
-    return _evidence(kept, name or run.name, planned, sha256)
+    kept, sha256 = read_hashed(run.ledger.path, lambda record: _kept(shared(record), metric))
+    return replace(_evidence(kept, name or run.name, planned, sha256, metric), examples=ExampleValues(run))
 
 
 def evidence_of(
-    records: Iterable[Record], run: str = "run", planned: Iterable[Cell] = (), sha256: str = ""
+    records: Iterable[Record],
+    run: str = "run",
+    planned: Iterable[Cell] = (),
+    sha256: str = "",
+    metric: str | None = None,
 ) -> Evidence:
     """The evidence of records that are in memory; `sha256` is that of the ledger that they were read from."""
-    return _evidence(map(_kept, records), run, planned, sha256)
+    return _evidence((_kept(record, metric) for record in records), run, planned, sha256, metric)
 
 
-def _kept(record: Record) -> Trial | SelectionRecord:
+def _kept(record: Record, metric: str | None) -> Trial | SelectionRecord:
     """What the evidence keeps of a record."""
-    return record if isinstance(record, SelectionRecord) else _trial(record)
+    return record if isinstance(record, SelectionRecord) else _trial(record, metric)
 
 
-def _evidence(kept: Iterable[Trial | SelectionRecord], run: str, planned: Iterable[Cell], sha256: str) -> Evidence:
+def _evidence(
+    kept: Iterable[Trial | SelectionRecord], run: str, planned: Iterable[Cell], sha256: str, metric: str | None
+) -> Evidence:
     kept = list(kept)
     trials = {one.trial_id: one for one in kept if isinstance(one, Trial)}
     selections = last_selections(one for one in kept if isinstance(one, SelectionRecord))
@@ -107,7 +121,7 @@ def _evidence(kept: Iterable[Trial | SelectionRecord], run: str, planned: Iterab
         for trial_id in selection.repeats:
             if trial_id in trials:
                 trials[trial_id] = _counting(trials[trial_id], selection)
-    return Evidence(run, trials, selections, tuple(planned), sha256)
+    return Evidence(run, trials, selections, tuple(planned), sha256, metric)
 
 
 def _counting(trial: Trial, selection: SelectionRecord) -> Trial:
@@ -116,10 +130,12 @@ def _counting(trial: Trial, selection: SelectionRecord) -> Trial:
         side: {measure: value for measure, value in held.items() if selection.counts(trial.settings, measure.split)}
         for side, held in trial.numbers.items()
     }
-    return msgspec.structs.replace(trial, numbers=numbers)
+    lacking = tuple(split for split in trial.lacking if selection.counts(trial.settings, split))
+    return msgspec.structs.replace(trial, numbers=numbers, lacking=lacking)
 
 
-def _trial(record: TrialRecord) -> Trial:
+def _trial(record: TrialRecord, metric: str | None) -> Trial:
+    is_repeat = record.stage == "repeat"
     return Trial(
         record.trial_id,
         record.cell,
@@ -130,7 +146,8 @@ def _trial(record: TrialRecord) -> Trial:
         record.reason,
         record.settings,
         record.versions,
-        _numbers(record) if record.stage == "repeat" else {},
+        _numbers(record, metric) if is_repeat else {},
+        _lacking(record, metric) if is_repeat and metric else (),
     )
 
 
@@ -139,27 +156,43 @@ def _measure(split: str, role: str, metric: str) -> Measure:
     return Measure(split, role, metric)
 
 
-def _numbers(trial: TrialRecord) -> dict[Side, Numbers]:
-    """Per side the primary numbers of ID test and OOD. Raises InputError when a split has two of them."""
+def _numbers(trial: TrialRecord, metric: str | None) -> dict[Side, Numbers]:
+    """Per side the numbers of ID test and OOD. Raises InputError when a split has two of them."""
     if trial.cell.method == ZEROSHOT:
-        only = _numbers_at(0.0, trial)
+        only = _numbers_at(0.0, trial, metric)
         return {"without": only, "with": only}
-    chosen = {} if trial.alpha is None else _numbers_at(trial.alpha, trial)
+    chosen = {} if trial.alpha is None else _numbers_at(trial.alpha, trial, metric)
     if trial.cell.ensemble == LOGIT_ENSEMBLE:
         return {"without": {}, "with": chosen}
-    return {"without": chosen if trial.alpha == 1.0 else _numbers_at(1.0, trial), "with": chosen}
+    return {"without": chosen if trial.alpha == 1.0 else _numbers_at(1.0, trial, metric), "with": chosen}
 
 
-def _numbers_at(alpha: float, trial: TrialRecord) -> Numbers:
-    at_alpha = [one.splits for one in trial.evaluations if one.alpha == alpha]
-    if not at_alpha:  # an alpha that was computed in another way, or null
-        at_alpha = [one.splits for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha)]
-    shown = [one for splits in at_alpha for one in splits if one.role in _SHOWN]
-    numbers = {_measure(one.split, one.role, one.primary): one.metrics[one.primary] for one in shown}
-    if len(numbers) < len(shown) or len({measure.split for measure in numbers}) < len(shown):
+def _numbers_at(alpha: float, trial: TrialRecord, metric: str | None) -> Numbers:
+    shown = _splits_at(alpha, trial)
+    numbers = {
+        _measure(one.split, one.role, name): one.metrics[name]
+        for one in shown
+        if (name := metric or one.primary) in one.metrics
+    }
+    if len({one.split for one in shown}) < len(shown):
         split = Counter(one.split for one in shown).most_common(1)[0][0]
         raise InputError(
             f"trial {trial.trial_id}: found two primary numbers for {split} at alpha {alpha:g}, expected one; "
             "restore or delete its line in the ledger"
         )
     return numbers
+
+
+def _splits_at(alpha: float, trial: TrialRecord) -> list[SplitRecord]:
+    """ID test and OOD at one alpha."""
+    at_alpha = [one.splits for one in trial.evaluations if one.alpha == alpha]
+    if not at_alpha:  # an alpha that was computed in another way, or null
+        at_alpha = [one.splits for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha)]
+    return [one for splits in at_alpha for one in splits if one.role in _SHOWN]
+
+
+def _lacking(trial: TrialRecord, metric: str) -> tuple[str, ...]:
+    """The ID test and OOD splits without the metric at an alpha that a table shows."""
+    alphas = {trial.chosen_alpha, None if trial.cell.ensemble == LOGIT_ENSEMBLE else 1.0} - {None}
+    shown = [one for alpha in alphas if alpha is not None for one in _splits_at(alpha, trial)]
+    return tuple(dict.fromkeys(one.split for one in shown if metric not in one.metrics))

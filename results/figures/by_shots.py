@@ -15,8 +15,8 @@ from flyp_sweep.results.analysis.shots import Line, Panel, ShotsCurves, shots_cu
 from flyp_sweep.results.figures.style import (
     STYLE,
     Drawn,
-    any_character,
     colours_of,
+    lay_out,
     legend_columns,
     literal,
     marker,
@@ -58,8 +58,7 @@ def draw(curves: ShotsCurves) -> Figure:
             frameon=False,
             columnspacing=1.2,
         )
-        with any_character():
-            figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

@@ -30,8 +30,8 @@ from flyp_sweep.results.figures.style import (
     STYLE,
     Drawn,
     SavedFigures,
-    any_character,
     colours_of,
+    lay_out,
     legend_columns,
     literal,
     marker,
@@ -103,8 +103,7 @@ def draw(points: Frontier) -> Figure:
         axes.set_title(literal(block_title(points.dataset, points.model, points.shots)), loc="left")
         if points.curves:
             _add_legend(figure, points, colours, shapes)
-        with any_character():
-            figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

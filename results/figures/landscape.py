@@ -23,7 +23,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from flyp_sweep.results.analysis.searches import CellSearch, ScoredConfig
-from flyp_sweep.results.figures.style import STYLE, Drawn, any_character, colours_of, literal, marker, new_figure
+from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, lay_out, literal, marker, new_figure
 from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, shots_label, slugs
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
 
@@ -144,8 +144,7 @@ def draw(facets: Sequence[Facet], title: str) -> Figure:
             bar.set_label(f"id_val {metric} (%)", fontsize=7)
             bar.outline.set_linewidth(0.4)
         figure.legend(handles=_legend(facets), loc="outside lower center", ncols=3, frameon=False, fontsize=6.5)
-        with any_character():
-            figure.draw_without_rendering()
+        lay_out(figure)
     return figure
 
 

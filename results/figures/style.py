@@ -85,6 +85,13 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
+def lay_out(figure: Figure) -> None:
+    """Place all that has been drawn, once and for every format; to be called under `rc_context(STYLE)`."""
+    with any_character():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def colours_of(methods: Iterable[str]) -> dict[str, str]:
     """A colour for every method, the same in all figures for those that are known."""
     colours = COLOURS | OTHER_COLOURS

@@ -167,9 +167,9 @@ def read_lines(
 
     `listen` is called with the bytes of every line. A torn last line (no newline at its end, not a whole JSON object)
     and an exact duplicate of a trial are passed over with a `LedgerWarning`. Of a failed trial and its retry the
-    finished one holds, of two failures the later, and of a trial that ran again to be evaluated on other splits the
-    later. Raises InputError, with file and line, for any other line that cannot be read, for one that lacks a field,
-    and for a trial that finished twice with different content.
+    finished one holds, of two failures the later, and of a trial that ran again to be evaluated on other splits, or by
+    more metrics, the later. Raises InputError, with file and line, for any other line that cannot be read, for one
+    that lacks a field, and for a trial that finished twice with different content.
     """
     path = Path(path)
     if not path.exists():
@@ -288,7 +288,7 @@ def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bo
         return True
     if later.status == "failed":
         return False
-    if _splits(was) != _splits(now):  # trained again to be evaluated on other splits
+    if _splits(was) != _splits(now) or _metrics(was) < _metrics(now):  # it ran again to be evaluated on, or by, more
         return True
     raise InputError(
         f"{path}: lines {earlier.number} and {later.number} hold different results of trial {trial_id}, expected one; "
@@ -299,6 +299,12 @@ def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bo
 def _splits(record: dict[str, Any] | None) -> object:
     """The identities of the splits that a trial was evaluated on."""
     return ((record or {}).get("settings") or {}).get("splits")
+
+
+def _metrics(record: dict[str, Any] | None) -> set[str]:
+    """The metrics that a trial was evaluated by."""
+    evaluations = (record or {}).get("evaluations") or []
+    return {name for at in evaluations for one in at["splits"] for name in one["metrics"]}
 
 
 _CLOCKS = ("seconds", "finished")

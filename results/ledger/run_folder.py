@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.search_spaces.errors import InputError
@@ -122,6 +123,36 @@ class RunFolder:
         )
 
         return tidy_frame(self.ledger.load())
+
+    def predictions(
+        self,
+        *,
+        dataset: str | None = None,
+        model: str | None = None,
+        shots: int | Literal["full"] | None = None,
+        method: str | None = None,
+        seed: int | None = None,
+        split: str | None = None,
+        side: Literal["without", "with"] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """What the repeats predict, one row per example, split, alpha and repeat; docs/predictions.md has the columns.
+
+        Only repeats that the last selection of their cell planned, and splits that count for it. `shots` of the whole
+        training split is `full`. `side` is `without` ensembling (alpha = 1) or `with` it (the alpha that the repeat
+        chose); the zero-shot model is on both sides, a logit ensemble on `with` alone. Each filter, and `columns`,
+        spares reading the rest. Raises InputError for a name that the run does not have, and where files are missing.
+        """
+        from flyp_sweep.results.ledger.predictions import read_predictions, repeats_in
+
+        return read_predictions(
+            repeats_in(self.ledger.load_hashed(curves=False)[0], self.prediction_files),
+            self.label,
+            {"dataset": dataset, "model": model, "shots": shots, "method": method, "seed": seed},
+            split=split,
+            side=side,
+            columns=columns,
+        )
 
 
 def is_unused(path: Path) -> bool:

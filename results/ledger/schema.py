@@ -30,7 +30,7 @@ class Malformed(ValueError):
 
 
 class SplitRecord(msgspec.Struct, frozen=True, gc=False):
-    """A split at one alpha: its metrics (fractions) by name, and the name of the primary one."""
+    """A split at one alpha: its metrics by name (`results.metrics` says what they are), and the primary one's name."""
 
     split: str
     role: str

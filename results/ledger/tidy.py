@@ -45,11 +45,11 @@ def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
     """The tidy frame of a ledger's records, one row per trial x alpha x split x metric.
 
     Columns: trial_id, dataset, model, shots (missing for the whole training split), method, stage, seed, config_id, one
-    `hparam_<name>` per hyper-parameter (missing where a trial has none), alpha, split, role, metric, value (in [0, 1]),
-    n_examples, primary (the split's primary metric), chosen (alpha is the one the trial chose on id_val; the zero-shot
-    model's always is), selected (the trial is a repeat that its cell's last selection planned, and the split counts for
-    the cell) and status. Rows are ordered by cell, stage, configuration, seed, alpha, split and metric, whatever the
-    order of the lines.
+    `hparam_<name>` per hyper-parameter (missing where a trial has none), alpha, split, role, metric, value (in the
+    unit of `results.metrics`), n_examples, primary (the split's primary metric), chosen (alpha is the one the trial
+    chose on id_val; the zero-shot model's always is), selected (the trial is a repeat that its cell's last selection
+    planned, and the split counts for the cell) and status. Rows are ordered by cell, stage, configuration, seed, alpha,
+    split and metric, whatever the order of the lines.
     """
     records = list(records)
     selected = {name: selection for selection in last_selections(records).values() for name in selection.repeats}

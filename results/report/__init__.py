@@ -11,12 +11,16 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from flyp_sweep.results.analysis.cells import cell_results
+from flyp_sweep.results.analysis.effective_robustness import robustness_of
 from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
+from flyp_sweep.results.metrics import METRICS, percent
 from flyp_sweep.results.report.cell_views import cell_views
 from flyp_sweep.results.report.facts import facts_of, failures_of, notes_of, packages_of
+from flyp_sweep.results.report.prediction_views import prediction_views
 from flyp_sweep.results.report.run import Run
 from flyp_sweep.results.report.table_views import grid_groups
-from flyp_sweep.results.tables.table import Table, percent
+from flyp_sweep.results.tables.table import Table
 
 __all__ = ["Run", "report"]
 
@@ -40,11 +44,26 @@ FIGURE_CAPTIONS = {
     ),
 }
 
+OUTPUT_CAPTIONS = {
+    "reliability": (
+        "Reliability",
+        "How often a model is right, by how sure it is: a point per bin, of 15 bins that hold equally many images "
+        "each. On the dotted line confidence equals accuracy; below it a model is too sure.",
+    ),
+    "confusion": (
+        "Confusion on ID test",
+        "Up to 20 classes: the share of each label's images by prediction. More classes: how many images of the one "
+        "class were taken for the other, of the most confused pairs.",
+    ),
+}
+"""The figures that stand in the section on what the models predict."""
+
 
 def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> str:
     """The page of one or several runs: their `table` and their `figures`, PNG files by stem.
 
-    A stem's first word is a key of `FIGURE_CAPTIONS`, after `<run>: ` where there are several runs.
+    A stem's first word is a key of `FIGURE_CAPTIONS` or `OUTPUT_CAPTIONS`, after `<run>: ` where there are several
+    runs.
     """
     views = [view for index, run in enumerate(runs) for view in cell_views(run, index)]
     anchors = {row.trial_id: f"r{view.anchor}" for view in views for row in view.repeats}
@@ -58,7 +77,10 @@ def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> s
         notes=notes_of(trial for run in runs for trial in run.trials),
         packages=packages_of(runs),
         groups=grid_groups(table, anchors),
-        figures=_figures(figures),
+        figures=_figures(figures, FIGURE_CAPTIONS),
+        diagrams=_figures(figures, OUTPUT_CAPTIONS),
+        robustness=[one for run in runs for one in robustness_of(cell_results(run.evidence))],
+        predictions=[view for run in runs for view in prediction_views(run.predicted.blocks, anchors)],
         views=views,
     )
 
@@ -71,17 +93,24 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "duration": duration, "short": short}
+    environment.filters |= {
+        "percent": _percent,
+        "points": METRICS["accuracy"].printed,
+        "duration": duration,
+        "short": short,
+    }
     return environment
 
 
-def _figures(figures: Mapping[str, bytes]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def _figures(
+    figures: Mapping[str, bytes], captions: Mapping[str, tuple[str, str]]
+) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Per kind its title, its caption, and (name, PNG in base 64) of its figures."""
     by_kind: dict[str, list[tuple[str, str]]] = {}
     for stem, png in figures.items():
         kind = stem.rpartition(": ")[2].partition("-")[0]
         by_kind.setdefault(kind, []).append((stem, base64.b64encode(png).decode()))
-    return [(*FIGURE_CAPTIONS[kind], by_kind[kind]) for kind in FIGURE_CAPTIONS if kind in by_kind]
+    return [(*captions[kind], by_kind[kind]) for kind in captions if kind in by_kind]
 
 
 def _percent(value: float | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from flyp_sweep.results.analysis.best_repeats import Predicted
 from flyp_sweep.results.analysis.evidence import Evidence
 from flyp_sweep.results.analysis.searches import CellSearch
 from flyp_sweep.results.ledger.schema import Record, TrialRecord
@@ -11,13 +12,14 @@ from flyp_sweep.results.ledger.schema import Record, TrialRecord
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its name, its search space as YAML, the ledger's records, and what tables and figures read of them."""
+    """A run: its name, its search space as YAML, the ledger's records, and what tables and figures read of the run."""
 
     name: str
     space: str
     records: tuple[Record, ...]
     evidence: Evidence
     searches: tuple[CellSearch, ...] = ()
+    predicted: Predicted = field(default_factory=Predicted)
 
     @property
     def trials(self) -> list[TrialRecord]:

@@ -88,7 +88,7 @@ def to_the_best(grid: Grid) -> Grid | None:
 def _difference(entry: Entry) -> Entry:
     if entry.to_best is None:
         return Entry(text="best" if entry.interval else ABSENT)
-    return Entry(entry.to_best.difference, is_signed=True)
+    return Entry(entry.to_best.difference, metric=entry.metric, is_signed=True)
 
 
 def _panels(grid: Grid, anchors: Mapping[str, str]) -> list[PanelView]:

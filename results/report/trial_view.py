@@ -15,7 +15,7 @@ from rich.text import Text
 from flyp_sweep.results.ledger.file import last_selections, read_lines
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import Measurement, Record, SelectionRecord, TrialRecord, same_alpha
-from flyp_sweep.results.tables.table import percent
+from flyp_sweep.results.metrics import metric_of, percent
 from flyp_sweep.search_spaces.errors import InputError
 
 _NAMED_AT_MOST = 5
@@ -94,7 +94,7 @@ def trial_view(traced: Traced) -> RenderableType:
     numbers = list(record.measurements)
     for metric in dict.fromkeys(one.metric for one in numbers):
         own = [one for one in numbers if one.metric == metric]
-        parts += [Text(), Text(_heading(metric, own), style="bold"), _evaluations(own, record.chosen_alpha)]
+        parts += [Text(), Text(_heading(metric, own), style="bold"), _evaluations(metric, own, record.chosen_alpha)]
     if record.log:
         parts += [Text(), Text("Log", style="bold"), Text(record.log)]
     return Group(*parts)
@@ -141,10 +141,10 @@ def _shown(name: str, value: float | None) -> str:
 
 def _heading(metric: str, evaluations: Sequence[Measurement]) -> str:
     primary = any(one.is_primary for one in evaluations)
-    return f"{metric.replace('_', ' ').capitalize()} in %{', the primary metric' if primary else ''}"
+    return f"{metric_of(metric).heading}{', the primary metric' if primary else ''}"
 
 
-def _evaluations(evaluations: Sequence[Measurement], chosen: float | None) -> Grid:
+def _evaluations(metric: str, evaluations: Sequence[Measurement], chosen: float | None) -> Grid:
     """A row per alpha, the chosen one starred, a column per split."""
     splits = list(dict.fromkeys(one.split for one in evaluations))
     values = {(one.alpha, one.split): one.value for one in evaluations}
@@ -152,7 +152,9 @@ def _evaluations(evaluations: Sequence[Measurement], chosen: float | None) -> Gr
     for alpha in sorted({alpha for alpha, _ in values}):
         star = " *" if chosen is not None and same_alpha(alpha, chosen) else "  "
         found = [values.get((alpha, split)) for split in splits]
-        grid.add_row(f"{alpha:g}{star}", *("-" if value is None else percent(value) for value in found))
+        grid.add_row(
+            f"{alpha:g}{star}", *("-" if value is None else metric_of(metric).printed(value) for value in found)
+        )
     return grid
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import SIDES
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
+from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, TITLE
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.significance import FEWEST_SEEDS, LEVEL, ColumnMarks
 from flyp_sweep.results.tables.table import Column, Grid
@@ -24,8 +26,9 @@ def caption(
     """The caption of a filled grid: `marked` holds its marked columns, `differences` counts those tested."""
     numbers = [column for column in grid.columns if column.kind == "number"]
     sentences = [
-        f"{_metrics(numbers)} in %: {mean_and_interval(cells, options)}.",
-        _deterministic(cells),
+        f"{_metrics(numbers)}: {mean_and_interval(cells, options)}.",
+        _deterministic(cells, options),
+        *_lower(numbers),
         *_sides(grid, numbers),
         *_ood(numbers),
         *_aggregates(grid),
@@ -42,12 +45,19 @@ def mean_and_interval(cells: Iterable[CellResult], options: TableOptions) -> str
     done = [cell for cell in cells if cell.state == "done"]
     seeded = [cell for cell in done if not cell.is_constant]
     counts = sorted({cell.n for cell in seeded})
+    both = options.interval == SEEDS_AND_EXAMPLES
     if counts == [1] or (done and not seeded):
-        return "one seed, no interval" if seeded else "one run, no interval"
+        return f"one {'seed' if seeded else 'run'}, {'interval over images alone' if both else 'no interval'}"
+    one_seed = " (of one seed: over images alone)" if both else " (none for one seed)"
     return (
-        f"mean over {_seeds(counts)} with its {100 * options.confidence:g}% {INTERVALS[options.interval]} interval"
-        f"{' (none for one seed)' if 1 in counts else ''}{_undercoverage(seeded, options)}"
+        f"mean over {_seeds(counts)} with its {100 * options.confidence:g}% {interval_title(options)}"
+        f"{one_seed if 1 in counts else ''}{_undercoverage(seeded, options)}"
     )
+
+
+def interval_title(options: TableOptions) -> str:
+    """E.g. `Student-t interval`."""
+    return TITLE if options.interval == SEEDS_AND_EXAMPLES else f"{INTERVALS[options.interval]} interval"
 
 
 def selected_on(cells: Iterable[CellResult]) -> str:
@@ -75,7 +85,7 @@ def _selected(numbers: Sequence[Column]) -> str:
 
 
 def _metrics(columns: Sequence[Column]) -> str:
-    """`Accuracy`, or which column holds which metric where they differ."""
+    """`Accuracy in %`, or which column holds which metric where they differ."""
     held: dict[str, list[str]] = {}
     several = len({column.dataset for column in columns}) > 1
     for column in columns:
@@ -83,8 +93,19 @@ def _metrics(columns: Sequence[Column]) -> str:
         names = held.setdefault(column.metric.replace("_", " "), [])
         names += [] if name in names else [name]
     if len(held) > 1:
-        return "; ".join(f"{', '.join(names)}: {metric}" for metric, names in held.items())
-    return next(iter(held), "primary metric").capitalize()
+        return "; ".join(f"{', '.join(names)}: {metric}" for metric, names in held.items()) + " in %"
+    return metric_of(next((column.metric for column in columns), "primary_metric")).heading
+
+
+def _lower(numbers: Sequence[Column]) -> list[str]:
+    """What a metric is whose lowest number is the best."""
+    metrics = dict.fromkeys(column.metric for column in numbers)
+    return [f"{one.definition} Lower is better." for name in metrics if (one := metric_of(name)).lower_is_better]
+
+
+def _best(grid: Grid) -> str:
+    """`highest`, or `lowest` where lower is better."""
+    return next((metric_of(column.metric).best for column in grid.columns if column.kind == "number"), "highest")
 
 
 def _seeds(counts: Sequence[int]) -> str:
@@ -93,7 +114,7 @@ def _seeds(counts: Sequence[int]) -> str:
     return f"{counts[0]} seeds" if counts else "seeds"
 
 
-def _deterministic(cells: Sequence[CellResult]) -> str:
+def _deterministic(cells: Sequence[CellResult], options: TableOptions) -> str:
     """Which methods have no seeds; of some of them this is so in cells of the whole training split alone."""
     held: dict[str, list[bool]] = {}
     for cell in cells:
@@ -105,7 +126,8 @@ def _deterministic(cells: Sequence[CellResult]) -> str:
         if any(constant)
     ]
     are = "is" if len(names) == 1 else "are"
-    return f"{_enumerated(names)} {are} deterministic: run once, without an interval." if names else ""
+    interval = "with an interval over images" if options.interval == SEEDS_AND_EXAMPLES else "without an interval"
+    return f"{_enumerated(names)} {are} deterministic: run once, {interval}." if names else ""
 
 
 def _enumerated(names: Sequence[str]) -> str:
@@ -172,26 +194,27 @@ def _marks(
     """What marks mean, which columns have them, and why others have not."""
     compared = [one for one in marked if one.best is not None]
     judged = [one for one in compared if any(one.marks)]
+    best = _best(grid)
     if not compared:
         return
     if not judged:
         yield (
-            f"No marks: the highest number of a column shares fewer than {FEWEST_SEEDS} seeds with the others, too few "
+            f"No marks: the {best} number of a column shares fewer than {FEWEST_SEEDS} seeds with the others, too few "
             "to tell it from chance."
         )
         return
     bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
     if any(one.comparisons for one in judged):
         correction = (
-            "Holm-corrected within each column, over all pairs of methods, as the same data chose the highest"
+            f"Holm-corrected within each column, over all pairs of methods, as the same data chose the {best}"
             if options.correction == "holm"
             else "not corrected for the number of methods"
         )
         tested = f"{TESTS[options.test].title} over common seeds on one fixed test set, {100 * LEVEL:g}%, {correction}"
         rest = f"{_constants(cells)}{_powerless(cells, options)}"
-        yield f"{bold}: highest of its column; underlined: not shown to be worse than it ({tested}{rest})."
+        yield f"{bold}: {best} of its column; underlined: not shown to be worse than it ({tested}{rest})."
     else:
-        yield f"{bold}: highest of its column; nothing is tested, for no number depends on a seed."
+        yield f"{bold}: {best} of its column; nothing is tested, for no number depends on a seed."
     if options.marks == "headline":
         yield from _headline(grid)
     yield from _unmarked(grid, compared, judged)
@@ -209,7 +232,8 @@ def _unmarked(grid: Grid, compared: Sequence[ColumnMarks], judged: Sequence[Colu
     if few:
         yield f"Not marked, for fewer than {FEWEST_SEEDS} seeds: {_enumerated(few)}."
     if len(judged) < len(compared):
-        yield f"A column whose highest number shares fewer than {FEWEST_SEEDS} seeds with the others has no marks."
+        few_shared = f"shares fewer than {FEWEST_SEEDS} seeds with the others"
+        yield f"A column whose {_best(grid)} number {few_shared} has no marks."
 
 
 def _constants(cells: Sequence[CellResult]) -> str:

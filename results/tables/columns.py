@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Measure, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block, settings_note
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.naming import method_label, method_order
 from flyp_sweep.results.tables.grid import PlannedRow
 from flyp_sweep.results.tables.options import TableOptions
@@ -36,10 +37,10 @@ def aggregate_columns(numbers: Sequence[Column], options: TableOptions, path: tu
     """Mean and interquartile mean over `numbers`, when asked for and when there are several."""
     if not options.aggregate or len(numbers) < 2:
         return []
-    side = numbers[0].side
+    side, metric = numbers[0].side, _shared({number.metric for number in numbers})
     return [
-        Column((*path, "Mean"), "aggregate", side=side, role="mean"),
-        Column((*path, "IQM"), "aggregate", side=side, role="iqm"),
+        Column((*path, "Mean"), "aggregate", side=side, role="mean", metric=metric),
+        Column((*path, "IQM"), "aggregate", side=side, role="iqm", metric=metric),
     ]
 
 
@@ -65,12 +66,30 @@ def block_notes(blocks: Sequence[Block]) -> tuple[str, ...]:
     notes = []
     for block in blocks:
         where = f"{block.dataset}: " if len({one.dataset for one in blocks}) > 1 else ""
-        notes += [f"{where}{note}" for note in (*block.incomplete, *settings_note(block.results))]
+        notes += [f"{where}{note}" for note in (*block.incomplete, *settings_note(block.results), *_lacking(block))]
     return tuple(dict.fromkeys(notes))
 
 
+def _lacking(block: Block) -> list[str]:
+    """Which numbers are not there although their repeats have finished, why, and what to do."""
+    held: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for result in block.results:
+        splits = tuple(dict.fromkeys(split for trial in result.repeats.done for split in trial.lacking))
+        if splits and result.metric:
+            held.setdefault((result.metric, splits), []).append(method_label(result.cell.method))
+    return [
+        f"no {one.label.lower()} of {', '.join(methods)} on {', '.join(splits)}: {one.absent}"
+        for (metric, splits), methods in held.items()
+        if (one := metric_of(metric))
+    ]
+
+
 def _column(block: Block, side: Side, path: tuple[str, ...], parts: Sequence[Measure], role: str) -> Column:
-    metrics = {part.metric for part in parts}
-    metric = metrics.pop() if len(metrics) == 1 else "primary metric"
+    metric = _shared({part.metric for part in parts})
     headline = role != "ood" or len({measure.split for measure in block.measures if measure.role == "ood"}) == 1
     return Column(path, "number", block.dataset, block.model, block.shots, side, role, metric, tuple(parts), headline)
+
+
+def _shared(metrics: Collection[str]) -> str:
+    """The one metric; several are fractions, and each the primary one of its split."""
+    return next(iter(metrics)) if len(metrics) == 1 else "primary metric"

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
 from flyp_sweep.results.statistics.intervals import mean_interval
 from flyp_sweep.results.statistics.paired import PairedComparison
+from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, two_way_interval
 from flyp_sweep.results.tables.captions import caption
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.provenance import audit_lines
@@ -105,9 +107,17 @@ def _numbers(column: Column, plan: Plan, options: TableOptions) -> _Filled:
     """The numbers of a column with their differences to the best, and with marks where the column is marked."""
     states = not any(one.kind == "count" for one in plan.columns)
     samples = [row.sample(column) for row in plan.rows]
-    found = column_marks(samples, options.test, options.correction, options.confidence)
+    found = column_marks(
+        samples,
+        options.test,
+        options.correction,
+        options.confidence,
+        lower_is_better=metric_of(column.metric).lower_is_better,
+    )
     cells = [row.cell(column) for row in plan.rows]
-    numbers = [_number(cell, sample, options, states=states) for cell, sample in zip(cells, samples, strict=True)]
+    numbers = [
+        _number(column, cell, sample, options, states=states) for cell, sample in zip(cells, samples, strict=True)
+    ]
     entries = _compared(numbers, found, plan)
     return _Filled(_marked(entries, found), found) if _is_marked(column, options) else _Filled(entries)
 
@@ -151,7 +161,9 @@ def _entry(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -
     return Entry(text=ABSENT)
 
 
-def _number(cell: CellResult | None, sample: Sample | None, options: TableOptions, *, states: bool) -> Entry:
+def _number(
+    column: Column, cell: CellResult | None, sample: Sample | None, options: TableOptions, *, states: bool
+) -> Entry:
     """The mean over seeds; where there is none the cell's state, when `states` are told here."""
     if cell is None:
         return Entry(text=ABSENT)
@@ -159,8 +171,13 @@ def _number(cell: CellResult | None, sample: Sample | None, options: TableOption
         text = cell.state if states and cell.state != "done" else ABSENT
         return Entry(text=text, planned=cell.planned, state=cell.state)
     values = sample.values
+    if options.interval == SEEDS_AND_EXAMPLES:
+        interval = two_way_interval(cell.values(column.side, column.parts, values), options.confidence)
+    else:
+        interval = mean_interval(list(values.values()), options.interval, options.confidence)
     return Entry(
-        interval=mean_interval(list(values.values()), options.interval, options.confidence),
+        interval=interval,
+        metric=column.metric,
         is_short=len(values) < cell.planned,
         planned=cell.planned,
         state=cell.state,
@@ -184,7 +201,8 @@ def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: TableOption
     tasks = [list(sample.values.values()) for sample in samples if sample]
     if len(tasks) < len(columns):
         return Entry(text=ABSENT)
-    return Entry(interval=stratified_interval(tasks, AGGREGATES[column.role], options.confidence))
+    interval = stratified_interval(tasks, AGGREGATES[column.role], options.confidence)
+    return Entry(interval, metric=column.metric)
 
 
 def _differences(column: Column, plan: Plan, options: TableOptions) -> _Filled:
@@ -192,7 +210,10 @@ def _differences(column: Column, plan: Plan, options: TableOptions) -> _Filled:
     found = [_difference(column, row, plan, options) for row in plan.rows]
     p_values = np.array([one.p_value if one and has_enough_seeds(one) else np.nan for one in found])
     adjusted = TO_A_REFERENCE[options.correction](p_values)
-    entries = [Entry(text=ABSENT) if one is None else Entry(one.difference, is_signed=True) for one in found]
+    entries = [
+        Entry(text=ABSENT) if one is None else Entry(one.difference, metric=column.metric, is_signed=True)
+        for one in found
+    ]
     if not _is_marked(column, options):
         return _Filled(entries)
     marked = [replace(entry, mark="differs" if p <= LEVEL else "") for entry, p in zip(entries, adjusted, strict=True)]

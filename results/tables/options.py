@@ -14,7 +14,7 @@ Ensembling = Literal["without", "with", "both"]
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How numbers are made and shown: `interval` is a key of `INTERVALS`, `test` one of `TESTS`.
+    """How numbers are made and shown: `interval` is a key of `INTERVALS`, or `seeds+examples`, `test` one of `TESTS`.
 
     `marks` says which columns are marked: ID and mean OOD (`headline`), single OOD sets too (`all`), or none.
     `correction` says how p-values are corrected within a column. `ensembling` left out is what the layout's own table

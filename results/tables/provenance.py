@@ -8,6 +8,7 @@ from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import TESTS
+from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, TITLE
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.search_spaces.complaints import counted
 
@@ -33,6 +34,8 @@ def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons:
 
 
 def _intervals(cells: Sequence[CellResult], options: TableOptions) -> str:
+    if options.interval == SEEDS_AND_EXAMPLES:
+        return f"{100 * options.confidence:g}% {TITLE}"
     if all(cell.n < 2 for cell in cells):
         return "No intervals"
     return f"{100 * options.confidence:g}% {INTERVALS[options.interval]} intervals"

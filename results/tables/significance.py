@@ -53,6 +53,7 @@ class Versus:
 
     comparison: PairedComparison
     is_certain: bool = False
+    lower_is_better: bool = False
     adjusted: float = math.nan
 
     @property
@@ -70,7 +71,9 @@ class Versus:
     @property
     def is_worse(self) -> bool:
         """Whether the row is shown to be worse than the best; on the seeds that both have, it may be the better one."""
-        return self.comparison.difference.mean < -ROUNDING and (self.is_certain or self.adjusted <= LEVEL)
+        excess = self.comparison.difference.mean
+        behind = excess > ROUNDING if self.lower_is_better else excess < -ROUNDING
+        return behind and (self.is_certain or self.adjusted <= LEVEL)
 
 
 @dataclass(frozen=True)
@@ -91,23 +94,29 @@ class ColumnMarks:
 
 
 def column_marks(
-    samples: Sequence[Sample | None], test: str = "t", correction: Correction = "holm", confidence: float = 0.95
+    samples: Sequence[Sample | None],
+    test: str = "t",
+    correction: Correction = "holm",
+    confidence: float = 0.95,
+    *,
+    lower_is_better: bool = False,
 ) -> ColumnMarks:
     """The marks of one column; `samples[r]` is that of row r, None where there is no number.
 
-    The row of the highest mean is marked `best`, and every row that is not shown to be worse `level`. A row is compared
-    with the best by a two-sided test (a key of `TESTS`) of their paired differences over the seeds they share; a
-    constant takes part at every seed, which makes it a one-sample test. The comparisons of the column are corrected
-    together, for the best being chosen on the same data too: see `holm_with_the_best`. The order of the rows changes
-    nothing.
+    The row of the highest mean (the lowest, if `lower_is_better`) is marked `best`, and every row that is not shown to
+    be worse `level`. A row is compared with the best by a two-sided test (a key of `TESTS`) of their paired differences
+    over the seeds they share; a constant takes part at every seed, which makes it a one-sample test. The comparisons of
+    the column are corrected together, for the best being chosen on the same data too: see `holm_with_the_best`. The
+    order of the rows changes nothing.
     """
     held = {row: sample for row, sample in enumerate(samples) if sample is not None}
     unmarked: list[Mark] = [""] * len(samples)
     if len(held) < 2:
         return ColumnMarks(None, tuple(unmarked), (None,) * len(samples))
-    best = max(held, key=lambda row: (held[row].mean, sorted(held[row].values.items())))
+    sign = -1 if lower_is_better else 1
+    best = max(held, key=lambda row: (sign * held[row].mean, sorted(held[row].values.items())))
     found = [
-        _versus(sample, held[best], test, confidence) if sample is not None and row != best else None
+        _versus(sample, held[best], test, confidence, lower_is_better) if sample is not None and row != best else None
         for row, sample in enumerate(samples)
     ]
     versus = _corrected(found, correction)
@@ -137,9 +146,9 @@ def _aligned(sample: Sample, other: Sample) -> Mapping[int, float]:
     return dict.fromkeys((0,) if other.constant else other.values, next(iter(sample.values.values())))
 
 
-def _versus(sample: Sample, best: Sample, test: str, confidence: float) -> Versus | None:
+def _versus(sample: Sample, best: Sample, test: str, confidence: float, lower_is_better: bool) -> Versus | None:
     found = compare(sample, best, test, confidence)
-    return None if found is None else Versus(found, sample.constant and best.constant)
+    return None if found is None else Versus(found, sample.constant and best.constant, lower_is_better)
 
 
 def _corrected(found: Sequence[Versus | None], correction: Correction) -> tuple[Versus | None, ...]:

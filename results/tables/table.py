@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flyp_sweep.results.analysis.evidence import Measure, Side
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.intervals import Interval
 from flyp_sweep.results.tables.significance import Mark
 
 ABSENT = "-"
-
-_DECIMALS = 1
 
 ColumnKind = Literal["number", "count", "aggregate", "difference", "text"]
 
@@ -65,13 +64,15 @@ class ToBest:
 class Entry:
     """What stands in a row under a column.
 
-    `text` takes the place of a number: a state, a count, or a number exactly as it is printed elsewhere. `is_short`:
-    the cell holds fewer seeds than were planned. `trials` are the ids of the trials that the number was made of.
+    `text` takes the place of a number: a state, a count, or a number exactly as it is printed elsewhere. `metric` says
+    how a number is printed; without one it is a fraction. `is_short`: the cell holds fewer seeds than were planned.
+    `trials` are the ids of the trials that the number was made of.
     `to_best` is absent in the best row itself.
     """
 
     interval: Interval | None = None
     text: str = ""
+    metric: str = ""
     mark: Mark = ""
     is_short: bool = False
     is_signed: bool = False
@@ -82,18 +83,19 @@ class Entry:
 
     @property
     def printed(self) -> str:
-        """In percent, as the paper prints it: `95.1 (0.4)`, `95.1 (-)` for a single run, `-` for no number.
+        """As the paper prints it, fractions in percent: `95.1 (0.4)`, `95.1 (-)` for a single run, `-` for no number.
 
         An interval that is not symmetric is printed by its ends: `95.1 [94.6, 95.4]`.
         """
         if self.text or self.interval is None:
             return self.text or ABSENT
-        mean = percent(self.interval.mean, signed=self.is_signed)
+        write = metric_of(self.metric).printed
+        mean = write(self.interval.mean, signed=self.is_signed)
         if math.isnan(self.interval.half_width):
             return f"{mean} (-)"
         if self.interval.is_symmetric:
-            return f"{mean} ({percent(self.interval.half_width)})"
-        return f"{mean} [{percent(self.interval.low)}, {percent(self.interval.high)}]"
+            return f"{mean} ({write(self.interval.half_width)})"
+        return f"{mean} [{write(self.interval.low)}, {write(self.interval.high)}]"
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,3 @@ class Table:
     grids: tuple[Grid, ...]
     trace: tuple[str, ...] = ()
     layout: str = ""
-
-
-def percent(fraction: float, *, signed: bool = False) -> str:
-    """A fraction as a table prints it, e.g. 0.9512 as `95.1`, or as `+95.1`."""
-    text = f"{100 * fraction:{'+' if signed else ''}.{_DECIMALS}f}"
-    return text.replace("-", "", 1) if text.strip("+-0.") == "" and not signed else text

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from own_runs import SPACE, write_tree
 from PIL import Image
 from serial_engine import run_serially
 
@@ -23,40 +24,9 @@ from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.outputs import read_runs
 from flyp_sweep.results.tables.table import Grid
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.trainers.datasets.digits import CLASS_NAMES, uci_digits
 
-PARTS = {"train": (0, 8), "val": (8, 14), "test": (14, 20), "sketch": (20, 26), "night": (26, 32)}
-SPACE: dict[str, Any] = {
-    "name": "own",
-    "dataset": {
-        "name": "threes",
-        "folders": {"train": "train", "id_val": "val", "id_test": "test", "ood": {"sketch": "sketch"}},
-        "templates": ["a photo of the handwritten digit {}."],
-    },
-    "model": {"arch": "digits-clip", "pretrained": "bundled"},
-    "methods": ["zeroshot", "ft"],
-    "train": {"epochs": 1, "batch_size": 12, "warmup_steps": 0},
-    "search": {
-        "algorithm": "random",
-        "num_samples": 2,
-        "space": {"lr": {"loguniform": [1e-4, 1e-3]}, "weight_decay": 0.1},
-    },
-    "repeats": {"seeds": 2},
-    "wise_ft": {"alphas": 3},
-}
 SEARCHED, REPEATED = 2, 3
 """Trials of the search, and repeats with that of the zero-shot model."""
-
-
-def write_tree(root: Path) -> None:
-    """`<split>/<digit>/<n>.png` of zeros, ones and twos."""
-    pixels, labels = uci_digits()
-    for split, rows in PARTS.items():
-        for label in range(3):
-            folder = root / split / CLASS_NAMES[label]
-            folder.mkdir(parents=True)
-            for number, image in enumerate(pixels[labels == label][slice(*rows)]):
-                Image.fromarray(image).save(folder / f"{number}.png")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +152,7 @@ def test_other_pictures_in_the_place_of_ood_pictures_are_evaluated_every_time(ro
     seen = [table(root)]
     for change in (blackened, rotated_copy_of_night):
         change("sketch")(root)
-        with pytest.raises(InputError, match="3 of 5 finished trials would run again"):
+        with pytest.raises(InputError, match="1 of 5 finished trials would be trained again"):
             told(root)
         code, output = sweep(root, {"methods": ["zeroshot"]}, yes=True)
         assert code == 0, output
@@ -245,7 +215,7 @@ def test_changed_images_are_told_by_their_split(root: Path, change: Callable[[Pa
 def test_changed_settings_are_told_key_by_key(root: Path, change: dict[str, Any], said: list[str]) -> None:
     found = "\n".join(told(root, change, yes=True))
     assert all(words in found for words in said), found
-    with pytest.raises(InputError, match=r"of 5 finished trials would run again .*; give --yes for that"):
+    with pytest.raises(InputError, match=r"of 5 finished trials would be trained again .*; give --yes for that"):
         told(root, change)
 
 
@@ -311,7 +281,7 @@ def test_little_work_runs_again_unasked(root: Path) -> None:
     blackened("sketch")(root)
     found = told(root)
     assert "3 finished trials no longer match: the images or labels of dataset.ood.sketch changed" in found
-    assert "  of 5 finished trials; running again takes 0% of their time" in found
+    assert "1 will be trained again, which takes 0% of the time of all (1 s)" in found[-1]
 
 
 def test_tables_refuse_rows_of_other_images_under_one_name(root: Path) -> None:

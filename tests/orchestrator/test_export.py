@@ -226,7 +226,7 @@ def test_the_folder_goes_to_a_hub(small: Finished, tmp_path: Path, monkeypatch: 
             monkeypatch.setenv(name, value)
         code, output = run(*command, "model", cwd=tmp_path)
         assert code == 0, output
-        assert output.endswith(f"{hub.url}/my-lab/digits\n")
+        assert f"{hub.url}/my-lab/digits\n" in output
         hub.refuses = True
         code, refused = run(*command, "refused", cwd=tmp_path)
     assert (hub.created["organization"], hub.created["name"], hub.created["private"]) == ("my-lab", "digits", True)
@@ -238,13 +238,12 @@ def test_the_folder_goes_to_a_hub(small: Finished, tmp_path: Path, monkeypatch: 
     assert (tmp_path / "refused" / "README.md").is_file(), "the folder stays"
 
 
-@pytest.mark.parametrize("limit", [0, 100_000])
-def test_a_full_disk_leaves_nothing_behind(small: Finished, tmp_path: Path, limit: int) -> None:
+def test_a_full_disk_leaves_nothing_behind(small: Finished, tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
         "from flyp_sweep.orchestrator.cli.main import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "main()"
     )
     command = [sys.executable, "-c", script, "export", small.run, "--method", "lp", "-o", "model"]

@@ -45,7 +45,7 @@ def replaced(path: Path) -> None:
 
 def in_store(path: Path, **said: Any) -> Any:
     """A run in a store that says this."""
-    kept = {name: TrialFiles(path / name) for name in ("running", "weights")}
+    kept = {name: TrialFiles(path / name) for name in ("running", "weights", "predictions")}
     return mock.Mock(spec=RemoteRun, url="s3://bucket/small", path=path, **kept, **said)
 
 

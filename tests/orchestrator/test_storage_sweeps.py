@@ -104,8 +104,18 @@ def test_all_of_the_run_folder_is_in_the_store_and_nothing_of_trials_under_way(m
     assert list(store.sizes()) == ["ledger.jsonl", "report.html", "results.parquet", "run_id", "space.yaml"]
     for name in ("tables", "figures"):
         assert list(store.below(name).sizes()) == sorted(path.name for path in (folder / name).iterdir())
-    for name in ("running", "weights", "lock"):
+    for name in ("running", "lock"):
         assert store.below(name).sizes() == {}
+
+
+def test_the_models_of_a_run_and_what_they_predict_are_in_the_store_and_predictions_in_its_copy(moved):
+    store, folder = Storage(URL), moved / "there/runs/tuned"
+    repeats = {one["trial_id"]: one["cell"]["method"] for one in trials(folder) if one["stage"] == "repeat"}
+    kept = [name.removesuffix(".safetensors") for name in store.below("weights").sizes()]
+    assert sorted(repeats[name] for name in kept) == sorted(set(repeats.values())), "one of each cell"
+    predictions = store.below("predictions").sizes()
+    assert predictions == {one.name: one.stat().st_size for one in (folder / "predictions").iterdir()}
+    assert predictions.keys() == {f"{name}.parquet" for name in repeats}
 
 
 def test_the_commands_read_a_run_in_a_store(moved, tmp_path):

@@ -48,6 +48,7 @@ def test_options_reach_the_table(runs):
     assert "Wilcoxon" in output
     assert "not corrected for the number of methods" in output
     assert "Bold" not in call("table", "runs/pcam", "--marks", "none")[1]
+    assert "Macro F1 in %" in call("table", "runs/pcam", "--metric", "macro_f1")[1]
     assert "_without ensembling_" not in output
     assert f"pcam/{MODEL}/full/flyp (run pcam): seed 0 " in output
     assert "Mean" not in call("table", "runs/pcam", "runs/caltech101", "--no-aggregate")[1]
@@ -85,6 +86,12 @@ def test_a_document_that_compiles_alone(runs):
         ("table --published --trace", "--trace: found --published, expected RUNS; leave one of them out"),
         ("table --published --against published", "--against: found --published"),
         ("table --published --interval t", "--interval: found --published"),
+        ("table --published --metric ece", "--metric: found --published"),
+        ("table runs/pcam --metric ecce", "error: Invalid value for '--metric': 'ecce' is not one of "),
+        ("table runs/pcam --metric ece", "--metric ece: found none in pcam, expected that of a finished repeat"),
+        ("table runs/pcam --metric macro_f1 --against published", "measured by macro_f1, expected the paper's"),
+        ("table runs/pcam --interval seeds+examples", "expected the predictions of every repeat: a run of an earlier"),
+        ("plot runs/pcam --figure reliability", "reliability: the run has no predictions of single images"),
         ("table --published --ensembling with", "--ensembling: found --published"),
         ("table --published --layout ablation", "expected one that the paper has a table of"),
         ("table --layout nope", "error: Invalid value for '--layout': 'nope' is not one of "),

@@ -8,11 +8,12 @@ import pytest
 from rich.console import Console
 
 from flyp_sweep.results import format_names, render
+from flyp_sweep.results.metrics import METRICS, percent
 from flyp_sweep.results.tables import formats
 from flyp_sweep.results.tables.formats.latex import escape, latex
 from flyp_sweep.results.tables.formats.text import renderable
 from flyp_sweep.results.tables.panels import header_levels, panels
-from flyp_sweep.results.tables.table import Column, Entry, Grid, percent
+from flyp_sweep.results.tables.table import Column, Entry, Grid
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -52,7 +53,11 @@ def test_headers_span_equal_neighbours_and_short_paths_stand_below():
 
 
 def test_numbers_are_printed_as_the_paper_prints_them():
-    assert [percent(0.9512), percent(-0.0001), percent(0.012, signed=True)] == ["95.1", "0.0", "+1.2"]
+    assert [percent(0.9512), percent(-0.0001), METRICS["accuracy"].printed(0.012, signed=True)] == [
+        "95.1",
+        "0.0",
+        "+1.2",
+    ]
     assert Entry().printed == "-"
 
 

@@ -55,7 +55,8 @@ class Hub:
                 self.files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 self.files[value["path"]] = self.objects[value["oid"]]
-        return {"commitUrl": f"{self.url}/commit/1", "commitOid": "1", "pullRequestUrl": None}
+        repository = f"{self.created['organization']}/{self.created['name']}"
+        return {"commitUrl": f"{self.url}/{repository}/commit/1", "commitOid": "1", "pullRequestUrl": None}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from flyp_sweep.orchestrator.engine.settings import Settings
 from flyp_sweep.orchestrator.engine.trainable import configured
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.runs import sweep
+from flyp_sweep.orchestrator.runs.evaluate import evaluate
 from flyp_sweep.orchestrator.runs.options import RunOptions
+from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources
 
@@ -105,16 +107,21 @@ def run_serially(
     **options: Any,
 ) -> tuple[int, str]:
     """Exit code and output of `flyp-sweep run SPACE --set ...` in `cwd`; `options` are those of `RunOptions`."""
+    driver = engine or SerialEngine(stop_after)
+    return _told(cwd, lambda console: sweep.run(str(space), overrides, RunOptions(**options), console, driver))
+
+
+def evaluate_serially(run: Path, *on: str, cwd: Path, stop_after: int | None = None, **options: Any) -> tuple[int, str]:
+    """Exit code and output of `flyp-sweep evaluate RUN --on DATA ...` in `cwd`."""
+    given = RunOptions(out=run, **options)
+    return _told(cwd, lambda console: evaluate(RunFolder(run), on, given, console, SerialEngine(stop_after)))
+
+
+def _told(cwd: Path, command: Callable[[Console], int]) -> tuple[int, str]:
     printed = io.StringIO()
     with contextlib.chdir(cwd):
         try:
-            code = sweep.run(
-                str(space),
-                overrides,
-                RunOptions(**options),
-                Console(file=printed, width=120, highlight=False, markup=False, emoji=False),
-                engine or SerialEngine(stop_after),
-            )
+            code = command(Console(file=printed, width=120, highlight=False, markup=False, emoji=False))
         except InputError as error:
             return 2, f"{printed.getvalue()}error: {error}\n"
     return code, printed.getvalue()

@@ -40,14 +40,15 @@ def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> I
     """The identity of a data set, from the content of its files.
 
     Raises InputError for a file that cannot be read, and for images of your own data that two roles or two classes
-    hold, unless `allow_overlap`. Publishers' splits are taken as published.
+    hold, unless `allow_overlap`. Publishers' splits are taken as published, but for those that were added to another
+    data set than their own: nobody has compared their images with those of its other roles.
     """
     contents = {name: content_of(dataset.split(name).images, hashes) for name in dataset.splits}
     overlaps: dict[str, int] = {}
-    if isinstance(dataset, OwnData):
-        for name, content in contents.items():
+    for name, content in contents.items():
+        if isinstance(dataset.added[name].origin if name in dataset.added else dataset, OwnData):
             overlaps |= shared_by_classes(dataset, name, content, allow_overlap)
-        overlaps |= shared_images(dataset, contents, allow_overlap)
+    overlaps |= shared_images(dataset, contents, allow_overlap)
     found = {name: _split(dataset.split(name), contents[name]) for name in dataset.splits}
     fitted = {name: one for name, one in found.items() if dataset.splits[name] in FITTED}
     parts = [dataset.name, list(dataset.class_names), list(dataset.templates), dataset.metric, sorted(fitted.items())]
@@ -74,7 +75,7 @@ def _split(split: Split, content: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
-def shared_by_classes(dataset: OwnData, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
+def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
     """How many images of a split, whose contents are bytes [N], have two labels or more; empty for none.
 
     Raises InputError where there are some, unless `allow`.
@@ -87,7 +88,8 @@ def shared_by_classes(dataset: OwnData, split: str, content: np.ndarray, allow: 
     count = len(np.unique(content[order][1:][again]))
     if not allow:
         rows = order[np.flatnonzero(again)[0] :][:2].tolist()
-        (first, label), (second, other) = ((_file(dataset, split, row), dataset.classes[labels[row]]) for row in rows)
+        classes = dataset.classes if isinstance(dataset, OwnData) else dataset.class_names
+        (first, label), (second, other) = ((_file(dataset, split, row), classes[labels[row]]) for row in rows)
         raise InputError(
             f"dataset {dataset.name!r}: found {counted(count, 'image')} of {split} under two labels ("
             f"{first} of {spelt(label)} and {second} of {spelt(other)} have equal bytes); expected one label an image; "
@@ -96,16 +98,21 @@ def shared_by_classes(dataset: OwnData, split: str, content: np.ndarray, allow: 
     return {f"classes of {split}": count}
 
 
-def shared_images(dataset: OwnData, contents: Mapping[str, np.ndarray], allow: bool) -> dict[str, int]:
+def shared_images(dataset: Dataset, contents: Mapping[str, np.ndarray], allow: bool) -> dict[str, int]:
     """How many images two roles have in common, by these roles. Raises InputError where there are some, unless `allow`.
 
-    Images are the same when their files have equal bytes, whatever their names.
+    Images are the same when their files have equal bytes, whatever their names. Of a publisher's data set the added
+    splits alone are compared with those of other roles.
     """
     roles: dict[str, list[str]] = {}
+    published = not isinstance(dataset, OwnData)
     for split, role in dataset.splits.items():
-        roles.setdefault(role, []).append(split)
+        if not (published and role == "ood" and split not in dataset.added):
+            roles.setdefault(role, []).append(split)
     shared = {}
     for one, other in combinations(roles, 2):
+        if published and "ood" not in (one, other):
+            continue
         held, places = _places(roles[one], contents), _places(roles[other], contents)
         both = [content for content in held if content in places]
         if not both:
@@ -129,9 +136,9 @@ def _places(splits: Iterable[str], contents: Mapping[str, np.ndarray]) -> dict[b
 
 
 def _file(dataset: Dataset, split: str, row: int) -> str:
+    """The file of an image, or which image it is where it comes from no file."""
     images = dataset.split(split).images
-    assert isinstance(images, FromFiles)
-    return images.files()[row]
+    return images.files()[row] if isinstance(images, FromFiles) else f"image {row} of {split}"
 
 
 def outline(dataset: Dataset) -> str:

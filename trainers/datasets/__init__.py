@@ -13,10 +13,11 @@ from flyp_sweep.trainers import plugins
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 
 if TYPE_CHECKING:
-    from flyp_sweep.search_spaces.model import OwnDataset
+    from flyp_sweep.search_spaces.model import SearchSpace
+    from flyp_sweep.search_spaces.own_data import EvaluatedDataset
     from flyp_sweep.search_spaces.sections import ShownAs
 
-__all__ = ["Dataset", "Missing", "Split", "make", "registry"]
+__all__ = ["Dataset", "Missing", "Split", "evaluated", "make", "registry"]
 
 
 @cache
@@ -30,7 +31,7 @@ def registry() -> dict[str, type[Dataset]]:
     return dict(sorted({**own, **others}.items()))
 
 
-def make(entry: str | OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> Dataset:
+def make(entry: str | EvaluatedDataset, root: Path, shown_as: ShownAs = "viewer") -> Dataset:
     """The data set that the YAML's `dataset` names or describes, its files looked for under `root`.
 
     The user's own images are decoded as `shown_as` says, published ones as by torchvision.
@@ -48,11 +49,16 @@ def make(entry: str | OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> D
     return registry()[entry](root)
 
 
-def _own(entry: OwnDataset, root: Path, shown_as: ShownAs) -> Dataset:
-    from flyp_sweep.search_spaces.own_data import TableDataset
+def evaluated(space: SearchSpace, root: Path) -> list[Dataset]:
+    """The data sets that the models of `space` are evaluated on beside their own."""
+    return [make(entry, root, space.images.shown_as) for entry in space.evaluate or ()]
+
+
+def _own(entry: EvaluatedDataset, root: Path, shown_as: ShownAs) -> Dataset:
+    from flyp_sweep.search_spaces.own_data import EvaluatedTableDataset
     from flyp_sweep.trainers.datasets.folders import ImageFolders
     from flyp_sweep.trainers.datasets.tables import ImageTables
 
-    if isinstance(entry, TableDataset):
+    if isinstance(entry, EvaluatedTableDataset):
         return ImageTables(entry, root, shown_as)
     return ImageFolders(entry, root, shown_as)

@@ -6,9 +6,9 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -124,6 +124,33 @@ class Missing:
     source: str
 
 
+@dataclass(frozen=True)
+class Added:
+    """An OOD split that a data set has from another one: the `split` of `origin`, which is called `name` here.
+
+    `labels`, int64 [classes of origin], are the labels that the classes have here. `metric` is the primary one here;
+    None: the one that the split has there.
+    """
+
+    name: str
+    origin: Dataset
+    split: str
+    labels: np.ndarray
+    classes: int
+    """The number of classes here."""
+    metric: str | None = None
+
+    def load(self) -> Split:
+        """The split with the name, role and labels that it has here."""
+        found = self.origin.split(self.split)
+        changed: dict[str, Any] = {"name": self.name, "role": "ood", "metric": self.metric or found.metric}
+        if found.class_map is None:
+            return replace(found, labels=self.labels[found.labels], **changed)
+        class_map = np.full(self.classes, -1, dtype=np.int64)
+        class_map[self.labels] = found.class_map
+        return replace(found, class_map=class_map, **changed)
+
+
 class Dataset(ABC):
     """One data set in its publisher's own layout.
 
@@ -148,6 +175,8 @@ class Dataset(ABC):
         self.root = root
         self._sieve: Callable[[Split], Split] | None = None
         self._loaded: dict[str, Split] = {}
+        self.added: dict[str, Added] = {}
+        """The OOD splits that come from other data sets, by the name that they have here."""
 
     def missing(self) -> list[Missing]:
         """The files that are needed and absent; empty when the data set can be loaded."""
@@ -163,9 +192,16 @@ class Dataset(ABC):
     def split(self, name: str) -> Split:
         """As `load`, but read once: what was listed stays listed."""
         if name not in self._loaded:
-            loaded = self.load(name)
+            loaded = self.added[name].load() if name in self.added else self.load(name)
             self._loaded[name] = self._sieve(loaded) if self._sieve else loaded
         return self._loaded[name]
+
+    def add(self, added: Added) -> None:
+        """Have an OOD split more, which comes from another data set."""
+        self.splits = {**self.splits, added.name: "ood"}
+        self.added[added.name] = added
+        if added.split in added.origin.published:
+            self.published = {**self.published, added.name: added.origin.published[added.split]}
 
     def sift(self, sieve: Callable[[Split], Split]) -> None:
         """Have `split` return what `sieve` makes of each split, e.g. without unreadable images."""

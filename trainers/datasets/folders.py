@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.own_data import FolderDataset
+from flyp_sweep.search_spaces.own_data import EvaluatedFolderDataset
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split, file_identity
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, spelt
@@ -56,7 +56,7 @@ class ImageFolders(OwnData):
 
     summary = "image folders, one per split"
 
-    def __init__(self, entry: FolderDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
+    def __init__(self, entry: EvaluatedFolderDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(entry, entry.folders, root, shown_as)
         self._left_out: dict[str, LeftOut] = {}
 
@@ -64,9 +64,9 @@ class ImageFolders(OwnData):
         found = self.places().items()
         return [Missing(path, self.told(split, "folders")) for path, split in found if not path.is_dir()]
 
-    def found_labels(self) -> list[str]:
+    def labels_of(self, split: str) -> list[str]:
         """Names of the class folders."""
-        return [path.name for path in subfolders(self.paths["train"])]
+        return [path.name for path in subfolders(self.paths[split])]
 
     def read(self, split: str) -> Split:
         folder = self.paths[split]
@@ -94,7 +94,7 @@ class ImageFolders(OwnData):
     def check_classes(self) -> None:
         """As of all own data; and no file is linked into two classes."""
         super().check_classes()
-        for split in self.splits:
+        for split in self.paths:
             loaded = self.split(split)
             if self._left_out[split].linked and isinstance(loaded.images, ImageFiles):
                 _check_links(loaded.images.paths, loaded.labels, self.classes)

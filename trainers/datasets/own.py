@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset, Splits
+from flyp_sweep.search_spaces.own_data import SPLITS, EvaluatedDataset, HeldOut, Splits
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
 from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
@@ -21,23 +22,25 @@ from flyp_sweep.trainers.datasets.listing import fixed_order
 
 
 class OwnData(Dataset):
-    """A data set described by `search_spaces.own_data.OwnDataset`; `sources` says where each split is.
+    """A data set described by `search_spaces.own_data.EvaluatedDataset`; `sources` says where each split is.
 
     Relative paths are looked for under `root`. The classes are those of the training split; every other split may
-    hold a subset of them. A subclass says which classes there are, and how a split is loaded.
+    hold a subset of them. Without a training split, which only evaluation allows, they are those of all splits. A
+    subclass says which classes there are, and how a split is loaded.
     """
 
     name = ""
 
-    def __init__(self, entry: OwnDataset, sources: Splits, root: Path, shown_as: ShownAs) -> None:
+    def __init__(self, entry: EvaluatedDataset, sources: Splits, root: Path, shown_as: ShownAs) -> None:
         super().__init__(root)
         self.shown_as = shown_as
         self.name = entry.name  # type: ignore[misc]
         self.given_names = entry.class_names
         self.templates = entry.templates
-        self.metric = entry.metric
+        self.given_metric = entry.metric
+        self.metric = entry.metric or "accuracy"
         own = {split: path for split in SPLITS if (path := getattr(sources, split)) is not None}
-        id_val = own["id_val"]
+        id_val = own.get("id_val")
         self.fraction = id_val.fraction if isinstance(id_val, HeldOut) else None
         """The share of the training images that validate; None where id_val has a place of its own."""
         self.held_out = self.fraction is not None
@@ -102,9 +105,23 @@ class OwnData(Dataset):
         like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
         return f"dataset.{kind}.{key} of {self.name!r} in the search space{like}"
 
-    @abstractmethod
+    @property
+    def fitted(self) -> list[str]:
+        """The splits whose labels are the classes."""
+        return ["train"] if "train" in self.paths else list(self.paths)
+
+    @property
+    def whole(self) -> str:
+        """Where the classes come from, for messages."""
+        return ", ".join(str(self.paths[split]) for split in self.fitted)
+
     def found_labels(self) -> list[str]:
-        """The classes of the training split. Raises InputError when it cannot be read."""
+        """The classes, of the training split where there is one. Raises InputError when it cannot be read."""
+        return list(dict.fromkeys(label for split in self.fitted for label in self.labels_of(split)))
+
+    @abstractmethod
+    def labels_of(self, split: str) -> list[str]:
+        """The labels of a split, each once. Raises InputError when it cannot be read."""
 
     @abstractmethod
     def left_out(self, split: str) -> str:
@@ -121,14 +138,14 @@ class OwnData(Dataset):
             absent = [name for name in given if name not in found]
             if absent:
                 raise InputError(
-                    f"dataset.class_names: found {absent[0]!r}; expected classes of {self.paths['train']}: "
+                    f"dataset.class_names: found {absent[0]!r}; expected classes of {self.whole}: "
                     f"{listed(found)}{nearest(absent[0], found)}"
                 )
             return list(given)
         if given is not None and len(given) != len(found):
             raise InputError(
                 f"dataset.class_names: found {counted(len(given), 'name')}; expected {len(found)}, "
-                f"one for each class of {self.paths['train']} in natural order: {listed(found)}"
+                f"one for each class of {self.whole} in natural order: {listed(found)}"
             )
         return found
 
@@ -168,23 +185,24 @@ class OwnData(Dataset):
 
     def remarks(self) -> list[str]:
         """See `Dataset.remarks`."""
-        lines = [f"{split}: left out {found}" for split in self.splits if (found := self.left_out(split))]
+        lines = [f"{split}: left out {found}" for split in self.paths if (found := self.left_out(split))]
         if set(self.splits) <= {"train", "id_val"}:
             lines.append("has neither id_test nor ood: tables will hold no numbers")
         if self.given_names is None and are_numbers(self.classes):
             prompt = self.templates[0].format(self.classes[0])
             lines.append(f"classes are numbers: prompts read {prompt!r}; dataset.class_names can give them names")
-        for split, role in self.splits.items():
+        for split in self.paths:
             counts = np.bincount(self.split(split).labels, minlength=len(self.classes))
             if not counts.all():
-                lines.append(self._partial(split, role, counts))
+                lines.append(partial(split, self.splits[split], self.classes, counts))
         return lines
 
-    def _partial(self, split: str, role: str, counts: np.ndarray) -> str:
-        """What it means that a split has no image of some classes."""
-        absent = [self.classes[label] for label in np.flatnonzero(counts == 0)]
-        means = "selection sees none of" if role == "id_val" else "predictions are among all classes, also"
-        return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"
+
+def partial(split: str, role: str, classes: Sequence[str], counts: np.ndarray) -> str:
+    """What it means that a split has no image of some classes; `counts` are its images per class."""
+    absent = [classes[label] for label in np.flatnonzero(counts == 0).tolist()]
+    means = "selection sees none of" if role == "id_val" else "predictions are among all classes, also"
+    return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ import numpy as np
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.search_spaces.own_data import TableDataset
+from flyp_sweep.search_spaces.own_data import EvaluatedTableDataset
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, several_in_one, spelt
@@ -55,7 +55,7 @@ class ImageTables(OwnData):
 
     summary = "tables of paths and labels, one per split"
 
-    def __init__(self, entry: TableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
+    def __init__(self, entry: EvaluatedTableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(entry, entry.tables, root, shown_as)
         self.columns = (entry.columns.path, entry.columns.label)
         self.split_column = entry.columns.split
@@ -77,9 +77,8 @@ class ImageTables(OwnData):
             absent.append(Missing(self.images, f"dataset.images {where}"))
         return absent or self._missing_images()
 
-    def found_labels(self) -> list[str]:
-        """The labels of the training table."""
-        return self._rows("train").labels
+    def labels_of(self, split: str) -> list[str]:
+        return self._rows(split).labels
 
     def read(self, split: str) -> Split:
         rows = self._rows(split)
@@ -105,14 +104,14 @@ class ImageTables(OwnData):
         if not isinstance(self.given_names, dict):
             self._check_labels(table, rows)
         super().check_classes()
-        for split in self.splits:
+        for split in self.paths:
             self._check_one_label(split)
 
     def remarks(self) -> list[str]:
         lines = super().remarks()
         for table, unused in self._unused.items():
             lines += [f"{table}: not used: split {spelt(value)}, rows: {count}" for value, count in unused.items()]
-        for split in self.splits:
+        for split in self.paths:
             order, again = self._repeated(split)
             if again.any():
                 found = counted(again.sum(), "row")
@@ -183,7 +182,7 @@ class ImageTables(OwnData):
         named = [value.strip().casefold() for value in of]
         called = IN_COLUMN | ({"id_val": IN_COLUMN["train"]} if self.held_out else {})
         used = {one: called.get(one, (one.casefold(),)) for one, path in self.paths.items() if path == table}
-        taken = {one.casefold() for one in self.splits}
+        taken = {one.casefold() for one in self.paths}
         for one, names in used.items():
             others = tuple(name for name in names if name == names[0] or name not in taken)
             used[one] = names[:1] if names[0] in named else others
@@ -199,8 +198,8 @@ class ImageTables(OwnData):
 
     def _missing_images(self) -> list[Missing]:
         files_in = cache(_files_in)
-        absent = {split: absent_rows(self.base(split), self._rows(split).paths, files_in) for split in self.splits}
-        count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.splits)
+        absent = {split: absent_rows(self.base(split), self._rows(split).paths, files_in) for split in self.paths}
+        count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.paths)
         for split, found in absent.items():
             if found:
                 rows = self._rows(split)
@@ -215,7 +214,7 @@ class ImageTables(OwnData):
     def _unknown_label(self, split: str, row: int) -> InputError:
         rows = self._rows(split)
         label = rows.labels[rows.codes[row]]
-        known = "dataset.class_names" if isinstance(self.given_names, dict) else str(self.paths["train"])
+        known = "dataset.class_names" if isinstance(self.given_names, dict) else self.whole
         return InputError(
             f"{self.paths[split]}: row {rows.numbers[row]} below the header: found label {spelt(label)}; "
             f"expected one of those in {known}: {listed(self.classes)}"

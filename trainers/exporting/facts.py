@@ -57,13 +57,14 @@ class Facts:
 
     @property
     def header(self) -> dict[str, str]:
-        """The header of a safetensors file."""
-        return {"format": "pt", "note": NOTE, KEY: json.dumps(asdict(self))}
+        """The header of a safetensors file: one entry, for the library writes several in an order of its own."""
+        return {KEY: json.dumps({**asdict(self), "note": NOTE})}
 
     @classmethod
     def from_header(cls, header: Mapping[str, str]) -> Facts:
         """The facts in a header. Raises KeyError, TypeError or ValueError where it holds none."""
         told: dict[str, Any] = json.loads(header[KEY])
+        del told["note"]
         return cls(**told)
 
 

@@ -1,4 +1,4 @@
-"""The table as tidy CSV: one line per entry, raw fractions at full precision."""
+"""The table as tidy CSV: one line per entry, raw numbers at full precision."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import csv
 import io
 import math
 
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import Format
 from flyp_sweep.results.tables.table import Column, Entry, Row, Table
 
 FIELDS = (
-    "table", "row", "dataset", "model", "shots", "method", "column", "ensembling", "role", "metric",
+    "table", "row", "dataset", "model", "shots", "method", "column", "ensembling", "role", "metric", "unit", "better",
     "mean", "low", "high", "interval", "confidence", "n", "planned", "state", "mark", "printed", "trials",
     "best", "to_best", "to_best_low", "to_best_high", "to_best_n", "p", "p_corrected",
 )  # fmt: skip
@@ -19,7 +20,8 @@ FIELDS = (
 def csv_rows(table: Table) -> str:
     """A header and one line per entry.
 
-    `mean`, `low` and `high` are fractions, empty where there is none; `shots` is empty for the whole training split;
+    `mean`, `low` and `high` are raw, in the `unit` of the metric (fractions, for accuracies), and empty where there is
+    no number; `better` says whether the higher or the lower number is; `shots` is empty for the whole training split;
     `column` is the path of headers; `printed` is the entry as the other formats print it; `trials` are the ids of the
     trials behind it, separated by spaces. `to_best` is the difference, paired by seed, to the row `best` of the column,
     with its interval and with its p-value by itself and corrected for its column; the best row itself has none. A
@@ -46,6 +48,8 @@ def _identity(row: Row, column: Column) -> dict[str, object]:
         "ensembling": column.side if column.kind != "count" else "",
         "role": column.role or column.kind,
         "metric": column.metric,
+        "unit": metric_of(column.metric).unit if column.metric else "",
+        "better": metric_of(column.metric).better if column.metric else "",
     }
 
 

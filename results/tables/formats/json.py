@@ -1,4 +1,4 @@
-"""The table as JSON: everything it holds, numbers as fractions at full precision, what is absent as null."""
+"""The table as JSON: everything it holds, numbers raw (accuracies as fractions) and in full, what is absent as null."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.intervals import Interval
 from flyp_sweep.results.tables.formats import Format
 from flyp_sweep.results.tables.table import Column, Entry, Grid, Table
@@ -45,6 +46,8 @@ def _column(column: Column) -> dict[str, Any]:
         "ensembling": column.side,
         "role": column.role,
         "metric": column.metric,
+        "unit": metric_of(column.metric).unit if column.metric else "",
+        "better": metric_of(column.metric).better if column.metric else "",
         "headline": column.headline,
     }
 

@@ -1,0 +1,108 @@
+"""The metrics that tables show: what each is called and means, in which unit it is, and whether higher is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_EARLIER = "its lines were written by an earlier version; run the search space in a new run folder to have it"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the ledger by its `name` there.
+
+    `unit` is that of raw numbers (CSV, JSON, Python). Fractions are printed in percent, others as they are, with
+    `decimals`. `absent` says why a ledger may lack the metric on a split, and what to do.
+    """
+
+    name: str
+    label: str
+    definition: str
+    unit: str = "fraction"
+    lower_is_better: bool = False
+    decimals: int = 1
+    absent: str = "the ledger does not hold it; take another metric"
+
+    @property
+    def is_percent(self) -> bool:
+        return self.unit == "fraction"
+
+    @property
+    def better(self) -> str:
+        return "lower" if self.lower_is_better else "higher"
+
+    @property
+    def best(self) -> str:
+        """What the best number of a column is."""
+        return "lowest" if self.lower_is_better else "highest"
+
+    @property
+    def heading(self) -> str:
+        """What a caption calls its numbers: `Accuracy in %`, `Negative log-likelihood in nats`."""
+        return f"{self.label} in {'%' if self.is_percent else self.unit}" if self.unit else self.label
+
+    def printed(self, value: float, *, signed: bool = False) -> str:
+        """A number as tables print it, e.g. 0.9512 as `95.1`, or as `+95.1`; zero has no minus sign."""
+        text = f"{100 * value if self.is_percent else value:{'+' if signed else ''}.{self.decimals}f}"
+        return text.replace("-", "", 1) if text.strip("+-0.") == "" and not signed else text
+
+
+_KNOWN = (
+    Metric("accuracy", "Accuracy", "Share of images whose likeliest class is the label."),
+    Metric(
+        "mean_per_class_accuracy",
+        "Mean per class accuracy",
+        "Mean over the classes that occur of the share of a class's images that are recognised.",
+    ),
+    Metric(
+        "macro_f1",
+        "Macro F1",
+        "F1 averaged over the classes that occur, as WILDS computes it for iWildCam (Koh et al., ICML 2021).",
+    ),
+    Metric(
+        "worst_group_accuracy",
+        "Worst group accuracy",
+        "Lowest accuracy of a group of images, e.g. of FMoW's regions as in WILDS (Koh et al., ICML 2021).",
+        absent="the split has no groups",
+    ),
+    Metric(
+        "nll",
+        "Negative log-likelihood",
+        "Mean over images of -ln p(label), the cross-entropy.",
+        unit="nats",
+        lower_is_better=True,
+        decimals=3,
+        absent=_EARLIER,
+    ),
+    Metric(
+        "brier",
+        "Brier score",
+        "Mean over images of the sum over classes of (p(class) - [class is the label])^2, from 0 to 2; Brier, "
+        '"Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950).',
+        unit="",
+        lower_is_better=True,
+        decimals=3,
+        absent=_EARLIER,
+    ),
+    Metric(
+        "ece",
+        "Expected calibration error",
+        "Mean over images of |accuracy - mean confidence| of the image's bin, in 15 bins that hold equally many "
+        "images each: Nguyen and O'Connor, EMNLP 2015; the error of Guo et al., \"On calibration of modern neural "
+        'networks", ICML 2017, whose bins are equally wide.',
+        lower_is_better=True,
+        absent=_EARLIER,
+    ),
+)
+
+METRICS = {metric.name: metric for metric in _KNOWN}
+
+
+def metric_of(name: str) -> Metric:
+    """The metric of that name; one that is not known here is taken for a fraction of which higher is better."""
+    return METRICS.get(name) or Metric(name, name.replace("_", " ").capitalize(), "")
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a table prints it, e.g. 0.9512 as `95.1`."""
+    return METRICS["accuracy"].printed(fraction)

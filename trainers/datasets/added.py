@@ -1,0 +1,85 @@
+"""The splits of one data set as OOD splits of another, which has all of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.own_data import SPLITS
+from flyp_sweep.trainers.datasets.base import Added, Dataset
+from flyp_sweep.trainers.datasets.class_labels import listed, plain, spelt
+from flyp_sweep.trainers.datasets.own import OwnData, partial
+
+
+def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
+    """Give each of `bases` the splits of those `others` whose classes it has.
+
+    Raises InputError for one of the `others` that none of the `bases` can take, with the classes that none has.
+    """
+    for other in others:
+        unknown = {base.name: extend(base, other) for base in bases if base.name != other.name}
+        if all(unknown.values()):
+            name, missing = min(unknown.items(), key=lambda found: len(found[1]))
+            count = "1 class" if len(missing) == 1 else f"{len(missing):,} classes"
+            raise InputError(
+                f"evaluate: found {count} of data set {other.name!r} that {name!r} does not have: "
+                f"{listed([spelt(one) for one in missing])}; expected classes that the models are trained on"
+            )
+
+
+def extend(base: Dataset, other: Dataset) -> list[str]:
+    """Give `base` the ID test and OOD splits of `other`; returns the classes that `base` lacks, and then gives nothing.
+
+    Classes are the same when their display names are, but for case, spaces, zeros and Unicode form. The splits are
+    called as `other`, the OOD ones `other-split`. Raises InputError for names that are taken, for two classes of
+    `other` that are one of `base`, and for an `other` without such splits.
+    """
+    if base.name == other.name:
+        return []
+    known = {plain(name): label for label, name in enumerate(base.class_names)}
+    known |= {name: label for label, name in enumerate(base.class_names)}
+    found = [known.get(name, known.get(plain(name))) for name in other.class_names]
+    if lacking := [name for name, label in zip(other.class_names, found, strict=True) if label is None]:
+        return lacking
+    labels = np.array(found, dtype=np.int64)
+    metric = base.metric if isinstance(other, OwnData) and other.given_metric is None else None
+    splits = dict.fromkeys(other.named("id_test"), other.name)
+    splits |= {split: f"{other.name}-{split}" for split in other.named("ood") if split not in other.added}
+    if not splits or not found:
+        what = "no class" if splits else "neither id_test nor ood"
+        raise InputError(f"evaluate: found {what} in data set {other.name!r}; expected images to evaluate on")
+    _check_distinct(base, other, labels)
+    for split, name in splits.items():
+        if name in (*SPLITS, *base.splits):
+            raise InputError(
+                f"evaluate: found a split {name!r} of data set {base.name!r} already; expected none of the name that "
+                f"{split} of {other.name!r} gets; give that data set another name"
+            )
+        base.add(Added(name, other, split, labels, len(base.class_names), metric))
+    return []
+
+
+def _check_distinct(base: Dataset, other: Dataset, labels: np.ndarray) -> None:
+    counts = np.bincount(labels)
+    if counts.max() > 1:
+        label = int(counts.argmax())
+        both = [other.class_names[at] for at in np.flatnonzero(labels == label).tolist()]
+        raise InputError(
+            f"evaluate: found the classes {listed([spelt(one) for one in both])} in data set {other.name!r}, which are "
+            f"all {spelt(base.class_names[label])} of {base.name!r}; expected every class once"
+        )
+
+
+def remarks(dataset: Dataset) -> list[str]:
+    """What a user should know of the added splits, a line each."""
+    lines = []
+    for name, added in dataset.added.items():
+        if isinstance(added.origin, OwnData) and (left_out := added.origin.left_out(added.split)):
+            lines.append(f"{name}: left out {left_out}")
+        split = dataset.split(name)
+        counts = np.bincount(split.labels, minlength=len(dataset.class_names))
+        if split.class_map is None and not counts.all():
+            lines.append(partial(name, "ood", dataset.class_names, counts))
+    return lines
