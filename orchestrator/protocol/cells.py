@@ -9,7 +9,8 @@ from dataclasses import replace
 from flyp_sweep.orchestrator.protocol.algorithms import Config, Tried, algorithm_of
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import Candidate, CellPlan
-from flyp_sweep.orchestrator.protocol.selection import Asked, Selection, best, best_repeats, ingredients, mean
+from flyp_sweep.orchestrator.protocol.selection import Asked, Selection, best, ingredients, mean
+from flyp_sweep.results.ledger.best_repeat import best_repeat
 from flyp_sweep.trainers.spec import DONE, TrialSpec
 
 
@@ -47,9 +48,10 @@ class CellProtocol:
         """The finished repeats whose fits the run keeps as models: the best on `id_val`, all, or none."""
         planned = self.selection.repeats if self.selection else ()
         done = [found for spec in planned if (found := outcomes.get(spec.trial_id)) and found.status == DONE]
-        keep = self.plan.space.weights.keep
-        chosen = {"none": [], "best": best_repeats(done), "all": done}[keep]
-        return {one.trial_id for one in chosen}
+        if self.plan.space.weights.keep == "best":
+            best = best_repeat(done)
+            done = [best] if best else []
+        return {one.trial_id for one in done} if self.plan.space.weights.keep != "none" else set()
 
     def _start(self, trials: Iterable[Candidate | TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
         """Make the trials of the next step pending, except those that have an outcome already."""

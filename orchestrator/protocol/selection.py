@@ -80,12 +80,6 @@ def mean(trials: Iterable[Candidate], outcomes: Mapping[str, Outcome]) -> tuple[
     return fmean(scores), fmean(losses), all(one.status == DONE for one in found)
 
 
-def best_repeats(done: Iterable[Outcome]) -> list[Outcome]:
-    """The one finished repeat of best score on `id_val` (ties: lower loss, then the first); none of none."""
-    able = [(one.score, -one.loss, one) for one in done if one.score is not None and one.loss is not None]
-    return [max(able, key=lambda one: one[:2])[2]] if able else []
-
-
 def ingredients(trials: Iterable[Candidate], seed: int, outcomes: Mapping[str, Outcome]) -> list[Mapping[str, Any]]:
     """The hyper-parameters of the trials of this seed that ran to their end, best first.
 

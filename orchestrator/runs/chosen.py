@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from flyp_sweep.results.ledger.best_repeat import best_repeat
 from flyp_sweep.results.ledger.file import last_selections, read_lines
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord
@@ -138,14 +139,14 @@ def _refuse_two_models(cell: Cell) -> None:
 
 
 def _repeat(repeats: Sequence[TrialRecord], wanted: Wanted, cell: Cell) -> TrialRecord:
-    """The repeat that is named, else the best on id_val: by score, then lower loss, then lower seed."""
+    """The repeat that is named, else the best on id_val."""
     if wanted.trial is not None:
         named = [one for one in repeats if one.trial_id.startswith(wanted.trial)]
         if not named:
             raise InputError(f"--trial: {wanted.trial!r} is none of the repeats that the tables show of {cell.key}")
         return named[0]
     if wanted.seed is None:
-        return max(repeats, key=lambda one: (one.score or 0.0, -(one.loss or 0.0), -one.seed))
+        return best_repeat(repeats) or repeats[0]
     by_seed = {one.seed: one for one in repeats}
     if wanted.seed not in by_seed:
         known = ", ".join(map(str, sorted(by_seed)))

@@ -63,7 +63,8 @@ def planned(chosen: Chosen, data_root: Path, say: Say) -> CellPlan:
     """The plan of the model's cell, after the checks of a run, of its data set and its model alone."""
     space, cell = chosen.space, chosen.cell
     try:
-        alone = space.model_copy(update={"dataset": space.dataset_of(cell), "model": space.model_of(cell)})
+        of_cell = {"dataset": space.dataset_of(cell), "model": space.model_of(cell), "evaluate": None}
+        alone = space.model_copy(update=of_cell)
     except KeyError as error:
         raise InputError(f"{chosen.run.space}: found no {error}, of which {cell.key} is; put it back") from error
     found = {one.cell: one for one in plan(alone, check(alone, data_root, True, True, say=say))}
@@ -81,7 +82,7 @@ def spec_of(chosen: Chosen, cell_plan: CellPlan) -> TrialSpec:
     else:
         spec = cell_plan.repeat_trial(record.hparams, record.seed)
     if spec.trial_id != record.trial_id:
-        changed = "; ".join(change.detail for change in changes_of(Finished.of(record), cell_plan))
+        changed = "; ".join(change.detail for change in changes_of(Finished.of(record, record.seconds), cell_plan))
         why = changed or "another version of flyp-sweep made it"
         raise InputError(
             f"trial {record.trial_id} cannot be made again as it was ({why}); "

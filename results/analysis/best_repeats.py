@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from flyp_sweep.results.ledger.best_repeat import best_repeat
 from flyp_sweep.results.ledger.predictions import Repeat, read_one, repeats_in
 from flyp_sweep.results.ledger.schema import Record, same_alpha
 from flyp_sweep.results.naming import block_order, block_title, method_label
@@ -168,13 +169,9 @@ def predicted_in(records: Iterable[Record], folder: Path) -> Predicted:
 
 
 def _best(repeats: Sequence[Repeat]) -> Repeat:
-    """The repeat that did best on ID validation data; of the zero-shot model the one that there is."""
-
-    def rank(repeat: Repeat) -> tuple[float, float]:
-        score, loss = repeat.trial.score, repeat.trial.loss
-        return (-np.inf if score is None else score, -np.inf if loss is None else -loss)
-
-    return max(repeats, key=rank)
+    """The repeat that did best on ID validation data."""
+    best = best_repeat(one.trial for one in repeats)
+    return next((one for one in repeats if one.trial is best), repeats[0])
 
 
 def _read(repeat: Repeat) -> BestRepeat:
