@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_EARLIER = "its lines were written by an earlier version; run the search space in a new run folder to have it"
+_EARLIER = "its lines were written by an earlier version; `flyp-sweep evaluate RUN` adds it"
 
 
 @dataclass(frozen=True)
