@@ -81,7 +81,7 @@ def test_a_number_that_an_older_line_lacks_is_a_dash_with_a_reason(calibrated, e
     assert grid.rows[1].entries[0].interval
     (note,) = [note for note in grid.notes if "expected calibration error" in note]
     assert note.startswith("no expected calibration error of FT on id_test, photo, sketch: its lines")
-    assert "run the search space in a new run folder" in note
+    assert "`flyp-sweep evaluate RUN` adds it" in note
 
 
 def test_a_split_without_groups_has_no_column_and_a_note(example):
