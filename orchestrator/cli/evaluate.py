@@ -20,14 +20,15 @@ from flyp_sweep.orchestrator.cli.run_address import open_run
     "on",
     multiple=True,
     metavar="DATA",
-    help="A data set's name, a YAML file that describes data sets, or a search space.",
+    help="The name of a data set, a YAML file that describes data sets, or a search space; several are allowed.",
 )
 @sweep_options
 def evaluate(run: Path | str, on: tuple[str, ...], **options: Any) -> None:
-    """Evaluate the repeats of RUN on data sets of the same classes, without training where their weights are kept.
+    """Evaluate the repeats of RUN on later data sets of the same classes.
 
-    The ID test and OOD splits of DATA become OOD columns of the run's tables. What is trained again, because its
-    weights are not kept, is said before it starts.
+    The ID test and OOD splits of DATA become OOD columns of the run's tables. Repeats without kept weights are trained
+    again: the command first says how many, and asks if that is much. Without --on the command only adds metrics that
+    an earlier version did not compute.
     """
     from flyp_sweep.orchestrator.runs.evaluate import evaluate
     from flyp_sweep.orchestrator.runs.options import RunOptions

@@ -27,9 +27,9 @@ def ui(run: Path | None, port: int, host: str) -> None:
 @mlflow_option
 @data_root_option
 def sync_(run: Path | str, mlflow: str | None, data_root: Path) -> None:
-    """Rebuild the MLflow view of RUN from its ledger. What MLflow has already is replaced where it differs.
+    """Rebuild the MLflow view of RUN from its ledger. Entries that differ are replaced.
 
-    Models are registered too if the search space says so.
+    With `mlflow: {register: true}` in the search space, this registers models too.
     """
     from flyp_sweep.orchestrator.runs.sync import sync
 

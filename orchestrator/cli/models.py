@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 CHOSEN = "chosen"
 
 SELECTORS: tuple[Callable[[Callback], Callback], ...] = (
-    click.option("--dataset", metavar="D", help="Of this data set, where the run has several."),
-    click.option("--model", metavar="M", help="Of this model, e.g. ViT-B-16/openai."),
-    click.option("--shots", metavar="K", help="Of this number of shots, or full."),
-    click.option("--method", metavar="M", help="Of this method, e.g. flyp or flyp+greedy_soup."),
-    click.option("--seed", type=int, metavar="N", help="The repeat on this seed.  [default: --best]"),
-    click.option("--best", is_flag=True, help="The repeat of best score on ID validation data."),
-    click.option("--trial", metavar="ID", help="The repeat with this trial id, or its first characters."),
+    click.option("--dataset", metavar="D", help="Data set of the model."),
+    click.option("--model", metavar="M", help="Pretrained model, e.g. ViT-B-16/openai."),
+    click.option("--shots", metavar="K", help="Shots, or full."),
+    click.option("--method", metavar="M", help="Method, e.g. flyp or flyp+greedy_soup."),
+    click.option("--seed", type=int, metavar="N", help="Take the repeat with this seed.  [default: --best]"),
+    click.option("--best", is_flag=True, help="Take the repeat of best score on ID validation data."),
+    click.option("--trial", metavar="ID", help="Take the repeat with this trial id; the start of the id is enough."),
     click.option(
         "--alpha",
         default=CHOSEN,
         metavar="chosen|NUMBER",
         show_default=True,
-        help="WiSE-FT mixing coefficient, from 0 to 1; chosen on ID validation data.",
+        help="WiSE-FT mixing coefficient from 0 to 1, or the one that the repeat chose on ID validation data.",
     ),
 )
 
 
 def selectors(command: Callback) -> Callback:
-    """The options that name one model of a run."""
+    """Add the options that name one model of a run."""
     for option in reversed(SELECTORS):
         command = option(command)
     return command
@@ -50,11 +50,12 @@ def selectors(command: Callback) -> Callback:
 @selectors
 @data_root_option
 @click.option("-o", "--output", "folder", type=UserPath(), required=True, help="A new or empty folder.")
-@click.option("--push-to-hub", "hub", metavar="ORG/NAME", help="Upload it to the Hugging Face hub; token in HF_TOKEN.")
+@click.option("--push-to-hub", "hub", metavar="ORG/NAME", help="Upload to the Hugging Face hub; token in HF_TOKEN.")
 def export(run: Path | str, data_root: Path, folder: Path, hub: str | None, **named: Any) -> None:
     """Write a model of RUN into a folder that open_clip loads, with a model card.
 
-    A model whose weights the run has not kept is trained again.
+    --dataset, --model, --shots and --method name a cell; leave out what the run has only one of. Weights that the run
+    has not kept come back from training the trial again.
     """
     wanted = _wanted(**named)
     if hub is not None:
@@ -72,8 +73,8 @@ def export(run: Path | str, data_root: Path, folder: Path, hub: str | None, **na
 @click.argument("model_dir_or_run", metavar="MODEL_DIR_OR_RUN", type=RunAddress())
 @click.argument("images", nargs=-1, required=True, type=UserPath())
 @click.option("-o", "--output", type=UserPath(), required=True, help="A .csv or .parquet file, a row per image.")
-@click.option("--column", default="path", show_default=True, help="The column of a table that holds the paths.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the CPU.  [default: all cores]")
+@click.option("--column", default="path", show_default=True, help="The column of paths in a table.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
 @selectors
 @data_root_option
 def predict(
@@ -85,9 +86,10 @@ def predict(
     data_root: Path,
     **named: Any,
 ) -> None:
-    """Label IMAGES: image files, folders of images, or .csv and .parquet tables of paths.
+    """Label IMAGES: image files, folders of images, or tables of paths (.csv, .tsv, .parquet).
 
-    The model is a folder of `flyp-sweep export`, or one of a run, which the options choose as for `export`.
+    The model is a folder that `flyp-sweep export` wrote, or comes from a run: then choose it by the options of
+    `export`.
     """
     from flyp_sweep.orchestrator.runs import prediction
     from flyp_sweep.trainers.exporting.listing import image_paths
@@ -95,7 +97,7 @@ def predict(
     prediction.check_output(output)
     paths = image_paths(images, column)
     console = _stderr()
-    if isinstance(model_dir_or_run, Path) and _is_exported(model_dir_or_run):
+    if isinstance(model_dir_or_run, Path) and not _is_run(model_dir_or_run):
         _refuse_selectors(model_dir_or_run)
         prediction.predict(model_dir_or_run, paths, output, threads, console)
         return
@@ -131,8 +133,8 @@ def _export(run: Path | str, wanted: Any, data_root: Path, folder: Path, say: Ca
     return chosen.told
 
 
-def _is_exported(folder: Path) -> bool:
-    return (folder / "head.safetensors").is_file()
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("space.yaml", "ledger.jsonl"))
 
 
 def _refuse_selectors(folder: Path) -> None:

@@ -55,8 +55,8 @@ _SWEEP_OPTIONS = (
     click.option("--address", metavar="RAY", help="Address of a Ray cluster.  [default: this machine alone]"),
     click.option("--allow-incomplete", is_flag=True, help="Go on with data sets that lack images, or hold too many."),
     click.option("--allow-overlap", is_flag=True, help="Go on with splits of your own data that share images."),
-    click.option("--yes", "-y", is_flag=True, help="Run finished trials again that a change has made out of date."),
-    click.option("--retry-failed", is_flag=True, help="Run the trials again that have failed."),
+    click.option("--yes", "-y", is_flag=True, help="Train finished trials again that a change made out of date."),
+    click.option("--retry-failed", is_flag=True, help="Run failed trials again."),
     click.option("--verbose", is_flag=True, help="Show the lines of the run's log.txt as they are written."),
 )
 

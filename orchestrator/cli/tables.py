@@ -36,7 +36,9 @@ def status(run: Path | str) -> None:
 @click.option("--format", "style", type=click.Choice(format_names()), default="text", show_default=True)
 @click.option("-o", "--output", type=UserPath(), help="Write to this file.")
 @click.option(
-    "--metric", type=click.Choice(list(METRICS)), help="What the numbers are.  [default: each split's primary metric]"
+    "--metric",
+    type=click.Choice(list(METRICS)),
+    help="The metric to show.  [default: each split's primary metric]",
 )
 @choice(
     "--interval",
@@ -152,7 +154,7 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
 def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
     """Figures of one or several RUNS, as PNG and PDF.
 
-    These are ID-OOD frontiers, accuracy by shots, scores of the search, reliability diagrams and confusion.
+    ID-OOD frontiers, accuracy by shots, scores of the search, reliability diagrams and confusion matrices.
     """
     from flyp_sweep.results.outputs import plot_runs
 

@@ -97,7 +97,7 @@ class Outdated:
             return
         raise InputError(
             f"{self.trained:,} of {counted(self.finished, 'finished trial')} would be trained again ({self._why}); "
-            "give --yes for that, undo the change, or choose another --out"
+            "give --yes for that, undo the change, or use another run folder"
         )
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -42,7 +42,7 @@ _ALPHA_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Repeat:
-    """A finished repeat that the last selection of its cell planned, and the file of its outputs, there or not."""
+    """A finished repeat that the last selection of its cell planned, and the path of its outputs."""
 
     trial: TrialRecord
     selection: SelectionRecord
@@ -50,7 +50,7 @@ class Repeat:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """That of its file. Raises InputError when the file cannot be read."""
+        """The schema of the file. Raises InputError when the file cannot be read."""
         try:
             return pq.read_schema(self.path)
         except (OSError, pa.ArrowInvalid) as error:
@@ -113,6 +113,8 @@ def read_predictions(
     for name in columns or ():
         if name not in (*COLUMNS, *ADDED):
             raise _unknown("column", name, [*ADDED, *COLUMNS], where)
+    if side not in (None, *get_args(OutputSide)):
+        raise _unknown("side", side, get_args(OutputSide), where)
     chosen = _matching(repeats, asked, where)
     refuse_missing(chosen, where)
     if split is not None:

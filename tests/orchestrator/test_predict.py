@@ -53,7 +53,10 @@ def test_an_exported_model_and_its_run_label_images_alike(small: Finished, folde
         (["RUN", "absent.png", "-o", "x.csv"], "absent.png: found nothing; expected an image"),
         (["RUN", "images", "-o", "x.txt"], "-o: found x.txt; expected a file named .csv or .parquet"),
         (["RUN", "images", "-o", "x.csv"], "found 4 cells, expected one; choose by --method"),
-        (["empty", "images", "-o", "x.csv"], "empty: found neither space.yaml nor ledger.jsonl"),
+        (
+            ["empty", "images", "-o", "x.csv"],
+            "empty: found no open_clip_config.json; expected a folder of `flyp-sweep export`, or a run",
+        ),
         (["RUN", "images", "--method", "nn", "-o", "x.csv"], "--method: found 'nn'; expected one of zeroshot"),
     ],
 )

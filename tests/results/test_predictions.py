@@ -94,6 +94,7 @@ def test_only_what_the_last_selection_planned_counts(tmp_path, example):
         ({"seed": 7, "method": "ft"}, "found seed 7, expected one of 0, 1, 2"),
         ({"shots": 4}, "found shots 4, expected one of full"),
         ({"split": "fotos"}, "found split 'fotos'.*, expected one of id_test, photo, sketch"),
+        ({"side": "both"}, "found side 'both', expected one of without, with"),
         ({"columns": ["labels"]}, r"found column 'labels' \(did you mean 'label'\?\)"),
     ],
 )

@@ -33,7 +33,7 @@ def read_image(path: Path, shown_as: ShownAs = "torchvision") -> Image.Image:
         with Image.open(path) as image:
             return as_viewed(image) if shown_as == "viewer" else image.convert("RGB")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: the image is gone; put it back, or remove the data set from the space") from error
+        raise InputError(f"{path}: the image is gone; put it back, or remove its entry") from error
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises many types for a damaged file

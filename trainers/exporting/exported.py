@@ -113,7 +113,7 @@ def columns(top: int) -> list[str]:
 
 
 class Files:
-    """Image files, decoded as the trial's were; one that cannot be shows nothing, and `errors` says why, by index."""
+    """Image files, decoded as the trial's were. One that cannot be decoded is black; `errors` says why, by index."""
 
     def __init__(self, paths: list[str], facts: Facts) -> None:
         self.paths = paths
