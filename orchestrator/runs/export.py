@@ -146,7 +146,7 @@ def missing(run: RunFolder, policy: Policy, specs: Iterable[TrialSpec]) -> list[
 
 
 def checked(curve: AlphaCurve, alpha: float, folder: Path) -> str:
-    """A line that says whether the folder predicts as the trial does on the first id_val images, to the bit."""
+    """A line that says whether the logits of the folder equal the trial's on the first id_val images, bit for bit."""
     task, method = curve.task, curve.method
     images = next(iter(task.shared.evaluation_batches(task.id_val)))
     if alpha == 0:
@@ -156,7 +156,7 @@ def checked(curve: AlphaCurve, alpha: float, folder: Path) -> str:
         own = classify(method.ready(curve.at(alpha), task), inputs)
     logits = ExportedModel.load(folder, task.device).logits(images)
     if torch.equal(own, logits):
-        return f"checked: the folder gives {counted(len(images), 'id_val image')} the trial's logits, to the bit"
+        return f"checked: the folder's logits of {counted(len(images), 'id_val image')} equal the trial's, bit for bit"
     return f"warning: logits of the folder differ by up to {(own - logits).abs().max().item():g} from the trial's"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from huggingface_hub import EvalResult, ModelCardData
 
 from flyp_sweep.orchestrator.runs.chosen import Chosen
+from flyp_sweep.results.ledger.best_repeat import best_repeat
 from flyp_sweep.results.ledger.schema import SplitRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import method_label, shots_label
 from flyp_sweep.results.statistics import Interval, mean_interval
@@ -23,7 +24,7 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True)
 class Row:
-    """A split's primary metric: of this model (None: the run has not evaluated it at this alpha), and over seeds."""
+    """A split's primary metric: of this model, None at an alpha that the run has not evaluated; and over seeds."""
 
     split: str
     role: str
@@ -104,7 +105,7 @@ def _about_images(made: Export) -> Iterator[str]:
     if facts.border:
         yield f"The data set cuts {facts.border} pixels off each side of its files. `flyp-sweep predict` does so too.\n"
     if facts.decoding:
-        yield f"The data set does not show its files as they are ({facts.decoding}): prepare yours likewise.\n"
+        yield f"The data set changes the pixels of its files ({facts.decoding}): prepare your images the same way.\n"
 
 
 def _head(made: Export) -> str:
@@ -129,8 +130,8 @@ def _table(chosen: Chosen, rows: list[Row]) -> Iterator[str]:
         own = "-" if row.own is None else f"{100 * row.own:.2f}"
         yield f"| {row.split} | {ROLES[row.role]} | {row.metric} | {own} | {_interval(row.cell)} |"
     yield (
-        f"\nIn %. The last column is of all finished repeats of the configuration, {at}, with Student-t intervals. "
-        "A dash: the run has not evaluated that alpha, or one seed has no interval."
+        f"\nIn %. The last column covers all finished repeats of the configuration, {at}, with Student-t intervals. "
+        "A dash stands for an alpha that the run has not evaluated, or for the interval of one seed."
     )
 
 
@@ -144,9 +145,11 @@ def _interval(found: Interval) -> str:
 def _protocol(chosen: Chosen, made: Export) -> dict[str, str]:
     record, selection, machine = chosen.record, chosen.selection, chosen.record.machine or {}
     told = record.settings
-    how = "chosen on ID validation data" if chosen.alpha_was_chosen else "as asked for"
+    how = "chosen on ID validation data" if chosen.alpha_was_chosen else "given by the user"
     by = f"{selection.metric or record.metric} on `{selection.split}`"
     settings = {name: value for name, value in told.items() if name not in ("splits", "data", "ingredients")}
+    is_best = len(chosen.repeats) > 1 and best_repeat(chosen.repeats) == record
+    best = "; the repeat of best score on ID validation data" if is_best else ""
     where = machine.get("gpu") or machine.get("cpu") or "an unknown machine"
     return {
         "Pretrained model": f"`{chosen.cell.model}`, weights `{told.get('weights', '')}`",
@@ -157,7 +160,7 @@ def _protocol(chosen: Chosen, made: Export) -> dict[str, str]:
         "Selection": f"best of {counted(selection.configs, 'configuration')} by {by}; the same data chose the epoch "
         f"({record.best_epoch}) and alpha. No test or OOD number entered a choice",
         "Alpha": f"{chosen.alpha:g}, {how}: weights = alpha * fine-tuned + (1 - alpha) * zero-shot (WiSE-FT)",
-        "Seed": f"{record.seed}, of {', '.join(str(one.seed) for one in chosen.repeats)}",
+        "Seed": f"{record.seed}, of {', '.join(str(one.seed) for one in chosen.repeats)}{best}",
         "Trial": f"`{record.trial_id}` of run `{chosen.run.name}`",
         "Computed on": f"{where}, {counted(made.facts.threads, 'thread')}, {made.facts.precision}, batches of "
         f"{made.facts.batch}",

@@ -84,7 +84,7 @@ class Outdated:
         head = f"{counted(count, 'finished trial')} no longer match{'es' * (count == 1)}: {self._why}"
         rest = f"  of {counted(self.finished, 'finished trial')}"
         if self.evaluated:
-            rest += f"; {self.evaluated:,} will be evaluated alone, with the weights that the run has kept"
+            rest += f"; {self.evaluated:,} will only be evaluated, with the weights that the run has kept"
         if self.trained:
             rest += f"; {self.trained:,} will be trained again, which takes {self.share:.0%} of the time of all"
             rest += f" ({duration(self.seconds)})"

@@ -46,18 +46,20 @@ def predict(folder: Path, paths: Sequence[str], output: Path, threads: int | Non
 
 
 def remarks(model: ExportedModel, threads: int) -> list[str]:
-    """What else than in the trial bears on the last bits of the probabilities, a line each."""
+    """What differs from the trial and may change the probabilities, a line each."""
     facts = model.facts
     lines = []
     if facts.device != model.device.type:
         lines.append(f"the trial computed on {facts.device}, this is {model.device.type}: the last bits may differ")
     elif facts.device == "cpu" and facts.threads != threads:
         lines.append(
-            f"{counted(threads, 'thread')} where the trial had {facts.threads}: the last bits may differ; "
-            f"--threads {facts.threads} gives the trial's"
+            f"{counted(threads, 'thread')} here, {facts.threads} in the trial: the last bits may differ; "
+            f"--threads {facts.threads} gives the same bits"
         )
     if facts.decoding:
-        lines.append(f"the data set of the trial shows its files otherwise than they are stored: {facts.decoding}")
+        lines.append(
+            f"the trial's data set changes the pixels of its files ({facts.decoding}): prepare your images the same way"
+        )
     return lines
 
 

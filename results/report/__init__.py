@@ -47,13 +47,13 @@ FIGURE_CAPTIONS = {
 OUTPUT_CAPTIONS = {
     "reliability": (
         "Reliability",
-        "How often a model is right, by how sure it is: a point per bin, of 15 bins that hold equally many images "
-        "each. On the dotted line confidence equals accuracy; below it a model is too sure.",
+        "Accuracy against mean confidence, a point per bin; the 15 bins hold equally many images. On the dotted line "
+        "confidence equals accuracy; below it a model is overconfident.",
     ),
     "confusion": (
         "Confusion on ID test",
-        "Up to 20 classes: the share of each label's images by prediction. More classes: how many images of the one "
-        "class were taken for the other, of the most confused pairs.",
+        "The share of each label's images by predicted class. For more than 20 classes: the numbers of images in the "
+        "most confused pairs of label and prediction.",
     ),
 }
 """The figures that stand in the section on what the models predict."""

@@ -154,7 +154,7 @@ def test_an_ood_set_in_the_yaml_of_a_finished_run_is_evaluated_alone(
     code, output = run_serially("space.yaml", cwd=root, data_root=root)
     assert code == 0, output
     assert "4 finished trials no longer match: dataset.ood.later was added" in output
-    assert "; 4 will be evaluated alone, with the weights that the run has kept\n" in output
+    assert "; 4 will only be evaluated, with the weights that the run has kept\n" in output
 
 
 def test_time_of_training_counts_after_an_evaluation_too(with_later: Path, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_the_command_evaluates_on_ray_what_a_process_does(root: Path, with_later
     monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in records(root)))
     code, output = command("evaluate", "runs/own", "--on", on, "--data-root", ".", cwd=root, path=SUPPORT)
     assert code == 0, output
-    assert "; 4 will be evaluated alone, with the weights that the run has kept" in output
+    assert "; 4 will only be evaluated, with the weights that the run has kept" in output
     assert tables(root) == tables(with_later)
 
 

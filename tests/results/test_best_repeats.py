@@ -92,7 +92,7 @@ def test_a_method_without_a_file_is_named(tmp_path, example):
     (whole,) = predicted(tmp_path, example).blocks
     (tmp_path / "predictions" / f"{whole.methods[1].trial_id}.parquet").unlink()
     write_outputs(RunFolder(tmp_path), [])
-    assert "No predictions are kept of the best repeat of FT." in (tmp_path / "report.html").read_text()
+    assert "The run holds no predictions of the best repeat of FT." in (tmp_path / "report.html").read_text()
 
 
 def test_methods_on_other_images_are_not_compared(tmp_path, example):

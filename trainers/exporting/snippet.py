@@ -1,4 +1,4 @@
-"""The few lines of plain open_clip that predict with an exported folder, to the bit as the trial did."""
+"""Code for plain open_clip that predicts with an exported folder, bit for bit as the trial did."""
 
 from __future__ import annotations
 
