@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from flyp_sweep.orchestrator.runs.chosen import Chosen
 from flyp_sweep.results.ledger.best_repeat import best_repeat
 from flyp_sweep.results.ledger.schema import SplitRecord, TrialRecord, same_alpha
-from flyp_sweep.results.naming import method_label, shots_label
+from flyp_sweep.results.naming import ZEROSHOT, method_label, shots_label
 from flyp_sweep.results.statistics import Interval, mean_interval
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.model import Model
@@ -145,9 +145,14 @@ def _interval(found: Interval) -> str:
 def _protocol(chosen: Chosen, made: Export) -> dict[str, str]:
     record, selection, machine = chosen.record, chosen.selection, chosen.record.machine or {}
     told = record.settings
-    how = "chosen on ID validation data" if chosen.alpha_was_chosen else "given by the user"
     by = f"{selection.metric or record.metric} on `{selection.split}`"
+    search = f"best of {counted(selection.configs, 'configuration')} by {by}" if selection.configs else "no search"
+    epoch = f"; the same data chose epoch {record.best_epoch}" if (record.epochs or 0) > 1 else ""
+    how = "chosen on ID validation data" if chosen.alpha_was_chosen else "given by the user"
     settings = {name: value for name, value in told.items() if name not in ("splits", "data", "ingredients")}
+    alpha = f"{chosen.alpha:g}, {how}: weights = alpha * fine-tuned + (1 - alpha) * zero-shot (WiSE-FT)"
+    if chosen.cell.method == ZEROSHOT:
+        alpha = "0, the zero-shot model"
     is_best = len(chosen.repeats) > 1 and best_repeat(chosen.repeats) == record
     best = "; the repeat of best score on ID validation data" if is_best else ""
     where = machine.get("gpu") or machine.get("cpu") or "an unknown machine"
@@ -157,9 +162,8 @@ def _protocol(chosen: Chosen, made: Export) -> dict[str, str]:
         "Method": f"`{chosen.cell.method}`",
         "Hyper-parameters": f"`{json.dumps(dict(record.hparams))}`",
         "Settings": f"`{json.dumps(settings)}`",
-        "Selection": f"best of {counted(selection.configs, 'configuration')} by {by}; the same data chose the epoch "
-        f"({record.best_epoch}) and alpha. No test or OOD number entered a choice",
-        "Alpha": f"{chosen.alpha:g}, {how}: weights = alpha * fine-tuned + (1 - alpha) * zero-shot (WiSE-FT)",
+        "Selection": f"{search}{epoch}. No test or OOD number entered a choice",
+        "Alpha": alpha,
         "Seed": f"{record.seed}, of {', '.join(str(one.seed) for one in chosen.repeats)}{best}",
         "Trial": f"`{record.trial_id}` of run `{chosen.run.name}`",
         "Computed on": f"{where}, {counted(made.facts.threads, 'thread')}, {made.facts.precision}, batches of "
