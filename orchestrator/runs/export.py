@@ -17,6 +17,7 @@ from flyp_sweep.orchestrator.runs.progress import duration
 from flyp_sweep.orchestrator.runs.resume import Finished
 from flyp_sweep.orchestrator.store.remote_run import WEIGHTS, unanswered
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
@@ -108,7 +109,7 @@ def refitted(chosen: Chosen, runner: TrialRunner, spec: TrialSpec, say: Say) -> 
         absent += missing(chosen.run, policy, spec.members)
     kept = spec.trial_id not in absent
     seconds = sum(chosen.seconds.get(name, 0.0) for name in absent)
-    if not kept:
+    if not kept and chosen.cell.method != ZEROSHOT:  # of which nothing is trained
         say(
             f"the run has not kept the weights of trial {spec.trial_id}: they are trained again, which took "
             f"{duration(seconds)} in the run"

@@ -30,7 +30,10 @@ def check_output(path: Path) -> None:
 
 
 def predict(folder: Path, paths: Sequence[str], output: Path, threads: int | None, console: Console) -> None:
-    """Write a row per image into `output`; progress and remarks go to `console`. Raises InputError."""
+    """Write a row per image into `output`; progress and remarks go to `console`.
+
+    Raises InputError, after the file is written too where no image could be read.
+    """
     if threads is not None:
         torch.set_num_threads(threads)
     model = ExportedModel.load(folder)
@@ -43,6 +46,8 @@ def predict(folder: Path, paths: Sequence[str], output: Path, threads: int | Non
     failed = int(table["error"].notna().sum())
     told = f"; {counted(failed, 'image')} could not be read, see the column error" if failed else ""
     console.print(f"{output}: {counted(len(table), 'image')}{told}", soft_wrap=True)
+    if failed == len(table):
+        raise InputError(f"{output}: found no image that can be read among {counted(failed, 'path')}; expected some")
 
 
 def remarks(model: ExportedModel, threads: int) -> list[str]:

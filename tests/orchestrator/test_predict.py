@@ -31,6 +31,12 @@ def test_an_exported_model_and_its_run_label_images_alike(small: Finished, folde
     assert call("export", small.run, "--method", "flyp", "-o", "model", cwd=folder)[0] == 0
     code, output = call("predict", "model", "images", "-o", "own.csv", "--threads", 1, cwd=folder)
     assert (code, output) == (0, "own.csv: 6 images; 1 image could not be read, see the column error\n")
+    code, output = call("predict", "model", "images/5.png", "-o", "none.csv", "--threads", 1, cwd=folder)
+    assert (code, output.splitlines()[-1]) == (
+        2,
+        "error: none.csv: found no image that can be read among 1 path; expected some",
+    )
+    assert (folder / "none.csv").is_file()
     table = pd.read_csv(folder / "own.csv")
     assert table["path"].tolist() == [f"images/{row}.png" for row in range(6)]
     assert table["error"].notna().tolist() == 5 * [False] + [True]
