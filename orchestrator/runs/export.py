@@ -13,6 +13,7 @@ from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.runs.chosen import Chosen
 from flyp_sweep.orchestrator.runs.model_card import model_card
 from flyp_sweep.orchestrator.runs.outdated import changes_of
+from flyp_sweep.orchestrator.runs.progress import duration
 from flyp_sweep.orchestrator.runs.resume import Finished
 from flyp_sweep.orchestrator.store.remote_run import WEIGHTS, unanswered
 from flyp_sweep.results.ledger.run_folder import RunFolder
@@ -171,10 +172,3 @@ def numerics(threads: int, *, strictly: bool) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(exact)
-
-
-def duration(seconds: float) -> str:
-    """E.g. `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
