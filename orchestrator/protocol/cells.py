@@ -11,7 +11,7 @@ from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.plan import Candidate, CellPlan
 from flyp_sweep.orchestrator.protocol.selection import Asked, Selection, best, ingredients, mean
 from flyp_sweep.results.ledger.best_repeat import best_repeat
-from flyp_sweep.trainers.spec import DONE, TrialSpec
+from flyp_sweep.trainers.spec import DONE, FAILED, TrialSpec
 
 
 class CellProtocol:
@@ -45,13 +45,19 @@ class CellProtocol:
         return self.plan.search_trial(trial.hparams, trial.seed) if isinstance(trial, Candidate) else trial
 
     def kept(self, outcomes: Mapping[str, Outcome]) -> set[str]:
-        """The finished repeats whose fits the run keeps as models: the best on `id_val`, all, or none."""
+        """The repeats whose fits the run keeps as models: of those that are done the best on `id_val`, all, or none.
+
+        Failed ones are among them: if there is a fit of one, its evaluation failed alone, and may be taken up again.
+        """
+        if self.plan.space.weights.keep == "none":
+            return set()
         planned = self.selection.repeats if self.selection else ()
-        done = [found for spec in planned if (found := outcomes.get(spec.trial_id)) and found.status == DONE]
+        ended = [found for spec in planned if (found := outcomes.get(spec.trial_id))]
+        done = [one for one in ended if one.status == DONE]
         if self.plan.space.weights.keep == "best":
             best = best_repeat(done)
             done = [best] if best else []
-        return {one.trial_id for one in done} if self.plan.space.weights.keep != "none" else set()
+        return {one.trial_id for one in [*done, *(one for one in ended if one.status == FAILED)]}
 
     def _start(self, trials: Iterable[Candidate | TrialSpec], outcomes: Mapping[str, Outcome]) -> None:
         """Make the trials of the next step pending, except those that have an outcome already."""

@@ -32,6 +32,7 @@ def registered(folder: RunFolder, data_root: Path, uri: str, say: Callable[[str]
 def register(folder: RunFolder, data_root: Path, uri: str, say: Callable[[str], None]) -> None:
     """Register what is not registered yet; `say` is told of each model.
 
+    Weights come from the store where `folder` is the working copy of a run there, by its label.
     A logit ensemble is two models, so it has none. Raises InputError as `export` does, and MLflow's own errors.
     """
     space = load(str(folder.space))

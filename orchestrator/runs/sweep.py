@@ -186,7 +186,8 @@ class Sweep:
         cells = {cell.plan.cell for cell in self.protocol.cells}
         self.elsewhere = {one.outcome.trial_id for one in self.ready.earlier.trials if one.cell not in cells}
         """Trials of cells that the search space no longer has: their models and predictions stay."""
-        self.weights.clear(self.protocol.outcomes.keys() - self.protocol.kept - self.elsewhere)
+        planned = {trial.trial_id for cell in self.protocol.cells for trial in cell.trials}
+        self.weights.clear((planned & self.protocol.outcomes.keys()) - self.protocol.kept)  # others go at the end
         self.mirror = Mirror(options.mlflow or default_uri(folder.path), self.space.name, folder)
         listeners: list[Listener] = [self.progress, self.mirror]
         self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
@@ -298,7 +299,8 @@ class Sweep:
             from flyp_sweep.orchestrator.runs.registration import registered
 
             place = uri or default_uri(self.folder.path)
-            behind = registered(self.folder, self.options.data_root.resolve(), place, self._say)
+            folder = RunFolder(self.folder.path, self.remote.url if self.remote else None)
+            behind = registered(folder, self.options.data_root.resolve(), place, self._say)
         if behind:
             named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""
             command = f"flyp-sweep sync {self.folder.path}{named}"

@@ -35,7 +35,7 @@ def sync(
 
     path = working_copy(run)
     with locked(path), opened(run, path):
-        return _sync(RunFolder(path), uri, data_root, say)
+        return _sync(RunFolder(path, run), uri, data_root, say)
 
 
 def _sync(folder: RunFolder, uri: str | None, data_root: Path, say: Callable[[str], None]) -> str:

@@ -193,8 +193,8 @@ class MlflowLogger:
         records = self.folder.ledger.load()
         for trial_id in self.trials.keys() - {one.trial_id for one in records if isinstance(one, TrialRecord)}:
             self.client.delete_run(self.trials.pop(trial_id).run_id)
-        trials = [one for one in records if isinstance(one, TrialRecord)]
-        KeptModels(self).mirror([one for one in trials if one.trial_id in self.trials and one.stage == "repeat"])
+        trials = [one for one in records if isinstance(one, TrialRecord) and one.trial_id in self.trials]
+        KeptModels(self).mirror([one for one in trials if one.stage == "repeat" and one.status == "done"])
         columns = json.dumps({"selectedColumns": first_columns(records)})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
 

@@ -88,13 +88,15 @@ class BestRepeat:
         found = {ID: self.splits[self.id_split]} if self.id_split else {}
         return found | ({OOD: _joined([self.splits[name] for name in self.ood])} if self.ood else {})
 
-    @cached_property
+    @property
+    def on_id(self) -> SplitOutputs | None:
+        return self.splits[self.id_split] if self.id_split else None
+
+    @property
     def confusion(self) -> Integers | None:
         """Counts [C, C] on ID test."""
-        if self.id_split is None:
-            return None
-        found = self.splits[self.id_split]
-        return confusion_matrix(found.labels, found.predicted, len(self.classes))
+        found = self.on_id
+        return None if found is None else confusion_matrix(found.labels, found.predicted, len(self.classes))
 
 
 @dataclass(frozen=True)

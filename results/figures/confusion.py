@@ -45,7 +45,7 @@ def draw(block: PredictedBlock) -> Figure:
     A heat map's rows are the labels, its columns the predictions, its colours the share of the row in percent. Bars
     count the images of one class that are taken for another.
     """
-    shown = [one for one in block.methods if one.confusion is not None]
+    shown = [one for one in block.methods if one.on_id is not None]
     classes = max(len(one.classes) for one in shown)
     with rc_context(STYLE):
         figure = _maps(shown) if classes <= MOST_CLASSES else _bars(shown)
@@ -63,9 +63,10 @@ def _maps(shown: list[BestRepeat]) -> Figure:
     norm = Normalize(0, 100)
     for at, one in enumerate(shown):
         left, top = at % _PER_ROW * _ACROSS, -(at // _PER_ROW) * _DOWN
-        assert one.confusion is not None
-        counts = one.confusion.sum(axis=1, keepdims=True)
-        shares = np.divide(100 * one.confusion, counts, out=np.zeros(one.confusion.shape), where=counts > 0)
+        matrix = one.confusion
+        assert matrix is not None
+        counts = matrix.sum(axis=1, keepdims=True)
+        shares = np.divide(100 * matrix, counts, out=np.zeros(matrix.shape), where=counts > 0)
         axes.imshow(shares, norm=norm, cmap=_COLOURS, extent=(left, left + 1, top - 1, top))
         axes.add_patch(Rectangle((left, top - 1), 1, 1, fill=False, edgecolor="#888888", linewidth=0.5, clip_on=False))
         axes.text(left, top + 0.03, literal(one.label), fontsize=8)
@@ -100,8 +101,8 @@ def _bars(shown: list[BestRepeat]) -> Figure:
 
 
 def _draw_bars(axes: Axes, one: BestRepeat) -> None:
-    assert one.confusion is not None
-    pairs = most_confused(one.confusion, MOST_PAIRS)
+    assert one.on_id is not None
+    pairs = most_confused(one.on_id.labels, one.on_id.predicted, MOST_PAIRS)
     axes.set_title(literal(one.label), loc="left", fontsize=8)
     names = [f"{_short(one.classes[pair.label])} → {_short(one.classes[pair.predicted])}" for pair in pairs]
     axes.barh(range(len(pairs)), [pair.count for pair in pairs], color="#4C78A8", height=0.7)

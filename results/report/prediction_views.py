@@ -66,7 +66,7 @@ def prediction_views(blocks: Sequence[PredictedBlock], anchors: Mapping[str, str
 
 def _view(block: PredictedBlock, anchors: Mapping[str, str]) -> PredictionView:
     panels = tuple(dict.fromkeys(name for one in block.methods for name in one.pooled))
-    shown = [one for one in block.methods if one.confusion is not None]
+    shown = [one for one in block.methods if one.on_id is not None]
     classes = len(shown[0].classes) if shown else 0
     return PredictionView(
         title=block.title,
@@ -106,12 +106,12 @@ def _accuracies(shown: Sequence[BestRepeat]) -> list[tuple[str, str, list[str]]]
     """Class, how many images it has, and its accuracy by method; of many classes those of the lowest mean."""
     if not shown:
         return []
-    found = np.array([per_class_accuracy(one.confusion) for one in shown if one.confusion is not None])
-    matrix = shown[0].confusion
-    assert matrix is not None
-    counts = matrix.sum(axis=1)
+    classes = len(shown[0].classes)
+    outputs = [one.on_id for one in shown if one.on_id is not None]
+    found = np.array([per_class_accuracy(one.labels, one.predicted, classes) for one in outputs])
+    counts = np.bincount(outputs[0].labels, minlength=classes)
     order = np.flatnonzero(counts > 0)
-    if len(shown[0].classes) > MOST_CLASSES:
+    if classes > MOST_CLASSES:
         order = order[np.argsort(found[:, order].mean(axis=0), kind="stable")][:HARDEST]
     return [
         (shown[0].classes[at], f"{counts[at]:,}", [percent(float(value)) for value in found[:, at]]) for at in order
@@ -120,10 +120,10 @@ def _accuracies(shown: Sequence[BestRepeat]) -> list[tuple[str, str, list[str]]]
 
 def _confused(one: BestRepeat) -> list[tuple[str, str, int, str]]:
     """Label, prediction, images and their share of the label's, of the most confused pairs."""
-    assert one.confusion is not None
+    assert one.on_id is not None
     return [
         (one.classes[pair.label], one.classes[pair.predicted], pair.count, percent(pair.share))
-        for pair in most_confused(one.confusion, HARDEST)
+        for pair in most_confused(one.on_id.labels, one.on_id.predicted, HARDEST)
     ]
 
 

@@ -12,8 +12,8 @@ from flyp_sweep.results.statistics.intervals import RESAMPLES, RESAMPLING_SEED, 
 SEEDS_AND_EXAMPLES = "seeds+examples"
 TITLE = "bootstrap interval over seeds and images"
 
-_AT_ONCE = 500
-"""Resamples in memory together."""
+_COUNTS_AT_ONCE = 1 << 22
+"""Counts of kinds of images in memory together."""
 
 Array = npt.NDArray[np.float64]
 
@@ -42,6 +42,7 @@ def _resampled(part: Array, resamples: int, stream: np.random.Generator) -> Arra
     """Means [resamples, S] over images drawn with replacement; images with the same values are drawn as one kind."""
     kinds, counts = np.unique(part.T, axis=0, return_counts=True)
     shares = counts / counts.sum()
-    sizes = [min(_AT_ONCE, resamples - start) for start in range(0, resamples, _AT_ONCE)]
+    most = max(1, _COUNTS_AT_ONCE // len(counts))
+    sizes = [min(most, resamples - start) for start in range(0, resamples, most)]
     rows = [stream.multinomial(part.shape[1], shares, size=size) @ kinds / part.shape[1] for size in sizes]
     return np.concatenate(rows)

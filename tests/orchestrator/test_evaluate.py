@@ -117,6 +117,13 @@ def test_kept_fits_are_evaluated_without_a_step_and_the_table_is_that_of_a_run_t
     assert tables(root) == tables(with_it_from_the_start)
 
 
+def test_the_models_of_a_run_stay_until_a_changed_search_space_has_others(root: Path) -> None:
+    models = kept(root)
+    code, output = run_serially("space.yaml", "train.epochs=3", cwd=root, data_root=root, yes=True, stop_after=0)
+    assert (code, "no longer match" in output) == (130, True), output
+    assert kept(root) == models
+
+
 def test_what_is_evaluated_already_takes_one_line_and_changes_nothing(with_later: Path, tmp_path: Path) -> None:
     root = copied(with_later, tmp_path)
     before = (run_of(root) / "ledger.jsonl").read_bytes(), (run_of(root) / "space.yaml").read_bytes()

@@ -176,3 +176,18 @@ def test_what_selection_sees_cannot_hold_a_test_or_ood_number():
     example = Example()
     (record,) = typed([example.trial(example.cell(), evaluations=example.evaluations(1.0, {"ood": 0.5}))])
     assert Outcome.of(record) == Outcome(record.trial_id, "done", 0.9, 0.2)
+
+
+def test_the_kept_fit_of_a_repeat_stays_when_a_later_evaluation_of_it_fails(plans):
+    protocol = Protocol(plans)
+    drive(protocol)
+    best = max(protocol.kept, key=lambda trial_id: protocol.outcomes[trial_id].score)
+    searched = [one for one in protocol.outcomes.values() if one.trial_id not in protocol.repeats]
+    again = Protocol(plans, searched)
+    ran = drive(
+        again,
+        lambda spec: dataclasses.replace(answer(spec), status="failed") if spec.trial_id == best else answer(spec),
+    )
+    assert best in ids(ran)
+    assert best in again.kept
+    assert not any(best in again.unneeded(spec) for spec in ran)

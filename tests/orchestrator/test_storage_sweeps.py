@@ -33,6 +33,7 @@ repeats: {seeds: 2}
 wise_ft: {alphas: 3}
 ensembles: [uniform_soup]
 checkpoints: {every_seconds: 0}
+mlflow: {register: true}
 """
 
 
@@ -81,11 +82,18 @@ def moved(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert code == 0, output
     assert f"published: {URL}" in output
     assert SECRET not in output
+    (folder / "output").write_text(output)
     return folder
 
 
 def test_a_sweep_that_moved_to_another_machine_ends_with_the_numbers_of_one_on_a_disk(moved):
     assert numbers(moved / "there/runs/tuned") == numbers(moved / "alone/runs/tuned")
+
+
+def test_models_are_registered_from_the_weights_in_the_store(moved):
+    output = (moved / "output").read_text()
+    assert "has not kept the weights" not in output
+    assert output.count("\nregistered ") == 3
 
 
 def test_no_trial_that_was_published_is_run_again(moved):

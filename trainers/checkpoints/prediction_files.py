@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = ".parquet"
+ROWS = 1 << 14
+"""Rows of a row group: while one is encoded, several copies of it are in memory."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class PredictionFiles:
         name = f"{trial_id}{SUFFIX}"
         try:
             with self._draft(name) as draft:
-                pq.write_table(table, draft, compression="zstd")
+                pq.write_table(table, draft, compression="zstd", row_group_size=ROWS)
                 if self.url:
                     self.shelf.send(draft, name)
                 else:

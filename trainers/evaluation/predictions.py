@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from flyp_sweep.trainers.datasets.base import FromFiles, Split
-from flyp_sweep.trainers.evaluation.calibration import Outputs, outputs
+from flyp_sweep.trainers.evaluation.calibration import CHUNK, Outputs, outputs
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.shared import bare
 from flyp_sweep.trainers.task import Task
@@ -46,14 +46,14 @@ class Predictions:
         if alpha not in self.shown:
             return scores
         said = outputs(logits, split)
-        files = self.task.prediction_files
+        files = self.task.prediction_files if self.task.ranks.rank == 0 else None
         if files is not None and files.kind != "none":
             self._found.append((split, alpha, said, logits.half().cpu() if files.kind == "logits" else None))
         return replace(scores, metrics={**scores.metrics, **said.calibration(split.labels)})
 
     def write(self) -> str | None:
         """Write the file of the trial, if predictions are kept; returns why that could not be done."""
-        if not self._found or self.task.prediction_files is None or self.task.ranks.rank != 0:
+        if not self._found or self.task.prediction_files is None:
             return None
         return self.task.prediction_files.write(self.task.spec.trial_id, self.table())
 
@@ -109,9 +109,16 @@ def _rows(found: Found, trial_id: str, examples: list[str]) -> pa.Table:
         "group": pa.nulls(count, pa.int32()) if groups is None else pa.array(groups, mask=groups < 0),
     }
     if logits is not None:
-        flat = pa.array(logits.numpy().reshape(-1), pa.float16())
-        columns["logits"] = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * logits.shape[1], flat)
+        columns["logits"] = pa.chunked_array([_lists(rows.numpy()) for rows in logits.split(CHUNK)])
     return pa.table(columns)
+
+
+def _lists(rows: np.ndarray) -> pa.ListArray:
+    """A list per row, of few enough rows that their offsets are 32-bit."""
+    import pyarrow as pa
+
+    count, length = rows.shape
+    return pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * length, pa.array(rows.reshape(-1)))
 
 
 def _constant(text: str, count: int) -> pa.DictionaryArray:
