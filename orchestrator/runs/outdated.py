@@ -51,8 +51,10 @@ class Change:
     fits: bool = False
 
 
-NEW_METRICS = Change(
-    f"{', '.join(sorted(CALIBRATION))} were added", "metrics that an earlier version lacked", fits=True
+LACKING = Change(
+    "metrics or predictions are missing",
+    f"metrics that an earlier version lacked ({', '.join(sorted(CALIBRATION))}), or files of predictions/ are gone",
+    fits=True,
 )
 
 
@@ -133,7 +135,7 @@ def outdated(
     changes: dict[Change, None] = {}
     for (cell, _, _, lacking), group in groups.items():
         plan = cells[cell].plan
-        why = [*changes_of(group[0], plan), *([NEW_METRICS] if lacking else [])]
+        why = [*changes_of(group[0], plan), *([LACKING] if lacking else [])]
         if not why and cell in other_search:
             group = [one for one in group if one.outcome.trial_id not in decided]
             why = _search_changes(before, plan.space) if group else []

@@ -56,16 +56,18 @@ def prepared(
     checked: Checked,
     path: Path,
     kept: Container[str] = (),
+    predicted: Container[str] | None = None,
     *,
     retry_failed: bool = False,
     all_metrics: bool = False,
 ) -> Prepared:
     """What a sweep of `space` in the run folder at `path`, there or not, will do. Raises InputError as `read_earlier`.
 
-    `kept` are the trials whose fits the run has. With `all_metrics` repeats are evaluated again whose lines lack some.
+    `kept` are the trials whose fits the run has, `predicted` those whose predictions it has (None: no matter). With
+    `all_metrics` repeats are evaluated again that lack metrics or predictions.
     Raises InputError too where `path` is something else, or the run of a space of another name.
     """
-    plans, earlier = plan(space, checked), read_earlier(path / LEDGER)
+    plans, earlier = plan(space, checked), read_earlier(path / LEDGER, predicted)
     protocol = Protocol(plans, earlier.usable(plans, retry_failed=retry_failed, all_metrics=all_metrics))
     stale = outdated(earlier, protocol, space_before(path, space.name), kept, all_metrics=all_metrics)
     warnings = [f"warning: {line}" for line in (*checked.warnings, *fewer_configs(plans))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,15 @@ class Finished:
     settings: Mapping[str, Any]
     seconds: float
     measured: bool = True
-    """Whether its evaluations hold all metrics of this version."""
+    """Whether its evaluations hold all metrics of this version, and its predictions are there if they are asked for."""
 
     @classmethod
-    def of(cls, record: TrialRecord, seconds: float) -> Finished:
+    def of(cls, record: TrialRecord, seconds: float, predicted: Container[str] | None = None) -> Finished:
         reported = [one for at in record.evaluations for one in at.splits if one.role in ("id_test", "ood")]
-        measured = not reported or any(one.metrics.keys() >= CALIBRATION for one in reported)
+        measured = not reported or (
+            any(one.metrics.keys() >= CALIBRATION for one in reported)
+            and (predicted is None or record.trial_id in predicted)
+        )
         outcome = Outcome.of(record)
         return cls(outcome, record.cell, record.stage, record.seed, record.settings, seconds, measured)
 
@@ -73,8 +76,11 @@ class Earlier:
         ]
 
 
-def read_earlier(path: Path) -> Earlier:
-    """What the ledger at `path` holds, nothing where there is no file; errors as in `ledger.file.read_lines`."""
+def read_earlier(path: Path, predicted: Container[str] | None = None) -> Earlier:
+    """What the ledger at `path` holds, nothing where there is no file; errors as in `ledger.file.read_lines`.
+
+    `predicted` are the trials whose predictions the run has; None: nobody asks for them.
+    """
     superseded: set[str] = set()
     shared = Interner(curves=False)
     longest: dict[str, float] = {}
@@ -93,7 +99,7 @@ def read_earlier(path: Path) -> Earlier:
         seconds = max(kept.seconds, longest.get(kept.trial_id, 0.0))
         if kept.stage == REPEAT:
             longest[kept.trial_id] = seconds
-        return Finished.of(kept, seconds)
+        return Finished.of(kept, seconds, predicted)
 
     kept = read_lines(path, keep, note)
     selections = last_selections(one for one in kept if isinstance(one, SelectionRecord))

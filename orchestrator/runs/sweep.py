@@ -26,7 +26,7 @@ from flyp_sweep.orchestrator.runs.prepared import Prepared, prepared
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
-from flyp_sweep.orchestrator.store.remote_run import WEIGHTS, RemoteRun, kept_in_store, opened
+from flyp_sweep.orchestrator.store.remote_run import PREDICTIONS, WEIGHTS, RemoteRun, kept_in_store, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
@@ -69,7 +69,7 @@ def run_space(
 ) -> int:
     """As `run`. `begins` is asked when all is known and nothing is written: with False the command ends as done.
 
-    With `all_metrics` repeats are evaluated again whose lines lack metrics.
+    With `all_metrics` repeats are evaluated again that lack metrics or predictions.
     """
     data_root = options.data_root.resolve()
     with ExitStack() as stack:
@@ -91,7 +91,11 @@ def run_space(
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
         kept = (remote.weights if remote else TrialFiles(path / WEIGHTS)).names()
-        ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed, all_metrics=all_metrics)
+        predicted = None
+        if all_metrics and space.predictions != "none":
+            predicted = (remote.predictions if remote else prediction_files(path)).names()
+        given = {"retry_failed": options.retry_failed, "all_metrics": all_metrics}
+        ready = prepared(space, checked, path, kept, predicted, **given)
         for line in ready.warnings:
             console.print(line, style="yellow", soft_wrap=True)
         if not begins(ready):
@@ -157,6 +161,11 @@ def fetch_weights(models: Iterable[Model], console: Console) -> None:
         weights.fetch(model, lambda line: console.print(line, soft_wrap=True))
 
 
+def prediction_files(run: Path) -> TrialFiles:
+    """The predictions in the run folder `run`, there or not."""
+    return TrialFiles(run / PREDICTIONS, PREDICTION_SUFFIX)
+
+
 def still_used(space: SearchSpace, protocol: Protocol) -> list[Model]:
     """The models of the cells that are not over."""
     labels = {cell.plan.cell.model for cell in protocol.cells if not cell.over}
@@ -179,7 +188,7 @@ class Sweep:
         self.running = remote.running if remote else TrialFiles(folder.running)
         self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
-        self.predictions = remote.predictions if remote else TrialFiles(folder.prediction_files, PREDICTION_SUFFIX)
+        self.predictions = remote.predictions if remote else prediction_files(folder.path)
         self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()

@@ -117,9 +117,9 @@ class RemoteRun:
         """Upload the ledger, remove the trial files that are no longer wanted, and upload the outputs, if asked to."""
         try:
             self._publish_ledger()
-            self.running.tidy()
-            self.weights.tidy()
-            self.predictions.tidy()
+            if self.lost is None:
+                for files in (self.running, self.weights, self.predictions):
+                    files.tidy()
             if outputs and self.lost is None:
                 self._parts.copy(self._ledger, every=1)
                 for path in sorted(path for pattern in OUTPUTS for path in self.path.glob(pattern)):

@@ -282,8 +282,7 @@ def _supersedes(later: _Place, earlier: _Place, trial_id: str, path: Path) -> bo
     """Whether `later` takes the place of `earlier`, a line of the same trial. Raises InputError on a contradiction."""
     was, now = _json_at(path, earlier.offset), _json_at(path, later.offset)
     if _without_clocks(now) == _without_clocks(was):
-        _warn(f"{path}:{later.number}: trial {trial_id} repeats line {earlier.number}; dropped")
-        return False
+        return False  # evaluated again with the same numbers, for the sake of predictions that were gone
     if earlier.status == "failed":
         return True
     if later.status == "failed":

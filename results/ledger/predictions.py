@@ -163,8 +163,7 @@ def refuse_missing(repeats: Sequence[Repeat], where: str) -> None:
     cure = (
         "copy predictions/ of the store into that folder"
         if "://" in where
-        else "a run of an earlier version, or with predictions: none, has none; run its search space in a new run "
-        "folder, with predictions: top"
+        else "`flyp-sweep evaluate RUN` makes them, unless the search space says predictions: none"
     )
     raise InputError(
         f"{where}: found no file {lost[0].path.name} in {lost[0].path.parent} ({len(lost)} of {len(repeats)} repeats "

@@ -262,9 +262,23 @@ def test_metrics_that_an_earlier_version_lacked_are_added(root: Path, monkeypatc
     monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in whole))
     code, output = evaluated(root)
     assert code == 0, output
-    assert "4 finished trials no longer match: brier, ece, nll were added" in output
+    assert "4 finished trials no longer match: metrics or predictions are missing" in output
     again = {one["trial_id"]: one["evaluations"] for one in records(root)[len(whole) :]}
     assert again == {one["trial_id"]: one["evaluations"] for one in whole if one["stage"] == "repeat"}
+    assert "nothing to do" in evaluated(root)[1]
+
+
+def test_predictions_that_are_gone_come_back_by_an_evaluation_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted((run_of(root) / "predictions").iterdir())
+    before = files[0].read_bytes()
+    files[0].unlink()
+    monkeypatch.setenv(FORBIDDEN, ",".join(one["trial_id"] for one in records(root)))
+    code, output = evaluated(root)
+    assert code == 0, output
+    assert "1 finished trial no longer matches: metrics or predictions are missing" in output
+    assert files[0].read_bytes() == before
     assert "nothing to do" in evaluated(root)[1]
 
 

@@ -195,13 +195,12 @@ def test_half_a_character_in_a_reason_is_read_by_all_who_read_ledgers(tmp_path, 
     assert msgspec.structs.replace(record, reason=failure.reason) == failure
 
 
-def test_an_exact_duplicate_is_dropped_with_a_warning(tmp_path, example):
+def test_a_trial_that_was_evaluated_again_with_the_same_numbers_counts_once(tmp_path, example):
     first, second = typed(example.trial(example.cell(), seed) for seed in range(2))
     path = tmp_path / "ledger.jsonl"
     for record in (first, second, first):
         Ledger(path).append(record)
-    with pytest.warns(LedgerWarning, match=r"ledger\.jsonl:3: trial .* repeats line 1; dropped"):
-        assert Ledger(path).load() == [first, second]
+    assert Ledger(path).load() == [first, second]
 
 
 def test_two_different_results_of_a_trial_are_refused(tmp_path, example):

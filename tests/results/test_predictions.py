@@ -109,5 +109,5 @@ def test_missing_and_broken_files_are_one_line(run):
     with pytest.raises(InputError, match=rf"{path.name}: cannot be read .*, expected the predictions .*; restore"):
         run.predictions()
     path.unlink()
-    with pytest.raises(InputError, match=r"1 of 7 repeats have none.*predictions: none, has none; run its"):
+    with pytest.raises(InputError, match=r"1 of 7 repeats have none.*flyp-sweep evaluate RUN` makes them"):
         run.predictions()

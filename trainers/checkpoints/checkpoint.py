@@ -142,7 +142,7 @@ class Checkpoint:
             with self._room(size) as enough:
                 if enough:
                     self.write(saved, draft)
-                    _sync(draft)
+                    sync(draft)
                     draft.replace(self.path)
         except (OSError, SafetensorError) as error:
             self.trouble = f"no checkpoint was written ({error})"
@@ -175,7 +175,8 @@ class Checkpoint:
         return False
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file on the disk, and not only in memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

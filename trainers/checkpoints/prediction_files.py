@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.sections import Predictions
+from flyp_sweep.trainers.checkpoints.checkpoint import sync
 from flyp_sweep.trainers.checkpoints.remote import Shelf
 from flyp_sweep.trainers.data.object_store import StorageError
 
@@ -51,6 +52,7 @@ class PredictionFiles:
                 if self.url:
                     self.shelf.send(draft, name)
                 else:
+                    sync(draft)
                     draft.replace(self.folder / name)
         except (OSError, StorageError, InputError) as error:
             return f"its predictions are not kept: {error}"

@@ -86,6 +86,7 @@ def names_of(split: Split) -> list[str]:
     files = list(map(os.fspath, images.files())) if isinstance(images, FromFiles) else []
     if len(files) < 2 or len(set(files)) < len(files):
         return [str(row) for row in range(len(split))]
+    files = list(map(os.path.abspath, files))
     folder = os.path.commonpath(files)
     return [PurePath(file).relative_to(folder).as_posix() for file in files]
 

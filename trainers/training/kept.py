@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -21,14 +22,20 @@ def packed(fitted: Fitted, method: Method, task: Task) -> Saved:
     """A fit as a file holds it: its scores and its report as facts, its weights as far as they were changed."""
     base = _unfitted(method, task)
     changed = {name: one for name, one in fitted.trained.items() if name not in base or not same(one, base[name])}
-    return Saved(changed, {"scores": asdict(fitted.scores), "report": asdict(fitted.report)})
+    facts = {"scores": asdict(fitted.scores), "report": asdict(fitted.report), "unchanged": _unchanged(base, changed)}
+    return Saved(changed, facts)
 
 
 def unpacked(saved: Saved, method: Method, task: Task) -> Fitted | None:
-    """The fit that `packed` made a file of, bit for bit; None for a file of another form of the model, or of no fit."""
+    """The fit that `packed` made a file of, bit for bit.
+
+    None for a file of another form of the model, of no fit, or of other pretrained weights than the model now has.
+    """
     base = _unfitted(method, task)
     trained = {**base, **{name: one.to(task.device) for name, one in saved.tensors.items()}}
     if trained.keys() != base.keys() or any(trained[name].shape != base[name].shape for name in base):
+        return None
+    if saved.facts.get("unchanged") != _unchanged(base, saved.tensors):
         return None
     try:
         scores, report = Scores(**saved.facts["scores"]), Epoch(**saved.facts["report"])
@@ -47,6 +54,15 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
     if (one.shape, one.dtype) != (other.shape, other.dtype):
         return False
     return torch.equal(*(each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other)))
+
+
+def _unchanged(base: State, changed: State) -> str:
+    """A hash of the weights that a file leaves out."""
+    digest = hashlib.sha256()
+    for name in sorted(base.keys() - changed.keys()):
+        digest.update(name.encode())
+        digest.update(base[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _unfitted(method: Method, task: Task) -> State:
