@@ -24,9 +24,8 @@ def test_a_sweep_ends_with_a_table_and_figures(small):
     assert made >= {"space.yaml", "ledger.jsonl", "results.parquet", "tables/comparison.tex", "tables/comparison.csv"}
     assert "report.html" in made
     figures = {path.name for path in (small.run / "figures").iterdir()}
-    assert figures == {
-        f"{kind}-digits-digits-clip-full.{suffix}" for kind in ("frontier", "sensitivity") for suffix in ("png", "pdf")
-    }
+    kinds = ("frontier", "sensitivity", "reliability", "confusion")
+    assert figures == {f"{kind}-digits-digits-clip-full.{suffix}" for kind in kinds for suffix in ("png", "pdf")}
 
 
 def test_the_driver_leaves_mlflow_to_its_mirror(small):

@@ -66,7 +66,9 @@ def test_a_table_says_that_its_intervals_are_of_both(tmp_path, example, metric):
 def test_what_has_no_values_of_single_images_is_one_line(tmp_path, example):
     example.write(tmp_path, example.run())
     run = RunFolder(tmp_path)
-    with pytest.raises(InputError, match=r"expected the predictions of every repeat: .* with predictions: top"):
+    with pytest.raises(
+        InputError, match=r"expected the predictions of every repeat: `flyp-sweep evaluate RUN` makes them"
+    ):
         make_table([read_evidence(run)], "per_shift", BOTH)
     write_outputs_of(tmp_path, example.run())
     write_outputs_of(tmp_path, example.run()[-2:], examples=30)

@@ -133,9 +133,9 @@ def test_all_alphas_share_one_pass_over_images_that_are_not_kept(
         assert len(worker.split(name)) > 4 * 5, "it takes several pieces"
         # A first pass is for alpha = 0, whose features all trials of a worker share.
         assert passes[id(worker.split(name).images)] == 2, name
-    assert [(one.alpha, one.split, one.metrics) for one in in_pieces.evaluations] == [
-        (one.alpha, one.split, one.metrics) for one in whole.evaluations
-    ]
+    for own, other in zip(in_pieces.evaluations, whole.evaluations, strict=True):
+        assert (own.alpha, own.split) == (other.alpha, other.split)
+        assert own.metrics == pytest.approx(other.metrics, abs=1e-6), "calibration sees the last bits of batches of 5"
 
 
 def test_a_piece_holds_what_fits_and_at_least_a_batch() -> None:
