@@ -12,7 +12,7 @@ from flyp_sweep.trainers.evaluation.predictions import Predictions
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.spec import SEARCH, Epoch, Evaluation, TrialResult
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.training.fit import fit, found
+from flyp_sweep.trainers.training.fit import fit, found_or_fitted
 from flyp_sweep.trainers.training.fitted import Fitted
 
 
@@ -40,8 +40,7 @@ def models(method: Method, task: Task) -> Generator[Epoch, None, AlphaCurve]:
     """The models of a repeat between zero-shot and fine-tuned. Nothing is trained where its fit is kept."""
     if task.spec.members:
         return (yield from ensembles.curve(method, task))
-    kept = found(method, task)
-    return AlphaCurve(method, task, (yield from fit(method, task)) if kept is None else kept)
+    return AlphaCurve(method, task, (yield from found_or_fitted(method, task)))
 
 
 def _result(

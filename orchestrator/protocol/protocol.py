@@ -25,12 +25,14 @@ class Protocol:
         for plan in plans:
             of = plan.cell
             cells[of] = EnsembleProtocol(plan, cells[of.base]) if of.ensemble else CellProtocol(plan)
+        self._by_cell = cells
         self.cells = list(cells.values())
         self.outcomes = {outcome.trial_id: outcome for outcome in outcomes}
         self._running: dict[str, CellProtocol] = {}
         self._blocked: set[str] = set()
         self.selections: list[Selection] = []
         self._keep(cell.advance(self.outcomes) for cell in self.cells)
+        self._kept_of = {cell: one.kept(self.outcomes) for cell, one in cells.items()}
 
     def next(self) -> TrialSpec | None:
         """The next trial to start; None when all that can start has."""
@@ -79,10 +81,16 @@ class Protocol:
         return self.awaited.union(*(cell.kept(self.outcomes) for cell in self.cells))
 
     def unneeded(self, spec: TrialSpec) -> set[str]:
-        """Now that this repeat has ended: the trials of its cell, and those it is made of, whose fits can go."""
-        cell = next(one for one in self.cells if one.plan.cell == spec.cell)
-        repeats = {one.trial_id for one in cell.selection.repeats} if cell.selection else set[str]()
-        return ({one.trial_id for one in spec.members} | (repeats & self.outcomes.keys())) - self.kept
+        """Now that this repeat has ended: which fits can go, of itself, of the best before it, and of its members.
+
+        No other trial has become unneeded by its end, so the work does not grow with the cells of the sweep.
+        """
+        base = spec.cell.base
+        before, now = self._kept_of[spec.cell], self._by_cell[spec.cell].kept(self.outcomes)
+        self._kept_of[spec.cell] = now
+        awaited = [one.awaited(self.outcomes) for one in self._ensembles if one.plan.cell.base == base]
+        concerned = {spec.trial_id, *before, *(one.trial_id for one in spec.members)}
+        return concerned.difference(now, self._kept_of[base], *awaited)
 
     @property
     def awaited(self) -> set[str]:

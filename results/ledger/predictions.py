@@ -173,8 +173,8 @@ def refuse_missing(repeats: Sequence[Repeat], where: str) -> None:
 
 def _unreadable(path: Path, reason: object) -> InputError:
     return InputError(
-        f"{path}: cannot be read ({str(reason).splitlines()[0]}), expected the predictions of a repeat; restore the "
-        "file, or run the search space in a new run folder"
+        f"{path}: cannot be read ({str(reason).splitlines()[0]}), expected the predictions of a repeat; delete the "
+        "file, and `flyp-sweep evaluate RUN` makes it again"
     )
 
 

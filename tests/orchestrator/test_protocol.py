@@ -191,3 +191,17 @@ def test_the_kept_fit_of_a_repeat_stays_when_a_later_evaluation_of_it_fails(plan
     assert best in ids(ran)
     assert best in again.kept
     assert not any(best in again.unneeded(spec) for spec in ran)
+
+
+def test_of_a_repeat_that_ends_only_itself_or_the_best_before_it_loses_its_fit():
+    """So the driver's work at each end is the same however many repeats and cells there are."""
+    protocol = Protocol(plans_of(space_of(methods=["ft", "flyp"], repeats={"seeds": 9})))
+    gone: list[str] = []
+    while (spec := protocol.next()) is not None:
+        protocol.finish(answer(spec))
+        if spec.stage == "repeat":
+            lost = protocol.unneeded(spec)
+            assert len(lost) <= 1
+            gone += lost
+    assert set(gone) == protocol.repeats - protocol.kept
+    assert len(protocol.kept) == 2

@@ -91,7 +91,7 @@ def test_fits_are_kept_of_the_trials_that_somebody_may_ask_for(
 
 
 @pytest.mark.parametrize("damage", ["torn", "of another form", "of other pretrained weights", "of no fit"])
-def test_a_file_that_cannot_be_used_costs_a_training_and_no_more(bench: Bench, tmp_path: Path, damage: str) -> None:
+def test_a_file_that_cannot_be_used_costs_a_training_and_is_noted(bench: Bench, tmp_path: Path, damage: str) -> None:
     spec, other = bench.repeat(), bench.repeat("flyp")
     fits = kept(tmp_path)
     epochs, result = run(bench, spec, fits)
@@ -102,12 +102,15 @@ def test_a_file_that_cannot_be_used_costs_a_training_and_no_more(bench: Bench, t
         run(bench, other, fits)
         file.write_bytes(fits.policy.path(other.trial_id).read_bytes())
     else:
-        saved = fits.read(spec)
+        saved, _ = fits.read(spec)
         assert saved is not None
         facts = {} if damage == "of no fit" else {**saved.facts, "unchanged": "another hash"}
         fits.write(spec, replace(saved, facts=facts))
-    assert run(bench, spec, fits) == (epochs, result)
-    assert run(bench, spec, fits) == ([], result)
+    again, other_result = run(bench, spec, fits)
+    assert (again, replace(other_result, notes=[])) == (epochs, result)
+    (note,) = other_result.notes
+    assert note.startswith("no kept weights are used: ")
+    assert run(bench, spec, fits) == ([], result), "the note is of that one run"
 
 
 def test_bits_are_compared_not_values() -> None:

@@ -45,9 +45,10 @@ class KeptFits:
         file.flush(KEEPING_SECONDS)
         return f"its weights are not kept: {file.trouble}" if file.trouble else None
 
-    def read(self, spec: TrialSpec) -> Saved | None:
-        """What was kept of the fit of a trial, on the CPU; None when it is not there, or cannot be read."""
-        return self.policy.checkpoint(spec.trial_id).load()
+    def read(self, spec: TrialSpec) -> tuple[Saved | None, str | None]:
+        """What was kept of the fit of a trial, on the CPU: None when it is not there, or, as the text says, why not."""
+        file = self.policy.checkpoint(spec.trial_id)
+        return file.load(), file.trouble
 
 
 def stage_of(ensemble: str) -> str:

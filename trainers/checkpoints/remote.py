@@ -115,6 +115,7 @@ class RemoteCheckpoint(Checkpoint):
     def load(self) -> Saved | None:
         """What was saved last; None when there is nothing, or nothing that can be read."""
         if self._shelf.resting:
+            self.trouble = "no checkpoint could be looked for (the store did not answer a moment ago)"
             return None
         draft = self._draft()
         try:

@@ -39,7 +39,7 @@ def curve(method: Method, task: Task) -> Generator[Epoch, None, AlphaCurve]:
     """
     best = replace(task, spec=replace(task.spec, hparams=task.spec.members[0].hparams))
     ensemble = registry()[task.spec.cell.ensemble]
-    fitted = found(method, best, task.spec)
+    fitted, _ = found(method, best, task.spec)
     if fitted is None:
         made = yield from ensemble.combine(Members(method, best, method.zero_shot(best)))
         fitted = keep(made, method, best, task.spec)

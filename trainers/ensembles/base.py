@@ -58,7 +58,8 @@ class Members:
         # The one checkpoint of this trial can hold one fit; of several members each is kept once it is trained.
         checkpoint = self.task.checkpoint if len(self.specs) == 1 else None
         task = replace(self.task, spec=member, checkpoint=checkpoint)
-        if (kept := found(self.method, task)) is not None:
+        kept, _ = found(self.method, task)
+        if kept is not None:
             return kept.state
         fitted = yield from fit(self.method, task)
         self.retrained.append(member)

@@ -6,13 +6,11 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.trainers.evaluation.predict import Classifier
+from flyp_sweep.trainers.evaluation.predict import Classifier, with_head
 from flyp_sweep.trainers.methods.base import SolvedMethod
-from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.models import finetuned
 from flyp_sweep.trainers.models.prompts import zero_shot_head
 from flyp_sweep.trainers.task import Task
@@ -58,8 +56,4 @@ class FineTuned(SolvedMethod):
         return model
 
     def classifier(self, model: Any, task: Task) -> Classifier:
-        head = zero_shot_head(model, task.prompts)
-        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
-
-    def portable(self, model: Any, task: Task) -> Portable:
-        return Portable(model, zero_shot_head(model, task.prompts))
+        return with_head(model, zero_shot_head(model, task.prompts))

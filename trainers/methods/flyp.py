@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flyp_sweep.trainers.evaluation.predict import Classifier
+from flyp_sweep.trainers.evaluation.predict import Classifier, with_head
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod
 from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.models.objectives import contrastive_loss
@@ -52,8 +52,7 @@ class FLYP(GradientMethod):
 
     def classifier(self, model: Any, task: Task) -> Classifier:
         """Zero-shot prediction with the model's own encoders."""
-        head = self.head(model, task)
-        return lambda images: F.normalize(model.visual(images), dim=-1) @ head.T
+        return with_head(model, self.head(model, task))
 
     def head(self, model: Any, task: Task) -> torch.Tensor:
         """Weights [C, D] of the head that the prompts make."""

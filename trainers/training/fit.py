@@ -13,12 +13,26 @@ from flyp_sweep.trainers.training.fitted import Fitted, point, report
 from flyp_sweep.trainers.training.kept import exported, packed, unpacked
 
 
-def found(method: Method, task: Task, trial: TrialSpec | None = None) -> Fitted | None:
-    """The fit of the task's own trial, or of the ensemble `trial`, where an earlier run of it has kept its fit."""
+def found_or_fitted(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
+    """The fit of a trial that is kept, else as `fit`; a note says why a kept one is not used."""
+    kept, trouble = found(method, task)
+    if kept is not None:
+        return kept
+    fitted = yield from fit(method, task)
+    return fitted.noting([f"no kept weights are used: {trouble}"] if trouble else [])
+
+
+def found(method: Method, task: Task, trial: TrialSpec | None = None) -> tuple[Fitted | None, str | None]:
+    """The fit of the task's own trial, or of the ensemble `trial`, where an earlier run of it has kept its fit.
+
+    Without one, the text says why a kept one cannot be used; None: there is none.
+    """
     trial = trial or task.spec
-    saved = task.kept.read(trial) if task.kept and task.kept.wanted(trial) else None
+    saved, trouble = task.kept.read(trial) if task.kept and task.kept.wanted(trial) else (None, None)
     fitted = None if saved is None else unpacked(saved, method, task)
-    return None if task.ranks.any(fitted is None) else fitted
+    if saved is not None and fitted is None:
+        trouble = "they are of another version, or belong to other pretrained weights"
+    return (None, trouble) if task.ranks.any(fitted is None) else (fitted, None)
 
 
 def fit(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
