@@ -107,7 +107,7 @@ def test_missing_and_broken_files_are_one_line(run):
     path = next(run.prediction_files.iterdir())
     path.write_bytes(b"PAR1 no more")
     with pytest.raises(
-        InputError, match=rf"{path.name}: cannot be read .*, expected the predictions .*; delete the file"
+        InputError, match=rf"{path.name}: cannot be read .*, expected .*; delete the file"
     ):
         run.predictions()
     path.unlink()
