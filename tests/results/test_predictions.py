@@ -106,9 +106,7 @@ def test_a_name_that_the_run_lacks_is_one_line(run, asked, complaint):
 def test_missing_and_broken_files_are_one_line(run):
     path = next(run.prediction_files.iterdir())
     path.write_bytes(b"PAR1 no more")
-    with pytest.raises(
-        InputError, match=rf"{path.name}: cannot be read .*, expected .*; delete the file"
-    ):
+    with pytest.raises(InputError, match=rf"{path.name}: cannot be read .*, expected .*; delete the file"):
         run.predictions()
     path.unlink()
     with pytest.raises(InputError, match=r"1 of 7 repeats have none.*flyp-sweep evaluate RUN` makes them"):
