@@ -27,8 +27,8 @@ def evaluate(run: Path | str, on: tuple[str, ...], **options: Any) -> None:
     """Evaluate the repeats of RUN on later data sets of the same classes.
 
     The ID test and OOD splits of DATA become OOD columns of the run's tables. Repeats without kept weights are trained
-    again: the command first says how many, and asks if that is much. Without --on the command only adds metrics that
-    an earlier version did not compute.
+    again: the command first says how many, and asks if that is much. Without --on the command only adds what is
+    missing: metrics that an earlier version did not compute, and predictions whose files are gone.
     """
     from flyp_sweep.orchestrator.runs.evaluate import evaluate
     from flyp_sweep.orchestrator.runs.options import RunOptions
