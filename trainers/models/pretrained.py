@@ -21,6 +21,7 @@ from flyp_sweep.trainers.models import digits_clip, hugging_face, preprocessing,
 from flyp_sweep.trainers.models.compilation import compile_training
 from flyp_sweep.trainers.models.hub import cache_where_silent
 from flyp_sweep.trainers.models.model_files import PRETRAINED, FileWeights, file_weights, for_open_clip
+from flyp_sweep.trainers.models.objectives import Objective, objective_of
 from flyp_sweep.trainers.models.precision import set_precision
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Pretrained:
     preprocess: Preprocess
     arch: str
     precision: Precision
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The loss that it was pretrained with."""
+        return objective_of(self.clip)
 
     @cached_property
     def digest(self) -> str:
