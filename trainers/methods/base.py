@@ -246,9 +246,9 @@ def make_optimizer(groups: Sequence[Group], kind: Optimizer) -> torch.optim.Opti
         {"params": list(one.parameters), "lr": one.lr, "base_lr": one.lr, "weight_decay": one.weight_decay}
         for one in groups
     ]
-    return (
-        torch.optim.SGD(told, momentum=MOMENTUM, fused=True) if kind == "sgd" else torch.optim.AdamW(told, fused=True)
-    )
+    if kind == "sgd":
+        return torch.optim.SGD(told, momentum=MOMENTUM, fused=True)
+    return torch.optim.AdamW(told, fused=True)
 
 
 class ImageClassifier(nn.Module):
