@@ -29,6 +29,7 @@ class FLYP(GradientMethod):
     """
 
     name = "flyp"
+    label = "FLYP"
     summary = "both encoders and the logit scale, the contrastive loss of pretraining"
     pairs_templates = True
 
