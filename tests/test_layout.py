@@ -33,7 +33,7 @@ ROOMS = {
         "checkpoints": {"data", "spec"},
         "shared": {"data", "datasets", "hardware", "models"},
         "task": {"checkpoints", "data", "datasets", "distributed", "models", "seeding", "shared", "spec"},
-        "evaluation": {"datasets", "shared", "spec", "task"},
+        "evaluation": {"datasets", "models", "shared", "spec", "task"},
         "methods": {"datasets", "errors", "evaluation", "models", "plugins", "shared", "task"},
         "training": {"checkpoints", "distributed", "errors", "evaluation", "methods", "schedule", "spec", "task"},
         "ensembles": {"datasets", "errors", "evaluation", "methods", "shared", "spec", "task", "training"},

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
 from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset, digest_of
 from flyp_sweep.trainers.hardware import numerics
 from flyp_sweep.trainers.models import prompts
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.pretrained import Pretrained
 
 EVALUATION_BATCH = 256
@@ -90,10 +90,10 @@ class Shared:
     @torch.no_grad()
     def features(self, split: Split) -> torch.Tensor:
         """L2-normalised image features [N, D] of the frozen pretrained encoder."""
-        encode = self.pretrained.clip.visual
+        visual = self.pretrained.clip.visual
 
         def batches() -> Iterator[torch.Tensor]:
-            return (F.normalize(encode(batch), dim=-1) for batch in self.evaluation_batches(split))
+            return (encode_image(visual, batch) for batch in self.evaluation_batches(split))
 
         def compute() -> torch.Tensor:
             images = self.whole(split)
@@ -202,7 +202,7 @@ class Shared:
     def _width(self) -> int:
         """D, the dimension of the space that images and texts share."""
         blank = torch.zeros(1, 3, *self.pretrained.preprocess.size, device=self.device)
-        return int(self.pretrained.clip.visual(blank).shape[1])
+        return encode_image(self.pretrained.clip.visual, blank).shape[1]
 
     def once(self, key: tuple[object, ...], compute: Callable[[], T]) -> T:
         """The value of `compute()`, remembered under `key`; beyond MEMO_BUDGET the least recently used goes first."""

@@ -124,6 +124,11 @@ class Task:
             pixels = self.shared.gone_through(key, pixels)
         return self.ranks.spread(map(loader.to_device, pixels), sizes)
 
+    def training_features(self, batches: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """Features [B, D] of the frozen encoder of the training images at `batches`."""
+        features = self.shared.features(self.train)
+        return (features[torch.from_numpy(batch).to(features.device)] for batch in batches)
+
     def turns(self, split: Split) -> slice:
         """Which of the evaluation batches of `split` this process takes."""
         return self.ranks.turns(len(batch_starts(split)))

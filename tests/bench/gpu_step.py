@@ -23,9 +23,8 @@ from flyp_sweep.orchestrator.engine.trial_steps import repeat_exactly
 from flyp_sweep.orchestrator.protocol.plan import plan
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.trainers import datasets, methods
-from flyp_sweep.trainers.methods.base import Batch
-from flyp_sweep.trainers.methods.flyp import MAX_LOG_SCALE
-from flyp_sweep.trainers.models.objectives import contrastive_loss
+from flyp_sweep.trainers.methods.base import Batch, Step
+from flyp_sweep.trainers.models.objectives import Softmax, contrastive_loss
 from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.shared import Shared
@@ -113,7 +112,7 @@ class Bench:
             repeat_exactly(strictly=True)
             gradients.backward(self.batch)
             optimizer.step()
-            method.after_step(model)
+            method.after_step(model, task, Step(1, self.steps, HPARAMS["lr"]))
 
         return go
 
@@ -130,7 +129,7 @@ class Bench:
             encoded = model.encode_image(self.batch.images), model.encode_text(prompts)
             contrastive_loss(*(F.normalize(one, dim=-1) for one in encoded), model.logit_scale.exp()).backward()
             optimizer.step()
-            model.logit_scale.data.clamp_(max=MAX_LOG_SCALE)
+            model.logit_scale.data.clamp_(max=Softmax.bound)
 
         return go
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from flyp_sweep.trainers.evaluation.predict import Classifier
-from flyp_sweep.trainers.methods.base import Batch, GradientMethod
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Step
 from flyp_sweep.trainers.task import Task
 
 
@@ -36,7 +36,7 @@ class Scripted(GradientMethod):
         self.steps += 1
         return model.theta * 0 + (self.bad_loss if self.steps == self.bad_step else 1.0)
 
-    def after_step(self, model: Any) -> None:
+    def after_step(self, model: Any, task: Task, step: Step) -> None:
         model.theta.data.fill_(self.steps)
 
     def classifier(self, model: nn.Module, task: Task) -> Classifier:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from gradients import LABELS, a_batch, assert_equal, gradient_method, gradients
 
-from flyp_sweep.trainers import methods
+from flyp_sweep.trainers.methods.base import Step
 from flyp_sweep.trainers.models import prompts
 from flyp_sweep.trainers.testing.bench import Bench
 
@@ -26,7 +26,7 @@ TOWERS: dict[str, dict[str, Any]] = {
     "last token": {"pool_type": "last"},
     "separate tower": {"kind": open_clip.CustomTextCLIP},
 }
-CAUSAL = ("shipped", "argmax", "eos", "biased projection")
+CAUSAL = ("shipped", "argmax", "eos", "biased projection", "separate tower")
 
 
 @pytest.fixture(params=TOWERS)
@@ -98,9 +98,16 @@ def test_embeddings_equal_those_of_open_clip_and_every_distinct_prompt_is_encode
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-def test_the_logit_scale_is_kept_at_most_100_and_otherwise_left_alone(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("loaded", "value", "kept"), [(2.6, 3.0, 3.0), (2.6, 4.7, float(np.log(100))), (4.76, 4.7, 4.7), (4.76, 4.9, 4.76)]
+)
+def test_the_logit_scale_is_kept_at_most_100_or_where_it_was_loaded(
+    bench: Bench, loaded: float, value: float, kept: float
+) -> None:
     clip = copy.deepcopy(bench.pretrained.clip)
-    for value, kept in ((3.0, 3.0), (4.7, float(np.log(100)))):
-        clip.logit_scale.data.fill_(value)
-        methods.get("flyp").after_step(clip)  # type: ignore[attr-defined]
-        assert clip.logit_scale.item() == pytest.approx(kept, abs=1e-6)
+    clip.logit_scale.data.fill_(loaded)
+    task = bench.task(bench.spec("flyp"), bench.worker(pretrained=replace(bench.pretrained, clip=clip)))
+    model: Any = gradient_method("flyp").start(task)
+    model.logit_scale.data.fill_(value)
+    gradient_method("flyp").after_step(model, task, Step(1, 2, 0.1))
+    assert model.logit_scale.item() == pytest.approx(kept, abs=1e-6)

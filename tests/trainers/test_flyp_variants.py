@@ -18,7 +18,8 @@ from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts
 from flyp_sweep.trainers.methods.flyp_ema import Averaged
 from flyp_sweep.trainers.methods.flyp_lora import FLYPLowRank, matrices
-from flyp_sweep.trainers.methods.flyp_masked import masked_contrastive_loss
+from flyp_sweep.trainers.methods.flyp_masked import collisions
+from flyp_sweep.trainers.models.objectives import contrastive_loss
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import Bench
 
@@ -135,7 +136,7 @@ def test_without_collisions_masking_changes_nothing_and_with_one_class_nothing_i
     distinct = torch.arange(3)
     assert loss_of("flyp_masked", clip, task, a_batch(distinct)) == loss_of("flyp", clip, task, a_batch(distinct))
     features = F.normalize(torch.randn(4, 8, dtype=torch.double), dim=1).requires_grad_()
-    loss = masked_contrastive_loss(features, features, torch.tensor(100.0), torch.zeros(4, dtype=torch.int64))
+    loss = contrastive_loss(features, features, torch.tensor(100.0), collisions(torch.zeros(4, dtype=torch.int64)))
     loss.backward()
     assert loss == 0
     assert features.grad is not None

@@ -35,7 +35,7 @@ from flyp_sweep.trainers.ensembles.wise_ft import interpolate
 from flyp_sweep.trainers.evaluation.metrics import Scores, all_metrics
 from flyp_sweep.trainers.methods import coop
 from flyp_sweep.trainers.methods.base import Batch
-from flyp_sweep.trainers.methods.flyp_masked import masked_contrastive_loss
+from flyp_sweep.trainers.methods.flyp_masked import collisions
 from flyp_sweep.trainers.methods.l2sp import squared_distance
 from flyp_sweep.trainers.methods.logistic_regression import logistic_regression
 from flyp_sweep.trainers.methods.tip_adapter import KeyValueCache
@@ -57,7 +57,7 @@ def test_flyp_s_loss() -> None:
 
 
 def test_flyp_s_loss_without_class_collisions() -> None:
-    found = masked_contrastive_loss(IMAGES, TEXTS, SCALE, torch.tensor([0, 1, 2, 0]))
+    found = contrastive_loss(IMAGES, TEXTS, SCALE, collisions(torch.tensor([0, 1, 2, 0])))
     assert found.item() == pytest.approx(1.312336069150065, abs=1e-12)
 
 

@@ -24,7 +24,7 @@ from flyp_sweep.search_spaces import from_mapping
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers.data.images import Preprocess
 from flyp_sweep.trainers.errors import TrialFailed
-from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.base import Batch, Step
 from flyp_sweep.trainers.models.pretrained import load
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import Epoch
@@ -121,7 +121,7 @@ def test_adamw_takes_the_steps_of_the_schedule_with_its_decay(bench: Bench) -> N
         def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
             return 0.5 * model.theta.square()
 
-        def after_step(self, model: Any) -> None:
+        def after_step(self, model: Any, task: Task, step: Step) -> None:
             pass
 
     fitted = bench.fit(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scripted import Scripted
 
-from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.base import Batch, Step
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.loop import pairs
 
@@ -61,7 +61,7 @@ def test_gradients_are_bounded_before_the_optimiser_s_step(bench: Bench, norm: f
         def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
             return 2.0 * model.theta
 
-        def after_step(self, model: Any) -> None:
+        def after_step(self, model: Any, task: Task, step: Step) -> None:
             assert model.theta.grad.item() == pytest.approx(clipped, rel=1e-5)
 
     bench.fit(bench.spec("scripted", epochs=1, grad_clip=norm), method=Watched([(1, 1.0)]))
@@ -72,7 +72,7 @@ def test_sgd_takes_the_steps_of_the_schedule_with_momentum(bench: Bench) -> None
         def loss(self, model: Any, batch: Batch, task: Task) -> torch.Tensor:
             return model.theta * 2.0
 
-        def after_step(self, model: Any) -> None:
+        def after_step(self, model: Any, task: Task, step: Step) -> None:
             pass
 
     spec = bench.spec("scripted", epochs=2, optimizer="sgd", hparams={"lr": 0.1, "weight_decay": 0.3})

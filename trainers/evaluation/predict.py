@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.task import Task
 
 Classifier = Callable[[torch.Tensor], torch.Tensor]
@@ -17,7 +17,7 @@ Classifier = Callable[[torch.Tensor], torch.Tensor]
 
 def with_head(clip: Any, head: torch.Tensor) -> Classifier:
     """Images to logits [B, C] by the image encoder of an open_clip model and a `head` [C, D] of text embeddings."""
-    return lambda images: F.normalize(clip.visual(images), dim=-1) @ head.T
+    return lambda images: encode_image(clip.visual, images) @ head.T
 
 
 def predict(classifier: Classifier, task: Task, split: Split, features: bool) -> torch.Tensor:

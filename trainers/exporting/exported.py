@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
@@ -20,6 +19,7 @@ from flyp_sweep.trainers.datasets.decoding import read_image
 from flyp_sweep.trainers.exporting.facts import Facts
 from flyp_sweep.trainers.exporting.folder import HEAD, LABELS
 from flyp_sweep.trainers.methods.portable import Portable
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.preprocessing import CONFIG
 from flyp_sweep.trainers.models.pretrained import Pretrained, load
 from flyp_sweep.trainers.models.weights import FOLDER
@@ -71,7 +71,7 @@ class ExportedModel:
     @torch.no_grad()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, C] of normalised images [B, 3, H, W], as the model's preprocessing makes them."""
-        features = F.normalize(self.pretrained.clip.visual(images), dim=-1)
+        features = encode_image(self.pretrained.clip.visual, images)
         return self.portable.logits(features)
 
     def predict(

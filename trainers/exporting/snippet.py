@@ -41,10 +41,10 @@ for at in range(0, len(paths), {batch}):  # batches of {batch}, as the trial had
         print(path, labels[row.argmax()])
 """
 
-FP32 = "    features = clip.encode_image(images)"
+FP32 = "    features = clip.encode_image(images, normalize=False)"
 BF16 = """\
     with torch.autocast("{device}", torch.bfloat16):
-        features = clip.encode_image(images).float()"""
+        features = clip.encode_image(images, normalize=False).float()"""
 
 
 def snippet(facts: Facts, votes: bool) -> str:

@@ -3,37 +3,62 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.sections import Optimizer
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict
-from flyp_sweep.trainers.methods.domains import Number
+from flyp_sweep.trainers.methods.domains import Domain, Number
 from flyp_sweep.trainers.methods.portable import Portable, with_encoder
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import zero_shot_head
 from flyp_sweep.trainers.task import Task
+
+MOMENTUM = 0.9
+"""Of SGD."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance.
 
-    `templates`, int64 [B], is the template that each image comes with; None: the method draws one.
+    In place of images, a method that is trained `on_features` gets features [B, D]. `templates`, int64 [B], is the
+    template that each image comes with; None: the method draws one. `drawn` is what `GradientMethod.draw` gave.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     rng: np.random.Generator
     templates: torch.Tensor | None = None
+    drawn: tuple[torch.Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the optimiser: its `number`, from 1, of the `total` of the training, and the learning rate that the
+    schedule gave it, for parameters without one of their own."""
+
+    number: int
+    total: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that the optimiser treats alike: `lr` is their learning rate after the warm-up."""
+
+    parameters: Sequence[nn.Parameter]
+    lr: float
+    weight_decay: float
 
 
 class Method(ABC):
@@ -52,9 +77,9 @@ class Method(ABC):
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
     in_place_of: ClassVar[Mapping[str, str]] = {}
     """Another name that the YAML may give -> the hyper-parameter whose place it takes: a strength in other units."""
-    domains: ClassVar[Mapping[str, Number]] = {}
-    """Hyper-parameter -> the numbers it may be; other values are refused before a sweep starts. One that is not named
-    here may be of the kind (number, text, true/false) of its default."""
+    domains: ClassVar[Mapping[str, Domain]] = {}
+    """Hyper-parameter -> the numbers, or words, it may be; other values are refused before a sweep starts. One that is
+    not named here may be of the kind (number, text, true/false) of its default."""
     frozen_encoder: ClassVar[bool] = False
     """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
     seeded: ClassVar[bool] = True
@@ -145,9 +170,10 @@ class SolvedMethod(Method):
 class GradientMethod(Method):
     """A method that the shared training loop fits.
 
-    The loop calls `start` once; for every batch `inputs`, `encode` and `joint_loss` and, after the optimiser's step,
-    `after_step`; after every epoch `classifier`, for the evaluation on `id_val`; at the end `export`. The loop trains
-    the parameters of `start`'s model that require a gradient. `lr` and `weight_decay` are those of the optimiser.
+    The loop calls `start` and `optimizer` once; for every batch `draw`, `inputs`, `encode` and `joint_loss` and, after
+    the optimiser's step, `after_step`; after every epoch `classifier`, for the evaluation on `id_val`; at the end
+    `export`. The loop trains the parameters of `start`'s model that require a gradient. `lr` and `weight_decay` are
+    those of the optimiser, unless `parameter_groups` says otherwise.
 
     Where memory is short, `encode` is called twice on each of several chunks of `inputs`, and `joint_loss` on all
     outputs put together. A method that defines `loss` in place of the three is given whole batches alone.
@@ -159,18 +185,39 @@ class GradientMethod(Method):
     hparams = {"lr": None, "weight_decay": None}
     pairs_templates: ClassVar[bool] = False
     """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
+    on_features: ClassVar[bool] = False
+    """It is trained on the frozen encoder's features of the images as evaluation sees them: without augmentation."""
     domains = {"lr": Number(above=0), "weight_decay": Number(least=0)}
 
     def start(self, task: Task) -> nn.Module:
         """The model as training finds it; the zero-shot one unless a method says otherwise."""
         return self.zero_shot(task)
 
+    def parameter_groups(self, model: nn.Module, task: Task) -> list[Group]:
+        """The parameters to train: by default all of `model` that require a gradient, at the trial's `lr`."""
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        return [Group(trained, task.hparams["lr"], task.hparams["weight_decay"])]
+
+    def optimizer(self, model: nn.Module, task: Task) -> torch.optim.Optimizer:
+        """The optimiser of `parameter_groups`. A method that changes steps adds hooks to it (`register_step_*_hook`).
+
+        The loop gives each group the rate of its `base_lr` by the schedule, before every step.
+        """
+        return make_optimizer(self.parameter_groups(model, task), task.spec.optimizer)
+
+    def draw(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
+        """What is drawn from `batch.rng` for the batch as a whole: `joint_loss` finds it in `batch.drawn`."""
+        return ()
+
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        """What `encode` takes of a batch of B images, each [B, ...]. Chance of `batch.rng` belongs here alone."""
+        """What `encode` takes of a batch of B images, each [B, ...]. What rows draw from `batch.rng` is drawn here."""
         return (batch.images,)
 
     def encode(self, model: nn.Module, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
-        """Outputs, each [b, ...], of the b rows of `inputs`: every row of its own, whatever the others are."""
+        """Outputs, each [b, ...], of the b rows of `inputs`: every row of its own, whatever the others are.
+
+        Integers among the outputs have no gradient.
+        """
         raise self._undefined()
 
     def joint_loss(self, model: nn.Module, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
@@ -196,8 +243,19 @@ class GradientMethod(Method):
         parts = own.encode is not GradientMethod.encode and own.joint_loss is not GradientMethod.joint_loss
         return parts or not self.divisible
 
-    def after_step(self, model: nn.Module) -> None:
+    def after_step(self, model: nn.Module, task: Task, step: Step) -> None:
         """Called after every step of the optimiser, e.g. to keep a parameter within bounds."""
+
+
+def make_optimizer(groups: Sequence[Group], kind: Optimizer) -> torch.optim.Optimizer:
+    """AdamW, or SGD with momentum, over `groups`."""
+    told = [
+        {"params": list(one.parameters), "lr": one.lr, "base_lr": one.lr, "weight_decay": one.weight_decay}
+        for one in groups
+    ]
+    return (
+        torch.optim.SGD(told, momentum=MOMENTUM, fused=True) if kind == "sgd" else torch.optim.AdamW(told, fused=True)
+    )
 
 
 class ImageClassifier(nn.Module):
@@ -216,7 +274,7 @@ class ImageClassifier(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised features [B, D]."""
-        return F.normalize(self.encoder(images), dim=-1)
+        return encode_image(self.encoder, images)
 
 
 def linear_head(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Linear:

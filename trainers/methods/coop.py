@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
@@ -17,6 +16,7 @@ from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod, linear_head
 from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import CHUNK, encode_text, encode_unique
 from flyp_sweep.trainers.task import Task
 
@@ -55,7 +55,7 @@ class CoOp(GradientMethod):
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs
         with torch.no_grad():
-            features = F.normalize(task.pretrained.clip.visual(images), dim=-1)
+            features = encode_image(task.pretrained.clip.visual, images)
         with learned(model["context"], task) as clip:
             texts = encode_unique(clip, tokens.flatten(0, 1))
         return features, texts.unflatten(0, tokens.shape[:2])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flyp_sweep.search_spaces.complaints import mismatch, shorten
+from flyp_sweep.search_spaces.complaints import mismatch, one_of, shorten
 from flyp_sweep.search_spaces.distributions import Choice, Constant, Distribution, IntRange, LogUniform, Scalar, Uniform
 
 _DASHES = re.compile("[\u2010-\u2015\u2212\ufe63\uff0d]")
@@ -46,7 +46,24 @@ class Number:
         )
 
 
-def check_domain(distribution: Distribution, domain: Number | None, default: Distribution | None) -> None:
+class Words:
+    """One of these texts, e.g. which part of a model a method changes."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = options
+
+    def __str__(self) -> str:
+        return one_of(self.options)
+
+    def allows(self, value: Scalar) -> bool:
+        """Whether a hyper-parameter may have this value."""
+        return value in self.options
+
+
+Domain = Number | Words
+
+
+def check_domain(distribution: Distribution, domain: Domain | None, default: Distribution | None) -> None:
     """Raise FieldError when `distribution` holds a value outside `domain`.
 
     Without a domain all values must be of one kind (numbers, texts, true/false), that of the `default` where there is
@@ -56,11 +73,12 @@ def check_domain(distribution: Distribution, domain: Number | None, default: Dis
     if domain is None:
         _check_kind(distribution, values, default)
         return
-    if domain.whole and isinstance(distribution, Uniform | LogUniform):
+    if isinstance(domain, Number) and domain.whole and isinstance(distribution, Uniform | LogUniform):
         raise mismatch(distribution.to_json(), str(domain), "(write {int: [low, high]} or {choice: [..]})")
     for value in values:
         if not domain.allows(value):
-            raise mismatch(distribution.to_json(), str(domain), _hint(value, domain))
+            hint = _hint(value, domain) if isinstance(domain, Number) else ""
+            raise mismatch(distribution.to_json(), str(domain), hint)
 
 
 def ends(distribution: Distribution) -> Sequence[Scalar]:

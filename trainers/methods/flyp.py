@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.predict import Classifier, with_head
-from flyp_sweep.trainers.methods.base import Batch, GradientMethod
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Step
 from flyp_sweep.trainers.methods.portable import Portable
-from flyp_sweep.trainers.models.objectives import contrastive_loss
-from flyp_sweep.trainers.models.prompts import encode_unique, zero_shot_head
+from flyp_sweep.trainers.models.objectives import Captioning
+from flyp_sweep.trainers.models.prompts import zero_shot_head
 from flyp_sweep.trainers.task import Task
-
-MAX_LOG_SCALE = math.log(100)
-"""CLIP's bound on the logit scale in pretraining (Radford et al., 2021, Section 2.5)."""
 
 
 class FLYP(GradientMethod):
-    """The contrastive loss of pretraining between images and prompts of their classes (Goyal et al., 2023, Section 3).
+    """The loss of the model's pretraining, between images and prompts of their classes (Goyal et al., 2023, Section 3).
 
-    Both encoders and the logit scale are trained; every image gets one template, drawn anew each time. After each step
-    the scale is held at CLIP's bound; FLYP's code has none, and no run of ours has reached it.
+    Both encoders and what belongs to the loss (logit scale, SigLIP's bias, CoCa's decoder) are trained; every image
+    gets one template, drawn anew each time. After each step the scale is held at the bound of the model's family, or
+    where it was loaded if that is beyond; FLYP's code has no bound, and no run of ours with a CLIP has reached it.
     """
 
     name = "flyp"
     label = "FLYP"
-    summary = "both encoders and the logit scale, the contrastive loss of pretraining"
+    summary = "both encoders and the logit scale, the loss of the model's pretraining"
     pairs_templates = True
 
     def zero_shot(self, task: Task) -> nn.Module:
@@ -41,15 +38,13 @@ class FLYP(GradientMethod):
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs
-        return F.normalize(model.visual(images), dim=-1), encode_unique(model, tokens)
+        return task.pretrained.objective.encode(model, images, tokens)
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
-        images, prompts = outputs
-        return contrastive_loss(images, prompts, model.logit_scale.exp())
+        return task.pretrained.objective.joint_loss(model, outputs)
 
-    def after_step(self, model: Any) -> None:
-        with torch.no_grad():
-            model.logit_scale.clamp_(max=MAX_LOG_SCALE)
+    def after_step(self, model: Any, task: Task, step: Step) -> None:
+        task.pretrained.objective.keep_in_bounds(model, task.pretrained.clip.logit_scale)
 
     def classifier(self, model: Any, task: Task) -> Classifier:
         """Zero-shot prediction with the model's own encoders."""
@@ -68,3 +63,12 @@ def templates_of(batch: Batch, task: Task) -> torch.Tensor:
     if batch.templates is not None:
         return batch.templates
     return torch.from_numpy(batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))).to(task.device)
+
+
+def without_captions(method: str, task: Task) -> None:
+    """Raise TrialFailed for a model whose pretraining also wrote captions: `method` encodes texts in its own way."""
+    if isinstance(task.pretrained.objective, Captioning):
+        raise TrialFailed(
+            f"{method}: found {task.pretrained.arch}, whose pretraining also wrote captions; expected a model with "
+            "features of images and texts alone, or method flyp, flyp_masked or flyp_ce"
+        )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import encode_unique
 from flyp_sweep.trainers.task import Task
 
@@ -33,7 +34,7 @@ class FLYPCrossEntropy(FLYP):
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs
         texts = encode_unique(model, tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
-        return F.normalize(model.visual(images), dim=-1), texts
+        return encode_image(model.visual, images), texts
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         images, texts = outputs

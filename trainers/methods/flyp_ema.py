@@ -9,7 +9,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.evaluation.predict import Classifier
-from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.base import Batch, Step
 from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.portable import Portable
@@ -61,8 +61,8 @@ class FLYPMovingAverage(FLYP):
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         return super().joint_loss(model.current, outputs, batch, task)
 
-    def after_step(self, model: Any) -> None:
-        super().after_step(model.current)
+    def after_step(self, model: Any, task: Task, step: Step) -> None:
+        super().after_step(model.current, task, step)
         model.follow()
 
     def classifier(self, model: Any, task: Task) -> Classifier:

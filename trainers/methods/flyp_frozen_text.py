@@ -9,16 +9,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.trainers.methods.base import Batch
-from flyp_sweep.trainers.methods.flyp import FLYP, templates_of
+from flyp_sweep.trainers.methods.flyp import FLYP, templates_of, without_captions
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import CHUNK, encode_text
 from flyp_sweep.trainers.task import Task
 
 
 class FLYPFrozenText(FLYP):
-    """The contrastive loss, by which the image encoder alone is trained (Goyal et al., 2023, Section 5, "Updating image
-    embeddings via contrastive loss").
+    """The loss of pretraining, by which the image encoder alone is trained (Goyal et al., 2023, Section 5, "Updating
+    image embeddings via contrastive loss").
 
-    The logit scale, which is part of neither encoder, is trained as FLYP does.
+    The logit scale (and SigLIP's bias), which is part of neither encoder, is trained as FLYP does.
     """
 
     name = "flyp_frozen_text"
@@ -26,6 +27,7 @@ class FLYPFrozenText(FLYP):
     summary = "as flyp, but the text encoder stays as pretrained"
 
     def start(self, task: Task) -> nn.Module:
+        without_captions(self.name, task)
         model = super().start(task)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(("visual.", "logit_")))
@@ -36,7 +38,7 @@ class FLYPFrozenText(FLYP):
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, texts = inputs
-        return F.normalize(model.visual(images), dim=-1), texts
+        return encode_image(model.visual, images), texts
 
     def head(self, model: Any, task: Task) -> torch.Tensor:
         return model.logit_scale.exp() * F.normalize(task.zero_shot_head, dim=-1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Choice
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.domains import Number
-from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.flyp import FLYP, without_captions
 from flyp_sweep.trainers.methods.flyp_ce import class_prompts, cross_entropy
-from flyp_sweep.trainers.models.objectives import contrastive_loss
+from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import encode_unique
 from flyp_sweep.trainers.task import Task
 
@@ -26,6 +26,10 @@ class FLYPPlusCrossEntropy(FLYP):
     hparams = {**FLYP.hparams, "ce_weight": Choice((0.1, 0.3, 1.0))}
     domains = {**FLYP.domains, "ce_weight": Number(least=0)}
 
+    def start(self, task: Task) -> nn.Module:
+        without_captions(self.name, task)
+        return super().start(task)
+
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
         images, prompts = super().inputs(batch, task)
         return images, torch.cat([prompts[:, None], class_prompts(batch, task.prompts)], dim=1)
@@ -34,10 +38,9 @@ class FLYPPlusCrossEntropy(FLYP):
         images, tokens = inputs
         # Both losses' prompts go through the text tower together: those that they share go once.
         texts = encode_unique(model, tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
-        return F.normalize(model.visual(images), dim=-1), texts[:, 0], texts[:, 1:]
+        return encode_image(model.visual, images), texts[:, 0], texts[:, 1:]
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         images, prompts, classes = outputs
-        scale = model.logit_scale.exp()
-        supervised = cross_entropy(images, classes, scale, batch, task)
-        return contrastive_loss(images, prompts, scale) + task.hparams["ce_weight"] * supervised
+        supervised = cross_entropy(images, classes, model.logit_scale.exp(), batch, task)
+        return super().joint_loss(model, (images, prompts), batch, task) + task.hparams["ce_weight"] * supervised

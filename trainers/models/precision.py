@@ -14,8 +14,9 @@ from torch import nn
 
 from flyp_sweep.search_spaces.sections import Precision
 
-ENCODERS = ("visual", "transformer", "text")
-"""What open_clip's models call their towers: the image tower, and the text tower's layers or the whole of it."""
+ENCODERS = ("visual", "transformer", "text", "text_decoder")
+"""What open_clip's models call their towers: the image tower, the text tower's layers or the whole of it, and
+the tower that writes captions."""
 
 
 def set_precision(clip: nn.Module, precision: Precision) -> None:

@@ -29,20 +29,20 @@ def tokenize(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequen
 def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
     """L2-normalised text embeddings [N, D] of `tokens` [N, context length]; `clip` is any open_clip model.
 
-    The tower of CLIP is causal, so nothing after the end token can change the embedding at it: the batch is cut after
-    its longest prompt's end token, with the same result up to rounding. Towers built in another way see all tokens.
+    In a causal tower nothing after the end token can change the embedding at it: the batch is cut after its longest
+    prompt's end token, with the same result up to rounding. Other towers see all tokens.
     """
-    from open_clip.transformer import text_global_pool  # seconds, for which no check before a sweep has to wait
-
-    if not _is_causal(clip):
+    tower = getattr(clip, "text", clip)
+    ends = _end_positions(tower, tokens)
+    if ends is None:
         return F.normalize(clip.encode_text(tokens), dim=-1)
-    length = int(_end_positions(clip, tokens).max()) + 1
+    length = int(ends.max()) + 1
     tokens = tokens[:, :length]
-    dtype = clip.transformer.get_cast_dtype()
-    hidden = clip.token_embedding(tokens).to(dtype) + clip.positional_embedding[:length].to(dtype)
-    hidden = clip.transformer(hidden, attn_mask=clip.attn_mask[:length, :length])
-    pooled = text_global_pool(clip.ln_final(hidden), tokens, clip.text_pool_type, eos_token_id=clip.text_eos_id)
-    projection = clip.text_projection
+    dtype = tower.transformer.get_cast_dtype()
+    hidden = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
+    hidden = tower.ln_final(tower.transformer(hidden, attn_mask=tower.attn_mask[:length, :length]))
+    pooled = hidden[torch.arange(len(hidden), device=hidden.device), ends]
+    projection = tower.text_projection
     if projection is not None:
         pooled = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
     return F.normalize(pooled, dim=-1)
@@ -69,14 +69,19 @@ def zero_shot_head(clip: Any, prompts: torch.Tensor) -> torch.Tensor:
     return clip.logit_scale.exp() * class_embeddings(clip, prompts)
 
 
-def _is_causal(clip: Any) -> bool:
-    import open_clip
+def _end_positions(tower: Any, tokens: torch.Tensor) -> torch.Tensor | None:
+    """Index [N] of the token that each embedding is read at, if none after it can change it; None: any token may.
 
-    return isinstance(clip, open_clip.CLIP) and clip.attn_mask is not None and clip.text_pool_type in ("argmax", "eos")
-
-
-def _end_positions(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Index [N] of the token each embedding is read at."""
-    if clip.text_pool_type == "argmax":
+    `tower` is a text tower, or a plain CLIP, which is its own. It says so by its causal mask and its pooling; a mask
+    that is made for each text, as for padding or CoCa's last token, is left to the tower.
+    """
+    is_causal = getattr(tower, "attn_mask", None) is not None and getattr(tower, "cls_emb", None) is None
+    if not is_causal or getattr(tower, "use_pad_mask", False):
+        return None
+    pooling = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
+    if pooling == "argmax":
         return tokens.argmax(dim=-1)
-    return (tokens == clip.text_eos_id).int().argmax(dim=-1)
+    if pooling == "eos":
+        eos = tower.text_eos_id if hasattr(tower, "text_eos_id") else tower.eos_id
+        return (tokens == eos).int().argmax(dim=-1)
+    return None

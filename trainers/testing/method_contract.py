@@ -347,7 +347,7 @@ def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nudged(method.start(task)).train()
-        Gradients(method, model, task).backward(a_batch(task))
+        Gradients(method, model, task).backward(a_batch(method, task))
     found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
     assert found, f"no parameter of {method.name} got a gradient"
     return torch.cat(found)
@@ -362,10 +362,12 @@ def nudged(model: nn.Module) -> nn.Module:
     return model
 
 
-def a_batch(task: Task) -> Batch:
-    """The first ten training images, of which several are of one class."""
-    images = next(iter(task.shared.loader.evaluation_batches(task.train.images, 10)))
+def a_batch(method: Method, task: Task) -> Batch:
+    """The first ten training images, or features of theirs, of which several are of one class."""
     labels = torch.from_numpy(task.train.labels[:10])
+    if isinstance(method, GradientMethod) and method.on_features:
+        return Batch(task.shared.features(task.train)[:10], labels, np.random.default_rng(5))
+    images = next(iter(task.shared.loader.evaluation_batches(task.train.images, 10)))
     return Batch(task.shared.loader.to_device(images), labels, np.random.default_rng(5))
 
 

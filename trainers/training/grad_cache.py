@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -68,6 +68,7 @@ class Gradients:
             raise TrialFailed(f"train.micro_batch: found {self.size}; expected nothing, for {self.obstacle}")
         if self.ranks.world > 1 and self.obstacle:
             raise TrialFailed(f"resources.processes: found {self.ranks.world}; expected 1, for {self.obstacle}")
+        batch = replace(batch, drawn=self.method.draw(batch, self.task))
         inputs = self.method.inputs(batch, self.task) if self.method.divisible else None
         drawn = RandomState.now(self.task.device)
         while True:
@@ -101,7 +102,7 @@ class Gradients:
                 before.append(RandomState.now(task.device))
                 parts.append(method.encode(model, chunk, task))
         whole = [ranks.gather(torch.cat(part), len(batch.labels)) for part in zip(*parts, strict=True)]
-        outputs = tuple(one.requires_grad_() for one in whole)
+        outputs = tuple(one.requires_grad_(one.is_floating_point()) for one in whole)
         with ranks.same_memory():
             loss = method.joint_loss(model, outputs, batch, task)
             loss.backward()

@@ -15,15 +15,12 @@ from flyp_sweep.search_spaces.sections import EpochMetric
 from flyp_sweep.trainers.checkpoints.checkpoint import Saved
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores
-from flyp_sweep.trainers.methods.base import Batch, GradientMethod
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Step
 from flyp_sweep.trainers.schedule import total_steps
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
 from flyp_sweep.trainers.training.grad_cache import Gradients
-
-MOMENTUM = 0.9
-"""Of SGD."""
 
 
 def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int) -> float:
@@ -98,8 +95,7 @@ class Progress:
     @classmethod
     def _before(cls, method: GradientMethod, task: Task) -> Progress:
         model = method.start(task)
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        return cls(model, optimizer(trained, task.spec), Gradients(method, model, task), task.spec.epoch_metric)
+        return cls(model, method.optimizer(model, task), Gradients(method, model, task), task.spec.epoch_metric)
 
     @property
     def fitted(self) -> Fitted:
@@ -158,14 +154,6 @@ class Progress:
         self.best = saved.facts["best_epoch"], Scores(**saved.facts["best"]), best
 
 
-def optimizer(trained: list[nn.Parameter], spec: TrialSpec) -> torch.optim.Optimizer:
-    """The optimiser that `spec` names, over all `trained` parameters."""
-    lr, weight_decay = spec.hparams["lr"], spec.hparams["weight_decay"]
-    if spec.optimizer == "sgd":
-        return torch.optim.SGD(trained, lr=lr, momentum=MOMENTUM, weight_decay=weight_decay, fused=True)
-    return torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
-
-
 def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Task, epoch: int) -> float:
     """One pass over the training images in this epoch's order; returns the mean loss per step.
 
@@ -180,25 +168,26 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
     batches = [order[part] for part in parts]
     labels = torch.from_numpy(split.labels[order]).to(task.device)
     first_step = (epoch - 1) * len(batches)
+    total = total_steps(spec.epochs, spec.batch_size, len(split))
     losses = []
     gradients.model.train()
     with seeded(int(rng.integers(2**63)), task.device):
-        images = task.training_batches(batches, rng, epoch)
+        on_features = gradients.method.on_features
+        images = task.training_features(batches) if on_features else task.training_batches(batches, rng, epoch)
         for step, (batch, part) in enumerate(zip(images, parts, strict=True), start=first_step):
+
+            def rate(base: float, step: int = step) -> float:
+                return learning_rate(step, base=base, warmup_steps=spec.warmup_steps, total_steps=total)
+
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(
-                    step,
-                    base=spec.hparams["lr"],
-                    warmup_steps=spec.warmup_steps,
-                    total_steps=total_steps(spec.epochs, spec.batch_size, len(split)),
-                )
+                group["lr"] = rate(group["base_lr"])
             drawn = None if templates is None else torch.from_numpy(templates[part]).to(task.device)
             losses.append(gradients.backward(Batch(batch, labels[part], rng, drawn)))
             if spec.grad_clip is not None:
                 trained = (parameter for group in optimizer.param_groups for parameter in group["params"])
                 torch.nn.utils.clip_grad_norm_(trained, spec.grad_clip)
             optimizer.step()
-            gradients.method.after_step(gradients.model)
+            gradients.method.after_step(gradients.model, task, Step(step + 1, total, rate(spec.hparams["lr"])))
     return _mean_loss(torch.stack(losses), first_step)
 
 
