@@ -5,46 +5,36 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flyp_sweep.search_spaces.cell import WITH, Cell
 from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 
 ZEROSHOT = "zeroshot"
 
-# The order of the paper's tables.
-METHOD_LABELS = {ZEROSHOT: "Zeroshot", "lp": "LP", "ft": "FT", "l2sp": "L2-SP", "lpft": "LP-FT", "flyp": "FLYP"}
-# Of Section 5 there, and of other papers.
-OTHER_LABELS = {
-    "coop": "CoOp",
-    "flyp_ce": "FLYP-CE",
-    "flyp_frozen_text": "FLYP frozen text",
-    "flyp_masked": "FLYP + masking",
-    "flyp_plus_ce": "FLYP + CE",
-    "flyp_ema": "FLYP EMA",
-    "flyp_lora": "FLYP LoRA",
-    "tip_adapter": "Tip-Adapter",
-}
+# The paper's methods in the order of its tables, as it prints them; the labels of a run's methods are in its ledger.
+PAPER_LABELS = {ZEROSHOT: "Zeroshot", "lp": "LP", "ft": "FT", "l2sp": "L2-SP", "lpft": "LP-FT", "flyp": "FLYP"}
 
-_CANONICAL = list(METHOD_LABELS)
 _LONGEST_SLUG = 150
 """Characters; file systems take names of 255 bytes."""
 
 
-def method_label(method: str) -> str:
-    """The name of a method as its paper prints it; methods that are not known here keep their own.
+def method_label(method: str, recorded: Mapping[str, str]) -> str:
+    """How a method is printed: by the label that is `recorded` of it, else as the paper prints it, else by its name.
 
-    That of ensembles follows the name of the method, e.g. `FLYP greedy soup`.
+    The name of an ensemble follows that of its method, e.g. `FLYP greedy soup`.
     """
+    if method in recorded:
+        return recorded[method]
     base, _, ensemble = method.partition(WITH)
-    label = METHOD_LABELS.get(base) or OTHER_LABELS.get(base, base)
+    label = recorded.get(base) or PAPER_LABELS.get(base, base)
     return f"{label} {ensemble.replace('_', ' ')}" if ensemble else label
 
 
 def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str, int]:
     """Sort key: the paper's order, then that of `others`, then the alphabet; ensembles follow their method."""
     base, _, ensemble = method.partition(WITH)
-    known = [*_CANONICAL, *(name for name in others if name not in METHOD_LABELS and WITH not in name)]
+    known = [*PAPER_LABELS, *(name for name in others if name not in PAPER_LABELS and WITH not in name)]
     at = [*ENSEMBLES].index(ensemble) + 1 if ensemble in ENSEMBLES else 0
     return (known.index(base) if base in known else len(known), base, at)
 

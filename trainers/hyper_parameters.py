@@ -28,13 +28,15 @@ class MethodFacts:
     frozen_encoder: bool
     trained: bool
     """Whether it is trained by gradients, epoch by epoch."""
+    label: str
+    """How tables, figures and reports print it."""
 
 
 def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
     from flyp_sweep.trainers.methods.base import GradientMethod
 
     is_trained = isinstance(method, GradientMethod)
-    return MethodFacts(searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained)
+    return MethodFacts(searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained, method.label)
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:

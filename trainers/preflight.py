@@ -26,7 +26,7 @@ from flyp_sweep.trainers.hyper_parameters import MethodFacts, facts_of, hyper_pa
 from flyp_sweep.trainers.schedule import check_schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ def _check(
     check_losses(space)
     check_read(space)
     kinds = {name: facts_of(methods.named(space, name), hyper_parameters(space, name)) for name in space.method_names}
+    check_labels(space, kinds)
     check_divisible(space)
     check_pairs(space)
     check_compiler(space)
@@ -257,6 +258,20 @@ def check_read(space: SearchSpace) -> None:
                 f"{space.source}: search.space: found {hparam!r}, which no method has; "
                 f"expected {', '.join(read)}{nearest(hparam, read)}"
             )
+
+
+def check_labels(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> None:
+    """Raise InputError for labels that a table cannot print, and for two methods of one label."""
+    named: dict[str, str] = {}
+    for name, kind in kinds.items():
+        label = kind.label
+        if not (isinstance(label, str) and label.isprintable() and label.strip() and not label.startswith("_")):
+            expected = "expected one printable line that does not begin with _"
+            raise InputError(f"{space.source}: methods: {name} has the label {label!r}; {expected}")
+        other = named.setdefault(label, name)
+        if other != name:
+            expected = "expected labels that tell rows apart; give one of them another, or leave it out"
+            raise InputError(f"{space.source}: methods: {other} and {name} both have the label {label!r}; {expected}")
 
 
 def check_losses(space: SearchSpace) -> None:

@@ -38,6 +38,11 @@ class CellPlan:
     """The plan of the cell of whose trials this one's ensembles are made; None where it holds none."""
 
     @property
+    def label(self) -> str:
+        """How its method is printed; the name of an ensemble follows, e.g. `FLYP greedy soup`."""
+        return " ".join([self.method.label, *filter(None, [self.cell.ensemble.replace("_", " ")])])
+
+    @property
     def searched(self) -> Mapping[str, Distribution]:
         """The distributions of the hyper-parameters; ensembles have none of their own."""
         return {} if self.cell.ensemble else self.method.searched

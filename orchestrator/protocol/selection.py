@@ -29,6 +29,7 @@ class Selection:
         """The selection as the ledger keeps it."""
         return SelectionRecord(
             cell=self.plan.cell,
+            label=self.plan.label,
             config_id=self.repeats[0].config_id,
             hparams=self.winner,
             score=self.score,

@@ -69,8 +69,9 @@ def _data(chosen: Chosen, model: Model, rows: Iterable[Row]) -> str:
 
 def _title(chosen: Chosen) -> str:
     cell = chosen.cell
+    label = chosen.selection.label or method_label(cell.method, {})
     shots = "" if cell.shots is None else f", {shots_label(cell.shots)}"
-    return f"{method_label(cell.method)} on {cell.dataset}{shots}"
+    return f"{label} on {cell.dataset}{shots}"
 
 
 def _text(chosen: Chosen, made: Export, rows: list[Row]) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flyp_sweep.results.ledger.best_repeat import best_repeat
+from flyp_sweep.results.ledger.file import recorded_labels
 from flyp_sweep.results.ledger.predictions import Repeat, read_one, repeats_in
 from flyp_sweep.results.ledger.schema import Record, same_alpha
 from flyp_sweep.results.naming import block_order, block_title, method_label
@@ -67,16 +68,13 @@ class BestRepeat:
     """The best repeat of a cell; `splits` are by name, ID test first; `classes` names the labels of ID test."""
 
     method: str
+    label: str
     trial_id: str
     seed: int
     alpha: float
     classes: tuple[str, ...]
     id_split: str | None
     splits: Mapping[str, SplitOutputs]
-
-    @property
-    def label(self) -> str:
-        return method_label(self.method)
 
     @property
     def ood(self) -> list[str]:
@@ -151,6 +149,8 @@ class Predicted:
 
 def predicted_in(records: Iterable[Record], folder: Path) -> Predicted:
     """The best repeats of every block; `folder` holds the files. A file that cannot be read costs its block alone."""
+    records = list(records)
+    labels = recorded_labels(records)
     blocks, skipped = [], {}
     for _, group in itertools.groupby(repeats_in(records, folder), lambda one: block_order(one.trial.cell)):
         best = [_best(list(own)) for _, own in itertools.groupby(group, lambda one: one.trial.cell)]
@@ -158,12 +158,12 @@ def predicted_in(records: Iterable[Record], folder: Path) -> Predicted:
         title = block_title(cell.dataset, cell.model, cell.shots)
         held = [one for one in best if one.path.is_file()]
         try:
-            methods = tuple(_read(one) for one in held)
+            methods = tuple(_read(one, labels) for one in held)
         except InputError as error:
             skipped[title] = str(error)
             continue
         if methods:
-            missing = tuple(method_label(one.trial.cell.method) for one in best if one not in held)
+            missing = tuple(method_label(one.trial.cell.method, labels) for one in best if one not in held)
             blocks.append(PredictedBlock(cell.dataset, cell.model, cell.shots, methods, missing))
         else:
             skipped[title] = "the run has no predictions of single images (predictions: none, or an earlier version)"
@@ -176,7 +176,7 @@ def _best(repeats: Sequence[Repeat]) -> Repeat:
     return next((one for one in repeats if one.trial is best), repeats[0])
 
 
-def _read(repeat: Repeat) -> BestRepeat:
+def _read(repeat: Repeat, labels: Mapping[str, str]) -> BestRepeat:
     trial = repeat.trial
     table = read_one(repeat, None, "with", _READ)
     alpha = repeat.alpha("with") or 0.0
@@ -198,6 +198,7 @@ def _read(repeat: Repeat) -> BestRepeat:
     ordered = sorted(splits, key=lambda name: name != id_split)
     return BestRepeat(
         trial.cell.method,
+        method_label(trial.cell.method, labels),
         trial.trial_id,
         trial.seed,
         alpha,

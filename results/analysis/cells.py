@@ -12,7 +12,7 @@ from flyp_sweep.results.analysis.evidence import SIDE_LABELS, SIDES, Evidence, M
 from flyp_sweep.results.analysis.example_values import Array, ExampleValues
 from flyp_sweep.results.analysis.repeats import CellRepeats, repeats_of
 from flyp_sweep.results.ledger.schema import SelectionRecord
-from flyp_sweep.results.naming import ZEROSHOT
+from flyp_sweep.results.naming import ZEROSHOT, method_label
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
@@ -26,13 +26,15 @@ _NAMED_AT_MOST = 3
 class CellResult:
     """A cell of a run: its selection (None before there is one), its repeats and whether it has numbers.
 
-    `sha256` is that of the run's ledger, `metric` that of its numbers; None: the primary metric of each split.
+    `label` is how its method is printed. `sha256` is that of the run's ledger, `metric` that of its numbers; None: the
+    primary metric of each split.
     """
 
     run: str
     sha256: str
     state: CellState
     repeats: CellRepeats
+    label: str
     selection: SelectionRecord | None = None
     metric: str | None = None
     examples: ExampleValues | None = None
@@ -110,8 +112,11 @@ def cell_results(evidence: Evidence) -> list[CellResult]:
             state = "done"
         else:
             state = "unfinished" if repeats.missing or not repeats.failed else "failed"
+        label = method_label(cell.method, evidence.labels)
         results.append(
-            CellResult(evidence.run, evidence.sha256, state, repeats, selection, evidence.metric, evidence.examples)
+            CellResult(
+                evidence.run, evidence.sha256, state, repeats, label, selection, evidence.metric, evidence.examples
+            )
         )
     return results
 

@@ -16,7 +16,7 @@ from scipy import special
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Side
-from flyp_sweep.results.naming import ZEROSHOT, method_label, method_order, shots_label
+from flyp_sweep.results.naming import ZEROSHOT, method_order, shots_label
 
 FEWEST_MODELS = 3
 """Zero-shot models that a line is fitted through: two would lie on any line."""
@@ -68,8 +68,7 @@ def _robustness(dataset: str, shots: int | None, results: Sequence[CellResult], 
         key=lambda one: (one.cell.model, method_order(one.cell.method)),
     )
     rows = tuple(
-        (method_label(one.cell.method), one.cell.model, tuple(_above(points[id(one)].get(s), lines[s]) for s in lines))
-        for one in others
+        (one.label, one.cell.model, tuple(_above(points[id(one)].get(s), lines[s]) for s in lines)) for one in others
     )
     return Robustness(dataset, shots, max(map(len, lines.values())), tuple(lines), rows)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from flyp_sweep.results.analysis.example_values import ExampleValues
-from flyp_sweep.results.ledger.file import Interner, last_selections, read_hashed
+from flyp_sweep.results.ledger.file import Interner, last_selections, read_hashed, recorded_labels
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord, SplitRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import ZEROSHOT
@@ -77,6 +77,11 @@ class Evidence:
     sha256: str = ""
     metric: str | None = None
     examples: ExampleValues | None = None
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Method -> its label, of those that have a selection."""
+        return recorded_labels(self.selections.values())
 
 
 _SHOWN = ("id_test", "ood")

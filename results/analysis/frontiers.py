@@ -23,6 +23,7 @@ class Curve:
     """
 
     method: str
+    label: str
     points: pd.DataFrame
     chosen: Point | None
     finetuned: Point | None
@@ -88,12 +89,13 @@ def frontier_points(block: pd.DataFrame) -> Frontier:
     ((dataset, model, shots),) = blocks_in(block)
     pairs = _pairs(block)
     zeroshot = pairs[pairs["method"].eq(ZEROSHOT)]
+    labels = dict(zip(block["method"], block["method_label"], strict=True))
     methods = sorted(set(pairs["method"]) - {ZEROSHOT}, key=method_order)
     return Frontier(
         dataset=dataset,
         model=model,
         shots=shots,
-        curves=tuple(_curve(method, pairs[pairs["method"].eq(method)]) for method in methods),
+        curves=tuple(_curve(method, labels[method], pairs[pairs["method"].eq(method)]) for method in methods),
         zeroshot=_mean_point(zeroshot),
         id_label=f"ID test {_metric(block, 'id_test')} (%)",
         ood_label=_ood_label(block),
@@ -112,12 +114,13 @@ def _pairs(block: pd.DataFrame) -> pd.DataFrame:
     return means[counts["ood"].eq(n_ood)].rename(columns={"id_test": "id"}).dropna().reset_index()
 
 
-def _curve(method: str, pairs: pd.DataFrame) -> Curve:
+def _curve(method: str, label: str, pairs: pd.DataFrame) -> Curve:
     by_alpha = pairs.assign(alpha=pairs["alpha"].round(9)).groupby("alpha")
     everywhere = by_alpha["trial_id"].nunique().eq(pairs["trial_id"].nunique())
     chosen, finetuned = pairs[pairs["chosen"]], pairs[pairs["alpha"].round(9).eq(1.0)]
     return Curve(
         method=method,
+        label=label,
         points=by_alpha[["id", "ood"]].mean()[everywhere],
         chosen=_mean_point(chosen),
         finetuned=_mean_point(finetuned),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flyp_sweep.results.analysis.searches import CellSearch
-from flyp_sweep.results.naming import method_label, shots_label
+from flyp_sweep.results.naming import shots_label
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
 
@@ -29,6 +29,7 @@ class Edge:
     """A selected value at an end of its range, which went from `low` to `high`."""
 
     cell: Cell
+    label: str
     hparam: str
     value: float
     side: RangeEnd
@@ -44,7 +45,7 @@ def edges_of(searches: Iterable[CellSearch]) -> list[Edge]:
     is where a strength or a rate ends, not where the search did.
     """
     return [
-        Edge(search.cell, name, float(value), side, low, high)
+        Edge(search.cell, search.label, name, float(value), side, low, high)
         for search in searches
         if search.winner is not None
         for name, value in search.winner.hparams.items()
@@ -67,14 +68,14 @@ def edge_lines(edges: Iterable[Edge]) -> list[str]:
 
 
 def _cells(edges: list[Edge]) -> str:
-    named = [f"{_cell(edge.cell)}: {edge.value:.3g}" for edge in edges[:_NAMED_AT_MOST]]
+    named = [f"{_cell(edge)}: {edge.value:.3g}" for edge in edges[:_NAMED_AT_MOST]]
     more = len(edges) - _NAMED_AT_MOST
     return ", ".join(named) + (f" and {more} more cells" if more > 0 else "")
 
 
-def _cell(cell: Cell) -> str:
-    shots = "" if cell.shots is None else f" {shots_label(cell.shots)}"
-    return f"{method_label(cell.method)} ({cell.dataset}{shots})"
+def _cell(edge: Edge) -> str:
+    shots = "" if edge.cell.shots is None else f" {shots_label(edge.cell.shots)}"
+    return f"{edge.label} ({edge.cell.dataset}{shots})"
 
 
 def _bounds(distribution: Distribution) -> tuple[float, float] | None:

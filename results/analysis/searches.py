@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from flyp_sweep.results.ledger.file import last_selections, trials_by_id
+from flyp_sweep.results.ledger.file import last_selections, recorded_labels, trials_by_id
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord
+from flyp_sweep.results.naming import method_label
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, parse
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -33,10 +34,11 @@ class ScoredConfig:
 class CellSearch:
     """The search of one cell: configurations in the order they were asked, and what each hyper-parameter ranged over.
 
-    `selected` is the id of the winner, None before there is one.
+    `label` is how its method is printed. `selected` is the id of the winner, None before there is one.
     """
 
     cell: Cell
+    label: str
     tried: tuple[ScoredConfig, ...]
     ranges: Mapping[str, Distribution]
     selected: str | None = None
@@ -59,11 +61,16 @@ def searches_of(records: Iterable[Record], space: SearchSpace | None = None) -> 
     for trial in trials_by_id(records).values():
         if trial.stage == "search":
             by_cell.setdefault(trial.cell, []).append(trial)
-    return [_search(cell, trials, selections.get(cell), space) for cell, trials in by_cell.items()]
+    labels = recorded_labels(records)
+    return [_search(cell, labels, trials, selections.get(cell), space) for cell, trials in by_cell.items()]
 
 
 def _search(
-    cell: Cell, trials: list[TrialRecord], selection: SelectionRecord | None, space: SearchSpace | None
+    cell: Cell,
+    labels: Mapping[str, str],
+    trials: list[TrialRecord],
+    selection: SelectionRecord | None,
+    space: SearchSpace | None,
 ) -> CellSearch:
     if selection is not None:
         searched = set(selection.searched)
@@ -74,7 +81,8 @@ def _search(
     tried = tuple(_tried(config_id, own) for config_id, own in by_config.items())
     metric = (selection or trials[0]).metric or ""
     ranges = _ranges(cell, tried, selection, space)
-    return CellSearch(cell, tried, ranges, selection.config_id if selection else None, metric)
+    label = method_label(cell.method, labels)
+    return CellSearch(cell, label, tried, ranges, selection.config_id if selection else None, metric)
 
 
 def _tried(config_id: str, trials: list[TrialRecord]) -> ScoredConfig:

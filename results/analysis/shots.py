@@ -21,6 +21,7 @@ class Line:
     """One method: the interval over seeds (fractions) by shots; of the zero-shot model a constant."""
 
     method: str
+    label: str
     is_constant: bool
     intervals: dict[int, Interval]
 
@@ -72,8 +73,8 @@ def _line(cells: Sequence[tuple[Block, CellResult]], role: Role, side: Side) -> 
         values = list(cell.sample(side, _parts(block, role)).values())
         if values and block.shots is not None:
             intervals[block.shots] = mean_interval(values)
-    method = cells[0][1].cell.method
-    return Line(method, method == ZEROSHOT, intervals)
+    method, label = cells[0][1].cell.method, cells[0][1].label
+    return Line(method, label, method == ZEROSHOT, intervals)
 
 
 def _parts(block: Block, role: Role) -> list[Measure]:

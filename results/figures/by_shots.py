@@ -23,7 +23,7 @@ from flyp_sweep.results.figures.style import (
     new_figure,
     shapes_of,
 )
-from flyp_sweep.results.naming import block_title, method_label, slugs
+from flyp_sweep.results.naming import block_title, slugs
 
 _PANEL_HEIGHT, _LEGEND_HEIGHT = 2.1, 0.55  # inches
 _DODGE = 1.035
@@ -40,9 +40,8 @@ def draw_shots(evidence: Iterable[Evidence]) -> Drawn:
 
 def draw(curves: ShotsCurves) -> Figure:
     """A panel for ID test and one for OOD, 3.25 inches wide; bars are 95% Student-t intervals over seeds."""
-    methods = list(
-        dict.fromkeys(line.method for panel in curves.panels for line in panel.lines if not line.is_constant)
-    )
+    labels = {line.method: line.label for panel in curves.panels for line in panel.lines if not line.is_constant}
+    methods = list(labels)
     with rc_context(STYLE):
         figure = new_figure(_PANEL_HEIGHT * len(curves.panels) + _LEGEND_HEIGHT)
         rows = figure.subplots(len(curves.panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -52,9 +51,9 @@ def draw(curves: ShotsCurves) -> Figure:
         rows[0].set_title(f"{title}, {SIDE_LABELS[curves.side]}", loc="left")
         rows[-1].set_xlabel("shots (images per class)")
         figure.legend(
-            handles=_legend(curves, methods),
+            handles=_legend(curves, labels),
             loc="outside upper center",
-            ncols=legend_columns(methods),
+            ncols=legend_columns(labels.values()),
             frameon=False,
             columnspacing=1.2,
         )
@@ -99,11 +98,11 @@ def _draw_line(axes: Axes, line: Line, methods: list[str]) -> None:
     )
 
 
-def _legend(curves: ShotsCurves, methods: list[str]) -> list[Line2D]:
-    colours, shapes = colours_of(methods), shapes_of(methods)
+def _legend(curves: ShotsCurves, labels: dict[str, str]) -> list[Line2D]:
+    colours, shapes = colours_of(labels), shapes_of(labels)
     handles = [
-        Line2D([], [], **{**marker(shapes[name], colours[name], 4.5), "linestyle": "-"}, label=method_label(name))
-        for name in methods
+        Line2D([], [], **{**marker(shapes[name], colours[name], 4.5), "linestyle": "-"}, label=literal(label))
+        for name, label in labels.items()
     ]
     if any(line.is_constant for panel in curves.panels for line in panel.lines):
         handles.append(Line2D([], [], color="black", linewidth=0.9, linestyle="--", label="zero-shot"))

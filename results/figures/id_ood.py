@@ -39,7 +39,7 @@ from flyp_sweep.results.figures.style import (
     save_all,
     shapes_of,
 )
-from flyp_sweep.results.naming import block_title, method_label, shots_label, slugs
+from flyp_sweep.results.naming import block_title, shots_label, slugs
 
 _HEIGHT = 3.1  # inches
 _BAND = 0.18
@@ -223,7 +223,7 @@ def _add_legend(figure: Figure, points: Frontier, colours: dict[str, str], shape
         labels=["$\\alpha$ = 1" if isinstance(one, tuple) else str(one.get_label()) for one in handles],
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0.1)},
         loc="outside upper center",
-        ncols=legend_columns(curve.method for curve in points.curves),
+        ncols=legend_columns(curve.label for curve in points.curves),
         frameon=False,
         columnspacing=1.2,
         handlelength=1.8,
@@ -235,7 +235,8 @@ def _handles(points: Frontier, colours: dict[str, str], shapes: dict[str, str]) 
     methods = [curve.method for curve in points.curves]
     line = {"linestyle": "-", "linewidth": 1.3}
     lines: list[Handle] = [
-        Line2D([], [], **marker(shapes[name], colours[name], 5) | line, label=method_label(name)) for name in methods
+        Line2D([], [], **marker(shapes[one.method], colours[one.method], 5) | line, label=literal(one.label))
+        for one in points.curves
     ]
     marks: list[Handle] = []
     if any(curve.chosen for curve in points.curves):

@@ -24,7 +24,7 @@ from matplotlib.ticker import NullLocator
 
 from flyp_sweep.results.analysis.searches import CellSearch, ScoredConfig
 from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, lay_out, literal, marker, new_figure
-from flyp_sweep.results.naming import block_order, block_title, method_label, method_order, shots_label, slugs
+from flyp_sweep.results.naming import block_order, block_title, method_order, shots_label, slugs
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
 
 _ROW_HEIGHT, _REST_HEIGHT = 1.5, 0.85  # inches
@@ -149,7 +149,7 @@ def draw(facets: Sequence[Facet], title: str) -> Figure:
 
 
 def _draw_facet(axes: Axes, facet: Facet, norm: Normalize, metric: str) -> None:
-    axes.set_title(method_label(facet.search.cell.method), loc="left")
+    axes.set_title(literal(facet.search.label), loc="left")
     axes.set_xlabel(facet.x.name.replace("_", " "))
     if facet.y is None:
         _draw_scores(axes, facet, metric)

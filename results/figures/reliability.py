@@ -39,7 +39,7 @@ def draw(block: PredictedBlock) -> Figure:
     """
     methods = [one.method for one in block.methods]
     panels = list(dict.fromkeys(name for one in block.methods for name in one.pooled))
-    columns = legend_columns(methods)
+    columns = legend_columns(one.label for one in block.methods)
     side = (WIDTH - 0.5) / 2
     with rc_context(STYLE):
         figure = new_figure(side + _REST + _LEGEND_ROW * -(-len(methods) // columns))
@@ -69,4 +69,4 @@ def _draw_panel(axes: Axes, block: PredictedBlock, panel: str) -> None:
         if panel in one.pooled:
             found = one.pooled[panel].reliability
             look = marker(shapes[one.method], colours[one.method], 3.2) | {"linestyle": "-", "linewidth": 0.9}
-            axes.plot(100 * found.confidence, 100 * found.accuracy, **look, label=one.label, clip_on=False)
+            axes.plot(100 * found.confidence, 100 * found.accuracy, **look, label=literal(one.label), clip_on=False)

@@ -17,7 +17,6 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from flyp_sweep.results.files import write
-from flyp_sweep.results.naming import method_label
 from flyp_sweep.search_spaces.cell import WITH
 from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, STRICT_SOUP, UNIFORM_SOUP
 
@@ -124,9 +123,9 @@ def literal(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def legend_columns(methods: Iterable[str]) -> int:
-    """How many columns of a legend fit a figure's width with these names."""
-    longest = max((len(method_label(method)) for method in methods), default=0)
+def legend_columns(labels: Iterable[str]) -> int:
+    """How many columns of a legend fit a figure's width with these labels."""
+    longest = max(map(len, labels), default=0)
     return 4 if longest <= _SHORT_NAME else 3 if longest <= _LONG_NAME else 2
 
 

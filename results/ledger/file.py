@@ -232,6 +232,12 @@ def last_selections(records: Iterable[Record]) -> dict[Cell, SelectionRecord]:
     return {cell: record for cell, record in last.items() if record.data == data[cell.dataset]}
 
 
+def recorded_labels(records: Iterable[Record]) -> dict[str, str]:
+    """Method (of cells of ensembles, too) -> its label, of those that a selection names; the last one holds."""
+    selections = (record for record in records if isinstance(record, SelectionRecord))
+    return {one.cell.method: one.label for one in selections if one.label}
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where the line of a trial stands (line number from 1, offset in bytes), and the trial's status there."""

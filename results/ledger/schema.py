@@ -110,7 +110,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="selection"):
     """What was selected for a cell, after seeing what, and which trials repeat it.
 
-    `searched` and `repeats` are ids of trials. `space` holds the distribution of each searched hyper-parameter.
+    `label` is how the cell's method is printed; empty, in ledgers of earlier versions. `searched` and `repeats` are ids
+    of trials. `space` holds the distribution of each searched hyper-parameter.
     `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
     ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
     for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
@@ -119,6 +120,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     """
 
     cell: Cell
+    label: str = ""
     config_id: str
     hparams: dict[str, Any]
     score: Number | None = None
@@ -144,7 +146,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
         return not self.data or (own is not None and own == self.evaluated.get(split))
 
 
-_UNLESS_EMPTY = ("data", "evaluated", "incomplete", "overlaps", "deterministic")
+_UNLESS_EMPTY = ("label", "data", "evaluated", "incomplete", "overlaps", "deterministic")
 """Fields that are not written where they are empty, or False."""
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from flyp_sweep.results.ledger.file import last_selections, trials_by_id
+from flyp_sweep.results.ledger.file import last_selections, recorded_labels, trials_by_id
 from flyp_sweep.results.ledger.schema import STAGES, Record, SelectionRecord, TrialRecord, same_alpha
-from flyp_sweep.results.naming import block_order, method_order
+from flyp_sweep.results.naming import block_order, method_label, method_order
 from flyp_sweep.search_spaces.errors import InputError
 
 _IDENTITY: dict[str, str] = {
@@ -21,6 +21,7 @@ _IDENTITY: dict[str, str] = {
     "model": "string",
     "shots": "Int64",
     "method": "string",
+    "method_label": "string",
     "stage": "string",
     "seed": "Int64",
     "config_id": "string",
@@ -44,19 +45,20 @@ _EVALUATION: dict[str, str] = {
 def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
     """The tidy frame of a ledger's records, one row per trial x alpha x split x metric.
 
-    Columns: trial_id, dataset, model, shots (missing for the whole training split), method, stage, seed, config_id, one
-    `hparam_<name>` per hyper-parameter (missing where a trial has none), alpha, split, role, metric, value (in the
-    unit of `results.metrics`), n_examples, primary (the split's primary metric), chosen (alpha is the one the trial
-    chose on id_val; the zero-shot model's always is), selected (the trial is a repeat that its cell's last selection
-    planned, and the split counts for the cell) and status. Rows are ordered by cell, stage, configuration, seed, alpha,
-    split and metric, whatever the order of the lines.
+    Columns: trial_id, dataset, model, shots (missing for the whole training split), method, method_label (how it is
+    printed), stage, seed, config_id, one `hparam_<name>` per hyper-parameter (missing where a trial has none), alpha,
+    split, role, metric, value (in the unit of `results.metrics`), n_examples, primary (the split's primary metric),
+    chosen (alpha is the one the trial chose on id_val; the zero-shot model's always is), selected (the trial is a
+    repeat that its cell's last selection planned, and the split counts for the cell) and status. Rows are ordered by
+    cell, stage, configuration, seed, alpha, split and metric, whatever the order of the lines.
     """
     records = list(records)
     selected = {name: selection for selection in last_selections(records).values() for name in selection.repeats}
     trials = sorted(trials_by_id(records).values(), key=_trial_order)
     hparams = sorted({name for trial in trials for name in trial.hparams})
     splits = _split_order(trials)
-    rows = [row for trial in trials for row in _rows(trial, hparams, splits, selected.get(trial.trial_id))]
+    labels = recorded_labels(records)
+    rows = [row for trial in trials for row in _rows(trial, labels, hparams, splits, selected.get(trial.trial_id))]
     columns = [*_IDENTITY, *map(hparam_column, hparams), *_EVALUATION]
     frame = pd.DataFrame(rows, columns=columns, dtype=object).astype(_IDENTITY | _EVALUATION)
     return frame.assign(**{hparam_column(name): _typed(frame[hparam_column(name)]) for name in hparams})
@@ -99,11 +101,16 @@ def _split_order(trials: Iterable[TrialRecord]) -> dict[tuple[str, str], int]:
 
 
 def _rows(
-    trial: TrialRecord, hparams: Iterable[str], splits: dict[tuple[str, str], int], selection: SelectionRecord | None
+    trial: TrialRecord,
+    labels: Mapping[str, str],
+    hparams: Iterable[str],
+    splits: dict[tuple[str, str], int],
+    selection: SelectionRecord | None,
 ) -> list[dict[str, Any]]:
     chosen = trial.chosen_alpha
     own = {name: getattr(trial, name) for name in ("trial_id", "stage", "seed", "config_id", "status")}
-    own |= trial.cell.to_json() | {hparam_column(name): trial.hparams.get(name) for name in hparams}
+    own |= trial.cell.to_json() | {"method_label": method_label(trial.cell.method, labels)}
+    own |= {hparam_column(name): trial.hparams.get(name) for name in hparams}
     rows = []
     for one in trial.measurements:
         is_chosen = chosen is not None and same_alpha(one.alpha, chosen)

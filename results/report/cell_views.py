@@ -11,7 +11,7 @@ from flyp_sweep.results.analysis.evidence import SIDES, Measure, Trial
 from flyp_sweep.results.analysis.search_edges import edges_of
 from flyp_sweep.results.ledger.file import last_selections
 from flyp_sweep.results.ledger.schema import SelectionRecord, TrialRecord
-from flyp_sweep.results.naming import block_title, method_label
+from flyp_sweep.results.naming import block_title
 from flyp_sweep.results.report.run import Run
 from flyp_sweep.search_spaces.cell import Cell
 
@@ -100,7 +100,7 @@ def _view(
         anchor=anchor,
         run=run.name,
         block=block_title(cell.dataset, cell.model, cell.shots),
-        method=method_label(cell.method),
+        method=result.label,
         state=result.state,
         selection=selection,
         hparams=hparams,

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import SIDES
 from flyp_sweep.results.metrics import metric_of
-from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
 from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, TITLE
@@ -119,12 +118,8 @@ def _deterministic(cells: Sequence[CellResult], options: TableOptions) -> str:
     held: dict[str, list[bool]] = {}
     for cell in cells:
         if cell.state == "done":
-            held.setdefault(cell.cell.method, []).append(cell.is_constant)
-    names = [
-        method_label(method) + ("" if all(constant) else " on full data")
-        for method, constant in held.items()
-        if any(constant)
-    ]
+            held.setdefault(cell.label, []).append(cell.is_constant)
+    names = [label + ("" if all(constant) else " on full data") for label, constant in held.items() if any(constant)]
     are = "is" if len(names) == 1 else "are"
     interval = "with an interval over images" if options.interval == SEEDS_AND_EXAMPLES else "without an interval"
     return f"{_enumerated(names)} {are} deterministic: run once, {interval}." if names else ""
@@ -241,8 +236,8 @@ def _constants(cells: Sequence[CellResult]) -> str:
     held: dict[str, list[bool]] = {}
     for cell in cells:
         if cell.state == "done":
-            held.setdefault(cell.cell.method, []).append(not cell.is_constant and _never_varies(cell))
-    named = [method_label(method) for method, constant in held.items() if all(constant)]
+            held.setdefault(cell.label, []).append(not cell.is_constant and _never_varies(cell))
+    named = [label for label, constant in held.items() if all(constant)]
     return f"; {_enumerated(named)} gave one number at all seeds" if named else ""
 
 

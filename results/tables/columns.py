@@ -8,7 +8,7 @@ from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Measure, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block, settings_note
 from flyp_sweep.results.metrics import metric_of
-from flyp_sweep.results.naming import method_label, method_order
+from flyp_sweep.results.naming import method_order
 from flyp_sweep.results.tables.grid import PlannedRow
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.table import Column
@@ -49,10 +49,13 @@ def rows_of(blocks: Iterable[Block]) -> tuple[PlannedRow, ...]:
     results = [result for block in blocks for result in block.results]
     methods = list(dict.fromkeys(result.cell.method for result in results))
     ordered = sorted(methods, key=lambda method: method_order(method, methods))
-    return tuple(
-        row(method_label(method), method, [result for result in results if result.cell.method == method])
-        for method in ordered
-    )
+    own = {method: [result for result in results if result.cell.method == method] for method in ordered}
+    return tuple(row(row_label(held), method, held) for method, held in own.items())
+
+
+def row_label(results: Sequence[CellResult]) -> str:
+    """How the method of `results` is printed; where a run has its name alone, as another run says."""
+    return next((one.label for one in results if one.label != one.cell.method), results[0].cell.method)
 
 
 def row(label: str, method: str, results: Iterable[CellResult]) -> PlannedRow:
@@ -76,7 +79,7 @@ def _lacking(block: Block) -> list[str]:
     for result in block.results:
         splits = tuple(dict.fromkeys(split for trial in result.repeats.done for split in trial.lacking))
         if splits and result.metric:
-            held.setdefault((result.metric, splits), []).append(method_label(result.cell.method))
+            held.setdefault((result.metric, splits), []).append(result.label)
     return [
         f"no {one.label.lower()} of {', '.join(methods)} on {', '.join(splits)}: {one.absent}"
         for (metric, splits), methods in held.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from flyp_sweep.results.analysis.cells import CellResult
-from flyp_sweep.results.naming import method_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import TESTS
 from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, TITLE
@@ -86,7 +85,7 @@ def _grouped(cells: Sequence[CellResult], say: Callable[[CellResult], str]) -> s
 
 def _cells(cells: Sequence[CellResult]) -> str:
     blocks = {(cell.cell.dataset, cell.cell.model, cell.cell.shots) for cell in cells}
-    methods = list(dict.fromkeys(method_label(cell.cell.method) for cell in cells))
+    methods = list(dict.fromkeys(cell.label for cell in cells))
     if len(methods) > _NAMED_AT_MOST:
         return f"{len(cells)} cells"
     names = ", ".join(methods)

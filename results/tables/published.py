@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-from flyp_sweep.results.naming import ZEROSHOT, method_label
+from flyp_sweep.results.naming import PAPER_LABELS, ZEROSHOT
 from flyp_sweep.results.statistics.agreement import BracketKind, Printed
 from flyp_sweep.results.statistics.intervals import Interval
 from flyp_sweep.results.tables.significance import Mark
@@ -120,7 +120,7 @@ def reprint(layout: str) -> Table:
     marks = [_marks([table.numbers[method][at] for method in table.numbers]) for at in range(len(table.columns))]
     rows = tuple(
         Row(
-            method_label(method),
+            PAPER_LABELS[method],
             method,
             tuple(_entry(text, table, marks[at][index]) for at, text in enumerate(entries)),
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from commands import run, trials
 from packages import install_outside
+from serial_engine import run_serially
 
 SPACE = """
 name: outside
@@ -39,6 +40,37 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder, name in (("spaces", "beside_yaml"), ("work", "in_folder"), ("site", "twice")):
         (tmp_path / folder / f"{name}.py").write_text(MODULE.format(name))
     return tmp_path / "work"
+
+
+LABELLED = """
+from flyp_sweep.trainers.methods.zeroshot import ZeroShot
+
+class Mine(ZeroShot):
+    name = "mine"
+    label = "Mine & Co"
+    summary = "zero-shot by another label"
+
+class Plain(ZeroShot):
+    name = "as_it_is"
+    summary = "zero-shot by its name"
+"""
+
+
+def test_the_label_on_the_class_comes_out_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "labelled.py").write_text(LABELLED)
+    (tmp_path / "labelled.yaml").write_text(
+        "name: labelled\ndataset: digits\nmodel: {arch: digits-clip, pretrained: bundled}\n"
+        "methods: ['labelled:Mine', 'labelled:Plain', zeroshot]\nsearch: {algorithm: none}\nrepeats: {seeds: 2}\n"
+    )
+    code, output = run_serially("labelled.yaml", cwd=tmp_path)
+    assert code == 0, output
+    tables = tmp_path / "runs" / "labelled" / "tables"
+    rows = [
+        line.split("|")[1].strip() for line in (tables / "comparison.md").read_text().splitlines() if line[:1] == "|"
+    ]
+    assert list(dict.fromkeys(rows)) == ["Methods", ":--", "Zeroshot", "Mine & Co", "as it is"]
+    assert r"Mine \& Co & " in (tables / "comparison.tex").read_text()
 
 
 @pytest.mark.slow

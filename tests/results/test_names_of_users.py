@@ -13,7 +13,9 @@ from ledgers import Example, record_of
 from rich.console import Console
 
 from flyp_sweep.results import outputs
-from flyp_sweep.results.figures import KINDS, Drawn
+from flyp_sweep.results.analysis.evidence import read_evidence
+from flyp_sweep.results.analysis.searches import searches_of
+from flyp_sweep.results.figures import KINDS, Drawn, Material
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.naming import slugs
@@ -71,6 +73,56 @@ def test_every_cell_has_its_own_figure_label_and_line(names: list[str], tmp_path
     for name in names:
         assert name in csv
         assert name in printed.getvalue()
+
+
+def labelled_run(path: Path, label: str) -> RunFolder:
+    """A run of a method from outside, whose `label` its selections name, and of FLYP."""
+    example, folder = Example(), RunFolder.create(path, "")
+    folder.space.unlink()
+    for shots in (2, 4, None):
+        for method, own in (("my_module:Mine", label), ("flyp", "FLYP")):
+            cell = example.cell(method, shots=shots)
+            tried = [example.search(cell, f"c{at}", 0.8 + at / 100) | {"hparams": {"lr": 0.1 * at}} for at in range(3)]
+            *repeats, selection = example.finished_cell(method, [0.9, 0.92, 0.94], shots=shots)
+            selection |= {"label": own, "searched": [one["trial_id"] for one in tried]}
+            for record in [*tried, *repeats, selection]:
+                folder.ledger.append(record_of(record))
+    return folder
+
+
+def test_a_method_from_outside_is_printed_by_its_label_everywhere(tmp_path: Path) -> None:
+    label = "Mine_1 & <b>{2}</b> $x$ 5%"
+    folder = labelled_run(tmp_path / "run", label)
+    written = outputs.write_outputs(folder, [])
+    assert not written.warnings
+    tables = {one.suffix: one.read_text(encoding="utf-8") for one in folder.tables.glob("comparison.*")}
+    assert tables.keys() == {".txt", ".tex", ".md", ".csv", ".json"}
+    assert r"Mine\_1 \& \textless{}b\textgreater{}\{2\}\textless{}/b\textgreater{} \$x\$ 5\% &" in tables[".tex"]
+    assert r"| Mine\_1 & \<b\>{2}\</b\> $x$ 5% |" in tables[".md"]
+    assert f"\n{label} " in tables[".txt"]
+    for suffix, names in ((".csv", r",my_module:Mine,"), (".json", '"method": "my_module:Mine"')):
+        assert label in tables[suffix]
+        assert names in tables[suffix], "the name is what programs read"
+    assert not any("my_module" in tables[suffix] for suffix in (".tex", ".md", ".txt"))
+    page = folder.report.read_text(encoding="utf-8")
+    assert "Mine_1 &amp; &lt;b&gt;{2}&lt;/b&gt; $x$ 5%" in page
+    assert "<b>{2}" not in page
+    frame = folder.frame()
+    assert set(zip(frame["method"], frame["method_label"], strict=True)) == {
+        ("my_module:Mine", label),
+        ("flyp", "FLYP"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["frontier", "shots", "sensitivity"])
+def test_figures_name_a_method_by_its_label(kind: str, tmp_path: Path) -> None:
+    folder = labelled_run(tmp_path / "run", "Mine $1")
+    drawn = KINDS[kind](Material(folder.frame(), read_evidence(folder), searches_of(folder.ledger.load())))
+    assert drawn.figures
+    for figure in drawn.figures.values():
+        texts = [one.get_text() for legend in figure.legends for one in legend.texts]
+        texts += [axes.get_title(loc="left") for axes in figure.axes]
+        assert r"Mine \$1" in texts
 
 
 def test_slugs_are_different_and_short_enough_for_a_file() -> None:

@@ -19,8 +19,15 @@ def test_ensembles_are_named_and_stand_after_their_method_whatever_it_is():
     assert sorted(names, key=lambda name: method_order(name, ["mine", "flyp_ce"])) == expected
     unknown = ["zeta", "alpha+uniform_soup", "alpha"]
     assert sorted(unknown, key=method_order) == ["alpha", "alpha+uniform_soup", "zeta"]
-    labels = [method_label(name) for name in ("flyp+greedy_soup", "l2sp+logit_ensemble", "my.module:Mine+uniform_soup")]
+    labels = [
+        method_label(name, {}) for name in ("flyp+greedy_soup", "l2sp+logit_ensemble", "my.module:Mine+uniform_soup")
+    ]
     assert labels == ["FLYP greedy soup", "L2-SP logit ensemble", "my.module:Mine uniform soup"]
+    recorded = {"my.module:Mine": "Mine", "ft+greedy_soup": "Soup of FT"}
+    labels = [
+        method_label(name, recorded) for name in ("my.module:Mine", "my.module:Mine+uniform_soup", "ft+greedy_soup")
+    ]
+    assert labels == ["Mine", "Mine uniform soup", "Soup of FT"]
 
 
 def test_shots_rise_and_the_whole_training_split_is_last():

@@ -115,7 +115,7 @@ def grid_search(**ranges: object) -> CellSearch:
         for lr in (0.001, 0.01, 0.1)
         for decay in (0.0, 0.1)
     )
-    return CellSearch(Cell("digits", "clip", None, "ft"), tried, distributions, "0.1-0.1", "accuracy")
+    return CellSearch(Cell("digits", "clip", None, "ft"), "FT", tried, distributions, "0.1-0.1", "accuracy")
 
 
 def test_a_grid_is_a_heat_map_with_the_winner_framed():
@@ -141,7 +141,9 @@ def test_a_sampled_search_is_a_scatter_on_a_log_axis_from_end_to_end():
 
 def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_own():
     tried = tuple(ScoredConfig(str(at), {"l2": 10.0**-at}, (0.5, 0.5 + at / 10)) for at in range(3))
-    search = CellSearch(Cell("digits", "clip", None, "lp"), tried, {"l2": parse({"choice": [1.0, 0.1, 0.01]})}, "2")
+    search = CellSearch(
+        Cell("digits", "clip", None, "lp"), "LP", tried, {"l2": parse({"choice": [1.0, 0.1, 0.01]})}, "2"
+    )
     ((_, figure),) = draw_sensitivity([search]).figures.items()
     assert any(line.get_linestyle() == "-" and len(line.get_xdata()) == 3 for line in figure.axes[0].lines)
     three = tuple(
@@ -150,7 +152,7 @@ def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_o
     )
     names = ("lr", "weight_decay", "l2sp_strength")
     ranges = {name: parse({"uniform": [0.0, 1.0]}) for name in names}
-    facets = facets_of(CellSearch(Cell("digits", "clip", None, "l2sp"), three, ranges, "0"))
+    facets = facets_of(CellSearch(Cell("digits", "clip", None, "l2sp"), "L2-SP", three, ranges, "0"))
     assert [(facet.x.name, facet.y.name if facet.y else None) for facet in facets] == [
         ("lr", "weight_decay"),
         ("l2sp_strength", None),
@@ -165,9 +167,9 @@ def test_failed_configurations_values_of_any_kind_and_searches_without_scores_ca
         ScoredConfig("c", {"lr": 0.3, "norm": 3}, (0.7,)),
     )
     ranges = {"lr": parse({"uniform": [0.0, 1.0]}), "norm": parse({"choice": ["layer", "batch", 3]})}
-    drawn = draw_sensitivity([CellSearch(cell, tried, ranges, "c", "accuracy")])
+    drawn = draw_sensitivity([CellSearch(cell, "my own", tried, ranges, "c", "accuracy")])
     assert [path.suffix for path in save_all([drawn], tmp_path).paths] == [".png", ".pdf"]
-    lost = draw_sensitivity([CellSearch(cell, tried[1:2], ranges)])
+    lost = draw_sensitivity([CellSearch(cell, "my own", tried[1:2], ranges)])
     assert lost.figures == {}
     assert lost.skipped.keys() == {"digits, clip, 4-shot, sensitivity"}
 

@@ -14,7 +14,7 @@ from flyp_sweep.search_spaces.loading import from_mapping
 
 def search_with(raw: object, value: object, others: tuple[object, ...] = ()) -> CellSearch:
     tried = tuple(ScoredConfig(str(one), {"h": one}, (0.5,)) for one in (value, *others))
-    return CellSearch(Cell("digits", "clip", None, "ft"), tried, {"h": parse(raw)}, str(value), "accuracy")
+    return CellSearch(Cell("digits", "clip", None, "ft"), "FT", tried, {"h": parse(raw)}, str(value), "accuracy")
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_the_edge_of_a_range(raw, value, side):
 
 def test_a_search_without_a_winner_has_no_edge():
     search = search_with({"choice": [1, 2, 3]}, 3)
-    assert edges_of([CellSearch(search.cell, search.tried, search.ranges)]) == []
+    assert edges_of([CellSearch(search.cell, "FT", search.tried, search.ranges)]) == []
 
 
 def test_a_line_names_the_hyper_parameter_the_range_and_the_cells():
     raw = {"loguniform": [1e-5, 1e-3]}
     cells = [Cell("digits", "clip", shots, "flyp") for shots in (4, 16)]
-    searches = [CellSearch(cell, search_with(raw, 1e-3).tried, {"h": parse(raw)}, "0.001") for cell in cells]
+    searches = [CellSearch(cell, "FLYP", search_with(raw, 1e-3).tried, {"h": parse(raw)}, "0.001") for cell in cells]
     assert edge_lines(edges_of(searches)) == [
         "the selected h lies on the upper edge of what was searched (1e-05 to 0.001) for FLYP (digits 4-shot): 0.001, "
         "FLYP (digits 16-shot): 0.001; a wider range may hold a better one"

@@ -16,7 +16,7 @@ def test_one_row_per_trial_alpha_split_and_metric(example):
     assert len(frame) == 2 * 2 * 4 * 3
     assert not frame.duplicated(["trial_id", "alpha", "split", "metric"]).any()
     assert list(frame.columns) == [
-        "trial_id", "dataset", "model", "shots", "method", "stage", "seed", "config_id",
+        "trial_id", "dataset", "model", "shots", "method", "method_label", "stage", "seed", "config_id",
         "hparam_lr", "hparam_weight_decay",
         "alpha", "split", "role", "metric", "value", "n_examples", "primary", "chosen", "selected", "status",
     ]  # fmt: skip

@@ -6,6 +6,8 @@ import functools
 import hashlib
 import json
 import pickle
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from spaces import space_with
 from flyp_sweep.search_spaces import SearchSpace
 from flyp_sweep.search_spaces.distributions import Choice, Constant
 from flyp_sweep.search_spaces.model import Model
-from flyp_sweep.trainers import data_checks, preflight
+from flyp_sweep.trainers import data_checks, methods, preflight
 from flyp_sweep.trainers.methods.lp import STRENGTHS
+from flyp_sweep.trainers.methods.zeroshot import ZeroShot
 from flyp_sweep.trainers.models import pretrained, weights
 from flyp_sweep.trainers.models.digits_clip import CHECKPOINT
 
@@ -221,3 +224,26 @@ def test_a_model_in_a_folder_is_known_to_normalise_batches(tmp_path: Path) -> No
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     given = space(model={"arch": f"local-dir:{tmp_path}"}, train={"batch_size": 4})
     assert len(preflight.last_batches(given, 9, 2)) == 1
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("LP", ("lp and labels_of_mine:Mine both have the label 'LP'", "expected labels that tell rows apart")),
+        ("two\nlines", ("labels_of_mine:Mine has the label 'two\\nlines'", "expected one printable line")),
+        ("_hidden", ("has the label '_hidden'", "does not begin with _")),
+        ("", ("has the label ''",)),
+        (3, ("has the label 3",)),
+    ],
+)
+def test_labels_that_tables_cannot_print_or_tell_apart_are_refused(
+    label: object, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine(ZeroShot):
+        name = "mine"
+
+    module = types.ModuleType("labels_of_mine")
+    Mine.label, module.Mine = label, Mine  # type: ignore[assignment, attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(methods, "get", methods.get.__wrapped__)
+    refused(space(methods=["lp", "labels_of_mine:Mine"]), *words)

@@ -70,6 +70,8 @@ class Method(ABC):
 
     name: str
     """Of a class, unless its instances have names of their own: those are no methods that a registry could make."""
+    label: str
+    """How its paper prints it, and so tables, figures and reports; of a class that gives none, made of its name."""
     summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
@@ -89,6 +91,11 @@ class Method(ABC):
     Such a method runs once on the whole training split. In few-shot cells the seed draws the images: it runs on every
     seed there, like any other method. A subclass that draws at random says False again.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "label" not in vars(cls):  # that of the class above is another method's
+            cls.label = str(vars(cls).get("name", cls.__name__)).replace("_", " ")
 
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:

@@ -34,6 +34,7 @@ class CoOp(GradientMethod):
     """
 
     name = "coop"
+    label = "CoOp"
     summary = "context_tokens vectors before the class names, by cross-entropy; both encoders stay as pretrained"
     hparams = {**GradientMethod.hparams, "context_tokens": Choice((4, 16))}
     domains = {**GradientMethod.domains, "context_tokens": Number(least=1, whole=True)}

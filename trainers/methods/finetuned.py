@@ -30,7 +30,7 @@ class FineTuned(SolvedMethod):
     deterministic = True
 
     def __init__(self, label: str, path: Path) -> None:
-        self.name = label
+        self.name = self.label = label
         self.path = path
 
     @property

@@ -26,6 +26,7 @@ class FLYP(GradientMethod):
     """
 
     name = "flyp"
+    label = "FLYP"
     summary = "both encoders and the logit scale, the loss of the model's pretraining"
     pairs_templates = True
 

@@ -24,6 +24,7 @@ class FLYPCrossEntropy(FLYP):
     """
 
     name = "flyp_ce"
+    label = "FLYP-CE"
     summary = "as flyp, but cross-entropy over the text embeddings of all classes"
     pairs_templates = False
 

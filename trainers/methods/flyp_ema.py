@@ -47,6 +47,7 @@ class FLYPMovingAverage(FLYP):
     """
 
     name = "flyp_ema"
+    label = "FLYP EMA"
     summary = "as flyp, but predicts with a moving average of the weights"
     hparams = {**FLYP.hparams, "ema_decay": Choice((0.9, 0.99, 0.999))}
     domains = {**FLYP.domains, "ema_decay": Number(least=0, below=1)}

@@ -23,6 +23,7 @@ class FLYPFrozenText(FLYP):
     """
 
     name = "flyp_frozen_text"
+    label = "FLYP frozen text"
     summary = "as flyp, but the text encoder stays as pretrained"
 
     def start(self, task: Task) -> nn.Module:

@@ -38,6 +38,7 @@ class FLYPLowRank(FLYP):
     """
 
     name = "flyp_lora"
+    label = "FLYP LoRA"
     summary = "as flyp, but trains updates of rank lora_rank of both encoders' matrices"
     hparams = {**FLYP.hparams, "lora_rank": Choice((4, 16))}
     domains = {**FLYP.domains, "lora_rank": Number(least=1, whole=True)}

@@ -15,6 +15,7 @@ class FLYPMasked(FLYP):
     """The loss of pretraining without class collisions (Goyal et al., 2023, Section 5, "Removing class collisions")."""
 
     name = "flyp_masked"
+    label = "FLYP + masking"
     summary = "as flyp, without same-class negatives in its loss"
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:

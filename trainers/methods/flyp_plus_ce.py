@@ -21,6 +21,7 @@ class FLYPPlusCrossEntropy(FLYP):
     """FLYP's loss plus `ce_weight` times that of FLYP-CE (Goyal et al., 2023, end of Section 5: joint optimisation)."""
 
     name = "flyp_plus_ce"
+    label = "FLYP + CE"
     summary = "as flyp, plus ce_weight * the cross-entropy of flyp_ce"
     hparams = {**FLYP.hparams, "ce_weight": Choice((0.1, 0.3, 1.0))}
     domains = {**FLYP.domains, "ce_weight": Number(least=0)}

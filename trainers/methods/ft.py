@@ -17,6 +17,7 @@ class FineTuning(GradientMethod):
     """Cross-entropy over encoder and head (Goyal et al., 2023, Section 2, full fine-tuning)."""
 
     name = "ft"
+    label = "FT"
     summary = "image encoder and head, cross-entropy; the head starts zero-shot"
 
     def zero_shot(self, task: Task) -> nn.Module:

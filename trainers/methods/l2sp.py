@@ -22,6 +22,7 @@ class L2SP(FineTuning):
     """
 
     name = "l2sp"
+    label = "L2-SP"
     summary = "as ft, plus l2sp_strength / 2 * squared distance to the pretrained encoder"
     hparams = {**FineTuning.hparams, "l2sp_strength": None, "head_strength": Constant(0.0)}
     domains = {**FineTuning.domains, "l2sp_strength": Number(least=0), "head_strength": Number(least=0)}

@@ -33,6 +33,7 @@ class LinearProbing(SolvedMethod):
     """
 
     name = "lp"
+    label = "LP"
     summary = "linear head on frozen, normalised image features, solved to convergence; C is searched"
     hparams = {"C": Choice(STRENGTHS)}
     in_place_of = {"l2": "C"}

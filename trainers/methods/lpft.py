@@ -22,6 +22,7 @@ class LinearProbingFineTuning(FineTuning):
     """
 
     name = "lpft"
+    label = "LP-FT"
     summary = "as ft, but the head starts from the linear-probing solution"
     hparams = {**FineTuning.hparams, "probe_C": Constant(BEST)}
     domains = {**FineTuning.domains, "probe_C": Number(above=0, word=BEST)}

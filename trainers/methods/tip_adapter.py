@@ -49,6 +49,7 @@ class TipAdapter(SolvedMethod):
     """
 
     name = "tip_adapter"
+    label = "Tip-Adapter"
     summary = "frozen model plus votes of the training images; their weight and sharpness are searched"
     hparams = {
         "cache_weight": Choice((0.5, 1.0, 2.0, 4.0, 8.0)),

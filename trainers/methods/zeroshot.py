@@ -12,6 +12,7 @@ class ZeroShot(SolvedMethod):
     """Class embeddings as the head on frozen features: no seeds, nothing to search."""
 
     name = "zeroshot"
+    label = "Zeroshot"
     summary = "the pretrained model with its prompts, untrained"
     hparams = {}
     frozen_encoder = True

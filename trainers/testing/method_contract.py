@@ -82,6 +82,8 @@ class MethodContract:
         assert method.name.isidentifier(), "a name is a key of the YAML and a column of the results"
         assert method.summary
         assert "\n" not in method.summary
+        assert method.label.isprintable()
+        assert method.label.strip("_ ") == method.label != "", "a label is a line of text"
         assert all(isinstance(one, Distribution | None) for one in method.hparams.values())
         known = method.hparams.keys() | method.in_place_of.keys()
         assert method.domains.keys() <= known, "a domain is one of a hyper-parameter"

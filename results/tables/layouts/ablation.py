@@ -9,8 +9,8 @@ from typing import Any
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.protocol_blocks import TRAINING, Block
-from flyp_sweep.results.naming import method_label, method_order, setting_label
-from flyp_sweep.results.tables.columns import block_notes, row
+from flyp_sweep.results.naming import method_order, setting_label
+from flyp_sweep.results.tables.columns import block_notes, row, row_label
 from flyp_sweep.results.tables.grid import Plan, PlannedRow
 from flyp_sweep.results.tables.layouts import Layout
 from flyp_sweep.results.tables.layouts.distribution_shift import side_columns, title
@@ -43,20 +43,20 @@ def _plan(blocks: Sequence[Block], options: TableOptions) -> Plan:
             f"{title(blocks[0])}: found no cell of flyp, expected one to take differences to; name its run, or choose "
             "another --layout"
         )
+    label = row_label(list(reference.cells.values()))
     columns = [
         column
         for block in blocks
         for side in side_columns(block, options)
         for number in side
-        for column in (number, _difference(number))
+        for column in (number, _difference(number, label))
     ]
-    label = method_label(REFERENCE)
     several = [] if reference.label == label else [f"'to {label}' is to {reference.label}"]
     return Plan(title(blocks[0]), tuple(columns), rows, "Variant", reference, (*several, *block_notes(blocks)))
 
 
-def _difference(column: Column) -> Column:
-    return replace(column, kind="difference", path=(*column.path[:-1], f"to {method_label(REFERENCE)}"))
+def _difference(column: Column, label: str) -> Column:
+    return replace(column, kind="difference", path=(*column.path[:-1], f"to {label}"))
 
 
 def _rows(blocks: Sequence[Block]) -> tuple[PlannedRow, ...]:
@@ -69,12 +69,13 @@ def _rows(blocks: Sequence[Block]) -> tuple[PlannedRow, ...]:
         for result in results:
             if result.cell.method == method:
                 by_run.setdefault(result.run, []).append(result)
-        cells = [result.cell for held in by_run.values() for result in held]
-        if len(set(cells)) == len(cells):
-            rows.append(row(method_label(method), method, itertools.chain.from_iterable(by_run.values())))
+        own = [result for held in by_run.values() for result in held]
+        label = row_label(own)
+        if len({result.cell for result in own}) == len(own):
+            rows.append(row(label, method, own))
         else:
             names = _variants(by_run)
-            rows += [row(f"{method_label(method)} ({names[run]})", method, held) for run, held in by_run.items()]
+            rows += [row(f"{label} ({names[run]})", method, held) for run, held in by_run.items()]
     return tuple(rows)
 
 
