@@ -6,13 +6,15 @@ import hashlib
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import constants
 from torch import nn
 
 from flyp_sweep.search_spaces.complaints import one_line
@@ -25,6 +27,8 @@ from flyp_sweep.trainers.models.objectives import Objective, objective_of
 from flyp_sweep.trainers.models.precision import set_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flyp_sweep.search_spaces.model import Model
     from flyp_sweep.search_spaces.sections import Precision
     from flyp_sweep.trainers.data.images import Preprocess
@@ -34,6 +38,11 @@ BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBa
 
 MOST_LOG_SCALE = 10.0
 """The logit scale is the exponential of a weight, 4.6 at most in CLIP and 4.8 in SigLIP: no model has e^10, 22,026."""
+
+OF_TRANSFORMERS = {"hf_tokenizer_name": "tokenizer", "hf_model_name": "text encoder"}
+"""Key of `text_cfg` in open_clip's configurations -> what is taken from transformers where it is set."""
+
+EXTRA = "pip install 'flyp-sweep[hf]'"
 
 Clip = Any
 """An open_clip model: `CLIP` or its kin, with `visual`, `logit_scale` and `encode_text` but no common type."""
@@ -76,14 +85,15 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32", comp
     """
     from flyp_sweep.trainers.data.images import Preprocess
 
-    open_clip = _with_ours()
     check_architecture(model)
     weights.fetch(model)
     path = weights.local_file(model)
     try:
         with cache_where_silent() if weights.wanted(model) else nullcontext():
             clip = _create(model, path, device)
-            tokenizer = open_clip.get_tokenizer(model.arch)
+        tokenizer = _tokenizer(model)
+    except InputError:
+        raise
     except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
         raise _unloadable(model, path, error) from error
     if (name := state_dicts.not_finite(dict(clip.named_parameters()))) is not None:
@@ -203,19 +213,45 @@ def _pad_beforehand(clip: Clip) -> None:
 
 
 def tokenizer_of(model: Model) -> Tokenizer | None:
-    """The tokenizer of `model`; None where its files would have to be fetched from a hub."""
-    open_clip = _with_ours()
-    folder = model.arch.startswith((weights.HUB, weights.FOLDER))
-    config = {} if folder else open_clip.get_model_config(model.arch) or {}
-    if not folder and "hf_tokenizer_name" not in config.get("text_cfg", {}):
-        return open_clip.get_tokenizer(model.arch)
-    if weights.absent(model):
+    """The tokenizer of `model`; None where the model's files have to be fetched from a hub first.
+
+    Raises InputError when they are there and those of the tokenizer are neither in the cache nor to be fetched.
+    """
+    hugging = model.arch.startswith((weights.HUB, weights.FOLDER)) or _hugging_face_tokenizer(model) is not None
+    return None if hugging and weights.absent(model) else _tokenizer(model)
+
+
+def _hugging_face_tokenizer(model: Model) -> str | None:
+    """The repository of the architecture's tokenizer; None where open_clip's own reads the prompts."""
+    if model.arch.startswith((weights.HUB, weights.FOLDER)):
         return None
+    config = _with_ours().get_model_config(model.arch) or {}
+    return config.get("text_cfg", {}).get("hf_tokenizer_name")
+
+
+def _tokenizer(model: Model) -> Tokenizer:
+    """The tokenizer of `model`, from the cache or a hub. Raises InputError when there is no way to get it."""
+    open_clip, repository = _with_ours(), _hugging_face_tokenizer(model)
+    own = repository is None and not model.arch.startswith((weights.HUB, weights.FOLDER))
     try:
-        with cache_where_silent():
+        with nullcontext() if own else cache_where_silent():
             return open_clip.get_tokenizer(model.arch)
-    except Exception:  # a tokenizer of another repository that is not in the cache, in many types
-        return None
+    except Exception as error:  # many types, of transformers and the hub
+        if _wants_transformers(error):
+            raise InputError(
+                f"model.arch: the tokenizer of {model.arch} needs the package transformers; it is not installed: "
+                f"{EXTRA}"
+            ) from error
+        raise InputError(
+            f"model.arch: the tokenizer of {model.arch} ({repository or 'its own'}) is not in the cache and cannot be "
+            f"fetched ({_in_short(error)}); run once with network, or copy its folder in {constants.HF_HUB_CACHE} from "
+            "a machine that did"
+        ) from error
+
+
+def _wants_transformers(error: BaseException) -> bool:
+    """Whether `error` comes of transformers not being installed."""
+    return find_spec("transformers") is None and "transformers" in str(error)
 
 
 def parameter_count(model: Model) -> int | None:
@@ -226,26 +262,40 @@ def parameter_count(model: Model) -> int | None:
     return None if clip is None else sum(parameter.numel() for parameter in clip.parameters())
 
 
-def normalises_batches(model: Model) -> bool:
-    """Whether the architecture has batch normalisation; False where a hub would have to be asked."""
+def batch_normalisations(model: Model) -> int:
+    """How many layers of the architecture normalise over batches; 0 where a hub would have to be asked."""
     clip = None if is_bundled(model) else skeleton(model)
-    return clip is not None and any(isinstance(module, BATCH_NORMALISATION) for module in clip.modules())
+    return 0 if clip is None else sum(isinstance(module, BATCH_NORMALISATION) for module in clip.modules())
 
 
 def skeleton(model: Model) -> Clip | None:
-    """The architecture without memory for its weights; None where a hub would have to be asked."""
+    """The architecture without memory for its weights; None where a hub would have to be asked.
+
+    To be copied before it is changed: it is built once per process.
+    """
     if model.arch.startswith(weights.HUB):
         return None
-    return without_memory(model.arch)
+    return without_memory(model.arch) if model.arch.startswith(weights.FOLDER) else _skeleton(model.arch)
+
+
+@lru_cache(maxsize=8)
+def _skeleton(arch: str) -> Clip:
+    return without_memory(arch)
 
 
 def without_memory(arch: str) -> Clip:
     """The architecture, whose weights have shapes but no values."""
+    return without_weights(arch, torch.device("meta"))
+
+
+def without_weights(arch: str, device: torch.device) -> Clip:
+    """The architecture with the weights that a training would begin with, at random, on `device`."""
     open_clip = _with_ours()
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device="meta")
+        with torch.random.fork_rng(devices=[]):
+            return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device=device)
     finally:
         logging.disable(before)
 
@@ -281,6 +331,7 @@ def check_architecture(model: Model) -> None:
             f"model.arch: found {model.arch!r}; expected one of open_clip's {len(known)} architectures, such as "
             f"ViT-B-16 or RN50, {weights.HUB}organisation/name or {weights.FOLDER}path{nearest(model.arch, known)}"
         )
+    check_packages(model.arch, open_clip.get_model_config(model.arch) or {})
     tags = open_clip.list_pretrained_tags_by_model(model.arch)
     if str(model.pretrained).startswith(weights.HUB):
         raise InputError(
@@ -299,6 +350,17 @@ def check_architecture(model: Model) -> None:
         )
 
 
+def check_packages(arch: str, config: Mapping[str, Any]) -> None:
+    """Raise InputError when the architecture of this open_clip `config` needs transformers, which is not installed."""
+    text = config.get("text_cfg", {})
+    needs = [what for key, what in OF_TRANSFORMERS.items() if text.get(key)]
+    if needs and find_spec("transformers") is None:
+        raise InputError(
+            f"model.arch: found {arch!r}, whose {' and '.join(needs)} of Hugging Face need the package transformers; "
+            f"it is not installed: {EXTRA}"
+        )
+
+
 def check_loads(model: Model) -> None:
     """Load `model` for a look if its weights are a user's own files; raises InputError as `load` does."""
     own = model.arch.startswith(weights.FOLDER) or weights.local_file(model) is not None
@@ -307,10 +369,17 @@ def check_loads(model: Model) -> None:
 
 
 def _unloadable(model: Model, path: Path | None, error: Exception) -> InputError:
-    reason = one_line(" ".join(str(error).split()))[:200]
+    if _wants_transformers(error):
+        return InputError(f"model.arch: {model.arch} needs the package transformers; it is not installed: {EXTRA}")
     if path is not None:
         return InputError(
-            f"model.pretrained: {path} could not be loaded as {model.arch} ({reason}); "
+            f"model.pretrained: {path} could not be loaded as {model.arch} ({_in_short(error)}); "
             "expected a CLIP state dict of that architecture"
         )
-    return InputError(f"model: {weights.called(model)} could not be loaded ({reason}); choose others or a local file")
+    return InputError(
+        f"model: {weights.called(model)} could not be loaded ({_in_short(error)}); choose others or a local file"
+    )
+
+
+def _in_short(error: Exception) -> str:
+    return one_line(" ".join(str(error).split()))[:200]
