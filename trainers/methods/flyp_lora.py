@@ -15,6 +15,10 @@ from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
 
 
+PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+"""Those of an attention that keeps three."""
+
+
 class LowRank(nn.Module):
     """W + B A, with A [rank, in] random and B [out, rank] zero at first (Hu et al., 2022, Section 4.1)."""
 
@@ -44,7 +48,8 @@ class FLYPLowRank(FLYP):
 
     def start(self, task: Task) -> nn.Module:
         model = super().start(task).requires_grad_(False)
-        model.get_parameter("logit_scale").requires_grad_()
+        for name, parameter in model.named_parameters(recurse=False):
+            parameter.requires_grad_(name.startswith("logit_"))  # the scale, and SigLIP's bias
         generator = torch.Generator().manual_seed(int(task.stream("lora").integers(2**63)))
         for module, name in matrices(model):
             update = LowRank(getattr(module, name), task.hparams["lora_rank"], generator)
@@ -63,9 +68,11 @@ class FLYPLowRank(FLYP):
 
 
 def matrices(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Linear layers and attention with packed projections, each with the name of its weight [out, in]."""
+    """Linear layers and attention, each with the name of a weight [out, in]: projections are packed into one, or are
+    three where queries have another width than keys and values."""
     for module in list(model.modules()):
         if isinstance(module, nn.Linear):
             yield module, "weight"
         elif isinstance(module, nn.MultiheadAttention):
-            yield module, "in_proj_weight"
+            packed = module.kdim == module.vdim == module.embed_dim
+            yield from ((module, name) for name in (("in_proj_weight",) if packed else PROJECTIONS))
