@@ -14,7 +14,6 @@ from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
 
-
 PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
 """Those of an attention that keeps three."""
 
