@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class Few(Dataset):
 
     def load(self, split: str) -> Split:
         images = [Image.new("RGB", (32, 32), "grey")] * IMAGES
-        return Split(split, self.splits[split], images, np.arange(IMAGES, dtype=np.int64))
+        return Split(split, self.splits[split], images, np.arange(IMAGES, dtype=np.int64) % len(self.class_names))
 
 
 def longest(texts: Iterable[str], count: int) -> list[str]:
@@ -92,10 +93,27 @@ def rehearse(
     return lines
 
 
+class Words:
+    """Stands in for a tokenizer whose files are to be fetched with the weights: a token for each word."""
+
+    def __init__(self, context_length: int) -> None:
+        self.context_length = context_length
+
+    def __call__(self, texts: list[str], context_length: int | None = None, /) -> torch.Tensor:
+        tokens = torch.zeros(len(texts), context_length or self.context_length, dtype=torch.int64)
+        for row, text in zip(tokens, texts, strict=True):
+            words = [1 + crc32(word.encode()) % 1000 for word in text.split()][: len(row)]
+            row[: len(words)] = torch.tensor(words)
+        return tokens
+
+
 def outline(model: Model) -> Pretrained | None:
-    """`model` without memory for its weights; None where its files have to be fetched first."""
-    clip, tokenizer = pretrained.skeleton(model), pretrained.tokenizer_of(model)
-    return None if clip is None or tokenizer is None else _pretrained(model, copy.deepcopy(clip), tokenizer)
+    """`model` without memory for its weights; None where a hub knows its architecture."""
+    clip = pretrained.skeleton(model)
+    if clip is None:
+        return None
+    tokenizer = pretrained.tokenizer_of(model) or Words(pretrained.context_length(model))
+    return _pretrained(model, copy.deepcopy(clip), tokenizer)
 
 
 def _pretrained(model: Model, clip: Clip, tokenizer: Tokenizer) -> Pretrained:
@@ -129,9 +147,7 @@ def _spec(space: SearchSpace, model: Model, name: str, searched: Mapping[str, Di
 
 def _largest(values: Distribution) -> Scalar:
     """The largest value, as the one that may be too large for a model; of words the last one."""
-    if isinstance(values, Uniform | LogUniform):
-        return values.high
-    if isinstance(values, IntRange):
+    if isinstance(values, IntRange | Uniform | LogUniform):
         return values.high
     found = values.values()
     numbers = [one for one in found if not isinstance(one, str)]

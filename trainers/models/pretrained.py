@@ -221,12 +221,22 @@ def tokenizer_of(model: Model) -> Tokenizer | None:
     return None if hugging and weights.absent(model) else _tokenizer(model)
 
 
+def context_length(model: Model) -> int:
+    """Tokens of a prompt, as the architecture reads them."""
+    return int(_text_config(model.arch).get("context_length", 77))
+
+
 def _hugging_face_tokenizer(model: Model) -> str | None:
     """The repository of the architecture's tokenizer; None where open_clip's own reads the prompts."""
-    if model.arch.startswith((weights.HUB, weights.FOLDER)):
-        return None
-    config = _with_ours().get_model_config(model.arch) or {}
-    return config.get("text_cfg", {}).get("hf_tokenizer_name")
+    return _text_config(model.arch).get("hf_tokenizer_name")
+
+
+def _text_config(arch: str) -> dict[str, Any]:
+    """What open_clip's configuration says of the text tower; empty for an architecture of a hub or a folder."""
+    if arch.startswith((weights.HUB, weights.FOLDER)):
+        return {}
+    config: dict[str, Any] = _with_ours().get_model_config(arch) or {}
+    return config.get("text_cfg", {})
 
 
 def _tokenizer(model: Model) -> Tokenizer:
@@ -242,11 +252,15 @@ def _tokenizer(model: Model) -> Tokenizer:
                 f"model.arch: the tokenizer of {model.arch} needs the package transformers; it is not installed: "
                 f"{EXTRA}"
             ) from error
-        raise InputError(
-            f"model.arch: the tokenizer of {model.arch} ({repository or 'its own'}) is not in the cache and cannot be "
-            f"fetched ({_in_short(error)}); run once with network, or copy its folder in {constants.HF_HUB_CACHE} from "
-            "a machine that did"
-        ) from error
+        raise InputError(_unfetched(model.arch, "tokenizer", repository or model.arch, error)) from error
+
+
+def _unfetched(arch: str, part: str, repository: str, error: Exception) -> str:
+    return (
+        f"model.arch: the {part} of {arch} ({repository}) is not in the cache and cannot be fetched "
+        f"({_in_short(error)}); run once with network, or copy its folder in {constants.HF_HUB_CACHE} from a machine "
+        "that did"
+    )
 
 
 def _wants_transformers(error: BaseException) -> bool:
@@ -298,13 +312,20 @@ def without_memory(arch: str) -> Clip:
 
 
 def without_weights(arch: str, device: torch.device) -> Clip:
-    """The architecture with the weights that a training would begin with, at random, on `device`."""
-    open_clip = _with_ours()
+    """The architecture with random weights on `device`.
+
+    Raises InputError when the configuration of a text tower of Hugging Face's can be neither found nor fetched.
+    """
+    open_clip, tower = _with_ours(), _text_config(arch).get("hf_model_name")
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext():
             return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device=device)
+    except Exception as error:  # many types, of transformers and the hub
+        if tower is None:
+            raise
+        raise InputError(_unfetched(arch, "text encoder", tower, error)) from error
     finally:
         logging.disable(before)
 
