@@ -23,7 +23,7 @@ from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import FineTuned, named
 from flyp_sweep.trainers.methods.base import GradientMethod, Method
-from flyp_sweep.trainers.models import pretrained
+from flyp_sweep.trainers.models import pretrained, text_sides
 from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.models.without_values import META, WithoutValues
 from flyp_sweep.trainers.shared import Shared
@@ -112,7 +112,7 @@ def outline(model: Model) -> Pretrained | None:
     clip = pretrained.skeleton(model)
     if clip is None:
         return None
-    tokenizer = pretrained.tokenizer_of(model) or Words(pretrained.context_length(model))
+    tokenizer = text_sides.tokenizer_of(model) or Words(text_sides.context_length(model))
     return _pretrained(model, copy.deepcopy(clip), tokenizer)
 
 

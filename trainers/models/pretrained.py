@@ -8,27 +8,22 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub import constants
 from torch import nn
 
-from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.trainers.models import digits_clip, hugging_face, preprocessing, state_dicts, weights
+from flyp_sweep.trainers.models import digits_clip, hugging_face, preprocessing, state_dicts, text_sides, weights
 from flyp_sweep.trainers.models.compilation import compile_training
 from flyp_sweep.trainers.models.hub import cache_where_silent
 from flyp_sweep.trainers.models.model_files import PRETRAINED, FileWeights, file_weights, for_open_clip
 from flyp_sweep.trainers.models.objectives import Objective, Softmax, objective_of
 from flyp_sweep.trainers.models.precision import set_precision
+from flyp_sweep.trainers.models.text_sides import with_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flyp_sweep.search_spaces.model import Model
     from flyp_sweep.search_spaces.sections import Precision
     from flyp_sweep.trainers.data.images import Preprocess
@@ -38,11 +33,6 @@ BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBa
 
 MOST_LOG_SCALE = 10.0
 """The logit scale is the exponential of a weight, 4.6 at most in CLIP and 4.8 in SigLIP: no model has e^10, 22,026."""
-
-OF_TRANSFORMERS = {"hf_tokenizer_name": "tokenizer", "hf_model_name": "text encoder"}
-"""Key of `text_cfg` in open_clip's configurations -> what is taken from transformers where it is set."""
-
-EXTRA = "pip install 'flyp-sweep[hf]'"
 
 Clip = Any
 """An open_clip model: `CLIP` or its kin, with `visual`, `logit_scale` and `encode_text` but no common type."""
@@ -91,7 +81,7 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32", comp
     try:
         with cache_where_silent() if weights.wanted(model) else nullcontext():
             clip = _create(model, path, device)
-        tokenizer = _tokenizer(model)
+        tokenizer = text_sides.tokenizer(model)
     except InputError:
         raise
     except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
@@ -127,7 +117,7 @@ def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
 
 def architecture_of(model: Model) -> dict[str, Any]:
     """open_clip's configuration of the architecture, as JSON values, with the activation that the weights want."""
-    config: dict[str, Any] = _with_ours().get_model_config(model.arch)
+    config: dict[str, Any] = with_ours().get_model_config(model.arch)
     path = weights.local_file(model)
     of_file = path is not None and not is_bundled(model) and file_weights(path).quick_gelu
     if of_file or weights.trained_with_quick_gelu(model):
@@ -212,62 +202,6 @@ def _pad_beforehand(clip: Clip) -> None:
             block.conv_dw.padding_mode = "constant"
 
 
-def tokenizer_of(model: Model) -> Tokenizer | None:
-    """The tokenizer of `model`; None where the model's files have to be fetched from a hub first.
-
-    Raises InputError when they are there and those of the tokenizer are neither in the cache nor to be fetched.
-    """
-    hugging = model.arch.startswith((weights.HUB, weights.FOLDER)) or _hugging_face_tokenizer(model) is not None
-    return None if hugging and weights.absent(model) else _tokenizer(model)
-
-
-def context_length(model: Model) -> int:
-    """Tokens of a prompt, as the architecture reads them."""
-    return int(_text_config(model.arch).get("context_length", 77))
-
-
-def _hugging_face_tokenizer(model: Model) -> str | None:
-    """The repository of the architecture's tokenizer; None where open_clip's own reads the prompts."""
-    return _text_config(model.arch).get("hf_tokenizer_name")
-
-
-def _text_config(arch: str) -> dict[str, Any]:
-    """What open_clip's configuration says of the text tower; empty for an architecture of a hub or a folder."""
-    if arch.startswith((weights.HUB, weights.FOLDER)):
-        return {}
-    config: dict[str, Any] = _with_ours().get_model_config(arch) or {}
-    return config.get("text_cfg", {})
-
-
-def _tokenizer(model: Model) -> Tokenizer:
-    """The tokenizer of `model`, from the cache or a hub. Raises InputError when there is no way to get it."""
-    open_clip, repository = _with_ours(), _hugging_face_tokenizer(model)
-    own = repository is None and not model.arch.startswith((weights.HUB, weights.FOLDER))
-    try:
-        with nullcontext() if own else cache_where_silent():
-            return open_clip.get_tokenizer(model.arch)
-    except Exception as error:  # many types, of transformers and the hub
-        if _wants_transformers(error):
-            raise InputError(
-                f"model.arch: the tokenizer of {model.arch} needs the package transformers; it is not installed: "
-                f"{EXTRA}"
-            ) from error
-        raise InputError(_unfetched(model.arch, "tokenizer", repository or model.arch, error)) from error
-
-
-def _unfetched(arch: str, part: str, repository: str, error: Exception) -> str:
-    return (
-        f"model.arch: the {part} of {arch} ({repository}) is not in the cache and cannot be fetched "
-        f"({_in_short(error)}); run once with network, or copy its folder in {constants.HF_HUB_CACHE} from a machine "
-        "that did"
-    )
-
-
-def _wants_transformers(error: BaseException) -> bool:
-    """Whether `error` comes of transformers not being installed."""
-    return find_spec("transformers") is None and "transformers" in str(error)
-
-
 def parameter_count(model: Model) -> int | None:
     """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
     if is_bundled(model):
@@ -316,7 +250,7 @@ def without_weights(arch: str, device: torch.device) -> Clip:
 
     Raises InputError when the configuration of a text tower of Hugging Face's can be neither found nor fetched.
     """
-    open_clip, tower = _with_ours(), _text_config(arch).get("hf_model_name")
+    open_clip, tower = with_ours(), text_sides.text_config(arch).get("hf_model_name")
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
@@ -325,17 +259,9 @@ def without_weights(arch: str, device: torch.device) -> Clip:
     except Exception as error:  # many types, of transformers and the hub
         if tower is None:
             raise
-        raise InputError(_unfetched(arch, "text encoder", tower, error)) from error
+        raise InputError(text_sides.unfetched(arch, "text encoder", tower, error)) from error
     finally:
         logging.disable(before)
-
-
-def _with_ours() -> ModuleType:
-    """open_clip, once it knows the architecture of the bundled model."""
-    import open_clip
-
-    open_clip.add_model_config(digits_clip.CONFIG_DIR)
-    return open_clip
 
 
 def is_bundled(model: Model) -> bool:
@@ -347,13 +273,14 @@ def check_architecture(model: Model) -> None:
     """Raise InputError when open_clip knows no architecture, or no weights of it, by the names in `model`."""
     if is_bundled(model):
         return
-    open_clip = _with_ours()
+    open_clip = with_ours()
     if model.arch.startswith((weights.HUB, weights.FOLDER)):
         if model.pretrained is not None:
             raise InputError(
                 f"model.pretrained: found {model.pretrained!r}; {model.arch} names its own weights: leave it out"
             )
         weights.wanted(model)
+        text_sides.check_packages(model.arch)
         return
     known = open_clip.list_models()
     if model.arch not in known:
@@ -361,7 +288,7 @@ def check_architecture(model: Model) -> None:
             f"model.arch: found {model.arch!r}; expected one of open_clip's {len(known)} architectures, such as "
             f"ViT-B-16 or RN50, {weights.HUB}organisation/name or {weights.FOLDER}path{nearest(model.arch, known)}"
         )
-    check_packages(model.arch, open_clip.get_model_config(model.arch) or {})
+    text_sides.check_packages(model.arch)
     tags = open_clip.list_pretrained_tags_by_model(model.arch)
     if str(model.pretrained).startswith(weights.HUB):
         raise InputError(
@@ -380,17 +307,6 @@ def check_architecture(model: Model) -> None:
         )
 
 
-def check_packages(arch: str, config: Mapping[str, Any]) -> None:
-    """Raise InputError when the architecture of this open_clip `config` needs transformers, which is not installed."""
-    text = config.get("text_cfg", {})
-    needs = [what for key, what in OF_TRANSFORMERS.items() if text.get(key)]
-    if needs and find_spec("transformers") is None:
-        raise InputError(
-            f"model.arch: found {arch!r}, whose {' and '.join(needs)} of Hugging Face need the package transformers; "
-            f"it is not installed: {EXTRA}"
-        )
-
-
 def check_loads(model: Model) -> None:
     """Load `model` for a look if its weights are a user's own files; raises InputError as `load` does."""
     own = model.arch.startswith(weights.FOLDER) or weights.local_file(model) is not None
@@ -399,17 +315,12 @@ def check_loads(model: Model) -> None:
 
 
 def _unloadable(model: Model, path: Path | None, error: Exception) -> InputError:
-    if _wants_transformers(error):
-        return InputError(f"model.arch: {model.arch} needs the package transformers; it is not installed: {EXTRA}")
+    if text_sides.wants_transformers(error):
+        return InputError(f"model.arch: {model.arch} needs transformers, which is not installed: {text_sides.EXTRA}")
+    reason = text_sides.in_short(error)
     if path is not None:
         return InputError(
-            f"model.pretrained: {path} could not be loaded as {model.arch} ({_in_short(error)}); "
+            f"model.pretrained: {path} could not be loaded as {model.arch} ({reason}); "
             "expected a CLIP state dict of that architecture"
         )
-    return InputError(
-        f"model: {weights.called(model)} could not be loaded ({_in_short(error)}); choose others or a local file"
-    )
-
-
-def _in_short(error: Exception) -> str:
-    return one_line(" ".join(str(error).split()))[:200]
+    return InputError(f"model: {weights.called(model)} could not be loaded ({reason}); choose others or a local file")
