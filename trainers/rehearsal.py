@@ -88,7 +88,7 @@ def rehearse(
             method = named(space, name)
             if isinstance(method, FineTuned):
                 continue  # whose file is checked by itself
-            line = _tried(method, Task(shared, _spec(space, model, name, searched)), space, model)
+            line = _tried(method, Task(shared, trial_spec(space, model, name, searched)), space, model)
             lines += [line] if line else []
     return lines
 
@@ -113,14 +113,21 @@ def outline(model: Model) -> Pretrained | None:
     if clip is None:
         return None
     tokenizer = text_sides.tokenizer_of(model) or Words(text_sides.context_length(model))
-    return _pretrained(model, copy.deepcopy(clip), tokenizer)
+    return of_clip(model, copy.deepcopy(clip), tokenizer)
 
 
-def _pretrained(model: Model, clip: Clip, tokenizer: Tokenizer) -> Pretrained:
+def of_clip(model: Model, clip: Clip, tokenizer: Tokenizer) -> Pretrained:
+    """`model` with the weights, or none, of `clip`."""
     return Pretrained(clip.eval(), tokenizer, Preprocess.of(clip), model.arch, "fp32")
 
 
-def _spec(space: SearchSpace, model: Model, name: str, searched: Mapping[str, Distribution]) -> TrialSpec:
+def with_values(shared: Shared, model: Model) -> Shared:
+    """The same on the CPU, with random weights."""
+    real = of_clip(model, pretrained.without_weights(model.arch, CPU), shared.pretrained.tokenizer)
+    return Shared(real, shared.dataset, CPU)
+
+
+def trial_spec(space: SearchSpace, model: Model, name: str, searched: Mapping[str, Distribution]) -> TrialSpec:
     train = space.train
     return TrialSpec(
         cell=Cell("rehearsal", model.label, None, name),
@@ -158,14 +165,12 @@ def _tried(method: Method, task: Task, space: SearchSpace, model: Model) -> str 
     """Why it is unknown whether a trial would come to its end; None: it would. Raises InputError where it would not."""
     told = WithoutValues()
     with told:
-        error = _failure(method, task, space)
+        error = failure(method, task, space)
     if error is None:
         return None
     doubtful = told.guessed or isinstance(error, NotImplementedError) or "meta" in str(error)
-    clip = task.pretrained.clip
-    if sum(parameter.numel() for parameter in clip.parameters()) <= MOST_PARAMETERS:
-        real = _pretrained(model, pretrained.without_weights(model.arch, CPU), task.pretrained.tokenizer)
-        error = _failure(method, replace(task, shared=Shared(real, task.shared.dataset, CPU)), space)
+    if (pretrained.parameter_count(model) or 0) <= MOST_PARAMETERS:
+        error = failure(method, replace(task, shared=with_values(task.shared, model)), space)
     elif doubtful:
         return f"{method.name} on {model.label}: not tried out beforehand, for it needs values ({_said(error)})"
     if error is None:
@@ -176,7 +181,7 @@ def _tried(method: Method, task: Task, space: SearchSpace, model: Model) -> str 
     ) from error
 
 
-def _failure(method: Method, task: Task, space: SearchSpace) -> Exception | None:
+def failure(method: Method, task: Task, space: SearchSpace) -> Exception | None:
     """The error that a trial ends with; None: it comes to its end."""
     try:
         with torch.random.fork_rng(devices=[]):
