@@ -2,9 +2,8 @@
 
     python tests/architectures [ARCH...] [-o docs/architectures.md]
 
-The rehearsal is the one of `--dry-run`, with weights yet to be fetched: tensors have no values, and a stand-in reads the
-prompts where a hub has the tokenizer. The trial has random weights on the CPU: for models of up to `--most` million
-parameters.
+The rehearsal is the one of `--dry-run`, with weights yet to be fetched: tensors have no values, and a stand-in reads
+the prompts. The trial has random weights on the CPU: for models of up to `--most` million parameters.
 """
 
 from __future__ import annotations
@@ -29,15 +28,8 @@ from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.task import Task
 
 METHODS = ("flyp", "ft", "lp", "coop")
-COLUMNS = (
-    "architecture",
-    "million parameters",
-    "pretraining",
-    "image size",
-    "batch normalisation",
-    "rehearsal",
-    "trial",
-)
+FACTS = ("million parameters", "pretraining", "image size", "batch normalisation")
+COLUMNS = ("architecture", *FACTS, "rehearsal", "trial")
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ def row_of(arch: str, most: int) -> Row:
     """What the rehearsal says of `arch`, and what a trial finds."""
     space = space_of(arch)
     (model,) = space.models
-    blank = ("", "", "", "")
+    blank = ("",) * len(FACTS)
     try:
         text_sides.check_packages(arch)
         count = pretrained.parameter_count(model)
@@ -124,11 +116,13 @@ def table(rows: list[Row]) -> str:
     installed = "with" if importlib.util.find_spec("transformers") else "without"
     tried = sum(row.found is not None for row in rows)
     differing = [row.arch for row in rows if not row.agrees]
+    taken = sum(row.said == "yes" for row in rows)
+    exceptions = f", not on {', '.join(differing)}" if differing else ""
     head = (
-        f"# Architectures\n\nOf {len(rows)} architectures of open_clip, {sum(row.said == 'yes' for row in rows)} take "
-        f"{', '.join(METHODS)} in a rehearsal ({installed} `transformers`). A trial of one step with random weights was "
-        f"run on {tried}; it agrees with the rehearsal on {tried - len(differing)}"
-        f"{': not on ' + ', '.join(differing) if differing else ''}. `python tests/architectures` makes this page.\n\n"
+        f"# Architectures\n\nOf {len(rows)} architectures of open_clip, {taken} go through a rehearsal of "
+        f"{', '.join(METHODS)} ({installed} `transformers`).\nA trial of one step with random weights was run on {tried}; "
+        f"it agrees with the rehearsal on {tried - len(differing)}{exceptions}.\n"
+        "`python tests/architectures -o docs/architectures.md` makes this page.\n\n"
     )
     rule = "|---|" + "---:|" + "---|" + "---:|" * 2 + "---|---|"
     return head + "\n".join([f"| {' | '.join(COLUMNS)} |", rule, *map(str, rows), ""])
