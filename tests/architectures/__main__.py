@@ -120,8 +120,8 @@ def table(rows: list[Row]) -> str:
     exceptions = f", not on {', '.join(differing)}" if differing else ""
     head = (
         f"# Architectures\n\nOf {len(rows)} architectures of open_clip, {taken} go through a rehearsal of "
-        f"{', '.join(METHODS)} ({installed} `transformers`).\nA trial of one step with random weights was run on {tried}; "
-        f"it agrees with the rehearsal on {tried - len(differing)}{exceptions}.\n"
+        f"{', '.join(METHODS)} ({installed} `transformers`).\nA trial of one step with random weights was run on "
+        f"{tried}; it agrees with the rehearsal on {tried - len(differing)}{exceptions}.\n"
         "`python tests/architectures -o docs/architectures.md` makes this page.\n\n"
     )
     rule = "|---|" + "---:|" + "---|" + "---:|" * 2 + "---|---|"
