@@ -45,7 +45,12 @@ ROOMS = {
         },
         "data_checks": {"data", "datasets"},
         "hyper_parameters": {"methods"},
-        "preflight": {"data", "data_checks", "datasets", "hyper_parameters", "methods", "models", "schedule"},
+        "rehearsal": {
+            *("data", "datasets", "errors", "methods", "models", "shared", "spec", "task", "training", "trial"),
+        },
+        "preflight": {
+            *("data", "data_checks", "datasets", "hyper_parameters", "methods", "models", "rehearsal", "schedule"),
+        },
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "exporting", "methods", "models"),
             *("shared", "spec", "task", "training", "trial"),

@@ -103,7 +103,7 @@ def _check(
 ) -> Checked:
     made = check_data(space, data_root)
 
-    from flyp_sweep.trainers import methods
+    from flyp_sweep.trainers import methods, rehearsal
     from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
         pretrained,
         weights,
@@ -151,7 +151,9 @@ def _check(
         )
     sizes = {name: (facts.images["train"], facts.classes) for name, facts in data.items()}
     said += check_schedules(space, sizes) if trained else []
-    return Checked(data, models, kinds, ensembles, tuple(said), remarks=tuple(check_checkpoints(space)))
+    remarks = [*check_checkpoints(space), *(batch_normalisation(space) if trained else ())]
+    remarks += rehearsal.rehearse(space, made.values(), {name: kind.searched for name, kind in kinds.items()})
+    return Checked(data, models, kinds, ensembles, tuple(said), remarks=tuple(remarks))
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
@@ -217,9 +219,22 @@ def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
             f"train.batch_size: the last batch of {counted(count, 'image')} holds one, from which batch normalisation "
             f"of {model.label} takes its statistics; choose another size"
             for model in space.models
-            if pretrained.normalises_batches(model)
+            if pretrained.batch_normalisations(model)
         ]
     return lines
+
+
+def batch_normalisation(space: SearchSpace) -> Iterator[str]:
+    """A line for each model whose towers normalise over batches: what that excludes."""
+    from flyp_sweep.trainers.models import pretrained
+
+    for model in space.models:
+        if found := pretrained.batch_normalisations(model):
+            yield (
+                f"{model.label}: {counted(found, 'layer')} of batch normalisation take statistics of whole batches: "
+                "trainings of its towers exclude train.micro_batch and resources.processes above 1, and do not divide "
+                "a batch for which memory is short"
+            )
 
 
 def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[str, ...]]:

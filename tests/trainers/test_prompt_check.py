@@ -12,7 +12,7 @@ from spaces import space_with
 
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers import datasets, preflight
-from flyp_sweep.trainers.models import pretrained, prompt_check
+from flyp_sweep.trainers.models import prompt_check, text_sides
 
 LONG = "a drawing by a child on a white sheet of paper with a blue pen and a bit of water colour " * 5
 
@@ -58,6 +58,6 @@ def test_ordinary_prompts_need_no_remark(tmp_path: Path) -> None:
 def test_no_published_prompt_is_cut(name: str) -> None:
     """Some, e.g. of ImageNet's two missiles, are equal: they are taken as published."""
     dataset = datasets.make(name, Path("absent"))
-    tokenizer = pretrained.tokenizer_of(Model(arch="ViT-B-16", pretrained="openai"))
+    tokenizer = text_sides.tokenizer_of(Model(arch="ViT-B-16", pretrained="openai"))
     assert tokenizer is not None
     assert prompt_check.cut(tokenizer, dataset.class_names, dataset.templates) == []

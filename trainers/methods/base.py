@@ -253,9 +253,10 @@ def make_optimizer(groups: Sequence[Group], kind: Optimizer) -> torch.optim.Opti
         {"params": list(one.parameters), "lr": one.lr, "base_lr": one.lr, "weight_decay": one.weight_decay}
         for one in groups
     ]
+    fused = not any(one.is_meta for group in groups for one in group.parameters)  # there are no kernels without memory
     if kind == "sgd":
-        return torch.optim.SGD(told, momentum=MOMENTUM, fused=True)
-    return torch.optim.AdamW(told, fused=True)
+        return torch.optim.SGD(told, momentum=MOMENTUM, fused=fused)
+    return torch.optim.AdamW(told, fused=fused)
 
 
 class ImageClassifier(nn.Module):

@@ -14,6 +14,9 @@ from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
 
+PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+"""Those of an attention that keeps three."""
+
 
 class LowRank(nn.Module):
     """W + B A, with A [rank, in] random and B [out, rank] zero at first (Hu et al., 2022, Section 4.1)."""
@@ -65,9 +68,11 @@ class FLYPLowRank(FLYP):
 
 
 def matrices(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Linear layers and attention with packed projections, each with the name of its weight [out, in]."""
+    """Linear layers and attention, each with the name of a weight [out, in]: projections are packed into one, or are
+    three where queries have another width than keys and values."""
     for module in list(model.modules()):
         if isinstance(module, nn.Linear):
             yield module, "weight"
         elif isinstance(module, nn.MultiheadAttention):
-            yield module, "in_proj_weight"
+            packed = module.kdim == module.vdim == module.embed_dim
+            yield from ((module, name) for name in (("in_proj_weight",) if packed else PROJECTIONS))

@@ -6,23 +6,22 @@ import hashlib
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.trainers.models import digits_clip, hugging_face, preprocessing, state_dicts, weights
+from flyp_sweep.trainers.models import digits_clip, hugging_face, preprocessing, state_dicts, text_sides, weights
 from flyp_sweep.trainers.models.compilation import compile_training
 from flyp_sweep.trainers.models.hub import cache_where_silent
 from flyp_sweep.trainers.models.model_files import PRETRAINED, FileWeights, file_weights, for_open_clip
 from flyp_sweep.trainers.models.objectives import Objective, Softmax, objective_of
 from flyp_sweep.trainers.models.precision import set_precision
+from flyp_sweep.trainers.models.text_sides import with_ours
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
@@ -76,14 +75,15 @@ def load(model: Model, device: torch.device, precision: Precision = "fp32", comp
     """
     from flyp_sweep.trainers.data.images import Preprocess
 
-    open_clip = _with_ours()
     check_architecture(model)
     weights.fetch(model)
     path = weights.local_file(model)
     try:
         with cache_where_silent() if weights.wanted(model) else nullcontext():
             clip = _create(model, path, device)
-            tokenizer = open_clip.get_tokenizer(model.arch)
+        tokenizer = text_sides.tokenizer(model)
+    except InputError:
+        raise
     except Exception as error:  # open_clip raises many types: hub, pickle, key and shape errors
         raise _unloadable(model, path, error) from error
     if (name := state_dicts.not_finite(dict(clip.named_parameters()))) is not None:
@@ -117,7 +117,7 @@ def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
 
 def architecture_of(model: Model) -> dict[str, Any]:
     """open_clip's configuration of the architecture, as JSON values, with the activation that the weights want."""
-    config: dict[str, Any] = _with_ours().get_model_config(model.arch)
+    config: dict[str, Any] = with_ours().get_model_config(model.arch)
     path = weights.local_file(model)
     of_file = path is not None and not is_bundled(model) and file_weights(path).quick_gelu
     if of_file or weights.trained_with_quick_gelu(model):
@@ -202,22 +202,6 @@ def _pad_beforehand(clip: Clip) -> None:
             block.conv_dw.padding_mode = "constant"
 
 
-def tokenizer_of(model: Model) -> Tokenizer | None:
-    """The tokenizer of `model`; None where its files would have to be fetched from a hub."""
-    open_clip = _with_ours()
-    folder = model.arch.startswith((weights.HUB, weights.FOLDER))
-    config = {} if folder else open_clip.get_model_config(model.arch) or {}
-    if not folder and "hf_tokenizer_name" not in config.get("text_cfg", {}):
-        return open_clip.get_tokenizer(model.arch)
-    if weights.absent(model):
-        return None
-    try:
-        with cache_where_silent():
-            return open_clip.get_tokenizer(model.arch)
-    except Exception:  # a tokenizer of another repository that is not in the cache, in many types
-        return None
-
-
 def parameter_count(model: Model) -> int | None:
     """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
     if is_bundled(model):
@@ -235,36 +219,49 @@ def objective_remarks(model: Model) -> list[str]:
     return [f"model {model.label}: flyp and its variants continue its pretraining: {objective.summary}"]
 
 
-def normalises_batches(model: Model) -> bool:
-    """Whether the architecture has batch normalisation; False where a hub would have to be asked."""
+def batch_normalisations(model: Model) -> int:
+    """How many layers of the architecture normalise over batches; 0 where a hub would have to be asked."""
     clip = None if is_bundled(model) else skeleton(model)
-    return clip is not None and any(isinstance(module, BATCH_NORMALISATION) for module in clip.modules())
+    return 0 if clip is None else sum(isinstance(module, BATCH_NORMALISATION) for module in clip.modules())
 
 
 def skeleton(model: Model) -> Clip | None:
-    """The architecture without memory for its weights; None where a hub would have to be asked."""
+    """The architecture without memory for its weights; None where a hub would have to be asked.
+
+    To be copied before it is changed: it is built once per process.
+    """
     if model.arch.startswith(weights.HUB):
         return None
-    return without_memory(model.arch)
+    return without_memory(model.arch) if model.arch.startswith(weights.FOLDER) else _skeleton(model.arch)
+
+
+@lru_cache(maxsize=8)
+def _skeleton(arch: str) -> Clip:
+    return without_memory(arch)
 
 
 def without_memory(arch: str) -> Clip:
     """The architecture, whose weights have shapes but no values."""
-    open_clip = _with_ours()
+    return without_weights(arch, torch.device("meta"))
+
+
+def without_weights(arch: str, device: torch.device) -> Clip:
+    """The architecture with random weights on `device`.
+
+    Raises InputError when the configuration of a text tower of Hugging Face's can be neither found nor fetched.
+    """
+    open_clip, tower = with_ours(), text_sides.text_config(arch).get("hf_model_name")
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device="meta")
+        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext():
+            return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device=device)
+    except Exception as error:  # many types, of transformers and the hub
+        if tower is None:
+            raise
+        raise InputError(text_sides.unfetched(arch, "text encoder", tower, error)) from error
     finally:
         logging.disable(before)
-
-
-def _with_ours() -> ModuleType:
-    """open_clip, once it knows the architecture of the bundled model."""
-    import open_clip
-
-    open_clip.add_model_config(digits_clip.CONFIG_DIR)
-    return open_clip
 
 
 def is_bundled(model: Model) -> bool:
@@ -276,13 +273,14 @@ def check_architecture(model: Model) -> None:
     """Raise InputError when open_clip knows no architecture, or no weights of it, by the names in `model`."""
     if is_bundled(model):
         return
-    open_clip = _with_ours()
+    open_clip = with_ours()
     if model.arch.startswith((weights.HUB, weights.FOLDER)):
         if model.pretrained is not None:
             raise InputError(
                 f"model.pretrained: found {model.pretrained!r}; {model.arch} names its own weights: leave it out"
             )
         weights.wanted(model)
+        text_sides.check_packages(model.arch)
         return
     known = open_clip.list_models()
     if model.arch not in known:
@@ -290,6 +288,7 @@ def check_architecture(model: Model) -> None:
             f"model.arch: found {model.arch!r}; expected one of open_clip's {len(known)} architectures, such as "
             f"ViT-B-16 or RN50, {weights.HUB}organisation/name or {weights.FOLDER}path{nearest(model.arch, known)}"
         )
+    text_sides.check_packages(model.arch)
     tags = open_clip.list_pretrained_tags_by_model(model.arch)
     if str(model.pretrained).startswith(weights.HUB):
         raise InputError(
@@ -316,7 +315,9 @@ def check_loads(model: Model) -> None:
 
 
 def _unloadable(model: Model, path: Path | None, error: Exception) -> InputError:
-    reason = one_line(" ".join(str(error).split()))[:200]
+    if text_sides.wants_transformers(error):
+        return InputError(f"model.arch: {model.arch} needs transformers, which is not installed: {text_sides.EXTRA}")
+    reason = text_sides.in_short(error)
     if path is not None:
         return InputError(
             f"model.pretrained: {path} could not be loaded as {model.arch} ({reason}); "

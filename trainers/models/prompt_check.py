@@ -11,7 +11,7 @@ from flyp_sweep.search_spaces.complaints import show
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.class_labels import spelt
 from flyp_sweep.trainers.datasets.own import OwnData
-from flyp_sweep.trainers.models import pretrained
+from flyp_sweep.trainers.models import text_sides
 from flyp_sweep.trainers.models.prompts import Tokenizer, tokenize
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LONGER = 8
 def remarks(dataset: OwnData, model: Model, templates: Sequence[str]) -> list[str]:
     """What to know of the prompts, a line each. Raises InputError when two classes have the same tokens."""
     names = dataset.class_names
-    tokenizer = pretrained.tokenizer_of(model)
+    tokenizer = text_sides.tokenizer_of(model)
     if tokenizer is None:
         return [f"prompts: not compared, as the tokenizer of {model.label} is not in the cache"]
     too_long = cut(tokenizer, names, templates)

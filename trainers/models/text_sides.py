@@ -1,0 +1,106 @@
+"""The text sides of models: tokenizers, and what of them comes from Hugging Face's transformers."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext, suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import constants
+
+from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.models import digits_clip, weights
+from flyp_sweep.trainers.models.hub import cache_where_silent
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from flyp_sweep.search_spaces.model import Model
+    from flyp_sweep.trainers.models.prompts import Tokenizer
+
+OF_TRANSFORMERS = {"hf_tokenizer_name": "tokenizer", "hf_model_name": "text encoder"}
+"""Key of `text_cfg` in open_clip's configurations -> what is taken from transformers where it is set."""
+
+EXTRA = "pip install 'flyp-sweep[hf]'"
+
+
+def with_ours() -> ModuleType:
+    """open_clip, once it knows the architecture of the bundled model."""
+    import open_clip
+
+    open_clip.add_model_config(digits_clip.CONFIG_DIR)
+    return open_clip
+
+
+def check_packages(arch: str) -> None:
+    """Raise InputError when the architecture needs transformers, which is not installed; a hub's is not known."""
+    text = text_config(arch)
+    needs = [what for key, what in OF_TRANSFORMERS.items() if text.get(key)]
+    if needs and find_spec("transformers") is None:
+        raise InputError(
+            f"model.arch: found {arch!r}, whose {' and '.join(needs)} of Hugging Face need the package transformers; "
+            f"it is not installed: {EXTRA}"
+        )
+
+
+def tokenizer_of(model: Model) -> Tokenizer | None:
+    """The tokenizer of `model`; None where the model's files have to be fetched from a hub first.
+
+    Raises InputError when they are there and those of the tokenizer are neither in the cache nor to be fetched.
+    """
+    hugging = model.arch.startswith(weights.HUB) or _hugging_face_tokenizer(model) is not None
+    return None if hugging and weights.absent(model) else tokenizer(model)
+
+
+def context_length(model: Model) -> int:
+    """Tokens of a prompt, as the architecture reads them."""
+    return int(text_config(model.arch).get("context_length", 77))
+
+
+def _hugging_face_tokenizer(model: Model) -> str | None:
+    """The repository of the architecture's tokenizer; None where open_clip's own reads the prompts."""
+    return text_config(model.arch).get("hf_tokenizer_name")
+
+
+def text_config(arch: str) -> dict[str, Any]:
+    """What open_clip's configuration says of the text tower; empty where a hub has it, or nobody."""
+    if arch.startswith(weights.HUB):
+        return {}
+    config: dict[str, Any] = {}
+    with suppress(OSError, ValueError):  # of a folder, whose own checks say so
+        config = with_ours().get_model_config(arch) or {}
+    return config.get("text_cfg", {})
+
+
+def tokenizer(model: Model) -> Tokenizer:
+    """The tokenizer of `model`, from the cache or a hub. Raises InputError when there is no way to get it."""
+    open_clip, repository = with_ours(), _hugging_face_tokenizer(model)
+    own = repository is None and not model.arch.startswith(weights.HUB)
+    try:
+        with nullcontext() if own else cache_where_silent():
+            return open_clip.get_tokenizer(model.arch)
+    except Exception as error:  # many types, of transformers and the hub
+        if wants_transformers(error):
+            raise InputError(
+                f"model.arch: the tokenizer of {model.arch} needs the package transformers; it is not installed: "
+                f"{EXTRA}"
+            ) from error
+        raise InputError(unfetched(model.arch, "tokenizer", repository or model.arch, error)) from error
+
+
+def unfetched(arch: str, part: str, repository: str, error: Exception) -> str:
+    return (
+        f"model.arch: the {part} of {arch} ({repository}) is not in the cache and cannot be fetched "
+        f"({in_short(error)}); run once with network, or copy its folder in {constants.HF_HUB_CACHE} from a machine "
+        "that did"
+    )
+
+
+def wants_transformers(error: BaseException) -> bool:
+    """Whether `error` comes of transformers not being installed."""
+    return find_spec("transformers") is None and "transformers" in str(error)
+
+
+def in_short(error: Exception) -> str:
+    return one_line(" ".join(str(error).split()))[:200]

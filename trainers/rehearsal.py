@@ -1,0 +1,211 @@
+"""What a trial runs, before there is one: every method of a sweep on every model, without weights and without data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+import torch
+from PIL import Image
+
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.distributions import IntRange, LogUniform, Uniform
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import trial
+from flyp_sweep.trainers.data.images import Preprocess
+from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.errors import TrialFailed
+from flyp_sweep.trainers.methods import FineTuned, named
+from flyp_sweep.trainers.methods.base import GradientMethod, Method
+from flyp_sweep.trainers.models import pretrained, text_sides
+from flyp_sweep.trainers.models.pretrained import Pretrained
+from flyp_sweep.trainers.models.without_values import META, WithoutValues
+from flyp_sweep.trainers.shared import Shared
+from flyp_sweep.trainers.spec import SEARCH, TrialSpec
+from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.training.grad_cache import Gradients
+
+if TYPE_CHECKING:
+    from flyp_sweep.search_spaces.distributions import Distribution, Scalar
+    from flyp_sweep.search_spaces.model import Model, SearchSpace
+    from flyp_sweep.trainers.models.pretrained import Clip
+    from flyp_sweep.trainers.models.prompts import Tokenizer
+
+CPU = torch.device("cpu")
+MOST_PARAMETERS = 200_000_000
+"""Of a model on which a trial that fails without values is run again with values: 3 GB with AdamW."""
+NAMES = 8
+"""Class names that a rehearsal takes: the longest ones, which may be too long for a model."""
+IMAGES = 2
+"""Images of a split, and of a batch."""
+
+
+class Few(Dataset):
+    """Grey images of the classes with the longest names."""
+
+    name = "rehearsal"
+
+    def __init__(self, datasets: Iterable[Dataset]) -> None:
+        super().__init__(Path())
+        every = list(datasets)
+        self.splits = {"train": "train", "id_val": "id_val"}
+        self.class_names = longest({name for one in every for name in one.class_names}, NAMES)
+        self.templates = longest({template for one in every for template in one.templates}, 1)
+
+    def load(self, split: str) -> Split:
+        images = [Image.new("RGB", (32, 32), "grey")] * IMAGES
+        return Split(split, self.splits[split], images, np.arange(IMAGES, dtype=np.int64) % len(self.class_names))
+
+
+def longest(texts: Iterable[str], count: int) -> list[str]:
+    """The `count` longest of `texts`."""
+    return sorted(texts, key=lambda text: (-len(text), text))[:count]
+
+
+def rehearse(
+    space: SearchSpace, datasets: Iterable[Dataset], methods: Mapping[str, Mapping[str, Distribution]]
+) -> list[str]:
+    """Run a trial of one step for every model of `space` and every method, with what is searched for it.
+
+    Returns what a user should know, a line each. Raises InputError for the first trial that fails, e.g. for want of a
+    package, of a tokenizer's files, or by shapes. Tensors have no values (see `WithoutValues`), so a trial takes a
+    fraction of a second, whatever the size of the model; where one fails and that may be why, it is run with values.
+    """
+    few, lines = Few(datasets), []
+    for model in space.models:
+        found = outline(model)
+        if found is None:
+            lines.append(f"{model.label}: no method is tried out beforehand, as its files are not in the cache")
+            continue
+        shared = Shared(found, few, META)
+        for name, searched in methods.items():
+            method = named(space, name)
+            if isinstance(method, FineTuned):
+                continue  # whose file is checked by itself
+            line = _tried(method, Task(shared, trial_spec(space, model, name, searched)), space, model)
+            lines += [line] if line else []
+    return lines
+
+
+class Words:
+    """Stands in for a tokenizer whose files are to be fetched with the weights: a token for each word."""
+
+    def __init__(self, context_length: int) -> None:
+        self.context_length = context_length
+
+    def __call__(self, texts: list[str], context_length: int | None = None, /) -> torch.Tensor:
+        tokens = torch.zeros(len(texts), context_length or self.context_length, dtype=torch.int64)
+        for row, text in zip(tokens, texts, strict=True):
+            words = [1 + crc32(word.encode()) % 1000 for word in text.split()][: len(row)]
+            row[: len(words)] = torch.tensor(words)
+        return tokens
+
+
+def outline(model: Model) -> Pretrained | None:
+    """`model` without memory for its weights; None where a hub knows its architecture."""
+    clip = pretrained.skeleton(model)
+    if clip is None:
+        return None
+    tokenizer = text_sides.tokenizer_of(model) or Words(text_sides.context_length(model))
+    return of_clip(model, copy.deepcopy(clip), tokenizer)
+
+
+def of_clip(model: Model, clip: Clip, tokenizer: Tokenizer) -> Pretrained:
+    """`model` with the weights, or none, of `clip`."""
+    return Pretrained(clip.eval(), tokenizer, Preprocess.of(clip), model.arch, "fp32")
+
+
+def with_values(shared: Shared, model: Model) -> Shared:
+    """The same on the CPU, with random weights."""
+    real = of_clip(model, pretrained.without_weights(model.arch, CPU), shared.pretrained.tokenizer)
+    return Shared(real, shared.dataset, CPU)
+
+
+def trial_spec(space: SearchSpace, model: Model, name: str, searched: Mapping[str, Distribution]) -> TrialSpec:
+    train = space.train
+    return TrialSpec(
+        cell=Cell("rehearsal", model.label, None, name),
+        stage=SEARCH,
+        seed=0,
+        hparams={hparam: _largest(values) for hparam, values in searched.items()},
+        epochs=1,
+        batch_size=IMAGES,
+        warmup_steps=0,
+        templates=None,
+        patience=None,
+        alphas=(),
+        frontier=False,
+        data="",
+        weights="",
+        grad_clip=train.grad_clip_of(name),
+        optimizer=train.optimizer,
+        crops=train.crops,
+        crop_scale=train.crop_scale,
+        flip=train.flip,
+        pairs=train.pairs,
+    )
+
+
+def _largest(values: Distribution) -> Scalar:
+    """The largest value, as the one that may be too large for a model; of words the last one."""
+    if isinstance(values, IntRange | Uniform | LogUniform):
+        return values.high
+    found = values.values()
+    numbers = [one for one in found if not isinstance(one, str)]
+    return max(numbers) if len(numbers) == len(found) else found[-1]
+
+
+def _tried(method: Method, task: Task, space: SearchSpace, model: Model) -> str | None:
+    """Why it is unknown whether a trial would come to its end; None: it would. Raises InputError where it would not."""
+    told = WithoutValues()
+    with told:
+        error = failure(method, task, space)
+    if error is None:
+        return None
+    doubtful = told.guessed or isinstance(error, NotImplementedError) or "meta" in str(error)
+    if (pretrained.parameter_count(model) or 0) <= MOST_PARAMETERS:
+        error = failure(method, replace(task, shared=with_values(task.shared, model)), space)
+    elif doubtful:
+        return f"{method.name} on {model.label}: not tried out beforehand, for it needs values ({_said(error)})"
+    if error is None:
+        return None
+    raise InputError(
+        f"methods: {method.name} fails on {model.label} ({_said(error)}); expected a method that the model can be "
+        "trained by: leave out one of the two"
+    ) from error
+
+
+def failure(method: Method, task: Task, space: SearchSpace) -> Exception | None:
+    """The error that a trial ends with; None: it comes to its end."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            if isinstance(method, GradientMethod):
+                _check_divisible(method, task, space)
+            for _ in trial.run(method, task):
+                pass
+    except Exception as error:  # a method's own code may raise anything
+        return error
+    return None
+
+
+def _check_divisible(method: GradientMethod, task: Task, space: SearchSpace) -> None:
+    """Raise InputError when batches are to be divided, and the model that `method` trains takes them whole alone."""
+    processes = 1 if space.resources is None else space.resources.world
+    if space.train.micro_batch is None and processes == 1:
+        return
+    if obstacle := Gradients(method, method.start(task).train(), task).obstacle:
+        found = f"train.micro_batch: found {space.train.micro_batch}; expected nothing"
+        if space.train.micro_batch is None:
+            found = f"resources.processes: found {processes}; expected 1"
+        raise InputError(f"{found}, for {obstacle}")
+
+
+def _said(error: Exception) -> str:
+    text = one_line(" ".join(str(error).split()))[:200]
+    return text if isinstance(error, InputError | TrialFailed) else f"{type(error).__name__}: {text}"
