@@ -93,6 +93,7 @@ class Train(Section):
     image and a template, of which each comes once in as many epochs as there are templates, as in FLYP's code.
     The learning rate rises over `warmup`, a share of all steps, or over `warmup_steps`; one of the two is None.
     `grad_clip` bounds the norm of each step's gradient: of all methods, or of those that it names (None: no bound).
+    `label_smoothing` is that of the cross-entropy over classes, where a method's loss has one.
     """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
@@ -119,6 +120,7 @@ class Train(Section):
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
     pairs: Pairs = "images"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a number from 0, below 1")
 
     @field_validator("micro_batch", mode="before")
     @classmethod

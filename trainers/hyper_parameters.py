@@ -28,13 +28,16 @@ class MethodFacts:
     frozen_encoder: bool
     trained: bool
     """Whether it is trained by gradients, epoch by epoch."""
+    smooths_labels: bool
+    """Whether its loss reads `train.label_smoothing`."""
 
 
 def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
     from flyp_sweep.trainers.methods.base import GradientMethod
 
     is_trained = isinstance(method, GradientMethod)
-    return MethodFacts(searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained)
+    smooths = isinstance(method, GradientMethod) and method.smooths_labels
+    return MethodFacts(searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained, smooths)
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:

@@ -51,7 +51,8 @@ class TrialSpec:
     time (None: the whole batch), in `precision`, and by compiled code with `compile`: all three decide how sums are
     rounded. `crops` says how training views are cut. `epoch_metric`, `patience` (None: all epochs are run) and
     `include_start` say which epoch is kept (see `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a
-    gradient; `crop_scale` and `flip` are those of the training views. `ingredients` are the hyper-parameters of the
+    gradient; `crop_scale` and `flip` are those of the training views, and
+    `label_smoothing` is that of the loss. `ingredients` are the hyper-parameters of the
     searched trials that a soup is made of, best first; it has none of its own. Paths, hosts and worker counts are not
     in here: they do not change a result.
     """
@@ -80,6 +81,7 @@ class TrialSpec:
     crop_scale: tuple[float, float] = (0.9, 1.0)
     flip: bool = False
     pairs: Pairs = "images"
+    label_smoothing: float = 0.0
     ingredients: tuple[Mapping[str, Any], ...] = ()
     splits: Mapping[str, str] = field(default_factory=dict)
 
@@ -147,6 +149,7 @@ _SINCE_LATER = (
     ("crop_scale", (0.9, 1.0)),
     ("flip", False),
     ("pairs", "images"),
+    ("label_smoothing", 0.0),
 )
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 

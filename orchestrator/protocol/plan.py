@@ -138,6 +138,7 @@ class CellPlan:
             crop_scale=train.crop_scale,
             flip=train.flip,
             pairs=train.pairs,
+            label_smoothing=train.label_smoothing if self.method.smooths_labels else 0.0,
             splits={**identity.fitted, **(identity.evaluated if stage == REPEAT else {})},
         )
 

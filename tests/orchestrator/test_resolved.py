@@ -94,6 +94,15 @@ def test_a_few_shot_batch_of_all_images_is_told() -> None:
     assert line == "train.batch_size: batches of digits, 4-shot hold all its 40 images, not 256"
 
 
+def test_label_smoothing_comes_to_the_methods_that_read_it_and_the_others_are_named() -> None:
+    space = space_of(methods=["zeroshot", "lp", "ft", "flyp"], train={"epochs": 2, "label_smoothing": 0.1})
+    smoothing = {plan.cell.method: plan.search_trial({}, 0).label_smoothing for plan in plans_of(space)}
+    assert smoothing == {"zeroshot": 0.0, "lp": 0.0, "ft": 0.1, "flyp": 0.0}
+    assert check(space, Path("absent")).warnings == ("train.label_smoothing: not read by lp, flyp",)
+    with pytest.raises(InputError, match=r"label_smoothing: found 0.1; expected 0, as no method here"):
+        check(space_of(methods=["lp", "flyp"], train={"label_smoothing": 0.1}), Path("absent"))
+
+
 FEW = {"space": {"lr": {"choice": [1e-4, 1e-3, 1e-2]}, "weight_decay": {"choice": [0.0, 0.1]}}}
 
 
