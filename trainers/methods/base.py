@@ -13,7 +13,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.sections import Optimizer
+from flyp_sweep.search_spaces.training import Optimizer
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict

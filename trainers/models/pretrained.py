@@ -26,7 +26,7 @@ from flyp_sweep.trainers.models.precision import set_precision
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
-    from flyp_sweep.search_spaces.sections import Precision
+    from flyp_sweep.search_spaces.training import Precision
     from flyp_sweep.trainers.data.images import Preprocess
     from flyp_sweep.trainers.models.prompts import Tokenizer
 
