@@ -48,9 +48,11 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.exporting.exported import ExportedModel as ExportedModel
     from flyp_sweep.trainers.methods.base import Batch as Batch
     from flyp_sweep.trainers.methods.base import GradientMethod as GradientMethod
+    from flyp_sweep.trainers.methods.base import Group as Group
     from flyp_sweep.trainers.methods.base import ImageClassifier as ImageClassifier
     from flyp_sweep.trainers.methods.base import Method as Method
     from flyp_sweep.trainers.methods.base import SolvedMethod as SolvedMethod
+    from flyp_sweep.trainers.methods.base import Step as Step
     from flyp_sweep.trainers.methods.domains import Number as Number
     from flyp_sweep.trainers.methods.portable import Portable as Portable
     from flyp_sweep.trainers.methods.portable import Votes as Votes
@@ -96,7 +98,7 @@ _HOMES = {
     ),
     "trainers.datasets.base": ("Dataset", "Split"),
     "trainers.exporting.exported": ("ExportedModel",),
-    "trainers.methods.base": ("Batch", "GradientMethod", "ImageClassifier", "Method", "SolvedMethod"),
+    "trainers.methods.base": ("Batch", "GradientMethod", "Group", "ImageClassifier", "Method", "SolvedMethod", "Step"),
     "trainers.methods.domains": ("Number",),
     "trainers.methods.portable": ("Portable", "Votes"),
     "trainers.runner": ("TrialRunner",),

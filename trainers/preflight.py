@@ -128,6 +128,7 @@ def _check(
         said += pretrained.check_file(model)
         pretrained.check_loads(model)
         parameters = pretrained.parameter_count(model) if trained else None
+        said += pretrained.objective_remarks(model) if trained else []
         models[model.label] = ModelFacts(fingerprints[model.label], parameters)
     data = {}
     for name, dataset in made.items():

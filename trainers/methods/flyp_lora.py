@@ -44,7 +44,8 @@ class FLYPLowRank(FLYP):
 
     def start(self, task: Task) -> nn.Module:
         model = super().start(task).requires_grad_(False)
-        model.get_parameter("logit_scale").requires_grad_()
+        for name, parameter in model.named_parameters(recurse=False):
+            parameter.requires_grad_(name.startswith("logit_"))  # the scale, and SigLIP's bias
         generator = torch.Generator().manual_seed(int(task.stream("lora").integers(2**63)))
         for module, name in matrices(model):
             update = LowRank(getattr(module, name), task.hparams["lora_rank"], generator)

@@ -21,7 +21,7 @@ from flyp_sweep.trainers.models import digits_clip, hugging_face, preprocessing,
 from flyp_sweep.trainers.models.compilation import compile_training
 from flyp_sweep.trainers.models.hub import cache_where_silent
 from flyp_sweep.trainers.models.model_files import PRETRAINED, FileWeights, file_weights, for_open_clip
-from flyp_sweep.trainers.models.objectives import Objective, objective_of
+from flyp_sweep.trainers.models.objectives import Objective, Softmax, objective_of
 from flyp_sweep.trainers.models.precision import set_precision
 
 if TYPE_CHECKING:
@@ -224,6 +224,15 @@ def parameter_count(model: Model) -> int | None:
         return digits_clip.PARAMETERS
     clip = skeleton(model)
     return None if clip is None else sum(parameter.numel() for parameter in clip.parameters())
+
+
+def objective_remarks(model: Model) -> list[str]:
+    """Which loss FLYP and its variants continue, in a line, where that is not CLIP's."""
+    clip = None if is_bundled(model) else skeleton(model)
+    objective = None if clip is None else objective_of(clip)
+    if objective is None or type(objective) is Softmax:
+        return []
+    return [f"model {model.label}: flyp and its variants continue its pretraining: {objective.summary}"]
 
 
 def normalises_batches(model: Model) -> bool:
