@@ -10,18 +10,26 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+import torch
 from PIL import Image
 from torchvision.transforms import functional
 
 OPERATIONS = 2
 """Per image, one after the other."""
-STRENGTH = 9 / 30
-"""Of the largest change: magnitude 9 of the 31 from 0 to 30."""
-SHEAR, SHIFT, ROTATION, COLOUR = 0.3 * STRENGTH, 150 / 331 * STRENGTH, 30 * STRENGTH, 0.9 * STRENGTH
-BITS, THRESHOLD = 8 - round(4 * STRENGTH), 255 * (1 - STRENGTH)
+MAGNITUDE, MAGNITUDES = 9, 31
+"""The strength of all changes, on a scale from 0 that has so many values."""
 
 Operation = Callable[[Image.Image, int], Image.Image]
 """Changes an RGB image; the second argument is 1 or -1: the direction of the change."""
+
+
+def magnitude(largest: float) -> float:
+    """The strength on a scale from 0 to `largest`, rounded as torchvision's is."""
+    return torch.linspace(0.0, largest, MAGNITUDES)[MAGNITUDE].item()
+
+
+SHEAR, ROTATION, COLOUR = magnitude(0.3), magnitude(30.0), magnitude(0.9)
+BITS, THRESHOLD = 8 - round(magnitude(4.0)), 255.0 - magnitude(255.0)
 
 
 def _sheared(x: bool, image: Image.Image, sign: int) -> Image.Image:
@@ -31,7 +39,7 @@ def _sheared(x: bool, image: Image.Image, sign: int) -> Image.Image:
 
 
 def _shifted(x: bool, image: Image.Image, sign: int) -> Image.Image:
-    pixels = int(sign * SHIFT * (image.width if x else image.height))
+    pixels = int(sign * magnitude(150.0 / 331.0 * (image.width if x else image.height)))
     translate = [pixels, 0] if x else [0, pixels]
     return functional.affine(image, angle=0.0, translate=translate, scale=1.0, shear=[0.0, 0.0])
 
