@@ -54,10 +54,10 @@ from flyp_sweep.search_spaces.sections import (
     Resources,
     Scheduler,
     Search,
-    Train,
     Weights,
     WiseFT,
 )
+from flyp_sweep.search_spaces.training import Train
 
 __all__ = [
     "Checkpoints",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +11,6 @@ from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
 from flyp_sweep.search_spaces.distributions import Distribution, endless
 from flyp_sweep.search_spaces.fields import (
     LIST,
-    MAPPING,
     NUMBER,
     TEXT,
     Count,
@@ -33,20 +31,12 @@ LARGEST_GRID = 10_000
 MOST_SAMPLES, MOST_SEEDS, MOST_TRIALS = 100_000, 10_000, 1_000_000
 """Of one search: larger ones could not even be planned in a sensible time."""
 MOST_ALPHAS = 1001
-WARMUP, MOST_WARMUP_STEPS = 0.05, 500
-"""The default warm-up: this share of all steps, and no more than the paper's steps."""
 
-Precision = Literal["fp32", "bf16"]
-Crops = Literal["exact", "batched"]
 ShownAs = Literal["viewer", "torchvision"]
 Unreadable = Literal["refuse", "skip"]
-Optimizer = Literal["adamw", "sgd"]
-Pairs = Literal["images", "images_x_templates"]
 EpochMetric = Literal["accuracy", "loss"]
 Keep = Literal["none", "best", "all"]
 Predictions = Literal["none", "top", "logits"]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Model(Section):
@@ -78,88 +68,6 @@ class OwnCheckpoint(Section):
 
     checkpoint: Text = Field(description="the path of a checkpoint, as in model.pt")
     label: Label = Field(description="a name for its row, as in ours")
-
-
-class Train(Section):
-    """How one trial trains; `epochs` is the most it may take, early stopping may end it sooner.
-
-    Gradients are those of `batch_size` images, encoded `micro_batch` at a time; `auto`, which is None, is all at once,
-    or as many as there is memory for. With `precision` bf16 the encoders compute in bfloat16 where autocast holds that
-    to be safe, in training and in evaluation. With `compile` the image encoder trains in kernels made for it.
-    `crops` are cut from each image as it is, or, batched, from images that were brought to the model's size before.
-    A crop has a share of the image's area within `crop_scale`; with `flip`, half of the views are mirrored, at random.
-    `optimizer` is AdamW as torch has it, or SGD with a momentum of 0.9, as CoOp's authors train.
-    An epoch of `images` pairs each image with a template; one of `images_x_templates` holds as many of all pairs of an
-    image and a template, of which each comes once in as many epochs as there are templates, as in FLYP's code.
-    The learning rate rises over `warmup`, a share of all steps, or over `warmup_steps`; one of the two is None.
-    `grad_clip` bounds the norm of each step's gradient: of all methods, or of those that it names (None: no bound).
-    """
-
-    epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
-    batch_size: Count = Field(default=256, ge=2, description="a whole number, 2 or more")
-    micro_batch: Count | None = Field(default=None, ge=1, description="auto, or a whole number, 1 or more")
-    precision: Precision = "fp32"
-    compile: bool = Field(default=False, description="true or false")
-    crops: Crops = "exact"
-    crop_scale: Annotated[tuple[Share, Share], FromList] = Field(
-        default=(0.9, 1.0), description="two shares of an image's area, the smaller first, as in [0.9, 1.0]"
-    )
-    flip: bool = Field(default=False, description="true or false")
-    optimizer: Optimizer = "adamw"
-    warmup: float | None = Field(default=None, ge=0, lt=1, description="a share of all steps: a number from 0, below 1")
-    warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
-    grad_clip: (
-        Annotated[
-            Annotated[Norm, Tag(NUMBER)] | Annotated[dict[MethodName, Norm], Tag(MAPPING)],
-            Discriminator(shape),
-        ]
-        | None
-    ) = Field(default=None, description="a number above 0, or a mapping from methods to such numbers")
-    templates: Annotated[
-        Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
-    ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
-    pairs: Pairs = "images"
-
-    @field_validator("micro_batch", mode="before")
-    @classmethod
-    def _auto_is_none(cls, value: object) -> object:
-        return None if value == "auto" else value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_warmup(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        given = [key for key in ("warmup", "warmup_steps") if data.get(key) is not None]
-        if len(given) > 1:
-            hint = "(leave one out, or set it to null)"
-            raise mismatch(data["warmup_steps"], "nothing beside train.warmup", hint, at=("warmup_steps",))
-        return data if given else {**data, "warmup": WARMUP}
-
-    @field_validator("crop_scale")
-    @classmethod
-    def _smaller_share_first(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if scale[0] > scale[1]:
-            raise mismatch(list(scale), "the smaller share first", f"(write {list(reversed(scale))})")
-        return scale
-
-    def warmup_of(self, steps: int) -> int:
-        """Warm-up steps of a training of so many `steps`."""
-        if self.warmup_steps is not None:
-            return self.warmup_steps
-        assert self.warmup is not None, "one of the two is given"
-        return min(round(self.warmup * steps), MOST_WARMUP_STEPS)
-
-    def grad_clip_of(self, method: str) -> float | None:
-        """The largest norm of a gradient of `method`; None: there is no bound."""
-        return self.grad_clip.get(method) if isinstance(self.grad_clip, dict) else self.grad_clip
-
-    @model_validator(mode="after")
-    def _part_is_no_larger_than_the_whole(self) -> Self:
-        if self.micro_batch is not None and self.micro_batch > self.batch_size:
-            expected = f"at most train.batch_size, {self.batch_size}"
-            raise mismatch(self.micro_batch, expected, "(or leave it out)", at=("micro_batch",))
-        return self
 
 
 class Search(Section):

@@ -30,13 +30,18 @@ class MethodFacts:
     """Whether it is trained by gradients, epoch by epoch."""
     label: str
     """How tables, figures and reports print it."""
+    smooths_labels: bool
+    """Whether its loss reads `train.label_smoothing`."""
 
 
 def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
     from flyp_sweep.trainers.methods.base import GradientMethod
 
     is_trained = isinstance(method, GradientMethod)
-    return MethodFacts(searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained, method.label)
+    smooths = isinstance(method, GradientMethod) and method.smooths_labels
+    return MethodFacts(
+        searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained, method.label, smooths
+    )
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:

@@ -123,7 +123,7 @@ def _check(
     decode = decode or space.images.unreadable == "skip"
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
     models: dict[str, ModelFacts] = {}
-    said: list[str] = []
+    said = check_smoothing(space, kinds)
     for model in space.models:
         pretrained.check_architecture(model)
         said += pretrained.check_file(model)
@@ -327,6 +327,20 @@ def check_pairs(space: SearchSpace) -> None:
     taking = any(isinstance(kind, methods.GradientMethod) and kind.pairs_templates for kind in kinds)
     if space.train.pairs != "images" and not taking:
         raise space_error(space.source, "train.pairs", space.train.pairs, "images, as no method here pairs templates")
+
+
+def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
+    """A line that names the methods that learn and do not read `train.label_smoothing`; none: no line.
+
+    Raises InputError when no method has a loss that `train.label_smoothing` changes.
+    """
+    if not space.train.label_smoothing:
+        return []
+    if not any(kind.smooths_labels for kind in kinds.values()):
+        expected = "0, as no method here has a cross-entropy over class labels in its loss"
+        raise space_error(space.source, "train.label_smoothing", space.train.label_smoothing, expected)
+    without = [name for name, kind in kinds.items() if kind.seeded and not kind.smooths_labels]
+    return [f"train.label_smoothing: not read by {', '.join(without)}"] if without else []
 
 
 def check_compiler(space: SearchSpace) -> None:

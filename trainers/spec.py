@@ -11,7 +11,8 @@ from operator import attrgetter
 from typing import Any
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.sections import Crops, EpochMetric, Optimizer, Pairs, Precision
+from flyp_sweep.search_spaces.sections import EpochMetric
+from flyp_sweep.search_spaces.training import Crops, Optimizer, Pairs, Precision
 
 PROTOCOL_VERSION = 3
 """Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
@@ -51,7 +52,9 @@ class TrialSpec:
     time (None: the whole batch), in `precision`, and by compiled code with `compile`: all three decide how sums are
     rounded. `crops` says how training views are cut. `epoch_metric`, `patience` (None: all epochs are run) and
     `include_start` say which epoch is kept (see `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a
-    gradient; `crop_scale` and `flip` are those of the training views. `ingredients` are the hyper-parameters of the
+    gradient; `crop_scale` (None: the views of the
+    evaluation), `flip` and `randaugment` are those of the training views, and
+    `label_smoothing` is that of the loss. `ingredients` are the hyper-parameters of the
     searched trials that a soup is made of, best first; it has none of its own. Paths, hosts and worker counts are not
     in here: they do not change a result.
     """
@@ -77,9 +80,11 @@ class TrialSpec:
     include_start: bool = False
     grad_clip: float | None = None
     optimizer: Optimizer = "adamw"
-    crop_scale: tuple[float, float] = (0.9, 1.0)
+    crop_scale: tuple[float, float] | None = (0.9, 1.0)
     flip: bool = False
     pairs: Pairs = "images"
+    label_smoothing: float = 0.0
+    randaugment: bool = False
     ingredients: tuple[Mapping[str, Any], ...] = ()
     splits: Mapping[str, str] = field(default_factory=dict)
 
@@ -130,7 +135,9 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
-        tuples = {name: tuple(data[name]) for name in ("alphas", "crop_scale", "ingredients") if name in data}
+        tuples = {
+            name: tuple(data[name]) for name in ("alphas", "crop_scale", "ingredients") if data.get(name) is not None
+        }
         return cls(**{**data, "cell": Cell.from_json(data["cell"]), **tuples})
 
 
@@ -147,6 +154,8 @@ _SINCE_LATER = (
     ("crop_scale", (0.9, 1.0)),
     ("flip", False),
     ("pairs", "images"),
+    ("label_smoothing", 0.0),
+    ("randaugment", False),
 )
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 

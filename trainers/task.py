@@ -66,7 +66,7 @@ class Task:
     @property
     def augmentation(self) -> Augmentation:
         """How training views differ from the images."""
-        return Augmentation(self.spec.crop_scale, self.spec.flip)
+        return Augmentation(self.spec.crop_scale, self.spec.flip, self.spec.randaugment)
 
     def stream(self, *names: str | int) -> np.random.Generator:
         """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""

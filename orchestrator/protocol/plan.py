@@ -141,8 +141,10 @@ class CellPlan:
             grad_clip=train.grad_clip_of(self.cell.base.method) if self.method.trained else None,
             optimizer=train.optimizer,
             crop_scale=train.crop_scale,
-            flip=train.flip,
+            flip=train.flips,
             pairs=train.pairs,
+            randaugment=train.augmentation == "randaugment",
+            label_smoothing=train.label_smoothing if self.method.smooths_labels else 0.0,
             splits={**identity.fitted, **(identity.evaluated if stage == REPEAT else {})},
         )
 

@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.preflight import check
+from flyp_sweep.trainers.spec import TrialSpec
 
 GRID = {"algorithm": "grid", "space": {"lr": {"choice": [1e-4, 1e-3]}, "weight_decay": 0.0}}
 
@@ -92,6 +93,34 @@ def test_a_few_shot_batch_of_all_images_is_told() -> None:
     space = space_of(methods=["ft"], shots=4, train={"epochs": 20, "batch_size": 256, "warmup_steps": 0})
     (line,) = check(space, Path("absent")).warnings
     assert line == "train.batch_size: batches of digits, 4-shot hold all its 40 images, not 256"
+
+
+def test_label_smoothing_comes_to_the_methods_that_read_it_and_the_others_are_named() -> None:
+    space = space_of(methods=["zeroshot", "lp", "ft", "flyp"], train={"epochs": 2, "label_smoothing": 0.1})
+    smoothing = {plan.cell.method: plan.search_trial({}, 0).label_smoothing for plan in plans_of(space)}
+    assert smoothing == {"zeroshot": 0.0, "lp": 0.0, "ft": 0.1, "flyp": 0.0}
+    assert check(space, Path("absent")).warnings == ("train.label_smoothing: not read by lp, flyp",)
+    with pytest.raises(InputError, match=r"label_smoothing: found 0.1; expected 0, as no method here"):
+        check(space_of(methods=["lp", "flyp"], train={"label_smoothing": 0.1}), Path("absent"))
+
+
+@pytest.mark.parametrize(
+    ("train", "views"),
+    [
+        ({}, ((0.9, 1.0), False, False)),
+        ({"augmentation": "clip", "flip": True}, ((0.9, 1.0), True, False)),
+        ({"augmentation": "none"}, (None, False, False)),
+        ({"augmentation": "flip"}, (None, True, False)),
+        ({"augmentation": "randaugment", "crop_scale": [0.5, 1.0]}, ((0.5, 1.0), False, True)),
+    ],
+)
+def test_an_augmentation_comes_to_the_trials_and_stays_the_same_when_written_down(tmp_path, train, views) -> None:
+    space = space_of(methods=["ft"], train={"epochs": 2, **train})
+    for one in (space, written(space, tmp_path / "run")):
+        (plan,) = plans_of(one)
+        spec = plan.search_trial({}, 0)
+        assert (spec.crop_scale, spec.flip, spec.randaugment) == views
+        assert TrialSpec.from_json(spec.to_json()) == spec
 
 
 FEW = {"space": {"lr": {"choice": [1e-4, 1e-3, 1e-2]}, "weight_decay": {"choice": [0.0, 0.1]}}}

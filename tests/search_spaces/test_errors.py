@@ -44,8 +44,8 @@ def test_the_base_of_these_tests_is_valid() -> None:
         (
             BASE + "train: {epoch: 3}",
             "x.yaml: unknown key 'epoch' in train; allowed: epochs, batch_size, micro_batch, precision, compile, "
-            "crops, crop_scale, flip, optimizer, warmup, warmup_steps, grad_clip, templates, "
-            "pairs (did you mean 'epochs'?)",
+            "crops, augmentation, crop_scale, flip, optimizer, warmup, warmup_steps, grad_clip, templates, "
+            "pairs, label_smoothing (did you mean 'epochs'?)",
         ),
         (
             BASE.replace("lr: 1e-3", "lr: {loguniform: [0.1, 0.001]}"),
@@ -198,6 +198,20 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
             "train.grad_clip={lpft: 1.0}",
             "train.grad_clip: found 'lpft'; expected one of the methods of this search",
         ),
+        ("train.label_smoothing=1", "train.label_smoothing: found 1; expected a number from 0, below 1"),
+        (
+            "train={augmentation: none, flip: true}",
+            "train.flip: found true; expected nothing with train.augmentation",
+        ),
+        (
+            "train={augmentation: flip, crop_scale: [0.5, 1.0]}",
+            "train.crop_scale: found [0.5, 1.0]; expected nothing with train.augmentation flip (or augmentation: clip",
+        ),
+        (
+            "train={augmentation: randaugment, crops: batched}",
+            "train.crops: found 'batched'; expected exact with train.augmentation randaugment, which changes each im",
+        ),
+        ("train.augmentation=cutout", "train.augmentation: found 'cutout'; expected one of none, flip, clip, randaug"),
         ("train.crop_scale=[1.0, 0.5]", "train.crop_scale: found [1.0, 0.5]; expected the smaller share first (write"),
         (
             "scheduler={name: fifo, grace_epochs: 3}",

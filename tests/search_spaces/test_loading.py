@@ -99,12 +99,14 @@ def test_dump_fills_in_the_defaults_and_leaves_out_what_is_not_read() -> None:
         "precision": "fp32",
         "compile": False,
         "crops": "exact",
+        "augmentation": "clip",
         "crop_scale": [0.9, 1.0],
         "flip": False,
         "optimizer": "adamw",
         "warmup": 0.05,
         "templates": "all",
         "pairs": "images",
+        "label_smoothing": 0.0,
     }
     assert "scheduler: {name: fifo}" in text
     assert "num_samples" not in text

@@ -95,7 +95,9 @@ def test_a_view_does_not_depend_on_the_rest_of_its_batch(make_clip: Any) -> None
     assert torch.equal(wanted.crops(noise, boxes), alone)
 
 
-@pytest.mark.parametrize("augmentation", [PAPER, Augmentation((0.08, 1.0), flip=True)])
+@pytest.mark.parametrize(
+    "augmentation", [PAPER, Augmentation((0.08, 1.0), True), Augmentation(None), Augmentation(None, True)]
+)
 def test_images_of_the_model_s_size_are_cut_as_ever_and_chance_goes_on_from_where_it_did(
     bench: Bench, augmentation: Augmentation
 ) -> None:

@@ -37,6 +37,8 @@ OTHER: dict[str, Any] = {
     "crop_scale": (0.08, 1.0),
     "flip": True,
     "pairs": "images_x_templates",
+    "label_smoothing": 0.1,
+    "randaugment": True,
     "ingredients": ({"lr": 1e-3, "weight_decay": 0.1},),
     "splits": {"id_test": "other images"},
 }

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from flyp_sweep.trainers.data import randaugment
 from flyp_sweep.trainers.datasets.base import Images
 
 CROP_SCALE = (0.9, 1.0)
@@ -36,11 +37,12 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training views differ from the images: the share of the area that a crop has, and mirroring of every other
-    view."""
+    """How training views differ from the images: the share of the area that a crop has (None: each view is that of the
+    evaluation), mirroring of every other view, and RandAugment before all."""
 
-    crop_scale: tuple[float, float] = CROP_SCALE
+    crop_scale: tuple[float, float] | None = CROP_SCALE
     flip: bool = False
+    randaugment: bool = False
 
 
 PAPER = Augmentation()
@@ -235,18 +237,24 @@ class Loader:
         rng: np.random.Generator,
         augmentation: Augmentation = PAPER,
     ) -> Iterator[torch.Tensor]:
-        """uint8 batches [B, H, W, 3] of the images at `batches`, each cropped by its own draws from `rng`.
+        """uint8 batches [B, H, W, 3] of the images at `batches`, each changed and cropped by its own draws from `rng`.
 
         All that is drawn is drawn by this call, whether or not the batches are then asked for.
         """
         chances = rng.random((len(images), CROP_TRIES, 4))
         mirrored = _mirrored(len(images), rng, augmentation)
+        operations = randaugment.drawn(len(images), rng) if augmentation.randaugment else None
 
         def view(index: int) -> Image.Image:
             image = images[index]
-            crop = random_crop(*image.size, chances[index].tolist(), augmentation.crop_scale)
-            cropped = self.preprocess.crop(image, crop)
-            return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored[index] else cropped
+            if operations is not None:
+                image = randaugment.changed(image, operations[index].tolist())
+            if augmentation.crop_scale is None:
+                shown = self.preprocess.resize(image)
+            else:
+                crop = random_crop(*image.size, chances[index].tolist(), augmentation.crop_scale)
+                shown = self.preprocess.crop(image, crop)
+            return shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored[index] else shown
 
         return self._decode(batches, view)
 
@@ -260,17 +268,20 @@ class Loader:
     ) -> Iterator[torch.Tensor]:
         """As `training_batches`, with the same draws from `rng` for as many `images`, made on the device.
 
-        `resized` are the uint8 batches [B, H, W, 3] of the images at `batches` that the crops are cut from.
+        `resized` are the uint8 batches [B, H, W, 3] of the images at `batches` that the crops are cut from. There is no
+        RandAugment here, which changes images before they are resized: a search space that asks for both is refused.
         """
         chances = rng.random((images, CROP_TRIES, 4))
         mirrored = _mirrored(images, rng, augmentation)
         height, width = self.preprocess.size
 
         def views(batch: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
-            boxes = random_crops(width, height, chances[indices], augmentation.crop_scale)
-            cropped = self.preprocess.crops(batch.to(self.device), boxes)
+            shown = batch.to(self.device)
+            if augmentation.crop_scale is not None:
+                boxes = random_crops(width, height, chances[indices], augmentation.crop_scale)
+                shown = self.preprocess.crops(shown, boxes)
             flipped = torch.from_numpy(mirrored[indices]).to(self.device)[:, None, None, None]
-            return torch.where(flipped, cropped.flip(2), cropped) if augmentation.flip else cropped
+            return torch.where(flipped, shown.flip(2), shown) if augmentation.flip else shown
 
         return (views(batch, np.asarray(indices)) for batch, indices in zip(resized, batches, strict=True))
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flyp_sweep.search_spaces.sections import Precision, ShownAs
+from flyp_sweep.search_spaces.sections import ShownAs
+from flyp_sweep.search_spaces.training import Precision
 from flyp_sweep.trainers.data.images import Remembered
 from flyp_sweep.trainers.datasets.base import Images, Subset
 from flyp_sweep.trainers.shared import EVALUATION_BATCH

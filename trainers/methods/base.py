@@ -13,7 +13,7 @@ from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.sections import Optimizer
+from flyp_sweep.search_spaces.training import Optimizer
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict
@@ -185,6 +185,8 @@ class GradientMethod(Method):
     hparams = {"lr": None, "weight_decay": None}
     pairs_templates: ClassVar[bool] = False
     """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
+    smooths_labels: ClassVar[bool] = False
+    """Its loss has a cross-entropy over the classes, by `label_loss`, which reads `train.label_smoothing`."""
     on_features: ClassVar[bool] = False
     """It is trained on the frozen encoder's features of the images as evaluation sees them: without augmentation."""
     domains = {"lr": Number(above=0), "weight_decay": Number(least=0)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.flyp import FLYP
+from flyp_sweep.trainers.methods.label_loss import label_loss
 from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import encode_unique
 from flyp_sweep.trainers.task import Task
@@ -27,6 +27,7 @@ class FLYPCrossEntropy(FLYP):
     label = "FLYP-CE"
     summary = "as flyp, but cross-entropy over the text embeddings of all classes"
     pairs_templates = False
+    smooths_labels = True
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
         return batch.images, class_prompts(batch, task.prompts)
@@ -61,4 +62,4 @@ def cross_entropy(
     """Mean cross-entropy of `images` [B, D] over the head that `texts` [B, K, D], encoded `class_prompts`, hold."""
     classes, places = task.prompts.shape[0], texts.shape[0] * texts.shape[1]
     first = -(-torch.arange(classes, device=texts.device) * places // classes)  # the first place that holds each class
-    return F.cross_entropy(scale * images @ texts.flatten(0, 1)[first].T, batch.labels)
+    return label_loss(scale * images @ texts.flatten(0, 1)[first].T, batch, task)

@@ -23,6 +23,7 @@ class FLYPPlusCrossEntropy(FLYP):
     name = "flyp_plus_ce"
     label = "FLYP + CE"
     summary = "as flyp, plus ce_weight * the cross-entropy of flyp_ce"
+    smooths_labels = True
     hparams = {**FLYP.hparams, "ce_weight": Choice((0.1, 0.3, 1.0))}
     domains = {**FLYP.domains, "ce_weight": Number(least=0)}
 

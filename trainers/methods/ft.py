@@ -6,10 +6,10 @@ import copy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod, ImageClassifier
+from flyp_sweep.trainers.methods.label_loss import label_loss
 from flyp_sweep.trainers.task import Task
 
 
@@ -19,6 +19,7 @@ class FineTuning(GradientMethod):
     name = "ft"
     label = "FT"
     summary = "image encoder and head, cross-entropy; the head starts zero-shot"
+    smooths_labels = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return ImageClassifier(copy.deepcopy(task.pretrained.clip.visual), task.zero_shot_head)
@@ -29,4 +30,4 @@ class FineTuning(GradientMethod):
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         (features,) = outputs
-        return F.cross_entropy(model.head(features), batch.labels)
+        return label_loss(model.head(features), batch, task)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from flyp_sweep.search_spaces.sections import Precision
+from flyp_sweep.search_spaces.training import Precision
 
 ENCODERS = ("visual", "transformer", "text", "text_decoder")
 """What open_clip's models call their towers: the image tower, the text tower's layers or the whole of it, and

@@ -25,7 +25,7 @@ from flyp_sweep.trainers.models.text_sides import with_ours
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
-    from flyp_sweep.search_spaces.sections import Precision
+    from flyp_sweep.search_spaces.training import Precision
     from flyp_sweep.trainers.data.images import Preprocess
     from flyp_sweep.trainers.models.prompts import Tokenizer
 

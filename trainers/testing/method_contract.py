@@ -173,6 +173,12 @@ class MethodContract:
         whole, divided = (gradient(trials, worker, size) for size in (None, MICRO_BATCH))
         assert float((divided - whole).norm()) <= 1e-3 * float(whole.norm()) + 1e-7
 
+    def test_label_smoothing_changes_its_loss_if_it_says_so_and_else_nothing(self, trials: Trials) -> None:
+        if not isinstance(trials.method, GradientMethod):
+            pytest.skip(f"{trials.method.name} takes no batches")
+        plain, smoothed = (trials.fit(trials.spec(epochs=1, **some)).report for some in ({}, {"label_smoothing": 0.2}))
+        assert (plain != smoothed) == trials.method.smooths_labels
+
     # WiSE-FT
 
     def test_its_two_ends_have_the_same_names_shapes_and_types(self, trials: Trials) -> None:
