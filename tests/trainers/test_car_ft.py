@@ -33,7 +33,7 @@ def test_its_loss_is_ft_s_plus_the_weighted_divergence_of_contexts(bench: Bench,
     with torch.no_grad():
         classes, templates, _ = task.prompts.shape
         texts = clip.encode_text(task.prompts.flatten(0, 1), normalize=True).reshape(classes, templates, -1)
-        means = [sum(texts[label, template] for label in range(classes)) for template in range(templates)]
+        means = [texts[:, template].mean(dim=0) for template in range(templates)]
         heads = [mean / mean.norm() * clip.logit_scale.exp() for mean in means]
         origin = clip.encode_image(batch.images, normalize=True)
     plain = ft.loss(model, batch, task)
