@@ -93,13 +93,19 @@ class CalibratedRobust(FLYP):
 
 def projection(visual: Any) -> torch.Tensor | None:
     """The matrix [width, D] that projects into the space that images and texts share; None: the encoder has none."""
+    weights = projector(visual)
+    return weights if weights is None or weights is getattr(visual, "proj", None) else weights.T
+
+
+def projector(visual: Any) -> nn.Parameter | None:
+    """The parameter that holds the projection: [width, D], or [D, width] in a linear layer."""
     own = getattr(visual, "proj", None)
     if isinstance(own, nn.Parameter):
         return own
     for holder, name in (("attnpool", "c_proj"), ("head", "proj")):
         layer = getattr(getattr(visual, holder, None), name, None)
         if isinstance(layer, nn.Linear):
-            return layer.weight.T
+            return layer.weight
     return None
 
 
