@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -230,7 +230,8 @@ class GradientMethod(Method):
         return NotImplementedError(f"{type(self).__name__} has neither `encode` and `joint_loss` nor a `loss`")
 
     def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        """The loss of one batch, a scalar."""
+        """The loss of one batch, a scalar; what the batch has not `drawn` is drawn here."""
+        batch = replace(batch, drawn=batch.drawn or self.draw(batch, task))
         return self.joint_loss(model, self.encode(model, self.inputs(batch, task), task), batch, task)
 
     @property
