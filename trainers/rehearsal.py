@@ -88,7 +88,7 @@ def rehearse(
             method = named(space, name)
             if isinstance(method, FineTuned):
                 continue  # whose file is checked by itself
-            line = _tried(method, Task(shared, trial_spec(space, model, name, searched)), space, model)
+            line = _tried(method, Task(shared, trial_spec(space, model, method, searched)), space, model)
             lines += [line] if line else []
     return lines
 
@@ -127,10 +127,11 @@ def with_values(shared: Shared, model: Model) -> Shared:
     return Shared(real, shared.dataset, CPU)
 
 
-def trial_spec(space: SearchSpace, model: Model, name: str, searched: Mapping[str, Distribution]) -> TrialSpec:
+def trial_spec(space: SearchSpace, model: Model, method: Method, searched: Mapping[str, Distribution]) -> TrialSpec:
     train = space.train
+    smooths_labels = isinstance(method, GradientMethod) and method.smooths_labels
     return TrialSpec(
-        cell=Cell("rehearsal", model.label, None, name),
+        cell=Cell("rehearsal", model.label, None, method.name),
         stage=SEARCH,
         seed=0,
         hparams={hparam: _largest(values) for hparam, values in searched.items()},
@@ -143,11 +144,13 @@ def trial_spec(space: SearchSpace, model: Model, name: str, searched: Mapping[st
         frontier=False,
         data="",
         weights="",
-        grad_clip=train.grad_clip_of(name),
+        grad_clip=train.grad_clip_of(method.name),
         optimizer=train.optimizer,
         crops=train.crops,
         crop_scale=train.crop_scale,
-        flip=train.flip,
+        flip=train.flips,
+        randaugment=train.augmentation == "randaugment",
+        label_smoothing=train.label_smoothing if smooths_labels else 0.0,
         pairs=train.pairs,
     )
 

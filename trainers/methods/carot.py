@@ -97,7 +97,7 @@ def projection(visual: Any) -> torch.Tensor | None:
     return weights if weights is None or weights is getattr(visual, "proj", None) else weights.T
 
 
-def projector(visual: Any) -> nn.Parameter | None:
+def projector(visual: Any) -> torch.Tensor | None:
     """The parameter that holds the projection: [width, D], or [D, width] in a linear layer."""
     own = getattr(visual, "proj", None)
     if isinstance(own, nn.Parameter):

@@ -15,6 +15,7 @@ from flyp_sweep.trainers.evaluation.predict import Classifier
 from flyp_sweep.trainers.methods.base import Batch, Step
 from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.ft import FineTuning
+from flyp_sweep.trainers.methods.label_loss import label_loss
 from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.methods.trailing import Trailing
 from flyp_sweep.trainers.task import Task
@@ -52,7 +53,7 @@ class CLIPood(FineTuning):
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         (features,) = outputs
         logits = model.current.head(features) + task.hparams["margin"] * distances(batch.labels, task)
-        return F.cross_entropy(logits, batch.labels)
+        return label_loss(logits, batch, task)
 
     def after_step(self, model: Any, task: Task, step: Step) -> None:
         model.follow(float(shares(step.total, task.hparams["beta"])[step.number]))
