@@ -254,7 +254,8 @@ def without_weights(arch: str, device: torch.device) -> Clip:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext():
+        # Without `device` around it, open_clip would build it on the CPU first, in up to 20 GB.
+        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext(), device:
             return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device=device)
     except Exception as error:  # many types, of transformers and the hub
         if tower is None:
