@@ -44,6 +44,14 @@ def a_batch(labels: torch.Tensor = LABELS, seed: int = 5, side: int = 16) -> Bat
     return Batch(images, labels, np.random.default_rng(seed))
 
 
+def batch_for(method: GradientMethod, labels: torch.Tensor = LABELS) -> Batch:
+    """`a_batch`, or features of width 12 for a method that is trained on these."""
+    batch = a_batch(labels)
+    if not method.on_features:
+        return batch
+    return dataclasses.replace(batch, images=F.normalize(batch.images.flatten(1)[:, :12], dim=1))
+
+
 def started(method: GradientMethod, task: Task) -> nn.Module:
     """The method's model in training mode, a little away from the pretrained one."""
     model = method.start(task).train()
