@@ -66,11 +66,11 @@ class CLIPAdapter(FeatureClassifier):
     def start(self, task: Task) -> nn.Module:
         width, hidden = _widths(task)
         generator = torch.Generator().manual_seed(int(task.stream("adapter").integers(2**63)))
-        layers = [
+        down, up = (
             (2 * torch.rand(rows, columns, generator=generator) - 1) / columns**0.5  # as torch's linear layers start
             for rows, columns in ((hidden, width), (width, hidden))
-        ]
-        return self._model(*layers, task)
+        )
+        return self._model(down, up, task)
 
     def portable(self, model: Any, task: Task) -> Portable:
         return Portable(task.pretrained.clip, model.head, adapter=model.adapter)
