@@ -21,7 +21,7 @@ from flyp_sweep.trainers.testing.method_contract import MethodContract
 pytestmark = pytest.mark.slow
 
 PAPER = {"zeroshot", "lp", "ft", "l2sp", "lpft", "flyp"}
-OWN = {"clip_adapter": {"lr": 1e-2}}
+OWN = {"clip_adapter": {"lr": 1e-2}, "clip_lora": {"lr": 1e-2}}
 """Hyper-parameters of methods that learn too little in five epochs with those of the others."""
 ABLATIONS = {"flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce"}
 
