@@ -23,9 +23,9 @@ class TipAdapterF(FeatureClassifier):
     Training starts from the training-free cache. At the zero-shot end of WiSE-FT the keys are those and the votes weigh
     nothing, so interpolation mixes the keys and scales the votes.
 
-    AdamW's epsilon, `lr` and `weight_decay` are those of the authors' code. It trains with one weight and sharpness (1
-    and 1, on ImageNet 1.17 and 1), searches others on validation data afterwards, and shows random crops; here a trial
-    predicts with the weight and sharpness that it was trained with, and every image has one view.
+    AdamW's epsilon, `lr` and `weight_decay` are those of the authors' code. It trains with a sharpness of 1 and one
+    weight per data set (1.17 on ImageNet), searches others on validation data afterwards, and shows random crops; here
+    a trial predicts with the weight and sharpness that it was trained with, and every image has one view.
     """
 
     name = "tip_adapter_f"
