@@ -352,11 +352,19 @@ def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
     task = trials.bench.task(trials.spec(micro_batch=size), worker)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = nudged(method.start(task)).train()
+        model = without_dropout(nudged(method.start(task)).train())
         Gradients(method, model, task).backward(a_batch(method, task))
     found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
     assert found, f"no parameter of {method.name} got a gradient"
     return torch.cat(found)
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """The model with its dropout off, which draws anew for every micro-batch."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    return model
 
 
 def nudged(model: nn.Module) -> nn.Module:
