@@ -22,7 +22,7 @@ from flyp_sweep.trainers.datasets import added
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
-from flyp_sweep.trainers.hyper_parameters import MethodFacts, facts_of, hyper_parameters
+from flyp_sweep.trainers.hyper_parameters import MethodFacts, check_first, facts_of
 from flyp_sweep.trainers.schedule import check_schedules
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _check(
 ) -> Checked:
     made = check_data(space, data_root)
 
-    from flyp_sweep.trainers import methods, rehearsal
+    from flyp_sweep.trainers import rehearsal
     from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
         pretrained,
         weights,
@@ -111,7 +111,8 @@ def _check(
 
     check_losses(space)
     check_read(space)
-    kinds = {name: facts_of(methods.named(space, name), hyper_parameters(space, name)) for name in space.method_names}
+    kinds = {name: facts_of(space, name) for name in space.method_names}
+    check_first(space, kinds)
     check_labels(space, kinds)
     check_divisible(space)
     check_pairs(space)
