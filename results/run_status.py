@@ -19,6 +19,8 @@ from flyp_sweep.search_spaces.model import SearchSpace
 FAILED = "failed"
 _TOLD_OTHERWISE = ("warmup", "warmup_steps", "templates", "grad_clip")
 """Settings of training that a trial's line holds in another form than the search space."""
+_OF_SOME_METHODS = {"label_smoothing": 0.0, "layer_decay": 1.0}
+"""Settings of training that not all methods read, and what the lines of the others hold."""
 
 
 def status_table(folder: RunFolder) -> Table:
@@ -49,7 +51,9 @@ def is_of(space: SearchSpace, trial: TrialRecord) -> bool:
     stops = {"patience": stopping.epochs, "epoch_metric": stopping.metric, "include_start": stopping.include_start}
     now = {**space.train.model_dump(mode="json"), **stops}
     told = {name: value for name, value in now.items() if name not in _TOLD_OTHERWISE}
-    is_same = all(trial.settings.get(name, value) == value for name, value in told.items())
+    is_same = all(
+        trial.settings.get(name, value) in (value, _OF_SOME_METHODS.get(name, value)) for name, value in told.items()
+    )
     # A method that is not trained by gradients has no bound, whatever the space says.
     may_be = space.may_try(trial.cell.base.method, trial.hparams)
     return is_same and may_be and trial.settings.get("grad_clip") in (None, clip)

@@ -32,6 +32,8 @@ class MethodFacts:
     """How tables, figures and reports print it."""
     smooths_labels: bool
     """Whether its loss reads `train.label_smoothing`."""
+    decays_layers: bool
+    """Whether it trains layers that `train.layer_decay` tells apart."""
     first: Sequence[Mapping[str, Scalar]]
     """What `search.first` gives of what is searched."""
 
@@ -43,7 +45,6 @@ def facts_of(space: SearchSpace, name: str) -> MethodFacts:
 
     method, searched = methods.named(space, name), hyper_parameters(space, name)
     is_trained = isinstance(method, GradientMethod)
-    smooths = isinstance(method, GradientMethod) and method.smooths_labels
     return MethodFacts(
         searched=searched,
         seeded=method.seeded,
@@ -51,7 +52,8 @@ def facts_of(space: SearchSpace, name: str) -> MethodFacts:
         frozen_encoder=method.frozen_encoder,
         trained=is_trained,
         label=method.label,
-        smooths_labels=smooths,
+        smooths_labels=isinstance(method, GradientMethod) and method.smooths_labels,
+        decays_layers=isinstance(method, GradientMethod) and method.decays_layers,
         first=given_first(space, name, searched),
     )
 

@@ -150,6 +150,7 @@ class CellPlan:
             pairs=train.pairs,
             randaugment=train.augmentation == "randaugment",
             label_smoothing=train.label_smoothing if self.method.smooths_labels else 0.0,
+            layer_decay=train.layer_decay if self.method.decays_layers else 1.0,
             splits={**identity.fitted, **(identity.evaluated if stage == REPEAT else {})},
         )
 
