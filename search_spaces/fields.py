@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, one_of, show
-from flyp_sweep.search_spaces.distributions import Distribution, parse
+from flyp_sweep.search_spaces.distributions import Distribution, Scalar, parse, scalar
 from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.search_spaces.errors import nearest
 
@@ -116,3 +116,5 @@ Space = dict[
     HparamName,
     Annotated[Distribution, BeforeValidator(parse), PlainSerializer(lambda drawn: drawn.to_json())],
 ]
+Values = dict[HparamName, Annotated[Scalar, BeforeValidator(scalar)]]
+"""A configuration, or a part of one."""

@@ -14,6 +14,7 @@ from spaces import space_with
 from flyp_sweep.search_spaces import SearchSpace
 from flyp_sweep.trainers import methods, preflight, rehearsal
 from flyp_sweep.trainers.datasets.digits import Digits
+from flyp_sweep.trainers.hyper_parameters import hyper_parameters
 from flyp_sweep.trainers.models.without_values import META, WithoutValues
 
 HPARAMS = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.1}
@@ -27,7 +28,7 @@ def space(*names: str, arch: str = "digits-clip", tag: str = "bundled", **change
 
 def rehearsed(given: SearchSpace, dataset: Digits | None = None) -> list[str]:
     """The lines of a rehearsal of the methods of `given`."""
-    searched = {name: preflight.hyper_parameters(given, name) for name in given.method_names}
+    searched = {name: hyper_parameters(given, name) for name in given.method_names}
     return rehearsal.rehearse(given, [dataset or Digits(Path("data"))], searched)
 
 

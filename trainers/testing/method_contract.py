@@ -179,6 +179,13 @@ class MethodContract:
         plain, smoothed = (trials.fit(trials.spec(epochs=1, **some)).report for some in ({}, {"label_smoothing": 0.2}))
         assert (plain != smoothed) == trials.method.smooths_labels
 
+    def test_layer_decay_tells_its_layers_apart_if_it_says_so(self, trials: Trials) -> None:
+        if not isinstance(trials.method, GradientMethod):
+            pytest.skip(f"{trials.method.name} takes no steps")
+        task = trials.bench.task(trials.spec(layer_decay=0.5))
+        groups = trials.method.parameter_groups(trials.method.start(task), task)
+        assert (len({one.lr for one in groups}) > 1) == trials.method.decays_layers
+
     # WiSE-FT
 
     def test_its_two_ends_have_the_same_names_shapes_and_types(self, trials: Trials) -> None:
