@@ -1,4 +1,4 @@
-"""Methods, ensembles and data sets from outside take part in a sweep: those of packages, and of modules that a YAML names."""
+"""Methods, ensembles and data sets from outside take part in a sweep: of packages, and of modules that a YAML names."""
 
 from __future__ import annotations
 

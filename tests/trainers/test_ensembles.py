@@ -1,10 +1,11 @@
-"""Soups are means of weights, greedy ones never fall below their best member, and logits are mixed as weights are."""
+"""What each built-in ensemble makes of its members; what all of them promise is in their contract suite."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from ranks import in_ranks
@@ -16,6 +17,8 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
 from flyp_sweep.trainers.ensembles.base import Members
+from flyp_sweep.trainers.ensembles.dawin_outputs import DawinOutputs
+from flyp_sweep.trainers.ensembles.model_stock import ModelStock, share
 from flyp_sweep.trainers.ensembles.uniform_soup import UniformSoup
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.spec import TrialResult, TrialSpec
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyp_sweep.trainers.distributed import Ranks
+    from flyp_sweep.trainers.training.fitted import Fitted
 
 pytestmark = pytest.mark.slow
 
@@ -212,3 +216,54 @@ def test_a_logit_ensemble_mixes_logits_and_reports_what_they_score(bench: Bench,
     assert result.alpha == choose_alpha(on_id_val)
     for end in (0.0, 1.0):
         assert bench.primary(result, end) == bench.primary(single, end)
+
+
+def stocked(bench: Bench, ingredients: Any) -> tuple[Fitted, list[dict[str, torch.Tensor]]]:
+    """A model stock of `ft`, then the pretrained weights, then those of its members."""
+    spec = soup(bench, "ft+model_stock", ingredients, shots=3)
+    task, method = bench.task(replace(spec, hparams=ingredients[0])), methods.get("ft")
+    fitted = finish(ModelStock().combine(Members(method, task, method.zero_shot(task))))
+    return fitted, [method.zero_shot(task).state_dict(), *(bench.fit(member).state for member in spec.members)]
+
+
+def test_a_model_stock_is_the_papers_of_the_two_best_tensor_by_tensor(bench: Bench) -> None:
+    far_apart = tuple({"lr": lr, "weight_decay": 0.1} for lr in (3e-2, 1e-4, 1e-3))
+    fitted, (pretrained, first, second, _) = stocked(bench, far_apart)
+    shares = []
+    for name, value in fitted.state.items():
+        one, other = ((state[name] - pretrained[name]).flatten().numpy() for state in (first, second))
+        angle = np.arccos(one @ other / np.sqrt((one @ one) * (other @ other)))
+        shares.append(max(2 * np.cos(angle) / (1 + np.cos(angle)), 0))
+        wanted = shares[-1] * (first[name] + second[name]) / 2 + (1 - shares[-1]) * pretrained[name]
+        torch.testing.assert_close(value, wanted.float(), rtol=1e-4, atol=1e-5)
+    assert max(shares) - min(shares) > 0.1, "every tensor has a share of its own"
+    alone, (_, only) = stocked(bench, INGREDIENTS[:1])
+    assert bench.same(alone.state, only)
+    assert alone.report.notes == ["its search has one trial to make it of: it is that trial"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        *[((1, 0), (1, 0), 1.0), ((1, 0), (2, 0), 1.0), ((1, 0), (1, 3**0.5), 2 / 3), ((1, 0), (0, 1), 0.0)],
+        *[((1, 0), (-1, 1), 0.0), ((0, 0), (1, 0), 0.0), ((0, 0), (0, 0), 0.0)],
+    ],
+)
+def test_the_share_of_a_model_stock_falls_with_the_angle(first: Any, second: Any, expected: float) -> None:
+    start = torch.tensor([3.0, -2.0])
+    found = share(start, *(start + torch.tensor(one, dtype=torch.float32) for one in (first, second)))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_dawin_outputs_trust_the_surer_model_image_by_image() -> None:
+    draw = np.random.default_rng(0)
+    logits = {name: draw.normal(size=(6, 4)) * 3 for name in ("zero_shot", "finetuned")}
+    p = {name: np.exp(one) / np.exp(one).sum(1, keepdims=True) for name, one in logits.items()}
+    sure = {name: np.exp((one * np.log(one)).sum(1, keepdims=True)) for name, one in p.items()}  # exp(-entropy)
+    for alpha in (0.5, 0.2):
+        own, other = alpha * sure["finetuned"], (1 - alpha) * sure["zero_shot"]
+        wanted = (own * p["finetuned"] + other * p["zero_shot"]) / (own + other)
+        found = DawinOutputs().mixed(*(torch.from_numpy(logits[name]) for name in logits), alpha)
+        np.testing.assert_allclose(found.exp().numpy(), wanted, rtol=1e-6)
+    sharp, flat = torch.tensor([[1000.0, 0.0, 0.0]]), torch.zeros(1, 3)
+    assert bool(DawinOutputs().mixed(sharp, flat, 0.5).isfinite().all())
