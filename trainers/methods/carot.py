@@ -18,6 +18,8 @@ from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.methods.trailing import Trailing
 from flyp_sweep.trainers.task import Task
 
+PROJECTIONS = (("attnpool", "c_proj"), ("head", "proj"))
+"""Where an image encoder of open_clip has its projection, as a linear layer of one of its parts."""
 FIRST_DECAY, RISE = 0.05, 0.2
 """The teacher's first decay, and the share of all steps in which the decay rises to `teacher_decay`."""
 
@@ -102,11 +104,10 @@ def projector(visual: Any) -> torch.Tensor | None:
     own = getattr(visual, "proj", None)
     if isinstance(own, nn.Parameter):
         return own
-    for holder, name in (("attnpool", "c_proj"), ("head", "proj")):
-        layer = getattr(getattr(visual, holder, None), name, None)
-        if isinstance(layer, nn.Linear):
-            return layer.weight
-    return None
+    layers = [getattr(getattr(visual, holder, None), name, None) for holder, name in PROJECTIONS]
+    if hasattr(visual, "trunk"):  # of timm, whose classifier projects where open_clip adds no layer
+        layers.append(visual.trunk.get_classifier())
+    return next((layer.weight for layer in layers if isinstance(layer, nn.Linear)), None)
 
 
 def away_from_orthogonal(weights: torch.Tensor) -> torch.Tensor:

@@ -178,6 +178,7 @@ def _open(
     images: dict[str, Any] | None = None,
 ) -> Clip:
     open_clip = with_ours()
+
     # open_clip first draws random weights, which the process's global stream must not notice.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         return open_clip.create_model(
@@ -264,7 +265,7 @@ def without_weights(arch: str, device: torch.device) -> Clip:
 
 
 def is_bundled(model: Model) -> bool:
-    """Whether it is the model that ships with the package; open_clip, seconds to import, knows nothing of that."""
+    """Whether it is the model that ships with the package, whose weights open_clip does not know."""
     return (model.arch, model.pretrained) == (digits_clip.ARCH, "bundled")
 
 
