@@ -6,7 +6,7 @@
             return MyMethod()
 
 A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. Failures show values where a conftest
-says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module alone needs pytest.
+says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ def keeping(policy: Policy) -> KeptFits:
     search = {"algorithm": "none", "space": {"lr": 1e-3, "weight_decay": 0.0}}
     model = {"arch": "digits-clip", "pretrained": "bundled"}
     given = {"name": "kept", "dataset": "digits", "model": model, "methods": ["ft"], "search": search}
-    return KeptFits(from_mapping(given), policy)
+    return KeptFits(from_mapping(given), policy, ())
 
 
 def plain(line: Evaluation) -> Evaluation:
