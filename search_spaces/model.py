@@ -11,7 +11,6 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
 from flyp_sweep.search_spaces.distributions import Distribution
-from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.fields import (
     LIST,
@@ -171,7 +170,7 @@ class SearchSpace(Section):
 
     @property
     def plugin_folders(self) -> tuple[str, ...]:
-        """The folders, after the Python path, of modules that `methods` names; empty unless it was read from a file."""
+        """The folders, after the Python path, of modules that it names; empty unless it was read from a file."""
         return self._plugin_folders
 
     @property
@@ -303,11 +302,6 @@ class SearchSpace(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
-        soups = [ensemble for ensemble in self.ensembles or () if ensemble in SOUPS]
-        if soups and self.search.algorithm == NO_SEARCH:
-            raise mismatch(
-                soups[0], f"ensembles that need no search with search.algorithm {NO_SEARCH}", at=("ensembles",)
-            )
         if self.mlflow.register_best and self.weights.keep == "none":
             raise mismatch(
                 True, "false where weights.keep is none: a registered model has weights", at=("mlflow", "register")

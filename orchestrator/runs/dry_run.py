@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_searches, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.complaints import counted, show
-from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, STRICT_SOUP
 from flyp_sweep.search_spaces.model import SearchSpace
 
 
@@ -45,10 +44,10 @@ def passes(plan: CellPlan) -> int:
         return train * crops * (plan.base is None) + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val) + plan.space.early_stopping.include_start * id_val
     fitting = fitting if plan.method.trained else id_val
-    if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas
-        return len(plan.repeat_seeds) * (2 * id_val + reported)
-    if plan.base is not None:  # made of weights that are there, and tried on `id_val`
-        fitting = id_val * (planned_configs(plan.base) if plan.cell.ensemble in (GREEDY_SOUP, STRICT_SOUP) else 1)
+    if plan.base is not None and plan.ensemble is not None:  # made of weights that are there
+        if not plan.ensemble.is_soup:  # one look at each image does for all alphas
+            return len(plan.repeat_seeds) * (2 * id_val + reported)
+        fitting = id_val * (planned_configs(plan.base) if plan.ensemble.tries_members else 1)
     alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
     at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
     repeat = fitting + (len(alphas) - 1) * id_val + at_the_end * reported

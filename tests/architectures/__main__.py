@@ -97,7 +97,7 @@ def failing(space: SearchSpace, shared: Shared, told: WithoutValues | None) -> s
     failed = []
     for name in METHODS:
         method = methods.get(name)
-        spec = rehearsal.trial_spec(space, model, name, hyper_parameters(space, name))
+        spec = rehearsal.trial_spec(space, model, method, hyper_parameters(space, name))
         task = Task(shared, spec)
         if told is None:
             error = rehearsal.failure(method, task, space)

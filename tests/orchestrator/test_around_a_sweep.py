@@ -47,10 +47,13 @@ def test_without_a_search_there_is_no_range_and_no_soup() -> None:
     for change, told in [
         ({"search": {"algorithm": "none", "space": {"lr": {"choice": [0.1, 0.2]}}}}, "one value with algorithm none"),
         ({"search": {"algorithm": "none", "num_samples": 3}}, "nothing with algorithm none"),
-        ({"search": {"algorithm": "none", "space": FIXED["space"]}, "ensembles": ["greedy_soup"]}, "no search"),
     ]:
         with pytest.raises(InputError, match=told):
             space_of(**{"methods": ["ft"], **change})
+    with pytest.raises(InputError, match="ensembles: found 'greedy_soup'; expected ensembles that need no search"):
+        plans_of(
+            space_of(methods=["ft"], search={"algorithm": "none", "space": FIXED["space"]}, ensembles=["greedy_soup"])
+        )
     with pytest.raises(InputError, match=r"search\.space\.C: found nothing; expected one value"):
         plans_of(space_of(methods=["lp"], search="none"))
 

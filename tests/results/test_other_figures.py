@@ -17,7 +17,6 @@ from flyp_sweep.results.figures.style import colours_of, save_all
 from flyp_sweep.results.statistics.intervals import mean_interval
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import parse
-from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 
 
 def few_shot_run(example, **cell):
@@ -209,7 +208,8 @@ def test_the_same_ledger_gives_the_same_bytes(tmp_path, example):
 
 
 def test_ensembles_have_shades_of_their_methods_colour_also_where_that_is_not_known():
-    names = ["flyp", *(f"flyp+{one}" for one in ENSEMBLES), "mine+greedy_soup", "mine"]
+    ensembles = ("uniform_soup", "greedy_soup", "greedy_soup_strict", "logit_ensemble", "my_module:Mine", "other")
+    names = ["flyp", *(f"flyp+{one}" for one in ensembles), "mine+greedy_soup", "mine"]
     colours = colours_of(names)
     assert len(set(colours.values())) == len(names)
     assert colours["flyp"] == colours_of(["flyp+greedy_soup", "flyp"])["flyp"]

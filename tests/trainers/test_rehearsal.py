@@ -102,8 +102,8 @@ def test_batch_normalisation_takes_whole_batches_where_the_tower_is_trained(divi
 @pytest.mark.parametrize(
     ("arch", "tag", "part"),
     [
-        ("ViT-B-16-SigLIP", "webli", "whose tokenizer of Hugging Face"),
-        ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k", "whose tokenizer and text encoder"),
+        ("ViT-B-16-SigLIP", "webli", "whose Hugging Face tokenizer needs"),
+        ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k", "whose Hugging Face tokenizer and text encoder need"),
     ],
 )
 def test_a_model_that_needs_transformers_names_the_extra(arch: str, tag: str, part: str) -> None:

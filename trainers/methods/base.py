@@ -22,6 +22,7 @@ from flyp_sweep.trainers.methods.portable import Portable, with_encoder
 from flyp_sweep.trainers.models import layers
 from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import zero_shot_head
+from flyp_sweep.trainers.plugins import Labelled
 from flyp_sweep.trainers.task import Task
 
 MOMENTUM = 0.9
@@ -62,7 +63,7 @@ class Group:
     weight_decay: float
 
 
-class Method(ABC):
+class Method(Labelled, ABC):
     """What all methods have: what they search, their zero-shot end, and how they predict.
 
     A method is a `GradientMethod` or a `SolvedMethod`. It must not change what `task.shared` holds, which other trials
@@ -71,9 +72,6 @@ class Method(ABC):
 
     name: str
     """Of a class, unless its instances have names of their own: those are no methods that a registry could make."""
-    label: str
-    """How its paper prints it, and so tables, figures and reports; of a class that gives none, made of its name."""
-    summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
     in_place_of: ClassVar[Mapping[str, str]] = {}
@@ -92,11 +90,6 @@ class Method(ABC):
     Such a method runs once on the whole training split. In few-shot cells the seed draws the images: it runs on every
     seed there, like any other method. A subclass that draws at random says False again.
     """
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "label" not in vars(cls):  # that of the class above is another method's
-            cls.label = str(vars(cls).get("name", cls.__name__)).replace("_", " ")
 
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:

@@ -6,7 +6,7 @@
             return MyMethod()
 
 A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. Failures show values where a conftest
-says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module alone needs pytest.
+says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ def keeping(policy: Policy) -> KeptFits:
     search = {"algorithm": "none", "space": {"lr": 1e-3, "weight_decay": 0.0}}
     model = {"arch": "digits-clip", "pretrained": "bundled"}
     given = {"name": "kept", "dataset": "digits", "model": model, "methods": ["ft"], "search": search}
-    return KeptFits(from_mapping(given), policy)
+    return KeptFits(from_mapping(given), policy, ())
 
 
 def plain(line: Evaluation) -> Evaluation:
@@ -359,11 +359,19 @@ def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
     task = trials.bench.task(trials.spec(micro_batch=size), worker)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = nudged(method.start(task)).train()
+        model = without_dropout(nudged(method.start(task)).train())
         Gradients(method, model, task).backward(a_batch(method, task))
     found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
     assert found, f"no parameter of {method.name} got a gradient"
     return torch.cat(found)
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """The model with its dropout off, which draws anew for every micro-batch."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    return model
 
 
 def nudged(model: nn.Module) -> nn.Module:
