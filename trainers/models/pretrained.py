@@ -177,8 +177,7 @@ def _open(
     quick_gelu: bool = False,
     images: dict[str, Any] | None = None,
 ) -> Clip:
-    import open_clip
-
+    open_clip = with_ours()
     # open_clip first draws random weights, which the process's global stream must not notice.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         return open_clip.create_model(
