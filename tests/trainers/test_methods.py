@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.slow
 
 PAPER = {"zeroshot", "lp", "ft", "l2sp", "lpft", "flyp"}
 ABLATIONS = {"flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce"}
+OWN_VALUES = {"cocoop": {"lr": 1e-2}}
+"""Method -> hyper-parameters with which it makes headway in a few steps."""
 
 
 class TestBuiltIn(MethodContract):
@@ -28,6 +32,10 @@ class TestBuiltIn(MethodContract):
     @pytest.fixture(params=methods.registry())
     def method(self, request: pytest.FixtureRequest) -> Method:
         return methods.get(request.param)
+
+    @pytest.fixture
+    def hparams(self, method: Method) -> Mapping[str, Any]:
+        return OWN_VALUES.get(method.name, {})
 
 
 def test_the_registry_holds_the_methods_of_the_paper_in_order() -> None:

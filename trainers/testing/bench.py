@@ -184,3 +184,8 @@ def finish(running: Generator[object, None, T]) -> T:
             next(running)
         except StopIteration as end:
             return end.value
+
+
+def global_streams() -> tuple[bytes, str, str]:
+    """The global generators of torch, numpy and Python, as they are."""
+    return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state()), str(random.getstate())
