@@ -22,6 +22,8 @@ from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import Bench
 
 GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
+TRANSFORMERS = {"maple", "promptsrc"}
+"""Methods that need open_clip's own image transformer, which the bundled model does not have."""
 LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
 """A batch with class collisions."""
 

@@ -48,7 +48,7 @@ class CoCoOp(GradientMethod):
     "Conditional Prompt Learning for Vision-Language Models", Section 3.2: s is the output of a net with one hidden
     layer of D / 16 units and ReLU, whose input are the frozen encoder's normalised features. The M = `context_tokens`
     vectors start as the first of the words "a photo of a", or at random where M is above 4; the net starts as torch's
-    linear layers do. The default, 4, and all else were compared with the authors' code, their numbers were not. Its
+    linear layers do. This and the default, 4, were compared with the authors' code; their numbers could not be. Its
     authors train by SGD at 0.002 on batches of one image.
 
     Each image has its own C prompts: a batch takes B x C passes through the text encoder, and so does an evaluation of

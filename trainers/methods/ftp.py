@@ -17,7 +17,7 @@ RATE, BETAS, TINY = 1e-2, (0.9, 0.999), 1e-8
 
 
 class FastTrainableProjection(FineTuning):
-    """FT with Fast Trainable Projection (Tian et al., 2023, NeurIPS, Algorithm 1) after every step of the optimiser.
+    """FT with Fast Trainable Projection (Tian et al., 2023, NeurIPS) after every step of the optimiser.
 
     The rows of a tensor that have moved further from the start than its radius, by the sum of absolute changes, are
     brought back to it (see `project`). Adam learns the radius from the product of a step's gradient with the directions

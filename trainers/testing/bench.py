@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+from torch import nn
 
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
@@ -21,6 +22,7 @@ from flyp_sweep.trainers import methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.methods.portable import NotPortable
 from flyp_sweep.trainers.models import pretrained
 from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.shared import Shared
@@ -30,7 +32,7 @@ from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.fitted import Fitted
 
 CPU = torch.device("cpu")
-VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3}
+VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3, "prompt_depth": 1}
 """Hyper-parameters as trials have them here, unless a test says otherwise."""
 ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24), "inverted": (24, 31), "faint": (24, 31)}
 """Split -> which of a class's images are in it."""
@@ -147,6 +149,14 @@ class Bench:
     ) -> Fitted:
         """The best epoch of a trial, with its weights."""
         return finish(fit(method or methods.get(spec.cell.method), self.task(spec, worker, checkpoint)))
+
+    def refusal(self, method: Method, model: nn.Module, task: Task) -> str | None:
+        """The line in which a method refuses to hand out a model for open_clip; None: it does not."""
+        try:
+            method.portable(model, task)
+        except NotPortable as error:
+            return str(error)
+        return None
 
     def primary(self, result: TrialResult, alpha: float) -> dict[str, float]:
         """Split -> primary metric at `alpha`."""
