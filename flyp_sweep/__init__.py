@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces import load as load
     from flyp_sweep.trainers.datasets.base import Dataset as Dataset
     from flyp_sweep.trainers.datasets.base import Split as Split
+    from flyp_sweep.trainers.ensembles.base import Ensemble as Ensemble
+    from flyp_sweep.trainers.ensembles.base import Members as Members
+    from flyp_sweep.trainers.ensembles.base import Mixture as Mixture
+    from flyp_sweep.trainers.ensembles.base import Soup as Soup
     from flyp_sweep.trainers.exporting.exported import ExportedModel as ExportedModel
     from flyp_sweep.trainers.methods.base import Batch as Batch
     from flyp_sweep.trainers.methods.base import GradientMethod as GradientMethod
@@ -54,13 +58,16 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.methods.base import SolvedMethod as SolvedMethod
     from flyp_sweep.trainers.methods.base import Step as Step
     from flyp_sweep.trainers.methods.domains import Number as Number
+    from flyp_sweep.trainers.methods.portable import Adapter as Adapter
     from flyp_sweep.trainers.methods.portable import NotPortable as NotPortable
     from flyp_sweep.trainers.methods.portable import Portable as Portable
     from flyp_sweep.trainers.methods.portable import Votes as Votes
     from flyp_sweep.trainers.runner import TrialRunner as TrialRunner
+    from flyp_sweep.trainers.spec import Epoch as Epoch
     from flyp_sweep.trainers.spec import TrialResult as TrialResult
     from flyp_sweep.trainers.spec import TrialSpec as TrialSpec
     from flyp_sweep.trainers.task import Task as Task
+    from flyp_sweep.trainers.training.fitted import Fitted as Fitted
 
 __version__ = "0.2.0"
 
@@ -98,13 +105,15 @@ _HOMES = {
         "load",
     ),
     "trainers.datasets.base": ("Dataset", "Split"),
+    "trainers.ensembles.base": ("Ensemble", "Members", "Mixture", "Soup"),
     "trainers.exporting.exported": ("ExportedModel",),
     "trainers.methods.base": ("Batch", "GradientMethod", "Group", "ImageClassifier", "Method", "SolvedMethod", "Step"),
     "trainers.methods.domains": ("Number",),
-    "trainers.methods.portable": ("NotPortable", "Portable", "Votes"),
+    "trainers.methods.portable": ("Adapter", "NotPortable", "Portable", "Votes"),
     "trainers.runner": ("TrialRunner",),
-    "trainers.spec": ("TrialResult", "TrialSpec"),
+    "trainers.spec": ("Epoch", "TrialResult", "TrialSpec"),
     "trainers.task": ("Task",),
+    "trainers.training.fitted": ("Fitted",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from flyp_sweep.search_spaces.cell import WITH, Cell
-from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 
 ZEROSHOT = "zeroshot"
 
@@ -22,7 +21,7 @@ _LONGEST_SLUG = 150
 def method_label(method: str, recorded: Mapping[str, str]) -> str:
     """How a method is printed: by the label that is `recorded` of it, else as the paper prints it, else by its name.
 
-    The name of an ensemble follows that of its method, e.g. `FLYP greedy soup`.
+    The name of an ensemble follows the label of its method, e.g. `FLYP greedy soup`.
     """
     if method in recorded:
         return recorded[method]
@@ -31,12 +30,16 @@ def method_label(method: str, recorded: Mapping[str, str]) -> str:
     return f"{label} {ensemble.replace('_', ' ')}" if ensemble else label
 
 
-def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str, int]:
-    """Sort key: the paper's order, then that of `others`, then the alphabet; ensembles follow their method."""
+def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str, int, str]:
+    """Sort key: the paper's order, then that of `others`, then the alphabet.
+
+    Ensembles follow their method, in the order of `others`, then of the alphabet.
+    """
     base, _, ensemble = method.partition(WITH)
     known = [*PAPER_LABELS, *(name for name in others if name not in PAPER_LABELS and WITH not in name)]
-    at = [*ENSEMBLES].index(ensemble) + 1 if ensemble in ENSEMBLES else 0
-    return (known.index(base) if base in known else len(known), base, at)
+    ensembles = ["", *(name.partition(WITH)[2] for name in others)]
+    at = ensembles.index(ensemble) if ensemble in ensembles else len(ensembles)
+    return (known.index(base) if base in known else len(known), base, at, ensemble)
 
 
 def shots_label(shots: int | None) -> str:

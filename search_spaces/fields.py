@@ -12,10 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, one_of, show
-from flyp_sweep.search_spaces.distributions import Distribution, parse
-from flyp_sweep.search_spaces.ensembles import ENSEMBLES
-from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, show
+from flyp_sweep.search_spaces.distributions import Distribution, Scalar, parse, scalar
 
 NUMBER, TEXT, LIST, MAPPING = "<number>", "<text>", "<list>", "<mapping>"
 """Tags of the branches of a union, which `shape` chooses by."""
@@ -90,8 +88,8 @@ def _check_label(text: str) -> str:
 
 
 def _check_ensemble(text: str) -> str:
-    if text not in ENSEMBLES:
-        raise mismatch(text, one_of(ENSEMBLES), nearest(text, ENSEMBLES))
+    if not _METHOD.fullmatch(text) or len(text) > 200:
+        raise mismatch(text, "an ensemble's name, or module.path:ClassName for one of your own")
     return text
 
 
@@ -116,3 +114,5 @@ Space = dict[
     HparamName,
     Annotated[Distribution, BeforeValidator(parse), PlainSerializer(lambda drawn: drawn.to_json())],
 ]
+Values = dict[HparamName, Annotated[Scalar, BeforeValidator(scalar)]]
+"""A configuration, or a part of one."""

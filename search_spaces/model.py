@@ -11,7 +11,6 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
 from flyp_sweep.search_spaces.distributions import Distribution
-from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.fields import (
     LIST,
@@ -171,7 +170,7 @@ class SearchSpace(Section):
 
     @property
     def plugin_folders(self) -> tuple[str, ...]:
-        """The folders, after the Python path, of modules that `methods` names; empty unless it was read from a file."""
+        """The folders, after the Python path, of modules that it names; empty unless it was read from a file."""
         return self._plugin_folders
 
     @property
@@ -225,6 +224,15 @@ class SearchSpace(Section):
     def for_method(self, method: str) -> dict[str, Distribution]:
         """The hyper-parameters of `method`: those of `search.space`, replaced and extended by its own."""
         return {**self.search.space, **self.search.per_method.get(method, {})}
+
+    def may_try(self, method: str, hparams: Mapping[str, Any]) -> bool:
+        """Whether a search of `method` may try these values: each lies in what is searched, or is among the first."""
+        given = self.for_method(method)
+        return all(
+            given[name].holds(value) or any(one.get(name) == value for one in self.search.first)
+            for name, value in hparams.items()
+            if name in given
+        )
 
     def dataset_of(self, cell: Cell) -> str | OwnDataset:
         """The data set of `cell`. Raises KeyError for a cell of another search space."""
@@ -294,11 +302,6 @@ class SearchSpace(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
-        soups = [ensemble for ensemble in self.ensembles or () if ensemble in SOUPS]
-        if soups and self.search.algorithm == NO_SEARCH:
-            raise mismatch(
-                soups[0], f"ensembles that need no search with search.algorithm {NO_SEARCH}", at=("ensembles",)
-            )
         if self.mlflow.register_best and self.weights.keep == "none":
             raise mismatch(
                 True, "false where weights.keep is none: a registered model has weights", at=("mlflow", "register")

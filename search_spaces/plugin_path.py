@@ -23,9 +23,15 @@ def plugin_folders(file: str | os.PathLike[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*beside, os.getcwd()]))
 
 
-def module_of(method: str) -> str:
+def module_of(name: str) -> str:
     """`my_package` of `my_package.my_module:MyMethod`."""
-    return method.partition(":")[0].partition(".")[0]
+    return name.partition(":")[0].partition(".")[0]
+
+
+def plugins_of(space: SearchSpace) -> dict[str, str]:
+    """The classes that `space` names by their modules -> the key that names them."""
+    named = [("methods", name) for name in space.method_names] + [("ensembles", name) for name in space.ensembles or ()]
+    return {name: key for key, name in named if ":" in name}
 
 
 def search_last(folders: Iterable[str]) -> None:
@@ -38,13 +44,13 @@ def find_plugins(space: SearchSpace) -> None:
 
     The Python path stays as it is for a space that names none: a folder of data may have the name of a library.
     """
-    named = [method for method in space.method_names if ":" in method]
+    named = plugins_of(space)
     if named:
         search_last(space.plugin_folders)
-    for method in named:
-        if not is_there(module_of(method)):
+    for name, key in named.items():
+        if not is_there(module_of(name)):
             places = one_of(["on the Python path", *(f"in {folder}" for folder in space.plugin_folders)])
-            raise space_error(space.source, "methods", method, f"its module {module_of(method)!r} {places}")
+            raise space_error(space.source, key, name, f"its module {module_of(name)!r} {places}")
 
 
 def is_there(module: str) -> bool:

@@ -36,7 +36,7 @@ ROOMS = {
         "evaluation": {"datasets", "models", "shared", "spec", "task"},
         "methods": {"datasets", "errors", "evaluation", "models", "plugins", "shared", "task"},
         "training": {"checkpoints", "distributed", "errors", "evaluation", "methods", "schedule", "spec", "task"},
-        "ensembles": {"datasets", "errors", "evaluation", "methods", "shared", "spec", "task", "training"},
+        "ensembles": {"datasets", "errors", "evaluation", "methods", "plugins", "shared", "spec", "task", "training"},
         "exporting": {"data", "datasets", "ensembles", "methods", "models", "shared", "task"},
         "trial": {"ensembles", "evaluation", "methods", "spec", "task", "training"},
         "runner": {
@@ -45,11 +45,13 @@ ROOMS = {
         },
         "data_checks": {"data", "datasets"},
         "hyper_parameters": {"methods"},
+        "ensemble_checks": {"ensembles"},
         "rehearsal": {
             *("data", "datasets", "errors", "methods", "models", "shared", "spec", "task", "training", "trial"),
         },
         "preflight": {
-            *("data", "data_checks", "datasets", "hyper_parameters", "methods", "models", "rehearsal", "schedule"),
+            *("data", "data_checks", "datasets", "ensemble_checks", "hyper_parameters", "methods", "models"),
+            *("rehearsal", "schedule"),
         },
         "testing": {
             *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "exporting", "methods", "models"),
@@ -156,10 +158,11 @@ def test_the_protocol_is_free_of_ray_files_and_clocks() -> None:
     assert not [line for file in files for line in packages_imported(file, forbidden)]
 
 
-def test_pytest_is_needed_by_the_contract_of_methods_alone() -> None:
+def test_pytest_is_needed_by_the_contracts_alone() -> None:
     files = [file for package in FORBIDDEN for file in (ROOT / package).rglob("*.py")]
     using = [file for file in files if packages_imported(file, {"pytest"})]
-    assert using == [ROOT / "trainers" / "testing" / "method_contract.py"]
+    contracts = [ROOT / "trainers" / "testing" / f"{kind}_contract.py" for kind in ("ensemble", "method")]
+    assert sorted(using) == contracts
 
 
 def test_every_package_of_the_project_is_in_the_table() -> None:

@@ -1,18 +1,82 @@
-"""Methods and data sets from other packages: entry points, read when a registry is first asked for."""
+"""Classes found by name: those of a package of ours, of other packages by entry points, and any as `module:Class`."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.errors import InputError, nearest
 
-METHODS, DATASETS = "flyp_sweep.methods", "flyp_sweep.datasets"
+METHODS, ENSEMBLES, DATASETS = "flyp_sweep.methods", "flyp_sweep.ensembles", "flyp_sweep.datasets"
 """The groups; an entry point's name is its class's `name`."""
 
 T = TypeVar("T")
+
+
+class Labelled:
+    """A class that outputs print by its label."""
+
+    label: str
+    """How its paper prints it, and so tables, figures and reports; of a class that gives none, made of its name."""
+    summary: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "label" not in vars(cls):  # that of the class above is another one's
+            cls.label = str(vars(cls).get("name", cls.__name__)).replace("_", " ")
+
+
+def instances(package: str, base: type[T], group: str) -> dict[str, T]:
+    """Name -> an instance, by name: of the classes in the modules of `package`, and of those of `group`.
+
+    Raises InputError as `loaded` does.
+    """
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
+    own = {found.name: found for found in _concrete(base, package)}
+    others: dict[str, Any] = loaded(group, base, own)
+    return {name: found() for name, found in sorted({**own, **others}.items())}
+
+
+def known(name: str, registry: Mapping[str, T], key: str) -> T:
+    """The one of this name in `registry`. Raises InputError for another name, found at `key` of a search space."""
+    if name not in registry:
+        expected = f"expected one of {', '.join(registry)}, or 'module:Class'"
+        raise InputError(f"{key}: found {name!r}; {expected}{nearest(name, registry)}")
+    return registry[name]
+
+
+def imported(name: str, base: type[T], key: str) -> T:
+    """An instance of the class that `module.path:ClassName` names.
+
+    Raises InputError when the class cannot be imported, is no `base` or lacks a part.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"{key}: {name!r} cannot be imported ({error}); expected 'module.path:ClassName'") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"{key}: {name!r} is not a subclass of flyp_sweep.{base.__name__}")
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(vars(found)["__abstractmethods__"]))
+        raise InputError(f"{key}: {name!r} lacks {lacking}; define all of these")
+    return found()
+
+
+def _concrete(base: Any, package: str) -> set[Any]:
+    """Subclasses, at any depth, that live in `package`, lack nothing and have a name."""
+    found = set[Any]()
+    for subclass in base.__subclasses__():
+        found |= _concrete(subclass, package)
+        ours = subclass.__module__.startswith(package)
+        if ours and not inspect.isabstract(subclass) and hasattr(subclass, "name"):
+            found.add(subclass)
+    return found
 
 
 def loaded(group: str, base: type[T], own: Mapping[str, object]) -> dict[str, type[T]]:

@@ -22,11 +22,12 @@ from flyp_sweep.trainers.datasets import added
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
-from flyp_sweep.trainers.hyper_parameters import MethodFacts, facts_of, hyper_parameters
+from flyp_sweep.trainers.ensemble_checks import EnsembleFacts, ensembles_of
+from flyp_sweep.trainers.hyper_parameters import MethodFacts, check_first, facts_of
 from flyp_sweep.trainers.schedule import check_schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,12 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks found, by display name. `ensembles` names the methods of whose trials each is made."""
+    """What the checks found, by display name."""
 
     data: dict[str, DataFacts]
     models: dict[str, ModelFacts]
     methods: dict[str, MethodFacts]
-    ensembles: dict[str, tuple[str, ...]]
+    ensembles: dict[str, EnsembleFacts]
     warnings: tuple[str, ...] = ()
     """What is allowed and odd about the settings, a line each."""
     remarks: tuple[str, ...] = ()
@@ -103,7 +104,7 @@ def _check(
 ) -> Checked:
     made = check_data(space, data_root)
 
-    from flyp_sweep.trainers import methods, rehearsal
+    from flyp_sweep.trainers import rehearsal
     from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
         pretrained,
         weights,
@@ -111,19 +112,21 @@ def _check(
 
     check_losses(space)
     check_read(space)
-    kinds = {name: facts_of(methods.named(space, name), hyper_parameters(space, name)) for name in space.method_names}
-    check_labels(space, kinds)
+    kinds = {name: facts_of(space, name) for name in space.method_names}
+    check_first(space, kinds)
+    check_labels(space, "methods", {name: kind.label for name, kind in kinds.items()})
     check_divisible(space)
     check_pairs(space)
     check_compiler(space)
     trained = [name for name, kind in kinds.items() if kind.trained]
     ensembles = ensembles_of(space, trained)
+    check_labels(space, "ensembles", {name: one.label for name, one in ensembles.items()})
     fingerprints = {model.label: weights.fingerprint(model) for model in space.models}
     hashes = Hashes.of_machine(say)
     decode = decode or space.images.unreadable == "skip"
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
     models: dict[str, ModelFacts] = {}
-    said = check_smoothing(space, kinds)
+    said = check_smoothing(space, kinds) + check_layer_decay(space, kinds)
     for model in space.models:
         pretrained.check_architecture(model)
         said += pretrained.check_file(model)
@@ -157,7 +160,7 @@ def _check(
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
-    """The data sets of `space`, by display name. The modules of its methods can be imported from then on.
+    """The data sets of `space`, by display name. The modules that it names can be imported from then on.
 
     Raises InputError when a file or such a module is absent, or the cache is set wrongly: it takes less than a second.
     """
@@ -237,26 +240,6 @@ def batch_normalisation(space: SearchSpace) -> Iterator[str]:
             )
 
 
-def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Ensemble -> the methods of whose trials it is made: of those that are `trained` by gradients, or were named.
-
-    Raises InputError where there is none, and for a named one that is not trained so.
-    """
-    if space.ensembles is None:
-        return {}
-    if not isinstance(space.ensembles, dict):
-        if not trained:
-            hint = f"(methods has {', '.join(space.method_names)}: add one, or leave out ensembles)"
-            raise space_error(space.source, "ensembles", list(space.ensembles), "methods trained by gradients", hint)
-        return dict.fromkeys(space.ensembles, tuple(trained))
-    for ensemble, names in space.ensembles.items():
-        for name in names:
-            if name not in trained:
-                expected = f"a method trained by gradients: {', '.join(trained) or 'methods has none'}"
-                raise space_error(space.source, f"ensembles.{ensemble}", name, expected)
-    return space.ensembles
-
-
 def check_read(space: SearchSpace) -> None:
     """Raise InputError for a key of `search.space` that no method reads, those outside the space included.
 
@@ -275,18 +258,17 @@ def check_read(space: SearchSpace) -> None:
             )
 
 
-def check_labels(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> None:
-    """Raise InputError for labels that a table cannot print, and for two methods of one label."""
+def check_labels(space: SearchSpace, key: str, labels: Mapping[str, str]) -> None:
+    """Raise InputError for labels that a table cannot print, and for two methods, or ensembles, of one label."""
     named: dict[str, str] = {}
-    for name, kind in kinds.items():
-        label = kind.label
+    for name, label in labels.items():
         if not (isinstance(label, str) and label.isprintable() and label.strip() and not label.startswith("_")):
             expected = "expected one printable line that does not begin with _"
-            raise InputError(f"{space.source}: methods: {name} has the label {label!r}; {expected}")
+            raise InputError(f"{space.source}: {key}: {name} has the label {label!r}; {expected}")
         other = named.setdefault(label, name)
         if other != name:
             expected = "expected labels that tell rows apart; give one of them another, or leave it out"
-            raise InputError(f"{space.source}: methods: {other} and {name} both have the label {label!r}; {expected}")
+            raise InputError(f"{space.source}: {key}: {other} and {name} both have the label {label!r}; {expected}")
 
 
 def check_losses(space: SearchSpace) -> None:
@@ -341,6 +323,20 @@ def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> lis
         raise space_error(space.source, "train.label_smoothing", space.train.label_smoothing, expected)
     without = [name for name, kind in kinds.items() if kind.seeded and not kind.smooths_labels]
     return [f"train.label_smoothing: not read by {', '.join(without)}"] if without else []
+
+
+def check_layer_decay(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
+    """A line that names the methods that learn and do not read `train.layer_decay`; none: no line.
+
+    Raises InputError when no method trains layers that `train.layer_decay` could tell apart.
+    """
+    if space.train.layer_decay == 1:
+        return []
+    if not any(kind.decays_layers for kind in kinds.values()):
+        expected = "1, as no method here trains layers of an encoder below its top"
+        raise space_error(space.source, "train.layer_decay", space.train.layer_decay, expected)
+    without = [name for name, kind in kinds.items() if kind.seeded and not kind.decays_layers]
+    return [f"train.layer_decay: not read by {', '.join(without)}"] if without else []
 
 
 def check_compiler(space: SearchSpace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.trainers import datasets, methods, trial
+from flyp_sweep.trainers import datasets, ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
@@ -55,7 +55,7 @@ class TrialRunner:
         self.threads = threads
         self.cache = cache
         self.ranks = ranks
-        self.kept = KeptFits(space, weights) if weights else None
+        self.kept = KeptFits(space, weights, ensembles.soups(space)) if weights else None
         self.prediction_files = predictions
         self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 

@@ -7,6 +7,7 @@ from itertools import chain
 
 from flyp_sweep.trainers import ensembles
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, choose_alpha
+from flyp_sweep.trainers.ensembles.base import Ensemble
 from flyp_sweep.trainers.evaluation.metrics import as_evaluation
 from flyp_sweep.trainers.evaluation.predictions import Predictions
 from flyp_sweep.trainers.methods.base import Method
@@ -16,16 +17,17 @@ from flyp_sweep.trainers.training.fit import fit, found_or_fitted
 from flyp_sweep.trainers.training.fitted import Fitted
 
 
-def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
+def run(method: Method, task: Task, ensemble: Ensemble | None = None) -> Generator[Epoch, None, TrialResult]:
     """Fit, or make an ensemble, then evaluate: yields a report per epoch and returns the result.
 
+    The ensemble is the one that the cell names, unless it is given.
     In the search stage nothing but `id_val` is read. A repeat chooses alpha on `id_val`, and only then loads the ID
     test and OOD splits, which nothing is chosen on. Raises TrialFailed, and InputError for data that cannot be read.
     """
     if task.spec.stage == SEARCH:
         fitted = yield from fit(method, task)
         return _result(task, fitted, None, [as_evaluation(fitted.scores, task.id_val, 1.0)])
-    curve = yield from models(method, task)
+    curve = yield from models(method, task, ensemble)
     on_id_val = curve.on_id_val(task.spec.alphas)
     chosen = choose_alpha(on_id_val)
     shown = sorted({1.0, chosen} & set(task.spec.alphas))
@@ -36,10 +38,10 @@ def run(method: Method, task: Task) -> Generator[Epoch, None, TrialResult]:
     return _result(task, curve.fitted, chosen, evaluations, predictions.write())
 
 
-def models(method: Method, task: Task) -> Generator[Epoch, None, AlphaCurve]:
+def models(method: Method, task: Task, ensemble: Ensemble | None = None) -> Generator[Epoch, None, AlphaCurve]:
     """The models of a repeat between zero-shot and fine-tuned. Nothing is trained where its fit is kept."""
     if task.spec.members:
-        return (yield from ensembles.curve(method, task))
+        return (yield from ensembles.curve(ensemble or ensembles.get(task.spec.cell.ensemble), method, task))
     return AlphaCurve(method, task, (yield from found_or_fitted(method, task)))
 
 

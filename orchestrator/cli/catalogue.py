@@ -20,16 +20,16 @@ def _catalogue(what: str) -> tuple[dict[str, str], dict[str, str]]:
         from flyp_sweep.search_spaces.loading import bundled
 
         return bundled(), {}
-    if what == "ensembles":
-        from flyp_sweep.search_spaces.ensembles import ENSEMBLES
-
-        return ENSEMBLES, {}
     from flyp_sweep.trainers import plugins
 
     if what == "datasets":
         from flyp_sweep.trainers import datasets
 
         return {name: found.summary for name, found in datasets.registry().items()}, plugins.origins(plugins.DATASETS)
+    if what == "ensembles":
+        from flyp_sweep.trainers import ensembles
+
+        return {name: one.summary for name, one in ensembles.registry().items()}, plugins.origins(plugins.ENSEMBLES)
     from flyp_sweep.trainers import methods
 
     return {name: method.summary for name, method in methods.registry().items()}, plugins.origins(plugins.METHODS)

@@ -19,6 +19,7 @@ from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import Resources, SearchSpace
+from flyp_sweep.search_spaces.plugin_path import module_of, plugins_of
 
 DECISIVE = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 """Packages that the numbers of a trial depend on, or whether it runs at all."""
@@ -122,10 +123,7 @@ def runtime_env(space: SearchSpace) -> dict[str, Any]:
 
     What these import in turn, and the libraries, each node has to have installed.
     """
-    names = {
-        "flyp_sweep",
-        *(method.partition(":")[0].partition(".")[0] for method in space.method_names if ":" in method),
-    }
+    names = {"flyp_sweep", *map(module_of, plugins_of(space))}
     modules = [import_module(name) for name in sorted(names)]
     sources = [module.__path__[0] if hasattr(module, "__path__") else str(module.__file__) for module in modules]
     return {"py_modules": [os.path.abspath(source) for source in sources], "excludes": ["**/__pycache__/**"]}

@@ -105,7 +105,7 @@ class EnsembleProtocol(CellProtocol):
         self.base = base
 
     def advance(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
-        """As `CellProtocol.advance`, once the base has finished its search (soups) or its repeats (other ensembles)."""
+        """As `CellProtocol.advance`, once the base has finished its search (soups) or its repeats (mixtures)."""
         is_ripe = self.base.over or (self.plan.is_soup and self.base.selection is not None)
         return super().advance(outcomes) if is_ripe else None
 
@@ -119,7 +119,7 @@ class EnsembleProtocol(CellProtocol):
         return set() if self.over else {one.trial_id for one in candidates}
 
     def kept(self, outcomes: Mapping[str, Outcome]) -> set[str]:
-        """As `CellProtocol.kept` for soups; a logit ensemble has the weights of its member, which is a repeat."""
+        """As `CellProtocol.kept` for soups; a mixture has the weights of its member, which is a repeat."""
         return super().kept(outcomes) if self.plan.is_soup else set()
 
     def _select(self, outcomes: Mapping[str, Outcome]) -> Selection | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.distributions import Distribution
-from flyp_sweep.search_spaces.ensembles import SOUPS
+from flyp_sweep.search_spaces.distributions import Distribution, Scalar
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.trainers.ensemble_checks import EnsembleFacts
 from flyp_sweep.trainers.hyper_parameters import MethodFacts
 from flyp_sweep.trainers.preflight import Checked, DataFacts, ModelFacts
 from flyp_sweep.trainers.schedule import total_steps
@@ -34,13 +34,20 @@ class CellPlan:
     data: DataFacts
     model: ModelFacts
     method: MethodFacts
+    ensembles: Mapping[str, EnsembleFacts]
+    """All ensembles of the sweep."""
     base: CellPlan | None = None
     """The plan of the cell of whose trials this one's ensembles are made; None where it holds none."""
 
     @property
+    def ensemble(self) -> EnsembleFacts | None:
+        """The ensemble that its trials are; None where they are none."""
+        return self.ensembles[self.cell.ensemble] if self.cell.ensemble else None
+
+    @property
     def label(self) -> str:
-        """How its method is printed; the name of an ensemble follows, e.g. `FLYP greedy soup`."""
-        return " ".join([self.method.label, *filter(None, [self.cell.ensemble.replace("_", " ")])])
+        """How its method is printed; the label of an ensemble follows, e.g. `FLYP greedy soup`."""
+        return f"{self.method.label} {self.ensemble.label}" if self.ensemble else self.method.label
 
     @property
     def searched(self) -> Mapping[str, Distribution]:
@@ -48,12 +55,17 @@ class CellPlan:
         return {} if self.cell.ensemble else self.method.searched
 
     @property
+    def first(self) -> Sequence[Mapping[str, Scalar]]:
+        """What the search begins with: the values that `search.first` gives, of hyper-parameters that are searched."""
+        return () if self.cell.ensemble else self.method.first
+
+    @property
     def fixed(self) -> Mapping[str, Any] | None:
         """The one configuration that there is to repeat, where nothing is left to search; else None.
 
         Soups are made of the trials of a search, so there is one for them.
         """
-        of_soups = SOUPS.keys() & set(self.space.ensembles_of(self.cell.method))
+        of_soups = any(self.ensembles[name].is_soup for name in self.space.ensembles_of(self.cell.method))
         if any(one.count != 1 or of_soups for one in self.searched.values()):
             return None
         return {name: one.values()[0] for name, one in self.searched.items()}
@@ -80,7 +92,7 @@ class CellPlan:
     @property
     def is_soup(self) -> bool:
         """Whether its trials are soups, one of every search seed; other ensembles are made of a repeat each."""
-        return self.cell.ensemble in SOUPS
+        return self.ensemble is not None and self.ensemble.is_soup
 
     @property
     def repeat_seeds(self) -> range:
@@ -145,6 +157,7 @@ class CellPlan:
             pairs=train.pairs,
             randaugment=train.augmentation == "randaugment",
             label_smoothing=train.label_smoothing if self.method.smooths_labels else 0.0,
+            layer_decay=train.layer_decay if self.method.decays_layers else 1.0,
             splits={**identity.fitted, **(identity.evaluated if stage == REPEAT else {})},
         )
 
@@ -155,9 +168,11 @@ def plan(space: SearchSpace, checked: Checked) -> list[CellPlan]:
     Their `space` has written out what the methods search, and what ensembles are made of.
     """
     searched = {name: method.searched for name, method in checked.methods.items()}
-    space = space.ensembling(checked.ensembles).searching(searched)
+    made_of = {name: ensemble.methods for name, ensemble in checked.ensembles.items()}
+    space = space.ensembling(made_of).searching(searched)
     plans: dict[Cell, CellPlan] = {}
     for cell in space.cells():
         data, model, method = checked.data[cell.dataset], checked.models[cell.model], checked.methods[cell.base.method]
-        plans[cell] = CellPlan(cell, space, data, model, method, plans[cell.base] if cell.ensemble else None)
+        base = plans[cell.base] if cell.ensemble else None
+        plans[cell] = CellPlan(cell, space, data, model, method, checked.ensembles, base)
     return list(plans.values())

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from flyp_sweep.results.ledger.best_repeat import best_repeat
 from flyp_sweep.results.ledger.file import last_selections, read_lines
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord
+from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord, is_mixture
 from flyp_sweep.results.naming import ZEROSHOT, shots_label
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.ensembles import LOGIT_ENSEMBLE
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -85,7 +84,6 @@ def choose(run: RunFolder, wanted: Wanted) -> Chosen:
     if wanted.trial is not None:
         cells = [_trial(wanted.trial, trials, run).cell]
     cell = _cell(cells, wanted, run)
-    _refuse_two_models(cell)
     selection = selections.get(cell)
     planned = [trials[name] for name in selection.repeats if name in trials] if selection else []
     repeats = tuple(one for one in planned if one.status == DONE)
@@ -94,6 +92,7 @@ def choose(run: RunFolder, wanted: Wanted) -> Chosen:
             f"{run.label}: {cell.key} has no finished repeat, and so no model; run the search space to its end first"
         )
     record = _repeat(repeats, wanted, cell)
+    _refuse_two_models(record)
     return Chosen(run, space, selection, repeats, record, _alpha(record, wanted), wanted.alpha is None, seconds)
 
 
@@ -130,10 +129,11 @@ def _cell(cells: Sequence[Cell], wanted: Wanted, run: RunFolder) -> Cell:
     raise InputError(f"{run.label}: found {len(cells)} cells, expected one; choose by {choices}")
 
 
-def _refuse_two_models(cell: Cell) -> None:
-    if cell.ensemble == LOGIT_ENSEMBLE:
+def _refuse_two_models(record: TrialRecord) -> None:
+    cell = record.cell
+    if is_mixture(cell, record.settings):
         raise InputError(
-            f"{cell.key}: a logit ensemble is two models, whose logits are mixed; export them one by one: "
+            f"{cell.key}: this ensemble is two models, whose outputs are mixed; export them one by one: "
             f"--method {cell.base.method} --alpha 1, and the same with --alpha 0"
         )
 

@@ -86,7 +86,7 @@ def _weights(plan: CellPlan) -> int:
 
 
 def _models(plan: CellPlan) -> int:
-    """Repeats of a cell whose weights the run keeps. A logit ensemble has the weights of another trial."""
+    """Repeats of a cell whose weights the run keeps. A mixture has the weights of another trial."""
     if plan.base and not plan.is_soup:
         return 0
     return {"none": 0, "best": 1, "all": len(plan.repeat_seeds)}[plan.space.weights.keep]

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_searches, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
-from flyp_sweep.search_spaces.complaints import counted
-from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, STRICT_SOUP
+from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.model import SearchSpace
 
 
@@ -21,11 +20,12 @@ def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
 
 
 def _steps(plan: CellPlan) -> str:
-    """E.g. `8 configurations x 1 seed searched, 5 repeats`."""
+    """E.g. `8 configurations x 1 seed searched, 5 repeats`, and between these what the search begins with."""
     if plan.base is None:
         seeds = len(plan.search_seeds)
         searched = f"{counted(planned_configs(plan), 'configuration')} x {counted(seeds, 'seed')} searched"
-        return f"{searched}, {counted(len(plan.repeat_seeds), 'repeat')}"
+        first = "".join(f", {'first' if at == 0 else 'then'} {show(dict(one))}" for at, one in enumerate(plan.first))
+        return f"{searched}{first}, {counted(len(plan.repeat_seeds), 'repeat')}"
     kind = "soup" if plan.is_soup else "ensemble"
     members = counted(planned_configs(plan.base), "configuration") if plan.is_soup else "a repeat"
     return f"{counted(len(plan.repeat_seeds), kind)} of {members} of {plan.base.cell.method}"
@@ -44,10 +44,10 @@ def passes(plan: CellPlan) -> int:
         return train * crops * (plan.base is None) + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val) + plan.space.early_stopping.include_start * id_val
     fitting = fitting if plan.method.trained else id_val
-    if plan.cell.ensemble == LOGIT_ENSEMBLE:  # one look at each image does for all alphas
-        return len(plan.repeat_seeds) * (2 * id_val + reported)
-    if plan.base is not None:  # made of weights that are there, and tried on `id_val`
-        fitting = id_val * (planned_configs(plan.base) if plan.cell.ensemble in (GREEDY_SOUP, STRICT_SOUP) else 1)
+    if plan.base is not None and plan.ensemble is not None:  # made of weights that are there
+        if not plan.ensemble.is_soup:  # one look at each image does for all alphas
+            return len(plan.repeat_seeds) * (2 * id_val + reported)
+        fitting = id_val * (planned_configs(plan.base) if plan.ensemble.tries_members else 1)
     alphas = [alpha for alpha in plan.space.wise_ft.grid if alpha > 0]
     at_the_end = len(alphas) if plan.space.wise_ft.frontier else min(2, len(alphas))
     repeat = fitting + (len(alphas) - 1) * id_val + at_the_end * reported

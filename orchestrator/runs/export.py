@@ -20,6 +20,7 @@ from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers import ensembles
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.data.cache import Cache
@@ -53,7 +54,7 @@ def export(chosen: Chosen, data_root: Path, folder: Path, say: Say) -> None:
         say(f"the trial ran on {machine['gpu']}, this machine has no GPU: the last bits of its numbers will differ")
     with numerics(threads, strictly=not any("last bits" in note for note in chosen.record.notes)):
         runner = TrialRunner(cell_plan.space, data_root.resolve(), device, threads, Cache.of_machine())
-        runner.kept = OnlyRead(cell_plan.space, Policy(chosen.run.weights))
+        runner.kept = OnlyRead(cell_plan.space, Policy(chosen.run.weights), ensembles.soups(cell_plan.space))
         curve = refitted(chosen, runner, spec, say)
         made = Export.of(curve, spec.trial_id, chosen.alpha, cell_plan.space.model_of(chosen.cell), threads)
         with drafted(folder) as draft:

@@ -14,9 +14,9 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.progress import duration
 from flyp_sweep.orchestrator.runs.resume import CALIBRATION, Earlier, Finished
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
+from flyp_sweep.results.ledger.schema import is_mixture
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted, show
-from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace, dataset_name
@@ -150,14 +150,14 @@ def outdated(
 
 
 class Fits:
-    """Which finished trials a run has the fits of, `kept` by their ids. A logit ensemble has that of its member."""
+    """Which finished trials a run has the fits of, `kept` by their ids. A mixture has that of its member."""
 
     def __init__(self, trials: Iterable[Finished], kept: Container[str]) -> None:
         self.kept = kept
         self.members = {(one.cell, one.seed): one.outcome.trial_id for one in trials if one.stage == REPEAT}
 
     def has(self, one: Finished) -> bool:
-        of_member = one.cell.ensemble and one.cell.ensemble not in SOUPS
+        of_member = is_mixture(one.cell, one.settings)
         trial_id = self.members.get((one.cell.base, one.seed)) if of_member else one.outcome.trial_id
         return trial_id in self.kept
 

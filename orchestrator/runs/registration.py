@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from flyp_sweep.orchestrator.runs.chosen import Wanted, choose
 from flyp_sweep.orchestrator.tracking.kept_models import BEST, KeptModels, registered_name
 from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger
-from flyp_sweep.results.ledger.file import last_selections
+from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.schema import is_mixture
 from flyp_sweep.results.naming import shots_label
 from flyp_sweep.search_spaces.complaints import one_line
-from flyp_sweep.search_spaces.ensembles import LOGIT_ENSEMBLE
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
@@ -33,13 +33,16 @@ def register(folder: RunFolder, data_root: Path, uri: str, say: Callable[[str], 
     """Register what is not registered yet; `say` is told of each model.
 
     Weights come from the store where `folder` is the working copy of a run there, by its label.
-    A logit ensemble is two models, so it has none; nor has a method without a folder for open_clip, and `say` is told
-    so. Raises InputError as `export` does, and MLflow's own errors.
+    A mixture is two models, so it has none; nor has a method without a folder for open_clip, and `say` is told so.
+    Raises InputError as `export` does, and MLflow's own errors.
     """
     space = load(str(folder.space))
     models = KeptModels(MlflowLogger(uri, space.name, folder))
-    for cell in last_selections(folder.ledger.load()):
-        if cell.ensemble == LOGIT_ENSEMBLE or cell not in space.cells():
+    records = folder.ledger.load()
+    trials = trials_by_id(records)
+    for cell, selection in last_selections(records).items():
+        repeats = [trials[one] for one in selection.repeats if one in trials]
+        if cell not in space.cells() or any(is_mixture(cell, one.settings) for one in repeats):
             continue
         shots = shots_label(cell.shots).removesuffix("-shot")
         chosen = choose(folder, Wanted(dataset=cell.dataset, model=cell.model, shots=shots, method=cell.method))

@@ -17,10 +17,9 @@ import msgspec
 from flyp_sweep.results.analysis.example_values import ExampleValues
 from flyp_sweep.results.ledger.file import Interner, last_selections, read_hashed, recorded_labels
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record, SelectionRecord, SplitRecord, TrialRecord, same_alpha
+from flyp_sweep.results.ledger.schema import Record, SelectionRecord, SplitRecord, TrialRecord, is_mixture, same_alpha
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.ensembles import LOGIT_ENSEMBLE
 from flyp_sweep.search_spaces.errors import InputError
 
 Side = Literal["without", "with"]
@@ -44,8 +43,8 @@ class Trial(msgspec.Struct, frozen=True):
     """A finished trial. `numbers` holds, per side, one metric of `id_test` and of each OOD split.
 
     Without ensembling is alpha = 1, with ensembling the alpha that the trial chose on id_val; the zero-shot model has
-    the same numbers on both sides, a logit ensemble none without: there it is the repeat that it is made of, which has
-    a row of its own. A search trial has none. `lacking` names the splits that do not have the metric.
+    the same numbers on both sides, a mixture none without: there it is the repeat that it is made of, which has a row
+    of its own. A search trial has none. `lacking` names the splits that do not have the metric.
     """
 
     trial_id: str
@@ -167,7 +166,7 @@ def _numbers(trial: TrialRecord, metric: str | None) -> dict[Side, Numbers]:
         only = _numbers_at(0.0, trial, metric)
         return {"without": only, "with": only}
     chosen = {} if trial.alpha is None else _numbers_at(trial.alpha, trial, metric)
-    if trial.cell.ensemble == LOGIT_ENSEMBLE:
+    if is_mixture(trial.cell, trial.settings):
         return {"without": {}, "with": chosen}
     return {"without": chosen if trial.alpha == 1.0 else _numbers_at(1.0, trial, metric), "with": chosen}
 
@@ -198,6 +197,6 @@ def _splits_at(alpha: float, trial: TrialRecord) -> list[SplitRecord]:
 
 def _lacking(trial: TrialRecord, metric: str) -> tuple[str, ...]:
     """The ID test and OOD splits without the metric at an alpha that a table shows."""
-    alphas = {trial.chosen_alpha, None if trial.cell.ensemble == LOGIT_ENSEMBLE else 1.0} - {None}
+    alphas = {trial.chosen_alpha, None if is_mixture(trial.cell, trial.settings) else 1.0} - {None}
     shown = [one for alpha in alphas if alpha is not None for one in _splits_at(alpha, trial)]
     return tuple(dict.fromkeys(one.split for one in shown if metric not in one.metrics))

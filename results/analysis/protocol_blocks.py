@@ -11,7 +11,6 @@ from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Measure
 from flyp_sweep.results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
 from flyp_sweep.search_spaces.complaints import counted
-from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.errors import InputError
 
 _FIXED = {"data": "data", "weights": "weights"}
@@ -127,12 +126,12 @@ def refuse_unlike_protocols(blocks: Iterable[Block]) -> None:
 def _protocols(a: CellResult, b: CellResult) -> Iterable[tuple[str, object, object]]:
     assert a.selection
     assert b.selection
+    of_a, of_b = a.repeats.done[0].settings, b.repeats.done[0].settings
     # A deterministic method has no seeds, and soups have those of the search.
-    if not (a.is_constant or b.is_constant) and (a.cell.ensemble in SOUPS) == (b.cell.ensemble in SOUPS):
+    if not (a.is_constant or b.is_constant) and bool(of_a.get("ingredients")) == bool(of_b.get("ingredients")):
         yield "planned seeds", a.planned, b.planned
     yield "selection metric", a.selection.metric, b.selection.metric
     yield "selection split", a.selection.split, b.selection.split
-    of_a, of_b = a.repeats.done[0].settings, b.repeats.done[0].settings
     splits = of_a.get("splits", {}), of_b.get("splits", {})
     for split in splits[0]:
         if split in splits[1]:

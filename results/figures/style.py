@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 
 from flyp_sweep.results.files import write
 from flyp_sweep.search_spaces.cell import WITH
-from flyp_sweep.search_spaces.ensembles import GREEDY_SOUP, LOGIT_ENSEMBLE, STRICT_SOUP, UNIFORM_SOUP
 
 # Okabe and Ito, "Color universal design" (2008); methods beyond the paper's take Paul Tol's muted colours in turn.
 COLOURS = {"lp": "#E69F00", "ft": "#0072B2", "l2sp": "#009E73", "lpft": "#CC79A7", "flyp": "#D55E00"}
@@ -53,12 +52,14 @@ SUFFIXES: dict[str, dict[str, None]] = {".png": {"Software": None}, ".pdf": {"Cr
 _DPI = 200
 _SHORT_NAME, _LONG_NAME = 8, 16  # characters
 _SHADES = {
-    UNIFORM_SOUP: ("black", 0.4),
-    GREEDY_SOUP: ("white", 0.4),
-    STRICT_SOUP: ("white", 0.55),
-    LOGIT_ENSEMBLE: ("white", 0.7),
+    "uniform_soup": ("black", 0.4),
+    "greedy_soup": ("white", 0.4),
+    "greedy_soup_strict": ("white", 0.55),
+    "logit_ensemble": ("white", 0.7),
 }
-"""What the colour of a method is mixed with for its ensembles, and how much of it is in there."""
+_SPARE_SHADES = (("black", 0.6), ("black", 0.2), ("white", 0.25), ("white", 0.82))
+"""What the colour of a method is mixed with for its ensembles, and how much of it is in there; other ensembles take the
+spare ones in turn."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,14 @@ def colours_of(methods: Iterable[str]) -> dict[str, str]:
     """A colour for every method, the same in all figures for those that are known."""
     colours = COLOURS | OTHER_COLOURS
     spare = itertools.cycle(_SPARE_COLOURS)
+    shades, spare_shades = dict(_SHADES), itertools.cycle(_SPARE_SHADES)
     own_colours = {}
     for method in methods:
         base, _, ensemble = method.partition(WITH)
         colours[base] = colours.get(base) or next(spare)
-        own_colours[method] = _mixed(colours[base], *_SHADES[ensemble]) if ensemble in _SHADES else colours[base]
+        if ensemble:
+            shades[ensemble] = shades.get(ensemble) or next(spare_shades)
+        own_colours[method] = _mixed(colours[base], *shades[ensemble]) if ensemble else colours[base]
     return own_colours
 
 

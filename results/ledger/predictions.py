@@ -20,9 +20,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
-from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord
+from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord, is_mixture
 from flyp_sweep.results.naming import ZEROSHOT, block_order, method_order
-from flyp_sweep.search_spaces.ensembles import LOGIT_ENSEMBLE
 from flyp_sweep.search_spaces.errors import InputError, nearest
 
 OutputSide = Literal["without", "with"]
@@ -76,12 +75,12 @@ class Repeat:
         return list(self.facts.get("labels", {}).get(split) or self.facts["classes"])
 
     def alpha(self, side: OutputSide) -> float | None:
-        """The alpha of a side; None for what a logit ensemble does not have."""
+        """The alpha of a side; None for what a mixture does not have."""
         if self.trial.cell.method == ZEROSHOT:
             return 0.0
         if side == "with":
             return float(self.facts["chosen"])
-        return None if self.trial.cell.ensemble == LOGIT_ENSEMBLE else 1.0
+        return None if is_mixture(self.trial.cell, self.trial.settings) else 1.0
 
 
 def repeats_in(records: Iterable[Record], folder: Path) -> list[Repeat]:

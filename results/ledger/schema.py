@@ -146,6 +146,14 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
         return not self.data or (own is not None and own == self.evaluated.get(split))
 
 
+def is_mixture(cell: Cell, settings: Mapping[str, Any]) -> bool:
+    """Whether a trial of `cell` is an ensemble of a repeat: two models, whose outputs are mixed.
+
+    Soups are one model each, and name what they are made of.
+    """
+    return bool(cell.ensemble) and not settings.get("ingredients")
+
+
 _UNLESS_EMPTY = ("label", "data", "evaluated", "incomplete", "overlaps", "deterministic")
 """Fields that are not written where they are empty, or False."""
 

@@ -47,10 +47,13 @@ def test_without_a_search_there_is_no_range_and_no_soup() -> None:
     for change, told in [
         ({"search": {"algorithm": "none", "space": {"lr": {"choice": [0.1, 0.2]}}}}, "one value with algorithm none"),
         ({"search": {"algorithm": "none", "num_samples": 3}}, "nothing with algorithm none"),
-        ({"search": {"algorithm": "none", "space": FIXED["space"]}, "ensembles": ["greedy_soup"]}, "no search"),
     ]:
         with pytest.raises(InputError, match=told):
             space_of(**{"methods": ["ft"], **change})
+    with pytest.raises(InputError, match="ensembles: found 'greedy_soup'; expected ensembles that need no search"):
+        plans_of(
+            space_of(methods=["ft"], search={"algorithm": "none", "space": FIXED["space"]}, ensembles=["greedy_soup"])
+        )
     with pytest.raises(InputError, match=r"search\.space\.C: found nothing; expected one value"):
         plans_of(space_of(methods=["lp"], search="none"))
 
@@ -129,15 +132,18 @@ def status(folder: RunFolder) -> str:
 
 def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_path: Path) -> None:
     search = {"num_samples": 2, "space": {"lr": {"loguniform": [1e-5, 1e-2]}, "weight_decay": 0.1}}
-    train = {"epochs": 2, "grad_clip": 1.0}
+    search["first"] = [{"lr": 1}]
+    train = {"epochs": 2, "grad_clip": 1.0, "layer_decay": 0.5, "label_smoothing": 0.1}
     space = space_of(methods=["lp", "ft", "lpft"], search=search, ensembles={"greedy_soup": ["lpft"]}, train=train)
     folder, example = RunFolder.create(tmp_path / "run", dump(space)), Example()
     train = {**space.train.model_dump(mode="json"), "patience": 5}
+    unread = {"grad_clip": None, "layer_decay": 1.0, "label_smoothing": 0.0}
     cell, lost = example.cell("ft"), example.cell("lpft")
     searched = {"stage": "search", "settings": train}
     for record in [
         example.trial(cell, 0, "search", settings=train),
-        example.trial(example.cell("lp"), 0, "search", settings={**train, "grad_clip": None}, hparams={"C": 1.0}),
+        example.trial(cell, 0, "search", settings=train, hparams={"lr": 1.0, "weight_decay": 0.1}, config_id="first"),
+        example.trial(example.cell("lp"), 0, "search", settings={**train, **unread}, hparams={"C": 1.0}),
         example.trial(cell, 0, "search", settings={**train, "epochs": 99}, config_id="c1"),
         example.trial(cell, 0, "search", settings={**train, "epoch_metric": "loss"}, config_id="c3"),
         example.trial(cell, 0, "search", settings=train, hparams={"lr": 5.0, "weight_decay": 0.1}, config_id="c2"),
@@ -147,7 +153,7 @@ def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_p
     told = status(folder)
     rows = {line.split()[0].rpartition("/")[2]: line.split()[1:] for line in told.splitlines() if "digits-clip" in line}
     assert rows["lp"][:2] == ["search", "1"], "no gradient of it could be clipped"
-    assert rows["ft"][:2] == ["search", "1"]
+    assert rows["ft"][:2] == ["search", "2"]
     assert rows["lpft"][:4] == ["failed", "0", "0", "2"]
     assert rows["lpft+greedy_soup"][0] == "failed"
     assert "not counted: 3 trials of an earlier version of the search space" in told

@@ -23,11 +23,11 @@ from flyp_sweep.orchestrator.runs.recorder import Recorder
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.search_spaces import yaml_text
-from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, from_mapping, load
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
+from flyp_sweep.trainers.ensembles import registry
 from flyp_sweep.trainers.spec import TrialSpec
 
 ALL = ["uniform_soup", "greedy_soup", "logit_ensemble"]
@@ -168,7 +168,7 @@ def test_the_driver_removes_weights_that_neither_an_ensemble_nor_the_user_asks_f
     """Of `ft`, its 3 repeats, and 2 soups of 2 seeds each; a logit ensemble has the weights of its member."""
     space = ensembles(methods=["ft"], weights={"keep": keep})
     plans = plans_of(space)
-    protocol, kept = Protocol(plans), KeptFits(plans[0].space, Policy(tmp_path))
+    protocol, kept = Protocol(plans), KeptFits(plans[0].space, Policy(tmp_path), ALL[:2])
     weights = TrialFiles(tmp_path / "weights")
     weights.folder.mkdir()
     recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, TrialFiles(tmp_path / "running"), weights)
@@ -225,14 +225,17 @@ def test_a_dry_run_names_them_and_counts_their_trials():
 
 
 def test_a_misspelt_ensemble_is_one_line_and_the_list_names_them_all(tmp_path):
-    (tmp_path / "x.yaml").write_text(SPACE.replace("greedy_soup", "greedy_soap"))
-    code, output = call("run", "x.yaml", "--dry-run", cwd=tmp_path)
-    assert code == 2
-    assert output == (
-        "error: x.yaml: ensembles[1]: found 'greedy_soap'; expected uniform_soup, greedy_soup, greedy_soup_strict or "
-        "logit_ensemble (did you mean 'greedy_soup'?)\n"
-    )
-    assert [line.split()[0] for line in call("list", "ensembles", cwd=tmp_path)[1].splitlines()] == list(ENSEMBLES)
+    for wrong in (SPACE.replace("greedy_soup", "greedy_soap"), SPACE.replace("[uniform_soup,", "[greedy_soap,")):
+        (tmp_path / "x.yaml").write_text(wrong)
+        code, output = call("run", "x.yaml", "--dry-run", cwd=tmp_path)
+        assert code == 2
+        known = ", ".join(registry())
+        assert output == (
+            f"error: x.yaml: ensembles: found 'greedy_soap'; expected one of {known}, or 'module:Class' "
+            "(did you mean 'greedy_soup'?)\n"
+        )
+    listed = call("list", "ensembles", cwd=tmp_path)[1].splitlines()
+    assert [line.split()[0] for line in listed] == [*registry()] == sorted(registry())
 
 
 def kept_in(run: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""Methods and data sets from outside take part in a sweep: those of packages, and of modules that a YAML names."""
+"""Methods, ensembles and data sets from outside take part in a sweep: of packages, and of modules that a YAML names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ SPACE = """
 name: outside
 dataset: upright
 model: {arch: digits-clip, pretrained: bundled}
+ensembles: {surest: [distilled]}
 methods: [distilled, "beside_yaml:Mine", "in_folder:Mine", "twice:Mine"]
 train: {epochs: 1, batch_size: 20, warmup_steps: 0}
 search: {algorithm: random, num_samples: 1, space: {lr: 1.0e-4, weight_decay: 0.0}}
@@ -43,6 +44,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 LABELLED = """
+from flyp_sweep.trainers.ensembles.logit_ensemble import LogitEnsemble
 from flyp_sweep.trainers.methods.zeroshot import ZeroShot
 
 class Mine(ZeroShot):
@@ -53,6 +55,11 @@ class Mine(ZeroShot):
 class Plain(ZeroShot):
     name = "as_it_is"
     summary = "zero-shot by its name"
+
+class Halves(LogitEnsemble):
+    name = "halves"
+    label = "& half"
+    summary = "a logit ensemble by another label"
 """
 
 
@@ -61,7 +68,9 @@ def test_the_label_on_the_class_comes_out_of_a_sweep(tmp_path: Path, monkeypatch
     (tmp_path / "labelled.py").write_text(LABELLED)
     (tmp_path / "labelled.yaml").write_text(
         "name: labelled\ndataset: digits\nmodel: {arch: digits-clip, pretrained: bundled}\n"
-        "methods: ['labelled:Mine', 'labelled:Plain', zeroshot]\nsearch: {algorithm: none}\nrepeats: {seeds: 2}\n"
+        "methods: ['labelled:Mine', 'labelled:Plain', zeroshot, ft]\nrepeats: {seeds: 2}\n"
+        "ensembles: ['labelled:Halves']\nshots: 2\ntrain: {epochs: 1, batch_size: 20, warmup_steps: 0}\n"
+        "search: {algorithm: none, space: {lr: 1.0e-4, weight_decay: 0.0}}\n"
     )
     code, output = run_serially("labelled.yaml", cwd=tmp_path)
     assert code == 0, output
@@ -69,7 +78,8 @@ def test_the_label_on_the_class_comes_out_of_a_sweep(tmp_path: Path, monkeypatch
     rows = [
         line.split("|")[1].strip() for line in (tables / "comparison.md").read_text().splitlines() if line[:1] == "|"
     ]
-    assert list(dict.fromkeys(rows)) == ["Methods", ":--", "Zeroshot", "Mine & Co", "as it is"]
+    assert list(dict.fromkeys(rows)) == ["Methods", ":--", "Zeroshot", "FT", "FT & half", "Mine & Co", "as it is"]
+    assert r"FT \& half & " in (tables / "comparison.tex").read_text()
     assert r"Mine \& Co & " in (tables / "comparison.tex").read_text()
 
 
@@ -82,8 +92,10 @@ def test_packages_and_modules_beside_the_yaml_in_the_working_folder_and_on_the_p
     assert "distilled" in output
     done = trials(work / "runs" / "outside")
     assert {(one["cell"]["dataset"], one["cell"]["method"], one["status"]) for one in done} == {
-        ("upright", method, "done") for method in ("distilled", "beside_yaml:Mine", "in_folder:Mine", "twice:Mine")
+        ("upright", method, "done")
+        for method in ("distilled", "distilled+surest", "beside_yaml:Mine", "in_folder:Mine", "twice:Mine")
     }
     assert all("pull" in one["hparams"] for one in done if one["cell"]["method"] == "distilled")
+    assert "distilled by confidence" in output
     listed = run("list", "methods", cwd=work, path=tmp_path / "site")[1]
     assert "plus pull * squared distance to the pretrained features (robust-things 1.0)" in listed

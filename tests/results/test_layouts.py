@@ -189,7 +189,7 @@ def test_soups_of_one_run_may_stand_beside_repeats_of_another_whatever_their_see
 
 def changed(example, run, method="flyp", n=2, settings=None, **selected):
     *trials, selection = example.task(method, [0.7, 0.8, 0.9][:n], "pcam")
-    trials = [trial | {"settings": settings or {}} for trial in trials]
+    trials = [trial | {"settings": trial["settings"] | (settings or {})} for trial in trials]
     return example.evidence([*trials, selection | selected], run)
 
 

@@ -17,7 +17,6 @@ from flyp_sweep.results.figures.style import colours_of, save_all
 from flyp_sweep.results.statistics.intervals import mean_interval
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.distributions import parse
-from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 
 
 def few_shot_run(example, **cell):
@@ -139,6 +138,29 @@ def test_a_sampled_search_is_a_scatter_on_a_log_axis_from_end_to_end():
     assert len(axes.collections[0].get_offsets()) == 6
 
 
+@pytest.mark.parametrize(
+    ("ranges", "beyond", "scale"),
+    [
+        ({"lr": {"loguniform": [0.005, 0.05]}}, 0.1, "log"),
+        ({"lr": {"uniform": [0.005, 0.05]}}, 0.1, "linear"),
+        ({"lr": {"loguniform": [0.005, 0.05]}}, 0.0, "linear"),
+        ({"lr": {"uniform": [0.005, 0.05]}}, "none", "linear"),
+    ],
+)
+def test_values_that_were_given_beyond_a_range_are_drawn(ranges, beyond, scale):
+    tried = tuple(ScoredConfig(str(lr), {"lr": lr}, (0.5,)) for lr in (0.01, 0.02, beyond))
+    cell = Cell("digits", "clip", None, "ft")
+    search = CellSearch(cell, "FT", tried, {name: parse(raw) for name, raw in ranges.items()}, str(beyond))
+    ((_, figure),) = draw_sensitivity([search]).figures.items()
+    axes = figure.axes[0]
+    assert axes.get_xscale() == scale
+    shown = beyond if isinstance(beyond, float) else axes.get_xticks()[-1]
+    assert axes.get_xlim()[0] < shown < axes.get_xlim()[1]
+    if isinstance(beyond, float):
+        ends = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"}
+        assert ends == {0.005, 0.05}, "the ends of what was searched"
+
+
 def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_own():
     tried = tuple(ScoredConfig(str(at), {"l2": 10.0**-at}, (0.5, 0.5 + at / 10)) for at in range(3))
     search = CellSearch(
@@ -186,7 +208,8 @@ def test_the_same_ledger_gives_the_same_bytes(tmp_path, example):
 
 
 def test_ensembles_have_shades_of_their_methods_colour_also_where_that_is_not_known():
-    names = ["flyp", *(f"flyp+{one}" for one in ENSEMBLES), "mine+greedy_soup", "mine"]
+    ensembles = ("uniform_soup", "greedy_soup", "greedy_soup_strict", "logit_ensemble", "my_module:Mine", "other")
+    names = ["flyp", *(f"flyp+{one}" for one in ensembles), "mine+greedy_soup", "mine"]
     colours = colours_of(names)
     assert len(set(colours.values())) == len(names)
     assert colours["flyp"] == colours_of(["flyp+greedy_soup", "flyp"])["flyp"]

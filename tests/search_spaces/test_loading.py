@@ -107,6 +107,7 @@ def test_dump_fills_in_the_defaults_and_leaves_out_what_is_not_read() -> None:
         "templates": "all",
         "pairs": "images",
         "label_smoothing": 0.0,
+        "layer_decay": 1.0,
     }
     assert "scheduler: {name: fifo}" in text
     assert "num_samples" not in text

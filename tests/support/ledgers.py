@@ -82,6 +82,7 @@ class Example:
             "seed": seed,
             "hparams": {"lr": 0.0003, "weight_decay": 0.1},
             "config_id": "c0",
+            "settings": {"ingredients": [{"lr": 0.0003}]} if "soup" in cell["method"] else {},
             "status": "done",
             "reason": None,
             "metric": "accuracy",

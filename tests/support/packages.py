@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 OUTSIDE = Path(__file__).parent / "outside"
-"""A package of somebody else's: a method, which the README shows, and a data set."""
+"""A package of somebody else's: a method and an ensemble, which README and docs show, and a data set."""
 
 
 def install(folder: Path, name: str, points: Mapping[str, Mapping[str, str]], version: str = "1.0") -> None:
@@ -29,6 +29,7 @@ def install_outside(folder: Path) -> None:
         "robust-things",
         {
             "flyp_sweep.methods": {"distilled": "distilled:Distilled"},
+            "flyp_sweep.ensembles": {"surest": "surest:Surest"},
             "flyp_sweep.datasets": {"upright": "upright:Upright"},
         },
     )

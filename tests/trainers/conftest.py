@@ -9,7 +9,8 @@ import open_clip
 import pytest
 import torch
 
-pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")  # before a test imports it
+for kind in ("method", "ensemble"):  # before a test imports it
+    pytest.register_assert_rewrite(f"flyp_sweep.trainers.testing.{kind}_contract")
 
 from gradients import worker_of  # noqa: E402
 

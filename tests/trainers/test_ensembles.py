@@ -1,33 +1,34 @@
-"""Soups are means of weights, greedy ones never fall below their best member, and logits are mixed as weights are."""
+"""What each built-in ensemble makes of its members; what all of them promise is in their contract suite."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from ranks import in_ranks
 from sklearn.metrics import accuracy_score
 from spaces import space_with
 
-from flyp_sweep.search_spaces.complaints import counted
-from flyp_sweep.search_spaces.ensembles import ENSEMBLES
 from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.ensembles.alpha_curve import choose_alpha
 from flyp_sweep.trainers.ensembles.base import Members
+from flyp_sweep.trainers.ensembles.dawin_outputs import DawinOutputs
+from flyp_sweep.trainers.ensembles.model_stock import ModelStock, share
 from flyp_sweep.trainers.ensembles.uniform_soup import UniformSoup
-from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
-from flyp_sweep.trainers.spec import SEARCH, TrialResult, TrialSpec
-from flyp_sweep.trainers.testing.bench import REPORTED, Bench, finish
+from flyp_sweep.trainers.spec import TrialResult, TrialSpec
+from flyp_sweep.trainers.testing.bench import Bench, finish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flyp_sweep.trainers.distributed import Ranks
+    from flyp_sweep.trainers.training.fitted import Fitted
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def kept(path: Path, **changes: Any) -> KeptFits:
     search = {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.0}}
     alone = {"weights": {"keep": "none"}}
     space = space_with(**{"methods": ["ft", "flyp"], "search": search, "ensembles": ALL, **alone, **changes})
-    return KeptFits(space, Policy(path))
+    return KeptFits(space, Policy(path), ensembles.soups(space))
 
 
 def made(bench: Bench, spec: TrialSpec, weights: KeptFits | None = None, **dataset: Any) -> TrialResult:
@@ -57,11 +58,6 @@ def members(bench: Bench, spec: TrialSpec, path: Path) -> KeptFits:
     for member in spec.members:
         made(bench, member, weights)
     return weights
-
-
-def test_every_ensemble_that_a_yaml_may_name_has_a_file_and_the_other_way_round() -> None:
-    assert ensembles.registry().keys() == ENSEMBLES.keys()
-    assert {type(one).__module__.rpartition(".")[2] for one in ensembles.registry().values()} == ENSEMBLES.keys()
 
 
 def test_members_are_the_trials_of_the_search_and_a_soup_draws_what_they_drew(bench: Bench) -> None:
@@ -135,21 +131,6 @@ def test_a_member_that_leaves_the_score_as_it_was_is_a_tie(bench: Bench, ensembl
     assert [point["taken"] for point in result.curve] == taken
 
 
-@pytest.mark.parametrize("cell", ["ft+uniform_soup", "flyp+greedy_soup", "flyp+logit_ensemble"])
-def test_kept_weights_and_trials_trained_again_give_the_same_bits(bench: Bench, cell: str, tmp_path: Path) -> None:
-    own = {"hparams": INGREDIENTS[0], "ingredients": ()} if "logit" in cell else {"ingredients": INGREDIENTS[:2]}
-    spec = bench.repeat(cell, **{"hparams": {}, **own})
-    weights = members(bench, spec, tmp_path)
-    assert len(list(tmp_path.glob("*.safetensors"))) == len(spec.members)
-    result, again = made(bench, spec, weights), made(bench, spec)
-    assert result.notes == []
-    assert again.notes == [
-        f"the weights of {len(spec.members)} of {counted(len(spec.members), 'trial')} that it is made of were gone: "
-        "these were trained again"
-    ]
-    assert replace(again, notes=[]) == result
-
-
 def test_a_file_that_is_garbled_or_of_another_shape_or_gone_is_made_again(bench: Bench, tmp_path: Path) -> None:
     spec = soup(bench, "ft+uniform_soup")
     weights = members(bench, spec, tmp_path)
@@ -211,13 +192,6 @@ def test_several_processes_make_one_ensemble_and_train_a_member_where_any_lacks_
     assert both[0] == both[1] == made(bench, spec, weights)
 
 
-def test_models_that_cannot_be_averaged_fail_in_words(bench: Bench) -> None:
-    task = bench.task(soup(bench, "ft+uniform_soup"))
-    parts = Members(methods.get("ft"), task, torch.nn.Linear(1, 1))
-    with pytest.raises(TrialFailed, match="differ in shape"):
-        parts.mixed({"w": torch.zeros(2)}, {"w": torch.zeros(3)}, 0.5)
-
-
 @pytest.mark.parametrize("name", ["ft", "flyp"])
 def test_a_logit_ensemble_mixes_logits_and_reports_what_they_score(bench: Bench, name: str) -> None:
     alphas = (0.0, 0.25, 0.5, 1.0)
@@ -244,14 +218,52 @@ def test_a_logit_ensemble_mixes_logits_and_reports_what_they_score(bench: Bench,
         assert bench.primary(result, end) == bench.primary(single, end)
 
 
-@pytest.mark.parametrize("cell", ["flyp+greedy_soup", "ft+uniform_soup", "ft+logit_ensemble"])
-def test_no_test_or_ood_label_changes_what_an_ensemble_chooses(bench: Bench, cell: str) -> None:
-    own = {"hparams": INGREDIENTS[0]} if "logit" in cell else {"hparams": {}, "ingredients": INGREDIENTS}
-    spec = bench.repeat(cell, **own)
-    clean, poisoned = made(bench, spec), made(bench, spec, poisoned=REPORTED)
-    assert (clean.curve, clean.alpha, clean.score) == (poisoned.curve, poisoned.alpha, poisoned.score)
-    assert clean.evaluations != poisoned.evaluations
-    closed = bench.task(spec, bench.worker(bench.dataset(closed=REPORTED)))
-    curve = finish(ensembles.curve(methods.get(spec.cell.base.method), closed))
-    curve.on_id_val(spec.alphas)  # all that is chosen is chosen before a test split is opened
-    assert spec.draws == SEARCH or not spec.ingredients
+def stocked(bench: Bench, ingredients: Any) -> tuple[Fitted, list[dict[str, torch.Tensor]]]:
+    """A model stock of `ft`, then the pretrained weights, then those of its members."""
+    spec = soup(bench, "ft+model_stock", ingredients, shots=3)
+    task, method = bench.task(replace(spec, hparams=ingredients[0])), methods.get("ft")
+    fitted = finish(ModelStock().combine(Members(method, task, method.zero_shot(task))))
+    return fitted, [method.zero_shot(task).state_dict(), *(bench.fit(member).state for member in spec.members)]
+
+
+def test_a_model_stock_is_the_papers_of_the_two_best_tensor_by_tensor(bench: Bench) -> None:
+    far_apart = tuple({"lr": lr, "weight_decay": 0.1} for lr in (3e-2, 1e-4, 1e-3))
+    fitted, (pretrained, first, second, _) = stocked(bench, far_apart)
+    shares = []
+    for name, value in fitted.state.items():
+        one, other = ((state[name] - pretrained[name]).flatten().numpy() for state in (first, second))
+        angle = np.arccos(one @ other / np.sqrt((one @ one) * (other @ other)))
+        shares.append(max(2 * np.cos(angle) / (1 + np.cos(angle)), 0))
+        wanted = shares[-1] * (first[name] + second[name]) / 2 + (1 - shares[-1]) * pretrained[name]
+        torch.testing.assert_close(value, wanted.float(), rtol=1e-4, atol=1e-5)
+    assert max(shares) - min(shares) > 0.1, "every tensor has a share of its own"
+    alone, (_, only) = stocked(bench, INGREDIENTS[:1])
+    assert bench.same(alone.state, only)
+    assert alone.report.notes == ["its search has one trial to make it of: it is that trial"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        *[((1, 0), (1, 0), 1.0), ((1, 0), (2, 0), 1.0), ((1, 0), (1, 3**0.5), 2 / 3), ((1, 0), (0, 1), 0.0)],
+        *[((1, 0), (-1, 1), 0.0), ((0, 0), (1, 0), 0.0), ((0, 0), (0, 0), 0.0)],
+    ],
+)
+def test_the_share_of_a_model_stock_falls_with_the_angle(first: Any, second: Any, expected: float) -> None:
+    start = torch.tensor([3.0, -2.0])
+    found = share(start, *(start + torch.tensor(one, dtype=torch.float32) for one in (first, second)))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_dawin_outputs_trust_the_surer_model_image_by_image() -> None:
+    draw = np.random.default_rng(0)
+    logits = {name: draw.normal(size=(6, 4)) * 3 for name in ("zero_shot", "finetuned")}
+    p = {name: np.exp(one) / np.exp(one).sum(1, keepdims=True) for name, one in logits.items()}
+    sure = {name: np.exp((one * np.log(one)).sum(1, keepdims=True)) for name, one in p.items()}  # exp(-entropy)
+    for alpha in (0.5, 0.2):
+        own, other = alpha * sure["finetuned"], (1 - alpha) * sure["zero_shot"]
+        wanted = (own * p["finetuned"] + other * p["zero_shot"]) / (own + other)
+        found = DawinOutputs().mixed(*(torch.from_numpy(logits[name]) for name in logits), alpha)
+        np.testing.assert_allclose(found.exp().numpy(), wanted, rtol=1e-6)
+    sharp, flat = torch.tensor([[1000.0, 0.0, 0.0]]), torch.zeros(1, 3)
+    assert bool(DawinOutputs().mixed(sharp, flat, 0.5).isfinite().all())

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from spaces import space_with
 
-from flyp_sweep.trainers import methods, trial
+from flyp_sweep.trainers import ensembles, methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.spec import TrialResult, TrialSpec
@@ -19,7 +19,8 @@ from flyp_sweep.trainers.training.kept import same
 
 
 def kept(path: Path, keep: str = "best", **changes: Any) -> KeptFits:
-    return KeptFits(space_with(weights={"keep": keep}, **changes), Policy(path))
+    space = space_with(weights={"keep": keep}, **changes)
+    return KeptFits(space, Policy(path), ensembles.soups(space))
 
 
 def run(bench: Bench, spec: TrialSpec, fits: KeptFits) -> tuple[list[int], TrialResult]:

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from gradients import GRADIENT, Cramped, Whole, a_batch, assert_equal, gradient_method, gradients, started, worker_of
+from gradients import (
+    GRADIENT,
+    Cramped,
+    Whole,
+    a_batch,
+    assert_equal,
+    batch_for,
+    gradient_method,
+    gradients,
+    started,
+    worker_of,
+)
 from torch import nn
 
 from flyp_sweep.trainers import trial
@@ -44,7 +55,7 @@ pytestmark = pytest.mark.slow
 def test_it_is_that_of_the_whole_batch(bench: Bench, worker: Shared, name: str, size: int, encoded: list[int]) -> None:
     method, task = gradient_method(name), bench.task(bench.spec(name, micro_batch=size), worker)
     model = started(method, task)
-    loss = method.loss(model, a_batch(), task)
+    loss = method.loss(model, batch_for(method), task)
     loss.backward()
     wanted = gradients(model)
     model.zero_grad()
@@ -53,8 +64,8 @@ def test_it_is_that_of_the_whole_batch(bench: Bench, worker: Shared, name: str, 
     shared = worker.pretrained.clip.visual, frozen(task).visual  # for methods that leave the tower alone
     for tower in [next(towers, shared[0]), shared[1]]:
         tower.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    found = Gradients(method, model, task).backward(a_batch())
-    assert sizes == encoded
+    found = Gradients(method, model, task).backward(batch_for(method))
+    assert sizes == ([] if method.on_features else encoded)
     assert not found.requires_grad
     torch.testing.assert_close(found, loss.detach(), rtol=1e-12, atol=0)
     assert wanted.keys() == {key for key, one in model.named_parameters() if one.requires_grad}

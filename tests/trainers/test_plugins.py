@@ -1,4 +1,4 @@
-"""Methods and data sets of other packages: found by their entry points, or refused in one line."""
+"""Methods, ensembles and data sets of other packages: found by their entry points, or refused in one line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 from packages import OUTSIDE, install, install_outside
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.trainers import plugins
+from flyp_sweep.trainers import ensembles, plugins
 from flyp_sweep.trainers.datasets import Dataset
+from flyp_sweep.trainers.ensembles import Ensemble
 from flyp_sweep.trainers.methods import Method
+from flyp_sweep.trainers.testing.ensemble_contract import EnsembleContract
 from flyp_sweep.trainers.testing.method_contract import MethodContract
 
 if TYPE_CHECKING:
@@ -39,12 +41,19 @@ class TestTheReadmesExample(MethodContract):
         return {"pull": 0.5}
 
 
+class TestTheDocsExample(EnsembleContract):
+    @pytest.fixture
+    def ensemble(self) -> Ensemble:
+        return module_of("surest").Surest()
+
+
 def test_what_other_packages_bring_is_found_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_outside(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     (method,) = plugins.loaded(plugins.METHODS, Method, {"ft": None}).values()  # type: ignore[type-abstract]
+    (ensemble,) = plugins.loaded(plugins.ENSEMBLES, Ensemble, {}).values()  # type: ignore[type-abstract]
     (dataset,) = plugins.loaded(plugins.DATASETS, Dataset, {}).values()  # type: ignore[type-abstract]
-    assert (method.name, dataset.name) == ("distilled", "upright")
+    assert (method.name, ensemble.name, dataset.name) == ("distilled", "surest", "upright")
     assert plugins.origins(plugins.METHODS) == {"distilled": "robust-things 1.0"}
 
 
@@ -90,5 +99,21 @@ def test_what_cannot_be_taken_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_the_readme_shows_this_example_as_it_is() -> None:
-    assert (OUTSIDE / "distilled.py").read_text() in (Path(__file__).parents[2] / "README.md").read_text()
+NAMED = {
+    "no_such:Thing": r"ensembles: 'no_such:Thing' cannot be imported \(No module named 'no_such'\); expected 'module",
+    "math:pi": "ensembles: 'math:pi' is not a subclass of flyp_sweep.Ensemble",
+    "flyp_sweep.trainers.ensembles.base:Mixture": "lacks mixed; define all of these",
+    "flyp_sweep.trainers.methods.ft:FineTuning": "is not a subclass of flyp_sweep.Ensemble",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_class_that_is_no_ensemble_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(InputError, match=NAMED[name]) as refused:
+        ensembles.get(name)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("page", "example"), [("README.md", "distilled"), ("docs/ensembles.md", "surest")])
+def test_the_docs_show_these_examples_as_they_are(page: str, example: str) -> None:
+    assert (OUTSIDE / f"{example}.py").read_text() in (Path(__file__).parents[2] / page).read_text()

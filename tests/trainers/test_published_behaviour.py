@@ -292,7 +292,7 @@ def test_greedy_soups(bench: Bench, fixed: Shared, tmp_path: Path, name: str) ->
     seeds = (1944, 2698, 2776, 3086, 3098, 3760)
     ingredients = tuple({"lr": float(seed), "weight_decay": 0.0} for seed in seeds)
     spec = bench.repeat(f"ft+{name}", hparams={}, ingredients=ingredients)
-    kept = KeptFits(space_with(methods=["ft"], ensembles={name: ["ft"]}), Policy(tmp_path))
+    kept = KeptFits(space_with(methods=["ft"], ensembles={name: ["ft"]}), Policy(tmp_path), [name])
     task, method = Task(fixed, spec, kept=kept), gradient_method("ft")
     model = method.zero_shot(task)
     for seed, member in zip(seeds, spec.members, strict=True):

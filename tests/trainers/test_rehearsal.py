@@ -15,6 +15,7 @@ from spaces import space_with
 from flyp_sweep.search_spaces import SearchSpace
 from flyp_sweep.trainers import methods, preflight, rehearsal
 from flyp_sweep.trainers.datasets.digits import Digits
+from flyp_sweep.trainers.hyper_parameters import hyper_parameters
 from flyp_sweep.trainers.models.without_values import META, WithoutValues
 
 HPARAMS = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.1}
@@ -28,7 +29,7 @@ def space(*names: str, arch: str = "digits-clip", tag: str = "bundled", **change
 
 def rehearsed(given: SearchSpace, dataset: Digits | None = None) -> list[str]:
     """The lines of a rehearsal of the methods of `given`."""
-    searched = {name: preflight.hyper_parameters(given, name) for name in given.method_names}
+    searched = {name: hyper_parameters(given, name) for name in given.method_names}
     return rehearsal.rehearse(given, [dataset or Digits(Path("data"))], searched)
 
 
@@ -107,8 +108,8 @@ def test_batch_normalisation_takes_whole_batches_where_the_tower_is_trained(divi
 @pytest.mark.parametrize(
     ("arch", "tag", "part"),
     [
-        ("ViT-B-16-SigLIP", "webli", "whose tokenizer of Hugging Face"),
-        ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k", "whose tokenizer and text encoder"),
+        ("ViT-B-16-SigLIP", "webli", "whose Hugging Face tokenizer needs"),
+        ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k", "whose Hugging Face tokenizer and text encoder need"),
     ],
 )
 def test_a_model_that_needs_transformers_names_the_extra(arch: str, tag: str, part: str) -> None:

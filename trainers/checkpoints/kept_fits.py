@@ -5,9 +5,9 @@ What is in such a file, and how a fit comes back from it, is in `training.kept`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from flyp_sweep.search_spaces.ensembles import SOUPS
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
@@ -20,23 +20,24 @@ KEEPING_SECONDS = 600.0
 class KeptFits:
     """A file per trial, written when its training ends; the driver removes those that nobody wants.
 
-    `policy` says where they lie. A fit that could not be written, or is gone, comes back bit for bit from training the
-    trial again.
+    `policy` says where they lie, `soups` which ensembles of the space are made of its searches. A fit that could not be
+    written, or is gone, comes back bit for bit from training the trial again.
     """
 
     space: SearchSpace
     policy: Policy
+    soups: Collection[str]
 
     def wanted(self, spec: TrialSpec) -> bool:
         """Whether the fit of a trial may be asked for: by ensembles, or as a model that the run keeps.
 
-        A logit ensemble has the weights of its member, which is a trial of its own.
+        An ensemble of a repeat has the weights of its member, which is a trial of its own.
         """
         cell = spec.cell
         if spec.stage == REPEAT and self.space.weights.keep != "none":
-            return cell.ensemble in SOUPS or cell == cell.base
+            return bool(spec.ingredients) or cell == cell.base
         made_of_it = self.space.ensembles_of(cell.method) if cell == cell.base else ()
-        return spec.stage in {stage_of(ensemble) for ensemble in made_of_it}
+        return spec.stage in {SEARCH if ensemble in self.soups else REPEAT for ensemble in made_of_it}
 
     def write(self, spec: TrialSpec, saved: Saved) -> str | None:
         """Keep the fit of a trial; returns why that could not be done."""
@@ -49,8 +50,3 @@ class KeptFits:
         """What was kept of the fit of a trial, on the CPU: None when it is not there, or, as the text says, why not."""
         file = self.policy.checkpoint(spec.trial_id)
         return file.load(), file.trouble
-
-
-def stage_of(ensemble: str) -> str:
-    """The stage of the trials that an ensemble is made of."""
-    return SEARCH if ensemble in SOUPS else REPEAT

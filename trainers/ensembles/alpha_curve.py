@@ -26,6 +26,9 @@ Logits = MutableMapping[float, list[torch.Tensor]]
 Judge = Callable[[Split, float, torch.Tensor], Scores]
 """The scores of the model at an alpha on a split, from its logits [N, C]."""
 
+Mixed = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+"""Logits [N, C] of the zero-shot and of the fine-tuned model, and an alpha between 0 and 1 -> those of the mixture."""
+
 Part = tuple[Split, torch.Tensor, bool]
 """A batch of a split, and whether it is the last one."""
 
@@ -102,6 +105,25 @@ class AlphaCurve:
         if alpha not in self._classifiers:
             self._classifiers[alpha] = self.method.ready(model, self.task)
         return self._classifiers[alpha]
+
+
+class OutputCurve(AlphaCurve):
+    """The models between zero-shot (alpha = 0) and fine-tuned (alpha = 1), whose logits [N, C] are `mixed`.
+
+    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials.
+    """
+
+    def __init__(self, method: Method, task: Task, fitted: Fitted, mixed: Mixed) -> None:
+        super().__init__(method, task, fitted)
+        self.mixed = mixed
+
+    def seeing(self, alphas: Iterable[float]) -> list[float]:
+        return [1.0] if super().seeing(alphas) else []
+
+    def joined(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, torch.Tensor]:
+        own = self.task.joined(logits.pop(1.0), split).float()
+        zero_shot = zero_shot_logits(self.task, split).float()
+        return {alpha: own if alpha == 1.0 else self.mixed(zero_shot, own, alpha) for alpha in super().seeing(alphas)}
 
 
 def pieces(parts: Iterable[Part], budget: int) -> Iterator[list[Part]]:

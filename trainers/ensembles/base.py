@@ -11,30 +11,64 @@ import torch
 from torch import nn
 
 from flyp_sweep.search_spaces.complaints import counted
-from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
+from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, OutputCurve
 from flyp_sweep.trainers.ensembles.wise_ft import State, interpolate
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import Scores
 from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.plugins import Labelled
 from flyp_sweep.trainers.spec import Epoch, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fit import fit, found
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
 
 
-class Ensemble(ABC):
-    """An ensemble: what it makes of its members' weights, and how it is mixed with the zero-shot model.
+class Ensemble(Labelled, ABC):
+    """What all ensembles have. An ensemble is a `Soup` or a `Mixture`.
 
-    `search_spaces.ensembles` says what it is for users, and of which stage's trials it is made.
+    `trainers.testing.ensemble_contract`, a suite to inherit, tests all that an ensemble promises.
     """
 
     name: ClassVar[str]
-    curve: ClassVar[type[AlphaCurve]] = AlphaCurve
-    """How WiSE-FT mixes the ensemble with the zero-shot model: in weight space unless an ensemble says otherwise."""
 
     @abstractmethod
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
         """Make one model of the members, best first; yields at least one report."""
+
+    def curve(self, method: Method, task: Task, fitted: Fitted) -> AlphaCurve:
+        """The models between zero-shot and the ensemble: mixed in weight space, unless an ensemble says otherwise."""
+        return AlphaCurve(method, task, fitted)
+
+
+class Soup(Ensemble):
+    """One model, made of the weights of the trials of a search that ran to their end: one soup of every search seed."""
+
+    tries_members: ClassVar[bool] = False
+    """Whether it evaluates a model on `id_val` for every member; else it evaluates the soup alone."""
+
+
+class Mixture(Ensemble):
+    """Two models, made of a repeat: its outputs are mixed with the zero-shot model's. One mixture of every repeat.
+
+    At alpha = 1 it is the repeat, bit for bit, at alpha = 0 the zero-shot model.
+    """
+
+    @abstractmethod
+    def mixed(self, zero_shot: torch.Tensor, finetuned: torch.Tensor, alpha: float) -> torch.Tensor:
+        """Logits [N, C] at an alpha between 0 and 1, from those of the two models, in float32.
+
+        A row depends on the same row of the two alone: not on other images, nor on a label.
+        """
+
+    def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
+        """The one member as it is."""
+        (member,) = members.specs
+        fitted = members.fitted((yield from members.weights(member)))
+        yield fitted.report
+        return fitted
+
+    def curve(self, method: Method, task: Task, fitted: Fitted) -> AlphaCurve:
+        return OutputCurve(method, task, fitted, self.mixed)
 
 
 @dataclass

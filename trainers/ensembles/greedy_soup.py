@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 
-from flyp_sweep.trainers.ensembles.base import Ensemble, Members
+from flyp_sweep.trainers.ensembles.base import Members, Soup
 from flyp_sweep.trainers.ensembles.wise_ft import State
 from flyp_sweep.trainers.evaluation.metrics import Scores
 from flyp_sweep.trainers.spec import Epoch
 from flyp_sweep.trainers.training.fitted import Fitted, point, report
 
 
-class GreedySoup(Ensemble):
+class GreedySoup(Soup):
     """The mean of the weights of those members that do not lower its score on `id_val` (Wortsman et al., 2022,
     Recipe 1).
 
@@ -22,6 +22,8 @@ class GreedySoup(Ensemble):
     """
 
     name = "greedy_soup"
+    summary = "mean of the configurations, best first, that do not lower the score on ID validation data"
+    tries_members = True
 
     def admits(self, score: float, best: float) -> bool:
         """Whether a member is taken whose soup has this `score`, where the soup without it has the `best` so far."""

@@ -12,6 +12,7 @@ class StrictGreedySoup(GreedySoup):
     """
 
     name = "greedy_soup_strict"
+    summary = "as greedy_soup, of those that raise the score on ID validation data, as in the authors' code"
 
     def admits(self, score: float, best: float) -> bool:
         return score > best

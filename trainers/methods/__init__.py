@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers import plugins
 from flyp_sweep.trainers.methods.base import GradientMethod, Method
 from flyp_sweep.trainers.methods.finetuned import FineTuned
@@ -35,11 +32,7 @@ def named(space: SearchSpace, name: str) -> Method:
 @cache
 def registry() -> dict[str, Method]:
     """Name -> method, by name: of every module of this package, and of other packages (see `trainers.plugins`)."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    own = {method.name: method for method in _concrete(Method)}
-    others = plugins.loaded(plugins.METHODS, Method, own)  # type: ignore[type-abstract]
-    return {name: method() for name, method in sorted({**own, **others}.items())}
+    return plugins.instances(__name__, Method, plugins.METHODS)  # type: ignore[type-abstract]
 
 
 @cache
@@ -49,34 +42,5 @@ def get(name: str) -> Method:
     Raises InputError for an unknown name, or when the class cannot be imported, is no `Method` or lacks a part.
     """
     if ":" in name:
-        return _imported(name)
-    if name not in registry():
-        known = ", ".join(registry())
-        raise InputError(
-            f"methods: found {name!r}; expected one of {known}, or 'module:Class'{nearest(name, registry())}"
-        )
-    return registry()[name]
-
-
-def _imported(name: str) -> Method:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"methods: {name!r} cannot be imported ({error}); expected 'module.path:ClassName'") from error
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        raise InputError(f"methods: {name!r} is not a subclass of flyp_sweep.trainers.methods.Method")
-    if inspect.isabstract(found):
-        raise InputError(f"methods: {name!r} lacks {', '.join(sorted(found.__abstractmethods__))}; define all of these")
-    return found()
-
-
-def _concrete(base: Any) -> set[type[Method]]:
-    """Subclasses, at any depth, that live in this package, lack nothing and have a name."""
-    found = set[type[Method]]()
-    for subclass in base.__subclasses__():
-        found |= _concrete(subclass)
-        ours = subclass.__module__.startswith(__name__)
-        if ours and not inspect.isabstract(subclass) and hasattr(subclass, "name"):
-            found.add(subclass)
-    return found
+        return plugins.imported(name, Method, "methods")  # type: ignore[type-abstract]
+    return plugins.known(name, registry(), "methods")

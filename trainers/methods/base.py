@@ -19,8 +19,10 @@ from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict
 from flyp_sweep.trainers.methods.domains import Domain, Number
 from flyp_sweep.trainers.methods.portable import Portable, with_encoder
+from flyp_sweep.trainers.models import layers
 from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import zero_shot_head
+from flyp_sweep.trainers.plugins import Labelled
 from flyp_sweep.trainers.task import Task
 
 MOMENTUM = 0.9
@@ -61,7 +63,7 @@ class Group:
     weight_decay: float
 
 
-class Method(ABC):
+class Method(Labelled, ABC):
     """What all methods have: what they search, their zero-shot end, and how they predict.
 
     A method is a `GradientMethod` or a `SolvedMethod`. It must not change what `task.shared` holds, which other trials
@@ -70,9 +72,6 @@ class Method(ABC):
 
     name: str
     """Of a class, unless its instances have names of their own: those are no methods that a registry could make."""
-    label: str
-    """How its paper prints it, and so tables, figures and reports; of a class that gives none, made of its name."""
-    summary: ClassVar[str]
     hparams: ClassVar[Mapping[str, Distribution | None]]
     """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
     in_place_of: ClassVar[Mapping[str, str]] = {}
@@ -91,11 +90,6 @@ class Method(ABC):
     Such a method runs once on the whole training split. In few-shot cells the seed draws the images: it runs on every
     seed there, like any other method. A subclass that draws at random says False again.
     """
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "label" not in vars(cls):  # that of the class above is another method's
-            cls.label = str(vars(cls).get("name", cls.__name__)).replace("_", " ")
 
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:
@@ -187,6 +181,8 @@ class GradientMethod(Method):
     """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
     smooths_labels: ClassVar[bool] = False
     """Its loss has a cross-entropy over the classes, by `label_loss`, which reads `train.label_smoothing`."""
+    decays_layers: ClassVar[bool] = True
+    """It trains layers below the top of an encoder, which `train.layer_decay` tells apart."""
     on_features: ClassVar[bool] = False
     """It is trained on the frozen encoder's features of the images as evaluation sees them: without augmentation."""
     domains = {"lr": Number(above=0), "weight_decay": Number(least=0)}
@@ -196,9 +192,17 @@ class GradientMethod(Method):
         return self.zero_shot(task)
 
     def parameter_groups(self, model: nn.Module, task: Task) -> list[Group]:
-        """The parameters to train: by default all of `model` that require a gradient, at the trial's `lr`."""
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        return [Group(trained, task.hparams["lr"], task.hparams["weight_decay"])]
+        """The parameters to train: by default all of `model` that require a gradient, at the trial's `lr`.
+
+        With `train.layer_decay` the rate is multiplied by the decay for each layer from the top of a tower.
+        """
+        lr, decay = task.hparams["lr"], task.spec.layer_decay
+        below = layers.distances(model, task.pretrained.clip) if decay != 1 else {}
+        trained: dict[int, list[nn.Parameter]] = {}
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                trained.setdefault(below.get(id(parameter), 0), []).append(parameter)
+        return [Group(own, lr * decay**at, task.hparams["weight_decay"]) for at, own in sorted(trained.items())]
 
     def optimizer(self, model: nn.Module, task: Task) -> torch.optim.Optimizer:
         """The optimiser of `parameter_groups`. A method that changes steps adds hooks to it (`register_step_*_hook`).

@@ -64,6 +64,7 @@ class CoCoOp(GradientMethod):
     domains = {**GradientMethod.domains, "context_tokens": Number(least=1, whole=True)}
     frozen_encoder = True
     smooths_labels = True
+    decays_layers = False
 
     def zero_shot(self, task: Task) -> nn.Module:
         return conditional(task, share=0.0)

@@ -40,6 +40,7 @@ class CoOp(GradientMethod):
     domains = {**GradientMethod.domains, "context_tokens": Number(least=1, whole=True)}
     frozen_encoder = True
     smooths_labels = True
+    decays_layers = False
 
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)

@@ -68,6 +68,7 @@ class MaPLe(GradientMethod):
         "prompt_depth": Number(least=1, whole=True),
     }
     smooths_labels = True
+    decays_layers = False
 
     def zero_shot(self, task: Task) -> nn.Module:
         return coupled(task, share=0.0)

@@ -178,6 +178,7 @@ def _open(
     images: dict[str, Any] | None = None,
 ) -> Clip:
     open_clip = with_ours()
+
     # open_clip first draws random weights, which the process's global stream must not notice.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         return open_clip.create_model(
@@ -253,7 +254,8 @@ def without_weights(arch: str, device: torch.device) -> Clip:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext():
+        # Without `device` around it, open_clip would build it on the CPU first, in up to 20 GB.
+        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext(), device:
             return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device=device)
     except Exception as error:  # many types, of transformers and the hub
         if tower is None:
@@ -264,7 +266,7 @@ def without_weights(arch: str, device: torch.device) -> Clip:
 
 
 def is_bundled(model: Model) -> bool:
-    """Whether it is the model that ships with the package; open_clip, seconds to import, knows nothing of that."""
+    """Whether it is the model that ships with the package, whose weights open_clip does not know."""
     return (model.arch, model.pretrained) == (digits_clip.ARCH, "bundled")
 
 

@@ -199,3 +199,20 @@ def finish(running: Generator[object, None, T]) -> T:
 def global_streams() -> tuple[bytes, str, str]:
     """The global generators of torch, numpy and Python, as they are."""
     return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state()), str(random.getstate())
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """The model with its dropout off, which draws anew for every micro-batch."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    return model
+
+
+def nudged(model: nn.Module) -> nn.Module:
+    """The model a little away from where it starts, where a penalty may have no gradient."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(1e-3 * torch.randn_like(parameter))
+    return model

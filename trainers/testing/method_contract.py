@@ -6,7 +6,7 @@
             return MyMethod()
 
 A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. Failures show values where a conftest
-says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module alone needs pytest.
+says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
@@ -42,7 +41,17 @@ from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, finish, global_streams, hyper_parameters, shipped
+from flyp_sweep.trainers.testing.bench import (
+    REPORTED,
+    Bench,
+    Tiny,
+    finish,
+    global_streams,
+    hyper_parameters,
+    nudged,
+    shipped,
+    without_dropout,
+)
 from flyp_sweep.trainers.training.fit import fit, found
 from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
@@ -184,6 +193,13 @@ class MethodContract:
             pytest.skip(f"{trials.method.name} takes no batches")
         plain, smoothed = (trials.fit(trials.spec(epochs=1, **some)).report for some in ({}, {"label_smoothing": 0.2}))
         assert (plain != smoothed) == trials.method.smooths_labels
+
+    def test_layer_decay_tells_its_layers_apart_if_it_says_so(self, trials: Trials) -> None:
+        if not isinstance(trials.method, GradientMethod):
+            pytest.skip(f"{trials.method.name} takes no steps")
+        task = trials.bench.task(trials.spec(layer_decay=0.5))
+        groups = trials.method.parameter_groups(trials.method.start(task), task)
+        assert (len({one.lr for one in groups}) > 1) == trials.method.decays_layers
 
     # WiSE-FT
 
@@ -347,7 +363,7 @@ def keeping(policy: Policy) -> KeptFits:
     search = {"algorithm": "none", "space": {"lr": 1e-3, "weight_decay": 0.0}}
     model = {"arch": "digits-clip", "pretrained": "bundled"}
     given = {"name": "kept", "dataset": "digits", "model": model, "methods": ["ft"], "search": search}
-    return KeptFits(from_mapping(given), policy)
+    return KeptFits(from_mapping(given), policy, ())
 
 
 def plain(line: Evaluation) -> Evaluation:
@@ -362,20 +378,11 @@ def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
     task = trials.bench.task(trials.spec(micro_batch=size), worker)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = nudged(method.start(task)).train()
+        model = without_dropout(nudged(method.start(task)).train())
         Gradients(method, model, task).backward(a_batch(method, task))
     found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
     assert found, f"no parameter of {method.name} got a gradient"
     return torch.cat(found)
-
-
-def nudged(model: nn.Module) -> nn.Module:
-    """The model a little away from where it starts, where a penalty may have no gradient."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(1e-3 * torch.randn_like(parameter))
-    return model
 
 
 def a_batch(method: Method, task: Task) -> Batch:
