@@ -21,7 +21,7 @@ from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers import methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.datasets.base import Dataset, Split
-from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Method
 from flyp_sweep.trainers.methods.portable import NotPortable
 from flyp_sweep.trainers.models import pretrained
 from flyp_sweep.trainers.models.pretrained import Pretrained
@@ -216,3 +216,12 @@ def nudged(model: nn.Module) -> nn.Module:
             if parameter.requires_grad:
                 parameter.add_(1e-3 * torch.randn_like(parameter))
     return model
+
+
+def a_batch(method: Method, task: Task) -> Batch:
+    """The first ten training images, or features of theirs, of which several are of one class."""
+    labels = torch.from_numpy(task.train.labels[:10])
+    if isinstance(method, GradientMethod) and method.on_features:
+        return Batch(task.shared.features(task.train)[:10], labels, np.random.default_rng(5))
+    images = next(iter(task.shared.loader.evaluation_batches(task.train.images, 10)))
+    return Batch(task.shared.loader.to_device(images), labels, np.random.default_rng(5))

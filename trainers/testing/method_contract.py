@@ -21,7 +21,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -36,15 +35,15 @@ from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logi
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
 from flyp_sweep.trainers.exporting.folder import Export, drafted
-from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Method
+from flyp_sweep.trainers.methods.base import GradientMethod, Method
 from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
-from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import (
     REPORTED,
     Bench,
     Tiny,
+    a_batch,
     finish,
     global_streams,
     hyper_parameters,
@@ -383,15 +382,6 @@ def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
     found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
     assert found, f"no parameter of {method.name} got a gradient"
     return torch.cat(found)
-
-
-def a_batch(method: Method, task: Task) -> Batch:
-    """The first ten training images, or features of theirs, of which several are of one class."""
-    labels = torch.from_numpy(task.train.labels[:10])
-    if isinstance(method, GradientMethod) and method.on_features:
-        return Batch(task.shared.features(task.train)[:10], labels, np.random.default_rng(5))
-    images = next(iter(task.shared.loader.evaluation_batches(task.train.images, 10)))
-    return Batch(task.shared.loader.to_device(images), labels, np.random.default_rng(5))
 
 
 def shared_tensors(trials: Trials, worker: Shared, spec: TrialSpec) -> dict[str, torch.Tensor]:
