@@ -65,7 +65,7 @@ def test_it_predicts_with_the_average_of_epochs_by_a_normal_density(bench: Bench
         if number % 3 == 0:
             ends.append(number**1.5)
         so_far = weights[: len(ends)]
-        expected = (so_far * torch.tensor(ends)).sum() / so_far.sum() if ends else start
+        expected = (so_far * torch.tensor(ends, dtype=torch.double)).sum() / so_far.sum() if ends else start
         torch.testing.assert_close(model.average.words[0], expected.expand_as(start), rtol=1e-9, atol=0)
     images = a_batch().images
     found = method.ready(model, task)(images)

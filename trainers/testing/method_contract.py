@@ -5,8 +5,9 @@
         def method(self) -> Method:
             return MyMethod()
 
-A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. Failures show values where a conftest
-says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
+A hyper-parameter that needs a value of its own gets it from a fixture `hparams`; a fixture `pretrained` gives another
+model than the bundled one. Failures show values where a conftest says
+`pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
 """
 
 from __future__ import annotations
