@@ -59,13 +59,14 @@ def test_it_is_that_of_the_whole_batch(bench: Bench, worker: Shared, name: str, 
     loss.backward()
     wanted = gradients(model)
     model.zero_grad()
-    sizes: list[int] = []
     towers = (one for path, one in model.named_modules() if path.rpartition(".")[2] in ("visual", "encoder"))
     shared = worker.pretrained.clip.visual, frozen(task).visual  # for methods that leave the tower alone
-    for tower in [next(towers, shared[0]), shared[1]]:
-        tower.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    seen: tuple[list[int], ...] = [], []
+    for tower, sizes in zip((next(towers, shared[0]), shared[1]), seen, strict=True):
+        tower.register_forward_pre_hook(lambda module, inputs, sizes=sizes: sizes.append(len(inputs[0])))
     found = Gradients(method, model, task).backward(batch_for(method))
-    assert sizes == ([] if method.on_features else encoded)
+    assert [sizes for sizes in seen if sizes not in ([], encoded)] == []
+    assert any(seen) != method.on_features
     assert not found.requires_grad
     torch.testing.assert_close(found, loss.detach(), rtol=1e-12, atol=0)
     assert wanted.keys() == {key for key, one in model.named_parameters() if one.requires_grad}
