@@ -54,6 +54,8 @@ class ModelFacts:
 
     fingerprint: str
     parameters: int | None
+    objective: str
+    """The loss of its pretraining, in words; empty where a hub would have to be asked."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,7 @@ def _check(
         said += pretrained.check_file(model)
         pretrained.check_loads(model)
         parameters = pretrained.parameter_count(model) if trained else None
-        said += pretrained.objective_remarks(model) if trained else []
-        models[model.label] = ModelFacts(fingerprints[model.label], parameters)
+        models[model.label] = ModelFacts(fingerprints[model.label], parameters, pretrained.objective_summary(model))
     data = {}
     for name, dataset in made.items():
         remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)

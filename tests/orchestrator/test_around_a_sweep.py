@@ -167,7 +167,8 @@ def test_a_lost_terminal_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
         "    while not asked.asked: time.sleep(0.01)\n"
         "print('tables', flush=True)"
     )
-    for before, told in [("", "tables\n"), ("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); ", "")]:
+    for disposition, told in [("SIG_DFL", "tables\n"), ("SIG_IGN", "")]:
+        before = f"import signal; signal.signal(signal.SIGHUP, signal.{disposition}); "
         process = subprocess.Popen([sys.executable, "-c", before + code], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -19,10 +19,11 @@ from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import Bench
-from flyp_sweep.trainers.testing.method_contract import without_dropout
+from flyp_sweep.trainers.testing.bench import Bench, without_dropout
 
 GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
+TRANSFORMERS = {"maple", "promptsrc"}
+"""Methods that need open_clip's own image transformer, which the bundled model does not have."""
 LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
 """A batch with class collisions."""
 

@@ -30,6 +30,7 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import GradientMethod
 from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.coop import frozen
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.methods.zeroshot import ZeroShot
@@ -60,8 +61,9 @@ def test_it_is_that_of_the_whole_batch(bench: Bench, worker: Shared, name: str, 
     model.zero_grad()
     sizes: list[int] = []
     towers = (one for path, one in model.named_modules() if path.rpartition(".")[2] in ("visual", "encoder"))
-    tower = next(towers, worker.pretrained.clip.visual)  # which a method that leaves it alone does not copy
-    tower.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    shared = worker.pretrained.clip.visual, frozen(task).visual  # for methods that leave the tower alone
+    for tower in [next(towers, shared[0]), shared[1]]:
+        tower.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     found = Gradients(method, model, task).backward(batch_for(method))
     assert sizes == ([] if method.on_features else encoded)
     assert not found.requires_grad

@@ -11,10 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.task import Task
 
 CHUNK = 16_384
 """Training images that vote at once, so that memory does not grow with their number."""
+
+
+class NotPortable(InputError):
+    """Raised by `portable` of a method whose models are more than an open_clip model and a head: in one line, why."""
 
 
 @dataclass(frozen=True)

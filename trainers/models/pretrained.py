@@ -210,13 +210,12 @@ def parameter_count(model: Model) -> int | None:
     return None if clip is None else sum(parameter.numel() for parameter in clip.parameters())
 
 
-def objective_remarks(model: Model) -> list[str]:
-    """Which loss FLYP and its variants continue, in a line, where that is not CLIP's."""
-    clip = None if is_bundled(model) else skeleton(model)
-    objective = None if clip is None else objective_of(clip)
-    if objective is None or type(objective) is Softmax:
-        return []
-    return [f"model {model.label}: flyp and its variants continue its pretraining: {objective.summary}"]
+def objective_summary(model: Model) -> str:
+    """The loss of its pretraining, in words; empty where a hub would have to be asked."""
+    if is_bundled(model):
+        return Softmax.summary
+    clip = skeleton(model)
+    return "" if clip is None else objective_of(clip).summary
 
 
 def batch_normalisations(model: Model) -> int:
