@@ -17,6 +17,7 @@ class FeatureClassifier(GradientMethod):
     frozen_encoder = True
     on_features = True
     smooths_labels = True
+    decays_layers = False
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         (features,) = inputs
