@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.methods.base import SolvedMethod as SolvedMethod
     from flyp_sweep.trainers.methods.base import Step as Step
     from flyp_sweep.trainers.methods.domains import Number as Number
+    from flyp_sweep.trainers.methods.portable import Adapter as Adapter
+    from flyp_sweep.trainers.methods.portable import NotPortable as NotPortable
     from flyp_sweep.trainers.methods.portable import Portable as Portable
     from flyp_sweep.trainers.methods.portable import Votes as Votes
     from flyp_sweep.trainers.runner import TrialRunner as TrialRunner
@@ -107,7 +109,7 @@ _HOMES = {
     "trainers.exporting.exported": ("ExportedModel",),
     "trainers.methods.base": ("Batch", "GradientMethod", "Group", "ImageClassifier", "Method", "SolvedMethod", "Step"),
     "trainers.methods.domains": ("Number",),
-    "trainers.methods.portable": ("Portable", "Votes"),
+    "trainers.methods.portable": ("Adapter", "NotPortable", "Portable", "Votes"),
     "trainers.runner": ("TrialRunner",),
     "trainers.spec": ("Epoch", "TrialResult", "TrialSpec"),
     "trainers.task": ("Task",),

@@ -104,7 +104,7 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         write(path, style.render(table))
         paths.append(path)
     figures, pictures, warnings = _write_figures(material, folder)
-    write(folder.report, report([replace(run, predicted=material.predicted)], table, pictures))
+    write(folder.report, report([_with_all(run, material)], table, pictures))
     return Outputs(table, [*paths, *figures, folder.report], [*warnings, *_edge_lines(run), *_note_lines(run)])
 
 
@@ -148,7 +148,7 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
         prefix = f"{run.name}: " if len(read) > 1 else ""
         figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
         pictures |= {prefix + stem: file_of(figure, ".png") for stem, figure in figures.items()}
-    write(output, report([replace(run, predicted=material.predicted) for run, material in read], table, pictures))
+    write(output, report([_with_all(run, material) for run, material in read], table, pictures))
     return [line for run, _ in read for line in _edge_lines(run)]
 
 
@@ -167,6 +167,11 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
     read_predicted = partial(predicted_in, records, folder.prediction_files)
     return run, Material(tidy_frame(records), evidence, run.searches, read_predicted)
+
+
+def _with_all(run: Run, material: Material) -> Run:
+    """A run as a report needs it: with what takes a while to read or to compute."""
+    return replace(run, predicted=material.predicted, importances=material.importances)
 
 
 def _edge_lines(run: Run) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +19,8 @@ from flyp_sweep.search_spaces.model import SearchSpace
 FAILED = "failed"
 _TOLD_OTHERWISE = ("warmup", "warmup_steps", "templates", "grad_clip")
 """Settings of training that a trial's line holds in another form than the search space."""
+_OF_SOME_METHODS = {"label_smoothing": 0.0, "layer_decay": 1.0}
+"""Settings of training that not all methods read, and what the lines of the others hold."""
 
 
 def status_table(folder: RunFolder) -> Table:
@@ -31,7 +32,7 @@ def status_table(folder: RunFolder) -> Table:
     every, selections = list(trials_by_id(records).values()), last_selections(records)
     cells = space.cells()
     trials = [trial for trial in every if trial.cell in cells and is_of(space, trial)]
-    selections = {cell: one for cell, one in selections.items() if _holds(space, cell, one.hparams)}
+    selections = {cell: one for cell, one in selections.items() if space.may_try(cell.base.method, one.hparams)}
     caption = Text("\n".join([*_failures(trials), *_left_out(len(every) - len(trials))]))
     table = Table(title=Text(folder.label), caption=caption, caption_justify="left", box=None)
     for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %"):
@@ -50,14 +51,12 @@ def is_of(space: SearchSpace, trial: TrialRecord) -> bool:
     stops = {"patience": stopping.epochs, "epoch_metric": stopping.metric, "include_start": stopping.include_start}
     now = {**space.train.model_dump(mode="json"), **stops}
     told = {name: value for name, value in now.items() if name not in _TOLD_OTHERWISE}
-    is_same = all(trial.settings.get(name, value) == value for name, value in told.items())
+    is_same = all(
+        trial.settings.get(name, value) in (value, _OF_SOME_METHODS.get(name, value)) for name, value in told.items()
+    )
     # A method that is not trained by gradients has no bound, whatever the space says.
-    return is_same and trial.settings.get("grad_clip") in (None, clip) and _holds(space, trial.cell, trial.hparams)
-
-
-def _holds(space: SearchSpace, cell: Cell, hparams: Mapping[str, Any]) -> bool:
-    given = space.for_method(cell.base.method)
-    return all(given[name].holds(value) for name, value in hparams.items() if name in given)
+    may_be = space.may_try(trial.cell.base.method, trial.hparams)
+    return is_same and may_be and trial.settings.get("grad_clip") in (None, clip)
 
 
 def _stage(

@@ -44,6 +44,10 @@ class Distribution(ABC):
     def holds(self, value: object) -> bool:
         """Whether `value` may be drawn."""
 
+    def like(self, value: Scalar) -> Scalar:
+        """`value` as it would be drawn: a whole number is a float where all that is drawn are floats."""
+        return value
+
     @abstractmethod
     def to_json(self) -> Any:
         """What `parse` reads back to an equal distribution."""
@@ -91,6 +95,10 @@ class Choice(Distribution):
     def holds(self, value: object) -> bool:
         return value in self.options
 
+    def like(self, value: Scalar) -> Scalar:
+        is_float = all(isinstance(option, float) for option in self.options)
+        return float(value) if is_float and is_number(value) else value
+
     def to_json(self) -> dict[str, list[Scalar]]:
         return {"choice": list(self.options)}
 
@@ -133,6 +141,9 @@ class _Continuous(Distribution):
 
     def holds(self, value: object) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def like(self, value: Scalar) -> Scalar:
+        return float(value) if is_number(value) else value
 
 
 @dataclass(frozen=True)
@@ -180,6 +191,13 @@ def parse(raw: object) -> Distribution:
     raise mismatch(raw, f"a finite number, a text, true/false or a mapping with one key: {one_of(_KINDS)}", hint)
 
 
+def scalar(raw: object) -> Scalar:
+    """`raw`, once it is a single value of a hyper-parameter. Raises FieldError for anything else."""
+    if not _is_scalar(raw):
+        raise mismatch(raw, "a finite number, a text or true/false")
+    return raw
+
+
 def _parse_kind(raw: Mapping[Any, Any]) -> Distribution:
     kind = next(iter(raw), None)
     if len(raw) != 1 or kind not in _KINDS:
@@ -191,7 +209,7 @@ def _parse_kind(raw: Mapping[Any, Any]) -> Distribution:
 def _parse_choice(raw: Mapping[str, Any], options: object) -> Choice:
     if not isinstance(options, list | tuple) or not options or not all(map(_is_scalar, options)):
         raise mismatch(raw, "a list of at least one number, text or true/false, as in {choice: [0.0, 0.1]}")
-    numbers = [option for option in options if _is_number(option)]
+    numbers = [option for option in options if is_number(option)]
     if len(numbers) == len(options) and any(isinstance(number, float) for number in numbers):
         options = [_as_float(raw, number) for number in numbers]
     if len({(isinstance(option, bool), option) for option in options}) < len(options):
@@ -226,7 +244,7 @@ def _parse_loguniform(raw: Mapping[str, Any], bounds: object) -> LogUniform:
 
 def _bounds(raw: Mapping[str, Any], bounds: object) -> tuple[int | float, int | float]:
     """Two finite numbers, the lower first."""
-    if not isinstance(bounds, list | tuple) or len(bounds) != 2 or not all(map(_is_number, bounds)):
+    if not isinstance(bounds, list | tuple) or len(bounds) != 2 or not all(map(is_number, bounds)):
         raise mismatch(raw, "two finite numbers, as in {uniform: [0.0, 0.5]}")
     low, high = bounds
     if low > high:
@@ -243,7 +261,8 @@ def _as_float(raw: Mapping[str, Any], number: int | float) -> float:
         raise mismatch(raw, "numbers that a 64-bit float can hold") from None
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether `value` is a finite number; true and false are none."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -254,7 +273,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 def _is_scalar(value: object) -> TypeGuard[Scalar]:
     if isinstance(value, str):
         return is_text(value)
-    return isinstance(value, bool) or (_is_number(value) and (isinstance(value, float) or abs(value) <= LARGEST_INT))
+    return isinstance(value, bool) or (is_number(value) and (isinstance(value, float) or abs(value) <= LARGEST_INT))
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any], object], Distribution]] = {

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, show
-from flyp_sweep.search_spaces.distributions import Distribution, parse
+from flyp_sweep.search_spaces.distributions import Distribution, Scalar, parse, scalar
 
 NUMBER, TEXT, LIST, MAPPING = "<number>", "<text>", "<list>", "<mapping>"
 """Tags of the branches of a union, which `shape` chooses by."""
@@ -114,3 +114,5 @@ Space = dict[
     HparamName,
     Annotated[Distribution, BeforeValidator(parse), PlainSerializer(lambda drawn: drawn.to_json())],
 ]
+Values = dict[HparamName, Annotated[Scalar, BeforeValidator(scalar)]]
+"""A configuration, or a part of one."""

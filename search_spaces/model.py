@@ -225,6 +225,15 @@ class SearchSpace(Section):
         """The hyper-parameters of `method`: those of `search.space`, replaced and extended by its own."""
         return {**self.search.space, **self.search.per_method.get(method, {})}
 
+    def may_try(self, method: str, hparams: Mapping[str, Any]) -> bool:
+        """Whether a search of `method` may try these values: each lies in what is searched, or is among the first."""
+        given = self.for_method(method)
+        return all(
+            given[name].holds(value) or any(one.get(name) == value for one in self.search.first)
+            for name, value in hparams.items()
+            if name in given
+        )
+
     def dataset_of(self, cell: Cell) -> str | OwnDataset:
         """The data set of `cell`. Raises KeyError for a cell of another search space."""
         return {dataset_name(dataset): dataset for dataset in self.datasets}[cell.dataset]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_serializer, model_validator
 
-from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
+from flyp_sweep.search_spaces.complaints import FieldError, counted, mismatch, problem
 from flyp_sweep.search_spaces.distributions import Distribution, endless
 from flyp_sweep.search_spaces.fields import (
     LIST,
@@ -20,6 +20,7 @@ from flyp_sweep.search_spaces.fields import (
     Section,
     Space,
     Text,
+    Values,
     repeated,
     shape,
 )
@@ -73,6 +74,7 @@ class OwnCheckpoint(Section):
 class Search(Section):
     """Which configurations are tried, and on how many seeds each. Only optuna reads `batch`.
 
+    A search begins with the configurations of `first`, which count among `num_samples`; a grid is extended by them.
     The orchestrator knows the names of the algorithms; all but `grid` and `none` take `num_samples`.
     """
 
@@ -83,6 +85,10 @@ class Search(Section):
     space: Space = Field(default={}, description="a mapping from hyper-parameters to distributions")
     per_method: dict[MethodName, Space] = Field(
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
+    )
+    first: Annotated[tuple[Annotated[Values, Field(min_length=1)], ...], FromList] = Field(
+        default=(),
+        description="a list of mappings from hyper-parameters to values, as in [{lr: 1.0e-5, weight_decay: 0.1}]",
     )
 
     @model_validator(mode="after")
@@ -96,6 +102,9 @@ class Search(Section):
             self._check_grid()
         elif self.num_samples is None:
             raise mismatch(None, f"a whole number, 1 or more, with algorithm {self.algorithm}", at=("num_samples",))
+        elif len(self.first) > self.num_samples:
+            expected = f"at most search.num_samples, {self.num_samples}, among which they count"
+            raise FieldError(problem(counted(len(self.first), "configuration"), expected), at=("first",))
         if (self.num_samples or 1) * self.seeds > MOST_TRIALS:
             found = f"{self.num_samples} configurations on {self.seeds} seeds"
             raise FieldError(problem(found, f"at most {MOST_TRIALS} trials in a search"), at=("num_samples",))
@@ -104,6 +113,8 @@ class Search(Section):
     def _check_fixed(self) -> None:
         if self.num_samples is not None:
             raise mismatch(self.num_samples, f"nothing with algorithm {NO_SEARCH}", at=("num_samples",))
+        if self.first:
+            raise mismatch(list(self.first), f"nothing with algorithm {NO_SEARCH}", at=("first",))
         for at, space in self._spaces():
             for name, distribution in space.items():
                 if distribution.count != 1:

@@ -43,6 +43,7 @@ class Train(Section):
     The learning rate rises over `warmup`, a share of all steps, or over `warmup_steps`; one of the two is None.
     `grad_clip` bounds the norm of each step's gradient: of all methods, or of those that it names (None: no bound).
     `label_smoothing` is that of the cross-entropy over classes, where a method's loss has one.
+    `layer_decay` multiplies the learning rate of an encoder's layer once for each layer from the top.
     """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
@@ -71,6 +72,7 @@ class Train(Section):
     ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
     pairs: Pairs = "images"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a number from 0, below 1")
+    layer_decay: float = Field(default=1.0, gt=0, le=1, description="a number above 0, at most 1")
 
     @field_validator("micro_batch", mode="before")
     @classmethod

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, space_error
+from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, one_of, show, space_error
 from flyp_sweep.search_spaces.distributions import Constant
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.sections import NO_SEARCH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from flyp_sweep.search_spaces.distributions import Distribution
-    from flyp_sweep.trainers.methods import FineTuned, Method
+    from flyp_sweep.search_spaces.distributions import Distribution, Scalar
+    from flyp_sweep.trainers.methods import FineTuned
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,29 @@ class MethodFacts:
     """How tables, figures and reports print it."""
     smooths_labels: bool
     """Whether its loss reads `train.label_smoothing`."""
+    decays_layers: bool
+    """Whether it trains layers that `train.layer_decay` tells apart."""
+    first: Sequence[Mapping[str, Scalar]]
+    """What `search.first` gives of what is searched."""
 
 
-def facts_of(method: Method, searched: Mapping[str, Distribution]) -> MethodFacts:
+def facts_of(space: SearchSpace, name: str) -> MethodFacts:
+    """The facts of method `name`. Raises InputError as `hyper_parameters` and `given_first` do."""
+    from flyp_sweep.trainers import methods
     from flyp_sweep.trainers.methods.base import GradientMethod
 
+    method, searched = methods.named(space, name), hyper_parameters(space, name)
     is_trained = isinstance(method, GradientMethod)
-    smooths = isinstance(method, GradientMethod) and method.smooths_labels
     return MethodFacts(
-        searched, method.seeded, method.deterministic, method.frozen_encoder, is_trained, method.label, smooths
+        searched=searched,
+        seeded=method.seeded,
+        deterministic=method.deterministic,
+        frozen_encoder=method.frozen_encoder,
+        trained=is_trained,
+        label=method.label,
+        smooths_labels=isinstance(method, GradientMethod) and method.smooths_labels,
+        decays_layers=isinstance(method, GradientMethod) and method.decays_layers,
+        first=given_first(space, name, searched),
     )
 
 
@@ -78,8 +92,47 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
                 f"{space.source}: search.space: method {name!r} needs {hparam!r}; "
                 f"expected it in search.space or search.per_method.{name}"
             )
-        searched[hparam] = in_domain(space, name, hparam, found)
+        own = hparam in space.search.per_method.get(name, {})
+        at = ("search", "per_method", name, hparam) if own else ("search", "space", hparam)
+        searched[hparam] = in_domain(space, name, hparam, found, at)
     return searched
+
+
+def given_first(
+    space: SearchSpace, name: str, searched: Mapping[str, Distribution]
+) -> tuple[Mapping[str, Scalar], ...]:
+    """The values of `search.first` for method `name`: of the hyper-parameters that it searches, and of no others.
+
+    A value need not lie in the searched range. Raises InputError for one outside its domain.
+    """
+    first = []
+    for at, given in enumerate(space.search.first):
+        own = {hparam: value for hparam, value in given.items() if hparam in searched and searched[hparam].count != 1}
+        for hparam, value in own.items():
+            in_domain(space, name, hparam, Constant(value), ("search", "first", at, hparam), searched[hparam])
+        if own:
+            first.append({hparam: searched[hparam].like(value) for hparam, value in own.items()})
+    return tuple(first)
+
+
+def check_first(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> None:
+    """Raise InputError for a value of `search.first` that no method of the sweep searches.
+
+    It may be that at which a hyper-parameter is fixed, and its key one that `search.space` keeps for other methods.
+    """
+    for at, given in enumerate(space.search.first):
+        for hparam, value in given.items():
+            found = [kind.searched[hparam] for kind in kinds.values() if hparam in kind.searched]
+            if any(one.count != 1 or one.holds(value) for one in found):
+                continue
+            key = f"search.first[{at}].{hparam}"
+            if found:
+                fixed = one_of(dict.fromkeys(show(one.values()[0]) for one in found))
+                raise space_error(space.source, key, value, f"{fixed}, at which it is fixed")
+            if hparam not in space.search.space:
+                known = sorted({name for kind in kinds.values() for name in kind.searched})
+                expected = f"a hyper-parameter that a method here searches: {', '.join(known) or 'none'}"
+                raise space_error(space.source, key, value, expected, nearest(hparam, known))
 
 
 def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
@@ -97,16 +150,24 @@ def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
     return {key: Constant(found)}
 
 
-def in_domain(space: SearchSpace, name: str, hparam: str, found: Distribution) -> Distribution:
-    """`found`, once all its values are such as method `name` declares. Raises InputError for the first that is not."""
+def in_domain(
+    space: SearchSpace,
+    name: str,
+    hparam: str,
+    found: Distribution,
+    at: tuple[str | int, ...],
+    like: Distribution | None = None,
+) -> Distribution:
+    """`found`, once all its values are such as method `name` declares, or of the kind of `like` if it declares nothing.
+
+    Raises InputError for the first that is not; `at` is where it stands.
+    """
     from flyp_sweep.trainers import methods
     from flyp_sweep.trainers.methods.domains import check_domain
 
     method = methods.get(name)
-    own = hparam in space.search.per_method.get(name, {})
-    at = ("search", "per_method", name, hparam) if own else ("search", "space", hparam)
     try:
-        check_domain(found, method.domains.get(hparam), method.hparams.get(hparam))
+        check_domain(found, method.domains.get(hparam), method.hparams.get(hparam) or like)
     except FieldError as error:
         raise InputError(one_line(f"{space.blamed(at)}: {key_path(at)}: {error.problem}")) from None
     return found

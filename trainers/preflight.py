@@ -23,7 +23,7 @@ from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.ensemble_checks import EnsembleFacts, ensembles_of
-from flyp_sweep.trainers.hyper_parameters import MethodFacts, facts_of, hyper_parameters
+from flyp_sweep.trainers.hyper_parameters import MethodFacts, check_first, facts_of
 from flyp_sweep.trainers.schedule import check_schedules
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class ModelFacts:
 
     fingerprint: str
     parameters: int | None
+    objective: str
+    """The loss of its pretraining, in words; empty where a hub would have to be asked."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _check(
 ) -> Checked:
     made = check_data(space, data_root)
 
-    from flyp_sweep.trainers import methods, rehearsal
+    from flyp_sweep.trainers import rehearsal
     from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
         pretrained,
         weights,
@@ -112,7 +114,8 @@ def _check(
 
     check_losses(space)
     check_read(space)
-    kinds = {name: facts_of(methods.named(space, name), hyper_parameters(space, name)) for name in space.method_names}
+    kinds = {name: facts_of(space, name) for name in space.method_names}
+    check_first(space, kinds)
     check_labels(space, "methods", {name: kind.label for name, kind in kinds.items()})
     check_divisible(space)
     check_pairs(space)
@@ -125,14 +128,13 @@ def _check(
     decode = decode or space.images.unreadable == "skip"
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
     models: dict[str, ModelFacts] = {}
-    said = check_smoothing(space, kinds)
+    said = check_smoothing(space, kinds) + check_layer_decay(space, kinds)
     for model in space.models:
         pretrained.check_architecture(model)
         said += pretrained.check_file(model)
         pretrained.check_loads(model)
         parameters = pretrained.parameter_count(model) if trained else None
-        said += pretrained.objective_remarks(model) if trained else []
-        models[model.label] = ModelFacts(fingerprints[model.label], parameters)
+        models[model.label] = ModelFacts(fingerprints[model.label], parameters, pretrained.objective_summary(model))
     data = {}
     for name, dataset in made.items():
         remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
@@ -322,6 +324,20 @@ def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> lis
         raise space_error(space.source, "train.label_smoothing", space.train.label_smoothing, expected)
     without = [name for name, kind in kinds.items() if kind.seeded and not kind.smooths_labels]
     return [f"train.label_smoothing: not read by {', '.join(without)}"] if without else []
+
+
+def check_layer_decay(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
+    """A line that names the methods that learn and do not read `train.layer_decay`; none: no line.
+
+    Raises InputError when no method trains layers that `train.layer_decay` could tell apart.
+    """
+    if space.train.layer_decay == 1:
+        return []
+    if not any(kind.decays_layers for kind in kinds.values()):
+        expected = "1, as no method here trains layers of an encoder below its top"
+        raise space_error(space.source, "train.layer_decay", space.train.layer_decay, expected)
+    without = [name for name, kind in kinds.items() if kind.seeded and not kind.decays_layers]
+    return [f"train.layer_decay: not read by {', '.join(without)}"] if without else []
 
 
 def check_compiler(space: SearchSpace) -> None:

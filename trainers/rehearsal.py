@@ -130,6 +130,7 @@ def with_values(shared: Shared, model: Model) -> Shared:
 def trial_spec(space: SearchSpace, model: Model, method: Method, searched: Mapping[str, Distribution]) -> TrialSpec:
     train = space.train
     smooths_labels = isinstance(method, GradientMethod) and method.smooths_labels
+    decays_layers = isinstance(method, GradientMethod) and method.decays_layers
     return TrialSpec(
         cell=Cell("rehearsal", model.label, None, method.name),
         stage=SEARCH,
@@ -151,6 +152,7 @@ def trial_spec(space: SearchSpace, model: Model, method: Method, searched: Mappi
         flip=train.flips,
         randaugment=train.augmentation == "randaugment",
         label_smoothing=train.label_smoothing if smooths_labels else 0.0,
+        layer_decay=train.layer_decay if decays_layers else 1.0,
         pairs=train.pairs,
     )
 

@@ -52,11 +52,10 @@ class TrialSpec:
     time (None: the whole batch), in `precision`, and by compiled code with `compile`: all three decide how sums are
     rounded. `crops` says how training views are cut. `epoch_metric`, `patience` (None: all epochs are run) and
     `include_start` say which epoch is kept (see `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a
-    gradient; `crop_scale` (None: the views of the
-    evaluation), `flip` and `randaugment` are those of the training views, and
-    `label_smoothing` is that of the loss. `ingredients` are the hyper-parameters of the
-    searched trials that a soup is made of, best first; it has none of its own. Paths, hosts and worker counts are not
-    in here: they do not change a result.
+    gradient; `crop_scale` (None: the views of the evaluation), `flip` and `randaugment` are those of the training
+    views; `label_smoothing` is that of the loss, `layer_decay` that of the learning rate. `ingredients` are the
+    hyper-parameters of the searched trials that a soup is made of, best first; it has none of its own. Paths, hosts and
+    worker counts are not in here: they do not change a result.
     """
 
     cell: Cell
@@ -85,6 +84,7 @@ class TrialSpec:
     pairs: Pairs = "images"
     label_smoothing: float = 0.0
     randaugment: bool = False
+    layer_decay: float = 1.0
     ingredients: tuple[Mapping[str, Any], ...] = ()
     splits: Mapping[str, str] = field(default_factory=dict)
 
@@ -156,6 +156,7 @@ _SINCE_LATER = (
     ("pairs", "images"),
     ("label_smoothing", 0.0),
     ("randaugment", False),
+    ("layer_decay", 1.0),
 )
 """Fields that came later, with what all trials did before: where they still do, their ids are as before."""
 

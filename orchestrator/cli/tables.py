@@ -148,13 +148,14 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
 )
 @click.option(
     "--figure",
-    type=click.Choice(["frontier", "shots", "sensitivity", "reliability", "confusion"]),
+    type=click.Choice(["frontier", "shots", "sensitivity", "importance", "reliability", "confusion"]),
     help="Which figures.  [default: all; into a file the frontier]",
 )
 def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
     """Figures of one or several RUNS, as PNG and PDF.
 
-    ID-OOD frontiers, accuracy by shots, scores of the search, reliability diagrams and confusion matrices.
+    ID-OOD frontiers, accuracy by shots, scores of the search, importance of hyper-parameters, reliability diagrams and
+    confusion matrices.
     """
     from flyp_sweep.results.outputs import plot_runs
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.distributions import Distribution
+from flyp_sweep.search_spaces.distributions import Distribution, Scalar
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.ensemble_checks import EnsembleFacts
 from flyp_sweep.trainers.hyper_parameters import MethodFacts
@@ -53,6 +53,11 @@ class CellPlan:
     def searched(self) -> Mapping[str, Distribution]:
         """The distributions of the hyper-parameters; ensembles have none of their own."""
         return {} if self.cell.ensemble else self.method.searched
+
+    @property
+    def first(self) -> Sequence[Mapping[str, Scalar]]:
+        """What the search begins with: the values that `search.first` gives, of hyper-parameters that are searched."""
+        return () if self.cell.ensemble else self.method.first
 
     @property
     def fixed(self) -> Mapping[str, Any] | None:
@@ -152,6 +157,7 @@ class CellPlan:
             pairs=train.pairs,
             randaugment=train.augmentation == "randaugment",
             label_smoothing=train.label_smoothing if self.method.smooths_labels else 0.0,
+            layer_decay=train.layer_decay if self.method.decays_layers else 1.0,
             splits={**identity.fitted, **(identity.evaluated if stage == REPEAT else {})},
         )
 

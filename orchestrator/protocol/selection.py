@@ -39,6 +39,7 @@ class Selection:
             searched=[one.trial_id for one in self.searched],
             repeats=[spec.trial_id for spec in self.repeats],
             space={name: distribution.to_json() for name, distribution in self.plan.searched.items()},
+            objective=self.plan.model.objective,
             data=self.plan.data.identity.training,
             evaluated=dict(self.plan.data.identity.evaluated),
             overlaps=dict(self.plan.data.identity.overlaps),

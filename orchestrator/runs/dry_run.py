@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_searches, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
-from flyp_sweep.search_spaces.complaints import counted
+from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.model import SearchSpace
 
 
@@ -20,11 +20,12 @@ def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
 
 
 def _steps(plan: CellPlan) -> str:
-    """E.g. `8 configurations x 1 seed searched, 5 repeats`."""
+    """E.g. `8 configurations x 1 seed searched, 5 repeats`, and between these what the search begins with."""
     if plan.base is None:
         seeds = len(plan.search_seeds)
         searched = f"{counted(planned_configs(plan), 'configuration')} x {counted(seeds, 'seed')} searched"
-        return f"{searched}, {counted(len(plan.repeat_seeds), 'repeat')}"
+        first = "".join(f", {'first' if at == 0 else 'then'} {show(dict(one))}" for at, one in enumerate(plan.first))
+        return f"{searched}{first}, {counted(len(plan.repeat_seeds), 'repeat')}"
     kind = "soup" if plan.is_soup else "ensemble"
     members = counted(planned_configs(plan.base), "configuration") if plan.is_soup else "a repeat"
     return f"{counted(len(plan.repeat_seeds), kind)} of {members} of {plan.base.cell.method}"

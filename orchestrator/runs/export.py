@@ -30,6 +30,7 @@ from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.predict import classify
 from flyp_sweep.trainers.exporting.exported import ExportedModel
 from flyp_sweep.trainers.exporting.folder import CARD, Export, check_free, drafted
+from flyp_sweep.trainers.methods.portable import NotPortable as NotPortable
 from flyp_sweep.trainers.preflight import check
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.spec import TrialSpec

@@ -113,8 +113,10 @@ def _head(made: Export) -> str:
     told = ["`weight` [C, D]"]
     told += ["`bias` [C]"] if made.portable.bias is not None else []
     votes = ", and the votes of training images: `cache_keys` [N, D], `cache_labels`, `cache_weight`, `cache_sharpness`"
+    adapter = ", and an adapter of these features: `adapter_down` [H, D], `adapter_up` [D, H], `adapter_ratio`"
     over = " over the L2-normalised image features; the logit scale is contained in `weight`"
-    return f"{', '.join(told)}{over}{votes if made.portable.votes is not None else ''}"
+    more = (votes if made.portable.votes is not None else "") + (adapter if made.portable.adapter is not None else "")
+    return f"{', '.join(told)}{over}{more}"
 
 
 def _learned(chosen: Chosen) -> str:

@@ -33,7 +33,8 @@ def register(folder: RunFolder, data_root: Path, uri: str, say: Callable[[str], 
     """Register what is not registered yet; `say` is told of each model.
 
     Weights come from the store where `folder` is the working copy of a run there, by its label.
-    A mixture is two models, so it has none. Raises InputError as `export` does, and MLflow's own errors.
+    A mixture is two models, so it has none; nor has a method without a folder for open_clip, and `say` is told so.
+    Raises InputError as `export` does, and MLflow's own errors.
     """
     space = load(str(folder.space))
     models = KeptModels(MlflowLogger(uri, space.name, folder))
@@ -49,9 +50,13 @@ def register(folder: RunFolder, data_root: Path, uri: str, say: Callable[[str], 
         if models.is_registered(name, chosen.record, chosen.alpha):
             continue
 
-        from flyp_sweep.orchestrator.runs.export import export  # seconds of torch
+        from flyp_sweep.orchestrator.runs.export import NotPortable, export  # seconds of torch
 
         with TemporaryDirectory(prefix="flyp-sweep-") as made:
-            export(chosen, data_root, Path(made) / "model", say)
+            try:
+                export(chosen, data_root, Path(made) / "model", say)
+            except NotPortable as refusal:
+                say(f"not registered: {refusal}")
+                continue
             models.register(name, chosen.record, chosen.alpha, Path(made) / "model")
         say(f"registered {chosen.told} as models:/{name}@{BEST}")

@@ -133,14 +133,16 @@ def dry_run(
     kept = kept_in_store(options.url) if options.url else TrialFiles(path / WEIGHTS).names()
     ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed)
     yield describe(space, ready.plans)
+    for label, model in checked.models.items():
+        yield f"model {label}: its pretraining is {model.objective or 'known once its files are here'}"
     for name, data in checked.data.items():
         yield "\n".join([f"data set {name}:", *(f"  {line}" for line in data.census)])
     usage = disk_usage.estimate(space, ready.plans, in_store=options.url is not None)
     disk_usage.check(usage, path)
     yield str(usage)
-    for model in space.models:
-        for file in weights.absent(model):
-            yield f"a run would first fetch {weights.described(model, file)}"
+    for named in space.models:
+        for file in weights.absent(named):
+            yield f"a run would first fetch {weights.described(named, file)}"
     yield from ready.warnings
     ready.stale.agree(options.yes, None)
 

@@ -13,7 +13,7 @@ from typing import Literal
 from flyp_sweep.results.analysis.searches import CellSearch
 from flyp_sweep.results.naming import shots_label
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
+from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform, is_number
 
 RangeEnd = Literal["lower", "upper"]
 
@@ -42,14 +42,15 @@ def edges_of(searches: Iterable[CellSearch]) -> list[Edge]:
 
     Of a list or a range of whole numbers that is the first or last of at least three numbers in their order, of a
     continuous range its outer 5% on either side, on a log scale where it is log-uniform. A lower end of 0 is none: that
-    is where a strength or a rate ends, not where the search did.
+    is where a strength or a rate ends, not where the search did. A value of `search.first` beyond a range lies on the
+    edge next to it.
     """
     return [
         Edge(search.cell, search.label, name, float(value), side, low, high)
         for search in searches
         if search.winner is not None
         for name, value in search.winner.hparams.items()
-        if name in search.ranges and (bounds := _bounds(search.ranges[name])) is not None
+        if is_number(value) and name in search.ranges and (bounds := _bounds(search.ranges[name])) is not None
         for low, high in [bounds]
         if (side := _side(float(value), low, high, search.ranges[name])) is not None
     ]
@@ -86,16 +87,14 @@ def _bounds(distribution: Distribution) -> tuple[float, float] | None:
         case IntRange() if distribution.count >= _FEWEST_VALUES:
             return distribution.low, distribution.high
         case Choice() if distribution.count >= _FEWEST_VALUES:
-            numbers = [
-                one for one in distribution.options if isinstance(one, int | float) and not isinstance(one, bool)
-            ]
+            numbers = list(filter(is_number, distribution.options))
             return (min(numbers), max(numbers)) if len(numbers) == distribution.count else None
     return None
 
 
 def _side(value: float, low: float, high: float, distribution: Distribution) -> RangeEnd | None:
     if isinstance(distribution, LogUniform):
-        near, at = NEAR, math.log(value / low) / math.log(high / low)
+        near, at = NEAR, math.log(max(value, low) / low) / math.log(high / low)
     else:
         near = NEAR if isinstance(distribution, Uniform) else 0.0
         at = (value - low) / (high - low)

@@ -17,12 +17,16 @@ from flyp_sweep.search_spaces.model import SearchSpace
 
 @dataclass(frozen=True)
 class ScoredConfig:
-    """A configuration and the score (a fraction) of each of its trials; `failed` counts those that have none."""
+    """A configuration and the score (a fraction) of each of its trials; `failed` counts those that have none.
+
+    `stopped` counts those that the scheduler ended, whose score is the best until then.
+    """
 
     config_id: str
     hparams: Mapping[str, Any]
     scores: tuple[float, ...]
     failed: int = 0
+    stopped: int = 0
 
     @property
     def score(self) -> float | None:
@@ -87,7 +91,8 @@ def _search(
 
 def _tried(config_id: str, trials: list[TrialRecord]) -> ScoredConfig:
     scores = tuple(trial.score for trial in trials if trial.status != "failed" and trial.score is not None)
-    return ScoredConfig(config_id, trials[0].hparams, scores, len(trials) - len(scores))
+    stopped = sum(trial.status == "stopped" for trial in trials)
+    return ScoredConfig(config_id, trials[0].hparams, scores, len(trials) - len(scores), stopped)
 
 
 def _ranges(

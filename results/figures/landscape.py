@@ -25,7 +25,7 @@ from matplotlib.ticker import NullLocator
 from flyp_sweep.results.analysis.searches import CellSearch, ScoredConfig
 from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, lay_out, literal, marker, new_figure
 from flyp_sweep.results.naming import block_order, block_title, method_order, shots_label, slugs
-from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform
+from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform, is_number
 
 _ROW_HEIGHT, _REST_HEIGHT = 1.5, 0.85  # inches
 _PANELS_PER_ROW = 2
@@ -42,12 +42,16 @@ _HALO = withStroke(linewidth=3.0, foreground="white")
 
 @dataclass(frozen=True)
 class Axis:
-    """One hyper-parameter: its values in order (of a list) or its ends (of a continuous range), and its scale."""
+    """One hyper-parameter: its values in order (of a list) or its ends (of a continuous range), and its scale.
+
+    `reach` is how far a continuous axis goes: to values that were tried beyond the range, too.
+    """
 
     name: str
     values: tuple[Any, ...]
     is_list: bool
     is_log: bool
+    reach: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,23 +101,29 @@ def axis_of(name: str, search: CellSearch) -> Axis | None:
     if len(tried) < 2:
         return None
     match distribution:
-        case LogUniform() | Uniform():
-            return Axis(
-                name, (distribution.low, distribution.high), is_list=False, is_log=isinstance(distribution, LogUniform)
-            )
-        case IntRange() if distribution.count > _MOST_CELLS:
-            return Axis(name, (distribution.low, distribution.high), is_list=False, is_log=False)
+        case LogUniform() | Uniform() if all(map(is_number, tried)):
+            return _continuous(name, distribution, tried)
+        case IntRange() if distribution.count > _MOST_CELLS and all(map(is_number, tried)):
+            return _continuous(name, distribution, tried)
     values = set(distribution.values()) if isinstance(distribution, Choice | IntRange) else set()
     try:
         ordered = sorted(values | tried)
     except TypeError:  # numbers among texts: by their text
         return Axis(name, tuple(sorted(values | tried, key=str)), is_list=True, is_log=False)
-    numbers = [one for one in ordered if isinstance(one, int | float) and not isinstance(one, bool)]
+    numbers = list(filter(is_number, ordered))
     is_numeric = len(numbers) == len(ordered)
     is_log = is_numeric and numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_FROM
     if is_numeric and len(numbers) > _MOST_CELLS:
-        return Axis(name, (numbers[0], numbers[-1]), is_list=False, is_log=is_log)
+        ends = (numbers[0], numbers[-1])
+        return Axis(name, ends, is_list=False, is_log=is_log, reach=ends)
     return Axis(name, tuple(ordered), is_list=True, is_log=is_log)
+
+
+def _continuous(name: str, distribution: LogUniform | Uniform | IntRange, tried: set[Any]) -> Axis:
+    ends = (distribution.low, distribution.high)
+    reach = (min(*ends, *tried), max(*ends, *tried))
+    is_log = isinstance(distribution, LogUniform) and reach[0] > 0
+    return Axis(name, ends, is_list=False, is_log=is_log, reach=reach)
 
 
 def draw(facets: Sequence[Facet], title: str) -> Figure:
@@ -256,7 +266,7 @@ def _scale(axes: Axes, axis: Axis, which: str) -> None:
     line = axes.axvline if which == "x" else axes.axhline
     for end in axis.values:
         line(end, color="#888888", linewidth=0.8, linestyle=":", zorder=1)
-    low, high = (math.log10(end) if axis.is_log else end for end in axis.values)
+    low, high = (math.log10(end) if axis.is_log else end for end in axis.reach)
     pad = 0.06 * (high - low)
     ends = (low - pad, high + pad)
     axes.set(**{f"{which}lim": [10**end for end in ends] if axis.is_log else ends})

@@ -111,7 +111,8 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     """What was selected for a cell, after seeing what, and which trials repeat it.
 
     `label` is how the cell's method is printed; empty, in ledgers of earlier versions. `searched` and `repeats` are ids
-    of trials. `space` holds the distribution of each searched hyper-parameter.
+    of trials. `space` holds the distribution of each searched hyper-parameter. `objective` is the loss of the model's
+    pretraining, in words; empty, in ledgers of earlier versions.
     `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
     ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
     for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
@@ -131,6 +132,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     searched: list[str] = []
     repeats: list[str]
     space: dict[str, Any] = {}
+    objective: str = ""
     data: str = ""
     evaluated: dict[str, str] = {}
     incomplete: dict[str, dict[str, int]] = {}
@@ -154,7 +156,7 @@ def is_mixture(cell: Cell, settings: Mapping[str, Any]) -> bool:
     return bool(cell.ensemble) and not settings.get("ingredients")
 
 
-_UNLESS_EMPTY = ("label", "data", "evaluated", "incomplete", "overlaps", "deterministic")
+_UNLESS_EMPTY = ("label", "objective", "data", "evaluated", "incomplete", "overlaps", "deterministic")
 """Fields that are not written where they are empty, or False."""
 
 

@@ -13,10 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.effective_robustness import robustness_of
+from flyp_sweep.results.analysis.importances import FEWEST_CONFIGS, MOST_CONFIGS
 from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
 from flyp_sweep.results.metrics import METRICS, percent
 from flyp_sweep.results.report.cell_views import cell_views
 from flyp_sweep.results.report.facts import facts_of, failures_of, notes_of, packages_of
+from flyp_sweep.results.report.importance_views import importance_views
 from flyp_sweep.results.report.prediction_views import prediction_views
 from flyp_sweep.results.report.run import Run
 from flyp_sweep.results.report.table_views import grid_groups
@@ -41,6 +43,10 @@ FIGURE_CAPTIONS = {
         "Scores of the search",
         "The score (ID validation data alone, mean over seeds) of every configuration that was tried. Where the "
         "selected one lies at an end of its range, a wider range may hold a better one.",
+    ),
+    "importance": (
+        "Importance of hyper-parameters",
+        "The shares of the table above.",
     ),
 }
 
@@ -80,6 +86,8 @@ def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> s
         figures=_figures(figures, FIGURE_CAPTIONS),
         diagrams=_figures(figures, OUTPUT_CAPTIONS),
         robustness=[one for run in runs for one in robustness_of(cell_results(run.evidence))],
+        importances=[view for run in runs for view in importance_views(run.importances)],
+        limits=(FEWEST_CONFIGS, MOST_CONFIGS),
         predictions=[view for run in runs for view in prediction_views(run.predicted.blocks, anchors)],
         views=views,
     )

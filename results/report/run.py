@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flyp_sweep.results.analysis.best_repeats import Predicted
 from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.importances import Importance
 from flyp_sweep.results.analysis.searches import CellSearch
 from flyp_sweep.results.ledger.schema import Record, TrialRecord
 
@@ -20,6 +22,7 @@ class Run:
     evidence: Evidence
     searches: tuple[CellSearch, ...] = ()
     predicted: Predicted = field(default_factory=Predicted)
+    importances: Sequence[Importance] = ()
 
     @property
     def trials(self) -> list[TrialRecord]:

@@ -16,7 +16,7 @@ _HASH_DIGITS = 12
 
 
 def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons: int | None = None) -> tuple[str, ...]:
-    """Selection, configurations and seeds of the cells; statistics; packages and ledgers.
+    """Selection, configurations and seeds of the cells; statistics; pretraining; packages and ledgers.
 
     `comparisons` is left out where methods are not compared.
     """
@@ -27,7 +27,7 @@ def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons:
         if selected
         else "Nothing is selected yet.",
         f"{_intervals(cells, options)}{_tests(options, comparisons)}.",
-        f"{_versions(cells)}Ledger: {_ledgers(cells)}.",
+        f"{_pretraining(selected)}{_versions(cells)}Ledger: {_ledgers(cells)}.",
     ]
     return tuple(lines)
 
@@ -90,6 +90,16 @@ def _cells(cells: Sequence[CellResult]) -> str:
         return f"{len(cells)} cells"
     names = ", ".join(methods)
     return names if len(blocks) == 1 else f"{len(cells)} cells of {names}"
+
+
+def _pretraining(cells: Sequence[CellResult]) -> str:
+    """The losses that the models were pretrained with, which FLYP continues; by model where there are several."""
+    losses: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell.selection and cell.selection.objective:
+            losses.setdefault(cell.selection.objective, {})[cell.cell.model] = None
+    told = [f"{loss} ({', '.join(models)})" for loss, models in losses.items()] if len(losses) > 1 else [*losses]
+    return f"Pretraining: {'; '.join(told)}. " if told else ""
 
 
 def _versions(cells: Sequence[CellResult]) -> str:

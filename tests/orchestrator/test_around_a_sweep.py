@@ -132,15 +132,18 @@ def status(folder: RunFolder) -> str:
 
 def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_path: Path) -> None:
     search = {"num_samples": 2, "space": {"lr": {"loguniform": [1e-5, 1e-2]}, "weight_decay": 0.1}}
-    train = {"epochs": 2, "grad_clip": 1.0}
+    search["first"] = [{"lr": 1}]
+    train = {"epochs": 2, "grad_clip": 1.0, "layer_decay": 0.5, "label_smoothing": 0.1}
     space = space_of(methods=["lp", "ft", "lpft"], search=search, ensembles={"greedy_soup": ["lpft"]}, train=train)
     folder, example = RunFolder.create(tmp_path / "run", dump(space)), Example()
     train = {**space.train.model_dump(mode="json"), "patience": 5}
+    unread = {"grad_clip": None, "layer_decay": 1.0, "label_smoothing": 0.0}
     cell, lost = example.cell("ft"), example.cell("lpft")
     searched = {"stage": "search", "settings": train}
     for record in [
         example.trial(cell, 0, "search", settings=train),
-        example.trial(example.cell("lp"), 0, "search", settings={**train, "grad_clip": None}, hparams={"C": 1.0}),
+        example.trial(cell, 0, "search", settings=train, hparams={"lr": 1.0, "weight_decay": 0.1}, config_id="first"),
+        example.trial(example.cell("lp"), 0, "search", settings={**train, **unread}, hparams={"C": 1.0}),
         example.trial(cell, 0, "search", settings={**train, "epochs": 99}, config_id="c1"),
         example.trial(cell, 0, "search", settings={**train, "epoch_metric": "loss"}, config_id="c3"),
         example.trial(cell, 0, "search", settings=train, hparams={"lr": 5.0, "weight_decay": 0.1}, config_id="c2"),
@@ -150,7 +153,7 @@ def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_p
     told = status(folder)
     rows = {line.split()[0].rpartition("/")[2]: line.split()[1:] for line in told.splitlines() if "digits-clip" in line}
     assert rows["lp"][:2] == ["search", "1"], "no gradient of it could be clipped"
-    assert rows["ft"][:2] == ["search", "1"]
+    assert rows["ft"][:2] == ["search", "2"]
     assert rows["lpft"][:4] == ["failed", "0", "0", "2"]
     assert rows["lpft+greedy_soup"][0] == "failed"
     assert "not counted: 3 trials of an earlier version of the search space" in told
@@ -164,7 +167,8 @@ def test_a_lost_terminal_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
         "    while not asked.asked: time.sleep(0.01)\n"
         "print('tables', flush=True)"
     )
-    for before, told in [("", "tables\n"), ("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); ", "")]:
+    for disposition, told in [("SIG_DFL", "tables\n"), ("SIG_IGN", "")]:
+        before = f"import signal; signal.signal(signal.SIGHUP, signal.{disposition}); "
         process = subprocess.Popen([sys.executable, "-c", before + code], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -99,6 +99,7 @@ def test_a_dry_run_says_what_would_be_fetched(tmp_path):
     code, output = call("run", "quick.yaml", *TAG, "--dry-run", cwd=tmp_path)
     assert code == 0
     assert "would first fetch weights 'openai' of ViT-B-16" in output
+    assert "model ViT-B-16/openai: its pretraining is contrastive, softmax over the batch (CLIP)\n" in output
     assert "would first fetch" not in call("run", "quick.yaml", "--dry-run", cwd=tmp_path)[1]
 
 

@@ -157,3 +157,15 @@ def test_the_best_of_each_cell_is_registered_and_predicts_on_paths(tmp_path: Pat
 
     assert sync(folder, None, Path("data")) == "0 trials added, 2 were there"
     assert len(client.search_model_versions("name = 'kept-digits-lp'")) == 1, "what is registered is left alone"
+
+
+@pytest.mark.slow
+def test_a_model_that_open_clip_cannot_load_is_left_out_and_the_next_one_is_registered(tmp_path: Path) -> None:
+    space = SPACE.replace("[zeroshot, lp]", "[cocoop, lp]").replace("{alphas: 3}", "{alphas: [1.0]}")
+    few = "shots: 1\ntrain: {epochs: 1, batch_size: 5}\nrepeats: {seeds: 1}\n"
+    fixed = "space: {C: 1.0, lr: 1.0e-3, weight_decay: 0.0}"
+    (tmp_path / "kept.yaml").write_text(space.replace("space: {C: 1.0}", fixed) + few)
+    code, printed = run_serially("kept.yaml", cwd=tmp_path)
+    assert code == 0, printed
+    assert "not registered: cocoop: no folder for open_clip can be made of its models" in printed
+    assert "as models:/kept-digits-lp@best" in printed

@@ -143,3 +143,12 @@ def test_fewer_configurations_than_asked_for_are_all_there_are_and_told(algorith
     assert fewer_configs([plan]) == [
         "ft: there can be 6 configurations (lr: 3 x weight_decay: 2 values), fewer than the 9 of search.num_samples"
     ]
+
+
+def test_layer_decay_comes_to_the_methods_that_train_layers_and_the_others_are_named() -> None:
+    space = space_of(methods=["zeroshot", "lp", "ft", "coop"], train={"epochs": 2, "layer_decay": 0.75})
+    decays = {plan.cell.method: plan.search_trial({}, 0).layer_decay for plan in plans_of(space)}
+    assert decays == {"zeroshot": 1.0, "lp": 1.0, "ft": 0.75, "coop": 1.0}
+    assert check(space, Path("absent")).warnings == ("train.layer_decay: not read by lp, coop",)
+    with pytest.raises(InputError, match=r"layer_decay: found 0.75; expected 1, as no method here trains layers"):
+        check(space_of(methods=["lp", "coop"], train={"layer_decay": 0.75}), Path("absent"))

@@ -36,9 +36,10 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_grid_of_a_space_contains_what_was_published(name):
+def test_the_grid_of_a_space_contains_what_was_published_and_begins_with_it(name):
     space = load(name)
     lr, weight_decay, epochs, batch_size, warmup = PUBLISHED[name]
+    assert space.search.first == ({"lr": lr, "weight_decay": weight_decay},)
     flyp = space.for_method("flyp")
     assert lr in flyp["lr"].values()
     assert weight_decay in flyp["weight_decay"].values()

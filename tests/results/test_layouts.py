@@ -295,6 +295,24 @@ def test_the_audit_names_selection_seeds_statistics_packages_and_ledger(example,
         assert words in audit
 
 
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        (("", ""), ""),
+        (("softmax", "softmax"), "Pretraining: softmax. "),
+        (("softmax", "sigmoid"), "Pretraining: softmax (vit); sigmoid (siglip). "),
+    ],
+)
+def test_the_audit_names_the_losses_of_pretraining(example, losses, told):
+    records = []
+    for model, loss in zip(("vit", "siglip"), losses, strict=True):
+        *trials, selection = example.task("flyp", [0.8, 0.82], "pcam", model)
+        records += [*trials, selection | ({"objective": loss} if loss else {})]
+    (audit,) = {grid.audit for grid in example.table(records, "transfer").grids}
+    assert [line for line in audit if "Pretraining" in line] == [line for line in audit[-1:] if told]
+    assert audit[-1].startswith(told or "Made with")
+
+
 def test_incomplete_data_is_said(example):
     *trials, selection = example.finished_cell("ft", [0.9, 0.92])
     selection["incomplete"] = {"photo": {"found": 10_000, "published": 18_574}, "sketch": {"found": 9, "published": 8}}

@@ -138,6 +138,29 @@ def test_a_sampled_search_is_a_scatter_on_a_log_axis_from_end_to_end():
     assert len(axes.collections[0].get_offsets()) == 6
 
 
+@pytest.mark.parametrize(
+    ("ranges", "beyond", "scale"),
+    [
+        ({"lr": {"loguniform": [0.005, 0.05]}}, 0.1, "log"),
+        ({"lr": {"uniform": [0.005, 0.05]}}, 0.1, "linear"),
+        ({"lr": {"loguniform": [0.005, 0.05]}}, 0.0, "linear"),
+        ({"lr": {"uniform": [0.005, 0.05]}}, "none", "linear"),
+    ],
+)
+def test_values_that_were_given_beyond_a_range_are_drawn(ranges, beyond, scale):
+    tried = tuple(ScoredConfig(str(lr), {"lr": lr}, (0.5,)) for lr in (0.01, 0.02, beyond))
+    cell = Cell("digits", "clip", None, "ft")
+    search = CellSearch(cell, "FT", tried, {name: parse(raw) for name, raw in ranges.items()}, str(beyond))
+    ((_, figure),) = draw_sensitivity([search]).figures.items()
+    axes = figure.axes[0]
+    assert axes.get_xscale() == scale
+    shown = beyond if isinstance(beyond, float) else axes.get_xticks()[-1]
+    assert axes.get_xlim()[0] < shown < axes.get_xlim()[1]
+    if isinstance(beyond, float):
+        ends = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"}
+        assert ends == {0.005, 0.05}, "the ends of what was searched"
+
+
 def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_own():
     tried = tuple(ScoredConfig(str(at), {"l2": 10.0**-at}, (0.5, 0.5 + at / 10)) for at in range(3))
     search = CellSearch(

@@ -96,3 +96,17 @@ def test_ranges_are_those_of_the_selection_then_of_the_space_then_what_was_tried
     assert searches_in([*trials, told], space)[0].ranges == {"lr": parse({"loguniform": [1e-6, 1e-2]})}
     assert searches_in([*trials, selection], space)[0].ranges == {"lr": parse({"loguniform": [1e-4, 1.0]})}
     assert searches_in([*trials, selection])[0].ranges == {"lr": parse({"choice": [1e-2, 1e-3, 1e-4]})}
+
+
+@pytest.mark.parametrize(
+    ("raw", "value", "side"),
+    [
+        ({"loguniform": [1e-4, 1e-1]}, 1.0, "upper"),
+        ({"loguniform": [1e-4, 1e-1]}, 0.0, "lower"),
+        ({"uniform": [0.0, 1.0]}, 2.0, "upper"),
+        ({"choice": [1, 2, 3]}, 7, "upper"),
+        ({"int": [1, 100]}, "all", None),
+    ],
+)
+def test_a_value_that_was_given_beyond_a_range_lies_on_its_edge(raw, value, side):
+    assert [edge.side for edge in edges_of([search_with(raw, value)])] == ([side] if side else [])

@@ -45,7 +45,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
             BASE + "train: {epoch: 3}",
             "x.yaml: unknown key 'epoch' in train; allowed: epochs, batch_size, micro_batch, precision, compile, "
             "crops, augmentation, crop_scale, flip, optimizer, warmup, warmup_steps, grad_clip, templates, "
-            "pairs, label_smoothing (did you mean 'epochs'?)",
+            "pairs, label_smoothing, layer_decay (did you mean 'epochs'?)",
         ),
         (
             BASE.replace("lr: 1e-3", "lr: {loguniform: [0.1, 0.001]}"),
@@ -198,6 +198,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
             "train.grad_clip={lpft: 1.0}",
             "train.grad_clip: found 'lpft'; expected one of the methods of this search",
         ),
+        ("train.layer_decay=0", "train.layer_decay: found 0; expected a number above 0, at most 1"),
         ("train.label_smoothing=1", "train.label_smoothing: found 1; expected a number from 0, below 1"),
         (
             "train={augmentation: none, flip: true}",

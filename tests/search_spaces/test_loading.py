@@ -59,7 +59,7 @@ def test_every_bundled_space_loads_and_says_what_it_is(name: str) -> None:
 
 def test_the_bundled_spaces() -> None:
     of_the_paper = "fewshot_pcam fewshot_sst2 fewshot_vitl14 fmow imagenet imagenet_fewshot imagenet_laion iwildcam"
-    ours = {"quickstart", "ablations", "fewshot_mnist", "iwildcam_vitl336", "transfer", "adapters"}
+    ours = {"quickstart", "ablations", "fewshot_mnist", "iwildcam_vitl336", "transfer", "adapters", "all_methods"}
     assert set(bundled()) == {*of_the_paper.split(), *ours}
     assert load("fewshot_mnist").shots_list == (4, 16)
     assert load("fewshot_mnist").repeats.seeds == 10
@@ -107,6 +107,7 @@ def test_dump_fills_in_the_defaults_and_leaves_out_what_is_not_read() -> None:
         "templates": "all",
         "pairs": "images",
         "label_smoothing": 0.0,
+        "layer_decay": 1.0,
     }
     assert "scheduler: {name: fifo}" in text
     assert "num_samples" not in text

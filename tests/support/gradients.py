@@ -19,9 +19,11 @@ from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import Bench
+from flyp_sweep.trainers.testing.bench import Bench, without_dropout
 
 GRADIENT = [name for name, method in methods.registry().items() if isinstance(method, GradientMethod)]
+TRANSFORMERS = {"maple", "promptsrc"}
+"""Methods that need open_clip's own image transformer, which the bundled model does not have."""
 LABELS = torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 2, 1, 0, 1])
 """A batch with class collisions."""
 
@@ -44,9 +46,17 @@ def a_batch(labels: torch.Tensor = LABELS, seed: int = 5, side: int = 16) -> Bat
     return Batch(images, labels, np.random.default_rng(seed))
 
 
+def batch_for(method: GradientMethod, labels: torch.Tensor = LABELS) -> Batch:
+    """`a_batch`, or features of width 12 for a method that is trained on these."""
+    batch = a_batch(labels)
+    if not method.on_features:
+        return batch
+    return dataclasses.replace(batch, images=F.normalize(batch.images.flatten(1)[:, :12], dim=1))
+
+
 def started(method: GradientMethod, task: Task) -> nn.Module:
-    """The method's model in training mode, a little away from the pretrained one."""
-    model = method.start(task).train()
+    """The method's model in training mode, but without dropout, a little away from the pretrained one."""
+    model = without_dropout(method.start(task).train())
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -117,5 +117,5 @@ def test_a_text_encoder_of_another_library_is_refused_in_a_line() -> None:
 
     clip = nn.Module()
     clip.text = BertModel()
-    with pytest.raises(TrialFailed, match=r"coop: found the text encoder BertModel; expected one of open_clip's own"):
+    with pytest.raises(TrialFailed, match=r"^found the text encoder BertModel; expected one of open_clip's own"):
         words_of(clip)

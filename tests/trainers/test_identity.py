@@ -38,6 +38,7 @@ OTHER: dict[str, Any] = {
     "flip": True,
     "pairs": "images_x_templates",
     "label_smoothing": 0.1,
+    "layer_decay": 0.75,
     "randaugment": True,
     "ingredients": ({"lr": 1e-3, "weight_decay": 0.1},),
     "splits": {"id_test": "other images"},

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from gradients import TRANSFORMERS, worker_of
 from spaces import space_with
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers import methods, preflight
 from flyp_sweep.trainers.methods import Method
+from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.task import Task
+from flyp_sweep.trainers.testing.bench import Bench, shipped
 from flyp_sweep.trainers.testing.method_contract import MethodContract
 
 pytestmark = pytest.mark.slow
 
 PAPER = {"zeroshot", "lp", "ft", "l2sp", "lpft", "flyp"}
+OWN: dict[str, dict[str, Any]] = {
+    "clip_adapter": {"lr": 1e-2},
+    "clip_lora": {"lr": 1e-2},
+    "cocoop": {"lr": 1e-2},
+    "maple": {"lr": 1e-2, "prompt_depth": 2},
+    "promptsrc": {"lr": 1e-2, "prompt_depth": 2},
+}
+"""Hyper-parameters of methods that learn too little in five epochs with those of the others."""
 ABLATIONS = {"flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce"}
 
 
@@ -28,6 +41,16 @@ class TestBuiltIn(MethodContract):
     @pytest.fixture(params=methods.registry())
     def method(self, request: pytest.FixtureRequest) -> Method:
         return methods.get(request.param)
+
+    @pytest.fixture
+    def pretrained(self, method: Method, make_clip: Any) -> Pretrained:
+        if method.name not in TRANSFORMERS:
+            return shipped()
+        return worker_of(Bench(shipped()), make_clip(vision={"layers": 2})).pretrained
+
+    @pytest.fixture
+    def hparams(self, method: Method) -> Mapping[str, Any]:
+        return OWN.get(method.name, {})
 
 
 def test_the_registry_holds_the_methods_of_the_paper_in_order() -> None:

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from gradients import GRADIENT, Cramped, Whole, a_batch, assert_equal, gradient_method, gradients, started, worker_of
+from gradients import (
+    GRADIENT,
+    Cramped,
+    Whole,
+    a_batch,
+    assert_equal,
+    batch_for,
+    gradient_method,
+    gradients,
+    started,
+    worker_of,
+)
 from torch import nn
 
 from flyp_sweep.trainers import trial
@@ -19,6 +30,7 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.methods import GradientMethod
 from flyp_sweep.trainers.methods.base import Batch
+from flyp_sweep.trainers.methods.coop import frozen
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.methods.zeroshot import ZeroShot
@@ -43,16 +55,17 @@ pytestmark = pytest.mark.slow
 def test_it_is_that_of_the_whole_batch(bench: Bench, worker: Shared, name: str, size: int, encoded: list[int]) -> None:
     method, task = gradient_method(name), bench.task(bench.spec(name, micro_batch=size), worker)
     model = started(method, task)
-    loss = method.loss(model, a_batch(), task)
+    loss = method.loss(model, batch_for(method), task)
     loss.backward()
     wanted = gradients(model)
     model.zero_grad()
     sizes: list[int] = []
     towers = (one for path, one in model.named_modules() if path.rpartition(".")[2] in ("visual", "encoder"))
-    tower = next(towers, worker.pretrained.clip.visual)  # which a method that leaves it alone does not copy
-    tower.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    found = Gradients(method, model, task).backward(a_batch())
-    assert sizes == encoded
+    shared = worker.pretrained.clip.visual, frozen(task).visual  # for methods that leave the tower alone
+    for tower in [next(towers, shared[0]), shared[1]]:
+        tower.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    found = Gradients(method, model, task).backward(batch_for(method))
+    assert sizes == ([] if method.on_features else encoded)
     assert not found.requires_grad
     torch.testing.assert_close(found, loss.detach(), rtol=1e-12, atol=0)
     assert wanted.keys() == {key for key, one in model.named_parameters() if one.requires_grad}

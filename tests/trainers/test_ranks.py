@@ -18,6 +18,7 @@ from gradients import (
     Whole,
     a_batch,
     assert_equal,
+    batch_for,
     gradient_method,
     gradients,
     started,
@@ -81,10 +82,10 @@ def step(method: GradientMethod, task: Task, batch: Batch) -> Callable[[Ranks], 
 def test_the_gradient_is_that_of_the_whole_batch(
     bench: Bench, worker: Shared, name: str, world: int, images: int, micro_batch: int | None
 ) -> None:
-    method, batch = gradient_method(name), a_batch(LABELS[:images])
+    method, labels = gradient_method(name), LABELS[:images]
     task = bench.task(bench.spec(name, micro_batch=micro_batch), worker)
-    wanted = step(method, bench.task(bench.spec(name), worker), a_batch(LABELS[:images]))(Ranks())
-    assert_equal(same(in_ranks(world, step(method, task, batch))), wanted)
+    wanted = step(method, bench.task(bench.spec(name), worker), batch_for(method, labels))(Ranks())
+    assert_equal(same(in_ranks(world, step(method, task, batch_for(method, labels)))), wanted)
 
 
 def test_every_process_encodes_its_own_rows_alone(bench: Bench, worker: Shared) -> None:

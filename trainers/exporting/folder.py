@@ -58,7 +58,7 @@ class Export:
     @property
     def snippet(self) -> str:
         """Python code that predicts with the folder, without this package."""
-        return snippet(self.facts, votes=self.portable.votes is not None)
+        return snippet(self.facts, self.portable.votes is not None, self.portable.adapter is not None)
 
     def write(self, folder: Path) -> None:
         """Write everything but the card into `folder`. Raises OSError or SafetensorError."""

@@ -23,7 +23,14 @@ def logits(paths):
     images = torch.stack([prepare(Image.open(path).convert("RGB")) for path in paths]){to_device}
 {encode}
     features = torch.nn.functional.normalize(features, dim=-1)
-    {result} torch.nn.functional.linear(features, head["weight"], head.get("bias"))
+{adapt}    {result} torch.nn.functional.linear(features, head["weight"], head.get("bias"))
+"""
+
+ADAPT = """\
+    hidden = torch.nn.functional.linear(features, head["adapter_down"]).relu()
+    learned = torch.nn.functional.linear(hidden, head["adapter_up"]).relu()
+    features = head["adapter_ratio"] * learned + (1 - head["adapter_ratio"]) * features
+    features = torch.nn.functional.normalize(features, dim=-1)
 """
 
 VOTES = """\
@@ -47,13 +54,17 @@ BF16 = """\
         features = clip.encode_image(images, normalize=False).float()"""
 
 
-def snippet(facts: Facts, votes: bool) -> str:
-    """Python code that needs torch, open_clip and Pillow alone; `votes`: the head has those of training images."""
+def snippet(facts: Facts, votes: bool, adapter: bool) -> str:
+    """Python code that needs torch, open_clip and Pillow alone.
+
+    `votes`: the head has those of training images; `adapter`: it has one of features.
+    """
     head = HEAD.format(
         threads=facts.threads,
         device=facts.device,
         to_device="" if facts.device == "cpu" else f'.to("{facts.device}")',
         encode=FP32 if facts.precision == "fp32" else BF16.format(device=facts.device),
+        adapt=ADAPT if adapter else "",
         result="found =" if votes else "return",
     )
     return head + (VOTES if votes else "") + FOOT.format(batch=facts.batch)

@@ -19,6 +19,7 @@ from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.evaluation.predict import Classifier, predict
 from flyp_sweep.trainers.methods.domains import Domain, Number
 from flyp_sweep.trainers.methods.portable import Portable, with_encoder
+from flyp_sweep.trainers.models import layers
 from flyp_sweep.trainers.models.images import encode_image
 from flyp_sweep.trainers.models.prompts import zero_shot_head
 from flyp_sweep.trainers.plugins import Labelled
@@ -180,6 +181,8 @@ class GradientMethod(Method):
     """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
     smooths_labels: ClassVar[bool] = False
     """Its loss has a cross-entropy over the classes, by `label_loss`, which reads `train.label_smoothing`."""
+    decays_layers: ClassVar[bool] = True
+    """It trains layers below the top of an encoder, which `train.layer_decay` tells apart."""
     on_features: ClassVar[bool] = False
     """It is trained on the frozen encoder's features of the images as evaluation sees them: without augmentation."""
     domains = {"lr": Number(above=0), "weight_decay": Number(least=0)}
@@ -189,9 +192,17 @@ class GradientMethod(Method):
         return self.zero_shot(task)
 
     def parameter_groups(self, model: nn.Module, task: Task) -> list[Group]:
-        """The parameters to train: by default all of `model` that require a gradient, at the trial's `lr`."""
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        return [Group(trained, task.hparams["lr"], task.hparams["weight_decay"])]
+        """The parameters to train: by default all of `model` that require a gradient, at the trial's `lr`.
+
+        With `train.layer_decay` the rate is multiplied by the decay for each layer from the top of a tower.
+        """
+        lr, decay = task.hparams["lr"], task.spec.layer_decay
+        below = layers.distances(model, task.pretrained.clip) if decay != 1 else {}
+        trained: dict[int, list[nn.Parameter]] = {}
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                trained.setdefault(below.get(id(parameter), 0), []).append(parameter)
+        return [Group(own, lr * decay**at, task.hparams["weight_decay"]) for at, own in sorted(trained.items())]
 
     def optimizer(self, model: nn.Module, task: Task) -> torch.optim.Optimizer:
         """The optimiser of `parameter_groups`. A method that changes steps adds hooks to it (`register_step_*_hook`).

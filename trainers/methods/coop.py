@@ -40,6 +40,7 @@ class CoOp(GradientMethod):
     domains = {**GradientMethod.domains, "context_tokens": Number(least=1, whole=True)}
     frozen_encoder = True
     smooths_labels = True
+    decays_layers = False
 
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)
@@ -107,18 +108,19 @@ def words_of(clip: Any) -> nn.Embedding:
     tower = getattr(clip, "text", clip)
     embedding = getattr(tower, "token_embedding", None)
     if not isinstance(embedding, nn.Embedding):
-        raise TrialFailed(f"coop: found the text encoder {type(tower).__name__}; expected one of open_clip's own")
+        raise TrialFailed(f"found the text encoder {type(tower).__name__}; expected one of open_clip's own")
     return embedding
 
 
 def frozen(task: Task) -> Any:
-    """The pretrained model without its image encoder, whose weights take no gradients; one per worker."""
+    """The pretrained model, whose weights, in the same memory, take no gradients; one per worker, for hooks."""
 
-    def compute() -> Any:
+    def compute() -> tuple[Any]:
         clip = task.pretrained.clip
-        return copy.deepcopy(clip, {id(clip.visual): None}).requires_grad_(False)
+        weights = {id(one): nn.Parameter(one.detach(), requires_grad=False) for one in clip.parameters()}
+        return (copy.deepcopy(clip, weights),)
 
-    return task.shared.once(("frozen text tower",), compute)
+    return task.shared.once(("frozen model",), compute)[0]
 
 
 def prompts(task: Task) -> list[torch.Tensor]:

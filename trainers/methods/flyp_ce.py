@@ -56,10 +56,15 @@ def class_prompts(batch: Batch, prompts: torch.Tensor) -> torch.Tensor:
     return prompts[held, drawn[held]].unflatten(0, (size, each))
 
 
+def dealt(texts: torch.Tensor, task: Task) -> torch.Tensor:
+    """One embedding per class [C, D], of the encoded `class_prompts` [B, K, D] of a batch."""
+    classes, places = task.prompts.shape[0], texts.shape[0] * texts.shape[1]
+    first = -(-torch.arange(classes, device=texts.device) * places // classes)  # the first place that holds each class
+    return texts.flatten(0, 1)[first]
+
+
 def cross_entropy(
     images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, batch: Batch, task: Task
 ) -> torch.Tensor:
     """Mean cross-entropy of `images` [B, D] over the head that `texts` [B, K, D], encoded `class_prompts`, hold."""
-    classes, places = task.prompts.shape[0], texts.shape[0] * texts.shape[1]
-    first = -(-torch.arange(classes, device=texts.device) * places // classes)  # the first place that holds each class
-    return label_loss(scale * images @ texts.flatten(0, 1)[first].T, batch, task)
+    return label_loss(scale * images @ dealt(texts, task).T, batch, task)

@@ -19,17 +19,16 @@ PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
 class LowRank(nn.Module):
-    """W + B A, with A [rank, in] random and B [out, rank] zero at first (Hu et al., 2022, Section 4.1)."""
+    """W + scale * B A, with A [rank, in] as given and B [out, rank] zero at first (Hu et al., 2022, Section 4.1)."""
 
-    def __init__(self, weight: torch.Tensor, rank: int, generator: torch.Generator) -> None:
+    def __init__(self, weight: torch.Tensor, down: torch.Tensor, scale: float = 1.0) -> None:
         super().__init__()
-        rows, columns = weight.shape
-        down = torch.randn(rank, columns, generator=generator) / math.sqrt(columns)
+        self.scale = scale
         self.down = nn.Parameter(down.to(weight))
-        self.up = nn.Parameter(weight.new_zeros(rows, rank))
+        self.up = nn.Parameter(weight.new_zeros(len(weight), len(down)))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return weight + self.up @ self.down
+        return weight + self.scale * self.up @ self.down
 
 
 class FLYPLowRank(FLYP):
@@ -52,8 +51,10 @@ class FLYPLowRank(FLYP):
             parameter.requires_grad_(name.startswith("logit_"))  # the scale, and SigLIP's bias
         generator = torch.Generator().manual_seed(int(task.stream("lora").integers(2**63)))
         for module, name in matrices(model):
-            update = LowRank(getattr(module, name), task.hparams["lora_rank"], generator)
-            parametrize.register_parametrization(module, name, update)
+            weight = getattr(module, name)
+            columns = weight.shape[1]
+            down = torch.randn(task.hparams["lora_rank"], columns, generator=generator) / math.sqrt(columns)
+            parametrize.register_parametrization(module, name, LowRank(weight, down))
         return model
 
     def unfitted(self, task: Task) -> nn.Module:

@@ -11,10 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.task import Task
 
 CHUNK = 16_384
 """Training images that vote at once, so that memory does not grow with their number."""
+
+
+class NotPortable(InputError):
+    """Raised by `portable` of a method whose models are more than an open_clip model and a head: in one line, why."""
 
 
 @dataclass(frozen=True)
@@ -22,30 +27,35 @@ class Portable:
     """An open_clip model with both towers, and a linear head over its L2-normalised image features.
 
     `weight` is [C, D]; a head of text embeddings contains the logit scale. `bias` is [C] or None. `votes` are added to
-    the logits: see `Votes`.
+    the logits: see `Votes`. `adapter` changes the features first: see `Adapter`.
     """
 
     clip: Any
     weight: torch.Tensor
     bias: torch.Tensor | None = None
     votes: Votes | None = None
+    adapter: Adapter | None = None
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [B, C] of normalised image features [B, D]."""
+        features = features if self.adapter is None else self.adapter.changed(features)
         logits = F.linear(features, self.weight, self.bias)
         return logits if self.votes is None else self.votes.added(logits, features)
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
         """The head by the names of a file; `from_tensors` reads them."""
-        named = {"weight": self.weight, "bias": self.bias, **({} if self.votes is None else self.votes.tensors)}
+        named: dict[str, torch.Tensor | None] = {"weight": self.weight, "bias": self.bias}
+        for part in (self.votes, self.adapter):
+            named |= {} if part is None else part.tensors
         return {name: tensor.detach() for name, tensor in named.items() if tensor is not None}
 
     @classmethod
     def from_tensors(cls, clip: Any, tensors: Mapping[str, torch.Tensor]) -> Portable:
         """The head in `tensors` over the features of `clip`."""
-        votes = {name: tensor for name, tensor in tensors.items() if name not in ("weight", "bias")}
-        return cls(clip, tensors["weight"], tensors.get("bias"), Votes.from_tensors(votes) if votes else None)
+        return cls(
+            clip, tensors["weight"], tensors.get("bias"), Votes.from_tensors(tensors), Adapter.from_tensors(tensors)
+        )
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,43 @@ class Votes:
         return {f"cache_{name}": tensor for name, tensor in vars(self).items()}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Votes:
-        return cls(**{name.removeprefix("cache_"): tensor for name, tensor in tensors.items()})
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Votes | None:
+        """Those in `tensors`; None: there are none."""
+        named = _named("cache_", tensors)
+        return cls(**named) if named else None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Two layers, `down` [H, D] and `up` [D, H], whose output replaces `ratio` of the features.
+
+    The new features are ratio * relu(up relu(down features)) + (1 - ratio) * features, normalised (Gao et al., 2024,
+    Section 3.2).
+    """
+
+    down: torch.Tensor
+    up: torch.Tensor
+    ratio: torch.Tensor
+
+    def changed(self, features: torch.Tensor) -> torch.Tensor:
+        """The normalised features [B, D] that normalised `features` [B, D] become."""
+        learned = F.relu(F.linear(F.relu(F.linear(features, self.down)), self.up))
+        return F.normalize(self.ratio * learned + (1 - self.ratio) * features, dim=-1)
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {f"adapter_{name}": tensor for name, tensor in vars(self).items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Adapter | None:
+        """That in `tensors`; None: there is none."""
+        named = _named("adapter_", tensors)
+        return cls(**named) if named else None
+
+
+def _named(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those whose name begins with `prefix`, by the rest of it."""
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
 
 
 def zero_shot(task: Task) -> Portable:

@@ -32,6 +32,7 @@ class ProLIP(FineTuning):
     name = "prolip"
     label = "ProLIP"
     summary = "the image encoder's last projection, plus prolip_strength * squared distance to the pretrained one"
+    decays_layers = False
     hparams = {**FineTuning.hparams, "weight_decay": Constant(0.0), "prolip_strength": Constant(PER_SHOT)}
     domains = {**FineTuning.domains, "prolip_strength": Number(least=0, word=PER_SHOT)}
 

@@ -60,14 +60,16 @@ class TipAdapter(SolvedMethod):
     deterministic = True
 
     def zero_shot(self, task: Task) -> nn.Module:
-        return self._cache(task, weight=0.0)
+        return cache_of(task, weight=0.0)
 
     def solve(self, task: Task) -> nn.Module:
-        return self._cache(task, task.hparams["cache_weight"])
+        return cache_of(task, task.hparams["cache_weight"])
 
     def portable(self, model: Any, task: Task) -> Portable:
         return Portable(task.pretrained.clip, model.head, votes=model.votes)
 
-    def _cache(self, task: Task, weight: float) -> nn.Module:
-        keys, labels = task.shared.features(task.train), torch.from_numpy(task.train.labels).to(task.device)
-        return KeyValueCache(task.zero_shot_head, keys, labels, weight, task.hparams["cache_sharpness"])
+
+def cache_of(task: Task, weight: float) -> KeyValueCache:
+    """The cache that the training images make."""
+    keys, labels = task.shared.features(task.train), torch.from_numpy(task.train.labels).to(task.device)
+    return KeyValueCache(task.zero_shot_head, keys, labels, weight, task.hparams["cache_sharpness"])

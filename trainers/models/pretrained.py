@@ -210,13 +210,12 @@ def parameter_count(model: Model) -> int | None:
     return None if clip is None else sum(parameter.numel() for parameter in clip.parameters())
 
 
-def objective_remarks(model: Model) -> list[str]:
-    """Which loss FLYP and its variants continue, in a line, where that is not CLIP's."""
-    clip = None if is_bundled(model) else skeleton(model)
-    objective = None if clip is None else objective_of(clip)
-    if objective is None or type(objective) is Softmax:
-        return []
-    return [f"model {model.label}: flyp and its variants continue its pretraining: {objective.summary}"]
+def objective_summary(model: Model) -> str:
+    """The loss of its pretraining, in words; empty where a hub would have to be asked."""
+    if is_bundled(model):
+        return Softmax.summary
+    clip = skeleton(model)
+    return "" if clip is None else objective_of(clip).summary
 
 
 def batch_normalisations(model: Model) -> int:
@@ -254,7 +253,8 @@ def without_weights(arch: str, device: torch.device) -> Clip:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
     try:
-        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext():
+        # Without `device` around it, open_clip would build it on the CPU first, in up to 20 GB.
+        with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext(), device:
             return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device=device)
     except Exception as error:  # many types, of transformers and the hub
         if tower is None:

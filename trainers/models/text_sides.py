@@ -38,8 +38,9 @@ def check_packages(arch: str) -> None:
     text = text_config(arch)
     needs = [what for key, what in OF_TRANSFORMERS.items() if text.get(key)]
     if needs and find_spec("transformers") is None:
+        verb = "needs" if len(needs) == 1 else "need"
         raise InputError(
-            f"model.arch: found {arch!r}, whose {' and '.join(needs)} of Hugging Face need the package transformers; "
+            f"model.arch: found {arch!r}, whose Hugging Face {' and '.join(needs)} {verb} the package transformers; "
             f"it is not installed: {EXTRA}"
         )
 

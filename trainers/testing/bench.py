@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+from torch import nn
 
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
@@ -20,7 +21,8 @@ from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.trainers import methods, trial
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.datasets.base import Dataset, Split
-from flyp_sweep.trainers.methods.base import Method
+from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Method
+from flyp_sweep.trainers.methods.portable import NotPortable
 from flyp_sweep.trainers.models import pretrained
 from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.shared import Shared
@@ -30,7 +32,7 @@ from flyp_sweep.trainers.training.fit import fit
 from flyp_sweep.trainers.training.fitted import Fitted
 
 CPU = torch.device("cpu")
-VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3}
+VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3, "prompt_depth": 1}
 """Hyper-parameters as trials have them here, unless a test says otherwise."""
 ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24), "inverted": (24, 31), "faint": (24, 31)}
 """Split -> which of a class's images are in it."""
@@ -148,6 +150,14 @@ class Bench:
         """The best epoch of a trial, with its weights."""
         return finish(fit(method or methods.get(spec.cell.method), self.task(spec, worker, checkpoint)))
 
+    def refusal(self, method: Method, model: nn.Module, task: Task) -> str | None:
+        """The line in which a method refuses to hand out a model for open_clip; None: it does not."""
+        try:
+            method.portable(model, task)
+        except NotPortable as error:
+            return str(error)
+        return None
+
     def primary(self, result: TrialResult, alpha: float) -> dict[str, float]:
         """Split -> primary metric at `alpha`."""
         return {line.split: line.metrics[line.primary] for line in result.evaluations if line.alpha == alpha}
@@ -184,3 +194,34 @@ def finish(running: Generator[object, None, T]) -> T:
             next(running)
         except StopIteration as end:
             return end.value
+
+
+def global_streams() -> tuple[bytes, str, str]:
+    """The global generators of torch, numpy and Python, as they are."""
+    return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state()), str(random.getstate())
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """The model with its dropout off, which draws anew for every micro-batch."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    return model
+
+
+def nudged(model: nn.Module) -> nn.Module:
+    """The model a little away from where it starts, where a penalty may have no gradient."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(1e-3 * torch.randn_like(parameter))
+    return model
+
+
+def a_batch(method: Method, task: Task) -> Batch:
+    """The first ten training images, or features of theirs, of which several are of one class."""
+    labels = torch.from_numpy(task.train.labels[:10])
+    if isinstance(method, GradientMethod) and method.on_features:
+        return Batch(task.shared.features(task.train)[:10], labels, np.random.default_rng(5))
+    images = next(iter(task.shared.loader.evaluation_batches(task.train.images, 10)))
+    return Batch(task.shared.loader.to_device(images), labels, np.random.default_rng(5))

@@ -30,8 +30,8 @@ from flyp_sweep.trainers.ensembles.wise_ft import State
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.spec import Epoch, Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, finish, shipped
-from flyp_sweep.trainers.testing.method_contract import global_streams, plain
+from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, finish, global_streams, shipped
+from flyp_sweep.trainers.testing.method_contract import plain
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEARCHED = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))

@@ -5,15 +5,16 @@
         def method(self) -> Method:
             return MyMethod()
 
-A hyper-parameter that needs a value of its own gets it from a fixture `hparams`. Failures show values where a conftest
-says `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
+A hyper-parameter that needs a value of its own gets it from a fixture `hparams`; a fixture `pretrained` gives another
+model than the bundled one. Failures show values where a conftest says
+`pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import random
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,10 +22,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
@@ -37,11 +36,22 @@ from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logi
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
 from flyp_sweep.trainers.exporting.folder import Export, drafted
-from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Method
+from flyp_sweep.trainers.methods.base import GradientMethod, Method
+from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
-from flyp_sweep.trainers.task import Task
-from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, finish, hyper_parameters, shipped
+from flyp_sweep.trainers.testing.bench import (
+    REPORTED,
+    Bench,
+    Tiny,
+    a_batch,
+    finish,
+    global_streams,
+    hyper_parameters,
+    nudged,
+    shipped,
+    without_dropout,
+)
 from flyp_sweep.trainers.training.fit import fit, found
 from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.grad_cache import Gradients
@@ -64,16 +74,21 @@ class MethodContract:
         raise NotImplementedError(f"{type(self).__name__} needs a fixture `method` that returns the method to test")
 
     @pytest.fixture
+    def pretrained(self) -> Pretrained:
+        """The model that trials are of, where the bundled one will not do."""
+        return shipped()
+
+    @pytest.fixture
     def hparams(self) -> Mapping[str, Any]:
         """Values of hyper-parameters, where those that the bench would take will not do."""
         return {}
 
     @pytest.fixture
-    def trials(self, method: Method, hparams: Mapping[str, Any]) -> Iterator[Trials]:
+    def trials(self, method: Method, pretrained: Pretrained, hparams: Mapping[str, Any]) -> Iterator[Trials]:
         """The method's trials, on one thread."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        yield Trials(method, Bench(shipped()), {**hyper_parameters(method), **hparams})
+        yield Trials(method, Bench(pretrained), {**hyper_parameters(method), **hparams})
         torch.set_num_threads(threads)
 
     # What it says of itself
@@ -179,6 +194,13 @@ class MethodContract:
         plain, smoothed = (trials.fit(trials.spec(epochs=1, **some)).report for some in ({}, {"label_smoothing": 0.2}))
         assert (plain != smoothed) == trials.method.smooths_labels
 
+    def test_layer_decay_tells_its_layers_apart_if_it_says_so(self, trials: Trials) -> None:
+        if not isinstance(trials.method, GradientMethod):
+            pytest.skip(f"{trials.method.name} takes no steps")
+        task = trials.bench.task(trials.spec(layer_decay=0.5))
+        groups = trials.method.parameter_groups(trials.method.start(task), task)
+        assert (len({one.lr for one in groups}) > 1) == trials.method.decays_layers
+
     # WiSE-FT
 
     def test_its_two_ends_have_the_same_names_shapes_and_types(self, trials: Trials) -> None:
@@ -233,12 +255,16 @@ class MethodContract:
             assert all(0 <= value <= 1 for value in plain(line).metrics.values())
             assert line.n_examples == {"id_val": 9}.get(line.split, 21)
 
-    def test_its_models_come_out_and_plain_open_clip_predicts_the_same_bits(
+    def test_its_models_come_out_and_plain_open_clip_predicts_the_same_bits_or_they_are_refused(
         self, trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         spec = trials.repeat(shots=4, epochs=1)
         task = trials.bench.task(spec)
         curve = AlphaCurve(trials.method, task, trials.fit(spec, task.shared))
+        refusals = [trials.bench.refusal(trials.method, curve.at(alpha), task) for alpha in (0.5, 1.0)]
+        if any(refusals):
+            assert all(re.fullmatch(rf"{trials.method.name}: .*; .*", str(line)) for line in refusals)
+            return
         split = task.shared.split("id_test")
         paths = [tmp_path / f"{row}.png" for row in range(len(split))]
         for row, path in enumerate(paths):
@@ -352,29 +378,11 @@ def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
     task = trials.bench.task(trials.spec(micro_batch=size), worker)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = nudged(method.start(task)).train()
+        model = without_dropout(nudged(method.start(task)).train())
         Gradients(method, model, task).backward(a_batch(method, task))
     found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
     assert found, f"no parameter of {method.name} got a gradient"
     return torch.cat(found)
-
-
-def nudged(model: nn.Module) -> nn.Module:
-    """The model a little away from where it starts, where a penalty may have no gradient."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(1e-3 * torch.randn_like(parameter))
-    return model
-
-
-def a_batch(method: Method, task: Task) -> Batch:
-    """The first ten training images, or features of theirs, of which several are of one class."""
-    labels = torch.from_numpy(task.train.labels[:10])
-    if isinstance(method, GradientMethod) and method.on_features:
-        return Batch(task.shared.features(task.train)[:10], labels, np.random.default_rng(5))
-    images = next(iter(task.shared.loader.evaluation_batches(task.train.images, 10)))
-    return Batch(task.shared.loader.to_device(images), labels, np.random.default_rng(5))
 
 
 def shared_tensors(trials: Trials, worker: Shared, spec: TrialSpec) -> dict[str, torch.Tensor]:
@@ -382,8 +390,3 @@ def shared_tensors(trials: Trials, worker: Shared, spec: TrialSpec) -> dict[str,
     task = trials.bench.task(spec, worker)
     shared = {"prompts": task.prompts, "head": task.zero_shot_head, "features": worker.features(task.id_val)}
     return {name: tensor.clone() for name, tensor in shared.items()}
-
-
-def global_streams() -> tuple[bytes, str, str]:
-    """The global generators of torch, numpy and Python, as they are."""
-    return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state()), str(random.getstate())

@@ -74,10 +74,13 @@ def planned_trials(plan: CellPlan) -> int:
 
 
 def num_samples(plan: CellPlan) -> int:
-    """How many configurations an algorithm tries that samples: the space's `search.num_samples`, or all there are."""
+    """How many configurations an algorithm tries that samples: the space's `search.num_samples`, or all there are.
+
+    Those of `search.first` are among them.
+    """
     samples = plan.space.search.num_samples
     assert samples is not None, "the search space demands num_samples"
-    there_are = sampling.count(plan.searched)
+    there_are = sampling.count(plan.searched, plan.first)
     return samples if there_are is None else min(samples, there_are)
 
 
@@ -96,5 +99,7 @@ def fewer_configs(plans: Sequence[CellPlan]) -> list[str]:
 
 
 def _values(plan: CellPlan) -> str:
-    """E.g. `lr: 3 x weight_decay: 2 values`."""
-    return " x ".join(f"{name}: {found.count}" for name, found in plan.searched.items()) + " values"
+    """E.g. `lr: 3 x weight_decay: 2 values`, and how many `search.first` adds."""
+    values = " x ".join(f"{name}: {found.count}" for name, found in plan.searched.items()) + " values"
+    added = (sampling.count(plan.searched, plan.first) or 0) - (sampling.count(plan.searched) or 0)
+    return values + (f", and {added} of search.first" if added else "")

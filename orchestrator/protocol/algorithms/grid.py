@@ -1,4 +1,4 @@
-"""The whole product of the values of all hyper-parameters, at once."""
+"""The given configurations and the whole product of the values of all hyper-parameters, at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from flyp_sweep.search_spaces import sampling
 
 
 def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
-    """The product in generation 0."""
-    return sampling.grid(plan.searched) if generation == 0 else []
+    """All of them in generation 0."""
+    return sampling.grid(plan.searched, plan.first) if generation == 0 else []
 
 
-ALGORITHM = Algorithm(ask, at_most=lambda plan: len(sampling.grid(plan.searched)))
+ALGORITHM = Algorithm(ask, at_most=lambda plan: len(sampling.grid(plan.searched, plan.first)))

@@ -1,4 +1,4 @@
-"""Optuna's tree-structured Parzen estimator, `batch` questions at a time after a first random generation."""
+"""Optuna's tree-structured Parzen estimator, `batch` questions at a time after the given and some random ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ random ones take their place."""
 
 
 def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
-    """The next `batch` configurations, of `num_samples` in all.
+    """The next `batch` configurations, of `num_samples` in all; more at the start, if more are given.
 
-    The sampler of a generation is seeded by (cell, generation) and sees exactly the generations before it.
+    The sampler of a generation is seeded by (cell, generation) and sees exactly the generations before it, but for
+    configurations beyond the searched ranges, which Optuna can neither hold nor propose.
     """
-    batch = plan.space.search.batch
-    count = min(batch, num_samples(plan) - generation * batch)
+    batch = plan.space.search.batch if generation else max(plan.space.search.batch, len(plan.first))
+    count = min(batch, num_samples(plan) - len(tried))
     if generation == 0:
-        return sampling.random_configs(plan.searched, count)
+        return sampling.random_configs(plan.searched, count, plan.first)
     return _ask_optuna(plan, generation, tried, count) if count > 0 else []
 
 
@@ -42,7 +43,7 @@ def _ask_optuna(plan: CellPlan, generation: int, tried: Sequence[Tried], count: 
     sampler = optuna.samplers.TPESampler(seed=_seed(plan.cell.key, generation), n_startup_trials=1)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for one in tried:
-        if one.score is not None:
+        if one.score is not None and sampling.holds(plan.searched, one.config):
             params = {name: one.config[name] for name in free}
             study.add_trial(optuna.trial.create_trial(params=params, distributions=free, value=one.score))
     asked: list[Config] = []

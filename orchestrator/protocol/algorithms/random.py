@@ -1,4 +1,4 @@
-"""`num_samples` different configurations of independent draws, at once."""
+"""`num_samples` different configurations, at once: the given ones, then independent draws."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from flyp_sweep.search_spaces import sampling
 
 
 def ask(plan: CellPlan, generation: int, tried: Sequence[Tried]) -> list[Config]:
-    """All draws in generation 0."""
+    """All of them in generation 0."""
     if generation > 0:
         return []
-    return sampling.random_configs(plan.searched, num_samples(plan))
+    return sampling.random_configs(plan.searched, num_samples(plan), plan.first)
 
 
 ALGORITHM = Algorithm(ask, at_most=num_samples)
