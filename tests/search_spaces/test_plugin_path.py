@@ -76,3 +76,6 @@ def test_a_module_that_is_nowhere_is_refused_with_the_places(folder: Path) -> No
     with pytest.raises(InputError, match=r"methods: found 'nowhere\.deep:Mine'; expected its module 'nowhere'") as no:
         find_plugins(space_with("nowhere.deep:Mine", folder))
     assert str(no.value).endswith(f"on the Python path, in {folder} or in {folder.parent / 'work'}")
+    (folder / "mine.yaml").write_text(TEXT.replace("METHOD", "ft") + "ensembles: ['nowhere:Soup']")
+    with pytest.raises(InputError, match=r"ensembles: found 'nowhere:Soup'; expected its module 'nowhere' on the"):
+        find_plugins(load(folder / "mine.yaml"))

@@ -220,18 +220,17 @@ def test_a_logit_ensemble_mixes_logits_and_reports_what_they_score(bench: Bench,
 
 def stocked(bench: Bench, ingredients: Any) -> tuple[Fitted, list[dict[str, torch.Tensor]]]:
     """A model stock of `ft`, then the pretrained weights, then those of its members."""
-    spec = soup(bench, "ft+model_stock", ingredients, shots=3)
+    spec = soup(bench, "ft+model_stock", ingredients, epochs=8)
     task, method = bench.task(replace(spec, hparams=ingredients[0])), methods.get("ft")
     fitted = finish(ModelStock().combine(Members(method, task, method.zero_shot(task))))
     return fitted, [method.zero_shot(task).state_dict(), *(bench.fit(member).state for member in spec.members)]
 
 
 def test_a_model_stock_is_the_papers_of_the_two_best_tensor_by_tensor(bench: Bench) -> None:
-    far_apart = tuple({"lr": lr, "weight_decay": 0.1} for lr in (3e-2, 1e-4, 1e-3))
-    fitted, (pretrained, first, second, _) = stocked(bench, far_apart)
+    fitted, (pretrained, first, second, _) = stocked(bench, INGREDIENTS)
     shares = []
     for name, value in fitted.state.items():
-        one, other = ((state[name] - pretrained[name]).flatten().numpy() for state in (first, second))
+        one, other = ((state[name] - pretrained[name]).double().flatten().numpy() for state in (first, second))
         angle = np.arccos(one @ other / np.sqrt((one @ one) * (other @ other)))
         shares.append(max(2 * np.cos(angle) / (1 + np.cos(angle)), 0))
         wanted = shares[-1] * (first[name] + second[name]) / 2 + (1 - shares[-1]) * pretrained[name]
@@ -239,7 +238,7 @@ def test_a_model_stock_is_the_papers_of_the_two_best_tensor_by_tensor(bench: Ben
     assert max(shares) - min(shares) > 0.1, "every tensor has a share of its own"
     alone, (_, only) = stocked(bench, INGREDIENTS[:1])
     assert bench.same(alone.state, only)
-    assert alone.report.notes == ["its search has one trial to make it of: it is that trial"]
+    assert alone.report.notes[-1] == "its search has one trial to make it of: it is that trial"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from spaces import space_with
 from flyp_sweep.search_spaces import SearchSpace
 from flyp_sweep.search_spaces.distributions import Choice, Constant
 from flyp_sweep.search_spaces.model import Model
-from flyp_sweep.trainers import data_checks, methods, preflight
+from flyp_sweep.trainers import data_checks, ensembles, methods, preflight
+from flyp_sweep.trainers.ensembles.logit_ensemble import LogitEnsemble
 from flyp_sweep.trainers.methods.lp import STRENGTHS
 from flyp_sweep.trainers.methods.zeroshot import ZeroShot
 from flyp_sweep.trainers.models import pretrained, weights
@@ -247,3 +248,15 @@ def test_labels_that_tables_cannot_print_or_tell_apart_are_refused(
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(methods, "get", methods.get.__wrapped__)
     refused(space(methods=["lp", "labels_of_mine:Mine"]), *words)
+
+
+def test_two_ensembles_of_one_label_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(LogitEnsemble):
+        label = "greedy soup"
+
+    module = types.ModuleType("ensembles_of_mine")
+    module.Mine = Mine  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(ensembles, "get", ensembles.get.__wrapped__)
+    given = space(methods=["ft"], ensembles=["greedy_soup", "ensembles_of_mine:Mine"])
+    refused(given, "ensembles: greedy_soup and ensembles_of_mine:Mine both have the label 'greedy soup'")
