@@ -93,13 +93,9 @@ def _cells(cells: Sequence[CellResult]) -> str:
 
 
 def _pretraining(cells: Sequence[CellResult]) -> str:
-    """The losses that the models were pretrained with, which FLYP continues; by model where there are several."""
-    losses: dict[str, dict[str, None]] = {}
-    for cell in cells:
-        if cell.selection and cell.selection.objective:
-            losses.setdefault(cell.selection.objective, {})[cell.cell.model] = None
-    told = [f"{loss} ({', '.join(models)})" for loss, models in losses.items()] if len(losses) > 1 else [*losses]
-    return f"Pretraining: {'; '.join(told)}. " if told else ""
+    """The loss that the model was pretrained with, which FLYP continues."""
+    losses = dict.fromkeys(cell.selection.objective for cell in cells if cell.selection and cell.selection.objective)
+    return f"Pretraining: {'; '.join(losses)}. " if losses else ""
 
 
 def _versions(cells: Sequence[CellResult]) -> str:
