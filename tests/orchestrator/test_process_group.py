@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.engine.settings import Reply, Settings
@@ -174,6 +175,7 @@ class Inexact(FLYP):
 def test_what_torch_cannot_repeat_exactly_is_computed_nevertheless_and_noted_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, where: str, times: int
 ) -> None:
+    torch.use_deterministic_algorithms(False)  # as in a driver, whatever a worker in this process has left
     module = f"inexact_{processes}"  # Python keeps the module of the other test by its name
     (tmp_path / f"{module}.py").write_text(INEXACT.format(where=where))
     monkeypatch.syspath_prepend(tmp_path)

@@ -21,7 +21,7 @@ from flyp_sweep.trainers.datasets import Dataset, Split
 from flyp_sweep.trainers.models.pretrained import check_architecture
 from flyp_sweep.trainers.schedule import check_schedule
 
-EMBEDDED = {"ablations", "quickstart"}
+EMBEDDED = {"ablations", "all_methods", "quickstart"}
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
 
 PUBLISHED = {
