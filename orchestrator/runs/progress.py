@@ -42,6 +42,7 @@ class Progress:
         )
         self.failed: Counter[Cell] = Counter()
         self.best: dict[Cell, float] = {}
+        self._noted: set[tuple[Cell, str]] = set()
         self.this_run = 0
         self._last_line = self.began
         # What libraries print goes to the log, not into the table.
@@ -70,7 +71,9 @@ class Progress:
             self.failed[cell] += 1
             self._say(f"failed: {cell.key} seed {record.seed}: {record.reason}", "red")
         for note in record.notes:
-            self._say(f"{cell.key} seed {record.seed}: {note}", "yellow")
+            if (cell, note) not in self._noted:  # as its other trials may bring the same
+                self._noted.add((cell, note))
+                self._say(f"{cell.key} seed {record.seed}: {note}", "yellow")
         if record.score is not None:
             self.best[cell] = max(record.score, self.best.get(cell, 0.0))
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:

@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archs", nargs="*", metavar="ARCH", help="left out: all that open_clip has")
     parser.add_argument("-o", "--output", type=Path, help="left out: the table is printed")
-    parser.add_argument("--most", type=float, default=160, help="million parameters of a model that is trained")
+    parser.add_argument("--most", type=float, default=260, help="million parameters of a model that is trained")
     parsed = parser.parse_args()
     rows: list[Row] = []
     for arch in parsed.archs or text_sides.with_ours().list_models():
