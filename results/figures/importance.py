@@ -44,8 +44,8 @@ def draw(importances: Sequence[Importance], title: str) -> Figure:
             axes.annotate(f"{100 * share:.0f}", (100 * share, place), (2, 0), textcoords="offset points", va="center")
         names = [literal(f"{one.label}: {name.replace('_', ' ')}") for one, name, _ in bars]
         axes.set(yticks=places, yticklabels=names, xlim=(0, 112), xticks=[0, 25, 50, 75, 100])
-        axes.invert_yaxis()
-        axes.set_xlabel("share of the explained variance of the score (%)")
+        axes.set_ylim(places[-1] + 0.8, places[0] - 0.8)  # the first bar on top
+        axes.set_xlabel("explained variance (%)")
         figure.suptitle(literal(title), x=0.01, ha="left", fontsize=8.5)
         lay_out(figure)
     return figure
