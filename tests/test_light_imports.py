@@ -39,7 +39,7 @@ LIGHT = {
     "checks of a sweep with the bundled model": (
         "from pathlib import Path; from flyp_sweep.search_spaces.loading import load;"
         "from flyp_sweep.trainers import preflight; preflight.check(load('quickstart'), Path('data'))",
-        tuple(set(HEAVY) - {"ray", "mlflow", "optuna", "sklearn", "pandas", "matplotlib", "rich"}),
+        ("torch", "torch._dynamo", "torchvision", "open_clip", "timm", "numpy", "pydantic", "yaml"),
     ),
     "all of trainers": (
         "import importlib, pkgutil; from flyp_sweep import trainers;"

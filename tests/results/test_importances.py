@@ -132,3 +132,6 @@ def test_scores_come_from_search_trials_alone_and_stopped_ones_count(example: Ex
     assert [one.stopped for one in importances_of(searches_in(stopped))] == [1] * 5
     shares = [one.shares for one in importances_of(searches_in(records))]
     assert [one.shares for one in importances_of(searches_in(stopped))] == shares
+    worse = [one | {"score": 0.0} if one.get("stage") == "repeat" else one for one in records]
+    assert worse != records
+    assert [one.shares for one in importances_of(searches_in(worse))] == shares

@@ -159,6 +159,8 @@ def test_values_that_were_given_beyond_a_range_are_drawn(ranges, beyond, scale):
     if isinstance(beyond, float):
         ends = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"}
         assert ends == {0.005, 0.05}, "the ends of what was searched"
+    else:
+        assert axes.get_xticklabels()[-1].get_text() == beyond
 
 
 def test_a_single_hyper_parameter_is_a_line_and_a_third_one_has_a_panel_of_its_own():

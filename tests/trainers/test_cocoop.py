@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gradients import a_batch, assert_equal, gradient_method, gradients, started
+from prompted_by_hand import text_features
 
 from flyp_sweep.trainers import methods
 from flyp_sweep.trainers.methods import cocoop
@@ -26,21 +27,13 @@ def task_of(bench: Bench, clip: Any, context_tokens: int = 4) -> Task:
 
 def by_hand(model: Any, features: torch.Tensor, task: Task) -> torch.Tensor:
     """Logits [B, C] by a plain CLIP."""
-    clip, count = task.pretrained.clip, task.hparams["context_tokens"]
+    clip = task.pretrained.clip
     first, _, second = model.net
     rows = []
     for image in features:
         hidden = (first.weight @ image + first.bias).clamp(min=0)
         vectors = model.context + second.weight @ hidden + second.bias
-        row = []
-        for name in task.shared.dataset.class_names:
-            tokens = task.pretrained.tokenizer([f"{'the ' * count}{name}."])
-            words = clip.token_embedding(tokens)
-            words = torch.cat([words[:, :1], vectors[None], words[:, 1 + count :]], dim=1)
-            out = clip.ln_final(clip.transformer(words + clip.positional_embedding, attn_mask=clip.attn_mask))
-            text = F.normalize(out[0, tokens[0].argmax()] @ clip.text_projection, dim=0)
-            row.append(clip.logit_scale.exp() * image @ text)
-        rows.append(torch.stack(row))
+        rows.append(clip.logit_scale.exp() * text_features(clip, [vectors], task) @ image)
     return torch.stack(rows)
 
 

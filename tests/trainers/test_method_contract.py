@@ -141,7 +141,9 @@ def test_one_whose_exported_model_predicts_otherwise_is_found_out(
 ) -> None:
     promise = CONTRACT.test_its_models_come_out_and_plain_open_clip_predicts_the_same_bits_or_they_are_refused
     with pytest.raises(AssertionError, match=r"`portable` and `classifier` differ at 0\.5"):
-        promise(trials_of(Doubled(), bench), tmp_path, monkeypatch)
+        promise(trials_of(Doubled(), bench), True, tmp_path, monkeypatch)
+    with pytest.raises(AssertionError):
+        promise(trials_of(FineTuning(), bench), False, tmp_path, monkeypatch)
 
 
 def test_one_that_trains_the_shared_model_is_found_out(bench: Bench) -> None:

@@ -49,6 +49,10 @@ class TestBuiltIn(MethodContract):
         return worker_of(Bench(shipped()), make_clip(vision={"layers": 2})).pretrained
 
     @pytest.fixture
+    def is_portable(self, method: Method) -> bool:
+        return method.name not in {"cocoop", "maple", "promptsrc"}
+
+    @pytest.fixture
     def hparams(self, method: Method) -> Mapping[str, Any]:
         return OWN.get(method.name, {})
 
