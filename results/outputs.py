@@ -171,7 +171,12 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
 
 def _with_all(run: Run, material: Material) -> Run:
     """A run as a report needs it: with what takes a while to read or to compute."""
-    return replace(run, predicted=material.predicted, importances=material.importances)
+    try:
+        importances = material.importances
+    except Exception:  # of Optuna's: a figure's warning, and this line of the log, are to be all that it costs
+        log.warning("the importances of hyper-parameters are left out of the report", exc_info=True)
+        importances = []
+    return replace(run, predicted=material.predicted, importances=importances)
 
 
 def _edge_lines(run: Run) -> list[str]:

@@ -20,7 +20,9 @@ FAILED = "failed"
 _TOLD_OTHERWISE = ("warmup", "warmup_steps", "templates", "grad_clip")
 """Settings of training that a trial's line holds in another form than the search space."""
 _OF_SOME_METHODS = {"label_smoothing": 0.0, "layer_decay": 1.0}
-"""Settings of training that not all methods read, and what the lines of the others hold."""
+"""Settings of training that not all methods read, and what the lines of the others hold: these count as the same."""
+_SINCE_LATER = {"randaugment": False}
+"""What a line that lacks a setting was run with, where that differs from the other settings' `the same as now`."""
 
 
 def status_table(folder: RunFolder) -> Table:
@@ -49,10 +51,12 @@ def is_of(space: SearchSpace, trial: TrialRecord) -> bool:
     """Whether a trial was run with the settings that `space` now has, and within what it now searches."""
     stopping, clip = space.early_stopping, space.train.grad_clip_of(trial.cell.base.method)
     stops = {"patience": stopping.epochs, "epoch_metric": stopping.metric, "include_start": stopping.include_start}
-    now = {**space.train.model_dump(mode="json"), **stops}
+    views = {"flip": space.train.flips, "randaugment": space.train.augmentation == "randaugment"}
+    now = {**space.train.model_dump(mode="json"), **views, **stops}
     told = {name: value for name, value in now.items() if name not in _TOLD_OTHERWISE}
     is_same = all(
-        trial.settings.get(name, value) in (value, _OF_SOME_METHODS.get(name, value)) for name, value in told.items()
+        trial.settings.get(name, _SINCE_LATER.get(name, value)) in (value, _OF_SOME_METHODS.get(name, value))
+        for name, value in told.items()
     )
     # A method that is not trained by gradients has no bound, whatever the space says.
     may_be = space.may_try(trial.cell.base.method, trial.hparams)

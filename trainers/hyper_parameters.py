@@ -30,6 +30,8 @@ class MethodFacts:
     """Whether it is trained by gradients, epoch by epoch."""
     label: str
     """How tables, figures and reports print it."""
+    on_features: bool
+    """Whether it is trained on the frozen encoder's features, which see each image once."""
     smooths_labels: bool
     """Whether its loss reads `train.label_smoothing`."""
     decays_layers: bool
@@ -52,6 +54,7 @@ def facts_of(space: SearchSpace, name: str) -> MethodFacts:
         frozen_encoder=method.frozen_encoder,
         trained=is_trained,
         label=method.label,
+        on_features=isinstance(method, GradientMethod) and method.on_features,
         smooths_labels=isinstance(method, GradientMethod) and method.smooths_labels,
         decays_layers=isinstance(method, GradientMethod) and method.decays_layers,
         first=given_first(space, name, searched),
@@ -115,11 +118,12 @@ def given_first(
     return tuple(first)
 
 
-def check_first(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> None:
-    """Raise InputError for a value of `search.first` that no method of the sweep searches.
+def check_first(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
+    """A line for each value of `search.first` that is not tried, as its hyper-parameter is fixed at another.
 
-    It may be that at which a hyper-parameter is fixed, and its key one that `search.space` keeps for other methods.
+    Raises InputError for a key that no method of the sweep has, unless `search.space` keeps it for other methods.
     """
+    said = []
     for at, given in enumerate(space.search.first):
         for hparam, value in given.items():
             found = [kind.searched[hparam] for kind in kinds.values() if hparam in kind.searched]
@@ -128,11 +132,12 @@ def check_first(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> None:
             key = f"search.first[{at}].{hparam}"
             if found:
                 fixed = one_of(dict.fromkeys(show(one.values()[0]) for one in found))
-                raise space_error(space.source, key, value, f"{fixed}, at which it is fixed")
-            if hparam not in space.search.space:
+                said.append(f"{key}: found {show(value)}, which is not tried: {hparam} is fixed at {fixed}")
+            elif hparam not in space.search.space:
                 known = sorted({name for kind in kinds.values() for name in kind.searched})
                 expected = f"a hyper-parameter that a method here searches: {', '.join(known) or 'none'}"
                 raise space_error(space.source, key, value, expected, nearest(hparam, known))
+    return said
 
 
 def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:

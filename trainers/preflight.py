@@ -79,15 +79,17 @@ def check(
     allow_overlap: bool = False,
     decode: bool = False,
     say: Say = lambda line: None,
+    rehearses: bool = True,
 ) -> Checked:
     """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong.
 
     With `allow_incomplete`, data sets may hold other numbers of images than published; with `allow_overlap`, splits of
     your own data may share images. With `decode`, all images are decoded, unless that was done before; unreadable ones
-    that the space leaves out have to be known in any case. `say` is told, in a line, what takes long.
+    that the space leaves out have to be known in any case. `say` is told, in a line, what takes long. With
+    `rehearses`, a trial of every method is tried out.
     """
     with naming(space):
-        return _check(space, data_root, allow_incomplete, allow_overlap, decode, say)
+        return _check(space, data_root, allow_incomplete, allow_overlap, decode, say, rehearses)
 
 
 @contextmanager
@@ -102,7 +104,13 @@ def naming(space: SearchSpace) -> Iterator[None]:
 
 
 def _check(
-    space: SearchSpace, data_root: Path, allow_incomplete: bool, allow_overlap: bool, decode: bool, say: Say
+    space: SearchSpace,
+    data_root: Path,
+    allow_incomplete: bool,
+    allow_overlap: bool,
+    decode: bool,
+    say: Say,
+    rehearses: bool,
 ) -> Checked:
     made = check_data(space, data_root)
 
@@ -115,7 +123,6 @@ def _check(
     check_losses(space)
     check_read(space)
     kinds = {name: facts_of(space, name) for name in space.method_names}
-    check_first(space, kinds)
     check_labels(space, "methods", {name: kind.label for name, kind in kinds.items()})
     check_divisible(space)
     check_pairs(space)
@@ -128,7 +135,7 @@ def _check(
     decode = decode or space.images.unreadable == "skip"
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
     models: dict[str, ModelFacts] = {}
-    said = check_smoothing(space, kinds) + check_layer_decay(space, kinds)
+    said = check_first(space, kinds) + check_smoothing(space, kinds) + check_layer_decay(space, kinds)
     for model in space.models:
         pretrained.check_architecture(model)
         said += pretrained.check_file(model)
@@ -156,7 +163,8 @@ def _check(
     sizes = {name: (facts.images["train"], facts.classes) for name, facts in data.items()}
     said += check_schedules(space, sizes) if trained else []
     remarks = [*check_checkpoints(space), *(batch_normalisation(space) if trained else ())]
-    remarks += rehearsal.rehearse(space, made.values(), {name: kind.searched for name, kind in kinds.items()})
+    if rehearses:
+        remarks += rehearsal.rehearse(space, made.values(), {name: kind.searched for name, kind in kinds.items()})
     return Checked(data, models, kinds, ensembles, tuple(said), remarks=tuple(remarks))
 
 

@@ -81,7 +81,7 @@ def rehearse(
     for model in space.models:
         found = outline(model)
         if found is None:
-            lines.append(f"{model.label}: no method is tried out beforehand, as its files are not in the cache")
+            lines.append(f"{model.label}: no method is tried out beforehand, as a hub has its architecture")
             continue
         shared = Shared(found, few, META)
         for name, searched in methods.items():

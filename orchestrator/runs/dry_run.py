@@ -35,12 +35,13 @@ def passes(plan: CellPlan) -> int:
     """Images that go through the image encoder, forward or forward and backward, over all trials of a cell.
 
     A frozen encoder sees each image once, for its features are shared, but for the random crops that a method which is
-    trained by gradients takes. Zero-shot results (alpha = 0) are shared too and counted with the `zeroshot` cell;
-    `id_val` at alpha = 1 is known from training.
+    trained by gradients on images takes. Zero-shot results (alpha = 0) are shared too and counted with the `zeroshot`
+    cell; `id_val` at alpha = 1 is known from training.
     """
     train, id_val, reported = _sizes(plan)
     if plan.method.frozen_encoder:
-        crops = plan.space.train.epochs * planned_trials(plan) if plan.method.trained else plan.method.seeded
+        takes_crops = plan.method.trained and not plan.method.on_features
+        crops = plan.space.train.epochs * planned_trials(plan) if takes_crops else plan.method.seeded
         return train * crops * (plan.base is None) + id_val + reported
     fitting = plan.space.train.epochs * (train + id_val) + plan.space.early_stopping.include_start * id_val
     fitting = fitting if plan.method.trained else id_val

@@ -71,7 +71,7 @@ def planned(chosen: Chosen, data_root: Path, say: Say) -> CellPlan:
         alone = space.model_copy(update=of_cell)
     except KeyError as error:
         raise InputError(f"{chosen.run.space}: found no {error}, of which {cell.key} is; put it back") from error
-    found = {one.cell: one for one in plan(alone, check(alone, data_root, True, True, say=say))}
+    found = {one.cell: one for one in plan(alone, check(alone, data_root, True, True, say=say, rehearses=False))}
     if cell not in found:
         raise InputError(f"{chosen.run.space}: found no cell {cell.key} in it any more; put its method back")
     return found[cell]

@@ -134,7 +134,8 @@ def dry_run(
     ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed)
     yield describe(space, ready.plans)
     for label, model in checked.models.items():
-        yield f"model {label}: its pretraining is {model.objective or 'known once its files are here'}"
+        known = model.objective or "known when it is loaded, as a hub has its architecture"
+        yield f"model {label}: its pretraining is {known}"
     for name, data in checked.data.items():
         yield "\n".join([f"data set {name}:", *(f"  {line}" for line in data.census)])
     usage = disk_usage.estimate(space, ready.plans, in_store=options.url is not None)

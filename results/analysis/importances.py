@@ -59,7 +59,7 @@ def importances_of(searches: Iterable[CellSearch]) -> list[Importance]:
 def _importance(search: CellSearch) -> Importance | None:
     """Of configurations that have a score and lie in what was searched; None unless two hyper-parameters varied."""
     able = [one for one in search.tried if one.score is not None and _is_within(one, search.ranges)][:MOST_CONFIGS]
-    names = [name for name in search.ranges if len({one.hparams.get(name) for one in search.tried}) > 1]
+    names = [name for name in search.ranges if len({one.hparams.get(name) for one in able}) > 1]
     names = [name for name in names if all(name in one.hparams for one in able)]
     if len(names) < 2:
         return None

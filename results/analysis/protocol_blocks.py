@@ -19,6 +19,7 @@ _FIXED = {"data": "data", "weights": "weights"}
 TRAINING = (
     *("epochs", "batch_size", "warmup_steps", "templates", "patience", "epoch_metric", "include_start", "grad_clip"),
     *("optimizer", "crop_scale", "flip", "pairs", "crops", "precision", "compile", "label_smoothing", "randaugment"),
+    "layer_decay",
 )
 """Settings that may differ between the methods of a block, and are then told in a note."""
 

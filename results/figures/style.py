@@ -56,8 +56,10 @@ _SHADES = {
     "greedy_soup": ("white", 0.4),
     "greedy_soup_strict": ("white", 0.55),
     "logit_ensemble": ("white", 0.7),
+    "model_stock": ("black", 0.2),
+    "dawin_outputs": ("white", 0.82),
 }
-_SPARE_SHADES = (("black", 0.6), ("black", 0.2), ("white", 0.25), ("white", 0.82))
+_SPARE_SHADES = (("black", 0.6), ("white", 0.25))
 """What the colour of a method is mixed with for its ensembles, and how much of it is in there; other ensembles take the
 spare ones in turn."""
 

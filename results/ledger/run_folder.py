@@ -140,7 +140,7 @@ class RunFolder:
 
         Only repeats that the last selection of their cell planned, and splits that count for it. `shots` of the whole
         training split is `full`. `side` is `without` ensembling (alpha = 1) or `with` it (the alpha that the repeat
-        chose); the zero-shot model is on both sides, a logit ensemble on `with` alone. Each filter, and `columns`,
+        chose); the zero-shot model is on both sides, a mixture on `with` alone. Each filter, and `columns`,
         spares reading the rest. Raises InputError for a name that the run does not have, and where files are missing.
         """
         from flyp_sweep.results.ledger.predictions import read_predictions, repeats_in

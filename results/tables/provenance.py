@@ -94,8 +94,13 @@ def _cells(cells: Sequence[CellResult]) -> str:
 
 def _pretraining(cells: Sequence[CellResult]) -> str:
     """The loss that the model was pretrained with, which FLYP continues."""
-    losses = dict.fromkeys(cell.selection.objective for cell in cells if cell.selection and cell.selection.objective)
-    return f"Pretraining: {'; '.join(losses)}. " if losses else ""
+    models: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.selection and cell.selection.objective:
+            own = models.setdefault(cell.selection.objective, [])
+            own += [] if cell.cell.model in own else [cell.cell.model]
+    told = [f"{loss} ({', '.join(own)})" if len(models) > 1 else loss for loss, own in models.items()]
+    return f"Pretraining: {'; '.join(told)}. " if told else ""
 
 
 def _versions(cells: Sequence[CellResult]) -> str:
