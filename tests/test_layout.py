@@ -47,7 +47,8 @@ ROOMS = {
         "hyper_parameters": {"methods"},
         "ensemble_checks": {"ensembles"},
         "rehearsal": {
-            *("data", "datasets", "errors", "methods", "models", "shared", "spec", "task", "training", "trial"),
+            *("data", "datasets", "errors", "hyper_parameters", "methods", "models", "shared", "spec", "task"),
+            *("training", "trial"),
         },
         "preflight": {
             *("data", "data_checks", "datasets", "ensemble_checks", "hyper_parameters", "methods", "models"),

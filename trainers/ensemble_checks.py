@@ -38,6 +38,8 @@ def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, Ensemb
     facts = {}
     for name, methods in _methods_of(space, trained).items():
         found = ensembles.get(name)
+        if not isinstance(found, ensembles.Soup | ensembles.Mixture):
+            raise space_error(space.source, "ensembles", name, "a subclass of flyp_sweep.Soup or flyp_sweep.Mixture")
         is_soup = isinstance(found, ensembles.Soup)
         if is_soup and space.search.algorithm == NO_SEARCH:
             expected = f"ensembles that need no search with search.algorithm {NO_SEARCH}"

@@ -12,6 +12,7 @@ from flyp_sweep.search_spaces.complaints import counted, space_error
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
+from flyp_sweep.search_spaces.training import Train
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.content import Hashes
@@ -136,6 +137,7 @@ def _check(
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
     models: dict[str, ModelFacts] = {}
     said = check_first(space, kinds) + check_smoothing(space, kinds) + check_layer_decay(space, kinds)
+    said += check_views(space, kinds)
     for model in space.models:
         pretrained.check_architecture(model)
         said += pretrained.check_file(model)
@@ -164,7 +166,7 @@ def _check(
     said += check_schedules(space, sizes) if trained else []
     remarks = [*check_checkpoints(space), *(batch_normalisation(space) if trained else ())]
     if rehearses:
-        remarks += rehearsal.rehearse(space, made.values(), {name: kind.searched for name, kind in kinds.items()})
+        remarks += rehearsal.rehearse(space, made.values(), kinds)
     return Checked(data, models, kinds, ensembles, tuple(said), remarks=tuple(remarks))
 
 
@@ -332,6 +334,15 @@ def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> lis
         raise space_error(space.source, "train.label_smoothing", space.train.label_smoothing, expected)
     without = [name for name, kind in kinds.items() if kind.seeded and not kind.smooths_labels]
     return [f"train.label_smoothing: not read by {', '.join(without)}"] if without else []
+
+
+def check_views(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
+    """A line that names the methods which train on features, where the YAML says how training views are made."""
+    train, usual = space.train, Train()
+    if all(getattr(train, key) == getattr(usual, key) for key in ("augmentation", "crop_scale", "flip", "crops")):
+        return []
+    without = [name for name, kind in kinds.items() if kind.on_features]
+    return [f"train.augmentation, crop_scale, flip, crops: not read by {', '.join(without)}"] if without else []
 
 
 def check_layer_decay(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:

@@ -34,6 +34,7 @@ from flyp_sweep.trainers.training.grad_cache import Gradients
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.distributions import Distribution, Scalar
     from flyp_sweep.search_spaces.model import Model, SearchSpace
+    from flyp_sweep.trainers.hyper_parameters import MethodFacts
     from flyp_sweep.trainers.models.pretrained import Clip
     from flyp_sweep.trainers.models.prompts import Tokenizer
 
@@ -68,9 +69,7 @@ def longest(texts: Iterable[str], count: int) -> list[str]:
     return sorted(texts, key=lambda text: (-len(text), text))[:count]
 
 
-def rehearse(
-    space: SearchSpace, datasets: Iterable[Dataset], methods: Mapping[str, Mapping[str, Distribution]]
-) -> list[str]:
+def rehearse(space: SearchSpace, datasets: Iterable[Dataset], methods: Mapping[str, MethodFacts]) -> list[str]:
     """Run a trial of one step for every model of `space` and every method, with what is searched for it.
 
     Returns what a user should know, a line each. Raises InputError for the first trial that fails, e.g. for want of a
@@ -84,11 +83,11 @@ def rehearse(
             lines.append(f"{model.label}: no method is tried out beforehand, as a hub has its architecture")
             continue
         shared = Shared(found, few, META)
-        for name, searched in methods.items():
+        for name, kind in methods.items():
             method = named(space, name)
             if isinstance(method, FineTuned):
                 continue  # whose file is checked by itself
-            line = _tried(method, Task(shared, trial_spec(space, model, method, searched)), space, model)
+            line = _tried(method, Task(shared, trial_spec(space, model, name, kind)), space, model)
             lines += [line] if line else []
     return lines
 
@@ -127,15 +126,13 @@ def with_values(shared: Shared, model: Model) -> Shared:
     return Shared(real, shared.dataset, CPU)
 
 
-def trial_spec(space: SearchSpace, model: Model, method: Method, searched: Mapping[str, Distribution]) -> TrialSpec:
+def trial_spec(space: SearchSpace, model: Model, name: str, kind: MethodFacts) -> TrialSpec:
     train = space.train
-    smooths_labels = isinstance(method, GradientMethod) and method.smooths_labels
-    decays_layers = isinstance(method, GradientMethod) and method.decays_layers
     return TrialSpec(
-        cell=Cell("rehearsal", model.label, None, method.name),
+        cell=Cell("rehearsal", model.label, None, name),
         stage=SEARCH,
         seed=0,
-        hparams={hparam: _largest(values) for hparam, values in searched.items()},
+        hparams={hparam: _largest(values) for hparam, values in kind.searched.items()},
         epochs=1,
         batch_size=IMAGES,
         warmup_steps=0,
@@ -145,14 +142,14 @@ def trial_spec(space: SearchSpace, model: Model, method: Method, searched: Mappi
         frontier=False,
         data="",
         weights="",
-        grad_clip=train.grad_clip_of(method.name),
+        grad_clip=train.grad_clip_of(name),
         optimizer=train.optimizer,
         crops=train.crops,
         crop_scale=train.crop_scale,
         flip=train.flips,
         randaugment=train.augmentation == "randaugment",
-        label_smoothing=train.label_smoothing if smooths_labels else 0.0,
-        layer_decay=train.layer_decay if decays_layers else 1.0,
+        label_smoothing=train.label_smoothing if kind.smooths_labels else 0.0,
+        layer_decay=train.layer_decay if kind.decays_layers else 1.0,
         pairs=train.pairs,
     )
 

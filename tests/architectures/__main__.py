@@ -21,7 +21,7 @@ from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers import methods, rehearsal
 from flyp_sweep.trainers.datasets.digits import Digits
-from flyp_sweep.trainers.hyper_parameters import hyper_parameters
+from flyp_sweep.trainers.hyper_parameters import facts_of
 from flyp_sweep.trainers.models import pretrained, text_sides
 from flyp_sweep.trainers.models.objectives import objective_of
 from flyp_sweep.trainers.models.without_values import META, WithoutValues
@@ -97,7 +97,7 @@ def failing(space: SearchSpace, shared: Shared, told: WithoutValues | None) -> s
     failed = []
     for name in METHODS:
         method = methods.get(name)
-        spec = rehearsal.trial_spec(space, model, method, hyper_parameters(space, name))
+        spec = rehearsal.trial_spec(space, model, name, facts_of(space, name))
         task = Task(shared, spec)
         if told is None:
             error = rehearsal.failure(method, task, space)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from commands import COMMAND, QUICK
 from ledgers import Example, record_of
@@ -21,7 +23,8 @@ from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath
 from flyp_sweep.orchestrator.engine.work import Work
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.run_status import status_table
+from flyp_sweep.results.ledger.schema import TrialRecord
+from flyp_sweep.results.run_status import is_of, status_table
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, load
 
@@ -128,6 +131,21 @@ def status(folder: RunFolder) -> str:
     printed = io.StringIO()
     Console(file=printed, width=200).print(status_table(folder))
     return printed.getvalue()
+
+
+def test_status_counts_a_trial_by_the_views_that_it_was_trained_on() -> None:
+    kinds = ("none", "flip", "clip", "randaugment")
+    spaces = {kind: space_of(methods=["ft"], train={"epochs": 2, "augmentation": kind}) for kind in kinds}
+    for kind, space in spaces.items():
+        (spec, *_) = drive(Protocol(plans_of(space)))
+        told = json.loads(json.dumps(spec.to_json()))
+        trial = record_of(Example().trial(Example().cell("ft"), stage="search", settings=told, hparams=spec.hparams))
+        assert isinstance(trial, TrialRecord)
+        assert [other for other in kinds if is_of(spaces[other], trial)] == [kind]
+        before = {name: value for name, value in told.items() if name != "randaugment"}
+        assert is_of(space, msgspec.structs.replace(trial, settings=before)) == (kind != "randaugment"), (
+            "a line of a version that had none"
+        )
 
 
 def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_path: Path) -> None:

@@ -143,11 +143,11 @@ def test_the_ablations_are_those_of_the_ablation_table():
 
 
 def test_image_passes_are_counted_as_by_hand():
-    space = space_of(methods=["zeroshot", "lp", "ft", "coop"])
-    zero_shot, lp, ft, coop = plans_of(space)
+    space = space_of(methods=["zeroshot", "lp", "ft", "coop", "clip_adapter"])
+    zero_shot, lp, ft, coop, on_features = plans_of(space)
     reported = 597 + 6 * 300
     assert passes(zero_shot) == 400 + reported
-    assert passes(lp) == 800 + 400 + reported
+    assert passes(lp) == passes(on_features) == 800 + 400 + reported
     fitting = 2 * (800 + 400) + 400  # the model is looked at before its first step too
     assert passes(ft) == 5 * fitting + 3 * (fitting + 1 * 400 + 2 * reported)  # alphas 0, 0.5, 1
     assert passes(coop) == (5 + 3) * 2 * 800 + 400 + reported  # training images, which are cropped anew, and features

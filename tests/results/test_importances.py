@@ -90,6 +90,12 @@ def test_failed_configurations_and_values_beyond_the_ranges_are_left_out_and_sto
     assert found.shares == importance(replace(search, tried=(third, *rest))).shares
 
 
+def test_a_hyper_parameter_that_was_fixed_since_is_left_out() -> None:
+    search = searched(lr, 60)
+    fixed = replace(search, ranges={**search.ranges, "weight_decay": parse(0.1)})
+    assert importance(fixed).shares.keys() == {"lr", "depth", "matrices"}
+
+
 def test_a_hyper_parameter_that_only_some_configurations_have_is_left_out() -> None:
     search = searched(lr)
     some = [

@@ -71,3 +71,9 @@ def test_it_predicts_with_the_average(bench: Bench, make_clip: Any) -> None:
     found = method.classifier(model, task)(batch.images)
     assert torch.equal(found, model.average(batch.images))
     assert not torch.equal(found, model.current(batch.images))
+
+
+def test_no_average_overflows_however_steep_the_density() -> None:
+    found = shares(10_000, 100.0)
+    assert ((found >= 0) & (found <= 1)).all()
+    assert found[1] > 0.99

@@ -187,7 +187,7 @@ def test_it_follows_the_weights_at_the_given_decay_and_faster_at_first(decay: fl
     for step in range(1, 20):
         with torch.no_grad():
             current.weight.fill_(step**1.5)
-        model.follow()
+        model.take_in()
         kept = min(decay, step / (step + 9))
         expected = kept * expected + (1 - kept) * step**1.5
         assert average.weight.item() == pytest.approx(expected, rel=1e-5)

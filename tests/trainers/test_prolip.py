@@ -50,3 +50,16 @@ def test_a_model_without_a_projection_is_refused(bench: Bench, make_clip: Any) -
     clip.visual = nn.Sequential(clip.visual)
     with pytest.raises(TrialFailed, match="prolip: found digits-clip, whose image encoder has no linear projection"):
         gradient_method("prolip").start(task_of(bench, clip, 1.0))
+
+
+@pytest.mark.parametrize("name", ["prolip", "clipood"])
+def test_batch_norm_keeps_the_pretrained_statistics(bench: Bench, make_clip: Any, name: str) -> None:
+    clip, method = make_clip(vision={"layers": [1, 1, 1, 1], "width": 8, "image_size": 64}), gradient_method(name)
+    worker = bench.worker(pretrained=replace(bench.pretrained, clip=clip))
+    task = bench.task(bench.spec(name), worker)
+    model: Any = method.start(task).train()
+    before = {key: value.clone() for key, value in model.state_dict().items() if "running" in key}
+    batch = a_batch()
+    method.loss(model, replace(batch, images=torch.rand(len(batch.labels), 3, 64, 64).double()), task)
+    assert before
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())

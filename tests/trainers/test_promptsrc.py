@@ -12,6 +12,7 @@ from gradients import a_batch, assert_equal, gradient_method, gradients, started
 from prompted_by_hand import image_features, text_features
 
 from flyp_sweep.trainers.methods.base import Step
+from flyp_sweep.trainers.methods.promptsrc import share
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import Bench
 
@@ -72,3 +73,8 @@ def test_it_predicts_with_the_average_of_epochs_by_a_normal_density(bench: Bench
     for one in model.current.parameters():
         one.data.zero_()
     assert torch.equal(method.ready(model, task)(images), found)
+
+
+def test_no_average_overflows_however_narrow_the_density() -> None:
+    assert share(1, 50, 0.9, 0.02) == 1.0
+    assert share(2, 50, 0.9, 0.02) == pytest.approx(1.0)

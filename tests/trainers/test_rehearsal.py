@@ -15,7 +15,7 @@ from spaces import space_with
 from flyp_sweep.search_spaces import SearchSpace
 from flyp_sweep.trainers import methods, preflight, rehearsal
 from flyp_sweep.trainers.datasets.digits import Digits
-from flyp_sweep.trainers.hyper_parameters import hyper_parameters
+from flyp_sweep.trainers.hyper_parameters import facts_of
 from flyp_sweep.trainers.models.without_values import META, WithoutValues
 
 HPARAMS = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.1}
@@ -29,8 +29,8 @@ def space(*names: str, arch: str = "digits-clip", tag: str = "bundled", **change
 
 def rehearsed(given: SearchSpace, dataset: Digits | None = None) -> list[str]:
     """The lines of a rehearsal of the methods of `given`."""
-    searched = {name: hyper_parameters(given, name) for name in given.method_names}
-    return rehearsal.rehearse(given, [dataset or Digits(Path("data"))], searched)
+    kinds = {name: facts_of(given, name) for name in given.method_names}
+    return rehearsal.rehearse(given, [dataset or Digits(Path("data"))], kinds)
 
 
 def refused(given: SearchSpace, *words: str, dataset: Digits | None = None) -> None:

@@ -29,8 +29,8 @@ class CLIPood(FineTuning):
     average weighs the weights after step t of n, t = 0 the pretrained ones, by the density of Beta(`beta`, `beta`) at
     (t + 0.5) / (n + 1). An epoch is judged by the average as far as it then goes.
 
-    The defaults, 0.3 and 0.5, and the average are those of the authors' code. It keeps the encoder in evaluation mode;
-    here batch norm and dropout, where an encoder has them, train as in FT.
+    The defaults, 0.3 and 0.5, and the average are those of the authors' code. As there, the encoder stays in evaluation
+    mode: batch norm keeps the pretrained statistics, which are those of the average too.
     """
 
     name = "clipood"
@@ -48,6 +48,7 @@ class CLIPood(FineTuning):
         return model
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        model.current.encoder.eval()
         return super().encode(model.current, inputs, task)
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
@@ -75,5 +76,5 @@ def distances(labels: torch.Tensor, task: Task) -> torch.Tensor:
 def shares(total: int, beta: float) -> np.ndarray:
     """[total + 1]: by which share of the way the average goes to the weights after each step; 1 for step 0."""
     at = (np.arange(total + 1) + 0.5) / (total + 1)
-    density: np.ndarray = (at * (1 - at)) ** (beta - 1)  # up to a factor that the shares do not see
-    return density / density.cumsum()
+    logs: np.ndarray = (beta - 1) * np.log(at * (1 - at))  # of the density, up to a term that the shares do not see
+    return np.exp(logs - np.logaddexp.accumulate(logs))

@@ -13,10 +13,11 @@ from flyp_sweep.trainers.methods.base import Batch, Step
 from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.methods.portable import Portable
+from flyp_sweep.trainers.methods.trailing import Trailing
 from flyp_sweep.trainers.task import Task
 
 
-class Averaged(nn.Module):
+class Averaged(Trailing):
     """A model that is trained, `current`, and an exponential moving average of its weights, `average`.
 
     After step t the average goes 1 - min(`decay`, t / (t + 9)) of the way to the current weights: the first steps,
@@ -24,20 +25,15 @@ class Averaged(nn.Module):
     """
 
     def __init__(self, current: nn.Module, average: nn.Module, decay: float) -> None:
-        super().__init__()
-        self.current = current
-        self.average = average.requires_grad_(False)
+        super().__init__(current, average)
         self.decay = decay
         self.register_buffer("steps", next(average.parameters()).new_zeros((), dtype=torch.int64))
         self.steps: torch.Tensor
 
-    @torch.no_grad()
-    def follow(self) -> None:
+    def take_in(self) -> None:
         """Take in the current weights, after a step."""
         self.steps += 1
-        kept = (self.steps / (self.steps + 9)).clamp(max=self.decay)
-        for average, current in zip(self.average.parameters(), self.current.parameters(), strict=True):
-            average.lerp_(current, 1 - kept.to(average.dtype))
+        self.follow(1 - (self.steps / (self.steps + 9)).clamp(max=self.decay))
 
 
 class FLYPMovingAverage(FLYP):
@@ -63,7 +59,7 @@ class FLYPMovingAverage(FLYP):
 
     def after_step(self, model: Any, task: Task, step: Step) -> None:
         super().after_step(model.current, task, step)
-        model.follow()
+        model.take_in()
 
     def classifier(self, model: Any, task: Task) -> Classifier:
         return super().classifier(model.average, task)

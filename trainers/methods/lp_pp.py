@@ -62,7 +62,7 @@ def descent(
     Shapes: `features` [N, D] and `texts` [C, D], normalised; `labels` int64 [N].
     """
     count, classes = len(features), len(texts)
-    targets = F.one_hot(labels, classes).to(features)
+    targets = features.new_zeros(count, classes).scatter_(1, labels[:, None], 1)
     cosines = features @ texts.T
     step = 4 * count / torch.linalg.matrix_norm(features, 2).square()
     step_of_shares = count / (4 * cosines.square().sum(dim=0).max())

@@ -92,13 +92,15 @@ class MaPLe(GradientMethod):
     def classifier(self, model: Any, task: Task) -> Classifier:
         with prompted(model.words, model.patches, task) as clip:
             texts = [encode_text(clip, some) for some in prompts(task)[0].flatten(0, 1).split(CHUNK)]
-        head, share = clip.logit_scale.exp() * torch.cat(texts), model.share.clone()
+        head, share = clip.logit_scale.exp() * torch.cat(texts), float(model.share)
         words, patches = ([one.detach().clone() for one in some] for some in (model.words, model.patches))
 
         def logits(images: torch.Tensor) -> torch.Tensor:
-            zero_shot = encode_image(task.pretrained.clip.visual, images) @ task.zero_shot_head.T
             with prompted(words, patches, task) as clip:
-                return torch.lerp(zero_shot, encode_image(clip.visual, images) @ head.T, share)
+                own = encode_image(clip.visual, images) @ head.T
+            if share == 1:
+                return own
+            return torch.lerp(encode_image(task.pretrained.clip.visual, images) @ task.zero_shot_head.T, own, share)
 
         return logits
 

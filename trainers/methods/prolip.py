@@ -47,6 +47,10 @@ class ProLIP(FineTuning):
         weights.requires_grad_()
         return model
 
+    def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
+        model.encoder.eval()  # batch norm stays as pretrained with its statistics
+        return super().encode(model, inputs, task)
+
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
         tuned, pretrained = projector(model.encoder), projector(task.pretrained.clip.visual)
         assert tuned is not None, "`start` refuses such a model"

@@ -106,8 +106,8 @@ class PromptSRC(MaPLe):
 
 def share(epoch: int, epochs: int, mean: float, deviation: float) -> float:
     """The weight of an epoch, from 1, of `epochs` among those up to it: 1 for the first one."""
-    weights = [math.exp(-0.5 * ((one / epochs - mean) / deviation) ** 2) for one in range(1, epoch + 1)]
-    return weights[-1] / sum(weights)
+    logs = [-0.5 * ((one / epochs - mean) / deviation) ** 2 for one in range(1, epoch + 1)]
+    return math.exp(logs[-1] - max(logs)) / sum(math.exp(one - max(logs)) for one in logs)
 
 
 def independent(task: Task, share: float) -> Independent:

@@ -15,7 +15,7 @@ class Trailing(nn.Module):
         self.average = average.requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, share: float) -> None:
+    def follow(self, share: float | torch.Tensor) -> None:
         """Take the average's parameters this share of the way to the current ones."""
         for average, current in zip(self.average.parameters(), self.current.parameters(), strict=True):
             average.lerp_(current, share)
