@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.training import Train
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.duplicates import near
 from flyp_sweep.trainers.data.identity import Identity, identify
 from flyp_sweep.trainers.data.inspection import Say
 from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, check_splits, incomplete
@@ -42,6 +43,8 @@ class DataFacts:
     """Split role -> number of images."""
     incomplete: dict[str, dict[str, int]]
     """Split -> see `incomplete`; empty when the data set is complete."""
+    near_duplicates: dict[str, int]
+    """See `duplicates.near`; empty too when images were not decoded."""
     census: list[str]
     """Its classes with their images in each split, line by line."""
     remarks: list[str]
@@ -117,6 +120,7 @@ def _check(
 
     from flyp_sweep.trainers import rehearsal
     from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
+        preparation,
         pretrained,
         weights,
     )
@@ -144,10 +148,11 @@ def _check(
         pretrained.check_loads(model)
         parameters = pretrained.parameter_count(model) if trained else None
         models[model.label] = ModelFacts(fingerprints[model.label], parameters, pretrained.objective_summary(model))
+    views = preparation.views(space.models) if decode else []
     data = {}
     for name, dataset in made.items():
         remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
-        seen = check_images(dataset, space, say) if decode else None
+        seen = check_images(dataset, space, say, views) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)
         images = by_role(dataset, counts[name])
@@ -159,6 +164,7 @@ def _check(
             classes=len(dataset.class_names),
             images=images,
             incomplete=incomplete(dataset, counts[name], seen),
+            near_duplicates=near(seen.alike) if seen else {},
             census=census(dataset),
             remarks=remarks,
         )

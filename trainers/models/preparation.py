@@ -1,8 +1,9 @@
-"""How a model wants its images, known without its weights: by the architecture, its tag, or files beside the weights."""
+"""How a model wants its images, known without its weights: by architecture and tag, or a file beside the weights."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,18 @@ def preparation(model: Model) -> Preprocess | None:
     else:
         told = preprocessing.preprocess_of(model, path)[0]
     return Preprocess.from_config(_whole(with_ours().get_model_config(model.arch) or {}, told))
+
+
+def views(models: Iterable[Model]) -> list[Preprocess]:
+    """The preparations by which images of a search space are compared: one for each way to make pixels.
+
+    A model whose configuration only a hub has is taken for a usual one. Raises InputError as `preparation` does.
+    """
+    found: dict[str, Preprocess] = {}
+    for model in models:
+        view = preparation(model) or usual()
+        found.setdefault(str(view.geometry), view)
+    return list(found.values())
 
 
 def usual() -> Preprocess:
