@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,11 @@ import click
 
 from flyp_sweep.orchestrator.cli.run_address import UserPath
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
+    from flyp_sweep.search_spaces.sections import Model
     from flyp_sweep.trainers.datasets.base import Dataset
 
 root_option = click.option(
@@ -33,21 +37,64 @@ def data() -> None:
 @data.command()
 @click.argument("dataset")
 @click.option("--deep", is_flag=True, help="Decode all images, and list those that cannot be decoded.")
+@click.option(
+    "--duplicates",
+    is_flag=True,
+    help="Decode all images, and list those that a model cannot tell apart and that have two roles or two labels.",
+)
 @root_option
-def check(dataset: str, root: Path, deep: bool) -> None:
+def check(dataset: str, root: Path, deep: bool, duplicates: bool) -> None:
     """Compare the files of DATASET under --root with the published ones; name the source of missing files.
 
-    DATASET is a name, or the YAML file of a search space: then all its data sets are checked.
+    DATASET is a name, or the YAML file of a search space: then all its data sets are checked. Images are compared as
+    the models of the search space see them; without one, as OpenAI's models do, at 224 x 224 pixels.
     """
     from flyp_sweep.search_spaces.loading import SUFFIXES, load
     from flyp_sweep.trainers import datasets
 
+    look = Look(deep, duplicates)
     if dataset.endswith(SUFFIXES):
         space = load(Path(dataset))
         own = [datasets.make(entry, root, space.images.shown_as) for entry in space.datasets]
-        _check(*own, *datasets.evaluated(space, root), deep=deep)
+        _check(*own, *datasets.evaluated(space, root), look=replace(look, models=space.models))
     else:
-        _check(datasets.make(dataset, root), deep=deep)
+        _check(datasets.make(dataset, root), look=look)
+
+
+@data.command()
+@click.argument("space")
+@click.option("--output", "-o", type=UserPath(), metavar="FILE", help="Write a page with example pictures, in HTML.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.flip=true.")
+@click.option("--model", metavar="LABEL", help="The model whose preprocessing is shown.  [default: the first]")
+@click.option("--deep", is_flag=True, help="Look at every image, however many there are.")
+@root_option
+def show(
+    space: str, output: Path | None, overrides: tuple[str, ...], model: str | None, deep: bool, root: Path
+) -> None:
+    """Show what the loader sees of the data of SPACE: classes, sizes, examples, prompts, and what looks wrong.
+
+    SPACE is a YAML file, the name of a bundled search space, or the name of a data set.
+    """
+    from flyp_sweep.orchestrator.data_views import look, page, text
+    from flyp_sweep.results.files import write
+    from flyp_sweep.search_spaces.loading import SUFFIXES, bundled, load
+    from flyp_sweep.trainers import datasets
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if space in datasets.registry() and space not in bundled():
+        seen = look.look_at(datasets.make(space, root), deep=deep, say=say)
+    else:
+        source = Path(space) if space.endswith(SUFFIXES) else space
+        seen = look.look_at_space(load(source, overrides), root, model, deep=deep, say=say)
+    if output is None:
+        for line in text.lines(seen):
+            click.echo(line)
+        click.echo("\nPictures: the same command with -o FILE.html")
+    else:
+        write(output, page.page(seen))
+        click.echo(output)
 
 
 @data.command()
@@ -77,14 +124,23 @@ def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
     _check(made)
 
 
-def _check(*made: Dataset, deep: bool = False) -> None:
+@dataclass(frozen=True)
+class Look:
+    """What `data check` looks for in images that it decodes, and the models that it looks for."""
+
+    unreadable: bool = False
+    duplicates: bool = False
+    models: Sequence[Model] = ()
+
+
+def _check(*made: Dataset, look: Look = Look()) -> None:
     """Print what is missing, or how many images each split holds; end with BAD_INPUT when something is wrong."""
     complete = True
     for found in made:
         if len(made) > 1:
             click.echo(f"{found.name}:")
         try:
-            complete = _is_complete(found, deep) and complete
+            complete = _is_complete(found, look) and complete
         except InputError as error:  # the other data sets are checked all the same
             click.echo(f"error: {error}", err=True)
             complete = False
@@ -92,7 +148,7 @@ def _check(*made: Dataset, deep: bool = False) -> None:
         sys.exit(BAD_INPUT)
 
 
-def _is_complete(found: Dataset, deep: bool) -> bool:
+def _is_complete(found: Dataset, look: Look) -> bool:
     """Print what is missing, or how many images each split holds. Raises InputError when these are wrong."""
     from flyp_sweep.trainers.data_checks import check_classes, incomplete
     from flyp_sweep.trainers.datasets.census import census
@@ -111,8 +167,8 @@ def _is_complete(found: Dataset, deep: bool) -> bool:
         click.echo(f"{split:<24} {role:<8} {counts[split]:>8} image{'s' * (counts[split] != 1)}{published}{note}")
     for line in census(found) + found.remarks():
         click.echo(line)
-    if deep:
-        _decode(found)
+    if look.unreadable or look.duplicates:
+        _decode(found, look)
     if incomplete(found, counts):
         raise InputError(
             f"data set {found.name!r}: the copy in {found.root} is not what was published; replace it, "
@@ -121,14 +177,22 @@ def _is_complete(found: Dataset, deep: bool) -> bool:
     return True
 
 
-def _decode(found: Dataset) -> None:
-    """Decode all images of a data set; print what cannot be decoded, file by file, and raise InputError."""
+def _decode(found: Dataset, look: Look) -> None:
+    """Decode all images of a data set; print what `look` is for, and raise InputError when some cannot be decoded."""
     from flyp_sweep.trainers.data.cache import Cache
     from flyp_sweep.trainers.data.inspection import look_through
+    from flyp_sweep.trainers.models.preparation import usual, views
 
-    seen = look_through(found, Cache.of_machine(), click.echo)
+    compared = views(look.models) or [usual()]
+    seen = look_through(found, Cache.of_machine(), click.echo, compared)
     for path in seen.bad:
         click.echo(f"unreadable: {path}")
     for line in seen.remarks():
         click.echo(line)
+    if look.duplicates:
+        for pair in seen.alike:
+            click.echo(f"duplicate: {pair}")
+        sizes = ", ".join(f"{width} x {height}" for height, width in dict.fromkeys(view.size for view in compared))
+        images = counted(sum(seen.images.values()), "image")
+        click.echo(f"{counted(len(seen.alike), 'pair')} of duplicates among {images} in files, compared at {sizes}")
     seen.check(found.name)

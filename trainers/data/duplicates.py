@@ -8,12 +8,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.trainers.data.content import Hashes
-from flyp_sweep.trainers.data.identity import content_of, name_of
-from flyp_sweep.trainers.datasets.base import Dataset, Subset
-from flyp_sweep.trainers.datasets.own import Divisible
+from flyp_sweep.trainers.data.identity import content_of
+from flyp_sweep.trainers.datasets.base import Dataset, Split, Subset
 
 if TYPE_CHECKING:  # it brings torch along
     from flyp_sweep.trainers.data.images import Preprocess
@@ -74,23 +74,25 @@ def pairs(dataset: Dataset, seen: Iterable[tuple[Preprocess, Pixels]], hashes: H
     return [Pair(one, other, size, contents[one] == contents[other]) for (one, other), size in wrong.items()]
 
 
-def near(found: Iterable[Pair]) -> dict[str, int]:
-    """By `Pair.between`, how many images two roles share in files of other bytes."""
+def near(found: Iterable[Pair], *, equal_bytes: bool = False) -> dict[str, int]:
+    """By `Pair.between`, how many images two roles share in files of other bytes, or of `equal_bytes`."""
     shared: dict[str, set[Place]] = {}
     for pair in found:
-        if not pair.equal_bytes:
+        if pair.equal_bytes == equal_bytes:
             shared.setdefault(pair.between, set()).add(pair.second)
     return {between: len(places) for between, places in shared.items()}
 
 
-def remarks(found: Sequence[Pair]) -> list[str]:
-    """A line for each two roles that share images in files of other bytes, or split with such of two labels."""
+def remarks(found: Sequence[Pair], *, equal_bytes: bool = False) -> list[str]:
+    """A line for each two roles that share images in files of other bytes, or split with such of two labels; or the
+    same of `equal_bytes`."""
     lines = []
-    for between, count in near(found).items():
-        pair = next(pair for pair in found if not pair.equal_bytes and pair.between == between)
+    for between, count in near(found, equal_bytes=equal_bytes).items():
+        pair = next(pair for pair in found if pair.equal_bytes == equal_bytes and pair.between == between)
         (width, height), more = pair.size, ", ..." if count > 1 else ""
+        same = "equal bytes" if equal_bytes else f"other bytes and equal pixels at {width} x {height}"
         lines.append(
-            f"{between}: {counted(count, 'image')} in two files of other bytes and equal pixels at {width} x {height} "
+            f"{between}: {counted(count, 'image')} in two files of {same} "
             f"({pair.first.file} = {pair.second.file}{more}); `data check --duplicates` lists all"
         )
     return lines
@@ -116,14 +118,15 @@ def _groups(pixels: Pixels) -> Iterator[list[tuple[str, int]]]:
 
 def _place(dataset: Dataset, name: str, row: int) -> Place:
     split = dataset.split(name)
-    return Place(name, split.role, row, class_of(dataset, name, int(split.labels[row])), name_of(dataset, name, row))
+    images = split.images
+    file = images.taken(np.array([row])).names()[0] if isinstance(images, EncodedImages) else f"image {row}"
+    return Place(name, split.role, row, class_of(dataset, split, int(split.labels[row])), file)
 
 
-def class_of(dataset: Dataset, name: str, label: int) -> str:
-    """The display name of the class that has `label` in the split `name`."""
-    class_map = dataset.split(name).class_map
-    if class_map is not None:
-        label = int(np.flatnonzero(class_map == label)[0])
+def class_of(dataset: Dataset, split: Split, label: int) -> str:
+    """The display name of the class that has `label` in a split."""
+    if split.class_map is not None:
+        label = int(np.flatnonzero(split.class_map == label)[0])
     return dataset.class_names[label]
 
 
@@ -135,6 +138,6 @@ def _contents(dataset: Dataset, places: Iterable[Place], hashes: Hashes) -> dict
         by_split.setdefault(place.split, []).append(place)
     for name, some in by_split.items():
         images, rows = dataset.split(name).images, np.array([place.row for place in some])
-        part = images.taken(rows) if isinstance(images, Divisible) else Subset(images, rows)
+        part = images.taken(rows) if isinstance(images, EncodedImages) else Subset(images, rows)
         contents |= zip(some, content_of(part, hashes).tolist(), strict=True)
     return contents

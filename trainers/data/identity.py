@@ -89,7 +89,7 @@ def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: 
     if not allow:
         rows = order[np.flatnonzero(again)[0] :][:2].tolist()
         classes = dataset.classes if isinstance(dataset, OwnData) else dataset.class_names
-        (first, label), (second, other) = ((name_of(dataset, split, row), classes[labels[row]]) for row in rows)
+        (first, label), (second, other) = ((_file(dataset, split, row), classes[labels[row]]) for row in rows)
         raise InputError(
             f"dataset {dataset.name!r}: found {counted(count, 'image')} of {split} under two labels ("
             f"{first} of {spelt(label)} and {second} of {spelt(other)} have equal bytes); expected one label an image; "
@@ -119,7 +119,7 @@ def shared_images(dataset: Dataset, contents: Mapping[str, np.ndarray], allow: b
             continue
         shared[f"{one} and {other}"] = len(both)
         if not allow:
-            first, second = (name_of(dataset, *where[both[0]]) for where in (held, places))
+            first, second = (_file(dataset, *where[both[0]]) for where in (held, places))
             same = f"{first} is in both" if first == second else f"{first} and {second} have equal bytes"
             copies = dataset.held_out and (one, other) == FITTED  # which no user has put there
             cure = "delete all but one of each, as id_val is held out of train" if copies else "remove them from one"
@@ -135,7 +135,7 @@ def _places(splits: Iterable[str], contents: Mapping[str, np.ndarray]) -> dict[b
     return {content: (split, row) for split in splits for row, content in enumerate(contents[split].tolist())}
 
 
-def name_of(dataset: Dataset, split: str, row: int) -> str:
+def _file(dataset: Dataset, split: str, row: int) -> str:
     """The file of an image, or which image it is where it comes from no file."""
     images = dataset.split(split).images
     return images.files()[row] if isinstance(images, FromFiles) else f"image {row} of {split}"

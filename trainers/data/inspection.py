@@ -20,7 +20,7 @@ from flyp_sweep.trainers.data import duplicates
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.duplicates import Pair
-from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, digest_of
+from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset, digest_of
 from flyp_sweep.trainers.datasets.folders import ImageFiles
 from flyp_sweep.trainers.datasets.named_files import NamedFiles
 
@@ -62,10 +62,20 @@ class Found:
         """The unreadable files of all splits."""
         return [path for paths in self.unreadable.values() for path in paths]
 
-    def remarks(self) -> list[str]:
+    def take(self, split: str, look: Look) -> None:
+        """Note what a look at a split finds."""
+        verdicts = look.verdicts
+        self.images[split] = len(verdicts)
+        for verdict, kept in ((UNREADABLE, self.unreadable), (CONSTANT, self.constant), (DARK, self.dark)):
+            if (verdicts == verdict).any():
+                kept[split] = _names(look.images, np.flatnonzero(verdicts == verdict))
+        if split in self.unreadable:
+            self.reason = self.reason or _reason(look.images, int(np.argmax(verdicts == UNREADABLE)))
+
+    def remarks(self, unreadable: str = "left out as unreadable") -> list[str]:
         """A line for each split with images that show nothing, or unreadable ones, which are left out; and for splits
         that share images."""
-        kinds = {"left out as unreadable": self.unreadable, "of one colour": self.constant}
+        kinds = {unreadable: self.unreadable, "of one colour": self.constant}
         kinds[f"nearly black, no pixel above {DARKEST - 1} of 255"] = self.dark
         lines = []
         for told, found in kinds.items():
@@ -105,13 +115,7 @@ def look_through(
         if not isinstance(images, Files):
             continue
         look = Look(images, name, cache, say, views)
-        verdicts = look.verdicts
-        found.images[name] = len(verdicts)
-        for verdict, kept in ((UNREADABLE, found.unreadable), (CONSTANT, found.constant), (DARK, found.dark)):
-            if (verdicts == verdict).any():
-                kept[name] = images.taken(np.flatnonzero(verdicts == verdict)).files()
-        if name in found.unreadable:
-            found.reason = found.reason or _reason(images, int(np.argmax(verdicts == UNREADABLE)))
+        found.take(name, look)
         for view, hashes in zip(views, pixels, strict=True):
             hashes[name] = look.pixels(view)
     seen = zip(views, pixels, strict=True)
@@ -245,7 +249,15 @@ def _hash(image: Image.Image) -> bytes:
     return hashlib.sha256(image.tobytes()).digest()[:HASH]
 
 
-def _reason(images: Files, index: int) -> str:
+def _names(images: Images, indices: np.ndarray) -> list[str]:
+    """What the images at `indices` are called in messages."""
+    if isinstance(images, EncodedImages):
+        return images.taken(indices).names()
+    rows = images.indices[indices] if isinstance(images, Subset) else indices
+    return [f"image {row}" for row in rows.tolist()]
+
+
+def _reason(images: Images, index: int) -> str:
     """Why an image cannot be decoded, in the decoder's words."""
     try:
         images[index]

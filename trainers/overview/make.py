@@ -1,0 +1,171 @@
+"""Looks at a data set: how many images, of which classes and sizes, examples as the model gets them, and what is odd."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
+from PIL import Image
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data import duplicates, inspection
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.images import PAPER, Augmentation, Loader, Preprocess
+from flyp_sweep.trainers.data.inspection import Found, Look
+from flyp_sweep.trainers.data_checks import check_classes
+from flyp_sweep.trainers.datasets.base import Dataset, Images, Split, Subset
+from flyp_sweep.trainers.datasets.census import images_per_class
+from flyp_sweep.trainers.overview import drawing
+from flyp_sweep.trainers.overview.facts import DatasetOverview, Example, SplitOverview
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How images and texts get to the model: its preprocessing, the augmentation of training views (`batched`: of
+    images that were brought to the model's size before), and how many templates are used (None: all)."""
+
+    view: Preprocess
+    augmentation: Augmentation = PAPER
+    batched: bool = False
+    templates: int | None = None
+
+
+@dataclass
+class Seen:
+    """What has been seen of a data set so far: what the looks found, and split -> hashes of the images looked at."""
+
+    found: Found = field(default_factory=Found)
+    pixels: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def overview(
+    dataset: Dataset,
+    shown: Shown,
+    cache: Cache | None,
+    *,
+    deep: bool = False,
+    checks: Sequence[Callable[[], Sequence[str]]] = (),
+    say: inspection.Say = lambda line: None,
+) -> DatasetOverview:
+    """What a person should see of `dataset`, broken or not: what is broken is said in the overview.
+
+    Of a large split a fixed sample is decoded, or with `deep`, or if the cache knows already, every image. `checks` are
+    further ones, which return remarks or raise InputError.
+    """
+    seen = Seen()
+    splits, suspicious = [], []
+    for name, role in dataset.splits.items():
+        try:
+            splits.append(_of_split(dataset, dataset.split(name), shown, seen, cache, deep, say))
+        except (InputError, OSError) as error:
+            splits.append(SplitOverview(name, role, problem=_line(error)))
+    wrong = [f"missing: {one.path} (from {one.source})" for one in dataset.missing()]
+
+    def alike() -> list[str]:
+        hashes = Hashes(cache.folder if cache else None)
+        seen.found.alike = duplicates.pairs(dataset, [(shown.view, seen.pixels)], hashes)
+        return [*duplicates.remarks(seen.found.alike, equal_bytes=True), *seen.found.remarks("cannot be decoded")]
+
+    for check in (lambda: check_classes(dataset), dataset.remarks, *checks, alike):
+        try:
+            suspicious += check() or []
+        except (InputError, OSError) as error:
+            wrong.append(_line(error))
+    problems = {split.problem for split in splits}
+    return DatasetOverview(
+        name=dataset.name,
+        classes=max((len(split.counts) for split in splits), default=0),
+        templates=len(dataset.templates[: shown.templates]),
+        metric=dataset.metric,
+        splits=splits,
+        wrong=[line for line in dict.fromkeys(wrong) if line not in problems],
+        suspicious=list(dict.fromkeys(suspicious)),
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _of_split(
+    dataset: Dataset, split: Split, shown: Shown, seen: Seen, cache: Cache | None, deep: bool, say: inspection.Say
+) -> SplitOverview:
+    """What is seen of one split; `seen` gets its unreadable, empty and alike images."""
+    names = list(dataset.class_names)
+    sizes = drawing.sizes_of(split.images)
+    look = Look(split.images, split.name, cache, say, [shown.view])
+    rows = np.arange(len(split))
+    if not deep and not look.is_known:
+        rows = drawing.sample(len(split), drawing.to_decode(len(split), sizes))
+    if len(rows) < len(split):
+        look = Look(_part(split.images, rows), split.name, cache, say, [shown.view])
+    seen.found.take(split.name, look)
+    seen.pixels[split.name] = np.zeros(len(split), f"S{inspection.HASH}")
+    seen.pixels[split.name][rows] = look.pixels(shown.view)
+    return SplitOverview(
+        name=split.name,
+        role=split.role,
+        images=len(split),
+        published=dataset.published.get(split.name),
+        counts=list(zip(names, images_per_class(split, len(names)).tolist(), strict=True)),
+        sizes=sizes,
+        looked=len(rows),
+        examples=_examples(dataset, split, shown),
+    )
+
+
+def _part(images: Images, rows: np.ndarray) -> Images:
+    return images.taken(rows) if isinstance(images, EncodedImages) else Subset(images, rows)
+
+
+def _examples(dataset: Dataset, split: Split, shown: Shown) -> list[Example]:
+    """A few images as the model gets them, spread over the classes."""
+    rows = drawing.spread(split.labels, EXAMPLES)
+    rng = np.random.default_rng(drawing.SEED)
+    templates = dataset.templates[: shown.templates]
+    examples, decoded = [], []
+    for row, template in zip(rows.tolist(), rng.integers(len(templates), size=len(rows)).tolist(), strict=True):
+        label = duplicates.class_of(dataset, split, int(split.labels[row]))
+        told: dict[str, Any] = {"label": label, "text": templates[template].format(label), "file": _file(split, row)}
+        try:
+            image = split.images[row]
+        except InputError as error:
+            examples.append(Example(**told, problem=_line(error)))
+            continue
+        decoded.append(image)
+        examples.append(Example(**told, view=_png(shown.view.resize(image))))
+    if split.role != "train" or not decoded:
+        return examples
+    views = iter(training_views(decoded, shown))
+    return [replace(one, training=_png(next(views))) if one.view else one for one in examples]
+
+
+def training_views(images: Sequence[Image.Image], shown: Shown) -> list[Image.Image]:
+    """A training view of each image, as the space's augmentation draws it."""
+    loader = Loader(shown.view, torch.device("cpu"))
+    rng, batches = np.random.default_rng(drawing.SEED), [range(len(images))]
+    if shown.batched:
+        made = loader.crops(loader.resized(images, batches), batches, len(images), rng, shown.augmentation)
+    else:
+        made = loader.training_batches(images, batches, rng, shown.augmentation)
+    return [Image.fromarray(pixels.numpy()) for batch in made for pixels in batch]
+
+
+def _file(split: Split, row: int) -> str:
+    """What an image is called within its data set."""
+    images = split.images
+    return images.taken(np.array([row])).keys()[0] if isinstance(images, EncodedImages) else f"image {row}"
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "png")
+    return file.getvalue()
