@@ -21,8 +21,7 @@ from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.duplicates import Pair
 from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset, digest_of
-from flyp_sweep.trainers.datasets.folders import ImageFiles
-from flyp_sweep.trainers.datasets.named_files import NamedFiles
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
 if TYPE_CHECKING:  # it brings torch along, which absent files are not kept waiting for
     from flyp_sweep.trainers.data.images import Preprocess
@@ -39,14 +38,13 @@ MANY = 5_000
 HASH = 16
 """Bytes that are kept of the hash of an image's pixels."""
 
-Files = ImageFiles | NamedFiles
 Say = Callable[[str], None]
 
 
 @dataclass
 class Found:
-    """What a look at all images of a data set found: split -> images decoded, files that cannot be, constant images,
-    and images without a bright pixel."""
+    """What a look at all images of a data set found: split -> images decoded, and the names of those that cannot be, of
+    constant images, and of images without a bright pixel."""
 
     images: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
@@ -112,7 +110,7 @@ def look_through(
     pixels: list[dict[str, np.ndarray]] = [{} for _ in views]
     for name in dataset.splits:
         images = dataset.split(name).images
-        if not isinstance(images, Files):
+        if not isinstance(images, EncodedImages):
             continue
         look = Look(images, name, cache, say, views)
         found.take(name, look)
@@ -130,7 +128,7 @@ def skip_unreadable(dataset: Dataset, cache: Cache | None) -> None:
 
 def _readable(split: Split, cache: Cache | None) -> Split:
     images = split.images
-    if not isinstance(images, Files):
+    if not isinstance(images, EncodedImages):
         return split
     kept = np.flatnonzero(judged(images, split.name, cache) != UNREADABLE)
     if len(kept) == len(split):
@@ -139,7 +137,7 @@ def _readable(split: Split, cache: Cache | None) -> Split:
     return replace(split, images=images.taken(kept), labels=split.labels[kept], groups=groups)
 
 
-def judged(images: Files, name: str, cache: Cache | None) -> np.ndarray:
+def judged(images: EncodedImages, name: str, cache: Cache | None) -> np.ndarray:
     """uint8 [N]: what each image of split `name` is found to be. Raises InputError as `look_through` does."""
     return Look(images, name, cache).verdicts
 
@@ -175,7 +173,7 @@ class Look:
 
         Empty for an image that cannot be decoded, or is of one colour.
         """
-        first = 1 + HASH * self.views.index(view)
+        first = 1 + HASH * next(at for at, one in enumerate(self.views) if one is view)
         rows = self._kept(_of_pixels(view), (HASH,), lambda: self._decoded[:, first : first + HASH])
         return np.ascontiguousarray(rows).view(f"S{HASH}").reshape(len(self.images))
 
