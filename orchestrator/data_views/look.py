@@ -14,6 +14,7 @@ from flyp_sweep.search_spaces.sections import Model
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import Augmentation
+from flyp_sweep.trainers.data_checks import check_shots
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.models.preparation import preparation, usual
 from flyp_sweep.trainers.overview.facts import DatasetOverview
@@ -48,13 +49,16 @@ def look_at_space(space: SearchSpace, root: Path, label: str | None, *, deep: bo
         augmentation=Augmentation(train.crop_scale, train.flips, train.augmentation == "randaugment"),
         batched=train.crops == "batched",
         templates=None if train.templates == "all" else train.templates,
+        skips=space.images.unreadable == "skip",
     )
     found = [datasets.make(entry, root, space.images.shown_as) for entry in space.datasets]
     cache = Cache.of_machine()
     alone = space.model_copy(update={"model": model})
     seen = []
     for dataset in (*found, *datasets.evaluated(space, root)):
-        checks = [partial(check_prompts, dataset, alone)]
+        checks: list[Callable[[], Sequence[str] | None]] = [partial(check_prompts, dataset, alone)]
+        if dataset in found:
+            checks.append(partial(check_shots, dataset, space))
         seen.append(overview(dataset, shown, cache, deep=deep, checks=checks, say=say))
     others = [one.label for one in space.models if one.label != model.label]
     told = f"`--model` shows the pictures of another model: {', '.join(others)}" if others else ""

@@ -13,6 +13,8 @@ from flyp_sweep.trainers.overview.facts import DatasetOverview, SplitOverview
 WIDTH = 80
 BAR = 30
 LONGEST_NAME = 24
+EXAMPLES = 3
+"""Of a split that are told; the page shows all."""
 
 
 def lines(seen: Looked) -> Iterator[str]:
@@ -33,11 +35,8 @@ def _dataset(found: DatasetOverview) -> Iterator[str]:
         yield ""
         yield from _split(split)
     yield ""
-    yield (
-        "suspicious:"
-        if found.suspicious
-        else f"suspicious: nothing{'' if found.is_whole else ' in what was looked at'}"
-    )
+    nothing = f" nothing{'' if found.is_whole else ' in what was looked at'}"
+    yield f"suspicious:{'' if found.suspicious else nothing}"
     for line in found.suspicious:
         yield from _wrapped(f"- {line}", "  ")
 
@@ -51,9 +50,10 @@ def _split(split: SplitOverview) -> Iterator[str]:
     yield from _wrapped(f"sizes: {sizes(split)}", "  ")
     yield from _wrapped(f"looked at: {looked(split)}", "  ")
     yield from _bars(split)
-    for example in split.examples:
+    yield "  examples:"
+    for example in split.examples[:EXAMPLES]:
         problem = f" CANNOT BE DECODED: {example.problem}" if example.problem else ""
-        yield from _wrapped(f"{example.file}: {example.label}, {example.text!r}{problem}", "  ")
+        yield from _wrapped(f"{example.file}: {example.label}, {example.text!r}{problem}", "    ")
 
 
 def _bars(split: SplitOverview) -> Iterator[str]:

@@ -8,12 +8,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.identity import content_of
 from flyp_sweep.trainers.datasets.base import Dataset, Split, Subset
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
 if TYPE_CHECKING:  # it brings torch along
     from flyp_sweep.trainers.data.images import Preprocess

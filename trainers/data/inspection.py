@@ -70,10 +70,10 @@ class Found:
         if split in self.unreadable:
             self.reason = self.reason or _reason(look.images, int(np.argmax(verdicts == UNREADABLE)))
 
-    def remarks(self, unreadable: str = "left out as unreadable") -> list[str]:
-        """A line for each split with images that show nothing, or unreadable ones, which are left out; and for splits
-        that share images."""
-        kinds = {unreadable: self.unreadable, "of one colour": self.constant}
+    def remarks(self, *, skipped: bool = True) -> list[str]:
+        """A line for each split with images that show nothing, for splits that share images, and for each split whose
+        unreadable images are `skipped`."""
+        kinds = {"left out as unreadable": self.unreadable if skipped else {}, "of one colour": self.constant}
         kinds[f"nearly black, no pixel above {DARKEST - 1} of 255"] = self.dark
         lines = []
         for told, found in kinds.items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from io import BytesIO
 
 import numpy as np
-from flyp_sweep.trainers.datasets.encoded import EncodedImages, Packed
 from PIL import Image
 
 from flyp_sweep.trainers.datasets.base import Images
+from flyp_sweep.trainers.datasets.encoded import EncodedImages, Packed
 from flyp_sweep.trainers.overview.facts import Size, Sizes
 
 SEED = 0

@@ -60,7 +60,7 @@ class SplitOverview:
 
 @dataclass(frozen=True)
 class DatasetOverview:
-    """A data set: its splits, what is `wrong` with it (a run would refuse it), and what is `suspicious`, a line each."""
+    """A data set: its splits, what is `wrong`, so that a run refuses it, and what is `suspicious`, a line each."""
 
     name: str
     classes: int

@@ -1,4 +1,4 @@
-"""Looks at a data set: how many images, of which classes and sizes, examples as the model gets them, and what is odd."""
+"""A look at a data set: its images, classes and sizes, examples as a model gets them, and what is suspicious."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
@@ -18,9 +17,11 @@ from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.images import PAPER, Augmentation, Loader, Preprocess
 from flyp_sweep.trainers.data.inspection import Found, Look
-from flyp_sweep.trainers.data_checks import check_classes
+from flyp_sweep.trainers.data_checks import check_classes, check_complete
 from flyp_sweep.trainers.datasets.base import Dataset, Images, Split, Subset
 from flyp_sweep.trainers.datasets.census import images_per_class
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
+from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.overview import drawing
 from flyp_sweep.trainers.overview.facts import DatasetOverview, Example, SplitOverview
 
@@ -30,12 +31,14 @@ EXAMPLES = 8
 @dataclass(frozen=True)
 class Shown:
     """How images and texts get to the model: its preprocessing, the augmentation of training views (`batched`: of
-    images that were brought to the model's size before), and how many templates are used (None: all)."""
+    images that were brought to the model's size before), how many templates are used (None: all), and whether a run
+    skips images that cannot be decoded."""
 
     view: Preprocess
     augmentation: Augmentation = PAPER
     batched: bool = False
     templates: int | None = None
+    skips: bool = False
 
 
 @dataclass
@@ -52,7 +55,7 @@ def overview(
     cache: Cache | None,
     *,
     deep: bool = False,
-    checks: Sequence[Callable[[], Sequence[str]]] = (),
+    checks: Sequence[Callable[[], Sequence[str] | None]] = (),
     say: inspection.Say = lambda line: None,
 ) -> DatasetOverview:
     """What a person should see of `dataset`, broken or not: what is broken is said in the overview.
@@ -61,7 +64,8 @@ def overview(
     further ones, which return remarks or raise InputError.
     """
     seen = Seen()
-    splits, suspicious = [], []
+    splits: list[SplitOverview] = []
+    suspicious: list[str] = []
     for name, role in dataset.splits.items():
         try:
             splits.append(_of_split(dataset, dataset.split(name), shown, seen, cache, deep, say))
@@ -72,9 +76,22 @@ def overview(
     def alike() -> list[str]:
         hashes = Hashes(cache.folder if cache else None)
         seen.found.alike = duplicates.pairs(dataset, [(shown.view, seen.pixels)], hashes)
-        return [*duplicates.remarks(seen.found.alike, equal_bytes=True), *seen.found.remarks("cannot be decoded")]
+        lines = duplicates.remarks(seen.found.alike, equal_bytes=True)
+        if isinstance(dataset, OwnData):
+            wrong.extend(lines)
+        return [] if isinstance(dataset, OwnData) else lines
 
-    for check in (lambda: check_classes(dataset), dataset.remarks, *checks, alike):
+    def decodable() -> None:
+        if not shown.skips:
+            seen.found.check(dataset.name)
+
+    def complete() -> None:
+        check_complete(dataset, {split.name: split.images for split in splits if not split.problem})
+
+    def told() -> list[str]:
+        return seen.found.remarks(skipped=shown.skips)
+
+    for check in (lambda: check_classes(dataset), complete, dataset.remarks, *checks, alike, decodable, told):
         try:
             suspicious += check() or []
         except (InputError, OSError) as error:
@@ -91,8 +108,9 @@ def overview(
     )
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _line(error: InputError | OSError) -> str:
+    told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return " ".join(told.split())
 
 
 def _of_split(
