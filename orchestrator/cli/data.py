@@ -51,12 +51,16 @@ def check(dataset: str, root: Path, deep: bool, duplicates: bool) -> None:
     """
     from flyp_sweep.search_spaces.loading import SUFFIXES, load
     from flyp_sweep.trainers import datasets
+    from flyp_sweep.trainers.datasets import added
 
     look = Look(deep, duplicates)
     if dataset.endswith(SUFFIXES):
         space = load(Path(dataset))
         own = [datasets.make(entry, root, space.images.shown_as) for entry in space.datasets]
-        _check(*own, *datasets.evaluated(space, root), look=replace(look, models=space.models))
+        others = datasets.evaluated(space, root)
+        if duplicates and not any(one.missing() for one in (*own, *others)):
+            added.add(own, others)  # as a run does, so that images of both are compared
+        _check(*own, *others, look=replace(look, models=space.models))
     else:
         _check(datasets.make(dataset, root), look=look)
 
@@ -192,6 +196,9 @@ def _decode(found: Dataset, look: Look) -> None:
     if look.duplicates:
         for pair in seen.alike:
             click.echo(f"duplicate: {pair}")
+        if not seen.images:
+            click.echo("duplicates: its images are no files of their own, and are not compared")
+            return
         sizes = ", ".join(f"{width} x {height}" for height, width in dict.fromkeys(view.size for view in compared))
         images = counted(sum(seen.images.values()), "image")
         click.echo(f"{counted(len(seen.alike), 'pair')} of duplicates among {images} in files, compared at {sizes}")

@@ -18,7 +18,7 @@ from flyp_sweep.trainers.data_checks import check_shots
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.models.preparation import preparation, usual
 from flyp_sweep.trainers.overview.facts import DatasetOverview
-from flyp_sweep.trainers.overview.make import Shown, overview
+from flyp_sweep.trainers.overview.make import Check, Shown, overview
 from flyp_sweep.trainers.preflight import check_prompts
 
 Say = Callable[[str], None]
@@ -56,7 +56,7 @@ def look_at_space(space: SearchSpace, root: Path, label: str | None, *, deep: bo
     alone = space.model_copy(update={"model": model})
     seen = []
     for dataset in (*found, *datasets.evaluated(space, root)):
-        checks: list[Callable[[], Sequence[str] | None]] = [partial(check_prompts, dataset, alone)]
+        checks: list[Check] = [partial(check_prompts, dataset, alone)]
         if dataset in found:
             checks.append(partial(check_shots, dataset, space))
         seen.append(overview(dataset, shown, cache, deep=deep, checks=checks, say=say))

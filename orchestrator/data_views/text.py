@@ -78,4 +78,12 @@ def _short(name: str) -> str:
 
 
 def _wrapped(text: str, indent: str = "") -> Sequence[str]:
-    return textwrap.wrap(one_line(text), WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ")
+    """`text` in lines; paths and addresses stay whole, so that they can be copied."""
+    return textwrap.wrap(
+        one_line(text),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -73,4 +73,4 @@ class DatasetOverview:
     @property
     def is_whole(self) -> bool:
         """Whether every image was looked at."""
-        return all(split.looked == split.images for split in self.splits)
+        return all(split.looked == split.images and not split.problem for split in self.splits)

@@ -27,6 +27,9 @@ from flyp_sweep.trainers.overview.facts import DatasetOverview, Example, SplitOv
 
 EXAMPLES = 8
 
+Check = Callable[[], Sequence[str] | None]
+"""Returns remarks, a line each, or raises InputError for what a run would refuse."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -55,57 +58,77 @@ def overview(
     cache: Cache | None,
     *,
     deep: bool = False,
-    checks: Sequence[Callable[[], Sequence[str] | None]] = (),
+    checks: Sequence[Check] = (),
     say: inspection.Say = lambda line: None,
 ) -> DatasetOverview:
     """What a person should see of `dataset`, broken or not: what is broken is said in the overview.
 
     Of a large split a fixed sample is decoded, or with `deep`, or if the cache knows already, every image. `checks` are
-    further ones, which return remarks or raise InputError.
+    further ones.
     """
     seen = Seen()
-    splits: list[SplitOverview] = []
-    suspicious: list[str] = []
+    splits = []
     for name, role in dataset.splits.items():
         try:
             splits.append(_of_split(dataset, dataset.split(name), shown, seen, cache, deep, say))
         except (InputError, OSError) as error:
             splits.append(SplitOverview(name, role, problem=_line(error)))
+    wrong, suspicious = _judged(dataset, shown, seen, splits, Hashes(cache.folder if cache else None), checks)
+    return DatasetOverview(
+        name=dataset.name,
+        classes=_classes(dataset),
+        templates=len(dataset.templates[: shown.templates]),
+        metric=dataset.metric,
+        splits=splits,
+        wrong=wrong,
+        suspicious=suspicious,
+    )
+
+
+def _judged(
+    dataset: Dataset,
+    shown: Shown,
+    seen: Seen,
+    splits: Sequence[SplitOverview],
+    hashes: Hashes,
+    checks: Sequence[Check],
+) -> tuple[list[str], list[str]]:
+    """What a run would refuse, and what is suspicious: a line each, none twice, none that a split says already."""
     wrong = [f"missing: {one.path} (from {one.source})" for one in dataset.missing()]
+    counts = {split.name: split.images for split in splits if not split.problem}
 
     def alike() -> list[str]:
-        hashes = Hashes(cache.folder if cache else None)
         seen.found.alike = duplicates.pairs(dataset, [(shown.view, seen.pixels)], hashes)
-        lines = duplicates.remarks(seen.found.alike, equal_bytes=True)
-        if isinstance(dataset, OwnData):
-            wrong.extend(lines)
-        return [] if isinstance(dataset, OwnData) else lines
+        return duplicates.remarks(seen.found.alike, equal_bytes=True)
 
     def decodable() -> None:
         if not shown.skips:
             seen.found.check(dataset.name)
 
-    def complete() -> None:
-        check_complete(dataset, {split.name: split.images for split in splits if not split.problem})
+    suspicious: list[str] = []
+    for check in (lambda: check_classes(dataset), lambda: check_complete(dataset, counts), dataset.remarks, *checks):
+        _tried(check, wrong, suspicious)
+    _tried(alike, wrong, wrong if isinstance(dataset, OwnData) else suspicious)
+    _tried(decodable, wrong, suspicious)
+    suspicious += seen.found.remarks(skipped=shown.skips)
+    told = {split.problem for split in splits}
+    return [line for line in dict.fromkeys(wrong) if line not in told], list(dict.fromkeys(suspicious))
 
-    def told() -> list[str]:
-        return seen.found.remarks(skipped=shown.skips)
 
-    for check in (lambda: check_classes(dataset), complete, dataset.remarks, *checks, alike, decodable, told):
-        try:
-            suspicious += check() or []
-        except (InputError, OSError) as error:
-            wrong.append(_line(error))
-    problems = {split.problem for split in splits}
-    return DatasetOverview(
-        name=dataset.name,
-        classes=max((len(split.counts) for split in splits), default=0),
-        templates=len(dataset.templates[: shown.templates]),
-        metric=dataset.metric,
-        splits=splits,
-        wrong=[line for line in dict.fromkeys(wrong) if line not in problems],
-        suspicious=list(dict.fromkeys(suspicious)),
-    )
+def _tried(check: Check, wrong: list[str], remarks: list[str]) -> None:
+    """Note what a check says, or what it refuses."""
+    try:
+        remarks += check() or []
+    except (InputError, OSError) as error:
+        wrong.append(_line(error))
+
+
+def _classes(dataset: Dataset) -> int:
+    """How many classes there are; 0 where that cannot be read, as every split then says."""
+    try:
+        return len(dataset.class_names)
+    except (InputError, OSError):
+        return 0
 
 
 def _line(error: InputError | OSError) -> str:
