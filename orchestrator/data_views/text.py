@@ -13,8 +13,8 @@ from flyp_sweep.trainers.overview.facts import DatasetOverview, SplitOverview
 WIDTH = 80
 BAR = 30
 LONGEST_NAME = 24
-EXAMPLES = 3
-"""Of a split that are told; the page shows all."""
+EACH = 3
+"""One in so many of the examples is told; the page shows all."""
 
 
 def lines(seen: Looked) -> Iterator[str]:
@@ -51,7 +51,7 @@ def _split(split: SplitOverview) -> Iterator[str]:
     yield from _wrapped(f"looked at: {looked(split)}", "  ")
     yield from _bars(split)
     yield "  examples:"
-    for example in split.examples[:EXAMPLES]:
+    for example in split.examples[::EACH]:
         problem = f" CANNOT BE DECODED: {example.problem}" if example.problem else ""
         yield from _wrapped(f"{example.file}: {example.label}, {example.text!r}{problem}", "    ")
 
