@@ -71,6 +71,13 @@ class Shared:
             ).to(self.device),
         )
 
+    def captions(self, split: Split) -> torch.Tensor | None:
+        """Tokens int32 [N, L], on the CPU, of the captions of `split`; None: it has none."""
+        texts = split.captions
+        if texts is None:
+            return None
+        return self.once(("captions", identity(split)), lambda: prompts.tokens_of(self.pretrained.tokenizer, texts))
+
     @torch.no_grad()
     def zero_shot_head(self, templates: int | None) -> torch.Tensor:
         """Weights [C, D] of the pretrained model's zero-shot head."""

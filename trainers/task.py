@@ -59,6 +59,11 @@ class Task:
         return self.shared.prompts(self.spec.templates)
 
     @property
+    def captions(self) -> torch.Tensor | None:
+        """Tokens int32 [N, L], on the CPU, of the captions of the training images; None: these have none."""
+        return self.shared.captions(self.train)
+
+    @property
     def zero_shot_head(self) -> torch.Tensor:
         """Weights [C, D] of the pretrained model's zero-shot head."""
         return self.shared.zero_shot_head(self.spec.templates)
@@ -155,5 +160,4 @@ class Task:
 
 
 def _take(split: Split, indices: np.ndarray) -> Split:
-    groups = None if split.groups is None else split.groups[indices]
-    return replace(split, images=Subset(split.images, indices), labels=split.labels[indices], groups=groups)
+    return split.taken(indices, Subset(split.images, indices))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -72,7 +72,13 @@ def _split(split: Split, content: np.ndarray) -> str:
     digest = hashlib.sha256(json.dumps([split.metric, getattr(split.images, "decoding", "")]).encode())
     for part in (content, split.labels, split.class_map, split.groups):
         digest.update(b"-" if part is None else part.tobytes())
+    if split.captions is not None and split.role != "id_val":  # whose captions nothing reads
+        digest.update(_captions(split.captions))
     return digest.hexdigest()[:16]
+
+
+def _captions(captions: Sequence[str]) -> bytes:
+    return hashlib.sha256(json.dumps(list(captions)).encode()).digest()
 
 
 def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
@@ -142,7 +148,7 @@ def _file(dataset: Dataset, split: str, row: int) -> str:
 
 
 def outline(dataset: Dataset) -> str:
-    """A hash of labels and of the sizes of files: what another machine can compare without reading any image."""
+    """A hash of labels, captions and the sizes of files: what another machine can compare without reading any image."""
     digest = hashlib.sha256(json.dumps([dataset.name, list(dataset.class_names), list(dataset.templates)]).encode())
     for part in _outlines(dataset):
         digest.update(part)
@@ -153,5 +159,7 @@ def _outlines(dataset: Dataset) -> Iterator[bytes]:
     for name in dataset.splits:
         split = dataset.split(name)
         yield split.labels.tobytes()
+        if split.captions is not None:
+            yield _captions(split.captions)
         if isinstance(split.images, FromFiles):
             yield np.fromiter(sizes(split.images.files()), dtype=np.int64).tobytes()

@@ -74,8 +74,9 @@ class Split:
     `labels` is int64 [N]; `metric` names the split's primary metric (`evaluation.metrics`). A split whose labels are
     not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
     label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
-    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none.
-    Raises ValueError for an unknown role or when images, labels and groups differ in number.
+    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none. `captions` are N texts, one for
+    each image.
+    Raises ValueError for an unknown role or when images, labels, groups and captions differ in number.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Split:
     metric: str = "accuracy"
     class_map: np.ndarray | None = None
     groups: np.ndarray | None = None
+    captions: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -93,13 +95,20 @@ class Split:
             raise ValueError(
                 f"split {self.name!r} has {counted(len(self.images), 'image')} but {counted(len(self.labels), 'label')}"
             )
-        if self.groups is not None and len(self.groups) != len(self.labels):
-            raise ValueError(
-                f"split {self.name!r} has {counted(len(self.labels), 'label')} but {counted(len(self.groups), 'group')}"
-            )
+        for one, each in (("group", self.groups), ("caption", self.captions)):
+            if each is not None and len(each) != len(self.labels):
+                raise ValueError(
+                    f"split {self.name!r} has {counted(len(self.labels), 'label')} but {counted(len(each), one)}"
+                )
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def taken(self, rows: np.ndarray, images: Images) -> Split:
+        """The part of the split at `rows`, int64 [N], whose images are `images`."""
+        groups = None if self.groups is None else self.groups[rows]
+        captions = None if self.captions is None else [self.captions[row] for row in rows.tolist()]
+        return replace(self, images=images, labels=self.labels[rows], groups=groups, captions=captions)
 
 
 @dataclass(frozen=True)

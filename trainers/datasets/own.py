@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -63,7 +62,7 @@ class OwnData(Dataset):
             return whole
         assert isinstance(whole.images, Divisible)
         rows = np.flatnonzero(self._held_out(whole, self.fraction) == (split == "id_val"))
-        return replace(whole, images=whole.images.taken(rows), labels=whole.labels[rows])
+        return whole.taken(rows, whole.images.taken(rows))
 
     def base(self, split: str) -> Path:
         """The folder that the names of a split's images start from."""

@@ -11,7 +11,8 @@ from torch import nn
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.ensembles.wise_ft import interpolate
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
-from flyp_sweep.trainers.evaluation.predict import Classifier, classify
+from flyp_sweep.trainers.evaluation.predict import Classifier, TwoTowers, classify
+from flyp_sweep.trainers.evaluation.retrieval import Captioned
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.shared import EVALUATION_BATCH, batch_starts
 from flyp_sweep.trainers.task import Task
@@ -49,6 +50,8 @@ class AlphaCurve:
         self.zero_shot = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self._loaded: float | None = None
         self._classifiers: dict[float, Classifier] = {}
+        self.retrieves = method.retrieves
+        self._captioned: dict[str, Captioned] = {}
 
     def on_id_val(self, alphas: Iterable[float]) -> dict[float, Scores]:
         """Scores on `id_val`; those at alpha = 1 are the fit's own."""
@@ -69,11 +72,31 @@ class AlphaCurve:
             for alpha in seeing:
                 classifier = self._classifier(alpha)
                 for split, batch, _ in piece:
-                    logits[split.name][alpha].append(classify(classifier, batch))
+                    logits[split.name][alpha].append(self._seen(split, alpha, classifier, batch))
             for split in (split for split, _, last in piece if last):
                 own = self.joined(split, logits.pop(split.name), alphas) if seeing else {}
                 own |= {0.0: zero_shot_logits(self.task, split)} if 0.0 in alphas else {}
-                yield split, {alpha: judge(split, alpha, own.pop(alpha)) for alpha in alphas}
+                found = {alpha: judge(split, alpha, own.pop(alpha)) for alpha in alphas}
+                if captioned := self._captions_of(split):
+                    found = {alpha: scores.adding(captioned.metrics(alpha)) for alpha, scores in found.items()}
+                    del self._captioned[split.name]
+                yield split, found
+
+    def _seen(self, split: Split, alpha: float, classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C] of a batch of a split; where that has captions, its features are kept for retrieval."""
+        captioned = self._captions_of(split)
+        if captioned is None:
+            return classify(classifier, batch)
+        assert isinstance(classifier, TwoTowers), f"{self.method.name} says that it retrieves"
+        return captioned.seen(alpha, classifier, batch)
+
+    def _captions_of(self, split: Split) -> Captioned | None:
+        """The captions of a split that is reported; None: it has none, or the method compares no texts with images."""
+        if split.captions is None or split.role == "id_val" or not self.retrieves:
+            return None
+        if split.name not in self._captioned:
+            self._captioned[split.name] = Captioned(self.task, split)
+        return self._captioned[split.name]
 
     def seeing(self, alphas: Iterable[float]) -> list[float]:
         """At which alphas a model has to see the images: all but that of the zero-shot one."""
@@ -110,11 +133,13 @@ class AlphaCurve:
 class OutputCurve(AlphaCurve):
     """The models between zero-shot (alpha = 0) and fine-tuned (alpha = 1), whose logits [N, C] are `mixed`.
 
-    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials.
+    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials. There is no
+    retrieval, as a mixture of outputs has no encoders.
     """
 
     def __init__(self, method: Method, task: Task, fitted: Fitted, mixed: Mixed) -> None:
         super().__init__(method, task, fitted)
+        self.retrieves = False
         self.mixed = mixed
 
     def seeing(self, alphas: Iterable[float]) -> list[float]:

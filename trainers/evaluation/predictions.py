@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ class Predictions:
         files = self.task.prediction_files if self.task.ranks.rank == 0 else None
         if files is not None and files.kind != "none":
             self._found.append((split, alpha, said, logits.half().cpu() if files.kind == "logits" else None))
-        return replace(scores, metrics={**scores.metrics, **said.calibration(split.labels)})
+        return scores.adding(said.calibration(split.labels))
 
     def write(self) -> str | None:
         """Write the file of the trial, if predictions are kept; returns why that could not be done."""

@@ -18,6 +18,7 @@ class ZeroShot(SolvedMethod):
     frozen_encoder = True
     deterministic = True
     seeded = False
+    retrieves = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)
