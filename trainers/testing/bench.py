@@ -39,6 +39,9 @@ ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24), "inverted": (24
 REPORTED = ("id_test", "inverted", "faint")
 """The splits that nothing may be chosen on."""
 
+CAPTIONS = ("somebody wrote", "a scan of the digit")
+"""How captions begin; the name of the class follows."""
+
 T = TypeVar("T")
 
 
@@ -59,16 +62,22 @@ class Tiny(Dataset):
     """Zeros, ones and twos of the UCI digits; two kinds of OOD.
 
     `closed` splits raise when they are loaded; the labels of `poisoned` ones are permuted; those that were loaded are
-    in `opened`, in order.
+    in `opened`, in order. Where it is `captioned`, every image has one of two captions of its class.
     """
 
     name = "tiny"
     class_names = ("zero", "one", "two")
     templates = ("a photo of a {}.", "a photo of the handwritten digit {}.", 'the digit "{}".', "{}")
 
-    def __init__(self, own_id_val: bool = True, closed: tuple[str, ...] = (), poisoned: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        own_id_val: bool = True,
+        closed: tuple[str, ...] = (),
+        poisoned: tuple[str, ...] = (),
+        captioned: bool = False,
+    ) -> None:
         super().__init__(Path("nowhere"))
-        self.closed, self.poisoned = closed, poisoned
+        self.closed, self.poisoned, self.captioned = closed, poisoned, captioned
         self.opened: list[str] = []
         self.splits = {"train": "train"} | ({"id_val": "id_val"} if own_id_val else {})
         self.splits |= {"id_test": "id_test", "inverted": "ood", "faint": "ood"}
@@ -86,7 +95,9 @@ class Tiny(Dataset):
         if split in self.poisoned:
             labels = (labels + 1) % 3
         pixels = np.repeat(np.kron(grey, np.ones((1, 4, 4), np.uint8))[..., None], 3, axis=3)
-        return Split(split, self.splits[split], Pictures(pixels), labels)
+        captions = [f"{CAPTIONS[row % 2]} {self.class_names[label]}" for row, label in enumerate(labels)]
+        own = captions if self.captioned else None
+        return Split(split, self.splits[split], Pictures(pixels), labels, captions=own)
 
 
 @cache

@@ -35,6 +35,7 @@ from flyp_sweep.trainers.datasets.base import ROLES
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logits
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
+from flyp_sweep.trainers.evaluation.retrieval import NEAREST
 from flyp_sweep.trainers.exporting.folder import Export, drafted
 from flyp_sweep.trainers.methods.base import GradientMethod, Method
 from flyp_sweep.trainers.models.pretrained import Pretrained
@@ -60,6 +61,8 @@ MICRO_BATCH = 3
 LEARNED = 5
 """Epochs in which a method is to make headway."""
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+WAYS = ("image_to_text", "text_to_image")
+RETRIEVAL = {f"{way}_r{k}" for way in WAYS for k in NEAREST}
 
 
 class MethodContract:
@@ -198,6 +201,18 @@ class MethodContract:
             pytest.skip(f"{trials.method.name} takes no batches")
         plain, smoothed = (trials.fit(trials.spec(epochs=1, **some)).report for some in ({}, {"label_smoothing": 0.2}))
         assert (plain != smoothed) == trials.method.smooths_labels
+
+    def test_captions_change_its_loss_if_it_says_so_and_are_retrieved_if_it_says_so(self, trials: Trials) -> None:
+        spec = trials.repeat(epochs=1, alphas=(0.0, 1.0), frontier=True)
+        with_captions, without = (trials.run(spec, trials.bench.worker(Tiny(captioned=one))) for one in (True, False))
+        reads = isinstance(trials.method, GradientMethod) and trials.method.reads_captions
+        assert (with_captions.curve != without.curve) == reads
+        for line in with_captions.evaluations:
+            found = {name: one for name, one in line.metrics.items() if name in RETRIEVAL}
+            retrieved = trials.method.retrieves and line.role != "id_val"
+            assert found.keys() == (RETRIEVAL if retrieved else set())
+            assert all(found[f"{way}_r1"] <= found[f"{way}_r5"] <= found[f"{way}_r10"] for way in WAYS if found)
+        assert not any(RETRIEVAL & line.metrics.keys() for line in without.evaluations)
 
     def test_layer_decay_tells_its_layers_apart_if_it_says_so(self, trials: Trials) -> None:
         if not isinstance(trials.method, GradientMethod):
