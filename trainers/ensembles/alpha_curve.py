@@ -85,7 +85,7 @@ class AlphaCurve:
     def _seen(self, split: Split, alpha: float, classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
         """Logits [B, C] of a batch of a split; where that has captions, its features are kept for retrieval."""
         captioned = self._captions_of(split)
-        if captioned is None:
+        if captioned is None or self.method.frozen_encoder:
             return classify(classifier, batch)
         assert isinstance(classifier, TwoTowers), f"{self.method.name} says that it retrieves"
         return captioned.seen(alpha, classifier, batch)

@@ -43,8 +43,11 @@ class Captioned:
         return model.of_features(features)
 
     def metrics(self, alpha: float) -> dict[str, float]:
-        """`image_to_text_r1`, ... of the model at `alpha`; of the pretrained one at 0. Every process calls it."""
-        if alpha == 0.0:
+        """`image_to_text_r1`, ... of the model at `alpha`; of the pretrained one where no other has seen the images.
+
+        Every process calls it.
+        """
+        if alpha not in self._features:
             features, texts = self.task.shared.features(self.split), self._pretrained_texts()
         else:
             features, texts = self.task.joined(self._features.pop(alpha), self.split), self._texts.pop(alpha)

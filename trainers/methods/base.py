@@ -96,7 +96,7 @@ class Method(Labelled, ABC):
 
     retrieves: ClassVar[bool] = False
     """Its models have both encoders, so that images and captions can be compared: `classifier` returns a `TwoTowers`.
-    Where its model is never fitted, the pretrained encoders are meant."""
+    With a `frozen_encoder` both are the pretrained ones."""
 
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:
