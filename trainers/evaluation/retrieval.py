@@ -6,7 +6,8 @@ from collections import defaultdict
 
 import torch
 
-from flyp_sweep.trainers.datasets.base import FromFiles, Split
+from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.datasets.encoded import called
 from flyp_sweep.trainers.evaluation.predict import TwoTowers
 from flyp_sweep.trainers.shared import bare
 from flyp_sweep.trainers.task import Task
@@ -90,9 +91,8 @@ def recalls(queries: torch.Tensor, candidates: torch.Tensor, matches: torch.Tens
 
 def _distinct(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     """The first row of each image, int64 [I], and which of the images each row holds, int64 [N]."""
-    images = bare(split.images)
-    files = list(images.files()) if isinstance(images, FromFiles) else []
-    if len(files) != len(split) or len(set(files)) == 1:  # one file holds all
+    files = called(bare(split.images))
+    if len(set(files)) < 2:  # one file holds all, or there is none
         files = list(map(str, range(len(split))))
     numbers: dict[str, int] = {}
     rows = torch.tensor([numbers.setdefault(file, len(numbers)) for file in files])
