@@ -73,6 +73,10 @@ class Task:
         """How training views differ from the images."""
         return Augmentation(self.spec.crop_scale, self.spec.flip, self.spec.randaugment)
 
+    def with_classes(self, split: Split) -> Task:
+        """The same trial for the classes of `split`, where that has classes of its own: `prompts` are of these."""
+        return self if split.class_names is None else replace(self, shared=self.shared.with_classes(split))
+
     def stream(self, *names: str | int) -> np.random.Generator:
         """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""
         return stream(self.spec.draws, self.spec.seed, *names)

@@ -76,12 +76,14 @@ def _split(split: Split, content: np.ndarray) -> str:
     for part in (content, split.labels, split.class_map, split.groups):
         digest.update(b"-" if part is None else part.tobytes())
     if split.captions is not None and split.role != "id_val":  # whose captions nothing reads
-        digest.update(_captions(split.captions))
+        digest.update(_texts(split.captions))
+    if split.class_names is not None:
+        digest.update(_texts([*split.class_names, *split.templates]))
     return digest.hexdigest()[:16]
 
 
-def _captions(captions: Sequence[str]) -> bytes:
-    return hashlib.sha256(json.dumps(list(captions)).encode()).digest()
+def _texts(texts: Sequence[str]) -> bytes:
+    return hashlib.sha256(json.dumps(list(texts)).encode()).digest()
 
 
 def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
@@ -97,7 +99,8 @@ def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: 
     count = len(np.unique(content[order][1:][again]))
     if not allow:
         rows = order[np.flatnonzero(again)[0] :][:2].tolist()
-        classes = dataset.classes if isinstance(dataset, OwnData) else dataset.class_names
+        own = dataset.split(split).class_names
+        classes = own or (dataset.classes if isinstance(dataset, OwnData) else dataset.class_names)
         (first, label), (second, other) = ((_file(dataset, split, row), classes[labels[row]]) for row in rows)
         raise InputError(
             f"dataset {dataset.name!r}: found {counted(count, 'image')} of {split} under two labels ("
@@ -163,6 +166,6 @@ def _outlines(dataset: Dataset) -> Iterator[bytes]:
         split = dataset.split(name)
         yield split.labels.tobytes()
         if split.captions is not None:
-            yield _captions(split.captions)
+            yield _texts(split.captions)
         if isinstance(split.images, FromFiles):
             yield np.fromiter(sizes(split.images.files()), dtype=np.int64).tobytes()

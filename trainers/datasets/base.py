@@ -76,7 +76,8 @@ class Split:
     not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
     label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
     `groups`, int64 [N], names each image's group for metrics over groups, -1 for none. `captions` are N texts, one for
-    each image.
+    each image. A split with classes of its own, which are not the data set's, has their display names, in label order,
+    in `class_names` and the templates of their prompts in `templates`: predictions are made among these classes alone.
     Raises ValueError for an unknown role or when images, labels, groups and captions differ in number.
     """
 
@@ -88,6 +89,8 @@ class Split:
     class_map: np.ndarray | None = None
     groups: np.ndarray | None = None
     captions: Sequence[str] | None = None
+    class_names: Sequence[str] | None = None
+    templates: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -110,6 +113,10 @@ class Split:
         groups = None if self.groups is None else self.groups[rows]
         captions = None if self.captions is None else [self.captions[row] for row in rows.tolist()]
         return replace(self, images=images, labels=self.labels[rows], groups=groups, captions=captions)
+
+    def names(self, dataset: Dataset) -> Sequence[str]:
+        """The classes that the labels of the split are numbers of: its own, or those of its data set."""
+        return dataset.class_names if self.class_names is None else self.class_names
 
 
 @dataclass(frozen=True)
@@ -234,3 +241,20 @@ class Dataset(ABC):
     def named(self, role: str) -> list[str]:
         """Names of the splits with this role."""
         return [name for name, its_role in self.splits.items() if its_role == role]
+
+
+class OtherClasses(Dataset):
+    """A data set with the classes of one of its splits, which are not its own, in place of its own."""
+
+    name = ""
+
+    def __init__(self, dataset: Dataset, split: Split) -> None:
+        super().__init__(dataset.root)
+        self.name = dataset.name  # type: ignore[misc]
+        self.class_names = split.names(dataset)
+        self.templates = split.templates or dataset.templates
+        self.splits = dataset.splits
+        self.dataset = dataset
+
+    def load(self, split: str) -> Split:
+        return self.dataset.split(split)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.shared import EVALUATION_BATCH, batch_starts
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fitted import Fitted
+from flyp_sweep.trainers.training.kept import exported, same
 
 PIECE_BYTES = 512 * 2**20
 """Images that are held, normalised, while one alpha after the other sees them; at least a batch."""
@@ -98,6 +100,42 @@ class AlphaCurve:
             self._captioned[split.name] = Captioned(self.task, split)
         return self._captioned[split.name]
 
+    def on_all(
+        self, splits: Iterable[Split], alphas: Collection[float], judge: Judge
+    ) -> Iterator[tuple[Split, dict[float, Scores]]]:
+        """As `on`; splits with classes of their own come last, those left out that the models cannot predict on."""
+        apart = []
+
+        def alike() -> Iterator[Split]:
+            for split in splits:
+                if split.class_names is None:
+                    yield split
+                else:
+                    apart.append(split)
+
+        yield from self.on(alike(), alphas, judge)
+        for split in apart:
+            if (models := self.with_classes(split)) is not None:
+                yield from models.on([split], alphas, judge)
+
+    def with_classes(self, split: Split) -> AlphaCurve | None:
+        """The models for the classes of `split`, which training did not have; None where they cannot have these.
+
+        What was trained is exported anew. A soup of heads, each of which is of the classes of training, is no such.
+        """
+        if not self.method.open_vocabulary:
+            return None
+        task = self.task.with_classes(split)
+        if task.spec.ingredients:
+            state = self.method.zero_shot(task).state_dict()
+            if not all(same(state[name], one) for name, one in self.zero_shot.items()):
+                return None
+        return self._with(task, replace(self.fitted, state=exported(self.fitted.trained, self.method, task)))
+
+    def _with(self, task: Task, fitted: Fitted) -> AlphaCurve:
+        """A curve of the same kind."""
+        return AlphaCurve(self.method, task, fitted)
+
     def seeing(self, alphas: Iterable[float]) -> list[float]:
         """At which alphas a model has to see the images: all but that of the zero-shot one."""
         return [alpha for alpha in alphas if alpha != 0.0]
@@ -141,6 +179,9 @@ class OutputCurve(AlphaCurve):
         super().__init__(method, task, fitted)
         self.retrieves = False
         self.mixed = mixed
+
+    def _with(self, task: Task, fitted: Fitted) -> AlphaCurve:
+        return OutputCurve(self.method, task, fitted, self.mixed)
 
     def seeing(self, alphas: Iterable[float]) -> list[float]:
         return [1.0] if super().seeing(alphas) else []

@@ -98,6 +98,10 @@ class Method(Labelled, ABC):
     """Its models have both encoders, so that images and captions can be compared: `classifier` returns a `TwoTowers`.
     With a `frozen_encoder` both are the pretrained ones."""
 
+    open_vocabulary: ClassVar[bool] = False
+    """It predicts by prompts of classes, which may be others than those of training: with a task of other classes,
+    `zero_shot`, `export` and `classifier` make a model of these from what was trained."""
+
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:
         """A fresh model that predicts as the pretrained one does zero-shot: alpha = 0 of WiSE-FT.

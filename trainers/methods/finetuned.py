@@ -29,6 +29,7 @@ class FineTuned(SolvedMethod):
     hparams = {CONTENT: None}
     deterministic = True
     retrieves = True
+    open_vocabulary = True
 
     def __init__(self, label: str, path: Path) -> None:
         self.name = self.label = label

@@ -30,6 +30,7 @@ class FLYP(GradientMethod):
     label = "FLYP"
     summary = "both encoders and the logit scale, the loss of the model's pretraining"
     retrieves = True
+    open_vocabulary = True
     pairs_templates = True
     reads_captions = True
 

@@ -42,6 +42,7 @@ from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.testing.bench import (
+    NEW_CLASSES,
     REPORTED,
     Bench,
     Tiny,
@@ -312,6 +313,26 @@ class MethodContract:
         with torch.no_grad():
             alone = method.classifier(model.eval(), task)(inputs[4:5])
         torch.testing.assert_close(alone, whole[4:5], rtol=1e-4, atol=1e-3)
+
+    # Classes that training did not have
+
+    def test_it_predicts_among_new_classes_at_every_alpha_if_it_says_so(self, trials: Trials) -> None:
+        spec = trials.repeat(shots=3, epochs=1, frontier=True)
+        worker = trials.bench.worker(Tiny(new_classes=True))
+        result = trials.run(spec, worker)
+        found = {line.alpha: line for line in result.evaluations if line.split == "new"}
+        if not trials.method.open_vocabulary:
+            assert not found
+            return
+        assert found.keys() == {0.0, 0.5, 1.0}
+        zero_shot = trials.bench.run(trials.bench.repeat("zeroshot", alphas=(0.0,), shots=3), worker)
+        assert plain(found[0.0]) == next(plain(line) for line in zero_shot.evaluations if line.split == "new")
+        others = [line for line in result.evaluations if line.split != "new"]
+        assert others == trials.run(spec).evaluations, "other splits are evaluated as they are without it"
+        fitted = trials.fit(spec, worker)
+        curve = AlphaCurve(trials.method, trials.bench.task(spec, worker), fitted).with_classes(worker.split("new"))
+        assert curve is not None
+        assert trials.method.logits(curve.at(1.0), curve.task, worker.split("new")).shape == (14, len(NEW_CLASSES))
 
     # What it must leave alone
 
