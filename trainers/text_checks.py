@@ -1,4 +1,4 @@
-"""What captions mean for the methods and models of a sweep, a line each, before it starts."""
+"""What captions and new classes mean for the methods and models of a sweep, a line each, before it starts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def caption_lines(space: SearchSpace, datasets: Iterable[Dataset], kinds: Mappin
         if without and roles - {"train", "id_val"}:
             told = "whose models have no text encoder of their own"
             yield f"captions of {dataset.name}: no retrieval for {', '.join(without)}, {told}"
+
+
+def new_class_lines(datasets: Iterable[Dataset], kinds: Mapping[str, MethodFacts]) -> Iterator[str]:
+    """Lines that name the methods which cannot predict among classes that training did not have."""
+    without = [name for name, kind in kinds.items() if not kind.open_vocabulary]
+    for dataset in datasets:
+        new = [split for split in dataset.splits if dataset.split(split).class_names is not None]
+        if new and without:
+            told = "which predict among the classes of training alone"
+            yield f"{', '.join(new)} of {dataset.name}: no numbers for {', '.join(without)}, {told}"
 
 
 def cut_captions(space: SearchSpace, dataset: Dataset) -> Iterator[str]:

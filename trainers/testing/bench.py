@@ -101,10 +101,10 @@ class Tiny(Dataset):
         if split in self.poisoned:
             labels = (labels + 1) % 3
         pixels = np.repeat(np.kron(grey, np.ones((1, 4, 4), np.uint8))[..., None], 3, axis=3)
-        captions = [f"{CAPTIONS[row % 2]} {own[label]}" for row, label in enumerate(labels)]
-        found = Split(
-            split, self.splits[split], Pictures(pixels), labels, captions=captions if self.captioned else None
-        )
+        found = Split(split, self.splits[split], Pictures(pixels), labels)
+        if self.captioned:
+            captions = [f"{CAPTIONS[row % 2]} {own[label]}" for row, label in enumerate(labels)]
+            found = replace(found, captions=captions)
         return replace(found, class_names=own, templates=self.templates) if split == "new" else found
 
 
