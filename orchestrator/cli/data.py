@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
+    from flyp_sweep.search_spaces.model import SearchSpace
     from flyp_sweep.search_spaces.sections import Model
     from flyp_sweep.trainers.datasets.base import Dataset
 
@@ -49,20 +51,14 @@ def check(dataset: str, root: Path, deep: bool, duplicates: bool) -> None:
     DATASET is a name, or the YAML file of a search space: then all its data sets are checked. Images are compared as
     the models of the search space see them; without one, as OpenAI's models do, at 224 x 224 pixels.
     """
-    from flyp_sweep.search_spaces.loading import SUFFIXES, load
-    from flyp_sweep.trainers import datasets
     from flyp_sweep.trainers.datasets import added
 
-    look = Look(deep, duplicates)
-    if dataset.endswith(SUFFIXES):
-        space = load(Path(dataset))
-        own = [datasets.make(entry, root, space.images.shown_as) for entry in space.datasets]
-        others = datasets.evaluated(space, root)
-        if duplicates and not any(one.missing() for one in (*own, *others)):
-            added.add(own, others)  # as a run does, so that images of both are compared
-        _check(*own, *others, look=replace(look, models=space.models))
-    else:
-        _check(datasets.make(dataset, root), look=look)
+    space = _space(dataset)
+    made = _made(space or dataset, root)
+    if duplicates and space and not any(one.missing() for one in made):
+        own = len(space.datasets)
+        added.add(made[:own], made[own:])  # as a run does, so that images of both are compared
+    _check(*made, look=Look(deep, duplicates, space.models if space else ()))
 
 
 @data.command()
@@ -111,21 +107,57 @@ def show(
 )
 @root_option
 def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
-    """Get DATASET into --root: download it if torchvision can, else name the source of its files."""
-    from flyp_sweep.trainers import datasets
+    """Download what is missing of DATASET into --root, or name the source of its files; then check all of them.
 
-    made = datasets.make(dataset, root)
+    DATASET is a name, or the YAML file of a search space: then all its data sets are fetched. Start again after an
+    interruption: what is whole is kept.
+    """
     if from_text is not None:
         if dataset != "rendered_sst2":
             raise InputError(f"--from-text: found data set {dataset!r}; only rendered_sst2 is made from text")
         from flyp_sweep.trainers.datasets.render_text import prepare_from_text
 
         prepare_from_text(from_text, root)
+        fetched = True
     else:
-        from flyp_sweep.trainers.datasets.fetch import fetch
+        fetched = _fetch(_made(_space(dataset) or dataset, root))
+    if fetched:
+        _check(*_made(_space(dataset) or dataset, root))
+    else:
+        sys.exit(BAD_INPUT)
 
-        fetch(made, root)
-    _check(made)
+
+def _space(dataset: str) -> SearchSpace | None:
+    """The search space in the YAML file of this name; None for the name of a data set."""
+    from flyp_sweep.search_spaces.loading import SUFFIXES, load
+
+    return load(Path(dataset)) if dataset.endswith(SUFFIXES) else None
+
+
+def _made(dataset: str | SearchSpace, root: Path) -> list[Dataset]:
+    """The data set of this name, or all data sets of this search space, its own first."""
+    from flyp_sweep.trainers import datasets
+
+    if isinstance(dataset, str):
+        return [datasets.make(dataset, root)]
+    own = [datasets.make(entry, root, dataset.images.shown_as) for entry in dataset.datasets]
+    return [*own, *datasets.evaluated(dataset, root)]
+
+
+def _fetch(made: list[Dataset]) -> bool:
+    """Fetch what is missing; False, with a line for each data set that cannot be, when something stays so."""
+    if not sys.stderr.isatty():  # progress bars are for people
+        os.environ.update(TQDM_DISABLE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    from flyp_sweep.trainers.datasets.fetch import fetch
+
+    whole = True
+    for one in made:
+        try:
+            fetch(one, lambda line: click.echo(line, err=True))
+        except InputError as error:  # the other data sets are fetched all the same
+            click.echo(f"error: {error}", err=True)
+            whole = False
+    return whole
 
 
 @dataclass(frozen=True)

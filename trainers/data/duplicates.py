@@ -127,7 +127,7 @@ def class_of(dataset: Dataset, split: Split, label: int) -> str:
     """The display name of the class that has `label` in a split."""
     if split.class_map is not None:
         label = int(np.flatnonzero(split.class_map == label)[0])
-    return dataset.class_names[label]
+    return split.names(dataset)[label]
 
 
 def _contents(dataset: Dataset, places: Iterable[Place], hashes: Hashes) -> dict[Place, bytes]:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +133,7 @@ def _readable(split: Split, cache: Cache | None) -> Split:
     kept = np.flatnonzero(judged(images, split.name, cache) != UNREADABLE)
     if len(kept) == len(split):
         return split
-    groups = None if split.groups is None else split.groups[kept]
-    return replace(split, images=images.taken(kept), labels=split.labels[kept], groups=groups)
+    return split.taken(kept, images.taken(kept))
 
 
 def judged(images: EncodedImages, name: str, cache: Cache | None) -> np.ndarray:

@@ -140,7 +140,7 @@ def _of_split(
     dataset: Dataset, split: Split, shown: Shown, seen: Seen, cache: Cache | None, deep: bool, say: inspection.Say
 ) -> SplitOverview:
     """What is seen of one split; `seen` gets its unreadable, empty and alike images."""
-    names = list(dataset.class_names)
+    names = list(split.names(dataset))
     sizes = drawing.sizes_of(split.images)
     look = Look(split.images, split.name, cache, say, [shown.view])
     rows = np.arange(len(split))
@@ -171,11 +171,12 @@ def _examples(dataset: Dataset, split: Split, shown: Shown) -> list[Example]:
     """A few images as the model gets them, spread over the classes."""
     rows = drawing.spread(split.labels, EXAMPLES)
     rng = np.random.default_rng(drawing.SEED)
-    templates = dataset.templates[: shown.templates]
+    templates = (split.templates or dataset.templates)[: shown.templates]
     examples, decoded = [], []
     for row, template in zip(rows.tolist(), rng.integers(len(templates), size=len(rows)).tolist(), strict=True):
         label = duplicates.class_of(dataset, split, int(split.labels[row]))
-        told: dict[str, Any] = {"label": label, "text": templates[template].format(label), "file": _file(split, row)}
+        text = templates[template].format(label) if split.captions is None else split.captions[row]
+        told: dict[str, Any] = {"label": label, "text": text, "file": _file(split, row)}
         try:
             image = split.images[row]
         except InputError as error:
