@@ -124,6 +124,20 @@ def test_templates_of_the_space_alone_are_used(tree: Path) -> None:
     assert {one.text for one in seen.splits[0].examples} == {"a robin.", "a wren."}
 
 
+def test_texts_are_captions_where_images_have_them_and_labels_are_of_the_splits_own_classes() -> None:
+    class Captioned(Stored):
+        def load(self, split: str) -> Split:
+            captions = [f"photo {row}" for row in range(4)]
+            labels = np.array([1, 0, 1, 0])
+            return Split(split, "train", self.images, labels, captions=captions, class_names=["wren", "robin"])
+
+    (train,) = overview(Captioned(Noise(4)), SHOWN, None).splits
+    assert train.counts == [("wren", 2), ("robin", 2)]
+    assert {(one.label, one.text) for one in train.examples} == {
+        *(("robin", "photo 0"), ("wren", "photo 1"), ("robin", "photo 2"), ("wren", "photo 3")),
+    }
+
+
 def flat(tree: Path) -> None:
     Image.new("RGB", (40, 40), (9, 99, 200)).save(tree / "test/wren/0.png")
 
