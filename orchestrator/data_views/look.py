@@ -33,6 +33,8 @@ class Looked:
     others: str
     """What to know of the models that are not shown; empty where there are none."""
     datasets: Sequence[DatasetOverview]
+    size: tuple[int, int]
+    """Width and height of the pictures."""
 
 
 def look_at_space(space: SearchSpace, root: Path, label: str | None, *, deep: bool, say: Say) -> Looked:
@@ -63,14 +65,15 @@ def look_at_space(space: SearchSpace, root: Path, label: str | None, *, deep: bo
     others = [one.label for one in space.models if one.label != model.label]
     told = f"`--model` shows the pictures of another model: {', '.join(others)}" if others else ""
     unknown = "" if known else "; its own are not in the cache of the hub, so these are OpenAI's"
-    return Looked(space.name, f"{model.label}: {described(shown)}{unknown}", told, seen)
+    return Looked(space.name, f"{model.label}: {described(shown)}{unknown}", told, seen, shown.view.size[::-1])
 
 
 def look_at(dataset: Dataset, *, deep: bool, say: Say) -> Looked:
     """Look at one data set, of which no model is known, as most models of OpenAI's do."""
     shown = Shown(usual())
     seen = overview(dataset, shown, Cache.of_machine(), deep=deep, say=say)
-    return Looked(dataset.name, f"no model: {described(shown)}, as OpenAI's models have", "", [seen])
+    eyes = f"no model: {described(shown)}, as OpenAI's models have"
+    return Looked(dataset.name, eyes, "", [seen], shown.view.size[::-1])
 
 
 def described(shown: Shown) -> str:

@@ -83,6 +83,16 @@ def test_within_a_role_only_those_of_two_labels_are_found(tree: Path) -> None:
     assert told(tree) == ["id_val val/robin/copy.png (robin) = id_val val/wren/1.png (wren): equal pixels at 32 x 32"]
 
 
+def test_of_a_placeholder_for_many_images_each_copy_is_told(tree: Path) -> None:
+    for label, copies in (("robin", 15), ("wren", 10)):
+        for number in range(copies):
+            shutil.copyfile(tree / "train/wren/1.png", tree / f"train/{label}/copy{number}.png")
+    lines = told(tree)
+    assert len(lines) == 14 + 11, "of 15 x 11 pairs"
+    copies = [*(tree / "train").rglob("copy*"), tree / "train/wren/1.png"]
+    assert all(any(str(path.relative_to(tree)) in line for line in lines) for path in copies)
+
+
 def test_a_check_before_a_sweep_remarks_on_near_duplicates_and_refuses_none(tree: Path) -> None:
     for number in (1, 2):
         encoded_anew(tree / f"train/wren/{number}.png", tree / f"sketch/wren/copy{number}.png")

@@ -18,6 +18,9 @@ from flyp_sweep.trainers.datasets.encoded import EncodedImages
 if TYPE_CHECKING:  # it brings torch along
     from flyp_sweep.trainers.data.images import Preprocess
 
+SMALL_GROUP = 20
+"""Images that look the same, of which all pairs are told."""
+
 Pixels = Mapping[str, np.ndarray]
 """Split -> a hash of what the model sees of each image, bytes [N]; empty for images that are not compared."""
 
@@ -66,12 +69,28 @@ def pairs(dataset: Dataset, seen: Iterable[tuple[Preprocess, Pixels]], hashes: H
     for view, pixels in seen:
         height, width = view.size
         for group in _groups(pixels):
-            places = [_place(dataset, split, row) for split, row in group]
-            for one, other in combinations(places, 2):
-                if (one.role, one.label) != (other.role, other.label):
-                    wrong.setdefault((one, other), (width, height))
+            for one, other in _wrong(dataset, group):
+                wrong.setdefault((one, other), (width, height))
     contents = _contents(dataset, {place for pair in wrong for place in pair}, hashes)
     return [Pair(one, other, size, contents[one] == contents[other]) for (one, other), size in wrong.items()]
+
+
+def _wrong(dataset: Dataset, group: Sequence[tuple[str, int]]) -> Iterator[tuple[Place, Place]]:
+    """Pairs of a group of images, (split, row), that have two roles or two classes.
+
+    They are all pairs; of a large group, such as a placeholder for thousands of lost images, each image is in one.
+    """
+    splits = {name: dataset.split(name) for name, _ in group}
+    kinds = [(splits[name].role, class_of(dataset, splits[name], int(splits[name].labels[row]))) for name, row in group]
+    if len(set(kinds)) == 1:
+        return
+    if len(group) <= SMALL_GROUP:
+        numbers = [pair for pair in combinations(range(len(group)), 2) if kinds[pair[0]] != kinds[pair[1]]]
+    else:
+        other = next(at for at, kind in enumerate(kinds) if kind != kinds[0])
+        numbers = [(0, at) if kind != kinds[0] else (at, other) for at, kind in enumerate(kinds)]
+    places = [_place(splits[name], row, label) for (name, row), (_, label) in zip(group, kinds, strict=True)]
+    yield from ((places[first], places[second]) for first, second in dict.fromkeys(numbers))
 
 
 def near(found: Iterable[Pair], *, equal_bytes: bool = False) -> dict[str, int]:
@@ -116,11 +135,10 @@ def _groups(pixels: Pixels) -> Iterator[list[tuple[str, int]]]:
         yield [(names[split], row) for split, row in zip(splits.tolist(), rows.tolist(), strict=True)]
 
 
-def _place(dataset: Dataset, name: str, row: int) -> Place:
-    split = dataset.split(name)
+def _place(split: Split, row: int, label: str) -> Place:
     images = split.images
     file = images.taken(np.array([row])).names()[0] if isinstance(images, EncodedImages) else f"image {row}"
-    return Place(name, split.role, row, class_of(dataset, split, int(split.labels[row])), file)
+    return Place(split.name, split.role, row, label, file)
 
 
 def class_of(dataset: Dataset, split: Split, label: int) -> str:
