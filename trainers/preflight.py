@@ -40,6 +40,8 @@ class DataFacts:
     classes: int
     images: Counter[str]
     """Split role -> number of images."""
+    roles: Mapping[str, str]
+    """Split -> its role."""
     incomplete: dict[str, dict[str, int]]
     """Split -> see `incomplete`; empty when the data set is complete."""
     census: list[str]
@@ -158,6 +160,7 @@ def _check(
             metric=dataset.metric,
             classes=len(dataset.class_names),
             images=images,
+            roles=dataset.splits,
             incomplete=incomplete(dataset, counts[name], seen),
             census=census(dataset),
             remarks=remarks,

@@ -148,7 +148,11 @@ def renamed(*path: str) -> Any:
             renamed("wasp", "Ant"),
             "found the classes 'Ant', 'ant' in data set 'night', which are",
         ),
-        ({"name": "none", "folders": {"train": "train"}}, None, "found neither id_test nor ood in data set 'none'"),
+        (
+            {"name": "none", "folders": {"train": "train"}},
+            None,
+            "found neither id_test nor ood nor ood_val in data set 'none'",
+        ),
         (NIGHT, lambda root: shutil.rmtree(root / "fog"), "dataset 'night': found no "),
         ("mnist", None, "dataset 'mnist': found no "),
     ],

@@ -12,13 +12,11 @@ import numpy as np
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.roles import FITTED, SHIFTED
 from flyp_sweep.trainers.data.content import Hashes, sizes
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
 from flyp_sweep.trainers.datasets.class_labels import spelt
 from flyp_sweep.trainers.datasets.own import OwnData
-
-FITTED = ("train", "id_val")
-"""The roles of splits that a training sees."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,11 @@ def shared_images(dataset: Dataset, contents: Mapping[str, np.ndarray], allow: b
     roles: dict[str, list[str]] = {}
     published = not isinstance(dataset, OwnData)
     for split, role in dataset.splits.items():
-        if not (published and role == "ood" and split not in dataset.added):
+        if not (published and role in SHIFTED and split not in dataset.added):
             roles.setdefault(role, []).append(split)
     shared = {}
     for one, other in combinations(roles, 2):
-        if published and "ood" not in (one, other):
+        if published and not {one, other} & {*SHIFTED}:
             continue
         held, places = _places(roles[one], contents), _places(roles[other], contents)
         both = [content for content in held if content in places]

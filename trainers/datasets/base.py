@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image
 
 from flyp_sweep.search_spaces.complaints import counted
-
-ROLES = ("train", "id_val", "id_test", "ood")
+from flyp_sweep.search_spaces.roles import ROLES
 
 
 class Images(Protocol):
@@ -126,10 +125,10 @@ class Missing:
 
 @dataclass(frozen=True)
 class Added:
-    """An OOD split that a data set has from another one: the `split` of `origin`, which is called `name` here.
+    """A split that a data set has from another one: the `split` of `origin`, which is called `name` here.
 
     `labels`, int64 [classes of origin], are the labels that the classes have here. `metric` is the primary one here;
-    None: the one that the split has there.
+    None: the one that the split has there. `role` is `ood`, or `ood_val` for what is so there too.
     """
 
     name: str
@@ -139,11 +138,12 @@ class Added:
     classes: int
     """The number of classes here."""
     metric: str | None = None
+    role: str = "ood"
 
     def load(self) -> Split:
         """The split with the name, role and labels that it has here."""
         found = self.origin.split(self.split)
-        changed: dict[str, Any] = {"name": self.name, "role": "ood", "metric": self.metric or found.metric}
+        changed: dict[str, Any] = {"name": self.name, "role": self.role, "metric": self.metric or found.metric}
         if found.class_map is None:
             return replace(found, labels=self.labels[found.labels], **changed)
         class_map = np.full(self.classes, -1, dtype=np.int64)
@@ -197,8 +197,8 @@ class Dataset(ABC):
         return self._loaded[name]
 
     def add(self, added: Added) -> None:
-        """Have an OOD split more, which comes from another data set."""
-        self.splits = {**self.splits, added.name: "ood"}
+        """Have an OOD or OOD validation split more, which comes from another data set."""
+        self.splits = {**self.splits, added.name: added.role}
         self.added[added.name] = added
         if added.split in added.origin.published:
             self.published = {**self.published, added.name: added.origin.published[added.split]}
