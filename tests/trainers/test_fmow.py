@@ -88,7 +88,7 @@ def test_templates_put_the_article_before_a_name() -> None:
 def test_groups_are_regions_and_countries_without_one_are_in_none(root: Path) -> None:
     split = FMoW(root).load("ood_test")
     assert split.groups is not None
-    named = [REGIONS[group] if group >= 0 else None for group in split.groups]
+    named = [split.group_names[group] if group >= 0 else None for group in split.groups]
     assert named == ["Americas", "Africa", "Americas", None]
 
 

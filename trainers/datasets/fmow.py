@@ -19,7 +19,8 @@ OOD_FROM, TEST_FROM = 2013, 2016
 """Images from before 2013 are ID, those from 2016 on the OOD test set; OOD validation is on the years between."""
 
 REGIONS = ("Africa", "Americas", "Asia", "Europe", "Oceania")
-"""Groups in the order of their numbers.
+NO_REGION = "no region"
+"""Groups, in the order of their numbers.
 
 As in WILDS, countries whose region is empty in the table (Antarctica) are a group of their own, after these; countries
 that the table lacks are in no group, and so not in the worst region.
@@ -111,7 +112,8 @@ class FMoW(Dataset):
             )
         images = NamedFiles(folder / "images", as_names(f"rgb_img_{row}.png" for row in rows))
         metric = "worst_group_accuracy" if split in ("ood_val", "ood_test") else self.metric
-        return Split(split, self.splits[split], images, self._labels[rows], metric, groups=groups)
+        role, labels = self.splits[split], self._labels[rows]
+        return Split(split, role, images, labels, metric, groups=groups, group_names=(*REGIONS, NO_REGION))
 
     @cached_property
     def _table(self) -> dict[str, np.ndarray]:
