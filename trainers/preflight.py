@@ -44,6 +44,8 @@ class DataFacts:
     """Split -> its role."""
     incomplete: dict[str, dict[str, int]]
     """Split -> see `incomplete`; empty when the data set is complete."""
+    split_rules: list[str]
+    """How its splits were made and are scored, where that is a choice: a line each."""
     census: list[str]
     """Its classes with their images in each split, line by line."""
     remarks: list[str]
@@ -162,6 +164,7 @@ def _check(
             images=images,
             roles=dataset.splits,
             incomplete=incomplete(dataset, counts[name], seen),
+            split_rules=dataset.rules(),
             census=census(dataset),
             remarks=remarks,
         )

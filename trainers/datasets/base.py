@@ -214,6 +214,16 @@ class Dataset(ABC):
         """What a user should know of the data before a sweep, a line each."""
         return []
 
+    def rules(self) -> list[str]:
+        """How splits were made and are scored, where that is a choice: a line each, which stands below every table."""
+        splits = {name: self.split(name).class_map for name in self.splits}
+        return [
+            f"{name}: predictions among {np.count_nonzero(held >= 0):,} of {len(held):,} classes, those that it is "
+            "labelled with"
+            for name, held in splits.items()
+            if held is not None
+        ]
+
     def counts(self) -> dict[str, int]:
         """Images that each split holds here, to compare with `published`."""
         return {split: len(self.split(split)) for split in self.splits}
