@@ -29,16 +29,10 @@ from flyp_sweep.search_spaces.fields import (
     shape,
 )
 from flyp_sweep.search_spaces.overrides import Override, blamed
-from flyp_sweep.search_spaces.own_data import (
-    AnyEvaluatedDataset,
-    AnyOwnDataset,
-    EvaluatedDataset,
-    FolderDataset,
-    Folders,
-    OwnDataset,
-    TableDataset,
-    Tables,
-)
+from flyp_sweep.search_spaces.own_data import OwnDataset, Splits
+from flyp_sweep.search_spaces.readers import AnyEvaluatedDataset, AnyOwnDataset
+from flyp_sweep.search_spaces.readers.folders import FolderDataset
+from flyp_sweep.search_spaces.readers.tables import TableDataset, Tables
 from flyp_sweep.search_spaces.sections import (
     NO_SEARCH,
     Checkpoints,
@@ -63,7 +57,6 @@ __all__ = [
     "EarlyStopping",
     "Failures",
     "FolderDataset",
-    "Folders",
     "Images",
     "Mlflow",
     "Model",
@@ -74,6 +67,7 @@ __all__ = [
     "Scheduler",
     "Search",
     "SearchSpace",
+    "Splits",
     "TableDataset",
     "Tables",
     "Train",
@@ -316,6 +310,6 @@ class SearchSpace(Section):
         return isinstance(other, SearchSpace) and self.__dict__ == other.__dict__
 
 
-def dataset_name(dataset: str | EvaluatedDataset) -> str:
+def dataset_name(dataset: str | OwnDataset) -> str:
     """The name that a data set has in cells and tables."""
     return dataset if isinstance(dataset, str) else dataset.name
