@@ -150,7 +150,8 @@ def _check(
         models[model.label] = ModelFacts(fingerprints[model.label], parameters, pretrained.objective_summary(model))
     data = {}
     for name, dataset in made.items():
-        remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
+        rules = dataset.rules()
+        remarks = rules + dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
         seen = check_images(dataset, space, say) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)
@@ -164,7 +165,7 @@ def _check(
             images=images,
             roles=dataset.splits,
             incomplete=incomplete(dataset, counts[name], seen),
-            split_rules=dataset.rules(),
+            split_rules=rules,
             census=census(dataset),
             remarks=remarks,
         )

@@ -11,7 +11,7 @@ from flyp_sweep.search_spaces.own_data import SPLITS
 from flyp_sweep.search_spaces.roles import SHIFTED
 from flyp_sweep.trainers.datasets.base import Added, Dataset
 from flyp_sweep.trainers.datasets.class_labels import listed, plain, spelt
-from flyp_sweep.trainers.datasets.own import OwnData, partial
+from flyp_sweep.trainers.datasets.own import OwnData
 
 
 def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
@@ -81,8 +81,4 @@ def remarks(dataset: Dataset) -> list[str]:
     for name, added in dataset.added.items():
         if isinstance(added.origin, OwnData) and (left_out := added.origin.left_out(added.split)):
             lines.append(f"{name}: left out {left_out}")
-        split = dataset.split(name)
-        counts = np.bincount(split.labels, minlength=len(dataset.class_names))
-        if split.class_map is None and not counts.all():
-            lines.append(partial(name, split.role, dataset.class_names, counts))
     return lines

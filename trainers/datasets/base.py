@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 
 from flyp_sweep.search_spaces.complaints import counted
-from flyp_sweep.search_spaces.roles import ROLES
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.roles import REPORTED, ROLES
+from flyp_sweep.trainers.datasets.class_labels import listed
 
 
 class Images(Protocol):
@@ -144,14 +146,33 @@ class Added:
     role: str = "ood"
 
     def load(self) -> Split:
-        """The split with the name, role and labels that it has here."""
+        """The split with the name, role and labels that it has here. Raises InputError where its metric needs groups
+        that it does not have."""
         found = self.origin.split(self.split)
         changed: dict[str, Any] = {"name": self.name, "role": self.role, "metric": self.metric or found.metric}
+        if changed["metric"] == "worst_group_accuracy" and found.groups is None:
+            raise InputError(
+                f"evaluate: found no groups in {self.split} of data set {self.origin.name!r}, which is scored by the "
+                "worst_group_accuracy of the model's data set; expected columns.group, or a metric of its own"
+            )
         if found.class_map is None:
             return replace(found, labels=self.labels[found.labels], **changed)
         class_map = np.full(self.classes, -1, dtype=np.int64)
         class_map[self.labels] = found.class_map
         return replace(found, class_map=class_map, **changed)
+
+
+def _among(split: Split, classes: Sequence[str], is_own: bool) -> str:
+    """Among which classes predictions on a split are; empty where these are all, and it has images of all.
+
+    A publisher's split that lacks classes is as published.
+    """
+    if split.class_map is not None:
+        return f"the {np.count_nonzero(split.class_map >= 0):,} of {len(classes):,} classes that it has labels of"
+    absent = np.flatnonzero(np.bincount(split.labels, minlength=len(classes)) == 0).tolist()
+    if not is_own or not absent:
+        return ""
+    return f"all {len(classes):,} classes, also those without an image: {listed([classes[at] for at in absent])}"
 
 
 class Dataset(ABC):
@@ -169,6 +190,8 @@ class Dataset(ABC):
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"
+    is_own: ClassVar[bool] = False
+    """The splits are the user's, not a publisher's."""
     held_out: bool = False
     """There is no id_val as such: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
     published: Mapping[str, int] = {}
@@ -217,12 +240,11 @@ class Dataset(ABC):
 
     def rules(self) -> list[str]:
         """How splits were made and are scored, where that is a choice: a line each, which stands below every table."""
-        splits = {name: self.split(name).class_map for name in self.splits}
+        reported = [self.split(name) for name, role in self.splits.items() if role in REPORTED]
         return [
-            f"{name}: predictions among {np.count_nonzero(held >= 0):,} of {len(held):,} classes, those that it is "
-            "labelled with"
-            for name, held in splits.items()
-            if held is not None
+            f"{split.name}: predictions among {told}"
+            for split in reported
+            if (told := _among(split, self.class_names, split.name in self.added or self.is_own))
         ]
 
     def counts(self) -> dict[str, int]:
