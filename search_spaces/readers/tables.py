@@ -81,6 +81,8 @@ class Columns(Section):
         | None
     ) = Field(default=None, description=_GROUPS)
 
+    caption: Text | None = Field(default=None, description="the name of a column")
+
     @property
     def path_parts(self) -> list[str]:
         """What a path is put together of: a text, a column, a text, and so on to a text."""
@@ -98,6 +100,8 @@ class Columns(Section):
             raise mismatch(self.label, "another column than that of the paths", at=("label",))
         if self.split in (self.path, self.label):
             raise mismatch(self.split, "another column than those of paths and labels", at=("split",))
+        if self.caption is not None and self.caption in (self.path, self.label, self.split):
+            raise mismatch(self.caption, "another column than those of paths, labels and splits", at=("caption",))
         return self
 
 

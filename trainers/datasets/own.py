@@ -87,7 +87,8 @@ class OwnData(Dataset):
         whole = self._in_groups(self.read(split))
         if self.held and split in ("train", *self.held):
             assert isinstance(whole.images, EncodedImages)
-            whole = part_of(whole, np.flatnonzero(self._parts(whole) == split))
+            rows = np.flatnonzero(self._parts(whole) == split)
+            whole = whole.taken(rows, whole.images.taken(rows))
         if self.among.get(split) == "present":
             labels = np.arange(len(self.classes))
             return replace(whole, class_map=np.where(np.isin(labels, whole.labels), labels, -1))
@@ -265,10 +266,3 @@ def _held_out_rule(split: str, held: HeldOut) -> str:
     """How a split is held out, in words."""
     of = "each class" if held.stratified else "all images"
     return f"{split}: {100 * held.fraction:g}% of {of}, held out of train, drawn with seed {held.seed}"
-
-
-def part_of(split: Split, rows: np.ndarray) -> Split:
-    """The images of a split at `rows`, int64 [N], with all that is known of each."""
-    assert isinstance(split.images, EncodedImages)
-    groups = None if split.groups is None else split.groups[rows]
-    return replace(split, images=split.images.taken(rows), labels=split.labels[rows], groups=groups)

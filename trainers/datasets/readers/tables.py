@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flyp_sweep.search_spaces.complaints import counted, one_of
+from flyp_sweep.search_spaces.complaints import counted, one_of, show
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers.tables import TableDataset
@@ -37,8 +37,8 @@ FEWEST_ROWS = 10
 class Rows:
     """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has.
 
-    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `groups` are texts [N],
-    None where the table has no groups.
+    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `groups` and `captions`
+    are texts [N], None where the table has no such column.
     """
 
     paths: np.ndarray
@@ -47,6 +47,7 @@ class Rows:
     numbers: np.ndarray
     empty: int
     groups: list[str] | None = None
+    captions: list[str] | None = None
 
     def first_with(self, label: str) -> int:
         """The number of the first row with this label."""
@@ -95,7 +96,7 @@ class ImageTables(OwnData):
         if (labels < 0).any():
             raise self._unknown_label(split, int(np.flatnonzero(labels < 0)[0]))
         images = NamedFiles(self.base(split), rows.paths, shown_as=self.shown_as)
-        return Split(split, self.splits[split], images, labels, self.metric)
+        return Split(split, self.splits[split], images, labels, self.metric, captions=rows.captions)
 
     def left_out(self, split: str) -> str:
         empty = self._rows(split).empty
@@ -121,6 +122,8 @@ class ImageTables(OwnData):
             lines += [f"{table}: not used: split {spelt(value)}, rows: {count}" for value, count in unused.items()]
         lines += [*self._left_over(), *self._without_groups()]
         for split in self.paths:
+            if self.columns.caption and self._rows(split).captions is None:
+                lines.append(f"{split}: found no column {show(self.columns.caption)}: there is no retrieval on it")
             order, again = self._repeated(split)
             if again.any():
                 found = counted(again.sum(), "row")
@@ -181,15 +184,25 @@ class ImageTables(OwnData):
             labels, codes = np.unique(held[columns.label], return_inverse=True)
             paths = as_names(_joined(columns.path_parts, held))
             groups = _named_groups(grouped, held) if grouped else None
-            self._read[split] = Rows(paths, labels.tolist(), codes, numbers, found.empty, groups)
+            captions = held[columns.caption].tolist() if columns.caption in held else None
+            self._check_captions(table, captions or [], numbers)
+            self._read[split] = Rows(paths, labels.tolist(), codes, numbers, found.empty, groups, captions)
             self._sizes[table] = len(found.numbers)
         return self._read[split]
+
+    def _check_captions(self, table: Path, captions: list[str], numbers: np.ndarray) -> None:
+        blank = [row for row, text in enumerate(captions) if not text.strip()]
+        if blank:
+            raise InputError(
+                f"{table}: row {numbers[blank[0]]} below the header: found no {self.columns.caption}; expected a text "
+                "for each image; write one, or remove the row"
+            )
 
     def _asked(self, split: str) -> tuple[list[str], list[str]]:
         """The columns that the table of a split must have, and those that it may lack.
 
         A table of one split alone may lack the column of splits: all rows are its. OOD sets may lack groups, unless
-        they are scored by them.
+        they are scored by them. A table that nothing is trained on may lack captions.
         """
         columns, role = self.columns, self.splits[split]
         wanted, optional = [*columns.path_parts[1::2], columns.label], list[str]()
@@ -199,6 +212,8 @@ class ImageTables(OwnData):
         else:
             wanted += self._conditions(split)
         (optional if role in SHIFTED and self.metric != WORST_GROUP else wanted).extend(columns.groups)
+        if columns.caption is not None:
+            (wanted if split in self.fitted else optional).append(columns.caption)
         return list(dict.fromkeys(wanted)), [name for name in dict.fromkeys(optional) if name not in wanted]
 
     def _conditions(self, split: str) -> Mapping[str, Sequence[str]]:
