@@ -116,8 +116,9 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
     ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
     for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
-    images that two roles share, where that was allowed. `split_rules` say in words how splits were made and are scored,
-    where that is a choice. `deterministic`: every seed would give the numbers of the one repeat.
+    images that two roles share, where that was allowed; `near_duplicates` the number that they share in files of other
+    bytes. `split_rules` say in words how splits were made and are scored, where that is a choice. `deterministic`:
+    every seed would give the numbers of the one repeat.
     """
 
     cell: Cell
@@ -138,6 +139,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     incomplete: dict[str, dict[str, int]] = {}
     overlaps: dict[str, int] = {}
     split_rules: list[str] = []
+    near_duplicates: dict[str, int] = {}
     deterministic: bool = False
 
     def counts(self, settings: Mapping[str, Any], split: str) -> bool:
@@ -157,7 +159,10 @@ def is_mixture(cell: Cell, settings: Mapping[str, Any]) -> bool:
     return bool(cell.ensemble) and not settings.get("ingredients")
 
 
-_UNLESS_EMPTY = ("label", "objective", "data", "evaluated", "incomplete", "overlaps", "split_rules", "deterministic")
+_UNLESS_EMPTY = (
+    *("label", "objective", "data", "evaluated", "incomplete", "overlaps", "split_rules", "near_duplicates"),
+    "deterministic",
+)
 """Fields that are not written where they are empty, or False."""
 
 
