@@ -45,6 +45,7 @@ class Selection:
             overlaps=dict(self.plan.data.identity.overlaps),
             incomplete={split: dict(counts) for split, counts in self.plan.data.incomplete.items()},
             deterministic=self.plan.is_deterministic,
+            family=self.plan.space.family_of(self.plan.cell.dataset),
         )
 
 

@@ -12,6 +12,7 @@ from flyp_sweep.results.analysis.evidence import Measure
 from flyp_sweep.results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.family import Family
 
 _FIXED = {"data": "data", "weights": "weights"}
 """Settings that all numbers of a column must share, and what a message calls them."""
@@ -46,6 +47,11 @@ class Block:
     @property
     def has_ood(self) -> bool:
         return any(measure.role == "ood" for measure in self.measures)
+
+    @property
+    def family(self) -> Family | None:
+        """The family of its data set, as its selections say."""
+        return next((one.selection.family for one in self.results if one.selection and one.selection.family), None)
 
     @property
     def incomplete(self) -> tuple[str, ...]:
