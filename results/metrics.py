@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _EARLIER = "its lines were written by an earlier version; `flyp-sweep evaluate RUN` adds it"
@@ -66,6 +67,21 @@ _KNOWN = (
         absent="the split has no groups",
     ),
     Metric(
+        "mean_corruption_error",
+        "Mean corruption error",
+        "Mean over corruptions of the share of images that are not recognised, averaged over severities.",
+        lower_is_better=True,
+        absent="the split is no grid of corruptions",
+    ),
+    Metric(
+        "mce",
+        "mCE",
+        "Mean over the 15 corruptions of ImageNet-C of the error, averaged over severities and divided by AlexNet's: "
+        "Hendrycks and Dietterich, ICLR 2019.",
+        lower_is_better=True,
+        absent="the split is not the whole of ImageNet-C",
+    ),
+    Metric(
         "nll",
         "Negative log-likelihood",
         "Mean over images of -ln p(label), the cross-entropy.",
@@ -95,12 +111,19 @@ _KNOWN = (
     ),
 )
 
+_NOT_IN_NAMES = re.compile("[_/]")
+
 METRICS = {metric.name: metric for metric in _KNOWN}
+
+
+BY_CORRUPTION = "corruption_error/"
+"""How the metric of one corruption begins; its name follows."""
 
 
 def metric_of(name: str) -> Metric:
     """The metric of that name; one that is not known here is taken for a fraction of which higher is better."""
-    return METRICS.get(name) or Metric(name, name.replace("_", " ").capitalize(), "")
+    lower_is_better = name.startswith(BY_CORRUPTION)
+    return METRICS.get(name) or Metric(name, _NOT_IN_NAMES.sub(" ", name).capitalize(), "", "fraction", lower_is_better)
 
 
 def percent(fraction: float) -> str:

@@ -74,7 +74,9 @@ class Split:
     `labels` is int64 [N]; `metric` names the split's primary metric (`evaluation.metrics`). A split whose labels are
     not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
     label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
-    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none.
+    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none; `group_names` are theirs. A grid
+    of corruptions has groups called `corruption/severity`, and `reference_errors`: those of a model to compare with, by
+    corruption, or none.
     Raises ValueError for an unknown role or when images, labels and groups differ in number.
     """
 
@@ -85,6 +87,8 @@ class Split:
     metric: str = "accuracy"
     class_map: np.ndarray | None = None
     groups: np.ndarray | None = None
+    group_names: Sequence[str] = ()
+    reference_errors: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
