@@ -167,6 +167,8 @@ class Dataset(ABC):
     summary: ClassVar[str] = ""
 
     class_names: Sequence[str]
+    class_ids: Sequence[str] = ()
+    """What other data sets may call the classes that are to be taken for these, such as WordNet ids."""
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"
