@@ -13,13 +13,14 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.fields import LIST, MAPPING, TEXT, FromList, Section, Text, shape
 from flyp_sweep.search_spaces.loading import from_mapping, input_error, load, read_file
 from flyp_sweep.search_spaces.model import AnyEvaluated, SearchSpace, dataset_name
-from flyp_sweep.search_spaces.own_data import SPLITS, AnyEvaluatedDataset, EvaluatedDataset
+from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset
+from flyp_sweep.search_spaces.readers import READERS, AnyEvaluatedDataset
 from flyp_sweep.search_spaces.translation import findings
 
 SPACE_KEYS = {"dataset", "model", "methods"}
 """Keys that tell a search space from a mapping for one data set."""
 
-Evaluated = str | EvaluatedDataset
+Evaluated = str | OwnDataset
 
 
 class _File(Section):
@@ -41,7 +42,7 @@ def read_evaluated(source: str) -> tuple[Evaluated, ...]:
     name, text = read_file(source)
     data = yaml_text.read(text, name)
     if isinstance(data, dict) and data.keys() & SPACE_KEYS:
-        return load(source).datasets
+        return load(source).entries
     try:
         found = _File.model_validate({"evaluate": data}).evaluate
     except ValidationError as error:
@@ -86,14 +87,16 @@ def _extended(known: Any, other: Any, source: str) -> Any:
     if isinstance(known, str) and known == other:
         return known
     name = known if isinstance(known, str) else known["name"]
-    kinds = [kind for kind in ("folders", "tables") if kind in known and kind in other]
+    kinds = [reader.splits_key for key, reader in READERS.items() if key in known and key in other]
     if isinstance(known, str) or isinstance(other, str) or not kinds:
         raise _other_one(source, name, other, known)
     (kind,) = kinds
-    held, given = known[kind], other[kind]
+    held, given = known.get(kind, {}), other.get(kind, {})
     for key in other.keys() - {kind}:
         if other[key] != known.get(key):
             raise _other_one(source, f"{name}.{key}", other[key], known.get(key))
+    if not kind:
+        return known
     for key, path in [(key, given[key]) for key in given if key != "ood"] + [*given.get("ood", {}).items()]:
         there = {**held, **held.get("ood", {})}
         if there.get(key, path) != path or (key in SPLITS and key not in there):

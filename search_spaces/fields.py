@@ -17,10 +17,8 @@ from flyp_sweep.search_spaces.distributions import Distribution, Scalar, parse, 
 
 NUMBER, TEXT, LIST, MAPPING = "<number>", "<text>", "<list>", "<mapping>"
 """Tags of the branches of a union, which `shape` chooses by."""
-FOLDERS, TABLES = "<folders>", "<tables>"
-"""Tags of the kinds of own data, which their keys choose by."""
-TAGS = (NUMBER, TEXT, LIST, MAPPING, FOLDERS, TABLES)
-"""What stands in pydantic's locations, but in no key path."""
+TAGS = (NUMBER, TEXT, LIST, MAPPING)
+"""What stands in pydantic's locations, but in no key path; `readers.TAGS` are more of the kind."""
 
 RESERVED_HPARAMS = frozenset(
     {"trial_id", "dataset", "model", "shots", "method", "stage", "seed", "alpha", "split", "role", "metric", "value"}

@@ -30,16 +30,10 @@ from flyp_sweep.search_spaces.fields import (
     shape,
 )
 from flyp_sweep.search_spaces.overrides import Override, blamed
-from flyp_sweep.search_spaces.own_data import (
-    AnyEvaluatedDataset,
-    AnyOwnDataset,
-    EvaluatedDataset,
-    FolderDataset,
-    Folders,
-    OwnDataset,
-    TableDataset,
-    Tables,
-)
+from flyp_sweep.search_spaces.own_data import HeldOut, OwnDataset, Splits
+from flyp_sweep.search_spaces.readers import AnyEvaluatedDataset, AnyOwnDataset
+from flyp_sweep.search_spaces.readers.folders import FolderDataset
+from flyp_sweep.search_spaces.readers.tables import TableDataset, Tables
 from flyp_sweep.search_spaces.sections import (
     NO_SEARCH,
     Checkpoints,
@@ -64,7 +58,6 @@ __all__ = [
     "EarlyStopping",
     "Failures",
     "FolderDataset",
-    "Folders",
     "Images",
     "Mlflow",
     "Model",
@@ -75,6 +68,7 @@ __all__ = [
     "Scheduler",
     "Search",
     "SearchSpace",
+    "Splits",
     "TableDataset",
     "Tables",
     "Train",
@@ -280,7 +274,7 @@ class SearchSpace(Section):
             if isinstance(held, HeldOut) and held.folds and self.shots_list != (None,):
                 place = ("dataset", at) if isinstance(self.dataset, tuple) else ("dataset",)
                 hint = "(a few-shot cell draws its validation images by its seed: see repeats.seeds)"
-                raise mismatch(held.folds, "no folds beside shots", hint, at=(*place, "id_val", "folds"))
+                raise mismatch(held.folds, "no folds beside shots", hint, at=(*place, *entry.at("id_val"), "folds"))
         return self
 
     @model_validator(mode="after")
@@ -347,6 +341,6 @@ def parts_of(dataset: str | OwnDataset) -> Mapping[str, OwnDataset]:
     return {} if isinstance(dataset, str) else dataset.parts()[1]
 
 
-def dataset_name(dataset: str | EvaluatedDataset) -> str:
+def dataset_name(dataset: str | OwnDataset) -> str:
     """The name that a data set has in cells and tables."""
     return dataset if isinstance(dataset, str) else dataset.name

@@ -1,15 +1,12 @@
-"""A data set of the user's own, described in the search space: image folders, or tables of paths and labels."""
+"""A data set of the user's own, described in the search space: what all readers of such data have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
     Discriminator,
     Field,
     Tag,
@@ -17,14 +14,12 @@ from pydantic import (
     model_validator,
 )
 
-from flyp_sweep.search_spaces.complaints import FieldError, mismatch, one_of, problem
-from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
 from flyp_sweep.search_spaces.fields import (
-    FOLDERS,
     LIST,
     MAPPING,
-    TABLES,
     TEXT,
+    Count,
     FromList,
     Section,
     Slug,
@@ -35,7 +30,6 @@ from flyp_sweep.search_spaces.fields import (
 )
 
 SPLITS = ("train", "id_val", "id_test")
-TABLE_FILES = (".csv", ".tsv", ".parquet")
 
 
 def _check_template(template: str) -> str:
@@ -72,29 +66,52 @@ Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1"]
 
 
 class HeldOut(Section):
-    """A split that is held out of another, for those who have none: this fraction of each class."""
+    """A split that is held out of another, for those who have none: this fraction of each class, or one of some folds.
+
+    Each image is drawn by its name and `seed`. With `stratified: false` the fraction is one of all images, whatever
+    their classes. Of `folds` each validates in turn, in a data set of its own, unless one `fold` is asked for.
+    """
 
     split: Literal["train"] = Field(alias="from", description="train")
-    fraction: Annotated[float, Field(gt=0, lt=1)] = Field(description="a number between 0 and 1, as in 0.1")
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="a number between 0 and 1, as in 0.1"
+    )
+    folds: Annotated[Count, Field(ge=2)] | None = Field(default=None, description="a whole number, 2 or more")
+    fold: Annotated[Count, Field(ge=1)] | None = Field(default=None, description="the number of a fold, from 1")
+    seed: Annotated[Count, Field(ge=0)] = Field(default=0, description="a whole number, 0 or more")
+    stratified: bool = Field(default=True, description="true or false")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if self.fold is not None and (self.folds is None or self.fold > self.folds):
+            expected = "it beside folds" if self.folds is None else f"one of the {self.folds} folds, 1 to {self.folds}"
+            raise mismatch(self.fold, expected, at=("fold",))
+        if (self.fraction is None) == (self.folds is None):
+            found = "neither fraction nor folds" if self.folds is None else "fraction and folds"
+            raise FieldError(problem(found, "one of them"))
+        return self
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
-        return {"from": self.split, "fraction": self.fraction}
+        share = {"fraction": self.fraction, "folds": self.folds, "fold": self.fold}
+        given = {key: value for key, value in share.items() if value is not None}
+        return {"from": self.split, **given, "seed": self.seed, "stratified": self.stratified}
 
 
-IdVal = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[HeldOut, Tag(MAPPING)], Discriminator(shape)]
-_ID_VAL = "a path, or {from: train, fraction: 0.1} to hold out a tenth of train"
+Place = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[HeldOut, Tag(MAPPING)], Discriminator(shape)]
+"""Where a split is, in the words of a reader, or how it is held out of the training split."""
+ID_VAL = "a path, or {from: train, fraction: 0.1} to hold out a tenth of train"
 
 
 class Splits(Section):
-    """Where the images of each split are told. The paths are as written, not yet resolved.
+    """Where the images of each split are told: paths as written, not yet resolved, or names that a reader knows.
 
     Data that are only evaluated on may lack the splits of a training.
     """
 
     train: Text | None = Field(default=None, description="a path")
-    id_val: IdVal | None = Field(default=None, description=_ID_VAL)
-    id_test: Text | None = Field(default=None, description="a path")
+    id_val: Place | None = Field(default=None, description=ID_VAL)
+    id_test: Place | None = Field(default=None, description=ID_VAL)
     ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
 
     @model_validator(mode="after")
@@ -104,124 +121,64 @@ class Splits(Section):
                 raise mismatch(label, f"a label that is no other split: not {', '.join(SPLITS)}", at=("ood",))
         return self
 
-
-class Folders(Splits):
-    """A folder for each split: in it one sub-folder per class."""
-
-    train: Text = Field(description="a path")
-    id_val: IdVal = Field(description=_ID_VAL)
-
-
-class EvaluatedTables(Splits):
-    """A file for each split: a table with a row per image."""
-
     @model_validator(mode="after")
-    def _kinds_are_known(self) -> Self:
-        named = {(split,): getattr(self, split) for split in SPLITS} | {("ood", key): self.ood[key] for key in self.ood}
-        for at, path in named.items():
-            if isinstance(path, str) and PurePath(path).suffix.lower() not in TABLE_FILES:
-                raise mismatch(path, f"the path of a {one_of(TABLE_FILES)} file", at=at)
+    def _held_out_of_something(self) -> Self:
+        for split in ("id_val", "id_test"):
+            if isinstance(getattr(self, split), HeldOut) and self.train is None:
+                raise FieldError(problem("no train", "the split that it is held out of"), at=(split, "from"))
+        if isinstance(self.id_test, HeldOut) and self.id_test.folds is not None:
+            raise mismatch(self.id_test.folds, "a fraction: folds are for id_val", at=("id_test", "folds"))
         return self
 
 
-class Tables(EvaluatedTables):
-    """The same, to train on."""
+class OwnDataset(Section):
+    """Data of the user's own. A subclass is a reader's part of the YAML: its `key` tells where the images are.
 
-    train: Text = Field(description="a path")
-    id_val: IdVal = Field(description=_ID_VAL)
-
-
-class Columns(Section):
-    """Which columns of the tables hold the paths of the images, their labels, and, where one table serves several
-    splits, the split of each image."""
-
-    path: Text = Field(default="path", description="the name of a column")
-    label: Text = Field(default="label", description="the name of a column")
-    split: Text | None = Field(default=None, description="the name of a column")
-
-    @model_validator(mode="after")
-    def _columns_differ(self) -> Self:
-        if self.path == self.label:
-            raise mismatch(self.label, "another column than that of the paths", at=("label",))
-        if self.split in (self.path, self.label):
-            raise mismatch(self.split, "another column than those of paths and labels", at=("split",))
-        return self
-
-
-class EvaluatedFolderDataset(Section):
-    """Image folders to evaluate on; the classes are the sub-folders, and without a `metric` the model's data set's is
-    taken."""
-
-    name: Name
-    folders: Splits
-    class_names: ClassNames = None
-    templates: Templates = ("a photo of a {}.",)
-    metric: Metric | None = None
-
-
-class FolderDataset(EvaluatedFolderDataset):
-    """A data set in image folders; its classes are the sub-folders."""
-
-    folders: Folders
-    metric: Metric = "accuracy"
-
-
-class EvaluatedTableDataset(Section):
-    """Tables of paths and labels to evaluate on; as `EvaluatedFolderDataset` otherwise.
-
-    Relative paths in the tables start from the folder `images`, or, without it, from the table's own folder.
+    Without a `metric`, data to train on have `accuracy`, data to evaluate on that of the model's data set.
     """
 
+    key: ClassVar[str]
+    """The key that tells this reader's data sets from those of others."""
+    splits_key: ClassVar[str]
+    """The key of `sources`; empty where these stand beside the reader's own key."""
+
     name: Name
-    tables: EvaluatedTables
-    columns: Columns = Columns()
-    images: Text | None = Field(default=None, description="the path of a folder")
     class_names: ClassNames = None
     templates: Templates = ("a photo of a {}.",)
     metric: Metric | None = None
 
+    @property
+    @abstractmethod
+    def sources(self) -> Splits:
+        """Where each split is."""
 
-class TableDataset(EvaluatedTableDataset):
-    """A data set in tables of paths and labels; its classes are the labels."""
+    def to_train_on(self) -> Self:
+        """The same, with the metric that training needs. Raises FieldError where a split of a training is absent."""
+        for split, expected in (("train", "a path"), ("id_val", ID_VAL)):
+            if getattr(self.sources, split) is None:
+                described = type(self.sources).model_fields[split].description or expected
+                raise FieldError(problem("nothing", described), at=self.at(split))
+        return self if self.metric else self.model_copy(update={"metric": "accuracy"})
 
-    tables: Tables
-    metric: Metric = "accuracy"
+    def parts(self) -> tuple[str, dict[str, Self]]:
+        """The data sets that it stands for, by what each is called, and what tells them apart: a key of `family.KINDS`.
 
+        Empty for a data set that stands for itself alone. No file is looked at.
+        """
+        held = self.sources.id_val
+        if not isinstance(held, HeldOut) or held.folds is None or held.fold is not None:
+            return "", {}
+        numbers = range(1, held.folds + 1)
+        return "fold", {f"fold {one}": self._validated_on(held.model_copy(update={"fold": one})) for one in numbers}
 
-OwnDataset = FolderDataset | TableDataset
-EvaluatedDataset = EvaluatedFolderDataset | EvaluatedTableDataset
-"""Data of the user's own that are only evaluated on, or those of an OwnDataset."""
+    def _validated_on(self, held: HeldOut) -> Self:
+        """The data set of one fold."""
+        given = {"name": f"{self.name}-fold{held.fold}"}
+        if "id_val" in type(self).model_fields:
+            return self.model_copy(update={**given, "id_val": held})
+        splits = getattr(self, self.splits_key).model_copy(update={"id_val": held})
+        return self.model_copy(update={**given, self.splits_key: splits})
 
-_SOURCES = {"folders": FOLDERS, "tables": TABLES}
-"""The key that tells where the images are -> the tag of the model that has it."""
-
-
-def _sources(value: Mapping[Any, Any] | BaseModel) -> list[str]:
-    """Which of the keys that tell where the images are `value` has; without any, one that a key of it resembles."""
-    if isinstance(value, BaseModel):
-        return [key for key in _SOURCES if hasattr(value, key)]
-    meant = [key for key in _SOURCES if any(isinstance(found, str) and nearest(found, [key]) for found in value)]
-    return [key for key in _SOURCES if key in value] or meant[:1]
-
-
-def _check_source(value: Any) -> Any:
-    found = _sources(value)
-    if len(found) != 1:
-        both_or_none = " and ".join(found) if found else f"neither {' nor '.join(_SOURCES)}"
-        raise FieldError(problem(both_or_none, f"one of them: {one_of(_SOURCES)}"))
-    return value
-
-
-_BY_SOURCE = Discriminator(lambda value: _SOURCES[_sources(value)[0]])
-AnyOwnDataset = Annotated[
-    Annotated[FolderDataset, Tag(FOLDERS)] | Annotated[TableDataset, Tag(TABLES)],
-    _BY_SOURCE,
-    BeforeValidator(_check_source),
-]
-"""An OwnDataset, told apart by where its images are, so that an error speaks of one of them only."""
-AnyEvaluatedDataset = Annotated[
-    Annotated[EvaluatedFolderDataset, Tag(FOLDERS)] | Annotated[EvaluatedTableDataset, Tag(TABLES)],
-    _BY_SOURCE,
-    BeforeValidator(_check_source),
-]
-"""The same of an EvaluatedDataset."""
+    def at(self, split: str) -> tuple[str, ...]:
+        """Where the YAML says where a split is."""
+        return (split,) if split in type(self).model_fields else (self.splits_key, split)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
+from flyp_sweep.search_spaces import readers
 from flyp_sweep.search_spaces.complaints import FieldError, key_path, problem, shorten, show, unknown_key
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.fields import TAGS
@@ -18,7 +19,7 @@ Location = tuple[str | int, ...]
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 _KEY = "[key]"
 """What pydantic adds to a location when it means a key rather than its value."""
-_MARKERS = (*TAGS, _KEY)
+_MARKERS = (*TAGS, *readers.TAGS, _KEY)
 HYPER_PARAMETERS = ("lr", "learning_rate", "weight_decay", "l2")
 """Names that authors give as settings; methods say which they have."""
 _MOST = 100
@@ -89,7 +90,7 @@ def _expected(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     if field is None:
         return _mapping_of(root), ""
     if field.description is None:
-        if choices := get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+        if choices := _choices(field.annotation):
             return f"one of {', '.join(choices)}", nearest(str(found), choices)
         return _mapping_of(next(_models(field.annotation, location))), ""
     hint = _hint(error)
@@ -97,6 +98,13 @@ def _expected(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     if error["type"] == "string_type" and isinstance(_clean(location)[-1], int):
         return "a text", hint
     return field.description, hint
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The texts that a field may be, if these are all that it may be."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return next((get_args(one) for one in get_args(annotation) if get_origin(one) is Literal), ())
 
 
 def _hint(error: Any) -> str:

@@ -55,7 +55,7 @@ ROOMS = {
             *("rehearsal", "schedule"),
         },
         "testing": {
-            *("checkpoints", "datasets", "ensembles", "errors", "evaluation", "exporting", "methods", "models"),
+            *("checkpoints", "data", "datasets", "ensembles", "errors", "evaluation", "exporting", "methods", "models"),
             *("shared", "spec", "task", "training", "trial"),
         },
     },
@@ -162,7 +162,7 @@ def test_the_protocol_is_free_of_ray_files_and_clocks() -> None:
 def test_pytest_is_needed_by_the_contracts_alone() -> None:
     files = [file for package in FORBIDDEN for file in (ROOT / package).rglob("*.py")]
     using = [file for file in files if packages_imported(file, {"pytest"})]
-    contracts = [ROOT / "trainers" / "testing" / f"{kind}_contract.py" for kind in ("ensemble", "method")]
+    contracts = [ROOT / "trainers" / "testing" / f"{kind}_contract.py" for kind in ("ensemble", "method", "reader")]
     assert sorted(using) == contracts
 
 

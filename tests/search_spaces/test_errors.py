@@ -158,14 +158,14 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         (OWN % ("", ", metric: acuracy"), "dataset.metric: found 'acuracy'; expected one of accuracy, mean_per_class"),
         (
             OWN % ("", ", columns: {}"),
-            "unknown key 'columns' in dataset; allowed: name, folders, class_names, templates",
+            "unknown key 'columns' in dataset; allowed: name, class_names, templates, metric, folders",
         ),
         (OWN % ("", ", tables: {}"), "dataset: found folders and tables; expected one of them: folders or tables"),
-        ("dataset={name: a}", "dataset: found neither folders nor tables; expected one of them: folders or tables"),
+        ("dataset={name: a}", "dataset: found none of folders, tables; expected one of them: folders or tables"),
         (
             "dataset=[digits, {name: a, tabels: {train: a.csv}}]",
-            "unknown key 'tabels' in dataset[1]; allowed: name, tables, columns, images, class_names, templates, "
-            "metric (did you mean 'tables'?)",
+            "unknown key 'tabels' in dataset[1]; allowed: name, class_names, templates, metric, tables, columns, "
+            "images (did you mean 'tables'?)",
         ),
         (
             TABLES % (", id_test: c.xlsx", ""),
@@ -185,7 +185,10 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
             "dataset.columns.split: found 'label'; expected another column than those of paths and labels",
         ),
         (TABLES % ("", ", images: 3"), "dataset.images: found 3; expected the path of a folder"),
-        (TABLES % ("", ", imags: x"), "unknown key 'imags' in dataset; allowed: name, tables, columns, images,"),
+        (
+            TABLES % ("", ", imags: x"),
+            "unknown key 'imags' in dataset; allowed: name, class_names, templates, metric, tables, columns, ",
+        ),
         ("early_stopping.patience=0", "early_stopping.patience: found 0; expected none, or a whole number, 1 or more"),
         ("early_stopping.metric=f1", "early_stopping.metric: found 'f1'; expected one of accuracy, loss"),
         ("train.warmup=1", "train.warmup: found 1; expected a share of all steps: a number from 0, below 1"),

@@ -129,5 +129,7 @@ def test_a_grid_of_corruptions_is_evaluated_on_and_not_trained_on() -> None:
     grid = {"name": "cifar10_c", "corruptions": "data/CIFAR-10-C", "only": ["fog"], "severities": [1, 5]}
     space = space_of(FOLDS, evaluate=[grid])
     assert sources((space.evaluate or ())[0]) == {"ood": {"cifar10_c": "data/CIFAR-10-C"}}
-    with pytest.raises(InputError, match="found corruptions; expected a data set to train on; a grid of corruptions is"):
+    with pytest.raises(
+        InputError, match="found corruptions; expected a data set to train on; a grid of corruptions is"
+    ):
         space_of(grid)

@@ -117,15 +117,6 @@ def test_alphas() -> None:
     assert from_mapping({**MINIMAL, "wise_ft": {"alphas": [1]}}).wise_ft.grid == (1.0,)
 
 
-def test_the_json_of_image_folders_keeps_its_order() -> None:
-    """That of the spaces in existing run folders."""
-    space = from_mapping({**MINIMAL, "dataset": {"metric": "macro_f1", "folders": FOLDERS, "name": "mine"}})
-    assert space.model_dump_json(include={"dataset"}) == (
-        '{"dataset":{"name":"mine","folders":{"train":"a/train","id_val":"a/val","id_test":null,"ood":{}},'
-        '"class_names":null,"templates":["a photo of a {}."],"metric":"macro_f1"}}'
-    )
-
-
 def test_own_data_of_both_kinds_may_stand_in_one_list_and_have_defaults() -> None:
     tables = {"train": "train.csv", "id_val": "val.parquet", "ood": {"night": "night.TSV"}}
     space = from_mapping(

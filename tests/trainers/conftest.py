@@ -9,7 +9,7 @@ import open_clip
 import pytest
 import torch
 
-for kind in ("method", "ensemble"):  # before a test imports it
+for kind in ("method", "ensemble", "reader"):  # before a test imports it
     pytest.register_assert_rewrite(f"flyp_sweep.trainers.testing.{kind}_contract")
 
 from gradients import worker_of  # noqa: E402

@@ -98,7 +98,9 @@ def test_beside_the_usual_fifteen_others_are_left_out_and_said(tmp_path: Path) -
     write_folders(tmp_path, [*ALEXNET, "spatter", "saturate"], severities=(1,))
     dataset = made(tmp_path)
     assert dataset.split("birds_c").group_names == tuple(f"{name}/1" for name in ALEXNET)
-    assert any("left out 2 further corruptions (saturate, spatter; `only` takes them)" in one for one in dataset.remarks())
+    assert any(
+        "left out 2 further corruptions (saturate, spatter; `only` takes them)" in one for one in dataset.remarks()
+    )
     assert made(tmp_path, only=["spatter"]).split("birds_c").group_names == ("spatter/1",)
 
 
@@ -122,7 +124,11 @@ def test_the_whole_of_imagenet_c_maps_onto_imagenet_and_has_alexnets_errors(tmp_
     [
         ([], {}, r"grid: found no corruption; expected corruption/severity/class/image files, or arrays"),
         (["fog"], {"only": ["fogg"]}, r"found no corruption 'fogg', which .*did you mean 'fog'"),
-        (["fog"], {"severities": [1, 9]}, r"found fog without severity 9; expected severities 1, 9 of every corruption"),
+        (
+            ["fog"],
+            {"severities": [1, 9]},
+            r"found fog without severity 9; expected severities 1, 9 of every corruption",
+        ),
         (["a/fog", "b/fog"], {}, r"b/fog: found this corruption in .*a/fog too; expected it once"),
     ],
 )

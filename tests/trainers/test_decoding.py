@@ -15,7 +15,7 @@ from PIL import Image
 from refusal import refused
 
 from flyp_sweep.trainers.datasets.decoding import read_image
-from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.named_files import below_folder
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
 RED, INK, HIDDEN = (200, 10, 10), (0, 0, 0), (9, 99, 199)
@@ -126,7 +126,9 @@ def test_a_photo_has_the_same_pixels_either_way(tmp_path: Path) -> None:
 
 def test_the_cache_tells_the_ways_of_decoding_apart(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.png")
-    identities = {b"".join(ImageFiles([tmp_path / "a.png"], way).identity()) for way in ("viewer", "torchvision")}
+    identities = {
+        b"".join(below_folder(tmp_path, [tmp_path / "a.png"], way).identity()) for way in ("viewer", "torchvision")
+    }
     assert len(identities) == 2
 
 

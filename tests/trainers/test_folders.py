@@ -17,7 +17,7 @@ from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.datasets.decoding import read_image
-from flyp_sweep.trainers.datasets.folders import ImageFolders
+from flyp_sweep.trainers.datasets.readers.folders import ImageFolders
 
 COLOURS = {"ant": (200, 0, 0), "big_bee": (0, 200, 0), "cat": (0, 0, 200)}
 SPLITS = {"train": 3, "val": 2, "test": 2, "sketch": 1}

@@ -115,10 +115,10 @@ def test_two_percent_of_each_training_class_are_held_out_once_and_for_all(tmp_pa
     assert held_out.role == "id_val"
     assert (len(train), len(held_out)) == (196, 4)
     assert all(1 <= count <= 3 for count in np.bincount(held_out.labels))
-    names = [set(split.images.names.tolist()) for split in (train, held_out)]  # type: ignore[attr-defined]
+    names = [set(split.images.relative.tolist()) for split in (train, held_out)]  # type: ignore[attr-defined]
     assert len(names[0] | names[1]) == 200
     again = ImageNet(tmp_path).load("id_val")
-    assert again.images.names.tolist() == held_out.images.names.tolist()  # type: ignore[attr-defined]
+    assert again.images.relative.tolist() == held_out.images.relative.tolist()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

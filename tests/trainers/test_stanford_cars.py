@@ -11,7 +11,7 @@ from scipy.io import savemat
 from sklearn.model_selection import train_test_split
 from trees import shade_of, write_image
 
-from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.named_files import NamedFiles
 from flyp_sweep.trainers.datasets.stanford_cars import StanfordCars
 
 pytestmark = pytest.mark.slow
@@ -82,8 +82,8 @@ def test_the_split_of_8144_images_is_that_of_flyp_s_authors(tmp_path: Path) -> N
         ("train", "id_val"), train_test_split(names, test_size=0.2, random_state=10), strict=True
     ):
         images = dataset.load(name).images
-        assert isinstance(images, ImageFiles)
-        assert [path.name for path in images.paths] == sorted(expected)
+        assert isinstance(images, NamedFiles)
+        assert images.keys() == sorted(expected)
 
 
 def test_images_that_are_absent_are_not_counted_and_move_no_other(tmp_path: Path) -> None:

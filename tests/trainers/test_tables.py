@@ -21,7 +21,7 @@ from trees import shade_of, write_image
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers import datasets, preflight
 from flyp_sweep.trainers.datasets.base import Dataset
-from flyp_sweep.trainers.datasets.tables import ImageTables
+from flyp_sweep.trainers.datasets.readers.tables import ImageTables
 from flyp_sweep.trainers.runner import TrialRunner
 from flyp_sweep.trainers.testing.bench import Bench
 
@@ -303,7 +303,7 @@ IN_ONE = {"train": "one.csv", "id_val": "one.csv", "id_test": "one.csv", "ood": 
 def test_one_table_serves_several_splits_by_a_column_of_theirs(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text(ONE)
     dataset = make(tmp_path, IN_ONE, columns={"split": "part"})
-    files = {split: dataset.load(split).images.names.tolist() for split in dataset.splits}  # type: ignore[attr-defined]
+    files = {split: dataset.load(split).images.relative.tolist() for split in dataset.splits}  # type: ignore[attr-defined]
     named = {"train": "abch", "id_val": "d", "id_test": "e", "night": "f"}
     assert files == {split: [f"{name}.png".encode() for name in names] for split, names in named.items()}
     assert dataset.class_names == ["x", "y"]
@@ -318,7 +318,7 @@ def test_one_table_serves_several_splits_by_a_column_of_theirs(tmp_path: Path) -
 def test_another_name_of_a_split_does_not_count_beside_its_own(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text(ONE + "i.png,x,id_val\n")
     dataset = make(tmp_path, IN_ONE, columns={"split": "part"})
-    assert dataset.load("id_val").images.names.tolist() == [b"i.png"]  # type: ignore[attr-defined]
+    assert dataset.load("id_val").images.relative.tolist() == [b"i.png"]  # type: ignore[attr-defined]
     assert any("not used: split ' VAL', rows: 1" in line for line in dataset.remarks())
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.cache import HASHES, Cache
+from flyp_sweep.trainers.datasets.encoded import Packed
 
 BYTES = 16
 """Of a hash that are kept: the first of SHA-256, for which most CPUs have instructions."""
@@ -57,25 +59,37 @@ class Hashes:
 
         Raises InputError, naming the file, for one that cannot be read.
         """
+        return self._of(paths, paths, lambda at: _content(paths[at]))
+
+    def of_packed(self, images: Packed) -> np.ndarray:
+        """The hash of each image's encoded bytes: as `of` the file that holds these bytes alone."""
+        return self._of(images.names(), images.files(), lambda at: _digest(images.encoded(at)))
+
+    def _of(self, names: Sequence[str], files: Sequence[str], read: Callable[[int], bytes]) -> np.ndarray:
+        """The hash of the content of each of `names`, which lies in the file of the same place in `files`."""
         table = Table(self.folder / HASHES) if self.folder else None
         with ThreadPoolExecutor(THREADS) as pool:
-            parts = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
-            stamps = list(chain.from_iterable(pool.map(_stamps, parts)))
-            found: list[bytes | None] = table.found(paths, stamps) if table else [None] * len(paths)
+            each = list(dict.fromkeys(files))
+            parts = [each[at : at + AT_ONCE] for at in range(0, len(each), AT_ONCE)]
+            stamp = dict(zip(each, chain.from_iterable(pool.map(_stamps, parts)), strict=True))
+            stamps = [stamp[file] for file in files]
+            found: list[bytes | None] = table.found(names, stamps) if table else [None] * len(names)
             absent = [at for at, digest in enumerate(found) if digest is None]
-            self._announce([stamps[at] for at in absent])
+            self._announce([stamp[file] for file in dict.fromkeys(files[at] for at in absent)])
             for some in (absent[at : at + AT_ONCE] for at in range(0, len(absent), AT_ONCE)):
-                read = list(pool.map(_content, [paths[at] for at in some]))
-                for at, digest in zip(some, read, strict=True):
+                digests = list(pool.map(read, some))
+                for at, digest in zip(some, digests, strict=True):
                     found[at] = digest
                 if table:
-                    table.remember([(paths[at], stamps[at], digest) for at, digest in zip(some, read, strict=True)])
+                    table.remember([(names[at], stamps[at], digest) for at, digest in zip(some, digests, strict=True)])
         return np.array(found, dtype=f"S{BYTES}")
 
     def _announce(self, stamps: Sequence[Stamp]) -> None:
         size = sum(size_of(stamp) for stamp in stamps)
         if size > WORTH_A_LINE:
-            self.say(f"reading {size / 1e9:.0f} GB in {len(stamps):,} files, once, to know them by their content")
+            self.say(
+                f"reading {size / 1e9:.0f} GB in {counted(len(stamps), 'file')}, once, to know them by their content"
+            )
 
 
 class Table:
@@ -164,6 +178,10 @@ def _content(path: str) -> bytes:
             return hashlib.file_digest(file, "sha256").digest()[:BYTES]
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()[:BYTES]
 
 
 def _unreadable(path: str, error: OSError) -> InputError:

@@ -15,6 +15,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.content import Hashes, sizes
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
 from flyp_sweep.trainers.datasets.class_labels import spelt
+from flyp_sweep.trainers.datasets.encoded import Packed, called
 from flyp_sweep.trainers.datasets.own import OwnData
 
 FITTED = ("train", "id_val")
@@ -57,7 +58,9 @@ def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> I
 
 
 def content_of(images: Images, hashes: Hashes) -> np.ndarray:
-    """What the pixels of images come from: the hash of each file, or of each image that comes from no file."""
+    """What the pixels of images come from: the hash of the bytes of each, or of the pixels where there is no file."""
+    if isinstance(images, Packed):
+        return hashes.of_packed(images)
     if isinstance(images, FromFiles):
         return hashes.of(images.files())
     return np.array([_pixels(images, at) for at in range(len(images))], dtype="S16")
@@ -136,9 +139,9 @@ def _places(splits: Iterable[str], contents: Mapping[str, np.ndarray]) -> dict[b
 
 
 def _file(dataset: Dataset, split: str, row: int) -> str:
-    """The file of an image, or which image it is where it comes from no file."""
-    images = dataset.split(split).images
-    return images.files()[row] if isinstance(images, FromFiles) else f"image {row} of {split}"
+    """What an image is called: by its file, or by its row."""
+    names = called(dataset.split(split).images)
+    return names[row] if names else f"image {row} of {split}"
 
 
 def outline(dataset: Dataset) -> str:

@@ -15,8 +15,7 @@ from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.datasets.base import Dataset, Split, digest_of
-from flyp_sweep.trainers.datasets.folders import ImageFiles
-from flyp_sweep.trainers.datasets.named_files import NamedFiles
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
 FINE, CONSTANT, UNREADABLE, DARK = range(4)
 DARKEST = 32
@@ -28,14 +27,13 @@ MOST_LISTED = 20
 MANY = 5_000
 """Images that take some time to decode."""
 
-Files = ImageFiles | NamedFiles
 Say = Callable[[str], None]
 
 
 @dataclass
 class Found:
-    """What a look at all images of a data set found: split -> images decoded, files that cannot be, constant images,
-    and images without a bright pixel."""
+    """What a look at all images of a data set found: split -> images decoded, and the names of those that cannot be, of
+    constant images, and of images without a bright pixel."""
 
     images: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
@@ -84,13 +82,13 @@ def look_through(dataset: Dataset, cache: Cache | None, say: Say = lambda line: 
     found = Found()
     for name in dataset.splits:
         images = dataset.split(name).images
-        if not isinstance(images, Files):
+        if not isinstance(images, EncodedImages):
             continue
         verdicts = judged(images, name, cache, say)
         found.images[name] = len(verdicts)
         for verdict, kept in ((UNREADABLE, found.unreadable), (CONSTANT, found.constant), (DARK, found.dark)):
             if (verdicts == verdict).any():
-                kept[name] = images.taken(np.flatnonzero(verdicts == verdict)).files()
+                kept[name] = images.taken(np.flatnonzero(verdicts == verdict)).names()
         if name in found.unreadable:
             found.reason = found.reason or _reason(images, int(np.argmax(verdicts == UNREADABLE)))
     return found
@@ -103,7 +101,7 @@ def skip_unreadable(dataset: Dataset, cache: Cache | None) -> None:
 
 def _readable(split: Split, cache: Cache | None) -> Split:
     images = split.images
-    if not isinstance(images, Files):
+    if not isinstance(images, EncodedImages):
         return split
     kept = np.flatnonzero(judged(images, split.name, cache) != UNREADABLE)
     if len(kept) == len(split):
@@ -112,7 +110,7 @@ def _readable(split: Split, cache: Cache | None) -> Split:
     return replace(split, images=images.taken(kept), labels=split.labels[kept], groups=groups)
 
 
-def judged(images: Files, name: str, cache: Cache | None, say: Say = lambda line: None) -> np.ndarray:
+def judged(images: EncodedImages, name: str, cache: Cache | None, say: Say = lambda line: None) -> np.ndarray:
     """uint8 [N]: what each image of split `name` is found to be. Raises InputError as `look_through` does."""
     count = len(images)
 
@@ -139,7 +137,7 @@ def judged(images: Files, name: str, cache: Cache | None, say: Say = lambda line
         raise InputError(f"{where}: cannot be read ({error.strerror}); mend the disk or the network") from error
 
 
-def _reason(images: Files, index: int) -> str:
+def _reason(images: EncodedImages, index: int) -> str:
     """Why an image cannot be decoded, in the decoder's words."""
     try:
         images[index]
@@ -148,7 +146,7 @@ def _reason(images: Files, index: int) -> str:
     return ""
 
 
-def _verdict(images: Files, index: int) -> int:
+def _verdict(images: EncodedImages, index: int) -> int:
     try:
         image = images[index]
     except InputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import SearchSpace
-    from flyp_sweep.search_spaces.own_data import EvaluatedDataset
+    from flyp_sweep.search_spaces.own_data import OwnDataset
     from flyp_sweep.search_spaces.sections import ShownAs
+    from flyp_sweep.trainers.datasets.own import OwnData
 
 __all__ = ["Dataset", "Missing", "Split", "evaluated", "make", "registry"]
 
@@ -31,7 +33,7 @@ def registry() -> dict[str, type[Dataset]]:
     return dict(sorted({**own, **others}.items()))
 
 
-def make(entry: str | EvaluatedDataset, root: Path, shown_as: ShownAs = "viewer") -> Dataset:
+def make(entry: str | OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> Dataset:
     """The data set that the YAML's `dataset` names or describes, its files looked for under `root`.
 
     The user's own images are decoded as `shown_as` says, published ones as by torchvision.
@@ -54,11 +56,22 @@ def evaluated(space: SearchSpace, root: Path) -> list[Dataset]:
     return [make(entry, root, space.images.shown_as) for entry in space.evaluate or ()]
 
 
-def _own(entry: EvaluatedDataset, root: Path, shown_as: ShownAs) -> Dataset:
-    from flyp_sweep.search_spaces.own_data import EvaluatedTableDataset
-    from flyp_sweep.trainers.datasets.folders import ImageFolders
-    from flyp_sweep.trainers.datasets.tables import ImageTables
+@cache
+def by_entry() -> dict[type[OwnDataset], type[OwnData]]:
+    """The part of the YAML that a reader reads -> the reader, of every module of `readers`."""
+    from flyp_sweep.trainers.datasets import readers
+    from flyp_sweep.trainers.datasets.own import OwnData
 
-    if isinstance(entry, EvaluatedTableDataset):
-        return ImageTables(entry, root, shown_as)
-    return ImageFolders(entry, root, shown_as)
+    for module in pkgutil.iter_modules(readers.__path__):
+        importlib.import_module(f"{readers.__name__}.{module.name}")
+    return {found.entry_type: found for found in _below(OwnData) if "entry_type" in vars(found)}
+
+
+def _below(reader: type[OwnData]) -> Iterator[type[OwnData]]:
+    """The readers that build on one, directly or not."""
+    for found in reader.__subclasses__():
+        yield from (found, *_below(found))
+
+
+def _own(entry: OwnDataset, root: Path, shown_as: ShownAs) -> Dataset:
+    return by_entry()[type(entry)](entry, root, shown_as)

@@ -39,7 +39,8 @@ class Identified(Protocol):
 class FromFiles(Protocol):
     """Images that are read from files: these are known by the content of the files, others by their pixels.
 
-    A class that changes the pixels of its files, e.g. cuts off a border, says how in an attribute `decoding`, a text.
+    Those that are encoded as JPEG, PNG and the like are `encoded.EncodedImages`. A class that changes the pixels of its
+    files, e.g. cuts off a border, says how in an attribute `decoding`, a text.
     """
 
     def files(self) -> Sequence[str]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
-from flyp_sweep.trainers.datasets.folders import ImageFiles
 from flyp_sweep.trainers.datasets.listing import fixed_order
+from flyp_sweep.trainers.datasets.named_files import below_folder
 
 SOURCE = (
     "https://data.caltech.edu/records/mzrjq-6wc02, caltech-101.zip with its 101_ObjectCategories.tar.gz unpacked "
@@ -129,7 +129,8 @@ class Caltech101(Dataset):
         first, end = (round(share * len(labels)) for share in CUTS[split])
         rows = np.sort(np.argsort(places, kind="stable")[first:end])
         every = [path for paths in images for path in paths]
-        return Split(split, self.splits[split], ImageFiles([every[row] for row in rows]), labels[rows], self.metric)
+        taken = below_folder(self.folder, [every[row] for row in rows])
+        return Split(split, self.splits[split], taken, labels[rows], self.metric)
 
 
 def _places(paths: Sequence[Path], folder: str) -> np.ndarray:

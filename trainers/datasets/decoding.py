@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -24,22 +26,26 @@ DEEP = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 6553
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # twice as large is refused anyway
 
 
-def read_image(path: Path, shown_as: ShownAs = "torchvision") -> Image.Image:
-    """The RGB image in `path`, its first frame if there are several.
+def read_image(
+    source: Path | BinaryIO, shown_as: ShownAs = "torchvision", name: Callable[[], str] | None = None
+) -> Image.Image:
+    """The RGB image in the file `source`, its first frame if there are several.
 
-    Raises InputError, naming the file, when it cannot be decoded, and OSError when the disk or network fails.
+    Raises InputError, with the path or the `name` of the image, when it cannot be decoded, and OSError when the disk or
+    network fails.
     """
+    told = name or (lambda: str(source))
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             return as_viewed(image) if shown_as == "viewer" else image.convert("RGB")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: the image is gone; put it back, or remove its entry") from error
+        raise InputError(f"{told()}: the image is gone; put it back, or remove its entry") from error
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises many types for a damaged file
         if isinstance(error, OSError) and error.errno in PASSING:
             raise
-        raise InputError(f"{path}: not a readable image ({error}); repair, replace or delete the file") from error
+        raise InputError(f"{told()}: not a readable image ({error}); repair, replace or delete the file") from error
 
 
 def as_viewed(image: Image.Image) -> Image.Image:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
-from flyp_sweep.trainers.datasets.folders import ImageFiles
 from flyp_sweep.trainers.datasets.listing import from_one, present, read_mat
+from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 
 PARTS = {"train": "trnid", "id_val": "valid", "id_test": "tstid"}
 SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (or `flyp-sweep data prepare flowers102`)"
@@ -65,6 +65,6 @@ class Flowers102(Dataset):
             )
         files = [f"image_{number:05d}.jpg" for number in numbers]
         there = present(folder / "jpg", files)
-        paths = [folder / "jpg" / file for file, found in zip(files, there, strict=True) if found]
+        images = NamedFiles(folder / "jpg", as_names(file for file, found in zip(files, there, strict=True) if found))
         own = from_one(folder / "imagelabels.mat", labels[numbers - 1], len(NAMES))
-        return Split(split, self.splits[split], ImageFiles(paths), own[there], self.metric)
+        return Split(split, self.splits[split], images, own[there], self.metric)

@@ -131,7 +131,7 @@ class ImageNet(Dataset):
         """The training images without those held out, or those held out."""
         found = self._labelled("train", _by_wordnet_id())
         rows = self._parts[split]
-        images = NamedFiles(found.images.folder, found.images.names[rows])
+        images = NamedFiles(found.images.folder, found.images.relative[rows])
         return Split(split, self.splits[split], images, found.labels[rows], self.metric)
 
     @cached_property

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import file_identity
 from flyp_sweep.trainers.datasets.decoding import read_image
+from flyp_sweep.trainers.datasets.encoded import EncodedImages, below
 from flyp_sweep.trainers.datasets.image_listing import is_named_as_image
 
 if TYPE_CHECKING:
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NamedFiles:
-    """Image files, decoded when indexed: `names`, bytes [N], are relative to `folder`.
+class NamedFiles(EncodedImages):
+    """Image files, decoded when indexed: `relative`, bytes [N], are their paths from `folder`.
 
     `border` pixels are cut off on each side.
     """
 
     folder: Path
-    names: np.ndarray
+    relative: np.ndarray
     border: int = 0
     shown_as: ShownAs = "torchvision"
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.relative)
 
     def __getitem__(self, index: int, /) -> Image.Image:
-        image = read_image(self.folder / os.fsdecode(self.names[index]), self.shown_as)
+        image = read_image(self.folder / os.fsdecode(self.relative[index]), self.shown_as)
         if not self.border:
             return image
         width, height = image.size
@@ -50,16 +51,25 @@ class NamedFiles:
         return " ".join(told + ([self.shown_as] if self.shown_as != "torchvision" else []))
 
     def files(self) -> list[str]:
-        return [os.path.join(self.folder, os.fsdecode(name)) for name in self.names]
+        return [os.path.join(self.folder, os.fsdecode(name)) for name in self.relative]
 
-    def taken(self, indices: np.ndarray) -> NamedFiles:
-        """Those of the images at `indices`, int64 [N]."""
-        return replace(self, names=self.names[indices])
+    names = files
+
+    def keys(self) -> list[str]:
+        """The paths below the folder."""
+        return [below(self.folder, file) for file in self.files()]
+
+    def taken(self, indices: np.ndarray) -> Self:
+        return replace(self, relative=self.relative[indices])
 
     def identity(self) -> Iterator[bytes]:
         yield f"border {self.border} {self.shown_as}\n".encode()
-        for name in self.names:
-            yield file_identity(os.path.join(self.folder, os.fsdecode(name)))
+        yield from map(file_identity, self.files())
+
+
+def below_folder(folder: Path, paths: Iterable[Path], shown_as: ShownAs = "torchvision") -> NamedFiles:
+    """The image files `paths`, which lie in `folder` or in folders of it."""
+    return NamedFiles(folder, as_names(below(folder, os.fspath(path)) for path in paths), shown_as=shown_as)
 
 
 def as_names(names: Iterable[str]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Your own data, described in the search space: what image folders and tables have in common."""
+"""Your own data, described in the search space: what all readers have in common."""
 
 from __future__ import annotations
 
@@ -8,112 +8,146 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar
 
 import numpy as np
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.search_spaces.own_data import SPLITS, EvaluatedDataset, HeldOut, Splits
+from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset
 from flyp_sweep.search_spaces.sections import ShownAs
-from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
+from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.listing import fixed_order
 
 
 class OwnData(Dataset):
-    """A data set described by `search_spaces.own_data.EvaluatedDataset`; `sources` says where each split is.
+    """A data set that the search space describes. A subclass is a reader: of one form in which people keep data.
 
     Relative paths are looked for under `root`. The classes are those of the training split; every other split may
     hold a subset of them. Without a training split, which only evaluation allows, they are those of all splits. A
-    subclass says which classes there are, and how a split is loaded.
+    reader says which classes there are, and how a split is loaded.
     """
 
     name = ""
+    entry_type: ClassVar[type[OwnDataset]]
+    """The part of the YAML that this reader reads."""
 
-    def __init__(self, entry: EvaluatedDataset, sources: Splits, root: Path, shown_as: ShownAs) -> None:
+    def __init__(self, entry: OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(root)
         self.shown_as = shown_as
         self.name = entry.name  # type: ignore[misc]
+        self.splits_key = entry.splits_key
         self.given_names = entry.class_names
         self.templates = entry.templates
         self.given_metric = entry.metric
         self.metric = entry.metric or "accuracy"
-        own = {split: path for split in SPLITS if (path := getattr(sources, split)) is not None}
-        id_val = own.get("id_val")
-        self.fraction = id_val.fraction if isinstance(id_val, HeldOut) else None
-        """The share of the training images that validate; None where id_val has a place of its own."""
-        self.held_out = self.fraction is not None
-        places = {**own, **({"id_val": own["train"]} if self.held_out else {}), **sources.ood}
-        self.paths = {split: self.resolve(path) for split, path in places.items()}
-        self.splits = {split: split if split in own else "ood" for split in self.paths}
+        own = {split: place for split in SPLITS if (place := getattr(entry.sources, split)) is not None}
+        self.held = {split: place for split, place in own.items() if isinstance(place, HeldOut)}
+        """The splits that are cut from the training images, and how."""
+        self.held_out = "id_val" in self.held
+        places = own | dict.fromkeys(self.held, own.get("train", "")) | entry.sources.ood
+        self.sources: dict[str, str] = places
+        """Where each split lies, in the words of the YAML; one that is held out lies with the training images."""
+        self.splits = {split: split if split in own else "ood" for split in self.sources}
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """Where each split lies, of readers whose places are paths."""
+        return {split: self.resolve(place) for split, place in self.sources.items()}
 
     def resolve(self, path: str) -> Path:
         """Where a path of the search space leads."""
         return self.root / os.path.expanduser(path)
 
+    def where(self, split: str) -> str:
+        """Where a split lies, for messages."""
+        return str(self.paths[split])
+
     @abstractmethod
     def read(self, split: str) -> Split:
-        """The split that lies in `paths[split]`, whole. Raises InputError when it cannot be read."""
+        """The split that lies in `sources[split]`, whole. Raises InputError when it cannot be read."""
 
     def load(self, split: str) -> Split:
-        """As `read`; where id_val is held out of the training images, these are cut in two."""
+        """As `read`; where splits are held out of the training images, these are cut."""
         whole = self.read(split)
-        if self.fraction is None or split not in ("train", "id_val"):
+        if not self.held or split not in ("train", *self.held):
             return whole
-        assert isinstance(whole.images, Divisible)
-        rows = np.flatnonzero(self._held_out(whole, self.fraction) == (split == "id_val"))
-        return replace(whole, images=whole.images.taken(rows), labels=whole.labels[rows])
+        assert isinstance(whole.images, EncodedImages)
+        return part_of(whole, np.flatnonzero(self._parts(whole) == split))
 
-    def base(self, split: str) -> Path:
-        """The folder that the names of a split's images start from."""
-        return self.paths[split]
+    def _parts(self, whole: Split) -> np.ndarray:
+        """The split that each of the training images belongs to, texts [N]; all folds have the same id_test."""
+        parts = np.full(len(whole), "train", dtype=object)
+        for split in sorted(self.held):
+            held = self.held[split]
+            if held.folds is None or held.fold is not None:
+                parts[self._held_out(whole, split, held, parts == "train")] = split
+        return parts
 
-    def _held_out(self, whole: Split, fraction: float) -> np.ndarray:
-        """Which of the training images validate: bool [N], `fraction` of each class and one at least.
+    def strata(self, whole: Split) -> np.ndarray:
+        """int64 [N]: the stratum of each training image, of all of which a part is held out."""
+        return whole.labels
 
-        An image is drawn by its own name, so neither more images in another class nor the place of the data change the
-        draw. Raises InputError for a class of fewer than two images.
+    def _held_out(self, whole: Split, split: str, held: HeldOut, free: np.ndarray) -> np.ndarray:
+        """The rows of the training images that are held out as `split`, int64 [n], of those that are `free`, bool [N].
+
+        They are a fraction of each stratum and one at least, or, without strata, of all; or a fold, whose sizes differ
+        by one at most. An image is drawn by its own name, so neither more images in another class nor the place of the
+        data change the draw; folds are dealt from one class to the next. Raises InputError for a class, or a whole, of
+        fewer than two images.
         """
-        assert isinstance(whole.images, FromFiles)
-        base = f"{self.base('train')}{os.sep}"
-        names = [file.removeprefix(base) for file in whole.images.files()]
-        chosen = np.zeros(len(whole), dtype=bool)
-        for label in np.unique(whole.labels):
-            own = np.flatnonzero(whole.labels == label)
-            if len(own) < 2:
+        assert isinstance(whole.images, EncodedImages)
+        keys, salt = whole.images.keys(), f"{split} {held.seed}" if held.seed else split
+        one = np.zeros(len(whole), dtype=np.int64)
+        self._check_two(whole, split, whole.labels if held.stratified else one, free)
+        strata = self.strata(whole) if held.stratified else one
+        chosen, dealt = [], 0
+        for stratum in np.unique(strata):
+            own, every = np.flatnonzero((strata == stratum) & free), int((strata == stratum).sum())
+            drawn = own[fixed_order([keys[row] for row in own], salt)]
+            if held.fraction is not None:
+                chosen.append(drawn[: min(max(1, round(held.fraction * every)), max(len(own) - 1, 0))])
+            elif held.folds and held.fold:
+                chosen.append(drawn[(dealt + np.arange(len(own))) % held.folds == held.fold - 1])
+                dealt += len(own)
+        return np.concatenate(chosen)
+
+    def _check_two(self, whole: Split, split: str, classes: np.ndarray, free: np.ndarray) -> None:
+        """Raise InputError for one of the `classes`, int64 [N], that has fewer than two free images."""
+        counts = np.bincount(classes[free], minlength=int(classes.max()) + 1)
+        for label in np.unique(classes):
+            if counts[label] < 2:
+                of = f" of class {self.classes[label]!r}" if classes is whole.labels else ""
                 raise InputError(
-                    f"{self.paths['train']}: found 1 image of class {self.classes[label]!r}; expected 2 or more in "
-                    "each class, to hold out a part for id_val; add images, or leave out the class"
+                    f"{self.where('train')}: found {counted(counts[label], 'image')}{of}; expected 2 or more in each "
+                    f"class, to hold out a part for {split}; add images, or leave out the class"
                 )
-            count = min(max(1, round(fraction * len(own))), len(own) - 1)
-            order = fixed_order([names[row] for row in own], "id_val")
-            chosen[own[order[:count]]] = True
-        return chosen
 
     def places(self) -> dict[Path, str]:
-        """Each path with the first split that lies there: a held-out id_val lies with the training images."""
+        """Each path with the first split that lies there: a held-out one lies with the training images."""
         found: dict[Path, str] = {}
         for split, path in self.paths.items():
             found.setdefault(path, split)
         return found
 
-    def told(self, split: str, kind: str) -> str:
-        """Which key in `dataset.<kind>` says where a split is, and what lies there by a like name."""
+    def told(self, split: str) -> str:
+        """Which key of the YAML says where a split is, and what lies there by a like name."""
         key = split if split in SPLITS else f"ood.{split}"
         around = self.paths[split].parent
         like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
-        return f"dataset.{kind}.{key} of {self.name!r} in the search space{like}"
+        return f"dataset.{self.splits_key}.{key} of {self.name!r} in the search space{like}"
 
     @property
     def fitted(self) -> list[str]:
         """The splits whose labels are the classes."""
-        return ["train"] if "train" in self.paths else list(self.paths)
+        return ["train"] if "train" in self.sources else list(self.sources)
 
     @property
     def whole(self) -> str:
         """Where the classes come from, for messages."""
-        return ", ".join(str(self.paths[split]) for split in self.fitted)
+        return ", ".join(map(self.where, self.fitted))
 
     def found_labels(self) -> list[str]:
         """The classes, of the training split where there is one. Raises InputError when it cannot be read."""
@@ -150,6 +184,11 @@ class OwnData(Dataset):
         return found
 
     @property
+    def class_ids(self) -> list[str]:  # type: ignore[override]
+        """The classes' own names."""
+        return self.classes
+
+    @property
     def class_names(self) -> list[str]:  # type: ignore[override]
         """Display names in label order."""
         given, classes = self.given_names, self.classes
@@ -162,7 +201,7 @@ class OwnData(Dataset):
 
         Labels that `class_names` maps to names are taken as they are.
         """
-        train, found = self.paths["train"], in_order(self.found_labels())
+        train, found = self.where("train"), in_order(self.found_labels())
         if len(found) < 2:
             raise InputError(f"{train}: found {self._only(found)}; expected at least 2 classes")
         if not isinstance(self.given_names, dict) and (pair := alike(found)):
@@ -185,13 +224,13 @@ class OwnData(Dataset):
 
     def remarks(self) -> list[str]:
         """See `Dataset.remarks`."""
-        lines = [f"{split}: left out {found}" for split in self.paths if (found := self.left_out(split))]
+        lines = [f"{split}: left out {found}" for split in self.sources if (found := self.left_out(split))]
         if set(self.splits) <= {"train", "id_val"}:
             lines.append("has neither id_test nor ood: tables will hold no numbers")
         if self.given_names is None and are_numbers(self.classes):
             prompt = self.templates[0].format(self.classes[0])
             lines.append(f"classes are numbers: prompts read {prompt!r}; dataset.class_names can give them names")
-        for split in self.paths:
+        for split in self.sources:
             counts = np.bincount(self.split(split).labels, minlength=len(self.classes))
             if not counts.all():
                 lines.append(partial(split, self.splits[split], self.classes, counts))
@@ -205,10 +244,8 @@ def partial(split: str, role: str, classes: Sequence[str], counts: np.ndarray) -
     return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"
 
 
-@runtime_checkable
-class Divisible(FromFiles, Protocol):
-    """Images of which a part can be had."""
-
-    def taken(self, indices: np.ndarray) -> Images:
-        """Those of the images at `indices`, int64 [N]."""
-        ...
+def part_of(split: Split, rows: np.ndarray) -> Split:
+    """The images of a split at `rows`, int64 [N], with all that is known of each."""
+    assert isinstance(split.images, EncodedImages)
+    groups = None if split.groups is None else split.groups[rows]
+    return replace(split, images=split.images.taken(rows), labels=split.labels[rows], groups=groups)

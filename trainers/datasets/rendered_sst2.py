@@ -6,7 +6,7 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
-from flyp_sweep.trainers.datasets.folders import ImageFiles
+from flyp_sweep.trainers.datasets.named_files import below_folder
 from flyp_sweep.trainers.datasets.render_text import CLASSES, FOLDER
 
 PARTS = {"train": "train", "id_val": "valid", "id_test": "test"}
@@ -42,4 +42,4 @@ class RenderedSST2(Dataset):
         parts = [sorted((folder / name).glob("*.png")) for name in CLASSES]
         labels = np.repeat(np.arange(len(CLASSES), dtype=np.int64), [len(part) for part in parts])
         paths = [path for part in parts for path in part]
-        return Split(split, self.splits[split], ImageFiles(paths), labels, self.metric)
+        return Split(split, self.splits[split], below_folder(folder, paths), labels, self.metric)

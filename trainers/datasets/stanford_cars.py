@@ -9,8 +9,8 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
-from flyp_sweep.trainers.datasets.folders import ImageFiles
 from flyp_sweep.trainers.datasets.listing import from_one, present, read_mat
+from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 
 SOURCE = (
     "the copies named in https://github.com/pytorch/vision/issues/7545, as the publisher's page, "
@@ -128,8 +128,8 @@ class StanfordCars(Dataset):
             order, held_out = np.random.RandomState(SEED).permutation(len(labels)), math.ceil(ID_VAL * len(labels))
             rows = np.sort(order[:held_out] if split == "id_val" else order[held_out:])
         rows = rows[present(folder, [names[row] for row in rows])]
-        paths = [folder / names[row] for row in rows]
-        return Split(split, self.splits[split], ImageFiles(paths), labels[rows], self.metric)
+        images = NamedFiles(folder, as_names(names[row] for row in rows))
+        return Split(split, self.splits[split], images, labels[rows], self.metric)
 
     def _paths(self, split: str) -> tuple[Path, Path]:
         """The annotations and the images of a split."""

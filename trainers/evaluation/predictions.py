@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from flyp_sweep.trainers.datasets.base import FromFiles, Split
+from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.datasets.encoded import called
 from flyp_sweep.trainers.evaluation.calibration import CHUNK, Outputs, outputs
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
 from flyp_sweep.trainers.shared import bare
@@ -82,13 +83,12 @@ class Predictions:
 
 def names_of(split: Split) -> list[str]:
     """What tells the examples of a split apart: the path of each image's file below the folder of all, else its row."""
-    images = bare(split.images)
-    files = list(map(os.fspath, images.files())) if isinstance(images, FromFiles) else []
-    if len(files) < 2 or len(set(files)) < len(files):
+    names = called(bare(split.images))
+    if len(names) < 2 or len(set(names)) < len(names):
         return [str(row) for row in range(len(split))]
-    files = list(map(os.path.abspath, files))
-    folder = os.path.commonpath(files)
-    return [PurePath(file).relative_to(folder).as_posix() for file in files]
+    names = list(map(os.path.abspath, names))
+    folder = os.path.commonpath(names)
+    return [PurePath(name).relative_to(folder).as_posix() for name in names]
 
 
 def _rows(found: Found, trial_id: str, examples: list[str]) -> pa.Table:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from flyp_sweep.trainers.datasets.encoded import EncodedImages
-from flyp_sweep.trainers.datasets.readers.folders import ImageFolders
 
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers.domains import DomainDataset
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.image_listing import subfolders
+from flyp_sweep.trainers.datasets.readers.folders import ImageFolders
 
 
 class DomainFolders(ImageFolders):

@@ -3,75 +3,60 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.own_data import EvaluatedFolderDataset
+from flyp_sweep.search_spaces.own_data import OwnDataset
+from flyp_sweep.search_spaces.readers.folders import FolderDataset
 from flyp_sweep.search_spaces.sections import ShownAs
-from flyp_sweep.trainers.datasets.base import Missing, Split, file_identity
+from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, spelt
-from flyp_sweep.trainers.datasets.decoding import read_image
 from flyp_sweep.trainers.datasets.image_listing import LeftOut, images_below, subfolders
+from flyp_sweep.trainers.datasets.named_files import NamedFiles, below_folder
 from flyp_sweep.trainers.datasets.own import OwnData
-
-
-@dataclass(frozen=True)
-class ImageFiles:
-    """Image files, decoded when indexed."""
-
-    paths: list[Path]
-    shown_as: ShownAs = "torchvision"
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int, /) -> Image.Image:
-        return read_image(self.paths[index], self.shown_as)
-
-    @property
-    def decoding(self) -> str:
-        """How pixels are made of the files, where it is not as by torchvision."""
-        return self.shown_as if self.shown_as != "torchvision" else ""
-
-    def identity(self) -> Iterator[bytes]:
-        yield f"{self.shown_as}\n".encode()
-        yield from map(file_identity, self.paths)
-
-    def files(self) -> list[str]:
-        return list(map(str, self.paths))
-
-    def taken(self, indices: np.ndarray) -> ImageFiles:
-        """Those of the images at `indices`, int64 [N]."""
-        return replace(self, paths=[self.paths[index] for index in indices])
 
 
 class ImageFolders(OwnData):
     """A folder per split, in it a folder per class; `image_listing` says which files count."""
 
+    entry_type: ClassVar[type[OwnDataset]] = FolderDataset
     summary = "image folders, one per split"
 
-    def __init__(self, entry: EvaluatedFolderDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
-        super().__init__(entry, entry.folders, root, shown_as)
+    def __init__(self, entry: OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
+        super().__init__(entry, root, shown_as)
         self._left_out: dict[str, LeftOut] = {}
 
     def missing(self) -> list[Missing]:
         found = self.places().items()
-        return [Missing(path, self.told(split, "folders")) for path, split in found if not path.is_dir()]
+        return [Missing(path, self.told(split)) for path, split in found if not path.is_dir()]
+
+    def base(self, split: str) -> Path:
+        """The folder that the paths of images are told from."""
+        return self.paths[split]
+
+    def folders_of(self, split: str) -> list[Path]:
+        """The folders of classes in which the images of a split lie."""
+        return [self.paths[split]]
 
     def labels_of(self, split: str) -> list[str]:
         """Names of the class folders."""
-        return [path.name for path in subfolders(self.paths[split])]
+        return list(dict.fromkeys(path.name for folder in self.folders_of(split) for path in subfolders(folder)))
 
     def read(self, split: str) -> Split:
-        folder = self.paths[split]
-        labels = {name: label for label, name in enumerate(self.classes)}
         left_out = self._left_out[split] = LeftOut()
+        pairs = [pair for folder in self.folders_of(split) for pair in self._labelled(folder, left_out)]
+        paths, numbers = zip(*pairs, strict=True)
+        images = below_folder(self.base(split), paths, self.shown_as)
+        return Split(split, self.splits[split], images, np.array(numbers, dtype=np.int64), self.metric)
+
+    def _labelled(self, folder: Path, left_out: LeftOut) -> list[tuple[Path, int]]:
+        """The images of a folder of classes with their labels. Raises InputError for other classes and for none."""
+        labels = {name: label for label, name in enumerate(self.classes)}
         found = subfolders(folder, left_out)
         unknown = [path.name for path in found if path.name not in labels]
         if unknown:
@@ -83,24 +68,23 @@ class ImageFolders(OwnData):
         if not pairs:
             told = f" (left out: {told})" if (told := left_out.told(folder)) else ""
             raise InputError(f"{folder}: no image found{told}; expected <class>/<image> files that Pillow can open")
-        paths, numbers = zip(*pairs, strict=True)
-        images = ImageFiles(list(paths), self.shown_as)
-        return Split(split, self.splits[split], images, np.array(numbers, dtype=np.int64), self.metric)
+        return pairs
 
     def left_out(self, split: str) -> str:
         self.split(split)
-        return self._left_out[split].told(self.paths[split])
+        return self._left_out[split].told(self.base(split))
 
     def check_classes(self) -> None:
         """As of all own data; and no file is linked into two classes."""
         super().check_classes()
-        for split in self.paths:
+        for split in self.sources:
             loaded = self.split(split)
-            if self._left_out[split].linked and isinstance(loaded.images, ImageFiles):
-                _check_links(loaded.images.paths, loaded.labels, self.classes)
+            if self._left_out[split].linked and isinstance(loaded.images, NamedFiles):
+                _check_links(map(Path, loaded.images.files()), loaded.labels, self.classes)
 
     def _only(self, found: list[str]) -> str:
-        inside = subfolders(self.paths["train"] / found[0]) if found else []
+        folder = self.folders_of("train")[0]
+        inside = subfolders(folder / found[0]) if found else []
         told = super()._only(found)
         if not inside:
             return told

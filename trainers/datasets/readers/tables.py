@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
-from flyp_sweep.search_spaces.own_data import EvaluatedTableDataset
+from flyp_sweep.search_spaces.own_data import OwnDataset
+from flyp_sweep.search_spaces.readers.tables import TableDataset
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, several_in_one, spelt
@@ -53,10 +55,11 @@ class ImageTables(OwnData):
     Paths in a table start from `images`, or, without it, from the table's own folder.
     """
 
+    entry_type: ClassVar[type[OwnDataset]] = TableDataset
     summary = "tables of paths and labels, one per split"
 
-    def __init__(self, entry: EvaluatedTableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
-        super().__init__(entry, entry.tables, root, shown_as)
+    def __init__(self, entry: TableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
+        super().__init__(entry, root, shown_as)
         self.columns = (entry.columns.path, entry.columns.label)
         self.split_column = entry.columns.split
         self.images = None if entry.images is None else self.resolve(entry.images)
@@ -72,7 +75,7 @@ class ImageTables(OwnData):
         """
         where = f"of {self.name!r} in the search space"
         found = self.places().items()
-        absent = [Missing(path, self.told(split, "tables")) for path, split in found if not os.path.isfile(path)]
+        absent = [Missing(path, self.told(split)) for path, split in found if not os.path.isfile(path)]
         if self.images is not None and not os.path.isdir(self.images):
             absent.append(Missing(self.images, f"dataset.images {where}"))
         return absent or self._missing_images()
@@ -153,6 +156,7 @@ class ImageTables(OwnData):
             )
 
     def base(self, split: str) -> Path:
+        """The folder that the paths of a split's images start from."""
         return self.images or self.paths[split].parent
 
     def _rows(self, split: str) -> Rows:
@@ -174,13 +178,13 @@ class ImageTables(OwnData):
     def _own_rows(self, split: str, of: list[str]) -> np.ndarray:
         """The rows of a table, int64 [N], that belong to a split, `of` the split of each. Raises InputError for none.
 
-        A held-out id_val is drawn from the rows of train. A table of one split alone may lack the column: all is its.
-        Other names of a split count where no row has its own, and none is that of another split: WILDS, for one, has
-        id_val beside val, which is OOD.
+        A split that is held out is drawn from the rows of train. A table of one split alone may lack the column: all is
+        its. Other names of a split count where no row has its own, and none is that of another split: WILDS, for one,
+        has id_val beside val, which is OOD.
         """
         table = self.paths[split]
         named = [value.strip().casefold() for value in of]
-        called = IN_COLUMN | ({"id_val": IN_COLUMN["train"]} if self.held_out else {})
+        called = IN_COLUMN | dict.fromkeys(self.held, IN_COLUMN["train"])
         used = {one: called.get(one, (one.casefold(),)) for one, path in self.paths.items() if path == table}
         taken = {one.casefold() for one in self.paths}
         for one, names in used.items():

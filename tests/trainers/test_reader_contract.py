@@ -1,0 +1,25 @@
+"""All readers of own data pass one contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flyp_sweep.trainers.testing.reader_contract import Example, ReaderContract, in_table
+
+
+class TestFolders(ReaderContract):
+    def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
+        for one in images:
+            path = folder / one.split / one.label / one.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(one.content)
+        return {
+            "folders": {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood": {"sketch": "sketch"}},
+        }
+
+
+class TestTables(ReaderContract):
+    def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
+        return in_table(folder, images)
