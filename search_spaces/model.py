@@ -270,8 +270,10 @@ class SearchSpace(Section):
     @model_validator(mode="after")
     def _folds_have_all_images(self) -> Self:
         for at, entry in enumerate(self.entries):
-            held = None if isinstance(entry, str) else entry.sources.id_val
-            if isinstance(held, HeldOut) and held.folds and self.shots_list != (None,):
+            if isinstance(entry, str) or self.shots_list == (None,):
+                continue
+            held = next(iter(entry.parts()[1].values()), entry).sources.id_val
+            if isinstance(held, HeldOut) and held.folds:
                 place = ("dataset", at) if isinstance(self.dataset, tuple) else ("dataset",)
                 hint = "(a few-shot cell draws its validation images by its seed: see repeats.seeds)"
                 raise mismatch(held.folds, "no folds beside shots", hint, at=(*place, *entry.at("id_val"), "folds"))

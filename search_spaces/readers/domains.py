@@ -40,9 +40,11 @@ class DomainDataset(OwnDataset):
     @property
     def sources(self) -> Splits:
         """The places of OOD splits are their domains, that of the training split names the ID domains."""
+        if self.leave_one_out is not None:
+            return Splits(ood={domain: domain for domain in self.leave_one_out})
         train = None if self.id_domains is None else ", ".join(self.id_domains)
-        shifts = self.leave_one_out or self.ood_domains or ()
-        return Splits(train=train, id_val=self.id_val, id_test=self.id_test, ood={domain: domain for domain in shifts})
+        ood = {domain: domain for domain in self.ood_domains or ()}
+        return Splits(train=train, id_val=self.id_val, id_test=self.id_test, ood=ood)
 
     def to_train_on(self) -> Self:
         if self.id_domains is None and self.leave_one_out is None:
@@ -91,10 +93,18 @@ class DomainDataset(OwnDataset):
         return self
 
     @model_validator(mode="after")
-    def _one_thing_in_turn(self) -> Self:
-        if self.leave_one_out and self.id_val and self.id_val.folds and self.id_val.fold is None:
-            expected = "a fraction, or one fold as in `fold: 1`, beside leave_one_out"
-            raise mismatch(self.id_val.folds, expected, at=("id_val", "folds"))
+    def _held_out_of_domains(self) -> Self:
+        for key in ("id_val", "id_test"):
+            held = getattr(self, key)
+            if held is None:
+                continue
+            if self.id_domains is None and self.leave_one_out is None:
+                raise FieldError(problem("no id_domains", "the domains that it is held out of"), at=(key, "from"))
+            if held.folds and (key == "id_test" or (self.leave_one_out and held.fold is None)):
+                folds = (
+                    "a fraction: folds are for id_val" if key == "id_test" else "a fraction, or one fold as in fold: 1"
+                )
+                raise mismatch(held.folds, folds, at=(key, "folds"))
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, from_mapping
@@ -48,7 +49,7 @@ def test_leave_one_out_is_a_data_set_for_each_domain_without_a_look_at_files() -
     assert (family.name, family.kind) == ("office_home", "domain")
     assert family.parts == dict(zip(names, ["Art", "Real World", "clipart"], strict=True))
     assert family.told == "3 held-out domains"
-    assert from_mapping(__import__("yaml").safe_load(dump(space))) == space
+    assert from_mapping(yaml.safe_load(dump(space))) == space
 
 
 def test_folds_are_a_data_set_each_and_one_fold_is_the_data_set_itself() -> None:
@@ -91,7 +92,7 @@ def test_to_evaluate_on_leave_one_out_is_every_domain() -> None:
         ({"id_domains": ["a"], "ood_domains": ["train"]}, "dataset.ood_domains: found 'train'; expected the name of a"),
         (
             {"leave_one_out": ["a", "b"], "id_val": {"from": "train", "folds": 3}},
-            "dataset.id_val.folds: found 3; expected a fraction, or one fold as in `fold: 1`, beside leave_one_out",
+            "dataset.id_val.folds: found 3; expected a fraction, or one fold as in fold: 1",
         ),
         ({"id_domains": ["a"], "id_test": {"from": "train", "folds": 2}}, "dataset.id_test.folds: found 2; expected"),
     ],
@@ -118,6 +119,28 @@ def test_folds_that_nobody_can_mean_are_one_line(held: dict[str, Any], settings:
     with pytest.raises(InputError) as caught:
         space_of({"name": "b", "folders": {"train": "t", "id_val": {"from": "train", **held}}}, **settings)
     assert found in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        (
+            DOMAINS | {"ood_domains": ["art"], "id_val": {"from": "train", "fraction": 0.5}},
+            r"evaluate\[0\].id_val.from: found no id_domains; expected the domains",
+        ),
+        (
+            {"name": "id_test", "corruptions": "c"},
+            r"evaluate\[0\].name: found 'id_test'; expected a name that is no split",
+        ),
+        (
+            {"name": "c", "corruptions": "c", "severities": [0]},
+            r"evaluate\[0\].severities\[0\]: found 0; expected a list",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_on_is_one_line(entry: dict[str, Any], found: str) -> None:
+    with pytest.raises(InputError, match=found):
+        space_of(FOLDS, evaluate=[entry])
 
 
 def test_names_of_a_family_are_names_of_data_sets() -> None:

@@ -127,7 +127,7 @@ def test_the_whole_of_imagenet_c_maps_onto_imagenet_and_has_alexnets_errors(tmp_
         (
             ["fog"],
             {"severities": [1, 9]},
-            r"found fog without severity 9; expected severities 1, 9 of every corruption",
+            r"found fog without severity 9; expected severities 1, 9 of every",
         ),
         (["a/fog", "b/fog"], {}, r"b/fog: found this corruption in .*a/fog too; expected it once"),
     ],

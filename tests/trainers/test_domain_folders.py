@@ -68,7 +68,7 @@ def test_id_domains_are_train_with_a_fifth_of_each_domain_and_class_held_out(roo
 
 def test_the_same_images_of_a_domain_are_held_out_whichever_is_ood(root: Path) -> None:
     entry = {"leave_one_out": ["art", "clipart", "real"]}
-    held = [{name for name in names(made(root, entry, at), "id_val") if "art/" in name} for at in (1, 2)]
+    held = [{name for name in names(made(root, entry, at), "id_val") if name.startswith("art/")} for at in (1, 2)]
     assert held[0] == held[1]
     assert len(held[0]) == 3
 
@@ -122,7 +122,7 @@ def test_folds_part_the_training_images_evenly_by_class(birds: Path) -> None:
         assert set(names(dataset, "train")) | own == set.union(*held)
         assert not set(names(dataset, "train")) & own
         counts = np.bincount(dataset.split("id_val").labels)
-        assert counts.tolist() in ([2, 3, 2], [2, 3, 3], [1, 2, 3], [2, 2, 2], [1, 3, 3], [2, 3, 3], [1, 3, 2])
+        assert all(abs(held - whole / 3) < 1 for held, whole in zip(counts, (5, 8, 7), strict=True))
 
 
 def test_a_single_fold_is_that_of_all_and_another_seed_draws_others(birds: Path) -> None:
