@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.example_values import Array
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
-from flyp_sweep.results.statistics.intervals import mean_interval
+from flyp_sweep.results.statistics.intervals import Interval, mean_interval
 from flyp_sweep.results.statistics.paired import PairedComparison
 from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, two_way_interval
 from flyp_sweep.results.tables.captions import caption
@@ -178,7 +178,7 @@ def _number(column: Column, row: PlannedRow, sample: Sample | None, options: Tab
         return Entry(text=state if states and state != "done" else ABSENT, planned=planned, state=state)
     seeds = sample.values
     if options.interval == SEEDS_AND_EXAMPLES:
-        interval = two_way_interval(_examples(column, row, seeds), options.confidence)
+        interval = _over_examples(column, row, sample, options)
     else:
         interval = mean_interval(list(seeds.values()), options.interval, options.confidence)
     return Entry(
@@ -193,10 +193,22 @@ def _number(column: Column, row: PlannedRow, sample: Sample | None, options: Tab
     )
 
 
-def _examples(column: Column, row: PlannedRow, seeds: Collection[int]) -> list[Array]:
-    """The values [seeds, examples] behind a number, of each of its splits."""
-    found = [(one, cell) for one in column.sources if (cell := row.cell(one))]
-    return [values for one, cell in found for values in cell.values(one.side, one.parts, seeds)]
+def _over_examples(column: Column, row: PlannedRow, sample: Sample, options: TableOptions) -> Interval:
+    """The two-way interval of a number. Of a mean over data sets, splits of the same images are one split.
+
+    ID test splits that are held out of training splits with common images have common images too, and are not the
+    same: of their mean there is no such interval.
+    """
+    by_images: dict[str, list[Array]] = {}
+    for one in column.sources:
+        if (cell := row.cell(one)) and cell.selection:
+            found = cell.values(one.side, one.parts, sample.values)
+            for measure, values in zip(one.parts, found, strict=True):
+                images = cell.selection.evaluated.get(measure.split, measure.split) if column.over else measure.split
+                by_images.setdefault(images, []).append(values)
+    if column.over and column.role == "id_test" and len(by_images) > 1:
+        return Interval(sample.mean, np.nan, np.nan, len(sample.values), options.confidence, SEEDS_AND_EXAMPLES)
+    return two_way_interval([np.mean(values, axis=0) for values in by_images.values()], options.confidence)
 
 
 def _state(cells: Sequence[CellResult]) -> str:

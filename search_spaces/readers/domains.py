@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
-from flyp_sweep.search_spaces.fields import FromList, Text, Unique
+from flyp_sweep.search_spaces.fields import LIST, MAPPING, FromList, Text, Unique, repeated, shape
 from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset, Splits
 
 DEFAULT_HELD_OUT = 0.2
 """DomainBed's share of each domain that validates."""
-_HELD_OUT = "{from: train, fraction: 0.2} to hold out a fifth of each ID domain and class"
 
 Domains = Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=1)]
+Part = (
+    Annotated[Annotated[Domains, Tag(LIST)] | Annotated[HeldOut, Tag(MAPPING)], Discriminator(shape)] | None
+)  # domains of their own, or a share of the ID domains
+_PART = "a list of domains, or {from: train, fraction: 0.2} to hold out a fifth of each ID domain and class"
 
 
 class DomainDataset(OwnDataset):
@@ -34,17 +37,23 @@ class DomainDataset(OwnDataset):
     leave_one_out: Annotated[Domains, Field(min_length=2)] | None = Field(
         default=None, description="a list of 2 domains or more, each of which is OOD in turn"
     )
-    id_val: HeldOut | None = Field(default=None, description=_HELD_OUT)
-    id_test: HeldOut | None = Field(default=None, description=_HELD_OUT)
+    id_val: Part = Field(default=None, description=_PART)
+    id_test: Part = Field(default=None, description=_PART)
+
+    def domains_of(self, split: str) -> tuple[str, ...]:
+        """The domains in which the images of a split lie; those of an OOD split are called as it."""
+        own = {"train": self.id_domains, "id_val": self.id_val, "id_test": self.id_test}.get(split, (split,))
+        return (self.id_domains if isinstance(own, HeldOut) else own) or ()
 
     @property
     def sources(self) -> Splits:
-        """The places of OOD splits are their domains, that of the training split names the ID domains."""
+        """The place of a split names its domains."""
         if self.leave_one_out is not None:
             return Splits(ood={domain: domain for domain in self.leave_one_out})
-        train = None if self.id_domains is None else ", ".join(self.id_domains)
-        ood = {domain: domain for domain in self.ood_domains or ()}
-        return Splits(train=train, id_val=self.id_val, id_test=self.id_test, ood=ood)
+        held = {split: getattr(self, split) for split in ("id_val", "id_test")}
+        named = {split: ", ".join(self.domains_of(split)) or None for split in SPLITS}
+        given = {**named, **{split: one for split, one in held.items() if isinstance(one, HeldOut)}}
+        return Splits(**given, ood={domain: domain for domain in self.ood_domains or ()})
 
     def to_train_on(self) -> Self:
         if self.id_domains is None and self.leave_one_out is None:
@@ -65,24 +74,30 @@ class DomainDataset(OwnDataset):
         own = {"leave_one_out": None, "id_domains": others, "ood_domains": (domain,)}
         return self.model_copy(update={"name": f"{self.name}-{_slug(domain)}", **own})
 
+    @property
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """The keys that name domains, and which."""
+        keys = ("id_domains", "ood_domains", "leave_one_out", "id_val", "id_test")
+        return {key: found for key in keys if isinstance(found := getattr(self, key), tuple)}
+
     @model_validator(mode="after")
     def _domains_have_one_role(self) -> Self:
-        told = self.id_domains or self.ood_domains
-        if self.leave_one_out is not None and told is not None:
-            key = "id_domains" if self.id_domains else "ood_domains"
-            raise mismatch(list(told), "nothing beside leave_one_out, which says it of all domains", at=(key,))
-        if self.leave_one_out is None and told is None:
+        named = self._named
+        if "leave_one_out" in named and len(named) > 1:
+            key = next(key for key in named if key != "leave_one_out")
+            raise mismatch(list(named[key]), "nothing beside leave_one_out, which says it of all domains", at=(key,))
+        if not named:
             raise FieldError(problem("no domain", "id_domains and ood_domains, or leave_one_out"))
-        for domain in self.ood_domains or ():
-            if domain in (self.id_domains or ()):
-                raise mismatch(domain, "a domain that is not among id_domains", at=("ood_domains",))
+        for domain in repeated(one for found in named.values() for one in found):
+            key = [key for key, found in named.items() if domain in found][-1]
+            raise mismatch(domain, "every domain in one of the lists", at=(key,))
         return self
 
     @model_validator(mode="after")
     def _domains_have_names(self) -> Self:
-        for key in ("id_domains", "ood_domains", "leave_one_out"):
-            for domain in getattr(self, key) or ():
-                if "/" in domain or domain in SPLITS:
+        for key, found in self._named.items():
+            for domain in found:
+                if "/" in domain or (domain in SPLITS and key in ("ood_domains", "leave_one_out")):
                     expected = f"the name of a folder, not {', '.join(SPLITS)}, without '/'"
                     raise mismatch(domain, expected, at=(key,))
         slugs = [_slug(domain) for domain in self.leave_one_out or ()]
@@ -96,15 +111,13 @@ class DomainDataset(OwnDataset):
     def _held_out_of_domains(self) -> Self:
         for key in ("id_val", "id_test"):
             held = getattr(self, key)
-            if held is None:
+            if not isinstance(held, HeldOut):
                 continue
             if self.id_domains is None and self.leave_one_out is None:
                 raise FieldError(problem("no id_domains", "the domains that it is held out of"), at=(key, "from"))
             if held.folds and (key == "id_test" or (self.leave_one_out and held.fold is None)):
-                folds = (
-                    "a fraction: folds are for id_val" if key == "id_test" else "a fraction, or one fold as in fold: 1"
-                )
-                raise mismatch(held.folds, folds, at=(key, "folds"))
+                instead = ": folds are for id_val" if key == "id_test" else ", or one fold as in fold: 1"
+                raise mismatch(held.folds, f"a fraction{instead}", at=(key, "folds"))
         return self
 
 

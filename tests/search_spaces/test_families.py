@@ -88,7 +88,7 @@ def test_to_evaluate_on_leave_one_out_is_every_domain() -> None:
         ({"leave_one_out": ["art"]}, "dataset.leave_one_out: found [art]; expected a list of 2 domains or more"),
         ({"leave_one_out": ["a", "b"], "id_domains": ["c"]}, "dataset.id_domains: found [c]; expected nothing beside"),
         ({"leave_one_out": ["Art", "art"]}, "expected names that differ in more than case and signs"),
-        ({"id_domains": ["a", "b"], "ood_domains": ["b"]}, "dataset.ood_domains: found 'b'; expected a domain that"),
+        ({"id_domains": ["a", "b"], "ood_domains": ["b"]}, "dataset.ood_domains: found 'b'; expected every domain"),
         ({"id_domains": ["a"], "ood_domains": ["train"]}, "dataset.ood_domains: found 'train'; expected the name of a"),
         (
             {"leave_one_out": ["a", "b"], "id_val": {"from": "train", "folds": 3}},

@@ -10,6 +10,7 @@ from functools import partial
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Measure, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block
 from flyp_sweep.results.naming import block_title
+from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES
 from flyp_sweep.results.tables.columns import block_notes, mean_column, ood_column, rows_of, split_column
 from flyp_sweep.results.tables.grid import Plan
 from flyp_sweep.results.tables.layouts import Layout, per_shift
@@ -68,7 +69,7 @@ def _plan(parts: _Parts, options: TableOptions) -> Plan:
         block_title(family.name, first.model, first.shots),
         (*columns, mean_column(family.name, ("n",), counts)),
         rows_of(blocks),
-        notes=(*_notes(family, columns), *block_notes(blocks)),
+        notes=(*_notes(family, columns, options), *block_notes(blocks)),
     )
 
 
@@ -78,8 +79,9 @@ def _side(parts: _Parts, side: Side) -> Iterator[Column]:
     if family.kind == "domain":
         paths = [(label, part) for part in family.parts.values()]
         own = _columns(parts, side, paths, partial(_held_out, side))
-        yield from own
-        yield replace(mean_column(family.name, (label, MEAN), own), role="mean_ood")
+        if any(column.parts for column in own):
+            yield from own
+            yield replace(mean_column(family.name, (label, MEAN), own), role="mean_ood")
     shared = dict.fromkeys(one for block in parts.blocks.values() for one in block.measures if not _is_own(block, one))
     for measure in shared:
         path = (label, "ID" if measure.role == "id_test" else measure.split)
@@ -97,7 +99,8 @@ def _columns(parts: _Parts, side: Side, paths: Sequence[Path], make: Make) -> li
         block = parts.blocks.get(dataset)
         made = make(block, path) if block else []
         found.append(made[0] if made else Column(path, "number", dataset, first.model, first.shots, side))
-    return found
+    metric = next((column.metric for column in found if column.parts), "")
+    return [column if column.parts else replace(column, metric=metric) for column in found]
 
 
 def _is_own(block: Block, measure: Measure) -> bool:
@@ -120,9 +123,13 @@ def _measured(side: Side, measure: Measure, block: Block, path: Path) -> list[Co
     return [split_column(block, side, path, measure)] if measure in block.measures else []
 
 
-def _notes(family: Family, columns: Iterable[Column]) -> list[str]:
-    names = dict.fromkeys(column.name for column in columns if column.over)
-    return [f"{', '.join(names)}: by seed the mean over {family.told}, then the mean over seeds"] if names else []
+def _notes(family: Family, columns: Iterable[Column], options: TableOptions) -> list[str]:
+    means = [column for column in columns if column.over]
+    names = ", ".join(dict.fromkeys(column.name for column in means))
+    notes = [f"{names}: by seed the mean over {family.told}, then the mean over seeds"] if names else []
+    if options.interval == SEEDS_AND_EXAMPLES and family.kind == "domain" and any(m.role == "id_test" for m in means):
+        notes.append("ID: no interval over images where the ID test splits of two data sets have common images")
+    return notes
 
 
 LAYOUT = Layout(plans)

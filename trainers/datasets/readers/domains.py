@@ -32,14 +32,13 @@ class DomainFolders(ImageFolders):
         super().__init__(entry, root, shown_as)
         assert isinstance(entry, DomainDataset)
         self.folder = self.resolve(entry.domains)
-        self.id_domains = entry.id_domains or ()
+        self.domains_of = entry.domains_of
 
     def base(self, split: str) -> Path:
         return self.folder
 
     def folders_of(self, split: str) -> list[Path]:
-        domains = self.id_domains if split in ("train", *self.held) else (self.sources[split],)
-        return [self.folder / domain for domain in domains]
+        return [self.folder / domain for domain in self.domains_of(split)]
 
     def where(self, split: str) -> str:
         return ", ".join(map(str, self.folders_of(split)))
