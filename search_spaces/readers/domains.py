@@ -50,10 +50,13 @@ class DomainDataset(OwnDataset):
         """The place of a split names its domains."""
         if self.leave_one_out is not None:
             return Splits(ood={domain: domain for domain in self.leave_one_out})
-        held = {split: getattr(self, split) for split in ("id_val", "id_test")}
-        named = {split: ", ".join(self.domains_of(split)) or None for split in SPLITS}
-        given = {**named, **{split: one for split, one in held.items() if isinstance(one, HeldOut)}}
-        return Splits(**given, ood={domain: domain for domain in self.ood_domains or ()})
+        train, id_val, id_test = (", ".join(self.domains_of(split)) or None for split in SPLITS)
+        return Splits(
+            train=train,
+            id_val=self.id_val if isinstance(self.id_val, HeldOut) else id_val,
+            id_test=self.id_test if isinstance(self.id_test, HeldOut) else id_test,
+            ood={domain: domain for domain in self.ood_domains or ()},
+        )
 
     def to_train_on(self) -> Self:
         if self.id_domains is None and self.leave_one_out is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,13 +63,10 @@ def by_entry() -> dict[type[OwnDataset], type[OwnData]]:
 
     for module in pkgutil.iter_modules(readers.__path__):
         importlib.import_module(f"{readers.__name__}.{module.name}")
-    return {found.entry_type: found for found in _below(OwnData) if "entry_type" in vars(found)}
-
-
-def _below(reader: type[OwnData]) -> Iterator[type[OwnData]]:
-    """The readers that build on one, directly or not."""
-    for found in reader.__subclasses__():
-        yield from (found, *_below(found))
+    found: list[type[OwnData]] = [*OwnData.__subclasses__()]
+    for reader in found:
+        found += reader.__subclasses__()
+    return {reader.entry_type: reader for reader in found if "entry_type" in vars(reader)}
 
 
 def _own(entry: OwnDataset, root: Path, shown_as: ShownAs) -> Dataset:
