@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _EARLIER = "its lines were written by an earlier version; `flyp-sweep evaluate RUN` adds it"
 
@@ -83,6 +82,19 @@ _KNOWN = (
         absent="the split has no groups",
     ),
     Metric(
+        "group_accuracy",
+        "Accuracy of each group",
+        "Share of the images of a group whose likeliest class is the label.",
+        absent="the split has no groups",
+    ),
+    Metric(
+        "corruption_error",
+        "Error under each corruption",
+        "Share of images under a corruption that are not recognised, averaged over severities.",
+        lower_is_better=True,
+        absent="the split is no grid of corruptions",
+    ),
+    Metric(
         "mean_corruption_error",
         "Mean corruption error",
         "Mean over corruptions of the share of images that are not recognised, averaged over severities.",
@@ -128,19 +140,23 @@ _KNOWN = (
     *_RETRIEVAL,
 )
 
-_NOT_IN_NAMES = re.compile("[_/]")
-
 METRICS = {metric.name: metric for metric in _KNOWN}
-
-
-BY_CORRUPTION = "corruption_error/"
-"""How the metric of one corruption begins; its name follows."""
+GROUP_ACCURACY = "group_accuracy/"
+"""With the name of a group behind it: a metric for each group of a split."""
+CORRUPTION_ERROR = "corruption_error/"
+"""With the name of a corruption behind it: a metric for each corruption of a grid."""
 
 
 def metric_of(name: str) -> Metric:
     """The metric of that name; one that is not known here is taken for a fraction of which higher is better."""
-    lower_is_better = name.startswith(BY_CORRUPTION)
-    return METRICS.get(name) or Metric(name, _NOT_IN_NAMES.sub(" ", name).capitalize(), "", "fraction", lower_is_better)
+    if name.startswith(GROUP_ACCURACY):
+        group = name.removeprefix(GROUP_ACCURACY)
+        definition = f"Share of the images of group {group} whose likeliest class is the label."
+        return Metric(name, f"Accuracy of group {group}", definition, absent="the split has no such group")
+    if name.startswith(CORRUPTION_ERROR):
+        whole = METRICS[CORRUPTION_ERROR.strip("/")]
+        return replace(whole, name=name, label=f"Error under {name.removeprefix(CORRUPTION_ERROR)}")
+    return METRICS.get(name) or Metric(name, name.replace("_", " ").capitalize(), "")
 
 
 def percent(fraction: float) -> str:

@@ -84,7 +84,7 @@ def _side(parts: _Parts, side: Side) -> Iterator[Column]:
             yield replace(mean_column(family.name, (label, MEAN), own), role="mean_ood")
     shared = dict.fromkeys(one for block in parts.blocks.values() for one in block.measures if not _is_own(block, one))
     for measure in shared:
-        path = (label, "ID" if measure.role == "id_test" else measure.split)
+        path = (label, measure.heading)
         yield mean_column(family.name, path, _columns(parts, side, [path], partial(_measured, side, measure)))
     if family.kind != "domain" and sum(one.role == "ood" for one in shared) > 1:
         path = (label, MEAN)
@@ -112,7 +112,7 @@ def _is_own(block: Block, measure: Measure) -> bool:
 def _held_out(side: Side, block: Block, path: Path) -> list[Column]:
     own = [measure for measure in block.measures if _is_own(block, measure)]
     block.single_metric(own)
-    return [replace(split_column(block, side, path, measure), headline=True) for measure in own]
+    return [replace(split_column(block, side, path[:-1], measure), headline=True) for measure in own]
 
 
 def _ood(side: Side, block: Block, path: Path) -> list[Column]:
@@ -120,7 +120,7 @@ def _ood(side: Side, block: Block, path: Path) -> list[Column]:
 
 
 def _measured(side: Side, measure: Measure, block: Block, path: Path) -> list[Column]:
-    return [split_column(block, side, path, measure)] if measure in block.measures else []
+    return [split_column(block, side, path[:-1], measure)] if measure in block.measures else []
 
 
 def _notes(family: Family, columns: Iterable[Column], options: TableOptions) -> list[str]:

@@ -26,6 +26,7 @@ class DomainFolders(ImageFolders):
     """
 
     entry_type: ClassVar[type[OwnDataset]] = DomainDataset
+    stratum: ClassVar[str] = "each domain and class"
     summary = "domains of image folders (DomainBed)"
 
     def __init__(self, entry: OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
