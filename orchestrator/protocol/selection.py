@@ -47,6 +47,7 @@ class Selection:
             incomplete={split: dict(counts) for split, counts in self.plan.data.incomplete.items()},
             split_rules=list(self.plan.data.split_rules),
             deterministic=self.plan.is_deterministic,
+            family=self.plan.space.family_of(self.plan.cell.dataset),
         )
 
 
