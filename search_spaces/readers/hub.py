@@ -14,7 +14,6 @@ from flyp_sweep.search_spaces.own_data import OwnDataset, Place, Splits
 
 SPLIT = "the name of a split"
 ID_VAL = "the name of a split, or {from: train, fraction: 0.1} to hold out a tenth of train"
-USUAL = {"train": "train", "id_val": "validation", "id_test": "test"}
 
 
 class HubSplits(Splits):
@@ -63,8 +62,9 @@ class HubDataset(OwnDataset):
 
     @property
     def sources(self) -> Splits:
-        return self.splits or HubSplits(id_test=USUAL["id_test"])
+        return self.splits or HubSplits(id_test="test")
 
     def to_train_on(self) -> Self:
-        whole = self if self.splits else self.model_copy(update={"splits": HubSplits(**USUAL)})
+        usual = HubSplits(train="train", id_val="validation", id_test="test")
+        whole = self if self.splits else self.model_copy(update={"splits": usual})
         return super(HubDataset, whole).to_train_on()

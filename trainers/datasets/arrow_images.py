@@ -1,4 +1,4 @@
-"""Images that lie in a column of Arrow files, as the `datasets` library writes them: read without a copy of the rest."""
+"""Images that lie in a column of Arrow files, as the `datasets` library writes them: the rest is not read."""
 
 from __future__ import annotations
 

@@ -88,7 +88,8 @@ class HubPlace:
                 return _prepared(self._home / commit)
             raise InputError(f"{self.place}: not fetched; `flyp-sweep data prepare SPACE.yaml` does that")
         if self.revision is not None:
-            raise InputError(f"dataset.revision: found {show(self.revision)}, but {self.folder} is a folder; leave it out")
+            found = f"dataset.revision: found {show(self.revision)}"
+            raise InputError(f"{found}, but {self.folder} is a folder; leave it out")
         if (self.folder / "dataset_dict.json").is_file() or (self.folder / "state.json").is_file():
             return _saved(self.folder)
         return self._converted()

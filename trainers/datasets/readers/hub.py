@@ -16,7 +16,7 @@ from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers.hub import HubDataset
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.arrow_images import images_in, opened
-from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, spelt
 from flyp_sweep.trainers.datasets.hub_files import ArrowSplit, HubPlace
 from flyp_sweep.trainers.datasets.own import OwnData
@@ -175,7 +175,8 @@ class HubImages(OwnData):
                 f"{self.where(split)}: found {column.type} in column {show(self.label)}; expected one text or number "
                 "for each image; name their column as dataset.label"
             ) from error
-        self._check_labelled(split, np.isin(texts, ["", "-1"]) if pa.types.is_integer(column.type) else texts == "", column)
+        none = ["", "-1"] if pa.types.is_integer(column.type) else [""]
+        self._check_labelled(split, np.isin(texts, none), column)
         found, codes = np.unique(texts, return_inverse=True)
         return Labels(found.tolist(), codes)
 
@@ -185,8 +186,8 @@ class HubImages(OwnData):
             first = int(wrong.argmax())
             raise InputError(
                 one_line(
-                    f"{self.where(split)}: row {first}: found label {show(column[first].as_py())}, which stands for none, "
-                    f"in {counted(int(wrong.sum()), 'row')} of {len(wrong):,}; expected a class for each image; "
+                    f"{self.where(split)}: row {first}: found label {show(column[first].as_py())}, which is none, in "
+                    f"{counted(int(wrong.sum()), 'row')} of {len(wrong):,}; expected a class for each image; "
                 )
                 + "name another split or column, or leave this split out"
             )
