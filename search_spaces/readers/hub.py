@@ -44,6 +44,7 @@ class HubDataset(OwnDataset):
     )
     image: Text = Field(default="image", description="the name of a column")
     label: Text = Field(default="label", description="the name of a column")
+    caption: Text | None = Field(default=None, description="the name of a column")
 
     @model_validator(mode="before")
     @classmethod
@@ -58,6 +59,8 @@ class HubDataset(OwnDataset):
     def _columns_differ(self) -> Self:
         if self.image == self.label:
             raise mismatch(self.label, "another column than that of the images", at=("label",))
+        if self.caption in (self.image, self.label):
+            raise mismatch(self.caption, "another column than those of images and labels", at=("caption",))
         return self
 
     @property

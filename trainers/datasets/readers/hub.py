@@ -49,7 +49,7 @@ class HubImages(OwnData):
     def __init__(self, entry: HubDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(entry, root, shown_as)
         self.place = HubPlace(entry.hub, entry.config, entry.revision, root)
-        self.image, self.label = entry.image, entry.label
+        self.image, self.label, self.caption = entry.image, entry.label, entry.caption
         self._labels: dict[str, Labels] = {}
 
     def missing(self) -> list[Missing]:
@@ -96,13 +96,32 @@ class HubImages(OwnData):
                 f"{self.where(split)}: found {error} in column {show(self.image)}; expected encoded images; "
                 "name their column as dataset.image"
             ) from error
-        return Split(split, self.splits[split], images, labels, self.metric)
+        return Split(split, self.splits[split], images, labels, self.metric, captions=self._captions(split))
+
+    def _captions(self, split: str) -> list[str] | None:
+        """The caption of each row. Raises InputError for a row without one; an evaluated split may lack the column."""
+        lacking = self.caption not in self._split(split).features
+        if self.caption is None or (lacking and split not in (*self.fitted, *self.held)):
+            return None
+        captions = self._texts(split, self.caption)
+        blank = [row for row, text in enumerate(captions) if not text.strip()]
+        if blank:
+            raise InputError(
+                f"{self.where(split)}: row {blank[0]}: found no {self.caption}; expected a text for each image; "
+                "name another column as dataset.caption"
+            )
+        return captions
 
     def left_out(self, split: str) -> str:
         return ""
 
     def remarks(self) -> list[str]:
         lines = super().remarks()
+        if self.caption is not None:
+            lacking = [split for split in self.sources if self.caption not in self._split(split).features]
+            lines += [
+                f"{split}: found no column {show(self.caption)}: there is no retrieval on it" for split in lacking
+            ]
         if commit := None if self.place.is_folder else self.place.commit():
             lines.append(f"{self.place.place} of the Hugging Face hub, commit {commit}")
         names = self._class_label(self.fitted[0]) or []
@@ -139,12 +158,29 @@ class HubImages(OwnData):
         """A column of a split, in the pieces that lie in its files."""
         own = self._split(split)
         if name not in own.features:
-            key = "image" if name == self.image else "label"
             raise InputError(
                 one_line(f"{self.where(split)}: found no column {show(name)} among {listed(list(own.features))}; ")
-                + f"expected it, or its name as dataset.{key}{nearest(name, own.features)}"
+                + f"expected it, or another name as {self._key_of(name)}{nearest(name, own.features)}"
             )
         return [chunk for file in own.files for chunk in opened(file).column(name).chunks]
+
+    def _texts(self, split: str, name: str) -> list[str]:
+        """A column as texts, empty for none. Raises InputError for a column of lists and the like."""
+        import pyarrow as pa
+
+        column = pa.chunked_array(self._column(split, name))
+        try:
+            return column.cast(pa.string()).fill_null("").to_pylist()
+        except pa.ArrowException as error:
+            raise InputError(
+                f"{self.where(split)}: found {column.type} in column {show(name)}; expected one text or number for "
+                f"each image; name another column as {self._key_of(name)}"
+            ) from error
+
+    def _key_of(self, column: str) -> str:
+        """Which key of the YAML names a column."""
+        keys = {self.image: "image", self.label: "label", self.caption: "caption"}
+        return f"dataset.{keys[column]}"
 
     def _class_label(self, split: str) -> list[str] | None:
         """The names of the classes by number, where the publisher's labels are such numbers."""
@@ -168,13 +204,7 @@ class HubImages(OwnData):
             codes = column.fill_null(-1).to_numpy().astype(np.int64)
             self._check_labelled(split, (codes < 0) | (codes >= len(names)), column)
             return Labels(names, codes)
-        try:
-            texts = np.array(column.cast(pa.string()).fill_null("").to_pylist(), dtype=object)
-        except pa.ArrowException as error:
-            raise InputError(
-                f"{self.where(split)}: found {column.type} in column {show(self.label)}; expected one text or number "
-                "for each image; name their column as dataset.label"
-            ) from error
+        texts = np.array(self._texts(split, self.label), dtype=object)
         none = ["", "-1"] if pa.types.is_integer(column.type) else [""]
         self._check_labelled(split, np.isin(texts, none), column)
         found, codes = np.unique(texts, return_inverse=True)
