@@ -152,12 +152,14 @@ class HubPlace:
         try:
             return datasets.load_dataset_builder(place, name=self.config, revision=commit)
         except Exception as error:
+            known = list[str]()
             with suppress(Exception):
-                self._check_config(datasets.get_dataset_config_names(place, revision=commit))
+                known = datasets.get_dataset_config_names(place, revision=commit)
+            self._check_config(known)
             raise self._unreadable(error) from error
 
     def _check_config(self, known: list[str]) -> None:
-        if self.config not in known and (self.config is not None or len(known) > 1):
+        if known and self.config not in known and (self.config is not None or len(known) > 1):
             near = nearest(self.config or "", known)
             raise InputError(
                 one_line(
