@@ -42,8 +42,12 @@ class DataFacts:
     classes: int
     images: Counter[str]
     """Split role -> number of images."""
+    roles: Mapping[str, str]
+    """Split -> its role."""
     incomplete: dict[str, dict[str, int]]
     """Split -> see `incomplete`; empty when the data set is complete."""
+    split_rules: list[str]
+    """How its splits were made and are scored, where that is a choice: a line each."""
     near_duplicates: dict[str, int]
     """See `duplicates.near`; empty too when images were not decoded."""
     census: list[str]
@@ -153,7 +157,8 @@ def _check(
     views = preparation.views(space.models) if decode else []
     data = {}
     for name, dataset in made.items():
-        remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
+        rules = dataset.rules()
+        remarks = rules + dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
         remarks += cut_captions(space, dataset)
         seen = check_images(dataset, space, say, views) if decode else None
         if seen and seen.bad:  # and they are left out
@@ -166,7 +171,9 @@ def _check(
             metric=dataset.metric,
             classes=len(dataset.class_names),
             images=images,
+            roles=dataset.splits,
             incomplete=incomplete(dataset, counts[name], seen),
+            split_rules=rules,
             near_duplicates=near(seen.alike) if seen else {},
             census=census(dataset),
             remarks=remarks,

@@ -14,6 +14,7 @@ import msgspec
 
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.family import Family
 
 Stage = Literal["search", "repeat"]
 Status = Literal["done", "stopped", "failed"]
@@ -117,7 +118,9 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
     for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
     images that two roles share, where that was allowed; `near_duplicates` the number that they share in files of other
-    bytes. `deterministic`: every seed would give the numbers of the one repeat.
+    bytes. `split_rules` say in words how splits were made and are scored, where that is a choice. `deterministic`:
+    every seed would give the numbers of the one repeat. `family`: the cell's data set is one of several that an entry
+    of the search space stands for.
     """
 
     cell: Cell
@@ -137,8 +140,10 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     evaluated: dict[str, str] = {}
     incomplete: dict[str, dict[str, int]] = {}
     overlaps: dict[str, int] = {}
+    split_rules: list[str] = []
     near_duplicates: dict[str, int] = {}
     deterministic: bool = False
+    family: Family | None = None
 
     def counts(self, settings: Mapping[str, Any], split: str) -> bool:
         """Whether numbers on this ID test or OOD split count, of a trial of the cell that was made with `settings`.
@@ -158,7 +163,8 @@ def is_mixture(cell: Cell, settings: Mapping[str, Any]) -> bool:
 
 
 _UNLESS_EMPTY = (
-    *("label", "objective", "data", "evaluated", "incomplete", "overlaps", "near_duplicates", "deterministic"),
+    *("label", "objective", "data", "evaluated", "incomplete", "overlaps", "split_rules", "near_duplicates"),
+    *("deterministic", "family"),
 )
 """Fields that are not written where they are empty, or False."""
 
