@@ -164,7 +164,7 @@ def stray(tree: Path) -> None:
 
 
 def empty(tree: Path) -> None:
-    shutil.rmtree(tree / "test/wren")
+    shutil.rmtree(tree / "val/wren")
 
 
 def twins(tree: Path) -> None:
@@ -178,7 +178,7 @@ def twins(tree: Path) -> None:
         (dark, "id_test: 1 of 10 images nearly black, no pixel above 31 of 255 (ROOT/test/wren/0.png)"),
         (near, "train and id_test: 1 image in two files of other bytes and equal pixels at 224 x 224"),
         (stray, "id_test: left out 1 not "),
-        (empty, "id_test: has images of 1 of 2 classes"),
+        (empty, "id_val: has images of 1 of 2 classes"),
     ],
 )
 def test_what_is_suspicious_is_said(tree: Path, harm: object, told: str) -> None:
@@ -227,12 +227,7 @@ def test_what_is_held_out_is_said(tree: Path) -> None:
 def test_a_grid_of_splits_has_few_pictures_each(tree: Path) -> None:
     ood = {f"shift{number}": "val" for number in range(20)}
     seen = look(tree, folders=FOLDERS | {"id_val": "val", "ood": ood})
-    assert {split.role: len(split.examples) for split in seen.splits} == {
-        "train": 8,
-        "id_val": 8,
-        "id_test": 8,
-        "ood": 2,
-    }
+    assert {split.role: len(split.examples) for split in seen.splits} == dict.fromkeys(FOLDERS, 8) | {"ood": 2}
 
 
 @pytest.mark.parametrize("gone", ["test", "train"])

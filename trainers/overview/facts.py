@@ -60,8 +60,8 @@ class SplitOverview:
 
 @dataclass(frozen=True)
 class DatasetOverview:
-    """A data set: its splits, and by a line each: the `rules` by which splits were made and are scored, what is `wrong`,
-    so that a run refuses it, and what is `suspicious`."""
+    """A data set: its splits, and by a line each the `rules` by which these were made and are scored, what is `wrong`, so
+    that a run refuses it, and what is `suspicious`."""
 
     name: str
     classes: int
