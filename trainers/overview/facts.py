@@ -60,7 +60,7 @@ class SplitOverview:
 
 @dataclass(frozen=True)
 class DatasetOverview:
-    """A data set: its splits, and by a line each the `rules` by which these were made and are scored, what is `wrong`, so
+    """A data set: its splits and, a line each, the `rules` by which these were made and are scored, what is `wrong`, so
     that a run refuses it, and what is `suspicious`."""
 
     name: str
