@@ -32,7 +32,7 @@ def space_of(*datasets: dict[str, Any], **settings: Any) -> SearchSpace:
 
 def sources(dataset: str | OwnDataset) -> dict[str, Any]:
     assert isinstance(dataset, OwnDataset)
-    return dataset.sources.model_dump(mode="json", exclude_none=True)
+    return dataset.sources.model_dump(mode="json", exclude_none=True, exclude={"ood_val"})
 
 
 def test_leave_one_out_is_a_data_set_for_each_domain_without_a_look_at_files() -> None:
