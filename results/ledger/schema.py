@@ -117,9 +117,10 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
     ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
     for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
-    images that two roles share, where that was allowed. `split_rules` say in words how splits were made and are scored,
-    where that is a choice. `deterministic`: every seed would give the numbers of the one repeat. `family`: the cell's
-    data set is one of several that an entry of the search space stands for.
+    images that two roles share, where that was allowed; `near_duplicates` the number that they share in files of other
+    bytes. `split_rules` say in words how splits were made and are scored, where that is a choice. `deterministic`:
+    every seed would give the numbers of the one repeat. `family`: the cell's data set is one of several that an entry
+    of the search space stands for.
     """
 
     cell: Cell
@@ -140,6 +141,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     incomplete: dict[str, dict[str, int]] = {}
     overlaps: dict[str, int] = {}
     split_rules: list[str] = []
+    near_duplicates: dict[str, int] = {}
     deterministic: bool = False
     family: Family | None = None
 
@@ -161,7 +163,8 @@ def is_mixture(cell: Cell, settings: Mapping[str, Any]) -> bool:
 
 
 _UNLESS_EMPTY = (
-    *("label", "objective", "data", "evaluated", "incomplete", "overlaps", "split_rules", "deterministic", "family"),
+    *("label", "objective", "data", "evaluated", "incomplete", "overlaps", "split_rules", "near_duplicates"),
+    *("deterministic", "family"),
 )
 """Fields that are not written where they are empty, or False."""
 

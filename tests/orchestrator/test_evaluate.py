@@ -219,6 +219,10 @@ def test_names_are_those_of_data_sets_first_and_of_search_spaces_second() -> Non
             "threes.folders.ood.sketch: found 'night'; expected 'sketch'",
         ),
         (
+            SAME | {"folders": {"ood_val": {"sketch": "sketch"}}},
+            "ood: found 'sketch'; expected a label that ood_val does",
+        ),
+        (
             SAME | {"metric": "macro_f1"},
             "threes.metric: found 'macro_f1'; expected 'accuracy', as in the run (give the",
         ),

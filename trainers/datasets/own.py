@@ -213,17 +213,21 @@ class OwnData(Dataset):
     def labels_of(self, split: str) -> list[str]:
         """The labels of a split, each once. Raises InputError when it cannot be read."""
 
+    def ordered(self, labels: Sequence[str]) -> list[str]:
+        """`labels` in the order in which they are numbered: their natural one."""
+        return in_order(labels)
+
     @abstractmethod
     def left_out(self, split: str) -> str:
         """What of a split does not count, and why; empty when all does."""
 
     @cached_property
     def classes(self) -> list[str]:
-        """The classes in label order: as in the YAML's mapping, else in natural order.
+        """The classes in label order: as in the YAML's mapping, else as `ordered` says.
 
         Raises InputError when the YAML names another number of classes, or one that is not there.
         """
-        given, found = self.given_names, in_order(self.found_labels())
+        given, found = self.given_names, self.ordered(self.found_labels())
         if isinstance(given, dict):
             absent = [name for name in given if name not in found]
             if absent:
@@ -235,7 +239,7 @@ class OwnData(Dataset):
         if given is not None and len(given) != len(found):
             raise InputError(
                 f"dataset.class_names: found {counted(len(given), 'name')}; expected {len(found)}, "
-                f"one for each class of {self.whole} in natural order: {listed(found)}"
+                f"one for each class of {self.whole}, in this order: {listed(found)}"
             )
         return found
 
