@@ -121,7 +121,7 @@ class Task:
         """
         loader, split, sizes = self.shared.loader, self.train, [len(batch) for batch in batches]
         batches = [batch[self.ranks.rows(len(batch)).numpy()] for batch in batches]
-        if self.spec.crops == "batched":
+        if self.spec.crops == "batched" or self.augmentation.of_evaluation:
             resized = self.shared.resized_batches(split, batches)
             crops = loader.crops(resized, batches, len(split), rng, self.augmentation)
             return self.ranks.spread(map(loader.to_device, crops), sizes)

@@ -159,6 +159,17 @@ def test_images_are_resized_once_per_machine_and_a_small_draw_once_per_worker(
     assert kept().count("birds/train, 6 images of 32x32") == 2, "one per seed, as there is no room in memory"
 
 
+def test_views_without_crops_are_resized_once_and_are_the_same_either_way(
+    bench: Bench, birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = birds_spec(bench, crop_scale=None, flip=True)
+    exact = replace(spec, crops="exact")
+    found = runner(birds).result(exact).to_json()
+    assert found == runner(birds).result(spec).to_json()
+    monkeypatch.setattr(Augmentation, "of_evaluation", False)
+    assert found == runner(birds).result(exact).to_json(), "cut out of each image anew"
+
+
 def test_a_search_space_s_crops_come_to_its_trials(birds: Path) -> None:
     for train, crops in (({"crops": "batched"}, "batched"), ({}, "exact")):
         space = space_with(dataset=BIRDS, methods=["ft"], search=SEARCH, train=train | {"batch_size": 4})

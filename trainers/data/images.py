@@ -44,6 +44,11 @@ class Augmentation:
     flip: bool = False
     randaugment: bool = False
 
+    @property
+    def of_evaluation(self) -> bool:
+        """Whether each view is that of the evaluation, or its mirror image."""
+        return self.crop_scale is None and not self.randaugment
+
 
 PAPER = Augmentation()
 

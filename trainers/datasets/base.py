@@ -173,7 +173,7 @@ class Dataset(ABC):
 
     A subclass sets `name`, `class_names`, `templates` (each with one `{}` for the class name), `splits` (split name ->
     role, in the order of the table's columns) and implements `load`. Nothing is read before `missing` or `load` is
-    called, and nothing is ever downloaded.
+    called, and nothing is downloaded but by `fetch`.
     """
 
     name: ClassVar[str]
@@ -198,6 +198,15 @@ class Dataset(ABC):
     def missing(self) -> list[Missing]:
         """The files that are needed and absent; empty when the data set can be loaded."""
         return []
+
+    def fetch(self, say: Callable[[str], None]) -> bool:
+        """Download what `missing` names to where it looks for it; False for a data set that has no download.
+
+        `flyp-sweep data prepare` alone calls this. `say` is told what is under way, in lines; a library's own progress
+        bar is welcome, as it shows on terminals only. Errors of any type become one line for the user, by
+        `datasets.fetch.cause`; raise InputError to say it better.
+        """
+        return False
 
     @abstractmethod
     def load(self, split: str) -> Split:
