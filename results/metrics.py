@@ -113,10 +113,16 @@ _KNOWN = (
 )
 
 METRICS = {metric.name: metric for metric in _KNOWN}
+GROUP_ACCURACY = "group_accuracy/"
+"""With the name of a group behind it: a metric for each group of a split."""
 
 
 def metric_of(name: str) -> Metric:
     """The metric of that name; one that is not known here is taken for a fraction of which higher is better."""
+    if name.startswith(GROUP_ACCURACY):
+        group = name.removeprefix(GROUP_ACCURACY)
+        definition = f"Share of the images of group {group} whose likeliest class is the label."
+        return Metric(name, f"Accuracy of group {group}", definition, absent="the split has no such group")
     return METRICS.get(name) or Metric(name, name.replace("_", " ").capitalize(), "")
 
 

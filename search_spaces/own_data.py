@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
+from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.fields import (
     LIST,
     MAPPING,
@@ -28,6 +29,7 @@ from flyp_sweep.search_spaces.fields import (
     repeated,
     shape,
 )
+from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 
 SPLITS = ("train", "id_val", "id_test")
 
@@ -62,7 +64,9 @@ Templates = Annotated[
     Unique,
     Field(min_length=1, description="a list of texts, each with one {} for the class name"),
 ]
-Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1"]
+Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "worst_group_accuracy"]
+Among = Literal["all", "present"]
+"""Predictions on a split are among all classes, or among those of which it has images."""
 
 
 class HeldOut(Section):
@@ -96,13 +100,28 @@ class Splits(Section):
     train: Text | None = Field(default=None, description="a path")
     id_val: Place | None = Field(default=None, description=ID_VAL)
     id_test: Place | None = Field(default=None, description=ID_VAL)
+    ood_val: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {north: north}")
     ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Split -> its role, in the order of `reported` columns."""
+        own = {split: split for split in SPLITS if getattr(self, split) is not None}
+        return own | {label: role for role in SHIFTED for label in getattr(self, role)}
+
+    @property
+    def shifted(self) -> dict[str, str]:
+        """Label -> place, of OOD validation and OOD."""
+        return {**self.ood_val, **self.ood}
 
     @model_validator(mode="after")
     def _labels_are_free(self) -> Self:
-        for label in self.ood:
-            if label in SPLITS:
-                raise mismatch(label, f"a label that is no other split: not {', '.join(SPLITS)}", at=("ood",))
+        for role in SHIFTED:
+            for label in getattr(self, role):
+                if label in SPLITS:
+                    raise mismatch(label, f"a label that is no other split: not {', '.join(SPLITS)}", at=(role,))
+                if role == "ood" and label in self.ood_val:
+                    raise mismatch(label, "a label that ood_val does not have", at=(role,))
         return self
 
     @model_validator(mode="after")
@@ -128,11 +147,23 @@ class OwnDataset(Section):
     class_names: ClassNames = None
     templates: Templates = ("a photo of a {}.",)
     metric: Metric | None = None
+    predict_among: dict[Text, Among] = Field(
+        default={}, description="a mapping from reported splits to all or present, as in {renditions: present}"
+    )
 
     @property
     @abstractmethod
     def sources(self) -> Splits:
         """Where each split is."""
+
+    @model_validator(mode="after")
+    def _splits_are_known(self) -> Self:
+        reported = [split for split, role in self.sources.roles.items() if role in REPORTED]
+        for split in self.predict_among:
+            if split not in reported:
+                expected = f"one of {', '.join(reported)}" if reported else "nothing, as there is no id_test or ood"
+                raise mismatch(split, expected, nearest(split, reported), at=("predict_among",))
+        return self
 
     def to_train_on(self) -> Self:
         """The same, with the metric that training needs. Raises FieldError where a split of a training is absent."""

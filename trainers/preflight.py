@@ -41,8 +41,12 @@ class DataFacts:
     classes: int
     images: Counter[str]
     """Split role -> number of images."""
+    roles: Mapping[str, str]
+    """Split -> its role."""
     incomplete: dict[str, dict[str, int]]
     """Split -> see `incomplete`; empty when the data set is complete."""
+    split_rules: list[str]
+    """How its splits were made and are scored, where that is a choice: a line each."""
     census: list[str]
     """Its classes with their images in each split, line by line."""
     remarks: list[str]
@@ -148,7 +152,8 @@ def _check(
         models[model.label] = ModelFacts(fingerprints[model.label], parameters, pretrained.objective_summary(model))
     data = {}
     for name, dataset in made.items():
-        remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
+        rules = dataset.rules()
+        remarks = rules + dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
         remarks += cut_captions(space, dataset)
         seen = check_images(dataset, space, say) if decode else None
         if seen and seen.bad:  # and they are left out
@@ -161,7 +166,9 @@ def _check(
             metric=dataset.metric,
             classes=len(dataset.class_names),
             images=images,
+            roles=dataset.splits,
             incomplete=incomplete(dataset, counts[name], seen),
+            split_rules=rules,
             census=census(dataset),
             remarks=remarks,
         )

@@ -133,7 +133,7 @@ def _is_complete(found: Dataset, deep: bool) -> bool:
         published = f", {expected} as published" if split in found.published else ""
         note = "" if counts[split] == expected else ": INCOMPLETE" if counts[split] < expected else ": TOO MANY"
         click.echo(f"{split:<24} {role:<8} {counts[split]:>8} image{'s' * (counts[split] != 1)}{published}{note}")
-    for line in census(found) + found.remarks():
+    for line in census(found) + found.rules() + found.remarks():
         click.echo(line)
     if deep:
         _decode(found)

@@ -44,6 +44,7 @@ class Selection:
             evaluated=dict(self.plan.data.identity.evaluated),
             overlaps=dict(self.plan.data.identity.overlaps),
             incomplete={split: dict(counts) for split, counts in self.plan.data.incomplete.items()},
+            split_rules=list(self.plan.data.split_rules),
             deterministic=self.plan.is_deterministic,
         )
 

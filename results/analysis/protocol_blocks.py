@@ -12,6 +12,7 @@ from flyp_sweep.results.analysis.evidence import Measure
 from flyp_sweep.results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 
 _FIXED = {"data": "data", "weights": "weights"}
 """Settings that all numbers of a column must share, and what a message calls them."""
@@ -39,13 +40,14 @@ class Block:
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
-        """ID test, then the OOD sets, in the order of the ledger."""
+        """ID test, then OOD validation, then the OOD sets, each in the order of the ledger."""
         found = dict.fromkeys(measure for result in self.results for measure in result.measures)
-        return tuple(sorted(found, key=lambda measure: measure.role != "id_test"))
+        return tuple(sorted(found, key=lambda measure: REPORTED.index(measure.role)))
 
     @property
-    def has_ood(self) -> bool:
-        return any(measure.role == "ood" for measure in self.measures)
+    def has_shifts(self) -> bool:
+        """Whether an OOD set or one for OOD validation was measured."""
+        return any(measure.role in SHIFTED for measure in self.measures)
 
     @property
     def incomplete(self) -> tuple[str, ...]:

@@ -116,8 +116,8 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
     ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
     for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
-    images that two roles share, where that was allowed. `deterministic`: every seed would give the numbers of the one
-    repeat.
+    images that two roles share, where that was allowed. `split_rules` say in words how splits were made and are scored,
+    where that is a choice. `deterministic`: every seed would give the numbers of the one repeat.
     """
 
     cell: Cell
@@ -137,6 +137,7 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     evaluated: dict[str, str] = {}
     incomplete: dict[str, dict[str, int]] = {}
     overlaps: dict[str, int] = {}
+    split_rules: list[str] = []
     deterministic: bool = False
 
     def counts(self, settings: Mapping[str, Any], split: str) -> bool:
@@ -156,7 +157,7 @@ def is_mixture(cell: Cell, settings: Mapping[str, Any]) -> bool:
     return bool(cell.ensemble) and not settings.get("ingredients")
 
 
-_UNLESS_EMPTY = ("label", "objective", "data", "evaluated", "incomplete", "overlaps", "deterministic")
+_UNLESS_EMPTY = ("label", "objective", "data", "evaluated", "incomplete", "overlaps", "split_rules", "deterministic")
 """Fields that are not written where they are empty, or False."""
 
 

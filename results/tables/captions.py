@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from flyp_sweep.results.analysis.cells import CellResult
-from flyp_sweep.results.analysis.evidence import SIDES
+from flyp_sweep.results.analysis.evidence import SIDES, WATCHED
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
@@ -29,6 +29,7 @@ def caption(
         _deterministic(cells, options),
         *_lower(numbers),
         *_sides(grid, numbers),
+        *_watched(numbers),
         *_ood(numbers),
         *_aggregates(grid),
         *_differences(grid, options, differences),
@@ -142,6 +143,13 @@ def _sides(grid: Grid, numbers: Sequence[Column]) -> list[str]:
     if len(sides) != 1 or said:
         return []
     return [f"{sides.pop().capitalize()} ensembling."]
+
+
+def _watched(numbers: Sequence[Column]) -> list[str]:
+    """What the columns of OOD validation are not."""
+    if not any(column.role == "ood_val" for column in numbers):
+        return []
+    return [f"{WATCHED}: OOD validation, reported only: nothing was selected on it, and no OOD mean contains it."]
 
 
 def _ood(numbers: Sequence[Column]) -> list[str]:

@@ -58,7 +58,8 @@ def natural_layout(blocks: Sequence[Block]) -> str:
 
     `ablation` for FLYP beside a variant of it; `per_shift` where the OOD sets of a single data set, or few-shot cells
     with OOD sets, are to be seen; `distribution_shift` for several data sets with OOD sets; else `few_shot` or
-    `transfer`. While nothing is measured, `per_shift`, which shows how far every cell is.
+    `transfer`. OOD validation counts as an OOD set here. While nothing is measured, `per_shift`, which shows how far
+    every cell is.
     """
     methods = {result.cell.method for block in blocks for result in block.results}
     if "flyp" in methods and methods & set(VARIANTS):
@@ -66,7 +67,7 @@ def natural_layout(blocks: Sequence[Block]) -> str:
     if not any(block.measures for block in blocks):
         return "per_shift"
     shots = {block.shots for block in blocks}
-    if any(block.has_ood for block in blocks):
+    if any(block.has_shifts for block in blocks):
         several = len({block.dataset for block in blocks}) > 1
         return "distribution_shift" if several and shots == {None} else "per_shift"
     return "transfer" if shots == {None} else "few_shot"

@@ -8,9 +8,10 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS
+from flyp_sweep.search_spaces.roles import SHIFTED
 from flyp_sweep.trainers.datasets.base import Added, Dataset
 from flyp_sweep.trainers.datasets.class_labels import listed, plain, spelt
-from flyp_sweep.trainers.datasets.own import OwnData, partial
+from flyp_sweep.trainers.datasets.own import OwnData
 
 
 def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
@@ -30,11 +31,11 @@ def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
 
 
 def extend(base: Dataset, other: Dataset) -> list[str]:
-    """Give `base` the ID test and OOD splits of `other`; returns the classes that `base` lacks, and then gives nothing.
+    """Give `base` the reported splits of `other`; returns the classes that `base` lacks, and then gives nothing.
 
     Classes are the same when their display names are, but for case, spaces, zeros and Unicode form. The splits are
-    called as `other`, the OOD ones `other-split`. Raises InputError for names that are taken, for two classes of
-    `other` that are one of `base`, and for an `other` without such splits.
+    called as `other`, the OOD and OOD validation ones `other-split`; the latter stay OOD validation. Raises InputError
+    for names that are taken, for two classes of `other` that are one of `base`, and for an `other` without such splits.
     """
     if base.name == other.name:
         return []
@@ -46,9 +47,10 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
     labels = np.array(found, dtype=np.int64)
     metric = base.metric if isinstance(other, OwnData) and other.given_metric is None else None
     splits = dict.fromkeys(other.named("id_test"), other.name)
-    splits |= {split: f"{other.name}-{split}" for split in other.named("ood") if split not in other.added}
+    shifted = [split for role in SHIFTED for split in other.named(role) if split not in other.added]
+    splits |= {split: f"{other.name}-{split}" for split in shifted}
     if not splits or not found:
-        what = "no class" if splits else "neither id_test nor ood"
+        what = "no class" if splits else "neither id_test nor ood nor ood_val"
         raise InputError(f"evaluate: found {what} in data set {other.name!r}; expected images to evaluate on")
     _check_distinct(base, other, labels)
     for split, name in splits.items():
@@ -57,7 +59,8 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
                 f"evaluate: found a split {name!r} of data set {base.name!r} already; expected none of the name that "
                 f"{split} of {other.name!r} gets; give that data set another name"
             )
-        base.add(Added(name, other, split, labels, len(base.class_names), metric))
+        role = "ood_val" if other.splits[split] == "ood_val" else "ood"
+        base.add(Added(name, other, split, labels, len(base.class_names), metric, role))
     return []
 
 
@@ -78,8 +81,4 @@ def remarks(dataset: Dataset) -> list[str]:
     for name, added in dataset.added.items():
         if isinstance(added.origin, OwnData) and (left_out := added.origin.left_out(added.split)):
             lines.append(f"{name}: left out {left_out}")
-        split = dataset.split(name)
-        counts = np.bincount(split.labels, minlength=len(dataset.class_names))
-        if split.class_map is None and not counts.all():
-            lines.append(partial(name, "ood", dataset.class_names, counts))
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -14,11 +15,16 @@ import numpy as np
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset
+from flyp_sweep.search_spaces.roles import FITTED, REPORTED
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.listing import fixed_order
+
+WORST_GROUP = "worst_group_accuracy"
+MOST_GROUPS = 1000
+"""Groups of a split: each is a number in the ledger, at every alpha."""
 
 
 class OwnData(Dataset):
@@ -30,6 +36,7 @@ class OwnData(Dataset):
     """
 
     name = ""
+    is_own: ClassVar[bool] = True
     entry_type: ClassVar[type[OwnDataset]]
     """The part of the YAML that this reader reads."""
 
@@ -46,10 +53,12 @@ class OwnData(Dataset):
         self.held = {split: place for split, place in own.items() if isinstance(place, HeldOut)}
         """The splits that are cut from the training images, and how."""
         self.held_out = "id_val" in self.held
-        places = own | dict.fromkeys(self.held, own.get("train", "")) | entry.sources.ood
+        places = own | dict.fromkeys(self.held, own.get("train", "")) | entry.sources.shifted
         self.sources: dict[str, str] = places
         """Where each split lies, in the words of the YAML; one that is held out lies with the training images."""
-        self.splits = {split: split if split in own else "ood" for split in self.sources}
+        self.splits = entry.sources.roles
+        self.among = entry.predict_among
+        """Split -> among which classes predictions on it are, where the YAML says so."""
 
     @cached_property
     def paths(self) -> dict[str, Path]:
@@ -68,14 +77,69 @@ class OwnData(Dataset):
     def read(self, split: str) -> Split:
         """The split that lies in `sources[split]`, whole. Raises InputError when it cannot be read."""
 
+    def groups_of(self, split: str) -> Sequence[str] | None:
+        """The name of each image's group, in the order of `read`; None where images have no groups."""
+        return None
+
+    def captions_of(self, split: str) -> Sequence[str] | None:
+        """The caption of each image, in the order of `read`; None where images have no captions."""
+        return None
+
     def load(self, split: str) -> Split:
-        """As `read`; where splits are held out of the training images, these are cut."""
-        whole = self.read(split)
-        if not self.held or split not in ("train", *self.held):
-            return whole
-        assert isinstance(whole.images, EncodedImages)
-        rows = np.flatnonzero(self._parts(whole) == split)
-        return whole.taken(rows, whole.images.taken(rows))
+        """As `read`, with groups, captions and the rule of scoring; where splits are held out of the training images,
+        these are cut."""
+        whole = self._captioned(self._in_groups(self.read(split)))
+        if self.held and split in ("train", *self.held):
+            assert isinstance(whole.images, EncodedImages)
+            rows = np.flatnonzero(self._parts(whole) == split)
+            whole = whole.taken(rows, whole.images.taken(rows))
+        if self.among.get(split) == "present":
+            labels = np.arange(len(self.classes))
+            return replace(whole, class_map=np.where(np.isin(labels, whole.labels), labels, -1))
+        return whole
+
+    def _in_groups(self, split: Split) -> Split:
+        """The split with its groups, in natural order. Raises InputError for too many, and for none where the metric
+        needs them.
+
+        Of what a training sees, groups are kept only if it is selected by them: otherwise they would change the
+        identity of trials that do not depend on them.
+        """
+        needed = self.metric == WORST_GROUP
+        names = self.groups_of(split.name) if needed or split.role in REPORTED else None
+        if names is None:
+            if needed:
+                raise InputError(
+                    f"dataset.metric: found {WORST_GROUP}, and no groups in {split.name} of {self.name!r} "
+                    f"({self.where(split.name)}); expected a table whose columns.group names some, or another metric"
+                )
+            return split
+        distinct = in_order(dict.fromkeys(names))
+        if len(distinct) > MOST_GROUPS:
+            raise InputError(
+                f"{self.where(split.name)}: found {len(distinct):,} groups in {split.name}; expected {MOST_GROUPS:,} "
+                "at most, as the accuracy of each is recorded; name another column as dataset.columns.group"
+            )
+        numbers = {name: number for number, name in enumerate(distinct)}
+        return replace(split, groups=np.array([numbers[name] for name in names]), group_names=tuple(distinct))
+
+    def _captioned(self, split: Split) -> Split:
+        """The split with its captions. Raises InputError for an empty one."""
+        captions = self.captions_of(split.name)
+        if captions is None:
+            return split
+        for row, text in enumerate(captions):
+            if not text.strip():
+                assert isinstance(split.images, EncodedImages)
+                raise InputError(
+                    f"{self.where(split.name)}: found no caption of {split.images.names()[row]}; expected a text for "
+                    "each image; write one, or remove the image"
+                )
+        return replace(split, captions=captions)
+
+    def rules(self) -> list[str]:
+        """As of all data sets; and what was held out of the training images, and how."""
+        return [*(_held_out_rule(split, held) for split, held in self.held.items()), *super().rules()]
 
     def _parts(self, whole: Split) -> np.ndarray:
         """The split that each of the training images belongs to, texts [N]."""
@@ -116,7 +180,7 @@ class OwnData(Dataset):
 
     def told(self, split: str) -> str:
         """Which key of the YAML says where a split is, and what lies there by a like name."""
-        key = split if split in SPLITS else f"ood.{split}"
+        key = split if split in SPLITS else f"{self.splits[split]}.{split}"
         around = self.paths[split].parent
         like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
         return f"dataset.{self.splits_key}.{key} of {self.name!r} in the search space{like}"
@@ -202,20 +266,21 @@ class OwnData(Dataset):
     def remarks(self) -> list[str]:
         """See `Dataset.remarks`."""
         lines = [f"{split}: left out {found}" for split in self.sources if (found := self.left_out(split))]
-        if set(self.splits) <= {"train", "id_val"}:
+        if set(self.splits) <= {*FITTED}:
             lines.append("has neither id_test nor ood: tables will hold no numbers")
         if self.given_names is None and are_numbers(self.classes):
             prompt = self.templates[0].format(self.classes[0])
             lines.append(f"classes are numbers: prompts read {prompt!r}; dataset.class_names can give them names")
-        for split in self.sources:
-            counts = np.bincount(self.split(split).labels, minlength=len(self.classes))
-            if not counts.all():
-                lines.append(partial(split, self.splits[split], self.classes, counts))
+        if "id_val" in self.sources:
+            absent = np.bincount(self.split("id_val").labels, minlength=len(self.classes)) == 0
+            if absent.any():
+                names = listed([self.classes[label] for label in np.flatnonzero(absent)])
+                has = f"has images of {np.count_nonzero(~absent)} of {len(absent)} classes"
+                lines.append(f"id_val: {has}; selection sees none of {names}")
         return lines
 
 
-def partial(split: str, role: str, classes: Sequence[str], counts: np.ndarray) -> str:
-    """What it means that a split has no image of some classes; `counts` are its images per class."""
-    absent = [classes[label] for label in np.flatnonzero(counts == 0).tolist()]
-    means = "selection sees none of" if role == "id_val" else "predictions are among all classes, also"
-    return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"
+def _held_out_rule(split: str, held: HeldOut) -> str:
+    """How a split is held out, in words."""
+    of = "each class" if held.stratified else "all images"
+    return f"{split}: {100 * held.fraction:g}% of {of}, held out of train, drawn with seed {held.seed}"
