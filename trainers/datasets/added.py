@@ -1,4 +1,4 @@
-"""The splits of one data set as OOD splits of another, which has all of its classes."""
+"""The splits of one data set as OOD splits of another, which has all of its classes, or predicts among new ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
             count = "1 class" if len(missing) == 1 else f"{len(missing):,} classes"
             raise InputError(
                 f"evaluate: found {count} of data set {other.name!r} that {name!r} does not have: "
-                f"{listed([spelt(one) for one in missing])}; expected classes that the models are trained on"
+                f"{listed([spelt(one) for one in missing])}; expected classes that the models are trained on, or "
+                f"predict_among: {{{next(iter(other.splits), 'id_test')}: own}} in its entry"
             )
 
 
@@ -39,20 +40,22 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
     """
     if base.name == other.name:
         return []
-    known = {plain(name): label for label, name in enumerate(base.class_names)}
-    known |= {name: label for label, name in enumerate(base.class_names)}
-    found = [known.get(name, known.get(plain(name))) for name in other.class_names]
-    if lacking := [name for name, label in zip(other.class_names, found, strict=True) if label is None]:
-        return lacking
-    labels = np.array(found, dtype=np.int64)
     metric = base.metric if isinstance(other, OwnData) and other.given_metric is None else None
     splits = dict.fromkeys(other.named("id_test"), other.name)
     shifted = [split for role in SHIFTED for split in other.named(role) if split not in other.added]
     splits |= {split: f"{other.name}-{split}" for split in shifted}
-    if not splits or not found:
+    if not splits or not other.class_names:
         what = "no class" if splits else "neither id_test nor ood nor ood_val"
         raise InputError(f"evaluate: found {what} in data set {other.name!r}; expected images to evaluate on")
-    _check_distinct(base, other, labels)
+    labels = np.empty(0, dtype=np.int64)
+    if not (isinstance(other, OwnData) and all(other.among.get(split) == "own" for split in splits)):
+        known = {plain(name): label for label, name in enumerate(base.class_names)}
+        known |= {name: label for label, name in enumerate(base.class_names)}
+        found = [known.get(name, known.get(plain(name))) for name in other.class_names]
+        if lacking := [name for name, label in zip(other.class_names, found, strict=True) if label is None]:
+            return lacking
+        labels = np.array(found, dtype=np.int64)
+        _check_distinct(base, other, labels)
     for split, name in splits.items():
         if name in (*SPLITS, *base.splits):
             raise InputError(

@@ -148,8 +148,9 @@ class Missing:
 class Added:
     """A split that a data set has from another one: the `split` of `origin`, which is called `name` here.
 
-    `labels`, int64 [classes of origin], are the labels that the classes have here. `metric` is the primary one here;
-    None: the one that the split has there. `role` is `ood`, or `ood_val` for what is so there too.
+    `labels`, int64 [classes of origin], are the labels that the classes have here, empty where they have none. `metric`
+    is the primary one here; None: the one that the split has there. `role` is `ood`, or `ood_val` for what is so there
+    too.
     """
 
     name: str
@@ -171,6 +172,8 @@ class Added:
                 f"evaluate: found no groups in {self.split} of data set {self.origin.name!r}, which is scored by the "
                 "worst_group_accuracy of the model's data set; expected columns.group, or a metric of its own"
             )
+        if found.class_names is not None:
+            return replace(found, **changed)
         if found.class_map is None:
             return replace(found, labels=self.labels[found.labels], **changed)
         class_map = np.full(self.classes, -1, dtype=np.int64)
@@ -183,6 +186,8 @@ def _among(split: Split, classes: Sequence[str], is_own: bool) -> str:
 
     A publisher's split that lacks classes is as published.
     """
+    if split.class_names is not None:
+        return f"{len(split.class_names):,} classes of its own, which training does not have"
     if split.class_map is not None:
         return f"the {np.count_nonzero(split.class_map >= 0):,} of {len(classes):,} classes that it has labels of"
     absent = np.flatnonzero(np.bincount(split.labels, minlength=len(classes)) == 0).tolist()

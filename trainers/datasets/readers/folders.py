@@ -41,14 +41,15 @@ class ImageFolders(OwnData):
 
     def read(self, split: str) -> Split:
         folder = self.paths[split]
-        labels = {name: label for label, name in enumerate(self.classes)}
+        classes = self.classes_of(split)
+        labels = {name: label for label, name in enumerate(classes)}
         left_out = self._left_out[split] = LeftOut()
         found = subfolders(folder, left_out)
         unknown = [path.name for path in found if path.name not in labels]
         if unknown:
             raise InputError(
                 f"{folder}: folder {spelt(unknown[0])} is no class of the training split; "
-                f"expected {listed(self.classes)}{resembling(unknown[0], self.classes)}"
+                f"expected {listed(classes)}{resembling(unknown[0], classes)}"
             )
         pairs = [(Path(path), labels[one.name]) for one in found for path in images_below(str(one), left_out)]
         if not pairs:
@@ -68,7 +69,7 @@ class ImageFolders(OwnData):
         for split in self.paths:
             loaded = self.split(split)
             if self._left_out[split].linked and isinstance(loaded.images, NamedFiles):
-                _check_links(map(Path, loaded.images.files()), loaded.labels, self.classes)
+                _check_links(map(Path, loaded.images.files()), loaded.labels, self.classes_of(split))
 
     def _only(self, found: list[str]) -> str:
         inside = subfolders(self.paths["train"] / found[0]) if found else []
