@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import harmonic_mean
 
 import numpy as np
 
-from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.analysis.cells import CellResult, average
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
 from flyp_sweep.results.statistics.intervals import mean_interval
@@ -25,7 +26,7 @@ from flyp_sweep.results.tables.significance import (
     compare,
     has_enough_seeds,
 )
-from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, ToBest
+from flyp_sweep.results.tables.table import ABSENT, HARMONIC, Column, Entry, Grid, Row, ToBest
 
 AGGREGATES = {"mean": task_mean, "iqm": interquartile_mean}
 
@@ -43,7 +44,8 @@ class PlannedRow:
 
     def sample(self, column: Column) -> Sample | None:
         cell = self.cell(column)
-        values = cell.sample(column.side, column.parts) if cell else {}
+        mean = harmonic_mean if column.role == HARMONIC else average
+        values = cell.sample(column.side, column.parts, mean) if cell else {}
         return Sample(values, cell.is_constant) if cell and values else None
 
 
