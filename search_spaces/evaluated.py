@@ -43,7 +43,7 @@ def read_evaluated(source: str) -> tuple[Evaluated, ...]:
     name, text = read_file(source)
     data = yaml_text.read(text, name)
     if isinstance(data, dict) and data.keys() & SPACE_KEYS:
-        return load(source).datasets
+        return load(source).entries
     try:
         found = _File.model_validate({"evaluate": data}).evaluate
     except ValidationError as error:
@@ -96,6 +96,8 @@ def _extended(known: Any, other: Any, source: str) -> Any:
     for key in other.keys() - {kind, "predict_among"}:
         if other[key] != known.get(key):
             raise _other_one(source, f"{name}.{key}", other[key], known.get(key))
+    if not kind:
+        return known
     for key in given:
         if key not in SHIFTED and given[key] != held.get(key):
             raise _other_one(source, f"{name}.{kind}.{key}", given[key], held.get(key))

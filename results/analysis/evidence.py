@@ -7,7 +7,7 @@ line.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
@@ -33,18 +33,24 @@ WATCHED = "OOD val."
 
 
 class Measure(NamedTuple):
-    """What was measured of a trial at one alpha: a split, its role, a metric."""
+    """What was measured of a trial at one alpha: a split, its role, a metric.
+
+    Of a metric that each group or corruption of a split has, `part` is the group or the corruption.
+    """
 
     split: str
     role: str
     metric: str
+    part: str = ""
 
     @property
     def heading(self) -> str:
         """What a column of it is called: that of OOD validation says so, whatever the split's name."""
         if self.role == "ood_val":
-            return WATCHED if self.split == "ood_val" else f"{WATCHED} {self.split}"
-        return "ID" if self.role == "id_test" else self.split
+            split = WATCHED if self.split == "ood_val" else f"{WATCHED} {self.split}"
+        else:
+            split = "ID" if self.role == "id_test" else self.split
+        return f"{split} {self.part}" if self.part else split
 
 
 Numbers = Mapping[Measure, float]
@@ -164,8 +170,17 @@ def _trial(record: TrialRecord, metric: str | None) -> Trial:
 
 
 @lru_cache(maxsize=4096)
-def _measure(split: str, role: str, metric: str) -> Measure:
-    return Measure(split, role, metric)
+def _measure(split: str, role: str, metric: str, part: str) -> Measure:
+    return Measure(split, role, metric, part)
+
+
+def _asked(one: SplitRecord, metric: str | None) -> Iterator[tuple[str, str]]:
+    """The names in the ledger of the metrics that are asked for, and which part of the split each is of."""
+    name = metric or one.primary
+    if name in one.metrics:
+        yield name, ""
+    elif "/" not in name:
+        yield from ((held, held.removeprefix(f"{name}/")) for held in one.metrics if held.startswith(f"{name}/"))
 
 
 def _numbers(trial: TrialRecord, metric: str | None) -> dict[Side, Numbers]:
@@ -182,9 +197,9 @@ def _numbers(trial: TrialRecord, metric: str | None) -> dict[Side, Numbers]:
 def _numbers_at(alpha: float, trial: TrialRecord, metric: str | None) -> Numbers:
     shown = _splits_at(alpha, trial)
     numbers = {
-        _measure(one.split, one.role, name): one.metrics[name]
+        _measure(one.split, one.role, metric or one.primary, part): one.metrics[name]
         for one in shown
-        if (name := metric or one.primary) in one.metrics
+        for name, part in _asked(one, metric)
     }
     if len({one.split for one in shown}) < len(shown):
         split = Counter(one.split for one in shown).most_common(1)[0][0]
@@ -207,4 +222,4 @@ def _lacking(trial: TrialRecord, metric: str) -> tuple[str, ...]:
     """The reported splits without the metric at an alpha that a table shows."""
     alphas = {trial.chosen_alpha, None if is_mixture(trial.cell, trial.settings) else 1.0} - {None}
     shown = [one for alpha in alphas if alpha is not None for one in _splits_at(alpha, trial)]
-    return tuple(dict.fromkeys(one.split for one in shown if metric not in one.metrics))
+    return tuple(dict.fromkeys(one.split for one in shown if not any(_asked(one, metric))))

@@ -12,6 +12,7 @@ from flyp_sweep.results.analysis.evidence import Measure
 from flyp_sweep.results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.family import Family
 from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 
 _FIXED = {"data": "data", "weights": "weights"}
@@ -50,6 +51,11 @@ class Block:
         return any(measure.role in SHIFTED for measure in self.measures)
 
     @property
+    def family(self) -> Family | None:
+        """The family of its data set, as its selections say."""
+        return next((one.selection.family for one in self.results if one.selection and one.selection.family), None)
+
+    @property
     def incomplete(self) -> tuple[str, ...]:
         """What selections say of splits that hold another number of images than was published."""
         counts = {
@@ -63,7 +69,7 @@ class Block:
     def single_metric(self, measures: Iterable[Measure]) -> None:
         """Raises InputError when one split was measured by two metrics: such numbers share no column."""
         for split, group in itertools.groupby(sorted(measures), key=lambda measure: measure.split):
-            metrics = [measure.metric for measure in group]
+            metrics = list(dict.fromkeys(measure.metric for measure in group))
             if len(metrics) > 1:
                 raise InputError(
                     f"{self.title}: found {split} measured by {' and by '.join(metrics)}, expected one metric in a "

@@ -67,14 +67,17 @@ def selected_on(cells: Iterable[CellResult]) -> str:
 
 
 def _overlaps(cells: Iterable[CellResult]) -> list[str]:
-    """Which splits share images, where that was allowed: their scores are no evidence on unseen images."""
+    """Which splits share images: their scores are no evidence on unseen images."""
     shared = dict.fromkeys(
-        (cell.cell.dataset, roles, count)
+        (cell.cell.dataset, roles, count, how)
         for cell in cells
         if cell.selection
-        for roles, count in cell.selection.overlaps.items()
+        for how, counts in (("", cell.selection.overlaps), (" in files of other bytes", cell.selection.near_duplicates))
+        for roles, count in counts.items()
     )
-    return [f"Overlap: {roles} of {dataset} share {counted(count, 'image')}." for dataset, roles, count in shared]
+    return [
+        f"Overlap: {roles} of {dataset} share {counted(count, 'image')}{how}." for dataset, roles, count, how in shared
+    ]
 
 
 def _selected(numbers: Sequence[Column]) -> str:

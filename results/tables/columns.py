@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Measure, Side
@@ -42,6 +43,13 @@ def harmonic_column(block: Block, side: Side, path: tuple[str, ...], parts: Sequ
     """The column of the harmonic mean of several splits, of each seed. Raises InputError for different metrics."""
     block.single_metric(parts)
     return _column(block, side, path, parts, HARMONIC)
+
+
+def mean_column(family: str, path: tuple[str, ...], over: Sequence[Column]) -> Column:
+    """The column of the mean, by seed, over those of the data sets of a family."""
+    first = next((column for column in over if column.parts), over[0])
+    metric = _shared({column.metric for column in over if column.metric} or {""})
+    return replace(first, path=path, dataset=family, metric=metric, parts=(), over=tuple(over))
 
 
 def aggregate_columns(numbers: Sequence[Column], options: TableOptions, path: tuple[str, ...] = ()) -> list[Column]:

@@ -78,9 +78,8 @@ def test_a_table_leaves_the_cell_empty_and_says_among_which_classes(root: Path) 
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.startswith(("FT", "FLYP"))}
     assert rows["FT"].count("-") == 2
     assert rows["FLYP"].count("-") == 0
-    assert "Splits: new: predictions among 2 classes of its own, which training does not have" in " ".join(
-        printed.split()
-    )
+    said = " ".join(printed.split())
+    assert "Splits: new: predictions among the 2 classes of its own, which training does not have" in said
 
 
 def test_another_data_set_is_scored_among_its_own_classes_where_its_entry_says_so(root: Path) -> None:
@@ -88,7 +87,7 @@ def test_another_data_set_is_scored_among_its_own_classes_where_its_entry_says_s
     code, output = evaluate_serially(root / "runs/own", "others.yaml", cwd=root, data_root=root)
     assert code == 2
     assert "3 classes of data set 'others' that 'threes' does not have" in output
-    assert "or predict_among: {id_test: own} in its entry" in output
+    assert "or give it predict_among: {id_test: own}, for methods that predict by prompts" in output
     (root / "others.yaml").write_text(yaml.safe_dump(LATER | {"predict_among": {"id_test": "own"}}))
     code, output = evaluate_serially(root / "runs/own", "others.yaml", cwd=root, data_root=root)
     assert code == 0, output

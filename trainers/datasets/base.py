@@ -77,9 +77,11 @@ class Split:
     not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
     label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
     `groups`, int64 [N], numbers each image's group for metrics over groups, -1 for none; `group_names` are their names
-    by number, under which the accuracy of each group is recorded. `captions` are N texts, one for each image. A split
-    with classes of its own, which are not the data set's, has their display names, in label order, in `class_names` and
-    the templates of their prompts in `templates`: predictions are made among these classes alone.
+    by number, under which the accuracy of each group is recorded. `reference_errors` say that the groups are a grid of
+    corruptions, called `corruption/severity`: they hold the errors of a model to compare with, by corruption, or none.
+    `captions` are N texts, one for each image. A split with classes of its own, which are not the data set's, has their
+    display names, in label order, in `class_names` and the templates of their prompts in `templates`: predictions are
+    made among these classes alone.
     Raises ValueError for an unknown role or when images, labels, groups and captions differ in number.
     """
 
@@ -91,6 +93,7 @@ class Split:
     class_map: np.ndarray | None = None
     groups: np.ndarray | None = None
     group_names: tuple[str, ...] = ()
+    reference_errors: Mapping[str, float] | None = None
     captions: Sequence[str] | None = None
     class_names: Sequence[str] | None = None
     templates: Sequence[str] = ()
@@ -187,7 +190,7 @@ def _among(split: Split, classes: Sequence[str], is_own: bool) -> str:
     A publisher's split that lacks classes is as published.
     """
     if split.class_names is not None:
-        return f"{len(split.class_names):,} classes of its own, which training does not have"
+        return f"the {len(split.class_names):,} classes of its own, which training does not have"
     if split.class_map is not None:
         return f"the {np.count_nonzero(split.class_map >= 0):,} of {len(classes):,} classes that it has labels of"
     absent = np.flatnonzero(np.bincount(split.labels, minlength=len(classes)) == 0).tolist()
@@ -208,6 +211,8 @@ class Dataset(ABC):
     summary: ClassVar[str] = ""
 
     class_names: Sequence[str]
+    class_ids: Sequence[str] = ()
+    """What other data sets may call the classes that are to be taken for these, such as WordNet ids."""
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"

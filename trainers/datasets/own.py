@@ -39,6 +39,8 @@ class OwnData(Dataset):
     is_own: ClassVar[bool] = True
     entry_type: ClassVar[type[OwnDataset]]
     """The part of the YAML that this reader reads."""
+    stratum: ClassVar[str] = "each class"
+    """What a stratified part is held out of."""
 
     def __init__(self, entry: OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(root)
@@ -81,14 +83,10 @@ class OwnData(Dataset):
         """The name of each image's group, in the order of `read`; None where images have no groups."""
         return None
 
-    def captions_of(self, split: str) -> Sequence[str] | None:
-        """The caption of each image, in the order of `read`; None where images have no captions."""
-        return None
-
     def load(self, split: str) -> Split:
-        """As `read`, with groups, captions and the rule of scoring; where splits are held out of the training images,
-        these are cut."""
-        whole = self._captioned(self._in_groups(self.read(split)))
+        """As `read`, with groups and the rule of scoring; where splits are held out of the training images, these are
+        cut."""
+        whole = self._in_groups(self.read(split))
         if self.held and split in ("train", *self.held):
             assert isinstance(whole.images, EncodedImages)
             rows = np.flatnonzero(self._parts(whole) == split)
@@ -108,6 +106,8 @@ class OwnData(Dataset):
         Of what a training sees, groups are kept only if it is selected by them: otherwise they would change the
         identity of trials that do not depend on them.
         """
+        if split.groups is not None:  # the reader's own
+            return split
         needed = self.metric == WORST_GROUP
         names = self.groups_of(split.name) if needed or split.role in REPORTED else None
         if names is None:
@@ -126,53 +126,63 @@ class OwnData(Dataset):
         numbers = {name: number for number, name in enumerate(distinct)}
         return replace(split, groups=np.array([numbers[name] for name in names]), group_names=tuple(distinct))
 
-    def _captioned(self, split: Split) -> Split:
-        """The split with its captions. Raises InputError for an empty one."""
-        captions = self.captions_of(split.name)
-        if captions is None:
-            return split
-        for row, text in enumerate(captions):
-            if not text.strip():
-                assert isinstance(split.images, EncodedImages)
-                raise InputError(
-                    f"{self.where(split.name)}: found no caption of {split.images.names()[row]}; expected a text for "
-                    "each image; write one, or remove the image"
-                )
-        return replace(split, captions=captions)
-
     def rules(self) -> list[str]:
         """As of all data sets; and what was held out of the training images, and how."""
-        return [*(_held_out_rule(split, held) for split, held in self.held.items()), *super().rules()]
+        return [*(self._held_out_rule(split, held) for split, held in self.held.items()), *super().rules()]
+
+    def _held_out_rule(self, split: str, held: HeldOut) -> str:
+        """How a split is held out, in words."""
+        of = self.stratum if held.stratified else "all images"
+        share = f"fold {held.fold} of {held.folds}" if held.fraction is None else f"{100 * held.fraction:g}%"
+        return f"{split}: {share} of {of}, held out of train, drawn with seed {held.seed}"
 
     def _parts(self, whole: Split) -> np.ndarray:
-        """The split that each of the training images belongs to, texts [N]."""
+        """The split that each of the training images belongs to, texts [N]; all folds have the same id_test."""
         parts = np.full(len(whole), "train", dtype=object)
-        for split, held in self.held.items():
-            parts[self._held_out(whole, split, held, parts == "train")] = split
+        for split in sorted(self.held):
+            held = self.held[split]
+            if held.folds is None or held.fold is not None:
+                parts[self._held_out(whole, split, held, parts == "train")] = split
         return parts
+
+    def strata(self, whole: Split) -> np.ndarray:
+        """int64 [N]: the stratum of each training image, of all of which a part is held out."""
+        return whole.labels
 
     def _held_out(self, whole: Split, split: str, held: HeldOut, free: np.ndarray) -> np.ndarray:
         """The rows of the training images that are held out as `split`, int64 [n], of those that are `free`, bool [N].
 
-        They are a fraction of each class and one at least, or, without strata, of all. An image is drawn by its own
-        name, so neither more images in another class nor the place of the data change the draw. Raises InputError for a
-        class, or a whole, of fewer than two images.
+        They are a fraction of each stratum and one at least, or, without strata, of all; or a fold, whose sizes differ
+        by one at most. An image is drawn by its own name, so neither more images in another class nor the place of the
+        data change the draw; folds are dealt from one class to the next. Raises InputError for a class, or a whole, of
+        fewer than two images.
         """
         assert isinstance(whole.images, EncodedImages)
         keys, salt = whole.images.keys(), f"{split} {held.seed}" if held.seed else split
-        strata = np.unique(whole.labels) if held.stratified else [whole.labels]
-        chosen = []
-        for stratum in (whole.labels == one for one in strata):
-            own, every = np.flatnonzero(stratum & free), int(stratum.sum())
-            if len(own) < 2:
-                of = f" of class {self.classes[whole.labels[stratum][0]]!r}" if held.stratified else ""
-                raise InputError(
-                    f"{self.where('train')}: found {counted(len(own), 'image')}{of}; expected 2 or more in each class, "
-                    f"to hold out a part for {split}; add images, or leave out the class"
-                )
-            count = min(max(1, round(held.fraction * every)), len(own) - 1)
-            chosen.append(own[fixed_order([keys[row] for row in own], salt)[:count]])
+        one = np.zeros(len(whole), dtype=np.int64)
+        self._check_two(whole, split, whole.labels if held.stratified else one, free)
+        strata = self.strata(whole) if held.stratified else one
+        chosen, dealt = [], 0
+        for stratum in np.unique(strata):
+            own, every = np.flatnonzero((strata == stratum) & free), int((strata == stratum).sum())
+            drawn = own[fixed_order([keys[row] for row in own], salt)]
+            if held.fraction is not None:
+                chosen.append(drawn[: min(max(1, round(held.fraction * every)), max(len(own) - 1, 0))])
+            elif held.folds and held.fold:
+                chosen.append(drawn[(dealt + np.arange(len(own))) % held.folds == held.fold - 1])
+                dealt += len(own)
         return np.concatenate(chosen)
+
+    def _check_two(self, whole: Split, split: str, classes: np.ndarray, free: np.ndarray) -> None:
+        """Raise InputError for one of the `classes`, int64 [N], that has fewer than two free images."""
+        counts = np.bincount(classes[free], minlength=int(classes.max()) + 1)
+        for label in np.unique(classes):
+            if counts[label] < 2:
+                of = f" of class {self.classes[label]!r}" if classes is whole.labels else ""
+                raise InputError(
+                    f"{self.where('train')}: found {counted(counts[label], 'image')}{of}; expected 2 or more in each "
+                    f"class, to hold out a part for {split}; add images, or leave out the class"
+                )
 
     def places(self) -> dict[Path, str]:
         """Each path with the first split that lies there: a held-out one lies with the training images."""
@@ -206,17 +216,21 @@ class OwnData(Dataset):
     def labels_of(self, split: str) -> list[str]:
         """The labels of a split, each once. Raises InputError when it cannot be read."""
 
+    def ordered(self, labels: Sequence[str]) -> list[str]:
+        """`labels` in the order in which they are numbered: their natural one."""
+        return in_order(labels)
+
     @abstractmethod
     def left_out(self, split: str) -> str:
         """What of a split does not count, and why; empty when all does."""
 
     @cached_property
     def classes(self) -> list[str]:
-        """The classes in label order: as in the YAML's mapping, else in natural order.
+        """The classes in label order: as in the YAML's mapping, else as `ordered` says.
 
         Raises InputError when the YAML names another number of classes, or one that is not there.
         """
-        given, found = self.given_names, in_order(self.found_labels())
+        given, found = self.given_names, self.ordered(self.found_labels())
         if isinstance(given, dict):
             new = {label for split in self.apart for label in self.labels_of(split)} - {*found}
             given = {name: shown for name, shown in given.items() if name not in new}
@@ -230,9 +244,14 @@ class OwnData(Dataset):
         if given is not None and len(given) != len(found):
             raise InputError(
                 f"dataset.class_names: found {counted(len(given), 'name')}; expected {len(found)}, "
-                f"one for each class of {self.whole} in natural order: {listed(found)}"
+                f"one for each class of {self.whole}, in this order: {listed(found)}"
             )
         return found
+
+    @property
+    def class_ids(self) -> list[str]:  # type: ignore[override]
+        """The classes' own names."""
+        return self.classes
 
     @property
     def class_names(self) -> list[str]:  # type: ignore[override]
@@ -257,7 +276,7 @@ class OwnData(Dataset):
         """
         if split not in self.apart:
             return self.classes
-        found = in_order(self.labels_of(split))
+        found = self.ordered(self.labels_of(split))
         if len(found) < 2:
             raise InputError(f"{self.where(split)}: found {self._only(found)}; expected at least 2 classes of its own")
         return found
@@ -303,9 +322,3 @@ class OwnData(Dataset):
                 has = f"has images of {np.count_nonzero(~absent)} of {len(absent)} classes"
                 lines.append(f"id_val: {has}; selection sees none of {names}")
         return lines
-
-
-def _held_out_rule(split: str, held: HeldOut) -> str:
-    """How a split is held out, in words."""
-    of = "each class" if held.stratified else "all images"
-    return f"{split}: {100 * held.fraction:g}% of {of}, held out of train, drawn with seed {held.seed}"

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from flyp_sweep.search_spaces.sections import EpochMetric
 from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.evaluation.corruptions import corruption_errors
 from flyp_sweep.trainers.spec import Evaluation
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray, int], float]] = {}
@@ -119,6 +120,9 @@ def score(logits: torch.Tensor, split: Split) -> Scores:
     else:
         loss, predictions, classes = _mapped(logits, labels, split.class_map)
     metrics = all_metrics(predictions, split.labels, classes, split.groups, split.group_names)
+    if split.groups is not None and split.reference_errors is not None:
+        is_right = predictions == split.labels
+        metrics |= corruption_errors(is_right, split.groups, split.group_names, split.reference_errors)
     return Scores(metrics, loss.item(), split.metric)
 
 

@@ -33,7 +33,7 @@ def _side(block: Block, side: Side) -> list[Column]:
     label = SIDE_LABELS[side]
     columns = [split_column(block, side, (label,), measure) for measure in block.measures]
     ood = [measure for measure in block.measures if measure.role == "ood"]
-    if len({measure.split for measure in ood}) == len(ood) > 1:
+    if len({(measure.split, measure.part) for measure in ood}) == len(ood) > 1:
         columns += ood_column(block, side, (label, "mean OOD"))
     return columns
 

@@ -37,8 +37,8 @@ FEWEST_ROWS = 10
 class Rows:
     """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has.
 
-    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `groups` are texts [N],
-    None where the table has no groups, and so are `captions`.
+    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `groups` and `captions`
+    are texts [N], None where the table has no such column.
     """
 
     paths: np.ndarray
@@ -96,7 +96,7 @@ class ImageTables(OwnData):
         if (labels < 0).any():
             raise self._unknown_label(split, int(np.flatnonzero(labels < 0)[0]))
         images = NamedFiles(self.base(split), rows.paths, shown_as=self.shown_as)
-        return Split(split, self.splits[split], images, labels, self.metric)
+        return Split(split, self.splits[split], images, labels, self.metric, captions=rows.captions)
 
     def left_out(self, split: str) -> str:
         empty = self._rows(split).empty
@@ -171,9 +171,6 @@ class ImageTables(OwnData):
     def groups_of(self, split: str) -> Sequence[str] | None:
         return self._rows(split).groups
 
-    def captions_of(self, split: str) -> Sequence[str] | None:
-        return self._rows(split).captions
-
     def _rows(self, split: str) -> Rows:
         if split not in self._read:
             table, columns = self.paths[split], self.columns
@@ -188,15 +185,24 @@ class ImageTables(OwnData):
             paths = as_names(_joined(columns.path_parts, held))
             groups = _named_groups(grouped, held) if grouped else None
             captions = held[columns.caption].tolist() if columns.caption in held else None
+            self._check_captions(table, captions or [], numbers)
             self._read[split] = Rows(paths, labels.tolist(), codes, numbers, found.empty, groups, captions)
             self._sizes[table] = len(found.numbers)
         return self._read[split]
+
+    def _check_captions(self, table: Path, captions: list[str], numbers: np.ndarray) -> None:
+        blank = [row for row, text in enumerate(captions) if not text.strip()]
+        if blank:
+            raise InputError(
+                f"{table}: row {numbers[blank[0]]} below the header: found no {self.columns.caption}; expected a text "
+                "for each image; write one, or remove the row"
+            )
 
     def _asked(self, split: str) -> tuple[list[str], list[str]]:
         """The columns that the table of a split must have, and those that it may lack.
 
         A table of one split alone may lack the column of splits: all rows are its. OOD sets may lack groups, unless
-        they are scored by them.
+        they are scored by them. A table that nothing is trained on may lack captions.
         """
         columns, role = self.columns, self.splits[split]
         wanted, optional = [*columns.path_parts[1::2], columns.label], list[str]()
