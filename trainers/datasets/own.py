@@ -15,9 +15,8 @@ from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset
 from flyp_sweep.search_spaces.sections import ShownAs
-from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.datasets.base import Dataset, Divisible, Split
 from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
-from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.listing import fixed_order
 
 
@@ -73,7 +72,7 @@ class OwnData(Dataset):
         whole = self.read(split)
         if not self.held or split not in ("train", *self.held):
             return whole
-        assert isinstance(whole.images, EncodedImages)
+        assert isinstance(whole.images, Divisible)
         rows = np.flatnonzero(self._parts(whole) == split)
         return whole.taken(rows, whole.images.taken(rows))
 
@@ -91,7 +90,7 @@ class OwnData(Dataset):
         name, so neither more images in another class nor the place of the data change the draw. Raises InputError for a
         class, or a whole, of fewer than two images.
         """
-        assert isinstance(whole.images, EncodedImages)
+        assert isinstance(whole.images, Divisible)
         keys, salt = whole.images.keys(), f"{split} {held.seed}" if held.seed else split
         strata = np.unique(whole.labels) if held.stratified else [whole.labels]
         chosen = []
@@ -139,17 +138,21 @@ class OwnData(Dataset):
     def labels_of(self, split: str) -> list[str]:
         """The labels of a split, each once. Raises InputError when it cannot be read."""
 
+    def ordered(self, labels: Sequence[str]) -> list[str]:
+        """`labels` in the order in which they are numbered: their natural one."""
+        return in_order(labels)
+
     @abstractmethod
     def left_out(self, split: str) -> str:
         """What of a split does not count, and why; empty when all does."""
 
     @cached_property
     def classes(self) -> list[str]:
-        """The classes in label order: as in the YAML's mapping, else in natural order.
+        """The classes in label order: as in the YAML's mapping, else as `ordered` says.
 
         Raises InputError when the YAML names another number of classes, or one that is not there.
         """
-        given, found = self.given_names, in_order(self.found_labels())
+        given, found = self.given_names, self.ordered(self.found_labels())
         if isinstance(given, dict):
             absent = [name for name in given if name not in found]
             if absent:
@@ -161,7 +164,7 @@ class OwnData(Dataset):
         if given is not None and len(given) != len(found):
             raise InputError(
                 f"dataset.class_names: found {counted(len(given), 'name')}; expected {len(found)}, "
-                f"one for each class of {self.whole} in natural order: {listed(found)}"
+                f"one for each class of {self.whole}, in this order: {listed(found)}"
             )
         return found
 
