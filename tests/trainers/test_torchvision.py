@@ -1,7 +1,7 @@
 """The reader of torchvision's data sets: files and arrays, splits and options, what is absent and what is refused.
 
-Files pass the contract of all readers. Arrays have sizes, classes and labels of their own, and no files whose bytes they
-could be: their tests stand below.
+Files pass the contract of all readers. Arrays have sizes, classes and labels of their own, and no files with the bytes
+that the contract hands out: their tests stand below.
 """
 
 from __future__ import annotations
@@ -119,11 +119,12 @@ def photo(path: Path, number: int) -> None:
 
 def pets(root: Path) -> None:
     folder = root / "oxford-iiit-pet"
-    for part in ("trainval", "test"):
+    for start, part in enumerate(("trainval", "test")):
         rows = []
         for number, (breed, label) in enumerate([("Beagle", 2), ("Abyssinian", 1), ("Beagle", 2), ("Abyssinian", 1)]):
-            photo(folder / "images" / f"{breed}_{part}_{number}.jpg", number + 10 * len(part))
-            rows.append(f"{breed}_{part}_{number} {label} 1 1\n")
+            image = f"{breed}_{10 * start + number}"
+            photo(folder / "images" / f"{image}.jpg", 10 * start + number)
+            rows.append(f"{image} {label} 1 1\n")
         (folder / "annotations").mkdir(exist_ok=True)
         (folder / "annotations" / f"{part}.txt").write_text("".join(rows))
 
@@ -224,7 +225,7 @@ def test_what_is_absent_is_named_once_per_split_and_where_it_comes_from(tmp_path
         ({"torchvision": "EuroSAT"}, "found 'train'; expected all for torchvision.datasets.EuroSAT"),
         ({"torchvision": "DTD", "options": {"partitions": 2}}, r"expected one of partition .*did you mean 'partition'"),
         (
-            {"torchvision": "DTD", "options": {"partition": 11}},
+            {"torchvision": "DTD", "options": {"partition": "x"}},
             "DTD .train.: Parameter 'partition' should be",
         ),
         ({"torchvision": "DTD", "splits": {"train": "x", "id_val": "x"}}, "Unknown value 'x' for argument split"),
