@@ -46,3 +46,15 @@ class TestSaved(ReaderContract):
 class TestTables(ReaderContract):
     def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
         return in_table(folder, images)
+
+
+class TestDomains(ReaderContract):
+    """A domain for each split; that parts are held out of the ID domains has tests of its own."""
+
+    def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
+        for one in images:
+            path = folder / "office" / one.split / one.label / one.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(one.content)
+        roles = {"id_domains": ["train"], "id_val": ["id_val"], "id_test": ["id_test"], "ood_domains": ["sketch"]}
+        return {"domains": "office", **roles}
