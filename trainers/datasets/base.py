@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -46,6 +46,19 @@ class FromFiles(Protocol):
 
     def files(self) -> Sequence[str]:
         """The file of each image, or the one that holds all of them."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Images, Protocol):
+    """Images of which some can be taken, and each of which has a key: held-out splits are drawn by the keys."""
+
+    def keys(self) -> list[str]:
+        """What each image is called within its data set, wherever that lies."""
+        ...
+
+    def taken(self, indices: np.ndarray) -> Self:
+        """Those of the images at `indices`, int64 [N]."""
         ...
 
 

@@ -17,9 +17,8 @@ from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset
 from flyp_sweep.search_spaces.roles import FITTED, REPORTED
 from flyp_sweep.search_spaces.sections import ShownAs
-from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.datasets.base import Dataset, Divisible, Split
 from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
-from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.listing import fixed_order
 
 WORST_GROUP = "worst_group_accuracy"
@@ -88,7 +87,7 @@ class OwnData(Dataset):
         cut."""
         whole = self._in_groups(self.read(split))
         if self.held and split in ("train", *self.held):
-            assert isinstance(whole.images, EncodedImages)
+            assert isinstance(whole.images, Divisible)
             rows = np.flatnonzero(self._parts(whole) == split)
             whole = whole.taken(rows, whole.images.taken(rows))
         if self.among.get(split) == "present":
@@ -157,7 +156,7 @@ class OwnData(Dataset):
         data change the draw; folds are dealt from one class to the next. Raises InputError for a class, or a whole, of
         fewer than two images.
         """
-        assert isinstance(whole.images, EncodedImages)
+        assert isinstance(whole.images, Divisible)
         keys, salt = whole.images.keys(), f"{split} {held.seed}" if held.seed else split
         one = np.zeros(len(whole), dtype=np.int64)
         self._check_two(whole, split, whole.labels if held.stratified else one, free)
