@@ -31,7 +31,7 @@ class CorruptionDataset(OwnDataset):
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:
-        assert self.sources  # whose own checks see the name
+        _ = self.sources  # whose own checks see the name
         return self
 
     @property
