@@ -84,9 +84,11 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
 
 def _labels_in(base: Dataset, other: Dataset) -> list[int | None]:
     """The label in `base` of each class of `other`; None for a class that it lacks."""
-    ids = {name: label for label, name in enumerate(base.class_ids)}
-    if isinstance(other, OwnData) and other.given_names is None and other.classes and ids.keys() >= set(other.classes):
-        return [ids[name] for name in other.classes]
+    ids = {plain(name): label for label, name in enumerate(base.class_ids)}
+    if isinstance(other, OwnData) and other.given_names is None and other.classes:
+        own = [ids.get(plain(name)) for name in other.classes]
+        if None not in own:
+            return own
     known = {plain(name): label for label, name in enumerate(base.class_names)}
     known |= {name: label for label, name in enumerate(base.class_names)}
     return [known.get(name, known.get(plain(name))) for name in other.class_names]
