@@ -98,8 +98,8 @@ def few_shot_groups(dataset: Dataset, space: SearchSpace) -> Iterator[str]:
     if dataset.metric == "worst_group_accuracy" and shots:
         groups = len(dataset.split(dataset.named("train" if dataset.one_pool else "id_val")[0]).group_names)
         yield (
-            f"shots: {counted(min(shots), 'image')} of each class validate, whatever the group; selection sees the worst "
-            f"of those of the {groups} groups that are drawn"
+            f"shots: {counted(min(shots), 'image')} of each class validate, whatever the group; selection sees the "
+            f"worst of those of the {groups} groups that are drawn"
         )
 
 

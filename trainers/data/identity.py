@@ -66,12 +66,7 @@ def content_of(images: Images, hashes: Hashes) -> np.ndarray:
         return hashes.of_packed(images)
     if isinstance(images, FromFiles):
         return hashes.of(images.files())
-    return np.array([_pixels(images, at) for at in range(len(images))], dtype="S16")
-
-
-def _pixels(images: Images, at: int) -> bytes:
-    image = images[at]
-    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()[:16]
+    return hashes.of_pixels(images)
 
 
 def _split(split: Split, content: np.ndarray, own: bool) -> str:
