@@ -32,8 +32,13 @@ from flyp_sweep.search_spaces.fields import (
 SPLITS = ("train", "id_val", "id_test")
 
 
+def is_template(text: str) -> bool:
+    """Whether `text` has one {} for the class name, and no other braces."""
+    return text.count("{}") == 1 and not set("{}") & set(text.replace("{}", ""))
+
+
 def _check_template(template: str) -> str:
-    if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+    if not is_template(template):
         raise mismatch(template, "exactly one {} for the class name and no other braces, as in 'a photo of a {}.'")
     return template
 
@@ -62,6 +67,7 @@ Templates = Annotated[
     Unique,
     Field(min_length=1, description="a list of texts, each with one {} for the class name"),
 ]
+PLAIN_TEMPLATES = ("a photo of a {}.",)
 Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1"]
 
 
@@ -126,7 +132,7 @@ class OwnDataset(Section):
 
     name: Name
     class_names: ClassNames = None
-    templates: Templates = ("a photo of a {}.",)
+    templates: Templates = PLAIN_TEMPLATES
     metric: Metric | None = None
 
     @property

@@ -40,7 +40,7 @@ class OwnData(Dataset):
         self.name = entry.name  # type: ignore[misc]
         self.splits_key = entry.splits_key
         self.given_names = entry.class_names
-        self.templates = entry.templates
+        self.given_templates = entry.templates
         self.given_metric = entry.metric
         self.metric = entry.metric or "accuracy"
         own = {split: place for split in SPLITS if (place := getattr(entry.sources, split)) is not None}
@@ -135,6 +135,10 @@ class OwnData(Dataset):
         """The classes, of the training split where there is one. Raises InputError when it cannot be read."""
         return list(dict.fromkeys(label for split in self.fitted for label in self.labels_of(split)))
 
+    def known_classes(self) -> list[str]:
+        """The classes in label order, as the data tell them: in natural order where these do not say."""
+        return in_order(self.found_labels())
+
     @abstractmethod
     def labels_of(self, split: str) -> list[str]:
         """The labels of a split, each once. Raises InputError when it cannot be read."""
@@ -149,7 +153,7 @@ class OwnData(Dataset):
 
         Raises InputError when the YAML names another number of classes, or one that is not there.
         """
-        given, found = self.given_names, in_order(self.found_labels())
+        given, found = self.given_names, self.known_classes()
         if isinstance(given, dict):
             absent = [name for name in given if name not in found]
             if absent:
@@ -166,6 +170,11 @@ class OwnData(Dataset):
         return found
 
     @property
+    def templates(self) -> Sequence[str]:  # type: ignore[override]
+        """Those of the YAML."""
+        return self.given_templates
+
+    @property
     def class_names(self) -> list[str]:  # type: ignore[override]
         """Display names in label order."""
         given, classes = self.given_names, self.classes
@@ -178,7 +187,7 @@ class OwnData(Dataset):
 
         Labels that `class_names` maps to names are taken as they are.
         """
-        train, found = self.where("train"), in_order(self.found_labels())
+        train, found = self.where("train"), self.known_classes()
         if len(found) < 2:
             raise InputError(f"{train}: found {self._only(found)}; expected at least 2 classes")
         if not isinstance(self.given_names, dict) and (pair := alike(found)):
