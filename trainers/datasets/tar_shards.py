@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,12 @@ ZEROS = bytes(BLOCK)
 """What ends an archive."""
 AHEAD = 4 * BLOCK
 """Bytes read at once: the header of a member, one before it that holds its exact times, and a label."""
+HEADER = struct.Struct("100s24x12s20xc100x6s82x155s12x")
+"""Name, size, kind, magic and prefix of the name."""
+USTAR = (b"ustar\0", b"ustar ")
+"""The magic of POSIX and of GNU."""
+PLAIN = (b"0", b"\0", b"5")
+"""The kinds of ordinary files and of folders."""
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -187,42 +194,42 @@ def _plain(file: int, end: int) -> list[Member] | None:
     found: list[Member] = []
     at = 0
     while True:
-        ahead = os.pread(file, AHEAD, at)
-        if ahead[156:157] == b"x" and ahead[257:262] == b"ustar":  # times to the nanosecond, as Python writes them
-            size = _size(ahead)
+        ahead, start = os.pread(file, AHEAD, at), 0
+        if len(ahead) < BLOCK:
+            raise _CutOffError
+        name, digits, kind, magic, prefix = HEADER.unpack_from(ahead)
+        if kind == b"x" and magic in USTAR:  # times to the nanosecond, as Python writes them
+            size = _size(digits)
             if size is None or size > BLOCK or _renames(ahead[BLOCK : BLOCK + size]):
                 return None
-            ahead, at = ahead[2 * BLOCK :], at + 2 * BLOCK
-        header = ahead[:BLOCK]
-        if header == ZEROS:
+            start = 2 * BLOCK
+            if len(ahead) < start + BLOCK:
+                raise _CutOffError
+            name, digits, kind, magic, prefix = HEADER.unpack_from(ahead, start)
+        if not name[0] and ahead[start : start + BLOCK] == ZEROS:
             return found
-        if len(header) < BLOCK:
-            raise _CutOffError
-        size = _size(header)
-        if size is None or header[257:262] != b"ustar" or header[156] not in b"05\0":
+        size = _size(digits)
+        if size is None or magic not in USTAR or kind not in PLAIN:
             return None
-        at += BLOCK
+        at += start + BLOCK
         if at + size > end:
             raise _CutOffError
-        if header[156] != ord("5"):
-            head = ahead[BLOCK : BLOCK + size] if size <= len(ahead) - BLOCK else b""
-            found.append(Member(_name(header), at, size, head))
+        if kind != b"5":
+            name = name.partition(b"\0")[0]
+            if magic == USTAR[0] and prefix[0]:
+                name = prefix.partition(b"\0")[0] + b"/" + name
+            start += BLOCK
+            head = ahead[start : start + size] if size <= len(ahead) - start else b""
+            found.append(Member(os.fsdecode(name), at, size, head))
         at += -(-size // BLOCK) * BLOCK
 
 
-def _size(header: bytes) -> int | None:
+def _size(digits: bytes) -> int | None:
     """The size of a member; None where it is not written in plain octal digits."""
     try:
-        return int(header[124:136].strip(b"\0 "), 8)
+        return int(digits.rstrip(b"\0 "), 8)
     except ValueError:
         return None
-
-
-def _name(header: bytes) -> str:
-    name = header[:100].partition(b"\0")[0]
-    if header[262:263] == b"\0" and header[345]:
-        name = header[345:500].partition(b"\0")[0] + b"/" + name
-    return os.fsdecode(name)
 
 
 def _renames(records: bytes) -> bool:
