@@ -47,6 +47,22 @@ class Metric:
         return text.replace("-", "", 1) if text.strip("+-0.") == "" and not signed else text
 
 
+_WAYS = {
+    "image_to_text": "Share of images with one of their captions among the {} captions that are most similar to them",
+    "text_to_image": "Share of captions with one of their images among the {} images that are most similar to them",
+}
+_RETRIEVAL = tuple(
+    Metric(
+        f"{way}_r{k}",
+        f"{way.replace('_', ' ').capitalize()} R@{k}",
+        f"{share.format(k)}, by the model's own encoders. Images of one caption, and captions of one image, all count "
+        "as right.",
+        absent="the split has no captions, or the method's models have no text encoder of their own",
+    )
+    for way, share in _WAYS.items()
+    for k in (1, 5, 10)
+)
+
 _KNOWN = (
     Metric("accuracy", "Accuracy", "Share of images whose likeliest class is the label."),
     Metric(
@@ -93,6 +109,7 @@ _KNOWN = (
         lower_is_better=True,
         absent=_EARLIER,
     ),
+    *_RETRIEVAL,
 )
 
 METRICS = {metric.name: metric for metric in _KNOWN}

@@ -50,9 +50,10 @@ ROOMS = {
             *("data", "datasets", "errors", "hyper_parameters", "methods", "models", "shared", "spec", "task"),
             *("training", "trial"),
         },
+        "text_checks": {"datasets", "hyper_parameters", "models"},
         "preflight": {
             *("data", "data_checks", "datasets", "ensemble_checks", "hyper_parameters", "methods", "models"),
-            *("rehearsal", "schedule"),
+            *("rehearsal", "schedule", "text_checks"),
         },
         "testing": {
             *("checkpoints", "data", "datasets", "ensembles", "errors", "evaluation", "exporting", "methods", "models"),

@@ -32,6 +32,12 @@ class MethodFacts:
     """How tables, figures and reports print it."""
     on_features: bool
     """Whether it is trained on the frozen encoder's features, which see each image once."""
+    reads_captions: bool
+    """Whether its loss takes captions of training images in place of prompts."""
+    retrieves: bool
+    """Whether its model compares images with texts by encoders of its own."""
+    open_vocabulary: bool
+    """Whether its models predict among classes that training did not have."""
     smooths_labels: bool
     """Whether its loss reads `train.label_smoothing`."""
     decays_layers: bool
@@ -55,6 +61,9 @@ def facts_of(space: SearchSpace, name: str) -> MethodFacts:
         trained=is_trained,
         label=method.label,
         on_features=isinstance(method, GradientMethod) and method.on_features,
+        reads_captions=isinstance(method, GradientMethod) and method.reads_captions,
+        retrieves=method.retrieves,
+        open_vocabulary=method.open_vocabulary,
         smooths_labels=isinstance(method, GradientMethod) and method.smooths_labels,
         decays_layers=isinstance(method, GradientMethod) and method.decays_layers,
         first=given_first(space, name, searched),

@@ -26,6 +26,7 @@ from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.ensemble_checks import EnsembleFacts, ensembles_of
 from flyp_sweep.trainers.hyper_parameters import MethodFacts, check_first, facts_of
 from flyp_sweep.trainers.schedule import check_schedules
+from flyp_sweep.trainers.text_checks import caption_lines, cut_captions, new_class_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,7 +138,8 @@ def _check(
     counts = {name: check_splits(dataset, space, allow_incomplete) for name, dataset in made.items()}
     models: dict[str, ModelFacts] = {}
     said = check_first(space, kinds) + check_smoothing(space, kinds) + check_layer_decay(space, kinds)
-    said += check_views(space, kinds)
+    said += [*check_views(space, kinds), *caption_lines(space, made.values(), kinds)]
+    said += new_class_lines(made.values(), kinds)
     for model in space.models:
         pretrained.check_architecture(model)
         said += pretrained.check_file(model)
@@ -147,6 +149,7 @@ def _check(
     data = {}
     for name, dataset in made.items():
         remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
+        remarks += cut_captions(space, dataset)
         seen = check_images(dataset, space, say) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)

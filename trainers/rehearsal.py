@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ IMAGES = 2
 
 
 class Few(Dataset):
-    """Grey images of the classes with the longest names."""
+    """Grey images of the classes with the longest names, with the longest caption where there are captions."""
 
     name = "rehearsal"
 
@@ -58,10 +58,18 @@ class Few(Dataset):
         self.splits = {"train": "train", "id_val": "id_val"}
         self.class_names = longest({name for one in every for name in one.class_names}, NAMES)
         self.templates = longest({template for one in every for template in one.templates}, 1)
+        self.captions = longest({text for one in every for text in captions_of(one)}, 1) * IMAGES or None
 
     def load(self, split: str) -> Split:
         images = [Image.new("RGB", (32, 32), "grey")] * IMAGES
-        return Split(split, self.splits[split], images, np.arange(IMAGES, dtype=np.int64) % len(self.class_names))
+        labels = np.arange(IMAGES, dtype=np.int64) % len(self.class_names)
+        return Split(split, self.splits[split], images, labels, captions=self.captions)
+
+
+def captions_of(dataset: Dataset) -> Sequence[str]:
+    """The captions of the training images; none where these have none."""
+    train = dataset.named("train")
+    return (dataset.split(train[0]).captions or ()) if train else ()
 
 
 def longest(texts: Iterable[str], count: int) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.images import ALL, MEMORY_BUDGET, Loader, Remembered, pixel_code
-from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset, digest_of
+from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, OtherClasses, Split, Subset, digest_of
 from flyp_sweep.trainers.hardware import numerics
 from flyp_sweep.trainers.models import prompts
 from flyp_sweep.trainers.models.images import encode_image
@@ -54,6 +54,18 @@ class Shared:
         self._whole: dict[str, str | None] = {}
         self._memo: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self._memo_bytes = 0
+        self._others: dict[tuple[tuple[str, ...], tuple[str, ...]], Shared] = {}
+
+    def with_classes(self, split: Split) -> Shared:
+        """The same for the classes of `split`: prompts, and what is made of them, are those of its own classes."""
+        if split.class_names is None:
+            return self
+        key = tuple(split.class_names), tuple(split.templates)
+        if key not in self._others:
+            other = OtherClasses(self.dataset, split)
+            self._others[key] = Shared(self.pretrained, other, self.device, cache=self.cache)
+            self._others[key].loader = self.loader
+        return self._others[key]
 
     def split(self, name: str) -> Split:
         """The split `name` of the data set, loaded once."""
@@ -70,6 +82,13 @@ class Shared:
                 self.pretrained.tokenizer, self.dataset.class_names, self.dataset.templates[:templates]
             ).to(self.device),
         )
+
+    def captions(self, split: Split) -> torch.Tensor | None:
+        """Tokens int32 [N, L], on the CPU, of the captions of `split`; None: it has none."""
+        texts = split.captions
+        if texts is None:
+            return None
+        return self.once(("captions", identity(split)), lambda: prompts.tokens_of(self.pretrained.tokenizer, texts))
 
     @torch.no_grad()
     def zero_shot_head(self, templates: int | None) -> torch.Tensor:

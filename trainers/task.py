@@ -59,6 +59,11 @@ class Task:
         return self.shared.prompts(self.spec.templates)
 
     @property
+    def captions(self) -> torch.Tensor | None:
+        """Tokens int32 [N, L], on the CPU, of the captions of the training images; None: these have none."""
+        return self.shared.captions(self.train)
+
+    @property
     def zero_shot_head(self) -> torch.Tensor:
         """Weights [C, D] of the pretrained model's zero-shot head."""
         return self.shared.zero_shot_head(self.spec.templates)
@@ -67,6 +72,10 @@ class Task:
     def augmentation(self) -> Augmentation:
         """How training views differ from the images."""
         return Augmentation(self.spec.crop_scale, self.spec.flip, self.spec.randaugment)
+
+    def with_classes(self, split: Split) -> Task:
+        """The same trial for the classes of `split`, where that has classes of its own: `prompts` are of these."""
+        return self if split.class_names is None else replace(self, shared=self.shared.with_classes(split))
 
     def stream(self, *names: str | int) -> np.random.Generator:
         """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""
@@ -155,5 +164,4 @@ class Task:
 
 
 def _take(split: Split, indices: np.ndarray) -> Split:
-    groups = None if split.groups is None else split.groups[indices]
-    return replace(split, images=Subset(split.images, indices), labels=split.labels[indices], groups=groups)
+    return split.taken(indices, Subset(split.images, indices))

@@ -32,7 +32,7 @@ def run(method: Method, task: Task, ensemble: Ensemble | None = None) -> Generat
     chosen = choose_alpha(on_id_val)
     shown = sorted({1.0, chosen} & set(task.spec.alphas))
     predictions = Predictions(task, shown, chosen)
-    reported = curve.on(task.reported(), task.spec.alphas if task.spec.frontier else shown, predictions.judge)
+    reported = curve.on_all(task.reported(), task.spec.alphas if task.spec.frontier else shown, predictions.judge)
     on_all = chain([(task.id_val, on_id_val)], reported)
     evaluations = [as_evaluation(scores, split, alpha) for split, found in on_all for alpha, scores in found.items()]
     return _result(task, curve.fitted, chosen, evaluations, predictions.write())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,15 +40,7 @@ def check(dataset: str, root: Path, deep: bool) -> None:
 
     DATASET is a name, or the YAML file of a search space: then all its data sets are checked.
     """
-    from flyp_sweep.search_spaces.loading import SUFFIXES, load
-    from flyp_sweep.trainers import datasets
-
-    if dataset.endswith(SUFFIXES):
-        space = load(Path(dataset))
-        own = [datasets.make(entry, root, space.images.shown_as) for entry in space.datasets]
-        _check(*own, *datasets.evaluated(space, root), deep=deep)
-    else:
-        _check(datasets.make(dataset, root), deep=deep)
+    _check(*_made(dataset, root), deep=deep)
 
 
 @data.command()
@@ -60,21 +53,52 @@ def check(dataset: str, root: Path, deep: bool) -> None:
 )
 @root_option
 def prepare(dataset: str, from_text: Path | None, root: Path) -> None:
-    """Get DATASET into --root: download it if torchvision can, else name the source of its files."""
-    from flyp_sweep.trainers import datasets
+    """Download what is missing of DATASET into --root, or name the source of its files; then check all of them.
 
-    made = datasets.make(dataset, root)
+    DATASET is a name, or the YAML file of a search space: then all its data sets are fetched. Start again after an
+    interruption: what is whole is kept.
+    """
     if from_text is not None:
         if dataset != "rendered_sst2":
             raise InputError(f"--from-text: found data set {dataset!r}; only rendered_sst2 is made from text")
         from flyp_sweep.trainers.datasets.render_text import prepare_from_text
 
         prepare_from_text(from_text, root)
+        fetched = True
     else:
-        from flyp_sweep.trainers.datasets.fetch import fetch
+        fetched = _fetch(_made(dataset, root))
+    if fetched:
+        _check(*_made(dataset, root))
+    else:
+        sys.exit(BAD_INPUT)
 
-        fetch(made, root)
-    _check(made)
+
+def _made(dataset: str, root: Path) -> list[Dataset]:
+    """The data set of this name, or all data sets of this search space."""
+    from flyp_sweep.search_spaces.loading import SUFFIXES, load
+    from flyp_sweep.trainers import datasets
+
+    if not dataset.endswith(SUFFIXES):
+        return [datasets.make(dataset, root)]
+    space = load(Path(dataset))
+    own = [datasets.make(entry, root, space.images.shown_as) for entry in space.datasets]
+    return [*own, *datasets.evaluated(space, root)]
+
+
+def _fetch(made: list[Dataset]) -> bool:
+    """Fetch what is missing; False, with a line for each data set that cannot be, when something stays so."""
+    if not sys.stderr.isatty():  # progress bars are for people
+        os.environ.update(TQDM_DISABLE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    from flyp_sweep.trainers.datasets.fetch import fetch
+
+    whole = True
+    for one in made:
+        try:
+            fetch(one, lambda line: click.echo(line, err=True))
+        except InputError as error:  # the other data sets are fetched all the same
+            click.echo(f"error: {error}", err=True)
+            whole = False
+    return whole
 
 
 def _check(*made: Dataset, deep: bool = False) -> None:

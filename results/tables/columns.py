@@ -81,7 +81,7 @@ def _lacking(block: Block) -> list[str]:
         if splits and result.metric:
             held.setdefault((result.metric, splits), []).append(result.label)
     return [
-        f"no {one.label.lower()} of {', '.join(methods)} on {', '.join(splits)}: {one.absent}"
+        f"no {one.label[0].lower()}{one.label[1:]} of {', '.join(methods)} on {', '.join(splits)}: {one.absent}"
         for (metric, splits), methods in held.items()
         if (one := metric_of(metric))
     ]

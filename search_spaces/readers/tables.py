@@ -27,12 +27,13 @@ class Tables(Splits):
 
 
 class Columns(Section):
-    """Which columns of the tables hold the paths of the images, their labels, and, where one table serves several
-    splits, the split of each image."""
+    """Which columns of the tables hold the paths of the images, their labels, their captions, if any, and, where one
+    table serves several splits, the split of each image."""
 
     path: Text = Field(default="path", description="the name of a column")
     label: Text = Field(default="label", description="the name of a column")
     split: Text | None = Field(default=None, description="the name of a column")
+    caption: Text | None = Field(default=None, description="the name of a column")
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
@@ -40,6 +41,8 @@ class Columns(Section):
             raise mismatch(self.label, "another column than that of the paths", at=("label",))
         if self.split in (self.path, self.label):
             raise mismatch(self.split, "another column than those of paths and labels", at=("split",))
+        if self.caption is not None and self.caption in (self.path, self.label, self.split):
+            raise mismatch(self.caption, "another column than those of paths, labels and splits", at=("caption",))
         return self
 
 

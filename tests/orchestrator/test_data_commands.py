@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from email.message import Message
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import pytest
 import torchvision
@@ -153,6 +155,36 @@ def test_a_download_that_fails_is_one_line(tmp_path: Path, offline: list[str], n
     assert f"'{name}': the download failed" in output
     assert "no network at all" in output
     assert "comes from https://" in output
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left", "/d/x.tgz"),
+            "no room on the disk of /d/x.tgz; free some and start again",
+        ),
+        (HTTPError("https://h/x.tgz", 403, "Forbidden", Message(), None), "403 Forbidden for https://h/x.tgz"),
+        (RuntimeError("File not found or corrupted."), "File not found or corrupted."),
+        (ConnectionResetError(), "no connection: ConnectionResetError; start again"),
+    ],
+    ids=["disk", "gone", "checksum", "network"],
+)
+def test_why_a_download_failed_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    monkeypatch.setattr(registry()["pcam"], "fetch", lambda self, say: (_ for _ in ()).throw(error))
+    (tmp_path / "two.yaml").write_text(SPACE.replace("dataset: rendered_sst2", "dataset: [pcam, digits]"))
+    code, output = call("data", "prepare", "two.yaml", cwd=tmp_path)
+    assert (code, output.count("\n")) == (2, 1)
+    assert f"data set 'pcam': the download failed ({said}" in output
+
+
+def test_all_data_sets_of_a_search_space_are_fetched(tmp_path: Path, offline: list[str]) -> None:
+    (tmp_path / "two.yaml").write_text(SPACE.replace("dataset: rendered_sst2", "dataset: [caltech101, rendered_sst2]"))
+    code, output = call("data", "prepare", "two.yaml", cwd=tmp_path)
+    assert (code, len(offline)) == (2, 2)
+    assert [line.split()[3] for line in output.splitlines()] == ["'caltech101':", "'rendered_sst2':"]
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         ),
         (
             TABLES % ("", ", columns: {lable: x}"),
-            "unknown key 'lable' in dataset.columns; allowed: path, label, split (did you mean 'label'?)",
+            "unknown key 'lable' in dataset.columns; allowed: path, label, split, caption (did you mean 'label'?)",
         ),
         (TABLES % ("", ", columns: {path: 3}"), "dataset.columns.path: found 3; expected the name of a column (in quo"),
         (

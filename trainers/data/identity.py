@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -75,7 +75,15 @@ def _split(split: Split, content: np.ndarray) -> str:
     digest = hashlib.sha256(json.dumps([split.metric, getattr(split.images, "decoding", "")]).encode())
     for part in (content, split.labels, split.class_map, split.groups):
         digest.update(b"-" if part is None else part.tobytes())
+    if split.captions is not None and split.role != "id_val":  # whose captions nothing reads
+        digest.update(_texts(split.captions))
+    if split.class_names is not None:
+        digest.update(_texts([*split.class_names, *split.templates]))
     return digest.hexdigest()[:16]
+
+
+def _texts(texts: Sequence[str]) -> bytes:
+    return hashlib.sha256(json.dumps(list(texts)).encode()).digest()
 
 
 def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
@@ -91,7 +99,8 @@ def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: 
     count = len(np.unique(content[order][1:][again]))
     if not allow:
         rows = order[np.flatnonzero(again)[0] :][:2].tolist()
-        classes = dataset.classes if isinstance(dataset, OwnData) else dataset.class_names
+        own = dataset.split(split).class_names
+        classes = own or (dataset.classes if isinstance(dataset, OwnData) else dataset.class_names)
         (first, label), (second, other) = ((_file(dataset, split, row), classes[labels[row]]) for row in rows)
         raise InputError(
             f"dataset {dataset.name!r}: found {counted(count, 'image')} of {split} under two labels ("
@@ -145,7 +154,7 @@ def _file(dataset: Dataset, split: str, row: int) -> str:
 
 
 def outline(dataset: Dataset) -> str:
-    """A hash of labels and of the sizes of files: what another machine can compare without reading any image."""
+    """A hash of labels, captions and the sizes of files: what another machine can compare without reading any image."""
     digest = hashlib.sha256(json.dumps([dataset.name, list(dataset.class_names), list(dataset.templates)]).encode())
     for part in _outlines(dataset):
         digest.update(part)
@@ -156,5 +165,7 @@ def _outlines(dataset: Dataset) -> Iterator[bytes]:
     for name in dataset.splits:
         split = dataset.split(name)
         yield split.labels.tobytes()
+        if split.captions is not None:
+            yield _texts(split.captions)
         if isinstance(split.images, FromFiles):
             yield np.fromiter(sizes(split.images.files()), dtype=np.int64).tobytes()

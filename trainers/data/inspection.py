@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -106,8 +106,7 @@ def _readable(split: Split, cache: Cache | None) -> Split:
     kept = np.flatnonzero(judged(images, split.name, cache) != UNREADABLE)
     if len(kept) == len(split):
         return split
-    groups = None if split.groups is None else split.groups[kept]
-    return replace(split, images=images.taken(kept), labels=split.labels[kept], groups=groups)
+    return split.taken(kept, images.taken(kept))
 
 
 def judged(images: EncodedImages, name: str, cache: Cache | None, say: Say = lambda line: None) -> np.ndarray:

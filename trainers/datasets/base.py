@@ -75,8 +75,10 @@ class Split:
     `labels` is int64 [N]; `metric` names the split's primary metric (`evaluation.metrics`). A split whose labels are
     not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
     label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
-    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none.
-    Raises ValueError for an unknown role or when images, labels and groups differ in number.
+    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none. `captions` are N texts, one for
+    each image. A split with classes of its own, which are not the data set's, has their display names, in label order,
+    in `class_names` and the templates of their prompts in `templates`: predictions are made among these classes alone.
+    Raises ValueError for an unknown role or when images, labels, groups and captions differ in number.
     """
 
     name: str
@@ -86,6 +88,9 @@ class Split:
     metric: str = "accuracy"
     class_map: np.ndarray | None = None
     groups: np.ndarray | None = None
+    captions: Sequence[str] | None = None
+    class_names: Sequence[str] | None = None
+    templates: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -94,13 +99,24 @@ class Split:
             raise ValueError(
                 f"split {self.name!r} has {counted(len(self.images), 'image')} but {counted(len(self.labels), 'label')}"
             )
-        if self.groups is not None and len(self.groups) != len(self.labels):
-            raise ValueError(
-                f"split {self.name!r} has {counted(len(self.labels), 'label')} but {counted(len(self.groups), 'group')}"
-            )
+        for one, each in (("group", self.groups), ("caption", self.captions)):
+            if each is not None and len(each) != len(self.labels):
+                raise ValueError(
+                    f"split {self.name!r} has {counted(len(self.labels), 'label')} but {counted(len(each), one)}"
+                )
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def taken(self, rows: np.ndarray, images: Images) -> Split:
+        """The part of the split at `rows`, int64 [N], whose images are `images`."""
+        groups = None if self.groups is None else self.groups[rows]
+        captions = None if self.captions is None else [self.captions[row] for row in rows.tolist()]
+        return replace(self, images=images, labels=self.labels[rows], groups=groups, captions=captions)
+
+    def names(self, dataset: Dataset) -> Sequence[str]:
+        """The classes that the labels of the split are numbers of: its own, or those of its data set."""
+        return dataset.class_names if self.class_names is None else self.class_names
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,7 @@ class Dataset(ABC):
 
     A subclass sets `name`, `class_names`, `templates` (each with one `{}` for the class name), `splits` (split name ->
     role, in the order of the table's columns) and implements `load`. Nothing is read before `missing` or `load` is
-    called, and nothing is ever downloaded.
+    called, and nothing is downloaded but by `fetch`.
     """
 
     name: ClassVar[str]
@@ -182,6 +198,15 @@ class Dataset(ABC):
     def missing(self) -> list[Missing]:
         """The files that are needed and absent; empty when the data set can be loaded."""
         return []
+
+    def fetch(self, say: Callable[[str], None]) -> bool:
+        """Download what `missing` names to where it looks for it; False for a data set that has no download.
+
+        `flyp-sweep data prepare` alone calls this. `say` is told what is under way, in lines; a library's own progress
+        bar is welcome, as it shows on terminals only. Errors of any type become one line for the user, by
+        `datasets.fetch.cause`; raise InputError to say it better.
+        """
+        return False
 
     @abstractmethod
     def load(self, split: str) -> Split:
@@ -225,3 +250,20 @@ class Dataset(ABC):
     def named(self, role: str) -> list[str]:
         """Names of the splits with this role."""
         return [name for name, its_role in self.splits.items() if its_role == role]
+
+
+class OtherClasses(Dataset):
+    """A data set with the classes of one of its splits, which are not its own, in place of its own."""
+
+    name = ""
+
+    def __init__(self, dataset: Dataset, split: Split) -> None:
+        super().__init__(dataset.root)
+        self.name = dataset.name  # type: ignore[misc]
+        self.class_names = split.names(dataset)
+        self.templates = split.templates or dataset.templates
+        self.splits = dataset.splits
+        self.dataset = dataset
+
+    def load(self, split: str) -> Split:
+        return self.dataset.split(split)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets import fetch
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 from flyp_sweep.trainers.datasets.listing import fixed_order
 from flyp_sweep.trainers.datasets.named_files import below_folder
@@ -119,6 +120,10 @@ class Caltech101(Dataset):
         if not self.folder.is_dir():
             return [Missing(self.folder, SOURCE)]
         return [Missing(self.folder / name, SOURCE) for name in FOLDERS if not (self.folder / name).is_dir()]
+
+    def fetch(self, say: fetch.Say) -> bool:
+        fetch.by_torchvision("Caltech101", self.root)
+        return True
 
     def load(self, split: str) -> Split:
         if split not in self.splits:

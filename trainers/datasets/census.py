@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flyp_sweep.trainers.datasets.base import Dataset, Split
+from flyp_sweep.trainers.datasets.class_labels import listed
 from flyp_sweep.trainers.datasets.own import OwnData
 
 MOST_LISTED = 20
@@ -16,7 +17,11 @@ def census(dataset: Dataset) -> list[str]:
     names = list(dataset.class_names)
     labels = dataset.classes if isinstance(dataset, OwnData) else names
     told = [name if label == name else f"{label} = {name}" for label, name in zip(labels, names, strict=True)]
-    splits = {name: images_per_class(dataset.split(name), len(names)) for name in dataset.splits}
+    splits = {
+        split.name: images_per_class(split, len(names))
+        for split in map(dataset.split, dataset.splits)
+        if split.class_names is None
+    }
     width = max(map(len, [*told[:MOST_LISTED], "class = name"]))
     lines = [_line("class = name", width, splits, list(splits))]
     for label, name in enumerate(told[:MOST_LISTED]):
@@ -24,6 +29,11 @@ def census(dataset: Dataset) -> list[str]:
     if len(names) > MOST_LISTED:
         extremes = ", ".join(f"{name} {counts.min()} to {counts.max()}" for name, counts in splits.items())
         lines.append(f"further classes: {len(names) - MOST_LISTED}; images in a class: {extremes}")
+    for split in map(dataset.split, dataset.splits):
+        if split.class_names is not None:
+            counts = np.bincount(split.labels, minlength=len(split.class_names))
+            own = f"{len(counts):,} classes of its own, {counts.min()} to {counts.max()} images in a class"
+            lines.append(f"{split.name}: {own}: {listed(split.class_names)}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets import fetch
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 from flyp_sweep.trainers.datasets.listing import from_one, present, read_mat
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
@@ -51,6 +52,10 @@ class Flowers102(Dataset):
         absent = [path for path in (folder / "imagelabels.mat", folder / "setid.mat") if not path.is_file()]
         absent += [] if (folder / "jpg").is_dir() else [folder / "jpg"]
         return [Missing(path, SOURCE) for path in absent]
+
+    def fetch(self, say: fetch.Say) -> bool:
+        fetch.by_torchvision("Flowers102", self.root)
+        return True
 
     def load(self, split: str) -> Split:
         if split not in self.splits:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -75,7 +74,8 @@ class OwnData(Dataset):
         if not self.held or split not in ("train", *self.held):
             return whole
         assert isinstance(whole.images, EncodedImages)
-        return part_of(whole, np.flatnonzero(self._parts(whole) == split))
+        rows = np.flatnonzero(self._parts(whole) == split)
+        return whole.taken(rows, whole.images.taken(rows))
 
     def _parts(self, whole: Split) -> np.ndarray:
         """The split that each of the training images belongs to, texts [N]."""
@@ -228,10 +228,3 @@ def partial(split: str, role: str, classes: Sequence[str], counts: np.ndarray) -
     absent = [classes[label] for label in np.flatnonzero(counts == 0).tolist()]
     means = "selection sees none of" if role == "id_val" else "predictions are among all classes, also"
     return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"
-
-
-def part_of(split: Split, rows: np.ndarray) -> Split:
-    """The images of a split at `rows`, int64 [N], with all that is known of each."""
-    assert isinstance(split.images, EncodedImages)
-    groups = None if split.groups is None else split.groups[rows]
-    return replace(split, images=split.images.taken(rows), labels=split.labels[rows], groups=groups)

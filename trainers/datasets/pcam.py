@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets import fetch
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split, file_identity
 
 FILE = "camelyonpatch_level_2_split_{part}_{kind}.h5"
@@ -76,6 +77,10 @@ class PCam(Dataset):
     def missing(self) -> list[Missing]:
         paths = [self._path(split, kind) for split in PARTS for kind in ("x", "y")]
         return [Missing(path, SOURCE) for path in paths if not path.is_file()]
+
+    def fetch(self, say: fetch.Say) -> bool:
+        fetch.by_torchvision("PCAM", self.root, {"split": "train"}, {"split": "val"}, {"split": "test"})
+        return True
 
     def load(self, split: str) -> Split:
         if split not in self.splits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.datasets import fetch
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
 from flyp_sweep.trainers.datasets.named_files import below_folder
 from flyp_sweep.trainers.datasets.render_text import CLASSES, FOLDER
@@ -34,6 +35,10 @@ class RenderedSST2(Dataset):
     def missing(self) -> list[Missing]:
         folders = [self.root / FOLDER / part / name for part in PARTS.values() for name in CLASSES]
         return [Missing(folder, SOURCE) for folder in folders if not folder.is_dir()]
+
+    def fetch(self, say: fetch.Say) -> bool:
+        fetch.by_torchvision("RenderedSST2", self.root, {"split": "train"}, {"split": "val"}, {"split": "test"})
+        return True
 
     def load(self, split: str) -> Split:
         if split not in self.splits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -11,11 +12,13 @@ from torch import nn
 from flyp_sweep.trainers.datasets.base import Split
 from flyp_sweep.trainers.ensembles.wise_ft import interpolate
 from flyp_sweep.trainers.evaluation.metrics import Scores, score
-from flyp_sweep.trainers.evaluation.predict import Classifier, classify
+from flyp_sweep.trainers.evaluation.predict import Classifier, TwoTowers, classify
+from flyp_sweep.trainers.evaluation.retrieval import Captioned
 from flyp_sweep.trainers.methods.base import Method
 from flyp_sweep.trainers.shared import EVALUATION_BATCH, batch_starts
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.training.fitted import Fitted
+from flyp_sweep.trainers.training.kept import exported, same
 
 PIECE_BYTES = 512 * 2**20
 """Images that are held, normalised, while one alpha after the other sees them; at least a batch."""
@@ -49,6 +52,8 @@ class AlphaCurve:
         self.zero_shot = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self._loaded: float | None = None
         self._classifiers: dict[float, Classifier] = {}
+        self.retrieves = method.retrieves
+        self._captioned: dict[str, Captioned] = {}
 
     def on_id_val(self, alphas: Iterable[float]) -> dict[float, Scores]:
         """Scores on `id_val`; those at alpha = 1 are the fit's own."""
@@ -69,11 +74,67 @@ class AlphaCurve:
             for alpha in seeing:
                 classifier = self._classifier(alpha)
                 for split, batch, _ in piece:
-                    logits[split.name][alpha].append(classify(classifier, batch))
+                    logits[split.name][alpha].append(self._seen(split, alpha, classifier, batch))
             for split in (split for split, _, last in piece if last):
                 own = self.joined(split, logits.pop(split.name), alphas) if seeing else {}
                 own |= {0.0: zero_shot_logits(self.task, split)} if 0.0 in alphas else {}
-                yield split, {alpha: judge(split, alpha, own.pop(alpha)) for alpha in alphas}
+                found = {alpha: judge(split, alpha, own.pop(alpha)) for alpha in alphas}
+                if captioned := self._captions_of(split):
+                    found = {alpha: scores.adding(captioned.metrics(alpha)) for alpha, scores in found.items()}
+                    del self._captioned[split.name]
+                yield split, found
+
+    def _seen(self, split: Split, alpha: float, classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C] of a batch of a split; where that has captions, its features are kept for retrieval."""
+        captioned = self._captions_of(split)
+        if captioned is None or self.method.frozen_encoder:
+            return classify(classifier, batch)
+        assert isinstance(classifier, TwoTowers), f"{self.method.name} says that it retrieves"
+        return captioned.seen(alpha, classifier, batch)
+
+    def _captions_of(self, split: Split) -> Captioned | None:
+        """The captions of a split that is reported; None: it has none, or the method compares no texts with images."""
+        if split.captions is None or split.role == "id_val" or not self.retrieves:
+            return None
+        if split.name not in self._captioned:
+            self._captioned[split.name] = Captioned(self.task, split)
+        return self._captioned[split.name]
+
+    def on_all(
+        self, splits: Iterable[Split], alphas: Collection[float], judge: Judge
+    ) -> Iterator[tuple[Split, dict[float, Scores]]]:
+        """As `on`; splits with classes of their own come last, those left out that the models cannot predict on."""
+        apart = []
+
+        def alike() -> Iterator[Split]:
+            for split in splits:
+                if split.class_names is None:
+                    yield split
+                else:
+                    apart.append(split)
+
+        yield from self.on(alike(), alphas, judge)
+        for split in apart:
+            if (models := self.with_classes(split)) is not None:
+                yield from models.on([split], alphas, judge)
+
+    def with_classes(self, split: Split) -> AlphaCurve | None:
+        """The models for the classes of `split`, which training did not have; None where they cannot have these.
+
+        What was trained is exported anew. A soup of heads, each of which is of the classes of training, is no such.
+        """
+        if not self.method.open_vocabulary:
+            return None
+        task = self.task.with_classes(split)
+        if task.spec.ingredients:
+            state = self.method.zero_shot(task).state_dict()
+            if not all(same(state[name], one) for name, one in self.zero_shot.items()):
+                return None
+        return self._with(task, replace(self.fitted, state=exported(self.fitted.trained, self.method, task)))
+
+    def _with(self, task: Task, fitted: Fitted) -> AlphaCurve:
+        """A curve of the same kind."""
+        return AlphaCurve(self.method, task, fitted)
 
     def seeing(self, alphas: Iterable[float]) -> list[float]:
         """At which alphas a model has to see the images: all but that of the zero-shot one."""
@@ -110,12 +171,17 @@ class AlphaCurve:
 class OutputCurve(AlphaCurve):
     """The models between zero-shot (alpha = 0) and fine-tuned (alpha = 1), whose logits [N, C] are `mixed`.
 
-    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials.
+    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials. There is no
+    retrieval, as a mixture of outputs has no encoders.
     """
 
     def __init__(self, method: Method, task: Task, fitted: Fitted, mixed: Mixed) -> None:
         super().__init__(method, task, fitted)
+        self.retrieves = False
         self.mixed = mixed
+
+    def _with(self, task: Task, fitted: Fitted) -> AlphaCurve:
+        return OutputCurve(self.method, task, fitted, self.mixed)
 
     def seeing(self, alphas: Iterable[float]) -> list[float]:
         return [1.0] if super().seeing(alphas) else []

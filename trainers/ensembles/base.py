@@ -63,7 +63,8 @@ class Mixture(Ensemble):
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
         """The one member as it is."""
         (member,) = members.specs
-        fitted = members.fitted((yield from members.weights(member)))
+        own = yield from members.fit(member)
+        fitted = replace(members.fitted(own.state), trained=own.trained)
         yield fitted.report
         return fitted
 
@@ -88,16 +89,20 @@ class Members:
         return self.task.spec.members
 
     def weights(self, member: TrialSpec) -> Generator[Epoch, None, State]:
-        """The best weights of a trial: those that were kept, else it is trained again, with a report per epoch."""
+        """The best weights of a trial, as of `fit`."""
+        return (yield from self.fit(member)).state
+
+    def fit(self, member: TrialSpec) -> Generator[Epoch, None, Fitted]:
+        """The fit of a trial: that which was kept, else it is trained again, with a report per epoch."""
         # The one checkpoint of this trial can hold one fit; of several members each is kept once it is trained.
         checkpoint = self.task.checkpoint if len(self.specs) == 1 else None
         task = replace(self.task, spec=member, checkpoint=checkpoint)
         kept, _ = found(self.method, task)
         if kept is not None:
-            return kept.state
+            return kept
         fitted = yield from fit(self.method, task)
         self.retrained.append(member)
-        return fitted.state
+        return fitted
 
     def mixed(self, soup: State, member: State, share: float) -> State:
         """`soup` with a `share` of a member."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -83,6 +83,10 @@ class Scores:
     def rank(self) -> tuple[float, float]:
         """Larger is better: by primary metric, ties by lower loss."""
         return self.score, -self.loss
+
+    def adding(self, metrics: Mapping[str, float]) -> Scores:
+        """The same with more metrics."""
+        return replace(self, metrics={**self.metrics, **metrics})
 
     def beats(self, other: Scores, metric: EpochMetric) -> bool:
         """Whether a later epoch of these scores is kept in place of the `other`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +49,7 @@ class Predictions:
         files = self.task.prediction_files if self.task.ranks.rank == 0 else None
         if files is not None and files.kind != "none":
             self._found.append((split, alpha, said, logits.half().cpu() if files.kind == "logits" else None))
-        return replace(scores, metrics={**scores.metrics, **said.calibration(split.labels)})
+        return scores.adding(said.calibration(split.labels))
 
     def write(self) -> str | None:
         """Write the file of the trial, if predictions are kept; returns why that could not be done."""
@@ -71,9 +70,9 @@ class Predictions:
             "chosen": self.chosen,
             "classes": list(dataset.class_names),
             "labels": {
-                name: _labels(split.class_map, dataset.class_names)
+                name: _labels(split, dataset.class_names)
                 for name, split in splits.items()
-                if split.class_map is not None
+                if not (split.class_map is None and split.class_names is None)
             },
             "splits": {name: self.task.spec.splits.get(name) for name in splits},
         }
@@ -128,10 +127,12 @@ def _constant(text: str, count: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, dtype=np.int32)), pa.array([text]))
 
 
-def _labels(class_map: np.ndarray, classes: Collection[str]) -> list[str]:
-    """The names of a split's own labels: each that of the first class that stands for it."""
-    names = [""] * (int(class_map.max()) + 1)
-    for label, name in reversed(list(zip(class_map.tolist(), classes, strict=True))):
+def _labels(split: Split, classes: Collection[str]) -> list[str]:
+    """The names of a split's own labels: of its own classes, or each that of the first class that stands for it."""
+    if split.class_map is None:
+        return list(split.class_names or classes)
+    names = [""] * (int(split.class_map.max()) + 1)
+    for label, name in reversed(list(zip(split.class_map.tolist(), classes, strict=True))):
         if label >= 0:
             names[label] = name
     return names

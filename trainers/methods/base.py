@@ -35,6 +35,8 @@ class Batch:
 
     In place of images, a method that is trained `on_features` gets features [B, D]. `templates`, int64 [B], is the
     template that each image comes with; None: the method draws one. `drawn` is what `GradientMethod.draw` gave.
+    `captions`, int64 [B, L], are the tokens of each image's own text, which takes the place of a prompt; None: there
+    are none, or the method does not read them.
     """
 
     images: torch.Tensor
@@ -42,6 +44,7 @@ class Batch:
     rng: np.random.Generator
     templates: torch.Tensor | None = None
     drawn: tuple[torch.Tensor, ...] = ()
+    captions: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ class Method(Labelled, ABC):
     Such a method runs once on the whole training split. In few-shot cells the seed draws the images: it runs on every
     seed there, like any other method. A subclass that draws at random says False again.
     """
+
+    retrieves: ClassVar[bool] = False
+    """Its models have both encoders, so that images and captions can be compared: `classifier` returns a `TwoTowers`.
+    With a `frozen_encoder` both are the pretrained ones."""
+
+    open_vocabulary: ClassVar[bool] = False
+    """It predicts by prompts of classes, which may be others than those of training: with a task of other classes,
+    `zero_shot`, `export` and `classifier` make a model of these from what was trained."""
 
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:
@@ -179,6 +190,8 @@ class GradientMethod(Method):
     hparams = {"lr": None, "weight_decay": None}
     pairs_templates: ClassVar[bool] = False
     """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
+    reads_captions: ClassVar[bool] = False
+    """Its loss takes the captions of training images, where there are some, in place of prompts of their classes."""
     smooths_labels: ClassVar[bool] = False
     """Its loss has a cross-entropy over the classes, by `label_loss`, which reads `train.label_smoothing`."""
     decays_layers: ClassVar[bool] = True

@@ -63,6 +63,7 @@ class CoCoOp(GradientMethod):
     hparams = {**GradientMethod.hparams, "context_tokens": Constant(4)}
     domains = {**GradientMethod.domains, "context_tokens": Number(least=1, whole=True)}
     frozen_encoder = True
+    open_vocabulary = True
     smooths_labels = True
     decays_layers = False
 

@@ -39,6 +39,7 @@ class CoOp(GradientMethod):
     hparams = {**GradientMethod.hparams, "context_tokens": Choice((4, 16))}
     domains = {**GradientMethod.domains, "context_tokens": Number(least=1, whole=True)}
     frozen_encoder = True
+    open_vocabulary = True
     smooths_labels = True
     decays_layers = False
 

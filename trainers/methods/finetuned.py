@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.trainers.evaluation.predict import Classifier, with_head
+from flyp_sweep.trainers.evaluation.predict import Classifier, TwoTowers
 from flyp_sweep.trainers.methods.base import SolvedMethod
 from flyp_sweep.trainers.models import finetuned
 from flyp_sweep.trainers.models.prompts import zero_shot_head
@@ -28,6 +28,8 @@ class FineTuned(SolvedMethod):
     summary = "a model that was fine-tuned elsewhere: {checkpoint: PATH, label: NAME}"
     hparams = {CONTENT: None}
     deterministic = True
+    retrieves = True
+    open_vocabulary = True
 
     def __init__(self, label: str, path: Path) -> None:
         self.name = self.label = label
@@ -56,4 +58,4 @@ class FineTuned(SolvedMethod):
         return model
 
     def classifier(self, model: Any, task: Task) -> Classifier:
-        return with_head(model, zero_shot_head(model, task.prompts))
+        return TwoTowers(model, zero_shot_head(model, task.prompts))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from flyp_sweep.trainers.errors import TrialFailed
-from flyp_sweep.trainers.evaluation.predict import Classifier, with_head
+from flyp_sweep.trainers.evaluation.predict import Classifier, TwoTowers
 from flyp_sweep.trainers.methods.base import Batch, GradientMethod, Step
 from flyp_sweep.trainers.methods.portable import Portable
 from flyp_sweep.trainers.models.objectives import Captioning
@@ -21,20 +21,24 @@ class FLYP(GradientMethod):
     """The loss of the model's pretraining, between images and prompts of their classes (Goyal et al., 2023, Section 3).
 
     Both encoders and what belongs to the loss (logit scale, SigLIP's bias, CoCa's decoder) are trained; every image
-    gets one template, drawn anew each time. After each step the scale is held at the bound of the model's family, or
-    where it was loaded if that is beyond; FLYP's code has no bound, and no run of ours with a CLIP has reached it.
+    gets one template, drawn anew each time, or its caption where training images have captions. After each step the
+    scale is held at the bound of the model's family, or where it was loaded if that is beyond; FLYP's code has no
+    bound, and no run of ours with a CLIP has reached it.
     """
 
     name = "flyp"
     label = "FLYP"
     summary = "both encoders and the logit scale, the loss of the model's pretraining"
+    retrieves = True
+    open_vocabulary = True
     pairs_templates = True
+    reads_captions = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return copy.deepcopy(task.pretrained.clip)
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        return batch.images, task.prompts[batch.labels, templates_of(batch, task)]
+        return batch.images, texts_of(batch, task)
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs
@@ -48,7 +52,7 @@ class FLYP(GradientMethod):
 
     def classifier(self, model: Any, task: Task) -> Classifier:
         """Zero-shot prediction with the model's own encoders."""
-        return with_head(model, self.head(model, task))
+        return TwoTowers(model, self.head(model, task))
 
     def head(self, model: Any, task: Task) -> torch.Tensor:
         """Weights [C, D] of the head that the prompts make."""
@@ -56,6 +60,13 @@ class FLYP(GradientMethod):
 
     def portable(self, model: Any, task: Task) -> Portable:
         return Portable(model, self.head(model, task))
+
+
+def texts_of(batch: Batch, task: Task) -> torch.Tensor:
+    """Tokens [B, L] of each image's text: its caption, or without captions a prompt of its class."""
+    if batch.captions is not None:
+        return batch.captions
+    return task.prompts[batch.labels, templates_of(batch, task)]
 
 
 def templates_of(batch: Batch, task: Task) -> torch.Tensor:

@@ -27,6 +27,7 @@ class FLYPCrossEntropy(FLYP):
     label = "FLYP-CE"
     summary = "as flyp, but cross-entropy over the text embeddings of all classes"
     pairs_templates = False
+    reads_captions = False
     smooths_labels = True
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:

@@ -34,7 +34,11 @@ class FLYPFrozenText(FLYP):
         return model
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        return batch.images, embeddings(task)[batch.labels, templates_of(batch, task)]
+        if batch.captions is None:
+            return batch.images, embeddings(task)[batch.labels, templates_of(batch, task)]
+        with torch.no_grad():
+            chunks = [encode_text(task.pretrained.clip, chunk) for chunk in batch.captions.split(CHUNK)]
+        return batch.images, torch.cat(chunks)
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, texts = inputs

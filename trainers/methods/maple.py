@@ -67,6 +67,7 @@ class MaPLe(GradientMethod):
         "context_tokens": Number(least=1, whole=True),
         "prompt_depth": Number(least=1, whole=True),
     }
+    open_vocabulary = True
     smooths_labels = True
     decays_layers = False
 

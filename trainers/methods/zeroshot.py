@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from flyp_sweep.trainers.methods.base import SolvedMethod, linear_head
@@ -18,9 +19,14 @@ class ZeroShot(SolvedMethod):
     frozen_encoder = True
     deterministic = True
     seeded = False
+    retrieves = True
+    open_vocabulary = True
 
     def zero_shot(self, task: Task) -> nn.Module:
         return linear_head(task.zero_shot_head)
 
     def solve(self, task: Task) -> nn.Module:
         return self.zero_shot(task)
+
+    def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
+        return self.zero_shot(task).state_dict()

@@ -12,13 +12,15 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.class_labels import spelt
 from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.models import text_sides
-from flyp_sweep.trainers.models.prompts import Tokenizer, tokenize
+from flyp_sweep.trainers.models.prompts import CHUNK, Tokenizer, tokenize
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
 
 LONGER = 8
 """Context lengths in which a prompt that is cut is looked at."""
+MOST_CAPTIONS = 50_000
+"""Captions of a split that are looked at: a few seconds of work."""
 
 
 def remarks(dataset: OwnData, model: Model, templates: Sequence[str]) -> list[str]:
@@ -40,6 +42,19 @@ def remarks(dataset: OwnData, model: Model, templates: Sequence[str]) -> list[st
     return [f"prompts: {told}, e.g. {show(too_long[0])}"] if too_long else []
 
 
+def caption_remarks(captions: Sequence[str], model: Model) -> list[str]:
+    """What to know of the captions of a split, a line each. Of very many, the first ones are looked at."""
+    tokenizer = text_sides.tokenizer_of(model)
+    if tokenizer is None:
+        return [f"captions: not compared, as the tokenizer of {model.label} is not in the cache"]
+    texts = list(dict.fromkeys(captions))
+    seen = texts[:MOST_CAPTIONS]
+    too_long = [text for at in range(0, len(seen), CHUNK) for text in cut_texts(tokenizer, seen[at : at + CHUNK])]
+    of = f"{len(seen):,}" if len(seen) == len(texts) else f"the first {len(seen):,} of {len(texts):,}"
+    told = f"the context of {model.label} cuts {len(too_long):,} of {of} captions"
+    return [f"{told}, e.g. {show(too_long[0])}"] if too_long else []
+
+
 def indistinct(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> tuple[int, int] | None:
     """The first two classes whose prompts have the same tokens in every template; None when all can be told apart."""
     rows = tokenize(tokenizer, class_names, templates).flatten(start_dim=1)
@@ -53,10 +68,14 @@ def indistinct(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequ
 
 def cut(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> list[str]:
     """The prompts that are longer than the model's context, so that it never sees their ends."""
-    prompts = [template.format(name) for name in class_names for template in templates]
-    tokens = tokenizer(prompts)
+    return cut_texts(tokenizer, [template.format(name) for name in class_names for template in templates])
+
+
+def cut_texts(tokenizer: Tokenizer, texts: list[str]) -> list[str]:
+    """Those of `texts` that are longer than the model's context."""
+    tokens = tokenizer(texts)
     length = tokens.shape[1]
-    longer = tokenizer([*prompts, ""], LONGER * length)
+    longer = tokenizer([*texts, ""], LONGER * length)
     padding = longer[-1, -1]
     beyond: torch.Tensor = (longer[:-1, :length] != tokens).any(dim=1) | (longer[:-1, length:] != padding).any(dim=1)
-    return [prompts[index] for index in beyond.nonzero().flatten().tolist()]
+    return [texts[index] for index in beyond.nonzero().flatten().tolist()]

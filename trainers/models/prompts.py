@@ -26,6 +26,11 @@ def tokenize(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequen
     return tokenizer(prompts).reshape(len(class_names), len(templates), -1)
 
 
+def tokens_of(tokenizer: Tokenizer, texts: Sequence[str]) -> torch.Tensor:
+    """Tokens of many texts, int32 [N, context length]: half of what a tokenizer takes for them."""
+    return torch.cat([tokenizer(list(texts[at : at + CHUNK])).int() for at in range(0, len(texts), CHUNK)])
+
+
 def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
     """L2-normalised text embeddings [N, D] of `tokens` [N, context length]; `clip` is any open_clip model.
 

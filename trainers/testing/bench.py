@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,10 +34,14 @@ from flyp_sweep.trainers.training.fitted import Fitted
 CPU = torch.device("cpu")
 VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3, "prompt_depth": 1}
 """Hyper-parameters as trials have them here, unless a test says otherwise."""
-ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24), "inverted": (24, 31), "faint": (24, 31)}
+ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24)} | dict.fromkeys(("inverted", "faint", "new"), (24, 31))
 """Split -> which of a class's images are in it."""
 REPORTED = ("id_test", "inverted", "faint")
 """The splits that nothing may be chosen on."""
+
+NEW_CLASSES = ("three", "four")
+CAPTIONS = ("somebody wrote", "a scan of the digit")
+"""How captions begin; the name of the class follows."""
 
 T = TypeVar("T")
 
@@ -59,34 +63,49 @@ class Tiny(Dataset):
     """Zeros, ones and twos of the UCI digits; two kinds of OOD.
 
     `closed` splits raise when they are loaded; the labels of `poisoned` ones are permuted; those that were loaded are
-    in `opened`, in order.
+    in `opened`, in order. Where it is `captioned`, every image has one of two captions of its class. With
+    `new_classes` there is an OOD split of threes and fours.
     """
 
     name = "tiny"
     class_names = ("zero", "one", "two")
     templates = ("a photo of a {}.", "a photo of the handwritten digit {}.", 'the digit "{}".', "{}")
 
-    def __init__(self, own_id_val: bool = True, closed: tuple[str, ...] = (), poisoned: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        own_id_val: bool = True,
+        closed: tuple[str, ...] = (),
+        poisoned: tuple[str, ...] = (),
+        captioned: bool = False,
+        new_classes: bool = False,
+    ) -> None:
         super().__init__(Path("nowhere"))
-        self.closed, self.poisoned = closed, poisoned
+        self.closed, self.poisoned, self.captioned = closed, poisoned, captioned
         self.opened: list[str] = []
         self.splits = {"train": "train"} | ({"id_val": "id_val"} if own_id_val else {})
         self.splits |= {"id_test": "id_test", "inverted": "ood", "faint": "ood"}
+        self.splits |= {"new": "ood"} if new_classes else {}
 
     def load(self, split: str) -> Split:
         if split in self.closed:
             raise InputError(f"{split} was opened")
         self.opened.append(split)
         ink, digits = handwriting()
-        rows = np.concatenate([np.flatnonzero(digits == label)[slice(*ROWS[split])] for label in range(3)])
+        first, own = (3, NEW_CLASSES) if split == "new" else (0, self.class_names)
+        classes = range(first, first + len(own))
+        rows = np.concatenate([np.flatnonzero(digits == digit)[slice(*ROWS[split])] for digit in classes])
         rows = rows[np.random.default_rng(1).permutation(len(rows))]
         grey = (ink[rows].reshape(-1, 8, 8) * (15 if split != "faint" else 4)).astype(np.uint8)
         grey = grey if split == "inverted" else 255 - grey
-        labels = digits[rows].astype(np.int64)
+        labels = digits[rows].astype(np.int64) - first
         if split in self.poisoned:
             labels = (labels + 1) % 3
         pixels = np.repeat(np.kron(grey, np.ones((1, 4, 4), np.uint8))[..., None], 3, axis=3)
-        return Split(split, self.splits[split], Pictures(pixels), labels)
+        found = Split(split, self.splits[split], Pictures(pixels), labels)
+        if self.captioned:
+            captions = [f"{CAPTIONS[row % 2]} {own[label]}" for row, label in enumerate(labels)]
+            found = replace(found, captions=captions)
+        return replace(found, class_names=own, templates=self.templates) if split == "new" else found
 
 
 @cache

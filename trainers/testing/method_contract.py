@@ -35,12 +35,14 @@ from flyp_sweep.trainers.datasets.base import ROLES
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logits
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
+from flyp_sweep.trainers.evaluation.retrieval import NEAREST
 from flyp_sweep.trainers.exporting.folder import Export, drafted
 from flyp_sweep.trainers.methods.base import GradientMethod, Method
 from flyp_sweep.trainers.models.pretrained import Pretrained
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.testing.bench import (
+    NEW_CLASSES,
     REPORTED,
     Bench,
     Tiny,
@@ -60,6 +62,8 @@ MICRO_BATCH = 3
 LEARNED = 5
 """Epochs in which a method is to make headway."""
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+WAYS = ("image_to_text", "text_to_image")
+RETRIEVAL = {f"{way}_r{k}" for way in WAYS for k in NEAREST}
 
 
 class MethodContract:
@@ -199,6 +203,18 @@ class MethodContract:
         plain, smoothed = (trials.fit(trials.spec(epochs=1, **some)).report for some in ({}, {"label_smoothing": 0.2}))
         assert (plain != smoothed) == trials.method.smooths_labels
 
+    def test_captions_change_its_loss_if_it_says_so_and_are_retrieved_if_it_says_so(self, trials: Trials) -> None:
+        spec = trials.repeat(epochs=1, alphas=(0.0, 1.0), frontier=True)
+        with_captions, without = (trials.run(spec, trials.bench.worker(Tiny(captioned=one))) for one in (True, False))
+        reads = isinstance(trials.method, GradientMethod) and trials.method.reads_captions
+        assert (with_captions.curve != without.curve) == reads
+        for line in with_captions.evaluations:
+            found = {name: one for name, one in line.metrics.items() if name in RETRIEVAL}
+            retrieved = trials.method.retrieves and line.role != "id_val"
+            assert found.keys() == (RETRIEVAL if retrieved else set())
+            assert all(found[f"{way}_r1"] <= found[f"{way}_r5"] <= found[f"{way}_r10"] for way in WAYS if found)
+        assert not any(RETRIEVAL & line.metrics.keys() for line in without.evaluations)
+
     def test_layer_decay_tells_its_layers_apart_if_it_says_so(self, trials: Trials) -> None:
         if not isinstance(trials.method, GradientMethod):
             pytest.skip(f"{trials.method.name} takes no steps")
@@ -297,6 +313,26 @@ class MethodContract:
         with torch.no_grad():
             alone = method.classifier(model.eval(), task)(inputs[4:5])
         torch.testing.assert_close(alone, whole[4:5], rtol=1e-4, atol=1e-3)
+
+    # Classes that training did not have
+
+    def test_it_predicts_among_new_classes_at_every_alpha_if_it_says_so(self, trials: Trials) -> None:
+        spec = trials.repeat(shots=3, epochs=1, frontier=True)
+        worker = trials.bench.worker(Tiny(new_classes=True))
+        result = trials.run(spec, worker)
+        found = {line.alpha: line for line in result.evaluations if line.split == "new"}
+        if not trials.method.open_vocabulary:
+            assert not found
+            return
+        assert found.keys() == {0.0, 0.5, 1.0}
+        zero_shot = trials.bench.run(trials.bench.repeat("zeroshot", alphas=(0.0,), shots=3), worker)
+        assert plain(found[0.0]) == next(plain(line) for line in zero_shot.evaluations if line.split == "new")
+        others = [line for line in result.evaluations if line.split != "new"]
+        assert others == trials.run(spec).evaluations, "other splits are evaluated as they are without it"
+        fitted = trials.fit(spec, worker)
+        curve = AlphaCurve(trials.method, trials.bench.task(spec, worker), fitted).with_classes(worker.split("new"))
+        assert curve is not None
+        assert trials.method.logits(curve.at(1.0), curve.task, worker.split("new")).shape == (14, len(NEW_CLASSES))
 
     # What it must leave alone
 

@@ -162,7 +162,8 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
     """
     spec, split = task.spec, task.train
     rng = task.stream("epoch", epoch)
-    paired = spec.pairs == "images_x_templates" and gradients.method.pairs_templates
+    captions = task.captions if gradients.method.reads_captions else None
+    paired = spec.pairs == "images_x_templates" and gradients.method.pairs_templates and captions is None
     order, templates = pairs(task, epoch) if paired else (rng.permutation(len(split)), None)
     parts = [slice(at, at + spec.batch_size) for at in range(0, len(order), spec.batch_size)]
     batches = [order[part] for part in parts]
@@ -182,7 +183,8 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
             for group in optimizer.param_groups:
                 group["lr"] = rate(group["base_lr"])
             drawn = None if templates is None else torch.from_numpy(templates[part]).to(task.device)
-            losses.append(gradients.backward(Batch(batch, labels[part], rng, drawn)))
+            texts = None if captions is None else captions[torch.from_numpy(order[part])].to(task.device, torch.int64)
+            losses.append(gradients.backward(Batch(batch, labels[part], rng, drawn, captions=texts)))
             if spec.grad_clip is not None:
                 trained = (parameter for group in optimizer.param_groups for parameter in group["params"])
                 torch.nn.utils.clip_grad_norm_(trained, spec.grad_clip)

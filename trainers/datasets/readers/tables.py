@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flyp_sweep.search_spaces.complaints import counted
+from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers.tables import TableDataset
@@ -35,7 +35,8 @@ FEWEST_ROWS = 10
 class Rows:
     """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has.
 
-    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing.
+    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `captions` are N texts;
+    None: the table has no column of them.
     """
 
     paths: np.ndarray
@@ -43,6 +44,7 @@ class Rows:
     codes: np.ndarray
     numbers: np.ndarray
     empty: int
+    captions: list[str] | None = None
 
     def first_with(self, label: str) -> int:
         """The number of the first row with this label."""
@@ -62,6 +64,7 @@ class ImageTables(OwnData):
         super().__init__(entry, root, shown_as)
         self.columns = (entry.columns.path, entry.columns.label)
         self.split_column = entry.columns.split
+        self.caption_column = entry.columns.caption
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
         self._unused: dict[Path, Counter[str]] = {}
@@ -90,7 +93,7 @@ class ImageTables(OwnData):
         if (labels < 0).any():
             raise self._unknown_label(split, int(np.flatnonzero(labels < 0)[0]))
         images = NamedFiles(self.base(split), rows.paths, shown_as=self.shown_as)
-        return Split(split, self.splits[split], images, labels, self.metric)
+        return Split(split, self.splits[split], images, labels, self.metric, captions=rows.captions)
 
     def left_out(self, split: str) -> str:
         empty = self._rows(split).empty
@@ -115,6 +118,8 @@ class ImageTables(OwnData):
         for table, unused in self._unused.items():
             lines += [f"{table}: not used: split {spelt(value)}, rows: {count}" for value, count in unused.items()]
         for split in self.paths:
+            if self.caption_column and self._rows(split).captions is None:
+                lines.append(f"{split}: found no column {show(self.caption_column)}: there is no retrieval on it")
             order, again = self._repeated(split)
             if again.any():
                 found = counted(again.sum(), "row")
@@ -161,19 +166,42 @@ class ImageTables(OwnData):
 
     def _rows(self, split: str) -> Rows:
         if split not in self._read:
-            of_split = () if self.split_column is None else (self.split_column,)
-            several = list(self.paths.values()).count(self.paths[split]) > 1
-            wanted, optional = ((*self.columns, *of_split), ()) if several else (self.columns, of_split)
-            found = read_columns(self.paths[split], wanted, optional)
-            paths, cells = (np.array(column, dtype=object) for column in found.cells[:2])
-            if len(found.cells) > 2:
-                check_cells(self.paths[split], found.names[2], found.cells[2], found.numbers)
-            own = self._own_rows(split, *found.cells[2:]) if len(found.cells) > 2 else np.arange(len(paths))
-            for name, values in zip(found.names, (paths, cells), strict=False):
-                check_cells(self.paths[split], name, values[own], found.numbers[own])
-            labels, codes = np.unique(cells[own], return_inverse=True)
-            self._read[split] = Rows(as_names(paths[own]), labels.tolist(), codes, found.numbers[own], found.empty)
+            table = self.paths[split]
+            columns, every, empty = self._columns_of(split)
+            own = np.arange(len(every))
+            if self.split_column in columns:
+                check_cells(table, self.split_column, columns[self.split_column], every)
+                own = self._own_rows(split, columns[self.split_column].tolist())
+            numbers = every[own]
+            for name in self.columns:
+                check_cells(table, name, columns[name][own], numbers)
+            captions = columns[self.caption_column][own].tolist() if self.caption_column in columns else None
+            self._check_captions(table, captions or [], numbers)
+            paths, cells = (columns[name][own] for name in self.columns)
+            labels, codes = np.unique(cells, return_inverse=True)
+            self._read[split] = Rows(as_names(paths), labels.tolist(), codes, numbers, empty, captions)
         return self._read[split]
+
+    def _columns_of(self, split: str) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
+        """The columns of a split's table, all its rows, by name; the numbers of its rows; how many more are empty.
+
+        A table of one split alone may lack the column of splits, and one that nothing is trained on that of captions.
+        """
+        several = list(self.paths.values()).count(self.paths[split]) > 1
+        required = {self.split_column: several, self.caption_column: split in self.fitted}
+        others = [name for name in required if name is not None]
+        wanted = (*self.columns, *(name for name in others if required[name]))
+        found = read_columns(self.paths[split], wanted, [name for name in others if not required[name]])
+        cells = (np.array(column, dtype=object) for column in found.cells)
+        return dict(zip(found.names, cells, strict=True)), found.numbers, found.empty
+
+    def _check_captions(self, table: Path, captions: list[str], numbers: np.ndarray) -> None:
+        blank = [row for row, text in enumerate(captions) if not text.strip()]
+        if blank:
+            raise InputError(
+                f"{table}: row {numbers[blank[0]]} below the header: found no {self.caption_column}; expected a text "
+                "for each image; write one, or remove the row"
+            )
 
     def _own_rows(self, split: str, of: list[str]) -> np.ndarray:
         """The rows of a table, int64 [N], that belong to a split, `of` the split of each. Raises InputError for none.
