@@ -9,7 +9,7 @@ import numpy as np
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS
 from flyp_sweep.trainers.datasets.base import Added, Dataset
-from flyp_sweep.trainers.datasets.class_labels import listed, plain, spelt
+from flyp_sweep.trainers.datasets.class_labels import listed, matched, spelt
 from flyp_sweep.trainers.datasets.own import OwnData, partial
 
 
@@ -38,9 +38,13 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
     """
     if base.name == other.name:
         return []
-    known = {plain(name): label for label, name in enumerate(base.class_names)}
-    known |= {name: label for label, name in enumerate(base.class_names)}
-    found = [known.get(name, known.get(plain(name))) for name in other.class_names]
+    try:
+        found = matched(other.class_names, base.class_names)
+    except ValueError as error:
+        raise InputError(
+            f"evaluate: found the class {str(error)!r} in data set {other.name!r}, which {base.name!r} has several "
+            "times; expected classes in the same order, which tells them apart"
+        ) from error
     if lacking := [name for name, label in zip(other.class_names, found, strict=True) if label is None]:
         return lacking
     labels = np.array(found, dtype=np.int64)

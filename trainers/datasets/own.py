@@ -135,13 +135,13 @@ class OwnData(Dataset):
         """The classes, of the training split where there is one. Raises InputError when it cannot be read."""
         return list(dict.fromkeys(label for split in self.fitted for label in self.labels_of(split)))
 
-    def known_classes(self) -> list[str]:
-        """The classes in label order, as the data tell them: in natural order where these do not say."""
-        return in_order(self.found_labels())
-
     @abstractmethod
     def labels_of(self, split: str) -> list[str]:
         """The labels of a split, each once. Raises InputError when it cannot be read."""
+
+    def ordered(self, labels: Sequence[str]) -> list[str]:
+        """`labels` in the order in which they are numbered: their natural one."""
+        return in_order(labels)
 
     @abstractmethod
     def left_out(self, split: str) -> str:
@@ -149,11 +149,11 @@ class OwnData(Dataset):
 
     @cached_property
     def classes(self) -> list[str]:
-        """The classes in label order: as in the YAML's mapping, else in natural order.
+        """The classes in label order: as in the YAML's mapping, else as `ordered` says.
 
         Raises InputError when the YAML names another number of classes, or one that is not there.
         """
-        given, found = self.given_names, self.known_classes()
+        given, found = self.given_names, self.ordered(self.found_labels())
         if isinstance(given, dict):
             absent = [name for name in given if name not in found]
             if absent:
@@ -165,7 +165,7 @@ class OwnData(Dataset):
         if given is not None and len(given) != len(found):
             raise InputError(
                 f"dataset.class_names: found {counted(len(given), 'name')}; expected {len(found)}, "
-                f"one for each class of {self.whole} in natural order: {listed(found)}"
+                f"one for each class of {self.whole}, in this order: {listed(found)}"
             )
         return found
 
@@ -187,7 +187,7 @@ class OwnData(Dataset):
 
         Labels that `class_names` maps to names are taken as they are.
         """
-        train, found = self.where("train"), self.known_classes()
+        train, found = self.where("train"), in_order(self.found_labels())
         if len(found) < 2:
             raise InputError(f"{train}: found {self._only(found)}; expected at least 2 classes")
         if not isinstance(self.given_names, dict) and (pair := alike(found)):

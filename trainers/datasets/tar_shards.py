@@ -197,15 +197,11 @@ def _plain(file: int, end: int) -> list[Member] | None:
         ahead, start = os.pread(file, AHEAD, at), 0
         if len(ahead) < BLOCK:
             raise _CutOffError
-        name, digits, kind, magic, prefix = HEADER.unpack_from(ahead)
-        if kind == b"x" and magic in USTAR:  # times to the nanosecond, as Python writes them
-            size = _size(digits)
-            if size is None or size > BLOCK or _renames(ahead[BLOCK : BLOCK + size]):
-                return None
+        if ahead[156] == ord("x") and not _renames(ahead):  # times to the nanosecond, as Python writes them
             start = 2 * BLOCK
             if len(ahead) < start + BLOCK:
                 raise _CutOffError
-            name, digits, kind, magic, prefix = HEADER.unpack_from(ahead, start)
+        name, digits, kind, magic, prefix = HEADER.unpack_from(ahead, start)
         if not name[0] and ahead[start : start + BLOCK] == ZEROS:
             return found
         size = _size(digits)
@@ -232,9 +228,12 @@ def _size(digits: bytes) -> int | None:
         return None
 
 
-def _renames(records: bytes) -> bool:
-    """Whether records of an extended header say more of a member than times and owners."""
-    return any(key in records for key in (b" path=", b" size=", b"GNU.", b"charset="))
+def _renames(ahead: bytes) -> bool:
+    """Whether an extended header says more of a member than times and owners, or takes more than one block."""
+    size = _size(ahead[124:136])
+    if size is None or size > BLOCK:
+        return True
+    return any(key in ahead[BLOCK : BLOCK + size] for key in (b" path=", b" size=", b"GNU.", b"charset="))
 
 
 def _by_library(path: str, end: int) -> list[Member]:

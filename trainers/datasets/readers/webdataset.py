@@ -21,7 +21,7 @@ from flyp_sweep.search_spaces.own_data import PLAIN_TEMPLATES, OwnDataset, is_te
 from flyp_sweep.search_spaces.readers.webdataset import WebDataset, address, is_address
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split
-from flyp_sweep.trainers.datasets.class_labels import in_order, listed, spelt
+from flyp_sweep.trainers.datasets.class_labels import in_order, listed, matched, spelt
 from flyp_sweep.trainers.datasets.download import Say, download, text_at
 from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.datasets.tar_shards import Shards, samples_of
@@ -46,7 +46,7 @@ class WebShards(OwnData):
     """A folder of tar archives per split; `tar_shards` says what counts in them.
 
     Labels are numbers of lines in `classnames.txt`, from 0, or one of its names; without that file they are the
-    classes themselves. A split of another data set has the class names of that one.
+    classes themselves. Numbers in a split of another data set are those of that one's `classnames.txt`.
     """
 
     entry_type: ClassVar[type[OwnDataset]] = WebDataset
@@ -58,6 +58,7 @@ class WebShards(OwnData):
         self.base = root / (entry.name if self.address else os.path.expanduser(entry.webdataset))
         self._indexed: dict[str, Index] = {}
         self._names: dict[Path, list[str] | None] = {}
+        self._classes: dict[Path, list[str]] = {}
 
     def resolve(self, path: str) -> Path:
         """Where the place of a split leads, from the folder of the data set."""
@@ -96,21 +97,19 @@ class WebShards(OwnData):
         index = self._index(split)
         return [self._class(split, label) for label in index.labels]
 
-    def known_classes(self) -> list[str]:
-        """The lines of `classnames.txt`, in their order; without it, the labels."""
+    def ordered(self, labels: Sequence[str]) -> list[str]:
+        """As the lines of `classnames.txt`; without that file as of all own data."""
         names = self._names_in(self.base)
-        return in_order(self.found_labels()) if names is None else distinct(names)
-
-    @property
-    def whole(self) -> str:
-        return super().whole if self._names_in(self.base) is None else str(self.base / NAMES)
+        order = {name: line for line, name in enumerate(distinct(names or ()))}
+        return sorted(labels, key=order.__getitem__) if set(labels) <= order.keys() else super().ordered(labels)
 
     @property
     def class_names(self) -> list[str]:  # type: ignore[override]
         names = self._names_in(self.base)
-        if self.given_names is None and names is not None:
-            return [name.replace("_", " ") for name in names]
-        return super().class_names
+        if self.given_names is not None or names is None:
+            return super().class_names
+        lines = dict(zip(distinct(names), names, strict=True))
+        return [lines.get(name, name).replace("_", " ") for name in self.classes]
 
     @cached_property
     def templates(self) -> Sequence[str]:  # type: ignore[override]
@@ -134,10 +133,9 @@ class WebShards(OwnData):
         names = [self._class(split, label) for label in index.labels]
         for label, name in zip(index.labels, names, strict=True):
             if name not in known:
-                first = index.images.name(int(np.argmax(index.codes == index.labels.index(label))))
                 told = spelt(name) if name == label else f"{spelt(label)}, which is {spelt(name)}"
                 raise InputError(
-                    f"{first}: found label {told}; expected one of the classes of {self.whole}: "
+                    f"{self._first(split, label)}: found label {told}; expected one of the classes of {self.whole}: "
                     f"{listed(self.classes)}{nearest(name, self.classes)}"
                 )
         labels = np.array([known[name] for name in names], dtype=np.int64)[index.codes]
@@ -147,11 +145,12 @@ class WebShards(OwnData):
         return self._index(split).left_out
 
     def remarks(self) -> list[str]:
-        names = self._names_in(self.base) if self.given_names is None else None
-        lines = super().remarks()
-        for name, count in Counter(names or ()).items():
-            if count > 1:
-                lines.append(f"{self.base / NAMES} holds {name!r} {count} times: zero-shot prompts of these are equal")
+        lines, names = super().remarks(), self._names_in(self.base) or []
+        if unused := [name for name in distinct(names) if name not in self.classes]:
+            lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
+        if self.given_names is None:
+            repeated = [name for name, count in Counter(self.class_names).items() if count > 1]
+            lines += [f"several classes are called {name!r}: their zero-shot prompts are equal" for name in repeated]
         return lines
 
     def _index(self, split: str) -> Index:
@@ -189,21 +188,39 @@ class WebShards(OwnData):
             raise InputError(f"{path}: found {kind!r}; expected 'classification': images with one label each")
 
     def _class(self, split: str, label: str) -> str:
-        """The class that a label of a split stands for. Raises InputError for a number that is no line's."""
+        """The class that a label of a split stands for. Raises InputError for one that is no line's."""
         folder = self._home(self.paths[split])
-        names = self._names_in(folder)
-        if names is None:
+        if folder not in self._classes:
+            self._classes[folder] = self._classes_in(folder)
+        classes = self._classes[folder]
+        if not classes or label in classes:
             return label
-        if label.isdecimal():
-            if int(label) < len(names):
-                return distinct(names)[int(label)]
-            index = self._index(split)
-            first = index.images.name(int(np.argmax(index.codes == index.labels.index(label))))
+        if label.isdecimal() and int(label) < len(classes):
+            return classes[int(label)]
+        raise InputError(
+            f"{self._first(split, label)}: found label {spelt(label)}; expected 0 to {len(classes) - 1}, the number of a "
+            f"line of {folder / NAMES}, counted from 0, or what stands there{nearest(label, classes)}"
+        )
+
+    def _first(self, split: str, label: str) -> str:
+        """The first image of a split with this label."""
+        index = self._index(split)
+        return index.images.name(int(np.argmax(index.codes == index.labels.index(label))))
+
+    def _classes_in(self, folder: Path) -> list[str]:
+        """The classes that the lines of a folder's class names stand for, in the words of this data set."""
+        names, known = self._names_in(folder) or [], self._names_in(self.base)
+        if folder == self.base or known is None:
+            return distinct(names)
+        try:
+            places = matched(names, known)
+        except ValueError as error:
             raise InputError(
-                f"{first}: found label {label}; expected 0 to {len(names) - 1}, the number of a line of "
-                f"{folder / NAMES}, counted from 0"
-            )
-        return label
+                f"{folder / NAMES}: found {str(error)!r}, which {self.base / NAMES} has several times; expected names "
+                "in the same order, which tells them apart"
+            ) from error
+        own = distinct(known)
+        return [name if at is None else own[at] for name, at in zip(names, places, strict=True)]
 
     def _home(self, place: Path) -> Path:
         """The folder of the data set that a split belongs to: the one that has class names of its own, else this."""
