@@ -99,6 +99,14 @@ def test_the_place_names_the_data_set(tmp_path: Path, place: str, name: str, add
     assert found.base == tmp_path / (name if address else "data/WDS Birds")
 
 
+def test_labels_are_numbers_of_lines_or_what_stands_there(root: Path) -> None:
+    (root / "insects/classnames.txt").write_text("1\n2\n0\n")
+    assert [name for _, name in shades(made(root), "train")][:3] == ["1", "2", "0"]
+    (root / "insects/classnames.txt").write_text("red ant\nbee\nwasp\n")
+    write(root / "insects", "train", 0, ("bee", "wasp", "0"))
+    assert [name for _, name in shades(made(root), "train")] == ["bee", "wasp", "red ant"]
+
+
 def test_without_class_names_labels_are_the_classes(root: Path) -> None:
     (root / "insects/classnames.txt").unlink()
     assert made(root).class_names == ["0", "1", "2"]

@@ -193,13 +193,15 @@ class WebShards(OwnData):
         if folder not in self._classes:
             self._classes[folder] = self._classes_in(folder)
         classes = self._classes[folder]
-        if not classes or label in classes:
+        if not classes:
             return label
         if label.isdecimal() and int(label) < len(classes):
             return classes[int(label)]
+        if not label.isdecimal() and label in classes:
+            return label
         raise InputError(
-            f"{self._first(split, label)}: found label {spelt(label)}; expected 0 to {len(classes) - 1}, the number of a "
-            f"line of {folder / NAMES}, counted from 0, or what stands there{nearest(label, classes)}"
+            f"{self._first(split, label)}: found label {spelt(label)}; expected 0 to {len(classes) - 1}, the number of "
+            f"a line of {folder / NAMES}, counted from 0, or what stands there{nearest(label, classes)}"
         )
 
     def _first(self, split: str, label: str) -> str:
