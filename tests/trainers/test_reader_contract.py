@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,16 @@ class TestWebDataset(ReaderContract):
             write_shards(folder / split, [(one.name, one.content, n) for one, n in zip(own, numbers, strict=True)])
         splits = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood": {"sketch": "sketch"}}
         return {"webdataset": ".", "splits": splits}
+
+
+class TestCoop(ReaderContract):
+    def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
+        names = sorted({one.label for one in images})
+        rows: dict[str, list[tuple[str, int, str]]] = {}
+        (folder / "pictures").mkdir()
+        for one in images:
+            (folder / "pictures" / one.name).write_bytes(one.content)
+            rows.setdefault(one.split, []).append((one.name, names.index(one.label), one.label))
+        (folder / "split_zhou_Insects.json").write_text(json.dumps(rows), encoding="utf-8")
+        splits = {"id_val": "id_val", "id_test": "id_test", "ood": {"sketch": "sketch"}}
+        return {"coop": "split_zhou_Insects.json", "images": "pictures", "splits": splits}

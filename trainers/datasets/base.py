@@ -185,6 +185,8 @@ class Dataset(ABC):
     metric: str = "accuracy"
     held_out: bool = False
     """There is no id_val as such: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
+    draws: str = ""
+    """Whose few-shot draws there are, where `few_shot_draw` makes them: part of what a trial's identity covers."""
     published: Mapping[str, int] = {}
     """Images that each split holds as published; a copy that holds another number is refused as incomplete."""
 
@@ -237,6 +239,13 @@ class Dataset(ABC):
     def remarks(self) -> list[str]:
         """What a user should know of the data before a sweep, a line each."""
         return []
+
+    def few_shot_draw(self, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The publisher's own draw of `shots` images per class, for a trial's `seed`: rows of train and of id_val.
+
+        None: there is none, and the protocol draws.
+        """
+        return None
 
     def counts(self) -> dict[str, int]:
         """Images that each split holds here, to compare with `published`."""
