@@ -161,7 +161,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
             "unknown key 'columns' in dataset; allowed: name, class_names, templates, metric, folders",
         ),
         (OWN % ("", ", tables: {}"), "dataset: found folders and tables; expected one of them: folders, "),
-        ("dataset={name: a}", "dataset: found none of folders, "),
+        ("dataset={name: a}", "dataset: found none of "),
         (
             "dataset=[digits, {name: a, tabels: {train: a.csv}}]",
             "unknown key 'tabels' in dataset[1]; allowed: name, class_names, templates, metric, tables, columns, "
