@@ -13,8 +13,9 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.fields import LIST, MAPPING, TEXT, FromList, Section, Text, shape
 from flyp_sweep.search_spaces.loading import from_mapping, input_error, load, read_file
 from flyp_sweep.search_spaces.model import AnyEvaluated, SearchSpace, dataset_name
-from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset
+from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers import READERS, AnyEvaluatedDataset
+from flyp_sweep.search_spaces.roles import SHIFTED
 from flyp_sweep.search_spaces.translation import findings
 
 SPACE_KEYS = {"dataset", "model", "methods"}
@@ -42,7 +43,7 @@ def read_evaluated(source: str) -> tuple[Evaluated, ...]:
     name, text = read_file(source)
     data = yaml_text.read(text, name)
     if isinstance(data, dict) and data.keys() & SPACE_KEYS:
-        return load(source).datasets
+        return load(source).entries
     try:
         found = _File.model_validate({"evaluate": data}).evaluate
     except ValidationError as error:
@@ -51,7 +52,7 @@ def read_evaluated(source: str) -> tuple[Evaluated, ...]:
 
 
 def evaluating(space: SearchSpace, others: Iterable[Evaluated], source: str) -> SearchSpace:
-    """`space`, evaluated on `others` too: one that has the name of a data set that is there adds its OOD sets to that.
+    """`space`, evaluated on `others` too: one that has the name of a data set that is there adds its OOD sets to it.
 
     What is there already adds nothing. `source` names the space in errors. Raises InputError where one name would stand
     for two things.
@@ -80,7 +81,7 @@ def _place(known: Sequence[Any], name: str) -> int | None:
 
 
 def _extended(known: Any, other: Any, source: str) -> Any:
-    """The data set `known` with the OOD sets of `other`, of the same name, both as in YAML.
+    """The data set `known` with the OOD and OOD validation sets of `other`, of the same name, both as in YAML.
 
     Raises InputError for an `other` that differs in anything else.
     """
@@ -92,15 +93,26 @@ def _extended(known: Any, other: Any, source: str) -> Any:
         raise _other_one(source, name, other, known)
     (kind,) = kinds
     held, given = known.get(kind, {}), other.get(kind, {})
-    for key in other.keys() - {kind}:
+    for key in other.keys() - {kind, "predict_among"}:
         if other[key] != known.get(key):
             raise _other_one(source, f"{name}.{key}", other[key], known.get(key))
-    for key, path in [(key, given[key]) for key in given if key != "ood"] + [*given.get("ood", {}).items()]:
-        there = {**held, **held.get("ood", {})}
-        if there.get(key, path) != path or (key in SPLITS and key not in there):
-            within = key if key in SPLITS else f"ood.{key}"
-            raise _other_one(source, f"{name}.{kind}.{within}", path, there.get(key))
-    return {**known, kind: {**held, "ood": {**held.get("ood", {}), **given.get("ood", {})}}}
+    if not kind:
+        return known
+    for key in given:
+        if key not in SHIFTED and given[key] != held.get(key):
+            raise _other_one(source, f"{name}.{kind}.{key}", given[key], held.get(key))
+    extended = {role: _united(source, f"{name}.{kind}.{role}", held, given, role) for role in SHIFTED}
+    among = _united(source, f"{name}.predict_among", known, other, "predict_among")
+    return {**known, kind: {**held, **extended}, "predict_among": among}
+
+
+def _united(source: str, place: str, known: Any, other: Any, key: str) -> Any:
+    """The mappings under `key` of two mappings as one. Raises InputError where they differ in what both have."""
+    held, given = known.get(key, {}), other.get(key, {})
+    for label, found in given.items():
+        if held.get(label, found) != found:
+            raise _other_one(source, f"{place}.{label}", found, held[label])
+    return {**held, **given}
 
 
 def _other_one(source: str, place: str, found: Any, known: Any) -> InputError:

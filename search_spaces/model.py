@@ -12,6 +12,7 @@ from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.family import Family
 from flyp_sweep.search_spaces.fields import (
     LIST,
     MAPPING,
@@ -29,7 +30,7 @@ from flyp_sweep.search_spaces.fields import (
     shape,
 )
 from flyp_sweep.search_spaces.overrides import Override, blamed
-from flyp_sweep.search_spaces.own_data import OwnDataset, Splits
+from flyp_sweep.search_spaces.own_data import HeldOut, OwnDataset, Splits
 from flyp_sweep.search_spaces.readers import AnyEvaluatedDataset, AnyOwnDataset
 from flyp_sweep.search_spaces.readers.folders import FolderDataset
 from flyp_sweep.search_spaces.readers.tables import TableDataset, Tables
@@ -168,8 +169,14 @@ class SearchSpace(Section):
         return self._plugin_folders
 
     @property
-    def datasets(self) -> tuple[str | OwnDataset, ...]:
+    def entries(self) -> tuple[str | OwnDataset, ...]:
+        """The data sets as written."""
         return self.dataset if isinstance(self.dataset, tuple) else (self.dataset,)
+
+    @property
+    def datasets(self) -> tuple[str | OwnDataset, ...]:
+        """The data sets of the cells: an entry may stand for several."""
+        return tuple(dataset for entry in self.entries for dataset in parts_of(entry).values() or (entry,))
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -228,6 +235,14 @@ class SearchSpace(Section):
             if name in given
         )
 
+    def family_of(self, dataset: str) -> Family | None:
+        """The family of the data set of that name; None for one that stands alone."""
+        for entry in self.entries:
+            named = {dataset_name(one): label for label, one in parts_of(entry).items()}
+            if dataset in named and not isinstance(entry, str):
+                return Family(entry.name, entry.parts()[0], named)
+        return None
+
     def dataset_of(self, cell: Cell) -> str | OwnDataset:
         """The data set of `cell`. Raises KeyError for a cell of another search space."""
         return {dataset_name(dataset): dataset for dataset in self.datasets}[cell.dataset]
@@ -245,11 +260,24 @@ class SearchSpace(Section):
     @classmethod
     def _datasets_differ(cls, dataset: Any) -> Any:
         if isinstance(dataset, tuple):
-            for name in repeated(map(dataset_name, dataset)):
+            every = [one for entry in dataset for one in parts_of(entry).values() or (entry,)]
+            for name in repeated(map(dataset_name, every)):
                 raise FieldError(
                     problem(f"two data sets named {show(name)}", "every data set once, with a name of its own")
                 )
         return dataset
+
+    @model_validator(mode="after")
+    def _folds_have_all_images(self) -> Self:
+        for at, entry in enumerate(self.entries):
+            if isinstance(entry, str) or self.shots_list == (None,):
+                continue
+            held = next(iter(entry.parts()[1].values()), entry).sources.id_val
+            if isinstance(held, HeldOut) and held.folds:
+                place = ("dataset", at) if isinstance(self.dataset, tuple) else ("dataset",)
+                hint = "(a few-shot cell draws its validation images by its seed: see repeats.seeds)"
+                raise mismatch(held.folds, "no folds beside shots", hint, at=(*place, *entry.at("id_val"), "folds"))
+        return self
 
     @model_validator(mode="after")
     def _evaluated_differ(self) -> Self:
@@ -308,6 +336,11 @@ class SearchSpace(Section):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and self.__dict__ == other.__dict__
+
+
+def parts_of(dataset: str | OwnDataset) -> Mapping[str, OwnDataset]:
+    """The data sets that an entry stands for, by what each is called; empty for one data set."""
+    return {} if isinstance(dataset, str) else dataset.parts()[1]
 
 
 def dataset_name(dataset: str | OwnDataset) -> str:

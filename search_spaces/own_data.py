@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
+from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.fields import (
     LIST,
     MAPPING,
@@ -28,6 +29,7 @@ from flyp_sweep.search_spaces.fields import (
     repeated,
     shape,
 )
+from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 
 SPLITS = ("train", "id_val", "id_test")
 
@@ -68,24 +70,42 @@ Templates = Annotated[
     Field(min_length=1, description="a list of texts, each with one {} for the class name"),
 ]
 PLAIN_TEMPLATES = ("a photo of a {}.",)
-Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1"]
+Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "worst_group_accuracy"]
+Among = Literal["all", "present"]
+"""Predictions on a split are among all classes, or among those of which it has images."""
 
 
 class HeldOut(Section):
-    """A split that is held out of another, for those who have none: this fraction of each class.
+    """A split that is held out of another, for those who have none: this fraction of each class, or one of some folds.
 
     Each image is drawn by its name and `seed`. With `stratified: false` the fraction is one of all images, whatever
-    their classes.
+    their classes. Of `folds` each validates in turn, in a data set of its own, unless one `fold` is asked for.
     """
 
     split: Literal["train"] = Field(alias="from", description="train")
-    fraction: Annotated[float, Field(gt=0, lt=1)] = Field(description="a number between 0 and 1, as in 0.1")
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="a number between 0 and 1, as in 0.1"
+    )
+    folds: Annotated[Count, Field(ge=2)] | None = Field(default=None, description="a whole number, 2 or more")
+    fold: Annotated[Count, Field(ge=1)] | None = Field(default=None, description="the number of a fold, from 1")
     seed: Annotated[Count, Field(ge=0)] = Field(default=0, description="a whole number, 0 or more")
     stratified: bool = Field(default=True, description="true or false")
 
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if self.fold is not None and (self.folds is None or self.fold > self.folds):
+            expected = "it beside folds" if self.folds is None else f"one of the {self.folds} folds, 1 to {self.folds}"
+            raise mismatch(self.fold, expected, at=("fold",))
+        if (self.fraction is None) == (self.folds is None):
+            found = "neither fraction nor folds" if self.folds is None else "fraction and folds"
+            raise FieldError(problem(found, "one of them"))
+        return self
+
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
-        return {"from": self.split, "fraction": self.fraction, "seed": self.seed, "stratified": self.stratified}
+        share = {"fraction": self.fraction, "folds": self.folds, "fold": self.fold}
+        given = {key: value for key, value in share.items() if value is not None}
+        return {"from": self.split, **given, "seed": self.seed, "stratified": self.stratified}
 
 
 Place = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[HeldOut, Tag(MAPPING)], Discriminator(shape)]
@@ -102,13 +122,28 @@ class Splits(Section):
     train: Text | None = Field(default=None, description="a path")
     id_val: Place | None = Field(default=None, description=ID_VAL)
     id_test: Place | None = Field(default=None, description=ID_VAL)
+    ood_val: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {north: north}")
     ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Split -> its role, in the order of `reported` columns."""
+        own = {split: split for split in SPLITS if getattr(self, split) is not None}
+        return own | {label: role for role in SHIFTED for label in getattr(self, role)}
+
+    @property
+    def shifted(self) -> dict[str, str]:
+        """Label -> place, of OOD validation and OOD."""
+        return {**self.ood_val, **self.ood}
 
     @model_validator(mode="after")
     def _labels_are_free(self) -> Self:
-        for label in self.ood:
-            if label in SPLITS:
-                raise mismatch(label, f"a label that is no other split: not {', '.join(SPLITS)}", at=("ood",))
+        for role in SHIFTED:
+            for label in getattr(self, role):
+                if label in SPLITS:
+                    raise mismatch(label, f"a label that is no other split: not {', '.join(SPLITS)}", at=(role,))
+                if role == "ood" and label in self.ood_val:
+                    raise mismatch(label, "a label that ood_val does not have", at=(role,))
         return self
 
     @model_validator(mode="after")
@@ -116,6 +151,8 @@ class Splits(Section):
         for split in ("id_val", "id_test"):
             if isinstance(getattr(self, split), HeldOut) and self.train is None:
                 raise FieldError(problem("no train", "the split that it is held out of"), at=(split, "from"))
+        if isinstance(self.id_test, HeldOut) and self.id_test.folds is not None:
+            raise mismatch(self.id_test.folds, "a fraction: folds are for id_val", at=("id_test", "folds"))
         return self
 
 
@@ -128,22 +165,57 @@ class OwnDataset(Section):
     key: ClassVar[str]
     """The key that tells this reader's data sets from those of others."""
     splits_key: ClassVar[str]
-    """The key of `sources`."""
+    """The key of `sources`; empty where these stand beside the reader's own key."""
 
     name: Name
     class_names: ClassNames = None
     templates: Templates = PLAIN_TEMPLATES
     metric: Metric | None = None
+    predict_among: dict[Text, Among] = Field(
+        default={}, description="a mapping from reported splits to all or present, as in {renditions: present}"
+    )
 
     @property
     @abstractmethod
     def sources(self) -> Splits:
         """Where each split is."""
 
+    @model_validator(mode="after")
+    def _splits_are_known(self) -> Self:
+        reported = [split for split, role in self.sources.roles.items() if role in REPORTED]
+        for split in self.predict_among:
+            if split not in reported:
+                expected = f"one of {', '.join(reported)}" if reported else "nothing, as there is no id_test or ood"
+                raise mismatch(split, expected, nearest(split, reported), at=("predict_among",))
+        return self
+
     def to_train_on(self) -> Self:
         """The same, with the metric that training needs. Raises FieldError where a split of a training is absent."""
         for split, expected in (("train", "a path"), ("id_val", ID_VAL)):
             if getattr(self.sources, split) is None:
                 described = type(self.sources).model_fields[split].description or expected
-                raise FieldError(problem("nothing", described), at=(self.splits_key, split))
+                raise FieldError(problem("nothing", described), at=self.at(split))
         return self if self.metric else self.model_copy(update={"metric": "accuracy"})
+
+    def parts(self) -> tuple[str, dict[str, Self]]:
+        """The data sets that it stands for, by what each is called, and what tells them apart: a key of `family.KINDS`.
+
+        Empty for a data set that stands for itself alone. No file is looked at.
+        """
+        held = self.sources.id_val
+        if not isinstance(held, HeldOut) or held.folds is None or held.fold is not None:
+            return "", {}
+        numbers = range(1, held.folds + 1)
+        return "fold", {f"fold {one}": self._validated_on(held.model_copy(update={"fold": one})) for one in numbers}
+
+    def _validated_on(self, held: HeldOut) -> Self:
+        """The data set of one fold."""
+        given = {"name": f"{self.name}-fold{held.fold}"}
+        if "id_val" in type(self).model_fields:
+            return self.model_copy(update={**given, "id_val": held})
+        splits = getattr(self, self.splits_key).model_copy(update={"id_val": held})
+        return self.model_copy(update={**given, self.splits_key: splits})
+
+    def at(self, split: str) -> tuple[str, ...]:
+        """Where the YAML says where a split is."""
+        return (split,) if split in type(self).model_fields else (self.splits_key, split)

@@ -23,6 +23,7 @@ def own_cache(shared_folder: Path) -> Iterator[None]:
     """Sweeps share what tests compute, and leave the user's cache alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLYP_SWEEP_CACHE", str(shared_folder / "cache"))
+        patch.setenv("HF_DATASETS_CACHE", str(shared_folder / "hugging_face"))
         yield
 
 

@@ -44,6 +44,7 @@ ROOMS = {
             *("task", "trial"),
         },
         "data_checks": {"data", "datasets"},
+        "overview": {"data", "data_checks", "datasets"},
         "hyper_parameters": {"methods"},
         "ensemble_checks": {"ensembles"},
         "rehearsal": {
@@ -81,7 +82,8 @@ ROOMS = {
         "engine": {"exit_codes", "protocol"},
         "tracking": {"protocol", "run_log"},
         "runs": {"engine", "exit_codes", "protocol", "run_log", "store", "tracking"},
-        "cli": {"exit_codes", "runs", "store", "tracking"},
+        "data_views": set[str](),
+        "cli": {"data_views", "exit_codes", "runs", "store", "tracking"},
     },
 }
 """Package -> room -> the rooms that it may import. A package's `__init__.py`, which shows names of all, is no room."""

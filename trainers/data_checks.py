@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.inspection import Found, Say, look_through, skip_unreadable
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.own import OwnData
+
+if TYPE_CHECKING:
+    from flyp_sweep.trainers.data.images import Preprocess
 
 
 def check_splits(dataset: Dataset, space: SearchSpace, allow_incomplete: bool) -> dict[str, int]:
@@ -26,10 +30,13 @@ def check_splits(dataset: Dataset, space: SearchSpace, allow_incomplete: bool) -
     return counts
 
 
-def check_images(dataset: Dataset, space: SearchSpace, say: Say) -> Found:
-    """Decode all images. Raises InputError when some cannot be decoded, or leaves them out if `space` says so."""
+def check_images(dataset: Dataset, space: SearchSpace, say: Say, views: Sequence[Preprocess] = ()) -> Found:
+    """Decode all images, and compare them as `views` show them.
+
+    Raises InputError when some cannot be decoded, or leaves them out if `space` says so.
+    """
     cache = Cache.of_machine()
-    found = look_through(dataset, cache, say)
+    found = look_through(dataset, cache, say, views)
     if space.images.unreadable == "refuse":
         found.check(dataset.name)
     else:

@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.training import Train
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.duplicates import near
 from flyp_sweep.trainers.data.identity import Identity, identify
 from flyp_sweep.trainers.data.inspection import Say
 from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, check_splits, incomplete
@@ -41,8 +42,14 @@ class DataFacts:
     classes: int
     images: Counter[str]
     """Split role -> number of images."""
+    roles: Mapping[str, str]
+    """Split -> its role."""
     incomplete: dict[str, dict[str, int]]
     """Split -> see `incomplete`; empty when the data set is complete."""
+    split_rules: list[str]
+    """How its splits were made and are scored, where that is a choice: a line each."""
+    near_duplicates: dict[str, int]
+    """See `duplicates.near`; empty too when images were not decoded."""
     census: list[str]
     """Its classes with their images in each split, line by line."""
     remarks: list[str]
@@ -118,6 +125,7 @@ def _check(
 
     from flyp_sweep.trainers import rehearsal
     from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
+        preparation,
         pretrained,
         weights,
     )
@@ -146,11 +154,13 @@ def _check(
         pretrained.check_loads(model)
         parameters = pretrained.parameter_count(model) if trained else None
         models[model.label] = ModelFacts(fingerprints[model.label], parameters, pretrained.objective_summary(model))
+    views = preparation.views(space.models) if decode else []
     data = {}
     for name, dataset in made.items():
-        remarks = dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
+        rules = dataset.rules()
+        remarks = rules + dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
         remarks += cut_captions(space, dataset)
-        seen = check_images(dataset, space, say) if decode else None
+        seen = check_images(dataset, space, say, views) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)
         images = by_role(dataset, counts[name])
@@ -161,7 +171,10 @@ def _check(
             metric=dataset.metric,
             classes=len(dataset.class_names),
             images=images,
+            roles=dataset.splits,
             incomplete=incomplete(dataset, counts[name], seen),
+            split_rules=rules,
+            near_duplicates=near(seen.alike) if seen else {},
             census=census(dataset),
             remarks=remarks,
         )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flyp_sweep.search_spaces.roles import REPORTED
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
@@ -161,8 +162,8 @@ class Task:
         return self.ranks.join_turns(own, len(split), EVALUATION_BATCH)
 
     def reported(self) -> Iterator[Split]:
-        """The splits that are evaluated for the table alone: id_test, then every OOD set."""
-        for role in ("id_test", "ood"):
+        """The splits that are evaluated for the table alone: id_test, OOD validation, then every OOD set."""
+        for role in REPORTED:
             for name in self.shared.dataset.named(role):
                 yield self.shared.split(name)
 

@@ -43,8 +43,11 @@ class Selection:
             data=self.plan.data.identity.training,
             evaluated=dict(self.plan.data.identity.evaluated),
             overlaps=dict(self.plan.data.identity.overlaps),
+            near_duplicates=dict(self.plan.data.near_duplicates),
             incomplete={split: dict(counts) for split, counts in self.plan.data.incomplete.items()},
+            split_rules=list(self.plan.data.split_rules),
             deterministic=self.plan.is_deterministic,
+            family=self.plan.space.family_of(self.plan.cell.dataset),
         )
 
 

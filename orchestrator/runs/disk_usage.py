@@ -14,6 +14,7 @@ from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.search_spaces.roles import REPORTED
 
 BYTES_PER_TRIAL, BYTES_PER_EPOCH, BYTES_PER_NUMBER = 2_000, 200, 130
 """Of a ledger's line, roughly: the trial, one point of its curve, one metric of one split at one alpha."""
@@ -103,7 +104,7 @@ def _predictions(plan: CellPlan) -> int:
     if plan.space.predictions == "none":
         return 0
     logits = BYTES_PER_LOGIT * plan.data.classes if plan.space.predictions == "logits" else 0
-    examples = plan.data.images.get("id_test", 0) + plan.data.images.get("ood", 0)
+    examples = sum(plan.data.images.get(role, 0) for role in REPORTED)
     return len(plan.repeat_seeds) * 2 * examples * (BYTES_PER_EXAMPLE + logits)
 
 

@@ -8,6 +8,7 @@ from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.model import SearchSpace
+from flyp_sweep.search_spaces.roles import REPORTED
 
 
 def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
@@ -56,6 +57,6 @@ def passes(plan: CellPlan) -> int:
 
 
 def _sizes(plan: CellPlan) -> tuple[int, int, int]:
-    """Images to train on, to validate on, and to report: ID test and OOD."""
+    """Images to train on, to validate on, and to report: ID test, OOD validation and OOD."""
     roles = plan.images
-    return roles.get("train", 0), roles.get("id_val", 0), roles.get("id_test", 0) + roles.get("ood", 0)
+    return roles.get("train", 0), roles.get("id_val", 0), sum(roles.get(role, 0) for role in REPORTED)

@@ -15,10 +15,10 @@ from flyp_sweep.results.naming import ZEROSHOT, method_label, shots_label
 from flyp_sweep.results.statistics import Interval, mean_interval
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.model import Model
+from flyp_sweep.search_spaces.roles import TITLES
 from flyp_sweep.trainers.exporting.folder import Export
 from flyp_sweep.trainers.models import weights
 
-ROLES = {"id_val": "ID validation", "id_test": "ID test", "ood": "OOD"}
 MOST_CLASSES = 20
 
 
@@ -50,7 +50,7 @@ def _data(chosen: Chosen, model: Model, rows: Iterable[Row]) -> str:
             dataset_split=row.split,
             metric_type=row.metric,
             metric_value=row.own,
-            metric_name=f"{row.metric} ({ROLES[row.role]})",
+            metric_name=f"{row.metric} ({TITLES[row.role]})",
         )
         for row in rows
         if row.own is not None and row.role != "id_val"
@@ -131,7 +131,7 @@ def _table(chosen: Chosen, rows: list[Row]) -> Iterator[str]:
     yield f"| split | role | metric | this model | {over} |\n|---|---|---|--:|--:|"
     for row in rows:
         own = "-" if row.own is None else f"{100 * row.own:.2f}"
-        yield f"| {row.split} | {ROLES[row.role]} | {row.metric} | {own} | {_interval(row.cell)} |"
+        yield f"| {row.split} | {TITLES[row.role]} | {row.metric} | {own} | {_interval(row.cell)} |"
     yield (
         f"\nIn %. The last column covers all finished repeats of the configuration, {at}, with Student-t intervals. "
         "A dash stands for an alpha that the run has not evaluated, or for the interval of one seed."

@@ -20,6 +20,7 @@ from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace, dataset_name
+from flyp_sweep.search_spaces.roles import SHIFTED
 from flyp_sweep.trainers.spec import FAILED, REPEAT, SEARCH, TrialSpec, digest
 
 WORTH_ASKING = 0.1
@@ -197,7 +198,8 @@ def _data_changes(one: Finished, plan: CellPlan, name: str) -> Iterator[Change]:
     differ = [split for split, identity in wanted.items() if was.get(split) != identity]
     others = [dataset_name(other) for other in plan.space.evaluate or ()]
     for split in differ:
-        key = f"{name}.{'ood.' * (split in data.evaluated and split != 'id_test')}{split}"
+        role = plan.data.roles[split]
+        key = f"{name}.{f'{role}.' * (role in SHIFTED)}{split}"
         if any(split == other or split.startswith(f"{other}-") for other in others):
             key = f"evaluate.{split}"
         if split in was:

@@ -12,6 +12,7 @@ from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.results.ledger.file import Interner, last_selections, read_lines
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord, TrialRecord, decode_superseded
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.roles import REPORTED
 from flyp_sweep.trainers.spec import DONE, FAILED, REPEAT
 
 CALIBRATION = {"nll", "brier", "ece"}
@@ -36,7 +37,7 @@ class Finished:
 
     @classmethod
     def of(cls, record: TrialRecord, seconds: float, predicted: Container[str] | None = None) -> Finished:
-        reported = [one for at in record.evaluations for one in at.splits if one.role in ("id_test", "ood")]
+        reported = [one for at in record.evaluations for one in at.splits if one.role in REPORTED]
         measured = not reported or (
             any(one.metrics.keys() >= CALIBRATION for one in reported)
             and (predicted is None or record.trial_id in predicted)

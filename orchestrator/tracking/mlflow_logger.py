@@ -225,6 +225,12 @@ def metric_part(label: str) -> str:
     return f"{kept.strip('.')}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
+def metric_name(metric: str) -> str:
+    """A metric's own name; the group in `group_accuracy/GROUP` is the user's text, as the label of a split is."""
+    kind, slash, group = metric.partition("/")
+    return f"{kind}/{metric_part(group)}" if slash else metric
+
+
 def run_name(record: TrialRecord) -> str:
     """A readable name that sorts: method, stage, then the seed or the configuration."""
     cell = record.cell
@@ -253,7 +259,7 @@ def curves(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
         when = start + int((end - start) * point["epoch"] / len(record.curve))
         for name, value in point.items():
             if name != "epoch":
-                yield Metric(f"epoch/{name}", value, when, int(point["epoch"]))
+                yield Metric(f"epoch/{metric_name(name)}", value, when, int(point["epoch"]))
 
 
 def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
@@ -266,7 +272,7 @@ def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
     ood: dict[str, list[float]] = {}
     for one in record.measurements:
         for side in sides(one.alpha, record.chosen_alpha):
-            yield Metric(f"{side}/{metric_part(one.split)}/{one.metric}", one.value, end, 0)
+            yield Metric(f"{side}/{metric_part(one.split)}/{metric_name(one.metric)}", one.value, end, 0)
             if one.is_primary and one.role == "ood":
                 ood.setdefault(side, []).append(one.value)
         if one.is_primary and record.alpha is not None:

@@ -145,8 +145,7 @@ def _gap_notes(done: Sequence[Trial], measures: Sequence[Measure]) -> list[str]:
         return []
     counts = Counter((side, measure) for trial in done for side, held in trial.numbers.items() for measure in held)
     return [
-        f"{'ID' if measure.role == 'id_test' else measure.split} {SIDE_LABELS[side]} holds {count} of {len(done)} "
-        "finished repeats"
+        f"{measure.heading} {SIDE_LABELS[side]} holds {count} of {len(done)} finished repeats"
         for measure in measures
         for side in SIDES
         if 0 < (count := counts[side, measure]) < len(done)

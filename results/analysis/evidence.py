@@ -7,7 +7,7 @@ line.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
@@ -21,26 +21,43 @@ from flyp_sweep.results.ledger.schema import Record, SelectionRecord, SplitRecor
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.roles import REPORTED
 
 Side = Literal["without", "with"]
 
 SIDES: tuple[Side, Side] = ("without", "with")
 SIDE_LABELS: dict[Side, str] = {"without": "without ensembling", "with": "with ensembling"}
 
+WATCHED = "OOD val."
+"""How the headings of OOD validation splits begin."""
+
 
 class Measure(NamedTuple):
-    """What was measured of a trial at one alpha: a split, its role, a metric."""
+    """What was measured of a trial at one alpha: a split, its role, a metric.
+
+    Of a metric that each group or corruption of a split has, `part` is the group or the corruption.
+    """
 
     split: str
     role: str
     metric: str
+    part: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What a column of it is called: that of OOD validation says so, whatever the split's name."""
+        if self.role == "ood_val":
+            split = WATCHED if self.split == "ood_val" else f"{WATCHED} {self.split}"
+        else:
+            split = "ID" if self.role == "id_test" else self.split
+        return f"{split} {self.part}" if self.part else split
 
 
 Numbers = Mapping[Measure, float]
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A finished trial. `numbers` holds, per side, one metric of `id_test` and of each OOD split.
+    """A finished trial. `numbers` holds, per side, one metric of each split with a role of REPORTED.
 
     Without ensembling is alpha = 1, with ensembling the alpha that the trial chose on id_val; the zero-shot model has
     the same numbers on both sides, a mixture none without: there it is the repeat that it is made of, which has a row
@@ -81,9 +98,6 @@ class Evidence:
     def labels(self) -> dict[str, str]:
         """Method -> its label, of those that have a selection."""
         return recorded_labels(self.selections.values())
-
-
-_SHOWN = ("id_test", "ood")
 
 
 def read_evidence(
@@ -156,12 +170,21 @@ def _trial(record: TrialRecord, metric: str | None) -> Trial:
 
 
 @lru_cache(maxsize=4096)
-def _measure(split: str, role: str, metric: str) -> Measure:
-    return Measure(split, role, metric)
+def _measure(split: str, role: str, metric: str, part: str) -> Measure:
+    return Measure(split, role, metric, part)
+
+
+def _asked(one: SplitRecord, metric: str | None) -> Iterator[tuple[str, str]]:
+    """The names in the ledger of the metrics that are asked for, and which part of the split each is of."""
+    name = metric or one.primary
+    if name in one.metrics:
+        yield name, ""
+    elif "/" not in name:
+        yield from ((held, held.removeprefix(f"{name}/")) for held in one.metrics if held.startswith(f"{name}/"))
 
 
 def _numbers(trial: TrialRecord, metric: str | None) -> dict[Side, Numbers]:
-    """Per side the numbers of ID test and OOD. Raises InputError when a split has two of them."""
+    """Per side the numbers of the reported splits. Raises InputError when a split has two of them."""
     if trial.cell.method == ZEROSHOT:
         only = _numbers_at(0.0, trial, metric)
         return {"without": only, "with": only}
@@ -174,9 +197,9 @@ def _numbers(trial: TrialRecord, metric: str | None) -> dict[Side, Numbers]:
 def _numbers_at(alpha: float, trial: TrialRecord, metric: str | None) -> Numbers:
     shown = _splits_at(alpha, trial)
     numbers = {
-        _measure(one.split, one.role, name): one.metrics[name]
+        _measure(one.split, one.role, metric or one.primary, part): one.metrics[name]
         for one in shown
-        if (name := metric or one.primary) in one.metrics
+        for name, part in _asked(one, metric)
     }
     if len({one.split for one in shown}) < len(shown):
         split = Counter(one.split for one in shown).most_common(1)[0][0]
@@ -188,15 +211,15 @@ def _numbers_at(alpha: float, trial: TrialRecord, metric: str | None) -> Numbers
 
 
 def _splits_at(alpha: float, trial: TrialRecord) -> list[SplitRecord]:
-    """ID test and OOD at one alpha."""
+    """The reported splits at one alpha."""
     at_alpha = [one.splits for one in trial.evaluations if one.alpha == alpha]
     if not at_alpha:  # an alpha that was computed in another way, or null
         at_alpha = [one.splits for one in trial.evaluations if same_alpha(one.alpha or 0.0, alpha)]
-    return [one for splits in at_alpha for one in splits if one.role in _SHOWN]
+    return [one for splits in at_alpha for one in splits if one.role in REPORTED]
 
 
 def _lacking(trial: TrialRecord, metric: str) -> tuple[str, ...]:
-    """The ID test and OOD splits without the metric at an alpha that a table shows."""
+    """The reported splits without the metric at an alpha that a table shows."""
     alphas = {trial.chosen_alpha, None if is_mixture(trial.cell, trial.settings) else 1.0} - {None}
     shown = [one for alpha in alphas if alpha is not None for one in _splits_at(alpha, trial)]
-    return tuple(dict.fromkeys(one.split for one in shown if metric not in one.metrics))
+    return tuple(dict.fromkeys(one.split for one in shown if not any(_asked(one, metric))))

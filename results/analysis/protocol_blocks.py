@@ -12,6 +12,8 @@ from flyp_sweep.results.analysis.evidence import Measure
 from flyp_sweep.results.naming import ZEROSHOT, block_order, block_title, method_order, setting_label
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.family import Family
+from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 
 _FIXED = {"data": "data", "weights": "weights"}
 """Settings that all numbers of a column must share, and what a message calls them."""
@@ -39,13 +41,19 @@ class Block:
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
-        """ID test, then the OOD sets, in the order of the ledger."""
+        """ID test, then OOD validation, then the OOD sets, each in the order of the ledger."""
         found = dict.fromkeys(measure for result in self.results for measure in result.measures)
-        return tuple(sorted(found, key=lambda measure: measure.role != "id_test"))
+        return tuple(sorted(found, key=lambda measure: REPORTED.index(measure.role)))
 
     @property
-    def has_ood(self) -> bool:
-        return any(measure.role == "ood" for measure in self.measures)
+    def has_shifts(self) -> bool:
+        """Whether an OOD set or one for OOD validation was measured."""
+        return any(measure.role in SHIFTED for measure in self.measures)
+
+    @property
+    def family(self) -> Family | None:
+        """The family of its data set, as its selections say."""
+        return next((one.selection.family for one in self.results if one.selection and one.selection.family), None)
 
     @property
     def incomplete(self) -> tuple[str, ...]:
@@ -61,7 +69,7 @@ class Block:
     def single_metric(self, measures: Iterable[Measure]) -> None:
         """Raises InputError when one split was measured by two metrics: such numbers share no column."""
         for split, group in itertools.groupby(sorted(measures), key=lambda measure: measure.split):
-            metrics = [measure.metric for measure in group]
+            metrics = list(dict.fromkeys(measure.metric for measure in group))
             if len(metrics) > 1:
                 raise InputError(
                     f"{self.title}: found {split} measured by {' and by '.join(metrics)}, expected one metric in a "

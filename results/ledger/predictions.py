@@ -33,7 +33,7 @@ COLUMNS = (
 )
 """Columns of a file; `logits` is there if the search space says `predictions: logits`."""
 NAMES = {"label_name": "label", "predicted_name": "predicted"}
-ADDED = ("dataset", "model", "shots", "method", "seed", "chosen", *NAMES)
+ADDED = ("dataset", "model", "shots", "method", "seed", "chosen", *NAMES, "group_name")
 """Columns that a frame has beside them."""
 _TEXTS = ("dataset", "model", "method")
 _ALPHA_TOLERANCE = 1e-9
@@ -57,7 +57,7 @@ class Repeat:
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:
-        """What the file says of itself: `chosen`, `classes`, `labels` and `splits` (see docs/predictions.md)."""
+        """What the file says of itself; see docs/predictions.md for the keys."""
         found = (self.schema.metadata or {}).get(METADATA)
         if found is None:
             raise _unreadable(self.path, "its schema has no metadata of flyp-sweep")
@@ -186,14 +186,16 @@ def read_one(
         rows &= _at(repeat.alpha(side))
     own = [name for name in COLUMNS if (columns is None or name in columns) and name in repeat.schema.names]
     named = [name for name in NAMES if columns is None or name in columns]
-    needed = {*own, "alpha", *(NAMES[name] for name in named), *(["split"] if named else [])}
+    grouped = ["group"] * (columns is None or "group_name" in columns)
+    needed = {*own, "alpha", *(NAMES[name] for name in named), *grouped, *(["split"] if named or grouped else [])}
     try:
         table = ds.dataset(repeat.path, format="parquet").to_table(columns=list(needed), filter=rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise _unreadable(repeat.path, error) from None
     made = {**_constants(repeat, len(table)), **{name: table[name] for name in own}, "chosen": _chosen(repeat, table)}
     made |= {name: _names(repeat, table, NAMES[name]) for name in named}
-    order = ["dataset", "model", "shots", "method", "seed", *own, "chosen", *NAMES]
+    made |= {f"{name}_name": _group_names(repeat, table) for name in grouped}
+    order = ["dataset", "model", "shots", "method", "seed", *own, "chosen", *NAMES, "group_name"]
     return pa.table({name: made[name] for name in order if columns is None or name in columns})
 
 
@@ -224,6 +226,15 @@ def _names(repeat: Repeat, table: pa.Table, column: str) -> pa.ChunkedArray:
     for split, names in repeat.facts.get("labels", {}).items():
         own = pc.equal(table["split"].cast(pa.string()), split)
         found = pc.if_else(own, _taken(names, table[column]), found)
+    return found.dictionary_encode()
+
+
+def _group_names(repeat: Repeat, table: pa.Table) -> pa.ChunkedArray:
+    """The names of the groups, missing where a group has none."""
+    found = pa.chunked_array([pa.nulls(len(table), pa.string())])
+    for split, names in repeat.facts.get("groups", {}).items():
+        own = pc.equal(table["split"].cast(pa.string()), split)
+        found = pc.if_else(own, _taken(names, table["group"]), found)
     return found.dictionary_encode()
 
 

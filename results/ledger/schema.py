@@ -14,6 +14,7 @@ import msgspec
 
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.family import Family
 
 Stage = Literal["search", "repeat"]
 Status = Literal["done", "stopped", "failed"]
@@ -116,8 +117,10 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     `evaluated` holds the identity of every ID test and OOD split whose numbers count for the cell, by name; empty, in
     ledgers of earlier versions, all of them do. `data` identifies what was trained and selected on. `incomplete` holds,
     for splits that lack images, how many were found, published, and left out as unreadable; `overlaps` the number of
-    images that two roles share, where that was allowed. `deterministic`: every seed would give the numbers of the one
-    repeat.
+    images that two roles share, where that was allowed; `near_duplicates` the number that they share in files of other
+    bytes. `split_rules` say in words how splits were made and are scored, where that is a choice. `deterministic`:
+    every seed would give the numbers of the one repeat. `family`: the cell's data set is one of several that an entry
+    of the search space stands for.
     """
 
     cell: Cell
@@ -137,7 +140,10 @@ class SelectionRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     evaluated: dict[str, str] = {}
     incomplete: dict[str, dict[str, int]] = {}
     overlaps: dict[str, int] = {}
+    split_rules: list[str] = []
+    near_duplicates: dict[str, int] = {}
     deterministic: bool = False
+    family: Family | None = None
 
     def counts(self, settings: Mapping[str, Any], split: str) -> bool:
         """Whether numbers on this ID test or OOD split count, of a trial of the cell that was made with `settings`.
@@ -156,7 +162,10 @@ def is_mixture(cell: Cell, settings: Mapping[str, Any]) -> bool:
     return bool(cell.ensemble) and not settings.get("ingredients")
 
 
-_UNLESS_EMPTY = ("label", "objective", "data", "evaluated", "incomplete", "overlaps", "deterministic")
+_UNLESS_EMPTY = (
+    *("label", "objective", "data", "evaluated", "incomplete", "overlaps", "split_rules", "near_duplicates"),
+    *("deterministic", "family"),
+)
 """Fields that are not written where they are empty, or False."""
 
 

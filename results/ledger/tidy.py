@@ -14,6 +14,7 @@ from flyp_sweep.results.ledger.file import last_selections, recorded_labels, tri
 from flyp_sweep.results.ledger.schema import STAGES, Record, SelectionRecord, TrialRecord, same_alpha
 from flyp_sweep.results.naming import block_order, method_label, method_order
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.roles import REPORTED
 
 _IDENTITY: dict[str, str] = {
     "trial_id": "string",
@@ -26,8 +27,6 @@ _IDENTITY: dict[str, str] = {
     "seed": "Int64",
     "config_id": "string",
 }
-_LATER = ("id_test", "ood")
-"""Roles of splits that no training and no selection sees."""
 _EVALUATION: dict[str, str] = {
     "alpha": "float64",
     "split": "string",
@@ -115,7 +114,7 @@ def _rows(
     for one in trial.measurements:
         is_chosen = chosen is not None and same_alpha(one.alpha, chosen)
         measured = {name: getattr(one, name) for name in ("alpha", "split", "role", "metric", "value", "n_examples")}
-        selected = selection is not None and (one.role not in _LATER or selection.counts(trial.settings, one.split))
+        selected = selection is not None and (one.role not in REPORTED or selection.counts(trial.settings, one.split))
         rows.append({**own, **measured, "primary": one.is_primary, "chosen": is_chosen, "selected": selected})
     return sorted(rows, key=lambda row: (row["alpha"], splits[trial.cell.dataset, row["split"]], row["metric"]))
 

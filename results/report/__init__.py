@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.effective_robustness import robustness_of
@@ -22,6 +21,7 @@ from flyp_sweep.results.report.importance_views import importance_views
 from flyp_sweep.results.report.prediction_views import prediction_views
 from flyp_sweep.results.report.run import Run
 from flyp_sweep.results.report.table_views import grid_groups
+from flyp_sweep.results.report.templates import environment
 from flyp_sweep.results.tables.table import Table
 
 __all__ = ["Run", "report"]
@@ -94,20 +94,14 @@ def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> s
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    made = environment()
+    made.filters |= {
         "percent": _percent,
         "points": METRICS["accuracy"].printed,
         "duration": duration,
         "short": short,
     }
-    return environment
+    return made
 
 
 def _figures(

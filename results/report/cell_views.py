@@ -108,15 +108,11 @@ def _view(
         planned=result.planned,
         done=result.n,
         seconds=seconds,
-        columns=tuple(f"{_name(measure)} {side}" for side, measure in columns),
+        columns=tuple(f"{measure.heading} {side}" for side, measure in columns),
         repeats=tuple(sorted((row for name, row in rows.items() if name in repeated), key=lambda row: row.seed)),
         searched=tuple(row for name, row in rows.items() if name in searched),
         others=tuple(row for name, row in rows.items() if name not in planned),
     )
-
-
-def _name(measure: Measure) -> str:
-    return "ID" if measure.role == "id_test" else measure.split
 
 
 def _values(trial: Trial, columns: Sequence[tuple[Any, Measure]]) -> tuple[float | None, ...]:

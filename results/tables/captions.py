@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from flyp_sweep.results.analysis.cells import CellResult
-from flyp_sweep.results.analysis.evidence import SIDES
+from flyp_sweep.results.analysis.evidence import SIDES, WATCHED
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
@@ -29,6 +29,7 @@ def caption(
         _deterministic(cells, options),
         *_lower(numbers),
         *_sides(grid, numbers),
+        *_watched(numbers),
         *_ood(numbers),
         *_aggregates(grid),
         *_differences(grid, options, differences),
@@ -66,14 +67,17 @@ def selected_on(cells: Iterable[CellResult]) -> str:
 
 
 def _overlaps(cells: Iterable[CellResult]) -> list[str]:
-    """Which splits share images, where that was allowed: their scores are no evidence on unseen images."""
+    """Which splits share images: their scores are no evidence on unseen images."""
     shared = dict.fromkeys(
-        (cell.cell.dataset, roles, count)
+        (cell.cell.dataset, roles, count, how)
         for cell in cells
         if cell.selection
-        for roles, count in cell.selection.overlaps.items()
+        for how, counts in (("", cell.selection.overlaps), (" in files of other bytes", cell.selection.near_duplicates))
+        for roles, count in counts.items()
     )
-    return [f"Overlap: {roles} of {dataset} share {counted(count, 'image')}." for dataset, roles, count in shared]
+    return [
+        f"Overlap: {roles} of {dataset} share {counted(count, 'image')}{how}." for dataset, roles, count, how in shared
+    ]
 
 
 def _selected(numbers: Sequence[Column]) -> str:
@@ -142,6 +146,13 @@ def _sides(grid: Grid, numbers: Sequence[Column]) -> list[str]:
     if len(sides) != 1 or said:
         return []
     return [f"{sides.pop().capitalize()} ensembling."]
+
+
+def _watched(numbers: Sequence[Column]) -> list[str]:
+    """What the columns of OOD validation are not."""
+    if not any(column.role == "ood_val" for column in numbers):
+        return []
+    return [f"{WATCHED}: OOD validation, reported only: nothing was selected on it, and no OOD mean contains it."]
 
 
 def _ood(numbers: Sequence[Column]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Measure, Side
@@ -28,9 +29,21 @@ def ood_column(block: Block, side: Side, path: tuple[str, ...]) -> list[Column]:
     return [_column(block, side, path, parts, "mean_ood" if len(parts) > 1 else "ood")] if parts else []
 
 
-def split_column(block: Block, side: Side, path: tuple[str, ...], measure: Measure) -> Column:
-    """The column of one split."""
-    return _column(block, side, path, [measure], measure.role)
+def split_column(block: Block, side: Side, above: tuple[str, ...], measure: Measure) -> Column:
+    """The column of one split, below the headers `above`."""
+    return _column(block, side, (*above, measure.heading), [measure], measure.role)
+
+
+def watched_columns(block: Block, side: Side, above: tuple[str, ...]) -> list[Column]:
+    """A column for each OOD validation split."""
+    return [split_column(block, side, above, measure) for measure in block.measures if measure.role == "ood_val"]
+
+
+def mean_column(family: str, path: tuple[str, ...], over: Sequence[Column]) -> Column:
+    """The column of the mean, by seed, over those of the data sets of a family."""
+    first = next((column for column in over if column.parts), over[0])
+    metric = _shared({column.metric for column in over if column.metric} or {""})
+    return replace(first, path=path, dataset=family, metric=metric, parts=(), over=tuple(over))
 
 
 def aggregate_columns(numbers: Sequence[Column], options: TableOptions, path: tuple[str, ...] = ()) -> list[Column]:
@@ -89,7 +102,8 @@ def _lacking(block: Block) -> list[str]:
 
 def _column(block: Block, side: Side, path: tuple[str, ...], parts: Sequence[Measure], role: str) -> Column:
     metric = _shared({part.metric for part in parts})
-    headline = role != "ood" or len({measure.split for measure in block.measures if measure.role == "ood"}) == 1
+    ood = {measure.split for measure in block.measures if measure.role == "ood"}
+    headline = role in ("id_test", "mean_ood") or (role == "ood" and len(ood) == 1)
     return Column(path, "number", block.dataset, block.model, block.shots, side, role, metric, tuple(parts), headline)
 
 

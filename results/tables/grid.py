@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.analysis.example_values import Array
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
-from flyp_sweep.results.statistics.intervals import mean_interval
+from flyp_sweep.results.statistics.intervals import Interval, mean_interval
 from flyp_sweep.results.statistics.paired import PairedComparison
 from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, two_way_interval
 from flyp_sweep.results.tables.captions import caption
@@ -24,6 +25,7 @@ from flyp_sweep.results.tables.significance import (
     column_marks,
     compare,
     has_enough_seeds,
+    mean_sample,
 )
 from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, ToBest
 
@@ -38,10 +40,16 @@ class PlannedRow:
     method: str
     cells: Mapping[tuple[str, str, int | None], CellResult]
 
+    def held(self, column: Column) -> list[CellResult]:
+        """The cells that its number in a column is made of, as far as there are any."""
+        return [cell for one in column.sources if (cell := self.cell(one))]
+
     def cell(self, column: Column) -> CellResult | None:
         return self.cells.get((column.dataset, column.model, column.shots))
 
     def sample(self, column: Column) -> Sample | None:
+        if column.over:
+            return mean_sample([self.sample(one) for one in column.over])
         cell = self.cell(column)
         values = cell.sample(column.side, column.parts) if cell else {}
         return Sample(values, cell.is_constant) if cell and values else None
@@ -114,9 +122,8 @@ def _numbers(column: Column, plan: Plan, options: TableOptions) -> _Filled:
         options.confidence,
         lower_is_better=metric_of(column.metric).lower_is_better,
     )
-    cells = [row.cell(column) for row in plan.rows]
     numbers = [
-        _number(column, cell, sample, options, states=states) for cell, sample in zip(cells, samples, strict=True)
+        _number(column, row, sample, options, states=states) for row, sample in zip(plan.rows, samples, strict=True)
     ]
     entries = _compared(numbers, found, plan)
     return _Filled(_marked(entries, found), found) if _is_marked(column, options) else _Filled(entries)
@@ -155,43 +162,69 @@ def _mean(entry: Entry) -> str:
 def _entry(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -> Entry:
     """What stands in a column that holds no number of its own."""
     if column.kind == "count":
-        return _count(row.cell(column))
+        return _count(row.held(column))
     if column.kind == "aggregate":
         return _aggregate(column, row, plan, options)
     return Entry(text=ABSENT)
 
 
-def _number(
-    column: Column, cell: CellResult | None, sample: Sample | None, options: TableOptions, *, states: bool
-) -> Entry:
-    """The mean over seeds; where there is none the cell's state, when `states` are told here."""
-    if cell is None:
+def _number(column: Column, row: PlannedRow, sample: Sample | None, options: TableOptions, *, states: bool) -> Entry:
+    """The mean over seeds; where there is none the state of its cells, when `states` are told here."""
+    cells = row.held(column)
+    if not cells:
         return Entry(text=ABSENT)
+    state, planned = _state(cells), max(cell.planned for cell in cells)
     if sample is None:
-        text = cell.state if states and cell.state != "done" else ABSENT
-        return Entry(text=text, planned=cell.planned, state=cell.state)
-    values = sample.values
+        return Entry(text=state if states and state != "done" else ABSENT, planned=planned, state=state)
+    seeds = sample.values
     if options.interval == SEEDS_AND_EXAMPLES:
-        interval = two_way_interval(cell.values(column.side, column.parts, values), options.confidence)
+        interval = _over_examples(column, row, sample, options)
     else:
-        interval = mean_interval(list(values.values()), options.interval, options.confidence)
+        interval = mean_interval(list(seeds.values()), options.interval, options.confidence)
     return Entry(
         interval=interval,
         metric=column.metric,
-        is_short=len(values) < cell.planned,
-        planned=cell.planned,
-        state=cell.state,
-        trials=tuple(trial.trial_id for trial in cell.repeats.done if trial.seed in values),
+        is_short=len(seeds) < planned,
+        planned=planned,
+        state=state,
+        trials=tuple(
+            trial.trial_id for cell in cells for trial in cell.repeats.done if trial.seed in seeds or cell.is_constant
+        ),
     )
 
 
-def _count(cell: CellResult | None) -> Entry:
-    """`5`, `4 of 5`, or the state where there is no number yet."""
-    if cell is None:
+def _over_examples(column: Column, row: PlannedRow, sample: Sample, options: TableOptions) -> Interval:
+    """The two-way interval of a number. Of a mean over data sets, splits of the same images are one split.
+
+    ID test splits that are held out of training splits with common images have common images too, and are not the
+    same: of their mean there is no such interval.
+    """
+    by_images: dict[str, list[Array]] = {}
+    for one in column.sources:
+        if (cell := row.cell(one)) and cell.selection:
+            found = cell.values(one.side, one.parts, sample.values)
+            for measure, values in zip(one.parts, found, strict=True):
+                images = cell.selection.evaluated.get(measure.split, measure.split) if column.over else measure.split
+                by_images.setdefault(images, []).append(values)
+    if column.over and column.role == "id_test" and len(by_images) > 1:
+        return Interval(sample.mean, np.nan, np.nan, len(sample.values), options.confidence, SEEDS_AND_EXAMPLES)
+    return two_way_interval([np.mean(values, axis=0) for values in by_images.values()], options.confidence)
+
+
+def _state(cells: Sequence[CellResult]) -> str:
+    """The state of the first cell that is not done."""
+    return next((cell.state for cell in cells if cell.state != "done"), "done")
+
+
+def _count(cells: Sequence[CellResult]) -> Entry:
+    """`5`, `4 of 5`, or the state where there is no number yet; of several cells, that of the fewest."""
+    if not cells:
         return Entry(text=ABSENT)
-    counted = str(cell.n) if cell.n == cell.planned else f"{cell.n} of {cell.planned}"
-    text = counted if cell.state == "done" else cell.state
-    return Entry(text=text, is_short=bool(cell.notes), planned=cell.planned, state=cell.state)
+    fewest = min(cells, key=lambda cell: (cell.n - cell.planned, cell.n))
+    counted = str(fewest.n) if fewest.n == fewest.planned else f"{fewest.n} of {fewest.planned}"
+    state = _state(cells)
+    is_short = any(cell.notes for cell in cells)
+    return Entry(text=counted if state == "done" else state, is_short=is_short, planned=fewest.planned, state=state)
 
 
 def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -> Entry:

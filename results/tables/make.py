@@ -56,17 +56,20 @@ def trace(blocks: Sequence[Block], options: TableOptions) -> tuple[str, ...]:
 def natural_layout(blocks: Sequence[Block]) -> str:
     """What `auto` stands for.
 
-    `ablation` for FLYP beside a variant of it; `per_shift` where the OOD sets of a single data set, or few-shot cells
-    with OOD sets, are to be seen; `distribution_shift` for several data sets with OOD sets; else `few_shot` or
-    `transfer`. While nothing is measured, `per_shift`, which shows how far every cell is.
+    `held_out` where one entry of the search space stands for several data sets; `ablation` for FLYP beside a variant of
+    it; `per_shift` where the OOD sets of a single data set, or few-shot cells with OOD sets, are to be seen;
+    `distribution_shift` for several data sets with OOD sets; else `few_shot` or `transfer`. OOD validation counts as an
+    OOD set here. While nothing is measured, `per_shift`, which shows how far every cell is.
     """
     methods = {result.cell.method for block in blocks for result in block.results}
+    if any(block.family and block.measures for block in blocks):
+        return "held_out"
     if "flyp" in methods and methods & set(VARIANTS):
         return "ablation"
     if not any(block.measures for block in blocks):
         return "per_shift"
     shots = {block.shots for block in blocks}
-    if any(block.has_ood for block in blocks):
+    if any(block.has_shifts for block in blocks):
         several = len({block.dataset for block in blocks}) > 1
         return "distribution_shift" if several and shots == {None} else "per_shift"
     return "transfer" if shots == {None} else "few_shot"

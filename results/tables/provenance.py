@@ -16,7 +16,7 @@ _HASH_DIGITS = 12
 
 
 def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons: int | None = None) -> tuple[str, ...]:
-    """Selection, configurations and seeds of the cells; statistics; pretraining; packages and ledgers.
+    """Selection, configurations and seeds of the cells; rules of splits; statistics; pretraining; packages and ledgers.
 
     `comparisons` is left out where methods are not compared.
     """
@@ -26,10 +26,21 @@ def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons:
         f"Seeds: {_grouped(selected, _seeds)}."
         if selected
         else "Nothing is selected yet.",
+        *_split_rules(selected),
         f"{_intervals(cells, options)}{_tests(options, comparisons)}.",
         f"{_pretraining(selected)}{_versions(cells)}Ledger: {_ledgers(cells)}.",
     ]
     return tuple(lines)
+
+
+def _split_rules(cells: Sequence[CellResult]) -> list[str]:
+    """How splits were made and are scored, where that is a choice."""
+    told = dict.fromkeys(
+        (cell.cell.dataset, rule) for cell in cells if cell.selection for rule in cell.selection.split_rules
+    )
+    several = len({cell.cell.dataset for cell in cells}) > 1
+    lines = [f"{rule} ({dataset})" if several else rule for dataset, rule in told]
+    return [f"Splits: {'; '.join(lines)}."] if lines else []
 
 
 def _intervals(cells: Sequence[CellResult], options: TableOptions) -> str:

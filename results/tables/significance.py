@@ -43,6 +43,20 @@ class Sample:
         return fmean(self.values.values())
 
 
+def mean_sample(samples: Sequence[Sample | None]) -> Sample | None:
+    """Per seed the mean of several samples, over the seeds that all have; a constant stands at every seed.
+
+    None where a sample is absent, or where they have no seed in common.
+    """
+    held = [sample for sample in samples if sample is not None]
+    seeded = [sample.values for sample in held if not sample.constant]
+    seeds = [seed for seed in (seeded or [held[0].values])[0] if all(seed in one for one in seeded)] if held else []
+    if len(held) < len(samples) or not seeds:
+        return None
+    means = {seed: fmean(one.mean if one.constant else one.values[seed] for one in held) for seed in seeds}
+    return Sample(means, constant=not seeded)
+
+
 @dataclass(frozen=True)
 class Versus:
     """How much a row exceeds the best one of its column, paired by seed; `adjusted` is the corrected p-value.

@@ -21,9 +21,10 @@ class Column:
     """A column: its headers from the outermost to its own, and what stands in it.
 
     A `number` is the mean over seeds of the mean of `parts`, measured on the cells of (dataset, model, shots) on one
-    side; `metric` and `role` (id_test, ood, mean_ood) say of what. A `count` (how many seeds) belongs to a whole row,
-    so that it stands again in every part of a table that is too wide to print at once. `headline`: a number that a data
-    set is summed up by, ID test, or the mean over its OOD sets or the only one of these.
+    side; `metric` and `role` (id_test, ood, mean_ood) say of what. With `over` it is, by seed, the mean of the numbers
+    of those columns, which belong to the data sets of the family `dataset`. A `count` (how many seeds) belongs to a
+    whole row, so that it stands again in every part of a table that is too wide to print at once. `headline`: a number
+    that a data set is summed up by, ID test, or the mean over its OOD sets or the only one of these.
     """
 
     path: tuple[str, ...]
@@ -36,6 +37,12 @@ class Column:
     metric: str = ""
     parts: tuple[Measure, ...] = ()
     headline: bool = False
+    over: tuple[Column, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Column, ...]:
+        """The columns that its numbers are made of: those that it is `over`, or itself."""
+        return self.over or (self,)
 
     @property
     def name(self) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
-from typing import ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from flyp_sweep.search_spaces.complaints import mismatch, one_of
-from flyp_sweep.search_spaces.fields import Section, Text
+from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.fields import LIST, MAPPING, TEXT, FromList, Section, Text, Unique, shape
 from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
+from flyp_sweep.search_spaces.roles import SHIFTED
 
 TABLE_FILES = (".csv", ".tsv", ".parquet")
+BRACED = re.compile(r"\{([^{}]+)\}")
+"""A column within a text."""
 
 
 class Tables(Splits):
@@ -19,21 +24,75 @@ class Tables(Splits):
 
     @model_validator(mode="after")
     def _kinds_are_known(self) -> Self:
-        named = {(split,): getattr(self, split) for split in SPLITS} | {("ood", key): self.ood[key] for key in self.ood}
+        shifted = {(role, label): path for role in SHIFTED for label, path in getattr(self, role).items()}
+        named = {(split,): getattr(self, split) for split in SPLITS} | shifted
         for at, path in named.items():
             if isinstance(path, str) and PurePath(path).suffix.lower() not in TABLE_FILES:
                 raise mismatch(path, f"the path of a {one_of(TABLE_FILES)} file", at=at)
         return self
 
 
-class Columns(Section):
-    """Which columns of the tables hold the paths of the images, their labels, their captions, if any, and, where one
-    table serves several splits, the split of each image."""
+def _as_texts(value: Any) -> Any:
+    """One value or several, each as a table holds it; anything else is left for the check of types."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in values)
 
-    path: Text = Field(default="path", description="the name of a column")
+
+def _check_path(path: str) -> str:
+    if set("{}") & set(BRACED.sub("", path)):
+        raise mismatch(path, "the name of a column, or a text with columns in braces, as in {folder}/{id}.png")
+    return path
+
+
+Values = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_as_texts),
+    Field(min_length=1, description="a text or whole number, or a list of these"),
+]
+Condition = Annotated[dict[Text, Values], Field(min_length=1)]
+_CONDITIONS = "the name of a column, or conditions for each split, as in {train: {split: 0}, id_val: {split: 1}}"
+_GROUPS = "the name of a column, or a list of these, whose combinations of values are the groups"
+
+
+class Columns(Section):
+    """Which columns of the tables hold the paths of the images, their labels, their groups, and, where one table serves
+    several splits, what tells these apart.
+
+    A `path` with columns in braces is put together of their values. `split` is a column that names the split of each
+    image, or maps a split to the values that its rows have in some columns.
+    """
+
+    path: Annotated[Text, AfterValidator(_check_path)] = Field(
+        default="path", description="the name of a column, or a text with columns in braces"
+    )
     label: Text = Field(default="label", description="the name of a column")
-    split: Text | None = Field(default=None, description="the name of a column")
+    split: (
+        Annotated[
+            Annotated[Text, Tag(TEXT)] | Annotated[dict[Text, Condition], Field(min_length=1), Tag(MAPPING)],
+            Discriminator(shape),
+        ]
+        | None
+    ) = Field(default=None, description=_CONDITIONS)
+    group: (
+        Annotated[
+            Annotated[Text, Tag(TEXT)] | Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=1), Tag(LIST)],
+            Discriminator(shape),
+        ]
+        | None
+    ) = Field(default=None, description=_GROUPS)
+
     caption: Text | None = Field(default=None, description="the name of a column")
+
+    @property
+    def path_parts(self) -> list[str]:
+        """What a path is put together of: a text, a column, a text, and so on to a text."""
+        parts = BRACED.split(self.path)
+        return parts if len(parts) > 1 else ["", self.path, ""]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The columns that make a group."""
+        return (self.group,) if isinstance(self.group, str) else self.group or ()
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
@@ -62,3 +121,11 @@ class TableDataset(OwnDataset):
     @property
     def sources(self) -> Splits:
         return self.tables
+
+    @model_validator(mode="after")
+    def _splits_have_tables(self) -> Self:
+        known = list(self.sources.roles)
+        for split in self.columns.split if isinstance(self.columns.split, dict) else ():
+            if split not in known:
+                raise mismatch(split, f"one of {', '.join(known)}", nearest(split, known), at=("columns", "split"))
+        return self

@@ -299,16 +299,19 @@ def test_tables_refuse_rows_of_other_images_under_one_name(root: Path) -> None:
         make_table(runs)
 
 
-def test_overlap_is_refused_and_the_caption_says_that_it_was_allowed(tmp_path: Path) -> None:
+def test_overlap_is_refused_near_duplicates_are_not_and_the_caption_says_what_there_was(tmp_path: Path) -> None:
     write_tree(tmp_path)
     shutil.copy(tmp_path / "test" / "one" / "0.png", tmp_path / "train" / "one" / "copy.png")
+    Image.open(tmp_path / "test" / "two" / "0.png").save(tmp_path / "train" / "two" / "again.png", compress_level=0)
     change = {"methods": ["zeroshot"]}
     code, output = sweep(tmp_path, change)
     assert (code, run_of(tmp_path).exists()) == (2, False)
     assert "found 1 image that train and id_test share" in output
     code, output = sweep(tmp_path, change, allow_overlap=True)
     assert code == 0, output
-    assert "Overlap: train and id_test of threes share 1 image." in plain_grid(tmp_path).caption
+    assert "data set threes: train and id_test: 1 image in two files of other bytes and equal pixels" in output
+    shared = "Overlap: train and id_test of threes share 1 image"
+    assert f"{shared}. {shared} in files of other bytes." in plain_grid(tmp_path).caption
 
 
 def test_a_sweep_without_a_validation_split_holds_one_out(tmp_path: Path) -> None:

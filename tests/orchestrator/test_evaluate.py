@@ -200,7 +200,7 @@ def test_names_are_those_of_data_sets_first_and_of_search_spaces_second() -> Non
             "--on: found 'mnits'; expected a data set (flyp-sweep list datasets), a YAML file that describes some",
         ),
         ("absent.yaml", "absent.yaml: found no such file; expected a YAML file or one of the bundled"),
-        ({"name": "x"}, "x.yaml: evaluate: found none of folders, tables; expected one of them"),
+        ({"name": "x"}, "x.yaml: evaluate: found none of "),
         (
             {"name": "x", "folders": {"test": "night"}},
             "x.yaml: unknown key 'test' in evaluate.folders; allowed: train,",
@@ -217,6 +217,10 @@ def test_names_are_those_of_data_sets_first_and_of_search_spaces_second() -> Non
         (
             SAME | {"folders": {"ood": {"sketch": "night"}}},
             "threes.folders.ood.sketch: found 'night'; expected 'sketch'",
+        ),
+        (
+            SAME | {"folders": {"ood_val": {"sketch": "sketch"}}},
+            "ood: found 'sketch'; expected a label that ood_val does",
         ),
         (
             SAME | {"metric": "macro_f1"},

@@ -41,10 +41,12 @@ def runs(tmp_path: Path, migrated: Path) -> Path:
 
 
 def run_folder(path: Path, score: float = 0.9, split: str = "photo") -> RunFolder:
-    """The run folder of a finished sweep of one cell with two repeats."""
+    """The run folder of a finished sweep of one cell with two repeats; ID test has a group called as `split`."""
     folder, example = RunFolder.create(path, dump(load("quickstart"))), Example()
     numbers = {"id_val": score, "id_test": score, split: score}
     trials = [example.repeat(example.cell("ft"), seed, numbers, numbers, score=score) for seed in range(2)]
+    for at in [at for trial in trials for at in trial["evaluations"]]:
+        at["splits"][1]["metrics"][f"group_accuracy/{split}"] = 0.5
     for record in [*trials, example.selection(trials)]:
         folder.ledger.append(record_of(record))
     return folder
@@ -109,12 +111,13 @@ def test_sweeps_of_one_name_stay_apart_and_a_renamed_folder_stays_one_with_its_a
 
 
 @pytest.mark.parametrize("label", ["night (rain)", "b&w, 50%", "a//b", "..", "夜", "x" * 400, "plain"])
-def test_any_label_of_an_ood_set_is_a_metric(label: str, runs: Path) -> None:
+def test_any_label_of_an_ood_set_and_of_a_group_is_a_metric(label: str, runs: Path) -> None:
     folder = run_folder(runs / "x", split=label)
     assert sync(folder.path, None).startswith("2 trials added")
     client = MlflowClient(default_uri(folder.path))
     child = next(run for run in client.search_runs(["1"]) if run.data.tags["flyp_sweep.kind"] == "trial")
     assert child.data.metrics[f"without/{metric_part(label)}/accuracy"] == 0.9
+    assert child.data.metrics[f"without/id_test/group_accuracy/{metric_part(label)}"] == 0.5
     assert (metric_part(label) == label) == (label in ("plain", "夜"))
 
 

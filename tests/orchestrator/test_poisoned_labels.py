@@ -15,6 +15,7 @@ from sweeps import plans_of, space_of
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.search_spaces.loading import dump
+from flyp_sweep.search_spaces.roles import REPORTED
 from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.datasets.digits import Digits
@@ -57,21 +58,28 @@ class PoisonedLater(Later):
         return dataclasses.replace(loaded, labels=(loaded.labels + 3) % 10)
 
 
-class Poisoned(Digits):
-    """The digits with every label of every test and OOD split replaced by another one."""
+class Watched(Digits):
+    """The digits, with the thick ones for OOD validation."""
+
+    splits = Digits.splits | {"thick": "ood_val"}
+
+
+class Poisoned(Watched):
+    """The same with every label of every test, OOD validation and OOD split replaced by another one."""
 
     def load(self, split):
         loaded = super().load(split)
-        if loaded.role in ("id_test", "ood"):
+        if loaded.role in REPORTED:
             return dataclasses.replace(loaded, labels=(loaded.labels + 3) % 10)
         return loaded
 
 
 def sweep(weights):
-    """Run the whole protocol in this process; returns what was decided and what was reported."""
+    """Run the whole protocol in this process; returns what was decided, reported, and evaluated in each stage."""
     space = space_of(**SPACE)
     runner, protocol = TrialRunner(space, Path("absent"), weights=Policy(weights)), Protocol(plans_of(space))
     decided, reported = {}, {}
+    roles = {"search": set(), "repeat": set()}
     while (spec := protocol.next()) is not None:
         result = runner.result(spec)
         key = (
@@ -81,20 +89,23 @@ def sweep(weights):
             *(tuple(one.items()) for one in (spec.hparams, *spec.ingredients)),
         )
         decided[key] = (result.score, result.best_epoch, result.alpha, result.curve)
-        reported[key] = [one.metrics[one.primary] for one in result.evaluations if one.role in ("id_test", "ood")]
+        reported[key] = [one.metrics[one.primary] for one in result.evaluations if one.role in REPORTED]
+        roles[spec.stage] |= {one.role for one in result.evaluations}
         protocol.finish(Outcome(spec.trial_id, "done", result.score, result.loss))
     winners = {one.plan.cell.method: one.winner for one in protocol.selections}
-    return winners, decided, reported
+    return winners, decided, reported, roles
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_poisoning_every_test_and_ood_label_leaves_every_selection_unchanged(monkeypatch, tmp_path):
-    winners, decided, reported = sweep(tmp_path / "clean")
+    monkeypatch.setitem(datasets.registry(), "digits", Watched)
+    winners, decided, reported, roles = sweep(tmp_path / "clean")
     monkeypatch.setitem(datasets.registry(), "digits", Poisoned)
-    poisoned_winners, poisoned_decided, poisoned_reported = sweep(tmp_path / "poisoned")
+    poisoned_winners, poisoned_decided, poisoned_reported, poisoned_roles = sweep(tmp_path / "poisoned")
     assert poisoned_winners == winners
     assert poisoned_decided == decided
     assert len(winners) == 2 + 2
+    assert roles == poisoned_roles == {"search": {"id_val"}, "repeat": {"id_val", *REPORTED}}
     assert poisoned_reported != reported
     clean = np.mean([value for values in reported.values() for value in values])
     poison = np.mean([value for values in poisoned_reported.values() for value in values])

@@ -88,6 +88,10 @@ def test_a_document_that_compiles_alone(runs):
         ("table --published --interval t", "--interval: found --published"),
         ("table --published --metric ece", "--metric: found --published"),
         ("table runs/pcam --metric ecce", "error: Invalid value for '--metric': 'ecce' is not one of "),
+        (
+            "table runs/pcam --metric group_accuracy/x",
+            "expected that of a finished repeat; the split has no such group",
+        ),
         ("table runs/pcam --metric ece", "--metric ece: found none in pcam, expected that of a finished repeat"),
         ("table runs/pcam --interval seeds+examples", "expected the predictions of every repeat: `flyp-sweep evaluate"),
         ("plot runs/pcam --figure reliability", "reliability: the run has no predictions of single images"),

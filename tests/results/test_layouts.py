@@ -304,6 +304,17 @@ def test_the_audit_names_the_loss_of_pretraining_unless_an_earlier_version_wrote
     assert audit[-1].startswith(start)
 
 
+def test_the_audit_names_the_rules_of_splits_with_the_data_set_where_there_are_several(example):
+    rules = ["id_val: 10% of each class, held out of train with seed 0", "photo: predictions among 3 of 9 classes"]
+    *trials, selection = example.task("flyp", [0.8, 0.82], "own")
+    selection["split_rules"] = rules
+    others = example.task("flyp", [0.7, 0.72], "other")
+    for records, end in (([], ""), (others, " (own)")):
+        (grid,) = example.table([*trials, selection, *records], "transfer").grids
+        assert grid.audit[1] == f"Splits: {rules[0]}{end}; {rules[1]}{end}."
+    assert not any("Splits:" in line for line in example.table(others, "transfer").grids[0].audit)
+
+
 def test_incomplete_data_is_said(example):
     *trials, selection = example.finished_cell("ft", [0.9, 0.92])
     selection["incomplete"] = {"photo": {"found": 10_000, "published": 18_574}, "sketch": {"found": 9, "published": 8}}

@@ -94,6 +94,17 @@ def test_a_split_without_groups_has_no_column_and_a_note(example):
     assert "no worst group accuracy of FT on id_test, photo: the split has no groups" in grid.notes
 
 
+def test_the_accuracy_of_a_group_is_a_metric_of_its_own(example):
+    records = example.finished_cell("ft", [0.8, 0.9])
+    for record in records[:-1]:
+        for at in record["evaluations"]:
+            at["splits"][1]["metrics"]["group_accuracy/y=0,place=1"] = 0.25
+    grid = make_table([evidence_in(records, metric="group_accuracy/y=0,place=1")], "per_shift").grids[0]
+    assert example.entry(grid, "ft", "without ensembling", "ID").printed.startswith("25.0")
+    assert grid.caption.startswith("Accuracy of group y=0,place=1 in %: ")
+    assert "no accuracy of group y=0,place=1 of FT on photo, sketch: the split has no such group" in grid.notes
+
+
 def test_a_metric_that_no_repeat_has_is_one_line(example):
     evidence = evidence_in(example.run(), metric="ece")
     with pytest.raises(InputError, match=r"--metric ece: found none in run, expected .*; its lines were written by"):

@@ -28,6 +28,7 @@ def test_the_frame_holds_every_repeat_with_its_cell(run):
     assert list(frame.columns) == [
         *("dataset", "model", "shots", "method", "seed", "trial_id", "split", "alpha", "row", "example", "label"),
         *("predicted", "confidence", "p_label", "group", "chosen", "label_name", "predicted_name"),
+        "group_name",
     ]
     assert len(frame) == 3 * EXAMPLES * (1 + 2 * 3 + 2 * 3)
     sizes = frame.groupby(["method", "seed"], observed=True).size()

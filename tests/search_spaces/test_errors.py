@@ -158,14 +158,14 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         (OWN % ("", ", metric: acuracy"), "dataset.metric: found 'acuracy'; expected one of accuracy, mean_per_class"),
         (
             OWN % ("", ", columns: {}"),
-            "unknown key 'columns' in dataset; allowed: name, class_names, templates, metric, folders",
+            "unknown key 'columns' in dataset; allowed: name, class_names, templates, metric, predict_among, folders",
         ),
-        (OWN % ("", ", tables: {}"), "dataset: found folders and tables; expected one of them: folders, "),
+        (OWN % ("", ", tables: {}"), "dataset: found folders and tables; expected one of them: "),
         ("dataset={name: a}", "dataset: found none of "),
         (
             "dataset=[digits, {name: a, tabels: {train: a.csv}}]",
-            "unknown key 'tabels' in dataset[1]; allowed: name, class_names, templates, metric, tables, columns, "
-            "images (did you mean 'tables'?)",
+            "unknown key 'tabels' in dataset[1]; allowed: name, class_names, templates, metric, predict_among, tables, "
+            "columns, images (did you mean 'tables'?)",
         ),
         (
             TABLES % (", id_test: c.xlsx", ""),
@@ -173,9 +173,9 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
         ),
         (
             TABLES % ("", ", columns: {lable: x}"),
-            "unknown key 'lable' in dataset.columns; allowed: path, label, split, caption (did you mean 'label'?)",
+            "unknown key 'lable' in dataset.columns; allowed: path, label, split, group, caption (did you mean",
         ),
-        (TABLES % ("", ", columns: {path: 3}"), "dataset.columns.path: found 3; expected the name of a column (in quo"),
+        (TABLES % ("", ", columns: {path: 3}"), "dataset.columns.path: found 3; expected the name of a column, or a"),
         (
             TABLES % ("", ", columns: {path: label}"),
             "dataset.columns.label: found 'label'; expected another column than that of the paths",
@@ -184,10 +184,45 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
             TABLES % ("", ", columns: {split: label}"),
             "dataset.columns.split: found 'label'; expected another column than those of paths and labels",
         ),
+        (
+            TABLES % ("", ", columns: {path: 'p/{a'}"),
+            "dataset.columns.path: found 'p/{a'; expected the name of a co",
+        ),
+        (
+            TABLES % ("", ", columns: {split: {trian: {split: 0}}}"),
+            "dataset.columns.split: found 'trian'; expected one of train, id_val (did you mean 'train'?)",
+        ),
+        (
+            TABLES % ("", ", columns: {split: {train: 0}}"),
+            "dataset.columns.split.train: found 0; expected the name of a column, or conditions for each split, as in",
+        ),
+        (
+            TABLES % ("", ", columns: {split: {train: {s: true}}}"),
+            "split.train.s[0]: found true; expected a text",
+        ),
+        (
+            TABLES % ("", ", columns: {group: []}"),
+            "dataset.columns.group: found []; expected the name of a column",
+        ),
+        (OWN % (", ood: {a: c}", ", predict_among: {b: present}"), "predict_among: found 'b'; expected one of a"),
+        (OWN % ("", ", predict_among: {train: present}"), "dataset.predict_among: found 'train'; expected nothing, as"),
+        (
+            OWN % (", ood: {a: c}", ", predict_among: {a: some}"),
+            "dataset.predict_among.a: found 'some'; expected a ",
+        ),
+        (OWN % (", ood: {a: c}, ood_val: {a: c}", ""), "ood: found 'a'; expected a label that ood_val does not have"),
+        (
+            OWN % (", ood_val: {train: c}", ""),
+            "dataset.folders.ood_val: found 'train'; expected a label",
+        ),
+        (
+            TABLES % (", ood_val: {a: c}", ""),
+            "dataset.tables.ood_val.a: found 'c'; expected the path of a",
+        ),
         (TABLES % ("", ", images: 3"), "dataset.images: found 3; expected the path of a folder"),
         (
             TABLES % ("", ", imags: x"),
-            "unknown key 'imags' in dataset; allowed: name, class_names, templates, metric, tables, columns, ",
+            "unknown key 'imags' in dataset; allowed: name, class_names, templates, metric, predict_among, tables, ",
         ),
         ("early_stopping.patience=0", "early_stopping.patience: found 0; expected none, or a whole number, 1 or more"),
         ("early_stopping.metric=f1", "early_stopping.metric: found 'f1'; expected one of accuracy, loss"),

@@ -54,11 +54,11 @@ class Example:
         return {"dataset": dataset, "model": "digits-clip", "shots": shots, "method": method}
 
     def evaluations(self, alpha: float | None, values: dict[str, float], primary: str = "accuracy") -> list[Record]:
-        """All splits at one alpha; a split's name tells its role, all that is not id_* being OOD."""
+        """All splits at one alpha; a split's name tells its role, all that is neither id_* nor ood_val* being OOD."""
         splits = [
             {
                 "split": split,
-                "role": split if split.startswith("id_") else "ood",
+                "role": split if split.startswith("id_") else "ood_val" if split.startswith("ood_val") else "ood",
                 "n_examples": 400,
                 "primary": primary,
                 "metrics": {metric: value if metric == primary else value / 2 for metric in self.metrics},

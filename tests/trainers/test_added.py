@@ -74,7 +74,7 @@ def test_the_splits_of_another_data_set_are_ood_splits_with_the_labels_of_the_ba
     expected = [(shade, {"ant": 0, "wasp": 2}[path.parent.name]) for path, shade in shades.items()]
     assert sorted(images(night)) == sorted(expected)
     assert fog.labels.tolist() == [0, 0]
-    assert added.remarks(found)[1].startswith("night-fog: has images of 1 of 3 classes; predictions are among all")
+    assert "night-fog: predictions among all 3 classes, also those without an image: bee, wasp" in found.rules()
 
 
 def test_the_training_is_the_same_and_only_the_new_splits_are_more(root: Path) -> None:
@@ -148,7 +148,11 @@ def renamed(*path: str) -> Any:
             renamed("wasp", "Ant"),
             "found the classes 'Ant', 'ant' in data set 'night', which are",
         ),
-        ({"name": "none", "folders": {"train": "train"}}, None, "found neither id_test nor ood in data set 'none'"),
+        (
+            {"name": "none", "folders": {"train": "train"}},
+            None,
+            "found neither id_test nor ood nor ood_val in data set 'none'",
+        ),
         (NIGHT, lambda root: shutil.rmtree(root / "fog"), "dataset 'night': found no "),
         ("mnist", None, "dataset 'mnist': found no "),
     ],

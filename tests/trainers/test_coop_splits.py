@@ -160,7 +160,7 @@ def test_draws_of_coop_are_asked_for_told_and_another_training(root: Path) -> No
     plain, drawn = made(root, OWN), made(root, DRAWN)
     assert plain.few_shot_draw(2, seed=0) is None
     assert identify(plain, Hashes(None)).training != identify(drawn, Hashes(None)).training
-    assert any("seed 0 is CoOp's seed 1" in line for line in drawn.remarks())
+    assert any("seed 0 is CoOp's seed 1" in line for line in drawn.rules())
     with pytest.raises(InputError, match="draws: found 'coop'; expected id_val to be a split of the file"):
         space(DRAWN | {"splits": {"id_val": {"from": "train", "fraction": 0.2}}})
 

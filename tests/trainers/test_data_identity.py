@@ -252,7 +252,7 @@ def test_a_class_of_one_image_cannot_be_cut_in_two(tree: Path) -> None:
     [
         ({"from": "test", "fraction": 0.1}, "dataset.folders.id_val.from: found 'test'; expected train"),
         ({"from": "train", "fraction": 1.0}, "id_val.fraction: found 1.0; expected a number between 0 and 1"),
-        ({"from": "train"}, "id_val.fraction: found nothing"),
+        ({"from": "train"}, "id_val: found neither fraction nor folds; expected one of them"),
         ({"from": "train", "share": 0.1}, "unknown key 'share' in dataset.folders.id_val; allowed: from, fraction"),
         (None, "{from: train, fraction: 0.1} to hold out a tenth of train"),
     ],

@@ -62,6 +62,7 @@ def test_splits_are_by_year_and_images_by_row_counting_sequestered_ones(root: Pa
         "train": [0, 2],
         "id_val": [4],
         "id_test": [7, 8],
+        "ood_val": [5],
         "ood_test": [10, 12, 13, 14],
     }
 
@@ -87,7 +88,7 @@ def test_templates_put_the_article_before_a_name() -> None:
 def test_groups_are_regions_and_countries_without_one_are_in_none(root: Path) -> None:
     split = FMoW(root).load("ood_test")
     assert split.groups is not None
-    named = [REGIONS[group] if group >= 0 else None for group in split.groups]
+    named = [split.group_names[group] if group >= 0 else None for group in split.groups]
     assert named == ["Americas", "Africa", "Americas", None]
 
 
@@ -99,7 +100,7 @@ def test_countries_whose_region_is_empty_are_a_group_of_their_own(root: Path) ->
     assert split.groups.tolist() == [1, len(REGIONS), 1, -1]
 
 
-def test_the_ood_split_is_scored_on_its_worst_region_and_the_others_on_accuracy(root: Path) -> None:
+def test_the_ood_splits_are_scored_on_their_worst_region_and_the_others_on_accuracy(root: Path) -> None:
     dataset = FMoW(root)
     split = dataset.load("ood_test")
     predicted = torch.tensor([0, 61, 0, 0])  # right, right, wrong in the Americas; wrong in no region
@@ -110,6 +111,7 @@ def test_the_ood_split_is_scored_on_its_worst_region_and_the_others_on_accuracy(
     predicted = torch.tensor([0, 0, 6, 6])  # wrong in Africa's only image
     assert score(torch.nn.functional.one_hot(predicted, 62).float(), split).score == 0
     assert {dataset.load(name).metric for name in ("train", "id_val", "id_test")} == {"accuracy"}
+    assert dataset.load("ood_val").metric == "worst_group_accuracy"
 
 
 def test_an_image_file_that_is_absent_does_not_count(root: Path) -> None:

@@ -231,7 +231,8 @@ def test_a_census_shows_names_and_images_of_each_split(tree: Path) -> None:
         ["big_bee", "=", "big", "bee", "3", "2", "2", "1"],
         ["cat", "3", "2", "2", "0"],
     ]
-    assert dataset.remarks() == ["sketch: has images of 2 of 3 classes; predictions are among all classes, also cat"]
+    assert dataset.remarks() == []
+    assert dataset.rules() == ["sketch: predictions among all 3 classes, also those without an image: cat"]
 
 
 def test_a_long_census_ends_in_the_extremes(tmp_path: Path) -> None:

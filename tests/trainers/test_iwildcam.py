@@ -53,6 +53,7 @@ def test_splits_labels_and_images_are_those_of_the_metadata(root: Path) -> None:
         "train": [(0, 0), (4, 24)],
         "id_val": [(3, 0)],
         "id_test": [(5, 99)],
+        "ood_val": [(2, 3)],
         "ood_test": [(1, 181), (6, 24), (7, 0)],
     }
 

@@ -36,6 +36,20 @@ def test_metrics_equal_those_of_scikit_learn_over_the_classes_that_occur(seed: i
         assert isinstance(found[name], float)
 
 
+def test_each_group_that_has_a_name_and_images_has_its_accuracy_and_the_lowest_is_the_worst() -> None:
+    labels, predictions = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 1, 0, 0])
+    groups = np.array([0, 0, 2, 2, 2, -1])
+    found = all_metrics(predictions, labels, 3, groups, ("land", "sea", "ice"))
+    of_groups = {name: value for name, value in found.items() if "group" in name}
+    assert of_groups == {
+        "worst_group_accuracy": 0.5,
+        "group_accuracy/land": 0.5,
+        "group_accuracy/ice": pytest.approx(2 / 3),
+    }
+    unnamed = all_metrics(predictions, labels, 3, groups)
+    assert {name for name in unnamed if "group" in name} == {"worst_group_accuracy"}
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_scores_of_logits_rank_by_the_split_s_own_metric(metric: str) -> None:
     rng = np.random.default_rng(0)

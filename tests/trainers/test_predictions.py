@@ -93,6 +93,7 @@ def test_a_repeat_writes_what_its_shown_models_predict(bench: Bench, tmp_path: P
         "chosen": result.alpha,
         "classes": ["zero", "one", "two"],
         "labels": {},
+        "groups": {},
         "splits": {"id_test": "abc", "inverted": None, "faint": None},
     }
     frame = table.to_pandas()

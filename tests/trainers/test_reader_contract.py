@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import hub_folders
+import pytest
 from shards import write_shards
 
 from flyp_sweep.trainers.testing.reader_contract import Example, ReaderContract, in_table
@@ -21,6 +23,26 @@ class TestFolders(ReaderContract):
         return {
             "folders": {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood": {"sketch": "sketch"}},
         }
+
+
+class TestHub(ReaderContract):
+    """Parquet files as on the hub."""
+
+    def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
+        pytest.importorskip("datasets")
+        for split, rows in hub_folders.by_split(images).items():
+            hub_folders.write_parquet(folder / f"birds/data/{split}-00000-of-00001.parquet", rows)
+        return {"hub": "birds", "splits": hub_folders.SPLITS}
+
+
+class TestSaved(ReaderContract):
+    """Folders that `save_to_disk` has written."""
+
+    def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
+        datasets = pytest.importorskip("datasets")
+        parts = {split: hub_folders.as_dataset(rows) for split, rows in hub_folders.by_split(images).items()}
+        datasets.DatasetDict(parts).save_to_disk(folder / "saved")
+        return {"hub": "saved", "splits": hub_folders.SPLITS}
 
 
 class TestTables(ReaderContract):
@@ -51,3 +73,15 @@ class TestCoop(ReaderContract):
         (folder / "split_zhou_Insects.json").write_text(json.dumps(rows), encoding="utf-8")
         splits = {"id_val": "id_val", "id_test": "id_test", "ood": {"sketch": "sketch"}}
         return {"coop": "split_zhou_Insects.json", "images": "pictures", "splits": splits}
+
+
+class TestDomains(ReaderContract):
+    """A domain for each split; that parts are held out of the ID domains has tests of its own."""
+
+    def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
+        for one in images:
+            path = folder / "office" / one.split / one.label / one.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(one.content)
+        roles = {"id_domains": ["train"], "id_val": ["id_val"], "id_test": ["id_test"], "ood_domains": ["sketch"]}
+        return {"domains": "office", **roles}

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ class Cache:
         """
         if 0 in shape:
             return None
-        path = self.folder / f"{facts['kind']}-{_digest(facts)}.npy"
+        path = self._place(facts)
         try:
             found = _load(path, shape, dtype)
             if found is not None:
@@ -110,6 +111,15 @@ class Cache:
                 return _load(path, shape, dtype)
         except (OSError, NotImplementedError):  # the latter: a file system without locks
             return None
+
+    def found(self, facts: Facts, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
+        """As `rows`, if it is on the disk."""
+        with suppress(OSError):
+            return _load(self._place(facts), shape, dtype)
+        return None
+
+    def _place(self, facts: Facts) -> Path:
+        return self.folder / f"{facts['kind']}-{_digest(facts)}.npy"
 
     def entries(self) -> list[Entry]:
         """All entries, the most lately used first."""

@@ -12,14 +12,12 @@ import numpy as np
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.roles import FITTED, SHIFTED
 from flyp_sweep.trainers.data.content import Hashes, sizes
 from flyp_sweep.trainers.datasets.base import Dataset, FromFiles, Images, Split
 from flyp_sweep.trainers.datasets.class_labels import spelt
 from flyp_sweep.trainers.datasets.encoded import Packed, called
 from flyp_sweep.trainers.datasets.own import OwnData
-
-FITTED = ("train", "id_val")
-"""The roles of splits that a training sees."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +44,21 @@ def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> I
     """
     contents = {name: content_of(dataset.split(name).images, hashes) for name in dataset.splits}
     overlaps: dict[str, int] = {}
-    for name, content in contents.items():
-        if isinstance(dataset.added[name].origin if name in dataset.added else dataset, OwnData):
-            overlaps |= shared_by_classes(dataset, name, content, allow_overlap)
+    own = [name for name in contents if isinstance(origin_of(dataset, name), OwnData)]
+    for name in own:
+        overlaps |= shared_by_classes(dataset, name, contents[name], allow_overlap)
     overlaps |= shared_images(dataset, contents, allow_overlap)
-    found = {name: _split(dataset.split(name), contents[name]) for name in dataset.splits}
+    found = {name: _split(dataset.split(name), contents[name], name in own) for name in dataset.splits}
     fitted = {name: one for name, one in found.items() if dataset.splits[name] in FITTED}
     parts = [dataset.name, list(dataset.class_names), list(dataset.templates), dataset.metric, sorted(fitted.items())]
     parts += [dataset.draws] if dataset.draws else []
     training = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return Identity(training, fitted, {name: one for name, one in found.items() if name not in fitted}, overlaps)
+
+
+def origin_of(dataset: Dataset, split: str) -> Dataset:
+    """The data set that a split comes from."""
+    return dataset.added[split].origin if split in dataset.added else dataset
 
 
 def content_of(images: Images, hashes: Hashes) -> np.ndarray:
@@ -72,10 +75,13 @@ def _pixels(images: Images, at: int) -> bytes:
     return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()[:16]
 
 
-def _split(split: Split, content: np.ndarray) -> str:
+def _split(split: Split, content: np.ndarray, own: bool) -> str:
+    """The identity of a split. Groups of the user's `own` have the names by which their accuracy is recorded."""
     digest = hashlib.sha256(json.dumps([split.metric, getattr(split.images, "decoding", "")]).encode())
     for part in (content, split.labels, split.class_map, split.groups):
         digest.update(b"-" if part is None else part.tobytes())
+    if own and split.group_names:
+        digest.update(json.dumps(split.group_names).encode())
     if split.captions is not None and split.role != "id_val":  # whose captions nothing reads
         digest.update(_texts(split.captions))
     if split.class_names is not None:
@@ -120,11 +126,11 @@ def shared_images(dataset: Dataset, contents: Mapping[str, np.ndarray], allow: b
     roles: dict[str, list[str]] = {}
     published = not isinstance(dataset, OwnData)
     for split, role in dataset.splits.items():
-        if not (published and role == "ood" and split not in dataset.added):
+        if not (published and role in SHIFTED and split not in dataset.added):
             roles.setdefault(role, []).append(split)
     shared = {}
     for one, other in combinations(roles, 2):
-        if published and "ood" not in (one, other):
+        if published and not {one, other} & {*SHIFTED}:
             continue
         held, places = _places(roles[one], contents), _places(roles[other], contents)
         both = [content for content in held if content in places]

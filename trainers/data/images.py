@@ -71,7 +71,13 @@ class Preprocess:
         """The preprocessing that came with the weights of an open_clip model."""
         import open_clip  # seconds, for which no check before a sweep has to wait
 
-        config = open_clip.get_model_preprocess_cfg(clip)
+        return cls.from_config(open_clip.get_model_preprocess_cfg(clip))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Preprocess:
+        """The preprocessing that a configuration of open_clip's describes."""
+        import open_clip
+
         height, width = (config["size"],) * 2 if isinstance(config["size"], int) else config["size"]
         whole = open_clip.image_transform(
             (height, width),
@@ -100,6 +106,12 @@ class Preprocess:
             config=config,
             resize=resize,
         )
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """What determines the uint8 pixels of a view, as JSON values: models that differ in mean and std share it."""
+        told = {name: self.config[name] for name in ("interpolation", "resize_mode", "fill_color")}
+        return {"size": list(self.size), **told}
 
     def crop(self, image: Image.Image, crop: Crop) -> Image.Image:
         """The training view of an image: `crop` of it, resized. The pixels are those of torchvision's resized_crop."""

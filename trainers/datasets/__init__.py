@@ -63,7 +63,10 @@ def by_entry() -> dict[type[OwnDataset], type[OwnData]]:
 
     for module in pkgutil.iter_modules(readers.__path__):
         importlib.import_module(f"{readers.__name__}.{module.name}")
-    return {found.entry_type: found for found in OwnData.__subclasses__() if hasattr(found, "entry_type")}
+    found: list[type[OwnData]] = [*OwnData.__subclasses__()]
+    for reader in found:
+        found += reader.__subclasses__()
+    return {reader.entry_type: reader for reader in found if "entry_type" in vars(reader)}
 
 
 def _own(entry: OwnDataset, root: Path, shown_as: ShownAs) -> Dataset:

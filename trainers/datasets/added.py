@@ -8,9 +8,10 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS
+from flyp_sweep.search_spaces.roles import SHIFTED
 from flyp_sweep.trainers.datasets.base import Added, Dataset
-from flyp_sweep.trainers.datasets.class_labels import listed, matched, spelt
-from flyp_sweep.trainers.datasets.own import OwnData, partial
+from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, matched, spelt
+from flyp_sweep.trainers.datasets.own import OwnData
 
 
 def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
@@ -26,33 +27,37 @@ def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
             raise InputError(
                 f"evaluate: found {count} of data set {other.name!r} that {name!r} does not have: "
                 f"{listed([spelt(one) for one in missing])}; expected classes that the models are trained on"
+                f"{_numbered(other)}"
             )
 
 
-def extend(base: Dataset, other: Dataset) -> list[str]:
-    """Give `base` the ID test and OOD splits of `other`; returns the classes that `base` lacks, and then gives nothing.
+def _numbered(other: Dataset) -> str:
+    """What to do where classes are known by their numbers alone."""
+    if isinstance(other, OwnData) and other.given_names is None and are_numbers(other.classes):
+        return f"; name those of {other.name!r} in its class_names, in the order of their numbers"
+    return ""
 
-    Classes are the same when their display names are, but for case, spaces, zeros and Unicode form. The splits are
-    called as `other`, the OOD ones `other-split`. Raises InputError for names that are taken, for two classes of
-    `other` that are one of `base`, and for an `other` without such splits.
+
+def extend(base: Dataset, other: Dataset) -> list[str]:
+    """Give `base` the reported splits of `other`; returns the classes that `base` lacks, and then gives nothing.
+
+    Classes are the same when their display names are, but for case, spaces, zeros and Unicode form, or when own data
+    without display names call them by the ids of `base`. The splits are called as `other`, the OOD and OOD validation
+    ones `other-split`, but for one of the name of `other`; OOD validation stays what it is. Raises InputError for names
+    that are taken, for two classes of `other` that are one of `base`, and for an `other` without such splits.
     """
     if base.name == other.name:
         return []
-    try:
-        found = matched(other.class_names, base.class_names)
-    except ValueError as error:
-        raise InputError(
-            f"evaluate: found the class {str(error)!r} in data set {other.name!r}, which {base.name!r} has several "
-            "times; expected classes in the same order, which tells them apart"
-        ) from error
+    found = _labels_in(base, other)
     if lacking := [name for name, label in zip(other.class_names, found, strict=True) if label is None]:
         return lacking
     labels = np.array(found, dtype=np.int64)
     metric = base.metric if isinstance(other, OwnData) and other.given_metric is None else None
     splits = dict.fromkeys(other.named("id_test"), other.name)
-    splits |= {split: f"{other.name}-{split}" for split in other.named("ood") if split not in other.added}
+    shifted = [split for role in SHIFTED for split in other.named(role) if split not in other.added]
+    splits |= {split: split if split == other.name else f"{other.name}-{split}" for split in shifted}
     if not splits or not found:
-        what = "no class" if splits else "neither id_test nor ood"
+        what = "no class" if splits else "neither id_test nor ood nor ood_val"
         raise InputError(f"evaluate: found {what} in data set {other.name!r}; expected images to evaluate on")
     _check_distinct(base, other, labels)
     for split, name in splits.items():
@@ -61,8 +66,23 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
                 f"evaluate: found a split {name!r} of data set {base.name!r} already; expected none of the name that "
                 f"{split} of {other.name!r} gets; give that data set another name"
             )
-        base.add(Added(name, other, split, labels, len(base.class_names), metric))
+        role = "ood_val" if other.splits[split] == "ood_val" else "ood"
+        base.add(Added(name, other, split, labels, len(base.class_names), metric, role))
     return []
+
+
+def _labels_in(base: Dataset, other: Dataset) -> list[int | None]:
+    """The label in `base` of each class of `other`; None for a class that it lacks."""
+    ids = {name: label for label, name in enumerate(base.class_ids)}
+    if isinstance(other, OwnData) and other.given_names is None and other.classes and ids.keys() >= set(other.classes):
+        return [ids[name] for name in other.classes]
+    try:
+        return matched(other.class_names, base.class_names)
+    except ValueError as error:
+        raise InputError(
+            f"evaluate: found the class {str(error)!r} in data set {other.name!r}, which {base.name!r} has several "
+            "times; expected classes in the same order, which tells them apart"
+        ) from error
 
 
 def _check_distinct(base: Dataset, other: Dataset, labels: np.ndarray) -> None:
@@ -82,8 +102,4 @@ def remarks(dataset: Dataset) -> list[str]:
     for name, added in dataset.added.items():
         if isinstance(added.origin, OwnData) and (left_out := added.origin.left_out(added.split)):
             lines.append(f"{name}: left out {left_out}")
-        split = dataset.split(name)
-        counts = np.bincount(split.labels, minlength=len(dataset.class_names))
-        if split.class_map is None and not counts.all():
-            lines.append(partial(name, "ood", dataset.class_names, counts))
     return lines

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from flyp_sweep.search_spaces.complaints import counted
-
-ROLES = ("train", "id_val", "id_test", "ood")
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.roles import REPORTED, ROLES
+from flyp_sweep.trainers.datasets.class_labels import listed
 
 
 class Images(Protocol):
@@ -75,9 +76,12 @@ class Split:
     `labels` is int64 [N]; `metric` names the split's primary metric (`evaluation.metrics`). A split whose labels are
     not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
     label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
-    `groups`, int64 [N], names each image's group for metrics over groups, -1 for none. `captions` are N texts, one for
-    each image. A split with classes of its own, which are not the data set's, has their display names, in label order,
-    in `class_names` and the templates of their prompts in `templates`: predictions are made among these classes alone.
+    `groups`, int64 [N], numbers each image's group for metrics over groups, -1 for none; `group_names` are their names
+    by number, under which the accuracy of each group is recorded. `reference_errors` say that the groups are a grid of
+    corruptions, called `corruption/severity`: they hold the errors of a model to compare with, by corruption, or none.
+    `captions` are N texts, one for each image. A split with classes of its own, which are not the data set's, has their
+    display names, in label order, in `class_names` and the templates of their prompts in `templates`: predictions are
+    made among these classes alone.
     Raises ValueError for an unknown role or when images, labels, groups and captions differ in number.
     """
 
@@ -88,6 +92,8 @@ class Split:
     metric: str = "accuracy"
     class_map: np.ndarray | None = None
     groups: np.ndarray | None = None
+    group_names: tuple[str, ...] = ()
+    reference_errors: Mapping[str, float] | None = None
     captions: Sequence[str] | None = None
     class_names: Sequence[str] | None = None
     templates: Sequence[str] = ()
@@ -143,10 +149,10 @@ class Missing:
 
 @dataclass(frozen=True)
 class Added:
-    """An OOD split that a data set has from another one: the `split` of `origin`, which is called `name` here.
+    """A split that a data set has from another one: the `split` of `origin`, which is called `name` here.
 
     `labels`, int64 [classes of origin], are the labels that the classes have here. `metric` is the primary one here;
-    None: the one that the split has there.
+    None: the one that the split has there. `role` is `ood`, or `ood_val` for what is so there too.
     """
 
     name: str
@@ -156,16 +162,38 @@ class Added:
     classes: int
     """The number of classes here."""
     metric: str | None = None
+    role: str = "ood"
 
     def load(self) -> Split:
-        """The split with the name, role and labels that it has here."""
+        """The split with the name, role and labels that it has here. Raises InputError where its metric needs groups
+        that it does not have."""
         found = self.origin.split(self.split)
-        changed: dict[str, Any] = {"name": self.name, "role": "ood", "metric": self.metric or found.metric}
+        changed: dict[str, Any] = {"name": self.name, "role": self.role, "metric": self.metric or found.metric}
+        if changed["metric"] == "worst_group_accuracy" and found.groups is None:
+            raise InputError(
+                f"evaluate: found no groups in {self.split} of data set {self.origin.name!r}, which is scored by the "
+                "worst_group_accuracy of the model's data set; expected columns.group, or a metric of its own"
+            )
         if found.class_map is None:
             return replace(found, labels=self.labels[found.labels], **changed)
         class_map = np.full(self.classes, -1, dtype=np.int64)
         class_map[self.labels] = found.class_map
         return replace(found, class_map=class_map, **changed)
+
+
+def _among(split: Split, classes: Sequence[str], is_own: bool) -> str:
+    """Among which classes predictions on a split are; empty where these are all, and it has images of all.
+
+    A publisher's split that lacks classes is as published.
+    """
+    if split.class_names is not None:
+        return f"the {len(split.class_names):,} classes of its own, which training does not have"
+    if split.class_map is not None:
+        return f"the {np.count_nonzero(split.class_map >= 0):,} of {len(classes):,} classes that it has labels of"
+    absent = np.flatnonzero(np.bincount(split.labels, minlength=len(classes)) == 0).tolist()
+    if not is_own or not absent:
+        return ""
+    return f"all {len(classes):,} classes, also those without an image: {listed([classes[at] for at in absent])}"
 
 
 class Dataset(ABC):
@@ -180,9 +208,13 @@ class Dataset(ABC):
     summary: ClassVar[str] = ""
 
     class_names: Sequence[str]
+    class_ids: Sequence[str] = ()
+    """What other data sets may call the classes that are to be taken for these, such as WordNet ids."""
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"
+    is_own: ClassVar[bool] = False
+    """The splits are the user's, not a publisher's."""
     held_out: bool = False
     """There is no id_val as such: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
     draws: str = ""
@@ -225,8 +257,8 @@ class Dataset(ABC):
         return self._loaded[name]
 
     def add(self, added: Added) -> None:
-        """Have an OOD split more, which comes from another data set."""
-        self.splits = {**self.splits, added.name: "ood"}
+        """Have an OOD or OOD validation split more, which comes from another data set."""
+        self.splits = {**self.splits, added.name: added.role}
         self.added[added.name] = added
         if added.split in added.origin.published:
             self.published = {**self.published, added.name: added.origin.published[added.split]}
@@ -246,6 +278,15 @@ class Dataset(ABC):
         None: there is none, and the protocol draws.
         """
         return None
+
+    def rules(self) -> list[str]:
+        """How splits were made and are scored, where that is a choice: a line each, which stands below every table."""
+        reported = [self.split(name) for name, role in self.splits.items() if role in REPORTED]
+        return [
+            f"{split.name}: predictions among {told}"
+            for split in reported
+            if (told := _among(split, self.class_names, split.name in self.added or self.is_own))
+        ]
 
     def counts(self) -> dict[str, int]:
         """Images that each split holds here, to compare with `published`."""

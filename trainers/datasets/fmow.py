@@ -16,10 +16,11 @@ SOURCE = (
     "(WILDS, FMoW v1.1, unpacked)"
 )
 OOD_FROM, TEST_FROM = 2013, 2016
-"""Images from before 2013 are ID, those from 2016 on the OOD test set; WILDS validates OOD on the years between."""
+"""Images from before 2013 are ID, those from 2016 on the OOD test set; OOD validation is on the years between."""
 
 REGIONS = ("Africa", "Americas", "Asia", "Europe", "Oceania")
-"""Groups in the order of their numbers.
+NO_REGION = "no region"
+"""Groups, in the order of their numbers.
 
 As in WILDS, countries whose region is empty in the table (Antarctica) are a group of their own, after these; countries
 that the table lacks are in no group, and so not in the worst region.
@@ -57,6 +58,8 @@ class ClassName(str):
 class FMoW(Dataset):
     """Uses of land and buildings in 62 classes; trained on years before 2013, OOD from 2016 on.
 
+    OOD validation is on the years between, on the worst region too.
+
     Of the publisher's files, rgb_metadata.csv names each image's split, class, time and country: the image of row
     N, counted from 0 and over the sequestered rows as well, is images/rgb_img_N.png. Rows without an image file do
     not count, so that an incomplete copy shows.
@@ -84,8 +87,8 @@ class FMoW(Dataset):
         "a photo of a {}.",
         "{}.",
     )
-    splits = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood_test": "ood"}
-    published = {"train": 76_863, "id_val": 11_483, "id_test": 11_327, "ood_test": 22_108}
+    splits = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood_val": "ood_val", "ood_test": "ood"}
+    published = {"train": 76_863, "id_val": 11_483, "id_test": 11_327, "ood_val": 19_915, "ood_test": 22_108}
 
     def missing(self) -> list[Missing]:
         """The publisher's two tables and its folder of images, where absent."""
@@ -108,8 +111,9 @@ class FMoW(Dataset):
                 f"{folder}: found no image of {split!r} in a region of the world; unpack the archive again"
             )
         images = NamedFiles(folder / "images", as_names(f"rgb_img_{row}.png" for row in rows))
-        metric = "worst_group_accuracy" if split == "ood_test" else self.metric
-        return Split(split, self.splits[split], images, self._labels[rows], metric, groups=groups)
+        metric = "worst_group_accuracy" if split in ("ood_val", "ood_test") else self.metric
+        role, labels = self.splits[split], self._labels[rows]
+        return Split(split, role, images, labels, metric, groups=groups, group_names=(*REGIONS, NO_REGION))
 
     @cached_property
     def _table(self) -> dict[str, np.ndarray]:
@@ -130,6 +134,7 @@ class FMoW(Dataset):
         names[before & (drawn == "train")] = "train"
         names[before & (drawn == "val")] = "id_val"
         names[before & (drawn == "test")] = "id_test"
+        names[~before & (years < TEST_FROM) & (drawn == "val")] = "ood_val"
         names[(years >= TEST_FROM) & (drawn == "test")] = "ood_test"
         return names
 

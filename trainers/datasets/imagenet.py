@@ -101,6 +101,11 @@ class ImageNet(Dataset):
         return imagenet_classes.class_names()
 
     @cached_property
+    def class_ids(self) -> tuple[str, ...]:  # type: ignore[override]
+        """WordNet ids."""
+        return imagenet_classes.wordnet_ids()
+
+    @cached_property
     def templates(self) -> tuple[str, ...]:  # type: ignore[override]
         """CLIP's 80 templates."""
         return imagenet_classes.templates()

@@ -15,8 +15,8 @@ SOURCE = (
     "https://worksheets.codalab.org/rest/bundles/0x6313da2b204647e79a14b468131fcd64/contents/blob/ "
     "(WILDS, iWildCam v2.0, unpacked)"
 )
-PUBLISHED_AS = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood_test": "test"}
-"""Split -> its name in the publisher's metadata.csv, whose `val` is WILDS' OOD validation and not used."""
+PUBLISHED_AS = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood_val": "val", "ood_test": "test"}
+"""Split -> its name in the publisher's metadata.csv."""
 
 ENGLISH_NAMES = """
 empty; white-lipped peccary; central american agouti; lowland paca; cougar; south american tapir; collared peccary;
@@ -66,9 +66,9 @@ class IWildCam(Dataset):
 
     class_names = tuple(name.strip() for name in ENGLISH_NAMES.split(";"))
     templates = ("a photo of {}.", "{} in the wild.")
-    splits = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood_test": "ood"}
+    splits = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood_val": "ood_val", "ood_test": "ood"}
     metric = "macro_f1"
-    published = {"train": 129_809, "id_val": 7_314, "id_test": 8_154, "ood_test": 42_791}
+    published = {"train": 129_809, "id_val": 7_314, "id_test": 8_154, "ood_val": 14_961, "ood_test": 42_791}
 
     def missing(self) -> list[Missing]:
         """The publisher's metadata.csv and folder of images, where absent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -14,11 +15,16 @@ import numpy as np
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import SPLITS, HeldOut, OwnDataset
+from flyp_sweep.search_spaces.roles import FITTED, REPORTED
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Dataset, Split
 from flyp_sweep.trainers.datasets.class_labels import alike, are_numbers, in_order, listed, spelt
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.listing import fixed_order
+
+WORST_GROUP = "worst_group_accuracy"
+MOST_GROUPS = 1000
+"""Groups of a split: each is a number in the ledger, at every alpha."""
 
 
 class OwnData(Dataset):
@@ -30,8 +36,11 @@ class OwnData(Dataset):
     """
 
     name = ""
+    is_own: ClassVar[bool] = True
     entry_type: ClassVar[type[OwnDataset]]
     """The part of the YAML that this reader reads."""
+    stratum: ClassVar[str] = "each class"
+    """What a stratified part is held out of."""
 
     def __init__(self, entry: OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(root)
@@ -46,10 +55,12 @@ class OwnData(Dataset):
         self.held = {split: place for split, place in own.items() if isinstance(place, HeldOut)}
         """The splits that are cut from the training images, and how."""
         self.held_out = "id_val" in self.held
-        places = own | dict.fromkeys(self.held, own.get("train", "")) | entry.sources.ood
+        places = own | dict.fromkeys(self.held, own.get("train", "")) | entry.sources.shifted
         self.sources: dict[str, str] = places
         """Where each split lies, in the words of the YAML; one that is held out lies with the training images."""
-        self.splits = {split: split if split in own else "ood" for split in self.sources}
+        self.splits = entry.sources.roles
+        self.among = entry.predict_among
+        """Split -> among which classes predictions on it are, where the YAML says so."""
 
     @cached_property
     def paths(self) -> dict[str, Path]:
@@ -68,44 +79,107 @@ class OwnData(Dataset):
     def read(self, split: str) -> Split:
         """The split that lies in `sources[split]`, whole. Raises InputError when it cannot be read."""
 
+    def groups_of(self, split: str) -> Sequence[str] | None:
+        """The name of each image's group, in the order of `read`; None where images have no groups."""
+        return None
+
     def load(self, split: str) -> Split:
-        """As `read`; where splits are held out of the training images, these are cut."""
-        whole = self.read(split)
-        if not self.held or split not in ("train", *self.held):
-            return whole
-        assert isinstance(whole.images, EncodedImages)
-        rows = np.flatnonzero(self._parts(whole) == split)
-        return whole.taken(rows, whole.images.taken(rows))
+        """As `read`, with groups and the rule of scoring; where splits are held out of the training images, these are
+        cut."""
+        whole = self._in_groups(self.read(split))
+        if self.held and split in ("train", *self.held):
+            assert isinstance(whole.images, EncodedImages)
+            rows = np.flatnonzero(self._parts(whole) == split)
+            whole = whole.taken(rows, whole.images.taken(rows))
+        if self.among.get(split) == "present":
+            labels = np.arange(len(self.classes))
+            return replace(whole, class_map=np.where(np.isin(labels, whole.labels), labels, -1))
+        return whole
+
+    def _in_groups(self, split: Split) -> Split:
+        """The split with its groups, in natural order. Raises InputError for too many, and for none where the metric
+        needs them.
+
+        Of what a training sees, groups are kept only if it is selected by them: otherwise they would change the
+        identity of trials that do not depend on them.
+        """
+        if split.groups is not None:  # the reader's own
+            return split
+        needed = self.metric == WORST_GROUP
+        names = self.groups_of(split.name) if needed or split.role in REPORTED else None
+        if names is None:
+            if needed:
+                raise InputError(
+                    f"dataset.metric: found {WORST_GROUP}, and no groups in {split.name} of {self.name!r} "
+                    f"({self.where(split.name)}); expected a table whose columns.group names some, or another metric"
+                )
+            return split
+        distinct = in_order(dict.fromkeys(names))
+        if len(distinct) > MOST_GROUPS:
+            raise InputError(
+                f"{self.where(split.name)}: found {len(distinct):,} groups in {split.name}; expected {MOST_GROUPS:,} "
+                "at most, as the accuracy of each is recorded; name another column as dataset.columns.group"
+            )
+        numbers = {name: number for number, name in enumerate(distinct)}
+        return replace(split, groups=np.array([numbers[name] for name in names]), group_names=tuple(distinct))
+
+    def rules(self) -> list[str]:
+        """As of all data sets; and what was held out of the training images, and how."""
+        return [*(self._held_out_rule(split, held) for split, held in self.held.items()), *super().rules()]
+
+    def _held_out_rule(self, split: str, held: HeldOut) -> str:
+        """How a split is held out, in words."""
+        of = self.stratum if held.stratified else "all images"
+        share = f"fold {held.fold} of {held.folds}" if held.fraction is None else f"{100 * held.fraction:g}%"
+        return f"{split}: {share} of {of}, held out of train, drawn with seed {held.seed}"
 
     def _parts(self, whole: Split) -> np.ndarray:
-        """The split that each of the training images belongs to, texts [N]."""
+        """The split that each of the training images belongs to, texts [N]; all folds have the same id_test."""
         parts = np.full(len(whole), "train", dtype=object)
-        for split, held in self.held.items():
-            parts[self._held_out(whole, split, held, parts == "train")] = split
+        for split in sorted(self.held):
+            held = self.held[split]
+            if held.folds is None or held.fold is not None:
+                parts[self._held_out(whole, split, held, parts == "train")] = split
         return parts
+
+    def strata(self, whole: Split) -> np.ndarray:
+        """int64 [N]: the stratum of each training image, of all of which a part is held out."""
+        return whole.labels
 
     def _held_out(self, whole: Split, split: str, held: HeldOut, free: np.ndarray) -> np.ndarray:
         """The rows of the training images that are held out as `split`, int64 [n], of those that are `free`, bool [N].
 
-        They are a fraction of each class and one at least, or, without strata, of all. An image is drawn by its own
-        name, so neither more images in another class nor the place of the data change the draw. Raises InputError for a
-        class, or a whole, of fewer than two images.
+        They are a fraction of each stratum and one at least, or, without strata, of all; or a fold, whose sizes differ
+        by one at most. An image is drawn by its own name, so neither more images in another class nor the place of the
+        data change the draw; folds are dealt from one class to the next. Raises InputError for a class, or a whole, of
+        fewer than two images.
         """
         assert isinstance(whole.images, EncodedImages)
         keys, salt = whole.images.keys(), f"{split} {held.seed}" if held.seed else split
-        strata = np.unique(whole.labels) if held.stratified else [whole.labels]
-        chosen = []
-        for stratum in (whole.labels == one for one in strata):
-            own, every = np.flatnonzero(stratum & free), int(stratum.sum())
-            if len(own) < 2:
-                of = f" of class {self.classes[whole.labels[stratum][0]]!r}" if held.stratified else ""
-                raise InputError(
-                    f"{self.where('train')}: found {counted(len(own), 'image')}{of}; expected 2 or more in each class, "
-                    f"to hold out a part for {split}; add images, or leave out the class"
-                )
-            count = min(max(1, round(held.fraction * every)), len(own) - 1)
-            chosen.append(own[fixed_order([keys[row] for row in own], salt)[:count]])
+        one = np.zeros(len(whole), dtype=np.int64)
+        self._check_two(whole, split, whole.labels if held.stratified else one, free)
+        strata = self.strata(whole) if held.stratified else one
+        chosen, dealt = [], 0
+        for stratum in np.unique(strata):
+            own, every = np.flatnonzero((strata == stratum) & free), int((strata == stratum).sum())
+            drawn = own[fixed_order([keys[row] for row in own], salt)]
+            if held.fraction is not None:
+                chosen.append(drawn[: min(max(1, round(held.fraction * every)), max(len(own) - 1, 0))])
+            elif held.folds and held.fold:
+                chosen.append(drawn[(dealt + np.arange(len(own))) % held.folds == held.fold - 1])
+                dealt += len(own)
         return np.concatenate(chosen)
+
+    def _check_two(self, whole: Split, split: str, classes: np.ndarray, free: np.ndarray) -> None:
+        """Raise InputError for one of the `classes`, int64 [N], that has fewer than two free images."""
+        counts = np.bincount(classes[free], minlength=int(classes.max()) + 1)
+        for label in np.unique(classes):
+            if counts[label] < 2:
+                of = f" of class {self.classes[label]!r}" if classes is whole.labels else ""
+                raise InputError(
+                    f"{self.where('train')}: found {counted(counts[label], 'image')}{of}; expected 2 or more in each "
+                    f"class, to hold out a part for {split}; add images, or leave out the class"
+                )
 
     def places(self) -> dict[Path, str]:
         """Each path with the first split that lies there: a held-out one lies with the training images."""
@@ -116,7 +190,7 @@ class OwnData(Dataset):
 
     def told(self, split: str) -> str:
         """Which key of the YAML says where a split is, and what lies there by a like name."""
-        key = split if split in SPLITS else f"ood.{split}"
+        key = split if split in SPLITS else f"{self.splits[split]}.{split}"
         around = self.paths[split].parent
         like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
         return f"dataset.{self.splits_key}.{key} of {self.name!r} in the search space{like}"
@@ -175,6 +249,11 @@ class OwnData(Dataset):
         return self.given_templates
 
     @property
+    def class_ids(self) -> list[str]:  # type: ignore[override]
+        """The classes' own names."""
+        return self.classes
+
+    @property
     def class_names(self) -> list[str]:  # type: ignore[override]
         """Display names in label order."""
         given, classes = self.given_names, self.classes
@@ -211,20 +290,15 @@ class OwnData(Dataset):
     def remarks(self) -> list[str]:
         """See `Dataset.remarks`."""
         lines = [f"{split}: left out {found}" for split in self.sources if (found := self.left_out(split))]
-        if set(self.splits) <= {"train", "id_val"}:
+        if set(self.splits) <= {*FITTED}:
             lines.append("has neither id_test nor ood: tables will hold no numbers")
         if self.given_names is None and are_numbers(self.classes):
             prompt = self.templates[0].format(self.classes[0])
             lines.append(f"classes are numbers: prompts read {prompt!r}; dataset.class_names can give them names")
-        for split in self.sources:
-            counts = np.bincount(self.split(split).labels, minlength=len(self.classes))
-            if not counts.all():
-                lines.append(partial(split, self.splits[split], self.classes, counts))
+        if "id_val" in self.sources:
+            absent = np.bincount(self.split("id_val").labels, minlength=len(self.classes)) == 0
+            if absent.any():
+                names = listed([self.classes[label] for label in np.flatnonzero(absent)])
+                has = f"has images of {np.count_nonzero(~absent)} of {len(absent)} classes"
+                lines.append(f"id_val: {has}; selection sees none of {names}")
         return lines
-
-
-def partial(split: str, role: str, classes: Sequence[str], counts: np.ndarray) -> str:
-    """What it means that a split has no image of some classes; `counts` are its images per class."""
-    absent = [classes[label] for label in np.flatnonzero(counts == 0).tolist()]
-    means = "selection sees none of" if role == "id_val" else "predictions are among all classes, also"
-    return f"{split}: has images of {np.count_nonzero(counts)} of {len(counts)} classes; {means} {listed(absent)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +11,13 @@ import torch.nn.functional as F
 
 from flyp_sweep.search_spaces.sections import EpochMetric
 from flyp_sweep.trainers.datasets.base import Split
+from flyp_sweep.trainers.evaluation.corruptions import corruption_errors
 from flyp_sweep.trainers.spec import Evaluation
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray, int], float]] = {}
 """Name -> function of (predictions [N], labels [N], number of classes)."""
+GROUP_ACCURACY = "group_accuracy/"
+"""With the name of a group behind it: the top-1 accuracy on that group's images."""
 
 
 def _metric(function: Callable[[np.ndarray, np.ndarray, int], float]) -> Callable[[np.ndarray, np.ndarray, int], float]:
@@ -57,12 +60,23 @@ def worst_group_accuracy(predictions: np.ndarray, labels: np.ndarray, groups: np
 
 
 def all_metrics(
-    predictions: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray | None = None
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    groups: np.ndarray | None = None,
+    group_names: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Every metric of `METRICS`, and `worst_group_accuracy` where there are `groups`; all arrays are int64 [N]."""
+    """Every metric of `METRICS`; all arrays are int64 [N].
+
+    Where there are `groups`, `worst_group_accuracy` too, and `group_accuracy/NAME` of each that has a name and images.
+    """
     found = {name: metric(predictions, labels, classes) for name, metric in METRICS.items()}
     if groups is not None:
         found["worst_group_accuracy"] = worst_group_accuracy(predictions, labels, groups)
+        hits = predictions == labels
+        for number, name in enumerate(group_names):
+            if (own := groups == number).any():
+                found[f"{GROUP_ACCURACY}{name}"] = float(np.mean(hits[own]))
     return found
 
 
@@ -105,7 +119,10 @@ def score(logits: torch.Tensor, split: Split) -> Scores:
         predictions, classes = logits.argmax(dim=1).cpu().numpy(), logits.shape[1]
     else:
         loss, predictions, classes = _mapped(logits, labels, split.class_map)
-    metrics = all_metrics(predictions, split.labels, classes, split.groups)
+    metrics = all_metrics(predictions, split.labels, classes, split.groups, split.group_names)
+    if split.groups is not None and split.reference_errors is not None:
+        is_right = predictions == split.labels
+        metrics |= corruption_errors(is_right, split.groups, split.group_names, split.reference_errors)
     return Scores(metrics, loss.item(), split.metric)
 
 

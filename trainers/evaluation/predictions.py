@@ -1,4 +1,4 @@
-"""What a repeat predicts of each example of ID test and OOD: collected while the repeat is evaluated, then written."""
+"""What a repeat predicts of each example of the reported splits: collected during the evaluation, then written."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ class Predictions:
                 for name, split in splits.items()
                 if not (split.class_map is None and split.class_names is None)
             },
+            "groups": {name: list(split.group_names) for name, split in splits.items() if split.group_names},
             "splits": {name: self.task.spec.splits.get(name) for name in splits},
         }
         table = pa.concat_tables(parts).unify_dictionaries()

@@ -29,11 +29,11 @@ def preprocess_of(model: Model, path: Path) -> tuple[dict[str, Any], str | None]
     beside = config_beside(path)
     if beside is not None:
         return _read(beside), None
-    by_tag = {tag: _of_tag(model.arch, tag) for tag in _tags(model.arch)}
+    by_tag = {tag: of_tag(model.arch, tag) for tag in _tags(model.arch)}
     if tag := _cached_as(model.arch, path):
         return by_tag[tag], None
     told = [dict(pairs) for pairs in {tuple(one.items()) for one in by_tag.values()}]
-    assumed = told[0] if len(told) == 1 else _of_tag("", "")
+    assumed = told[0] if len(told) == 1 else of_tag("", "")
     differing = [tag for tag, one in by_tag.items() if one != assumed]
     whose = f"as all tags of {model.arch} have" if len(told) == 1 else "as OpenAI's models have"
     others = f" (the tags {', '.join(differing[:3])} of {model.arch} have others)" if differing else ""
@@ -57,7 +57,7 @@ def _tags(arch: str) -> list[str]:
     return list(open_clip.list_pretrained_tags_by_model(arch))
 
 
-def _of_tag(arch: str, tag: str) -> dict[str, Any]:
+def of_tag(arch: str, tag: str) -> dict[str, Any]:
     """What a tag wants; without a tag, what OpenAI's models want."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg

@@ -29,9 +29,9 @@ from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Model
+from flyp_sweep.search_spaces.roles import ROLES
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
-from flyp_sweep.trainers.datasets.base import ROLES
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logits
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS

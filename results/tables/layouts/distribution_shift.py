@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flyp_sweep.results.analysis.protocol_blocks import Block
 from flyp_sweep.results.naming import shots_label
-from flyp_sweep.results.tables.columns import block_notes, id_column, ood_column, rows_of
+from flyp_sweep.results.tables.columns import block_notes, id_column, ood_column, rows_of, watched_columns
 from flyp_sweep.results.tables.grid import Plan
 from flyp_sweep.results.tables.layouts import Layout
 from flyp_sweep.results.tables.options import TableOptions
@@ -22,7 +22,8 @@ SIDE_HEADERS = {"without": "Without Ensembling", "with": "With Ensembling"}
 def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
     """A table per model and shots. OOD is the mean over the OOD sets, per seed; data sets come in the paper's order.
 
-    The paper leaves out FMoW with ensembling; here every data set has both sides.
+    The paper leaves out FMoW with ensembling; here every data set has both sides. Each OOD validation split has a
+    column of its own.
     """
     ordered = sorted(blocks, key=lambda block: (block.model, block.shots or float("inf")))
     return [
@@ -37,11 +38,12 @@ def title(block: Block) -> str:
 
 
 def side_columns(block: Block, options: TableOptions) -> list[tuple[Column, ...]]:
-    """Per side the columns ID and OOD of one data set, as far as they were measured."""
+    """Per side the columns ID, OOD validation and OOD of one data set, as far as they were measured."""
     label = dataset_label(NAME, block.dataset)
     return [
         (
             *id_column(block, side, (label, SIDE_HEADERS[side], "ID")),
+            *watched_columns(block, side, (label, SIDE_HEADERS[side])),
             *ood_column(block, side, (label, SIDE_HEADERS[side], "OOD")),
         )
         for side in options.sides("both")

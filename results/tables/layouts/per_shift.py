@@ -14,7 +14,7 @@ from flyp_sweep.results.tables.table import Column
 
 
 def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
-    """Without and with ensembling: ID, each OOD set and, with two or more, their mean; at the end the seeds.
+    """Without and with ensembling: ID, OOD validation, each OOD set and, with two or more, their mean; then the seeds.
 
     A split that two methods were measured on by different metrics is two columns.
     """
@@ -31,12 +31,9 @@ def _columns(block: Block, options: TableOptions) -> list[Column]:
 
 def _side(block: Block, side: Side) -> list[Column]:
     label = SIDE_LABELS[side]
-    columns = [
-        split_column(block, side, (label, "ID" if measure.role == "id_test" else measure.split), measure)
-        for measure in block.measures
-    ]
+    columns = [split_column(block, side, (label,), measure) for measure in block.measures]
     ood = [measure for measure in block.measures if measure.role == "ood"]
-    if len({measure.split for measure in ood}) == len(ood) > 1:
+    if len({(measure.split, measure.part) for measure in ood}) == len(ood) > 1:
         columns += ood_column(block, side, (label, "mean OOD"))
     return columns
 

@@ -17,11 +17,11 @@ from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers.coop import CoopDataset, called_by_coop
 from flyp_sweep.search_spaces.sections import ShownAs
+from flyp_sweep.trainers.datasets.absent_files import absent_rows
 from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, spelt
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 from flyp_sweep.trainers.datasets.own import OwnData
-from flyp_sweep.trainers.datasets.readers.tables import absent_rows
 
 INSTRUCTIONS = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 FOLDERS = {
@@ -109,9 +109,9 @@ class CoopImages(OwnData):
         train = sampled(self.split("train").labels, shots, rng)
         return train, sampled(self.split("id_val").labels, min(shots, MOST_VALIDATED), rng)
 
-    def remarks(self) -> list[str]:
+    def rules(self) -> list[str]:
         told = "few-shot cells train on CoOp's draws: seed 0 is CoOp's seed 1, in searches and in repeats"
-        return super().remarks() + ([told] if self.draws else [])
+        return ([told] if self.draws else []) + super().rules()
 
     @cached_property
     def _all(self) -> dict[str, list[Row]]:

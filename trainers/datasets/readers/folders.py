@@ -35,14 +35,28 @@ class ImageFolders(OwnData):
         found = self.places().items()
         return [Missing(path, self.told(split)) for path, split in found if not path.is_dir()]
 
+    def base(self, split: str) -> Path:
+        """The folder that the paths of images are told from."""
+        return self.paths[split]
+
+    def folders_of(self, split: str) -> list[Path]:
+        """The folders of classes in which the images of a split lie."""
+        return [self.paths[split]]
+
     def labels_of(self, split: str) -> list[str]:
         """Names of the class folders."""
-        return [path.name for path in subfolders(self.paths[split])]
+        return list(dict.fromkeys(path.name for folder in self.folders_of(split) for path in subfolders(folder)))
 
     def read(self, split: str) -> Split:
-        folder = self.paths[split]
-        labels = {name: label for label, name in enumerate(self.classes)}
         left_out = self._left_out[split] = LeftOut()
+        pairs = [pair for folder in self.folders_of(split) for pair in self._labelled(folder, left_out)]
+        paths, numbers = zip(*pairs, strict=True)
+        images = below_folder(self.base(split), paths, self.shown_as)
+        return Split(split, self.splits[split], images, np.array(numbers, dtype=np.int64), self.metric)
+
+    def _labelled(self, folder: Path, left_out: LeftOut) -> list[tuple[Path, int]]:
+        """The images of a folder of classes with their labels. Raises InputError for other classes and for none."""
+        labels = {name: label for label, name in enumerate(self.classes)}
         found = subfolders(folder, left_out)
         unknown = [path.name for path in found if path.name not in labels]
         if unknown:
@@ -54,24 +68,23 @@ class ImageFolders(OwnData):
         if not pairs:
             told = f" (left out: {told})" if (told := left_out.told(folder)) else ""
             raise InputError(f"{folder}: no image found{told}; expected <class>/<image> files that Pillow can open")
-        paths, numbers = zip(*pairs, strict=True)
-        images = below_folder(folder, paths, self.shown_as)
-        return Split(split, self.splits[split], images, np.array(numbers, dtype=np.int64), self.metric)
+        return pairs
 
     def left_out(self, split: str) -> str:
         self.split(split)
-        return self._left_out[split].told(self.paths[split])
+        return self._left_out[split].told(self.base(split))
 
     def check_classes(self) -> None:
         """As of all own data; and no file is linked into two classes."""
         super().check_classes()
-        for split in self.paths:
+        for split in self.sources:
             loaded = self.split(split)
             if self._left_out[split].linked and isinstance(loaded.images, NamedFiles):
                 _check_links(map(Path, loaded.images.files()), loaded.labels, self.classes)
 
     def _only(self, found: list[str]) -> str:
-        inside = subfolders(self.paths["train"] / found[0]) if found else []
+        folder = self.folders_of("train")[0]
+        inside = subfolders(folder / found[0]) if found else []
         told = super()._only(found)
         if not inside:
             return told

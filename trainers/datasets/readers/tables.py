@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,15 +13,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from flyp_sweep.search_spaces.complaints import counted, show
+from flyp_sweep.search_spaces.complaints import counted, one_of, show
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers.tables import TableDataset
+from flyp_sweep.search_spaces.roles import SHIFTED
 from flyp_sweep.search_spaces.sections import ShownAs
+from flyp_sweep.trainers.datasets.absent_files import absent_rows, files_in, spelt_otherwise
 from flyp_sweep.trainers.datasets.base import Missing, Split
-from flyp_sweep.trainers.datasets.class_labels import listed, resembling, several_in_one, spelt
+from flyp_sweep.trainers.datasets.class_labels import in_order, listed, resembling, several_in_one, spelt
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
-from flyp_sweep.trainers.datasets.own import OwnData
+from flyp_sweep.trainers.datasets.own import WORST_GROUP, OwnData
 from flyp_sweep.trainers.datasets.table_files import check_cells, read_columns
 
 IN_COLUMN = {"train": ("train",), "id_val": ("id_val", "val", "valid", "validation"), "id_test": ("id_test", "test")}
@@ -35,8 +37,8 @@ FEWEST_ROWS = 10
 class Rows:
     """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has.
 
-    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `captions` are N texts;
-    None: the table has no column of them.
+    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `groups` and `captions`
+    are texts [N], None where the table has no such column.
     """
 
     paths: np.ndarray
@@ -44,6 +46,7 @@ class Rows:
     codes: np.ndarray
     numbers: np.ndarray
     empty: int
+    groups: list[str] | None = None
     captions: list[str] | None = None
 
     def first_with(self, label: str) -> int:
@@ -62,13 +65,13 @@ class ImageTables(OwnData):
 
     def __init__(self, entry: TableDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(entry, root, shown_as)
-        self.columns = (entry.columns.path, entry.columns.label)
-        self.split_column = entry.columns.split
-        self.caption_column = entry.columns.caption
+        self.columns = entry.columns
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
         self._unused: dict[Path, Counter[str]] = {}
         """Table -> the values of its column of splits that no split has, and how many rows have each."""
+        self._sizes: dict[Path, int] = {}
+        """Table -> its rows."""
         self._again: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def missing(self) -> list[Missing]:
@@ -104,7 +107,7 @@ class ImageTables(OwnData):
         table, rows = self.paths["train"], self._rows("train")
         if self.given_names is None and FEWEST_ROWS < len(rows.labels) == len(rows.codes):
             raise InputError(
-                f"{table}: found another {self.columns[1]} in each of the {len(rows.codes)} rows; expected those of "
+                f"{table}: found another {self.columns.label} in each of the {len(rows.codes)} rows; expected those of "
                 "classes: name their column as dataset.columns.label, or the classes in dataset.class_names"
             )
         if not isinstance(self.given_names, dict):
@@ -117,9 +120,10 @@ class ImageTables(OwnData):
         lines = super().remarks()
         for table, unused in self._unused.items():
             lines += [f"{table}: not used: split {spelt(value)}, rows: {count}" for value, count in unused.items()]
+        lines += [*self._left_over(), *self._without_groups()]
         for split in self.paths:
-            if self.caption_column and self._rows(split).captions is None:
-                lines.append(f"{split}: found no column {show(self.caption_column)}: there is no retrieval on it")
+            if self.columns.caption and self._rows(split).captions is None:
+                lines.append(f"{split}: found no column {show(self.columns.caption)}: there is no retrieval on it")
             order, again = self._repeated(split)
             if again.any():
                 found = counted(again.sum(), "row")
@@ -164,51 +168,99 @@ class ImageTables(OwnData):
         """The folder that the paths of a split's images start from."""
         return self.images or self.paths[split].parent
 
+    def groups_of(self, split: str) -> Sequence[str] | None:
+        return self._rows(split).groups
+
     def _rows(self, split: str) -> Rows:
         if split not in self._read:
-            table = self.paths[split]
-            columns, every, empty = self._columns_of(split)
-            own = np.arange(len(every))
-            if self.split_column in columns:
-                check_cells(table, self.split_column, columns[self.split_column], every)
-                own = self._own_rows(split, columns[self.split_column].tolist())
-            numbers = every[own]
-            for name in self.columns:
-                check_cells(table, name, columns[name][own], numbers)
-            captions = columns[self.caption_column][own].tolist() if self.caption_column in columns else None
+            table, columns = self.paths[split], self.columns
+            found = read_columns(table, *self._asked(split))
+            cells = {name: np.array(one, dtype=object) for name, one in zip(found.names, found.cells, strict=True)}
+            own = self._own_rows(split, cells, found.numbers)
+            held, numbers = {name: values[own] for name, values in cells.items()}, found.numbers[own]
+            grouped = columns.groups if all(name in held for name in columns.groups) else ()
+            for name in dict.fromkeys([*columns.path_parts[1::2], columns.label, *grouped]):
+                check_cells(table, name, held[name], numbers)
+            labels, codes = np.unique(held[columns.label], return_inverse=True)
+            paths = as_names(_joined(columns.path_parts, held))
+            groups = _named_groups(grouped, held) if grouped else None
+            captions = held[columns.caption].tolist() if columns.caption in held else None
             self._check_captions(table, captions or [], numbers)
-            paths, cells = (columns[name][own] for name in self.columns)
-            labels, codes = np.unique(cells, return_inverse=True)
-            self._read[split] = Rows(as_names(paths), labels.tolist(), codes, numbers, empty, captions)
+            self._read[split] = Rows(paths, labels.tolist(), codes, numbers, found.empty, groups, captions)
+            self._sizes[table] = len(found.numbers)
         return self._read[split]
-
-    def _columns_of(self, split: str) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
-        """The columns of a split's table, all its rows, by name; the numbers of its rows; how many more are empty.
-
-        A table of one split alone may lack the column of splits, and one that nothing is trained on that of captions.
-        """
-        several = list(self.paths.values()).count(self.paths[split]) > 1
-        required = {self.split_column: several, self.caption_column: split in self.fitted}
-        others = [name for name in required if name is not None]
-        wanted = (*self.columns, *(name for name in others if required[name]))
-        found = read_columns(self.paths[split], wanted, [name for name in others if not required[name]])
-        cells = (np.array(column, dtype=object) for column in found.cells)
-        return dict(zip(found.names, cells, strict=True)), found.numbers, found.empty
 
     def _check_captions(self, table: Path, captions: list[str], numbers: np.ndarray) -> None:
         blank = [row for row, text in enumerate(captions) if not text.strip()]
         if blank:
             raise InputError(
-                f"{table}: row {numbers[blank[0]]} below the header: found no {self.caption_column}; expected a text "
+                f"{table}: row {numbers[blank[0]]} below the header: found no {self.columns.caption}; expected a text "
                 "for each image; write one, or remove the row"
             )
 
-    def _own_rows(self, split: str, of: list[str]) -> np.ndarray:
-        """The rows of a table, int64 [N], that belong to a split, `of` the split of each. Raises InputError for none.
+    def _asked(self, split: str) -> tuple[list[str], list[str]]:
+        """The columns that the table of a split must have, and those that it may lack.
 
-        A split that is held out is drawn from the rows of train. A table of one split alone may lack the column: all is
-        its. Other names of a split count where no row has its own, and none is that of another split: WILDS, for one,
-        has id_val beside val, which is OOD.
+        A table of one split alone may lack the column of splits: all rows are its. OOD sets may lack groups, unless
+        they are scored by them. A table that nothing is trained on may lack captions.
+        """
+        columns, role = self.columns, self.splits[split]
+        wanted, optional = [*columns.path_parts[1::2], columns.label], list[str]()
+        if isinstance(columns.split, str):
+            several = list(self.paths.values()).count(self.paths[split]) > 1
+            (wanted if several else optional).append(columns.split)
+        else:
+            wanted += self._conditions(split)
+        (optional if role in SHIFTED and self.metric != WORST_GROUP else wanted).extend(columns.groups)
+        if columns.caption is not None:
+            (wanted if split in self.fitted else optional).append(columns.caption)
+        return list(dict.fromkeys(wanted)), [name for name in dict.fromkeys(optional) if name not in wanted]
+
+    def _conditions(self, split: str) -> Mapping[str, Sequence[str]]:
+        """The values that the rows of a split have in some columns; a split that is held out has those of train.
+
+        Raises InputError where there are none for a table of several splits.
+        """
+        rules = self.columns.split
+        assert not isinstance(rules, str)
+        told = "train" if split in self.held else split
+        if rules is None or told in rules:
+            return (rules or {}).get(told, {})
+        others = [one for one, path in self.paths.items() if path == self.paths[split] and one not in (split, told)]
+        if others:
+            raise InputError(
+                f"dataset.columns.split: found nothing of {split}, which shares the table {self.paths[split]} with "
+                f"{', '.join(others)}; expected the values of its rows, as in {{{split}: {{column: value}}}}"
+            )
+        return {}
+
+    def _own_rows(self, split: str, cells: Mapping[str, np.ndarray], numbers: np.ndarray) -> np.ndarray:
+        """The rows of a table, int64 [N], that belong to a split. Raises InputError for none."""
+        column = self.columns.split
+        if not isinstance(column, str):
+            return self._rows_with(split, cells, len(numbers))
+        if column not in cells:
+            return np.arange(len(numbers))
+        check_cells(self.paths[split], column, cells[column], numbers)
+        return self._rows_named(split, cells[column].tolist())
+
+    def _rows_with(self, split: str, cells: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """The rows that meet the conditions of a split."""
+        rules = self._conditions(split)
+        met = np.ones(count, dtype=bool)
+        for column, values in rules.items():
+            met &= np.isin([cell.strip() for cell in cells[column]], values)
+        if not met.any():
+            wanted = " and ".join(f"{column} {one_of(values)}" for column, values in rules.items())
+            have = "; ".join(f"{column}: {listed(in_order({*cells[column]}))}" for column in rules)
+            raise InputError(f"{self.paths[split]}: found no row of {split}, with {wanted}; its values are {have}")
+        return np.flatnonzero(met)
+
+    def _rows_named(self, split: str, of: list[str]) -> np.ndarray:
+        """The rows that the column of splits, `of`, gives to a split.
+
+        A split that is held out is drawn from the rows of train. Other names of a split count where no row has its own,
+        and none is that of another split: WILDS, for one, has id_val beside val, which is OOD.
         """
         table = self.paths[split]
         named = [value.strip().casefold() for value in of]
@@ -221,16 +273,30 @@ class ImageTables(OwnData):
         rows = np.flatnonzero(np.isin(named, used[split]))
         if not len(rows):
             raise InputError(
-                f"{table}: found no row of {split} among the values of {self.split_column}: {listed(sorted({*of}))}; "
-                f"expected {' or '.join(used[split])}"
+                f"{table}: found no row of {split} among the values of {self.columns.split}: {listed(sorted({*of}))}; "
+                f"expected {' or '.join(used[split])}, or conditions in dataset.columns.split"
             )
         known = {name for names in used.values() for name in names}
         self._unused[table] = Counter(value for value, name in zip(of, named, strict=True) if name not in known)
         return rows
 
+    def _left_over(self) -> Iterator[str]:
+        """Which tables have rows that meet the conditions of no split."""
+        for table, size in self._sizes.items() if isinstance(self.columns.split, dict) else ():
+            own = [self._rows(split).numbers for split, path in self.paths.items() if path == table]
+            if unused := size - len(np.unique(np.concatenate(own))):
+                yield f"{table}: not used: {counted(unused, 'row')} that dataset.columns.split gives to no split"
+
+    def _without_groups(self) -> Iterator[str]:
+        """Which splits have no groups, though others have."""
+        for split, role in self.splits.items():
+            if self.columns.groups and role in SHIFTED and self._rows(split).groups is None:
+                lacking = " or ".join(self.columns.groups)
+                yield f"{split}: {self.paths[split]} has no column {lacking}: its images have no groups"
+
     def _missing_images(self) -> list[Missing]:
-        files_in = cache(_files_in)
-        absent = {split: absent_rows(self.base(split), self._rows(split).paths, files_in) for split in self.paths}
+        inside = cache(files_in)
+        absent = {split: absent_rows(self.base(split), self._rows(split).paths, inside) for split in self.paths}
         count, total = sum(map(len, absent.values())), sum(len(self._rows(split).paths) for split in self.paths)
         for split, found in absent.items():
             if found:
@@ -238,7 +304,7 @@ class ImageTables(OwnData):
                 first = self.base(split) / os.fsdecode(rows.paths[found[0]])
                 source = (
                     f"row {rows.numbers[found[0]]} of {self.paths[split]} ({count} of the {total} images listed are "
-                    f"absent{_spelt_otherwise(first, files_in)})"
+                    f"absent{spelt_otherwise(first, inside)})"
                 )
                 return [Missing(first, source)]
         return []
@@ -254,37 +320,17 @@ class ImageTables(OwnData):
         )
 
 
-def absent_rows(base: Path, paths: Iterable[bytes], files_in: Callable[[str], set[str]]) -> list[int]:
-    """Which of `paths`, which start from `base`, are no files: from one look at each folder.
-
-    On a network disk, a look at each of a million files would take many minutes.
-    """
-    absent = []
-    for row, path in enumerate(paths):
-        folder, name = os.path.split(os.path.join(base, os.fsdecode(path)))
-        # The second look is for file systems that find a name in another spelling, e.g. of its accents.
-        if name not in files_in(folder) and not os.path.isfile(os.path.join(folder, name)):
-            absent.append(row)
-    return absent
+def _joined(parts: Sequence[str], cells: Mapping[str, np.ndarray]) -> Iterable[str]:
+    """Paths, put together of texts and columns in turn."""
+    if len(parts) == 3 and not parts[0] and not parts[2]:
+        return cells[parts[1]]
+    values = zip(*(cells[name] for name in parts[1::2]), strict=True)
+    return ("".join(itertools.chain(*zip(parts[::2], (*row, ""), strict=True))) for row in values)
 
 
-def _spelt_otherwise(path: Path, files_in: Callable[[str], set[str]]) -> str:
-    """What to say of an absent file whose path is of another system, or whose name is there in another Unicode form or
-    case."""
-    if "\\" in path.name:
-        return "; write / in place of \\ in paths"
-    if any(part.endswith(":") for part in path.parts):
-        return "; write a path in place of an address"
-    wanted = unicodedata.normalize("NFC", path.name)
-    for name in files_in(str(path.parent)):
-        if unicodedata.normalize("NFC", name).casefold() == wanted.casefold():
-            differs = "Unicode form" if unicodedata.normalize("NFC", name) == wanted else "case"
-            return f"; there is {name!a}, whose name differs in {differs} from {path.name!a}"
-    return ""
-
-
-def _files_in(folder: str) -> set[str]:
-    try:
-        return {entry.name for entry in os.scandir(folder) if entry.is_file()}
-    except OSError:
-        return set()
+def _named_groups(columns: Sequence[str], cells: Mapping[str, np.ndarray]) -> list[str]:
+    """The group of each row: the value of the one column, or of each by its name, as `y=0,place=1`."""
+    if len(columns) == 1:
+        return [cell.strip() for cell in cells[columns[0]]]
+    rows = zip(*(cells[name] for name in columns), strict=True)
+    return [",".join(f"{name}={cell.strip()}" for name, cell in zip(columns, row, strict=True)) for row in rows]

@@ -1,0 +1,1 @@
+"""What `flyp-sweep data show` shows of data sets: lines for a terminal, or a page."""

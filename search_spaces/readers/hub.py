@@ -1,0 +1,73 @@
+"""Hugging Face data sets: a repository of the hub, or a folder in a form that the hub's libraries write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from flyp_sweep.search_spaces.complaints import mismatch
+from flyp_sweep.search_spaces.fields import Text
+from flyp_sweep.search_spaces.own_data import OwnDataset, Place, Splits
+
+SPLIT = "the name of a split"
+ID_VAL = "the name of a split, or {from: train, fraction: 0.1} to hold out a tenth of train"
+
+
+class HubSplits(Splits):
+    """The publisher's name of each split."""
+
+    train: Text | None = Field(default=None, description=SPLIT)
+    id_val: Place | None = Field(default=None, description=ID_VAL)
+    id_test: Place | None = Field(default=None, description=ID_VAL)
+    ood: dict[Text, Text] = Field(
+        default={}, description="a mapping from labels to names of splits, as in {sketch: sketch}"
+    )
+
+
+class HubDataset(OwnDataset):
+    """A Hugging Face data set; without a `name`, it is called as the last part of `hub`.
+
+    Without `splits`, they are those of the usual names: to evaluate on, the test split alone.
+    """
+
+    key: ClassVar[str] = "hub"
+    splits_key: ClassVar[str] = "splits"
+
+    hub: Text = Field(description="a repository of the Hugging Face hub, as in org/name, or the path of a folder")
+    config: Text | None = Field(default=None, description="the name of a configuration of the repository")
+    revision: Text | None = Field(default=None, description="a branch, a tag or a commit of the repository")
+    splits: HubSplits | None = Field(
+        default=None, description="a mapping such as {train: train, id_val: validation, id_test: test}"
+    )
+    image: Text = Field(default="image", description="the name of a column")
+    label: Text = Field(default="label", description="the name of a column")
+    caption: Text | None = Field(default=None, description="the name of a column")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "name" not in data and isinstance(data.get("hub"), str):
+            last = data["hub"].rstrip("/").rpartition("/")[2].lower()
+            if name := re.sub(r"[^a-z0-9_.-]+", "-", last).lstrip("-."):
+                return {"name": name[:100], **data}
+        return data
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        if self.image == self.label:
+            raise mismatch(self.label, "another column than that of the images", at=("label",))
+        if self.caption in (self.image, self.label):
+            raise mismatch(self.caption, "another column than those of images and labels", at=("caption",))
+        return self
+
+    @property
+    def sources(self) -> Splits:
+        return self.splits or HubSplits(id_test="test")
+
+    def to_train_on(self) -> Self:
+        usual = HubSplits(train="train", id_val="validation", id_test="test")
+        whole = self if self.splits else self.model_copy(update={"splits": usual})
+        return super(HubDataset, whole).to_train_on()

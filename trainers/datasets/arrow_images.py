@@ -1,0 +1,121 @@
+"""Images that lie in a column of Arrow files, as the `datasets` library writes them: the rest is not read."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.sections import ShownAs
+from flyp_sweep.trainers.datasets.encoded import Packed
+from flyp_sweep.trainers.datasets.named_files import NamedFiles, below_folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class ArrowImages(Packed):
+    """Rows of Arrow files, int64 [N] counted from 0 over all of `paths`, in whose `column` each image lies.
+
+    The files are mapped into memory when an image is read, so all threads and processes share their bytes. `called`
+    begins the name of each image.
+    """
+
+    paths: tuple[str, ...]
+    column: str
+    rows: np.ndarray
+    called: str
+    shown_as: ShownAs = "viewer"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_chunks"}
+
+    @cached_property
+    def _chunks(self) -> tuple[list[int], list[str], list[pa.Array]]:
+        """Where each chunk of the column begins; its file; its bytes."""
+        starts, files, chunks, start = list[int](), list[str](), list["pa.Array"](), 0
+        for path in self.paths:
+            for chunk in opened(path).column(self.column).chunks:
+                starts.append(start)
+                files.append(path)
+                chunks.append(parts_of(chunk)[0])
+                start += len(chunk)
+        return starts, files, chunks
+
+    def encoded(self, index: int) -> bytes:
+        starts, _, chunks = self._chunks
+        row = int(self.rows[index])
+        at = bisect_right(starts, row) - 1
+        content = chunks[at][row - starts[at]].as_py()
+        if content is None:
+            absent = ValueError("the data set has no image in this row")
+            raise InputError(f"{self.name(index)}: not a readable image ({absent}); leave it out") from absent
+        return content
+
+    def name(self, index: int) -> str:
+        return f"{self.called} row {self.rows[index]}"
+
+    def files(self) -> list[str]:
+        starts, files, _ = self._chunks
+        return [files[at] for at in (np.searchsorted(starts, self.rows, "right") - 1).tolist()]
+
+    def keys(self) -> list[str]:
+        """The rows."""
+        return [f"row {row}" for row in self.rows.tolist()]
+
+    def taken(self, indices: np.ndarray) -> Self:
+        return replace(self, rows=self.rows[indices])
+
+
+def opened(path: str) -> pa.Table:
+    """An Arrow file, mapped into memory. Raises InputError when it cannot be read."""
+    import pyarrow as pa
+
+    try:
+        return pa.ipc.open_stream(pa.memory_map(path)).read_all()
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: not a readable Arrow file ({reason}); remove its folder, and prepare the data again"
+        ) from error
+
+
+def parts_of(chunk: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    """The bytes of images, and the paths of those that are files. Raises TypeError for a column of anything else."""
+    import pyarrow as pa
+
+    if pa.types.is_binary(chunk.type) or pa.types.is_large_binary(chunk.type):
+        return chunk, None
+    if pa.types.is_struct(chunk.type) and {"bytes", "path"} <= {field.name for field in chunk.type}:
+        parts = dict(zip((field.name for field in chunk.type), chunk.flatten(), strict=True))
+        return parts["bytes"], parts["path"]
+    raise TypeError(f"{chunk.type}")
+
+
+def images_in(
+    paths: Sequence[str], chunks: Sequence[pa.Array], column: str, called: str, shown_as: ShownAs
+) -> ArrowImages | NamedFiles:
+    """The images in the `column` of Arrow files, whose content is `chunks`: files where it holds no bytes but paths.
+
+    Raises TypeError for a column of anything else.
+    """
+    parts = [parts_of(chunk) for chunk in chunks]
+    rows = sum(map(len, chunks))
+    if sum(found.null_count for found, _ in parts) < rows or any(
+        names is None or names.null_count for _, names in parts
+    ):
+        return ArrowImages(tuple(paths), column, np.arange(rows), called, shown_as)
+    files = [name for _, names in parts if names is not None for name in names.to_pylist()]
+    folder = os.path.commonpath([os.path.dirname(file) for file in files])
+    return below_folder(Path(folder), map(Path, files), shown_as)

@@ -1,0 +1,259 @@
+"""Hugging Face data sets as Arrow files: fetched from the hub when asked to, converted from a folder, or found there.
+
+All that asks the `datasets` library is here. It is imported when it is needed, because that takes a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flyp_sweep.search_spaces.complaints import one_line, show
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.trainers.datasets.base import file_identity
+from flyp_sweep.trainers.datasets.class_labels import listed
+
+if TYPE_CHECKING:
+    from datasets import DatasetBuilder
+
+EXTRA = "pip install 'flyp-sweep[hub]'"
+FOLDER = "hub"
+"""Where, under the root of data sets, those of the hub lie once they are fetched."""
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)?")
+REFERENCES = "refs"
+
+
+@dataclass(frozen=True)
+class ArrowSplit:
+    """A split as Arrow files; the features of its columns, as the `datasets` library has them."""
+
+    files: tuple[str, ...]
+    features: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HubPlace:
+    """What a search space says of where a data set is: a repository of the hub, fetched to below `root`, or a folder
+    there."""
+
+    place: str
+    config: str | None
+    revision: str | None
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder, if it is one."""
+        return self.root / os.path.expanduser(self.place)
+
+    @property
+    def is_folder(self) -> bool:
+        return self.folder.is_dir()
+
+    @property
+    def is_repository(self) -> bool:
+        return not self.is_folder and REPOSITORY.fullmatch(self.place) is not None
+
+    @property
+    def _home(self) -> Path:
+        """Where the commits of this configuration lie that were fetched."""
+        return self.root / FOLDER / self.place.replace("/", "--") / (self.config or "default")
+
+    @property
+    def _reference(self) -> Path:
+        """The file that says which commit the revision was when it was fetched."""
+        return self._home / REFERENCES / (self.revision or "main").replace("/", "--")
+
+    def commit(self) -> str | None:
+        """The commit of the repository that was fetched; None: it was not."""
+        with suppress(OSError):
+            found = self._reference.read_text(encoding="utf-8").strip()
+            return found if (self._home / found).is_dir() else None
+        return None
+
+    def splits(self) -> dict[str, ArrowSplit]:
+        """Name -> split, of what is there. Nothing is downloaded; a folder's files are converted once.
+
+        Raises InputError when there is nothing, or it cannot be read.
+        """
+        if not self.is_folder:
+            if commit := self.commit():
+                return _prepared(self._home / commit)
+            raise InputError(f"{self.place}: not fetched; `flyp-sweep data prepare SPACE.yaml` does that")
+        if self.revision is not None:
+            found = f"dataset.revision: found {show(self.revision)}"
+            raise InputError(f"{found}, but {self.folder} is a folder; leave it out")
+        if (self.folder / "dataset_dict.json").is_file() or (self.folder / "state.json").is_file():
+            return _saved(self.folder)
+        return self._converted()
+
+    def _converted(self) -> dict[str, ArrowSplit]:
+        """The splits of a folder of Parquet files and the like, in the library's cache."""
+        builder = self._builder(str(self.folder))
+        digest = hashlib.sha256(str(builder.hash).encode())
+        for split, files in (builder.config.data_files or {}).items():
+            digest.update(str(split).encode())
+            for file in files:
+                digest.update(file_identity(file))
+        # A name of our own: the library's does not change with every file.
+        target = Path(f"{builder.cache_dir}-{digest.hexdigest()[:16]}")
+        self._prepare(builder, target)
+        return _prepared(target)
+
+    def fetch(self) -> None:
+        """Download the repository's data and write them as Arrow files below `root`; what is whole is kept.
+
+        Raises InputError, in one line, when that fails.
+        """
+        if self.commit() is not None:
+            return
+        commit = self._latest()
+        builder = self._builder(self.place, commit)
+        if builder.hash != commit:  # the library has fallen back on another one that is in its cache
+            raise self._unfetched("the hub does not answer any more")
+        self._prepare(builder, self._home / commit)
+        self._reference.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._reference.with_name(f"{self._reference.name}.{os.getpid()}")
+        draft.write_text(f"{commit}\n", encoding="utf-8")
+        draft.replace(self._reference)
+
+    def _latest(self) -> str:
+        """The commit that the revision now is on the hub."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+        try:
+            found = HfApi().dataset_info(self.place, revision=self.revision, timeout=30).sha
+        except GatedRepoError as error:
+            raise self._gated() from error
+        except RepositoryNotFoundError as error:
+            raise InputError(
+                f"dataset.hub: found {show(self.place)}, which the Hugging Face hub does not have, or not for you; "
+                "expected org/name, or a folder under --root; a private repository needs `hf auth login` or HF_TOKEN"
+            ) from error
+        except RevisionNotFoundError as error:
+            raise InputError(
+                f"dataset.revision: found {show(self.revision)}; expected a branch, tag or commit of {self.place}"
+            ) from error
+        except Exception as error:  # no network, HF_HUB_OFFLINE, a hub out of order
+            raise self._unfetched(_reason(error)) from error
+        return str(found)
+
+    def _builder(self, place: str, commit: str | None = None) -> DatasetBuilder:
+        """The library's own reader of `place`. Raises InputError, in one line, for a place that it cannot read."""
+        datasets = library()
+        try:
+            return datasets.load_dataset_builder(place, name=self.config, revision=commit)
+        except Exception as error:
+            known = list[str]()
+            with suppress(Exception):
+                known = datasets.get_dataset_config_names(place, revision=commit)
+            self._check_config(known)
+            raise self._unreadable(error) from error
+
+    def _check_config(self, known: list[str]) -> None:
+        if known and self.config not in known and (self.config is not None or len(known) > 1):
+            near = nearest(self.config or "", known)
+            raise InputError(
+                one_line(
+                    f"dataset.config: found {show(self.config)}; expected one of those of {self.place}: {listed(known)}"
+                )
+                + near
+            )
+
+    def _prepare(self, builder: DatasetBuilder, target: Path) -> None:
+        """Write the data as Arrow files, whole or not at all, unless they are there."""
+        try:
+            builder.download_and_prepare(str(target))
+        except OSError as error:
+            if error.errno is None:
+                raise self._unreadable(error) from error
+            raise InputError(f"{error.filename or target}: {error.strerror}; make room, or mend the disk") from error
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> InputError:
+        reason = _reason(error)
+        if "gated" in reason:
+            return self._gated()
+        if "scripts are no longer supported" in reason:
+            return InputError(
+                f"{self.place}: its images come from a loading script, which `datasets` runs no more; try "
+                "revision: refs/convert/parquet, which the hub makes of some, or another copy"
+            )
+        return InputError(
+            one_line(f"{self.place}: cannot be read as a Hugging Face data set ({reason}); ")
+            + "expected Parquet files, image folders, or what save_to_disk has written"
+        )
+
+    def _gated(self) -> InputError:
+        return InputError(
+            f"{self.place}: its publisher lets nobody in who has not asked; accept the terms at "
+            f"https://huggingface.co/datasets/{self.place}, then `hf auth login` or set HF_TOKEN"
+        )
+
+    def _unfetched(self, reason: str) -> InputError:
+        return InputError(one_line(f"{self.place}: could not be fetched ({reason}); start again when the hub answers"))
+
+
+def library() -> Any:
+    """The `datasets` library; its progress bars are for terminals. Raises InputError where it is not installed."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(f"dataset.hub: found no package `datasets`, which reads such data sets; {EXTRA}") from error
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    return datasets
+
+
+def _prepared(folder: Path) -> dict[str, ArrowSplit]:
+    """The splits that the library has written into `folder`."""
+    datasets = library()
+    from datasets.naming import filenames_for_dataset_split
+
+    try:
+        info = datasets.DatasetInfo.from_directory(str(folder))
+        return {
+            str(name): ArrowSplit(
+                tuple(
+                    filenames_for_dataset_split(
+                        str(folder), info.dataset_name, str(name), "arrow", shard_lengths=split.shard_lengths
+                    )
+                ),
+                info.features,
+            )
+            for name, split in info.splits.items()
+        }
+    except Exception as error:  # a file that is damaged or gone
+        raise InputError(f"{folder}: is damaged ({_reason(error)}); remove it, and prepare the data again") from error
+
+
+def _saved(folder: Path) -> dict[str, ArrowSplit]:
+    """The splits that `save_to_disk` has written into `folder`; one that has no name is called train."""
+    datasets = library()
+    try:
+        found = datasets.load_from_disk(str(folder), keep_in_memory=False)
+    except Exception as error:
+        raise InputError(
+            f"{folder}: could not be read ({_reason(error)}); expected what save_to_disk has written; write it again"
+        ) from error
+    parts = found if isinstance(found, datasets.DatasetDict) else {str(found.split or "train"): found}
+    return {
+        name: ArrowSplit(tuple(one["filename"] for one in part.cache_files), part.features)
+        for name, part in parts.items()
+    }
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in half a line: the library wraps it in a line that says nothing."""
+    while type(error).__name__ == "DatasetGenerationError" and error.__cause__ is not None:
+        error = error.__cause__
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

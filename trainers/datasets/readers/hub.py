@@ -1,0 +1,231 @@
+"""Your own data: a Hugging Face data set, of the hub or in a folder, described in the YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from flyp_sweep.search_spaces.complaints import counted, one_line, show
+from flyp_sweep.search_spaces.errors import InputError, nearest
+from flyp_sweep.search_spaces.own_data import OwnDataset
+from flyp_sweep.search_spaces.readers.hub import HubDataset
+from flyp_sweep.search_spaces.sections import ShownAs
+from flyp_sweep.trainers.datasets.arrow_images import images_in, opened
+from flyp_sweep.trainers.datasets.base import Missing, Split
+from flyp_sweep.trainers.datasets.class_labels import listed, resembling, spelt
+from flyp_sweep.trainers.datasets.hub_files import ArrowSplit, HubPlace
+from flyp_sweep.trainers.datasets.own import OwnData
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CALLED = {
+    "train": ("train", "training"),
+    "id_val": ("validation", "valid", "val", "dev"),
+    "id_test": ("test", "testing"),
+}
+"""Split -> the names that publishers give it: where the data set lacks the first, another one of these is meant."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a split: the distinct ones, in the publisher's order where there is one, and which each row has."""
+
+    names: list[str]
+    codes: np.ndarray
+
+
+class HubImages(OwnData):
+    """A Hugging Face data set: a split per split, an image and a label per row; rows count from 0, as on the hub."""
+
+    entry_type: ClassVar[type[OwnDataset]] = HubDataset
+    summary = "a Hugging Face data set"
+
+    def __init__(self, entry: HubDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
+        super().__init__(entry, root, shown_as)
+        self.place = HubPlace(entry.hub, entry.config, entry.revision, root)
+        self.image, self.label, self.caption = entry.image, entry.label, entry.caption
+        self._labels: dict[str, Labels] = {}
+
+    def missing(self) -> list[Missing]:
+        if self.place.is_folder or self.place.commit() is not None:
+            return []
+        if not self.place.is_repository:
+            return [Missing(self.place.folder, f"dataset.hub of {self.name!r} in the search space")]
+        return [Missing(Path(self.place.place), "the Hugging Face hub, by `flyp-sweep data prepare SPACE.yaml`")]
+
+    def fetch(self, say: Any) -> bool:
+        """See `Dataset.fetch`: into `hub` below the root, by way of the hub's own cache, which resumes downloads."""
+        if not self.place.is_repository:
+            return False
+        say(f"fetching {self.place.place} from the Hugging Face hub")
+        self.place.fetch()
+        return True
+
+    def where(self, split: str) -> str:
+        return f"{self.place.folder if self.place.is_folder else self.place.place} {self._published(split)}"
+
+    def labels_of(self, split: str) -> list[str]:
+        labels = self._labels_in(split)
+        used = np.bincount(labels.codes, minlength=len(labels.names)) > 0
+        return [name for name, is_used in zip(labels.names, used, strict=True) if is_used]
+
+    def ordered(self, labels: Sequence[str]) -> list[str]:
+        """The order of ClassLabel, where the labels are such; else as of all own data."""
+        order = self._class_label(self.fitted[0])
+        if order is None or not set(labels) <= set(order):
+            return super().ordered(labels)
+        return sorted(labels, key=order.index)
+
+    def read(self, split: str) -> Split:
+        found, numbers = self._labels_in(split), {name: label for label, name in enumerate(self.classes)}
+        labels = np.array([numbers.get(name, -1) for name in found.names], dtype=np.int64)[found.codes]
+        if (labels < 0).any():
+            raise self._unknown_label(split, found, int(np.flatnonzero(labels < 0)[0]))
+        own = self._split(split)
+        chunks = self._column(split, self.image)
+        try:
+            images = images_in(own.files, chunks, self.image, self.where(split), self.shown_as)
+        except TypeError as error:
+            raise InputError(
+                f"{self.where(split)}: found {error} in column {show(self.image)}; expected encoded images; "
+                "name their column as dataset.image"
+            ) from error
+        return Split(split, self.splits[split], images, labels, self.metric, captions=self._captions(split))
+
+    def _captions(self, split: str) -> list[str] | None:
+        """The caption of each row. Raises InputError for a row without one; an evaluated split may lack the column."""
+        lacking = self.caption not in self._split(split).features
+        if self.caption is None or (lacking and split not in (*self.fitted, *self.held)):
+            return None
+        captions = self._texts(split, self.caption)
+        blank = [row for row, text in enumerate(captions) if not text.strip()]
+        if blank:
+            raise InputError(
+                f"{self.where(split)}: row {blank[0]}: found no {self.caption}; expected a text for each image; "
+                "name another column as dataset.caption"
+            )
+        return captions
+
+    def left_out(self, split: str) -> str:
+        return ""
+
+    def remarks(self) -> list[str]:
+        lines = super().remarks()
+        if self.caption is not None:
+            lacking = [split for split in self.sources if self.caption not in self._split(split).features]
+            lines += [
+                f"{split}: found no column {show(self.caption)}: there is no retrieval on it" for split in lacking
+            ]
+        if commit := None if self.place.is_folder else self.place.commit():
+            lines.append(f"{self.place.place} of the Hugging Face hub, commit {commit}")
+        names = self._class_label(self.fitted[0]) or []
+        if unused := [name for name in names if name not in self.classes]:
+            lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
+        return lines
+
+    @cached_property
+    def _all(self) -> dict[str, ArrowSplit]:
+        return self.place.splits()
+
+    def _published(self, split: str) -> str:
+        """The publisher's name of a split. Raises InputError where the data set has none such."""
+        wanted, known = self.sources[split], list(self._all)
+        if wanted in known:
+            return wanted
+        usual = CALLED.get("train" if split in self.held else split, ())
+        others = [name for name in usual if name in known] if wanted in usual else []
+        if len(others) != 1:
+            hint = f" (or {split}: {{from: train, fraction: 0.1}})" if split in ("id_val", "id_test") else ""
+            raise InputError(
+                one_line(
+                    f"dataset.splits of {self.name!r}: found {show(wanted)} as {split}; expected one of those of "
+                    f"{self.place.place}: {listed(known)}"
+                )
+                + (nearest(wanted, known) or hint)
+            )
+        return others[0]
+
+    def _split(self, split: str) -> ArrowSplit:
+        return self._all[self._published(split)]
+
+    def _column(self, split: str, name: str) -> list[pa.Array]:
+        """A column of a split, in the pieces that lie in its files."""
+        own = self._split(split)
+        if name not in own.features:
+            raise InputError(
+                one_line(f"{self.where(split)}: found no column {show(name)} among {listed(list(own.features))}; ")
+                + f"expected it, or another name as {self._key_of(name)}{nearest(name, own.features)}"
+            )
+        return [chunk for file in own.files for chunk in opened(file).column(name).chunks]
+
+    def _texts(self, split: str, name: str) -> list[str]:
+        """A column as texts, empty for none. Raises InputError for a column of lists and the like."""
+        import pyarrow as pa
+
+        column = pa.chunked_array(self._column(split, name))
+        try:
+            return column.cast(pa.string()).fill_null("").to_pylist()
+        except pa.ArrowException as error:
+            raise InputError(
+                f"{self.where(split)}: found {column.type} in column {show(name)}; expected one text or number for "
+                f"each image; name another column as {self._key_of(name)}"
+            ) from error
+
+    def _key_of(self, column: str) -> str:
+        """Which key of the YAML names a column."""
+        keys = {self.image: "image", self.label: "label", self.caption: "caption"}
+        return f"dataset.{keys[column]}"
+
+    def _class_label(self, split: str) -> list[str] | None:
+        """The names of the classes by number, where the publisher's labels are such numbers."""
+        names = getattr(self._split(split).features.get(self.label), "names", None)
+        return None if names is None else list(names)
+
+    def _labels_in(self, split: str) -> Labels:
+        if split not in self._labels:
+            self._labels[split] = self._read_labels(split)
+        return self._labels[split]
+
+    def _read_labels(self, split: str) -> Labels:
+        import pyarrow as pa
+
+        chunks = self._column(split, self.label)
+        if not sum(map(len, chunks)):
+            raise InputError(f"{self.where(split)}: found no row; expected one for each image")
+        column = pa.chunked_array(chunks)
+        names = self._class_label(split)
+        if names is not None:
+            codes = column.fill_null(-1).to_numpy().astype(np.int64)
+            self._check_labelled(split, (codes < 0) | (codes >= len(names)), column)
+            return Labels(names, codes)
+        texts = np.array(self._texts(split, self.label), dtype=object)
+        none = ["", "-1"] if pa.types.is_integer(column.type) else [""]
+        self._check_labelled(split, np.isin(texts, none), column)
+        found, codes = np.unique(texts, return_inverse=True)
+        return Labels(found.tolist(), codes)
+
+    def _check_labelled(self, split: str, wrong: np.ndarray, column: pa.ChunkedArray) -> None:
+        """Raise InputError where rows have no label: hub data sets of which the test labels are secret have -1."""
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise InputError(
+                one_line(
+                    f"{self.where(split)}: row {first}: found label {show(column[first].as_py())}, which is none, in "
+                    f"{counted(int(wrong.sum()), 'row')} of {len(wrong):,}; expected a class for each image; "
+                )
+                + "name another split or column, or leave this split out"
+            )
+
+    def _unknown_label(self, split: str, labels: Labels, row: int) -> InputError:
+        label = labels.names[labels.codes[row]]
+        known = "dataset.class_names" if isinstance(self.given_names, dict) else self.whole
+        return InputError(
+            f"{self.where(split)}: row {row}: found label {spelt(label)}; expected one of those in {known}: "
+            f"{listed(self.classes)}{resembling(label, self.classes) or nearest(label, self.classes)}"
+        )

@@ -1,0 +1,74 @@
+"""Which images of a split are looked at, by a fixed seed, and how large they are."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from flyp_sweep.trainers.datasets.base import Images
+from flyp_sweep.trainers.datasets.encoded import EncodedImages, Packed
+from flyp_sweep.trainers.overview.facts import Size, Sizes
+
+SEED = 0
+OPENED = 2000
+"""Images of a split whose size is read."""
+DECODED_PIXELS = 500_000_000
+FEWEST_DECODED, MOST_DECODED = 100, 5000
+"""Images of a split that are decoded are as many as have DECODED_PIXELS, within these bounds."""
+
+
+def spread(labels: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the rows of a split with these `labels`, or all: one of each class before a second of any.
+
+    In the order of their labels.
+    """
+    order = np.random.default_rng(SEED).permutation(len(labels))
+    shuffled = labels[order]
+    by_class = np.argsort(shuffled, kind="stable")
+    ordered = shuffled[by_class]
+    firsts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, np.int64)
+    turn = np.empty(len(labels), dtype=np.int64)
+    turn[by_class] = np.arange(len(labels)) - np.repeat(firsts, np.diff(np.r_[firsts, len(labels)]))
+    chosen = order[np.argsort(turn, kind="stable")[:count]]
+    return chosen[np.argsort(labels[chosen], kind="stable")]
+
+
+def sample(images: int, count: int) -> np.ndarray:
+    """`count` of the rows of a split, or all, in order: int64 [N]."""
+    if count >= images:
+        return np.arange(images)
+    return np.sort(np.random.default_rng(SEED).choice(images, count, replace=False))
+
+
+def to_decode(images: int, sizes: Sizes | None) -> int:
+    """How many images of a split can be decoded while somebody waits."""
+    area = sizes.median[0] * sizes.median[1] if sizes else 1
+    return min(images, max(FEWEST_DECODED, min(MOST_DECODED, DECODED_PIXELS // area)))
+
+
+def sizes_of(images: Images) -> Sizes | None:
+    """The sizes of at most OPENED images; None where none can be opened."""
+    found = [size for row in sample(len(images), OPENED).tolist() if (size := _size(images, row))]
+    if not found:
+        return None
+    found.sort(key=lambda size: (size[0] * size[1], size))
+    return Sizes(found[0], found[len(found) // 2], found[-1], len(found))
+
+
+def _size(images: Images, row: int) -> Size | None:
+    """The size of an image, of encoded ones as their header says; None for one that is not there, or is no image."""
+    try:
+        if not isinstance(images, EncodedImages):
+            return images[row].size
+        source = BytesIO(images.encoded(row)) if isinstance(images, Packed) else one(images, row).files()[0]
+        with Image.open(source) as image:
+            return image.size
+    except Exception:  # Pillow's plug-ins raise many types for a damaged header
+        return None
+
+
+def one(images: EncodedImages, row: int) -> EncodedImages:
+    """Image `row` alone."""
+    return images.taken(np.array([row]))

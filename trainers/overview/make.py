@@ -1,0 +1,213 @@
+"""A look at a data set: its images, classes and sizes, examples as a model gets them, and what is suspicious."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.trainers.data import duplicates, inspection
+from flyp_sweep.trainers.data.cache import Cache
+from flyp_sweep.trainers.data.content import Hashes
+from flyp_sweep.trainers.data.images import PAPER, Augmentation, Loader, Preprocess
+from flyp_sweep.trainers.data.inspection import Found, Look
+from flyp_sweep.trainers.data_checks import check_classes, check_complete
+from flyp_sweep.trainers.datasets.base import Dataset, Images, Split, Subset
+from flyp_sweep.trainers.datasets.census import images_per_class
+from flyp_sweep.trainers.datasets.encoded import EncodedImages
+from flyp_sweep.trainers.datasets.own import OwnData
+from flyp_sweep.trainers.overview import drawing
+from flyp_sweep.trainers.overview.facts import DatasetOverview, Example, SplitOverview
+
+EXAMPLES = 8
+
+Check = Callable[[], Sequence[str] | None]
+"""Returns remarks, a line each, or raises InputError for what a run would refuse."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How images and texts get to the model: its preprocessing, the augmentation of training views (`batched`: of
+    images that were brought to the model's size before), how many templates are used (None: all), and whether a run
+    skips images that cannot be decoded."""
+
+    view: Preprocess
+    augmentation: Augmentation = PAPER
+    batched: bool = False
+    templates: int | None = None
+    skips: bool = False
+
+
+@dataclass
+class Seen:
+    """What has been seen of a data set so far: what the looks found, and split -> hashes of the images looked at."""
+
+    found: Found = field(default_factory=Found)
+    pixels: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def overview(
+    dataset: Dataset,
+    shown: Shown,
+    cache: Cache | None,
+    *,
+    deep: bool = False,
+    checks: Sequence[Check] = (),
+    say: inspection.Say = lambda line: None,
+) -> DatasetOverview:
+    """What a person should see of `dataset`, broken or not: what is broken is said in the overview.
+
+    Of a large split a fixed sample is decoded, or with `deep`, or if the cache knows already, every image. `checks` are
+    further ones.
+    """
+    seen = Seen()
+    splits = []
+    for name, role in dataset.splits.items():
+        try:
+            splits.append(_of_split(dataset, dataset.split(name), shown, seen, cache, deep, say))
+        except (InputError, OSError) as error:
+            splits.append(SplitOverview(name, role, problem=_line(error)))
+    wrong, suspicious = _judged(dataset, shown, seen, splits, Hashes(cache.folder if cache else None), checks)
+    return DatasetOverview(
+        name=dataset.name,
+        classes=_classes(dataset),
+        templates=len(dataset.templates[: shown.templates]),
+        metric=dataset.metric,
+        splits=splits,
+        wrong=wrong,
+        suspicious=suspicious,
+    )
+
+
+def _judged(
+    dataset: Dataset,
+    shown: Shown,
+    seen: Seen,
+    splits: Sequence[SplitOverview],
+    hashes: Hashes,
+    checks: Sequence[Check],
+) -> tuple[list[str], list[str]]:
+    """What a run would refuse, and what is suspicious: a line each, none twice, none that a split says already."""
+    wrong = [f"missing: {one.path} (from {one.source})" for one in dataset.missing()]
+    counts = {split.name: split.images for split in splits if not split.problem}
+
+    def alike() -> list[str]:
+        seen.found.alike = duplicates.pairs(dataset, [(shown.view, seen.pixels)], hashes)
+        return duplicates.remarks(seen.found.alike, equal_bytes=True)
+
+    def decodable() -> None:
+        if not shown.skips:
+            seen.found.check(dataset.name)
+
+    suspicious: list[str] = []
+    for check in (lambda: check_classes(dataset), lambda: check_complete(dataset, counts), dataset.remarks, *checks):
+        _tried(check, wrong, suspicious)
+    _tried(alike, wrong, wrong if isinstance(dataset, OwnData) else suspicious)
+    _tried(decodable, wrong, suspicious)
+    suspicious += seen.found.remarks(skipped=shown.skips)
+    told = {split.problem for split in splits}
+    return [line for line in dict.fromkeys(wrong) if line not in told], list(dict.fromkeys(suspicious))
+
+
+def _tried(check: Check, wrong: list[str], remarks: list[str]) -> None:
+    """Note what a check says, or what it refuses."""
+    try:
+        remarks += check() or []
+    except (InputError, OSError) as error:
+        wrong.append(_line(error))
+
+
+def _classes(dataset: Dataset) -> int:
+    """How many classes there are; 0 where that cannot be read, as every split then says."""
+    try:
+        return len(dataset.class_names)
+    except (InputError, OSError):
+        return 0
+
+
+def _line(error: InputError | OSError) -> str:
+    told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return " ".join(told.split())
+
+
+def _of_split(
+    dataset: Dataset, split: Split, shown: Shown, seen: Seen, cache: Cache | None, deep: bool, say: inspection.Say
+) -> SplitOverview:
+    """What is seen of one split; `seen` gets its unreadable, empty and alike images."""
+    names = list(split.names(dataset))
+    sizes = drawing.sizes_of(split.images)
+    look = Look(split.images, split.name, cache, say, [shown.view])
+    rows = np.arange(len(split))
+    if not deep and not look.is_known:
+        rows = drawing.sample(len(split), drawing.to_decode(len(split), sizes))
+    if len(rows) < len(split):
+        look = Look(_part(split.images, rows), split.name, cache, say, [shown.view])
+    seen.found.take(split.name, look)
+    seen.pixels[split.name] = np.zeros(len(split), f"S{inspection.HASH}")
+    seen.pixels[split.name][rows] = look.pixels(shown.view)
+    return SplitOverview(
+        name=split.name,
+        role=split.role,
+        images=len(split),
+        published=dataset.published.get(split.name),
+        counts=list(zip(names, images_per_class(split, len(names)).tolist(), strict=True)),
+        sizes=sizes,
+        looked=len(rows),
+        examples=_examples(dataset, split, shown),
+    )
+
+
+def _part(images: Images, rows: np.ndarray) -> Images:
+    return images.taken(rows) if isinstance(images, EncodedImages) else Subset(images, rows)
+
+
+def _examples(dataset: Dataset, split: Split, shown: Shown) -> list[Example]:
+    """A few images as the model gets them, spread over the classes."""
+    rows = drawing.spread(split.labels, EXAMPLES)
+    rng = np.random.default_rng(drawing.SEED)
+    templates = (split.templates or dataset.templates)[: shown.templates]
+    examples, decoded = [], []
+    for row, template in zip(rows.tolist(), rng.integers(len(templates), size=len(rows)).tolist(), strict=True):
+        label = duplicates.class_of(dataset, split, int(split.labels[row]))
+        text = templates[template].format(label) if split.captions is None else split.captions[row]
+        told: dict[str, Any] = {"label": label, "text": text, "file": _file(split, row)}
+        try:
+            image = split.images[row]
+        except InputError as error:
+            examples.append(Example(**told, problem=_line(error)))
+            continue
+        decoded.append(image)
+        examples.append(Example(**told, view=_png(shown.view.resize(image))))
+    if split.role != "train" or not decoded:
+        return examples
+    views = iter(training_views(decoded, shown))
+    return [replace(one, training=_png(next(views))) if one.view else one for one in examples]
+
+
+def training_views(images: Sequence[Image.Image], shown: Shown) -> list[Image.Image]:
+    """A training view of each image, as the space's augmentation draws it."""
+    loader = Loader(shown.view, torch.device("cpu"))
+    rng, batches = np.random.default_rng(drawing.SEED), [range(len(images))]
+    if shown.batched:
+        made = loader.crops(loader.resized(images, batches), batches, len(images), rng, shown.augmentation)
+    else:
+        made = loader.training_batches(images, batches, rng, shown.augmentation)
+    return [Image.fromarray(pixels.numpy()) for batch in made for pixels in batch]
+
+
+def _file(split: Split, row: int) -> str:
+    """What an image is called within its data set."""
+    images = split.images
+    return images.taken(np.array([row])).keys()[0] if isinstance(images, EncodedImages) else f"image {row}"
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "png")
+    return file.getvalue()
