@@ -71,8 +71,9 @@ Templates = Annotated[
 ]
 PLAIN_TEMPLATES = ("a photo of a {}.",)
 Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "worst_group_accuracy"]
-Among = Literal["all", "present"]
-"""Predictions on a split are among all classes, or among those of which it has images."""
+Among = Literal["all", "present", "own"]
+"""Predictions on a split are among all classes, among those of which it has images, or among classes of its own, which
+training does not have."""
 
 
 class HeldOut(Section):
@@ -172,7 +173,7 @@ class OwnDataset(Section):
     templates: Templates = PLAIN_TEMPLATES
     metric: Metric | None = None
     predict_among: dict[Text, Among] = Field(
-        default={}, description="a mapping from reported splits to all or present, as in {renditions: present}"
+        default={}, description="a mapping from reported splits to all, present or own, as in {renditions: present}"
     )
 
     @property
@@ -182,6 +183,8 @@ class OwnDataset(Section):
 
     @model_validator(mode="after")
     def _splits_are_known(self) -> Self:
+        if not self.predict_among:  # the places may not be checked yet
+            return self
         reported = [split for split, role in self.sources.roles.items() if role in REPORTED]
         for split in self.predict_among:
             if split not in reported:
