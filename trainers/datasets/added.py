@@ -10,7 +10,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS
 from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 from flyp_sweep.trainers.datasets.base import Added, Dataset
-from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, plain, spelt
+from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, matched, spelt
 from flyp_sweep.trainers.datasets.own import OwnData
 
 
@@ -89,9 +89,13 @@ def _labels_in(base: Dataset, other: Dataset) -> list[int | None]:
         own = [ids.get(plain(name)) for name in other.classes]
         if None not in own:
             return own
-    known = {plain(name): label for label, name in enumerate(base.class_names)}
-    known |= {name: label for label, name in enumerate(base.class_names)}
-    return [known.get(name, known.get(plain(name))) for name in other.class_names]
+    try:
+        return matched(other.class_names, base.class_names)
+    except ValueError as error:
+        raise InputError(
+            f"evaluate: found the class {str(error)!r} in data set {other.name!r}, which {base.name!r} has several "
+            "times; expected classes in the same order, which tells them apart"
+        ) from error
 
 
 def _check_distinct(base: Dataset, other: Dataset, labels: np.ndarray) -> None:
