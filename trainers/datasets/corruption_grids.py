@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from flyp_sweep.trainers.datasets.encoded import EncodedImages, Packed, below
 from PIL import Image
 
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import file_identity
+from flyp_sweep.trainers.datasets.encoded import EncodedImages, Packed, below
 from flyp_sweep.trainers.datasets.image_listing import LeftOut, images_below, subfolders
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 
