@@ -9,6 +9,7 @@ import hashlib
 import os
 import sqlite3
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,12 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.cache import HASHES, Cache
+from flyp_sweep.trainers.datasets.base import Identified, Images, digest_of
 from flyp_sweep.trainers.datasets.encoded import Packed
 
 BYTES = 16
@@ -31,6 +34,8 @@ AT_ONCE = 1000
 """Files per question to the table."""
 UNSETTLED_SECONDS = 2.0
 """A file that changed so lately may change again without another time: its hash is not remembered."""
+MANY = 20_000
+"""Images without files whose hashes are worth a place in the cache."""
 WORTH_A_LINE = 2 * 10**9
 """Bytes to be read for which a user waits long enough to be told."""
 
@@ -64,6 +69,23 @@ class Hashes:
     def of_packed(self, images: Packed) -> np.ndarray:
         """The hash of each image's encoded bytes: as `of` the file that holds these bytes alone."""
         return self._of(images.names(), images.files(), lambda at: _digest(images.encoded(at)))
+
+    def of_pixels(self, images: Images) -> np.ndarray:
+        """The hash of the pixels of each image: bytes [N]. Those of many images that identify themselves are kept in
+        the cache."""
+
+        def batches() -> Iterator[np.ndarray]:
+            for at in range(0, len(images), AT_ONCE):
+                some = [_pixels(images[row]) for row in range(at, min(at + AT_ONCE, len(images)))]
+                yield np.frombuffer(b"".join(some), dtype=np.uint8).reshape(-1, BYTES)
+
+        kept = None
+        if self.folder and len(images) >= MANY and isinstance(images, Identified) and (digest := digest_of(images)):
+            facts = {"kind": "pixels", "of": counted(len(images), "image"), "images": digest}
+            # Hashes are small, and no reason to give up an entry: the cache's bound does not count for them.
+            kept = Cache(self.folder, sys.maxsize).rows(facts, (len(images), BYTES), "uint8", batches)
+        hashes = np.concatenate([np.empty((0, BYTES), np.uint8), *batches()]) if kept is None else np.array(kept)
+        return hashes.view(f"S{BYTES}").reshape(-1)
 
     def _of(self, names: Sequence[str], files: Sequence[str], read: Callable[[int], bytes]) -> np.ndarray:
         """The hash of the content of each of `names`, which lies in the file of the same place in `files`."""
@@ -178,6 +200,10 @@ def _content(path: str) -> bytes:
             return hashlib.file_digest(file, "sha256").digest()[:BYTES]
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _pixels(image: Image.Image) -> bytes:
+    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()[:BYTES]
 
 
 def _digest(content: bytes) -> bytes:

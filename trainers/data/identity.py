@@ -66,12 +66,7 @@ def content_of(images: Images, hashes: Hashes) -> np.ndarray:
         return hashes.of_packed(images)
     if isinstance(images, FromFiles):
         return hashes.of(images.files())
-    return np.array([_pixels(images, at) for at in range(len(images))], dtype="S16")
-
-
-def _pixels(images: Images, at: int) -> bytes:
-    image = images[at]
-    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()[:16]
+    return hashes.of_pixels(images)
 
 
 def _split(split: Split, content: np.ndarray, own: bool) -> str:
@@ -160,7 +155,7 @@ def _file(dataset: Dataset, split: str, row: int) -> str:
 
 
 def outline(dataset: Dataset) -> str:
-    """A hash of labels, captions and the sizes of files: what another machine can compare without reading any image."""
+    """A hash of labels, groups, captions and sizes of files: what another machine can compare, reading no image."""
     digest = hashlib.sha256(json.dumps([dataset.name, list(dataset.class_names), list(dataset.templates)]).encode())
     for part in _outlines(dataset):
         digest.update(part)
@@ -173,5 +168,7 @@ def _outlines(dataset: Dataset) -> Iterator[bytes]:
         yield split.labels.tobytes()
         if split.captions is not None:
             yield _texts(split.captions)
+        if split.groups is not None:
+            yield split.groups.tobytes()
         if isinstance(split.images, FromFiles):
             yield np.fromiter(sizes(split.images.files()), dtype=np.int64).tobytes()

@@ -100,7 +100,8 @@ class Caltech101(Dataset):
     The publisher has no splits, and the authors draw every image on its own, with no fixed seed. Here the draw is set
     by the files' names, so every complete copy is cut alike. The files lie in
     ROOT/caltech101/101_ObjectCategories/<class>/image_0001.jpg; BACKGROUND_Google is left out, whether there or not.
-    Class names and templates are CLIP's.
+    Class names and templates are CLIP's. torchvision's class needs BACKGROUND_Google, and images that are numbered
+    without a gap: it fetches the files, and does not list them.
     """
 
     name = "caltech101"

@@ -36,7 +36,8 @@ class Flowers102(Dataset):
     """The publisher's splits: 10 images of each class to train on, 10 for validation, 6,149 to test on.
 
     The files lie in ROOT/flowers-102: jpg/image_00001.jpg and so on, imagelabels.mat and setid.mat. The labels in the
-    file count from 1. Class names, in the publisher's order, and template are CLIP's.
+    file count from 1. Class names, in the publisher's order, and template are CLIP's. torchvision's class takes no
+    .mat file but those of its checksums, and absent images for present ones: it fetches the files, and lists none.
     """
 
     name = "flowers102"

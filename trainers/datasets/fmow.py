@@ -8,6 +8,7 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.copies import with_copies
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names, image_names, read_table
 
 FOLDER = "fmow_v1.1"
@@ -96,7 +97,7 @@ class FMoW(Dataset):
         tables = [folder / name for name in ("rgb_metadata.csv", "country_code_mapping.csv")]
         absent = [path for path in tables if not path.is_file()]
         absent += [path for path in (folder / "images",) if not path.is_dir()]
-        return [Missing(path, SOURCE) for path in absent]
+        return [Missing(path, with_copies(SOURCE, self.name)) for path in absent]
 
     def load(self, split: str) -> Split:
         """Return one split, with its regions as groups; raises InputError for an unknown one and damaged tables."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.copies import with_copies
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names, image_names, read_table
 
 FOLDER = "iwildcam_v2.0"
@@ -74,7 +75,7 @@ class IWildCam(Dataset):
         """The publisher's metadata.csv and folder of images, where absent."""
         table, images = self.root / FOLDER / "metadata.csv", self.root / FOLDER / "train"
         absent = ([] if table.is_file() else [table]) + ([] if images.is_dir() else [images])
-        return [Missing(path, SOURCE) for path in absent]
+        return [Missing(path, with_copies(SOURCE, self.name)) for path in absent]
 
     def load(self, split: str) -> Split:
         """Return one split; raises InputError for an unknown one and for a damaged metadata.csv."""

@@ -14,6 +14,7 @@ from PIL import Image
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets import fetch
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split, file_identity
+from flyp_sweep.trainers.datasets.copies import with_copies
 
 FILE = "camelyonpatch_level_2_split_{part}_{kind}.h5"
 PARTS = {"train": "train", "id_val": "valid", "id_test": "test"}
@@ -63,7 +64,8 @@ class PCam(Dataset):
     """262,144 patches to train on, 32,768 for validation and 32,768 to test on, 96x96, half of them with tumor tissue.
 
     The files lie in ROOT/pcam under the publisher's names, unpacked. A patch is positive when its central 32x32 pixels
-    hold tumor tissue. Class names and template are CLIP's.
+    hold tumor tissue. Class names and template are CLIP's. torchvision's class opens the file anew for each image, and
+    does not pickle: it fetches the files, and does not read them.
     """
 
     name = "pcam"
@@ -76,7 +78,7 @@ class PCam(Dataset):
 
     def missing(self) -> list[Missing]:
         paths = [self._path(split, kind) for split in PARTS for kind in ("x", "y")]
-        return [Missing(path, SOURCE) for path in paths if not path.is_file()]
+        return [Missing(path, with_copies(SOURCE, self.name)) for path in paths if not path.is_file()]
 
     def fetch(self, say: fetch.Say) -> bool:
         fetch.by_torchvision("PCAM", self.root, {"split": "train"}, {"split": "val"}, {"split": "test"})

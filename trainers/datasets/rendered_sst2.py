@@ -7,6 +7,7 @@ import numpy as np
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets import fetch
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.copies import with_copies
 from flyp_sweep.trainers.datasets.named_files import below_folder
 from flyp_sweep.trainers.datasets.render_text import CLASSES, FOLDER
 
@@ -21,7 +22,8 @@ class RenderedSST2(Dataset):
     """6,920 sentences to train on, 872 for validation and 1,821 to test on; the model has to read them.
 
     The files lie in ROOT/rendered-sst2/{train,valid,test}/{negative,positive}/*.png. Class names and template are
-    CLIP's.
+    CLIP's. torchvision's class, whose order this is, refuses a copy as a whole where a folder is empty, and cannot say
+    which is absent: it fetches the files, and does not list them.
     """
 
     name = "rendered_sst2"
@@ -34,7 +36,7 @@ class RenderedSST2(Dataset):
 
     def missing(self) -> list[Missing]:
         folders = [self.root / FOLDER / part / name for part in PARTS.values() for name in CLASSES]
-        return [Missing(folder, SOURCE) for folder in folders if not folder.is_dir()]
+        return [Missing(folder, with_copies(SOURCE, self.name)) for folder in folders if not folder.is_dir()]
 
     def fetch(self, say: fetch.Say) -> bool:
         fetch.by_torchvision("RenderedSST2", self.root, {"split": "train"}, {"split": "val"}, {"split": "test"})

@@ -9,6 +9,7 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.base import Dataset, Missing, Split
+from flyp_sweep.trainers.datasets.copies import with_copies
 from flyp_sweep.trainers.datasets.listing import from_one, present, read_mat
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 
@@ -103,6 +104,7 @@ class StanfordCars(Dataset):
     The fifth is the one that FLYP's authors hold out, file by file. The files lie in ROOT/stanford_cars:
     devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat and the folders cars_train and cars_test. The labels in
     the files count from 1. Class names, in the publisher's order (devkit/cars_meta.mat), and templates are CLIP's.
+    torchvision's class needs cars_meta.mat as well, which many copies lack, and takes absent images for present ones.
     """
 
     name = "stanford_cars"
@@ -116,7 +118,7 @@ class StanfordCars(Dataset):
 
     def missing(self) -> list[Missing]:
         files = [path for split in ("train", "id_test") for path in self._paths(split)]
-        return [Missing(path, SOURCE) for path in files if not path.exists()]
+        return [Missing(path, with_copies(SOURCE, self.name)) for path in files if not path.exists()]
 
     def load(self, split: str) -> Split:
         if split not in self.splits:

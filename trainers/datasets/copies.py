@@ -1,0 +1,28 @@
+"""Where copies of published data lie whose own link is dead, or often fails; none of them is ours.
+
+Each was found in use, with the numbers of images that are published. Those of clip-benchmark are encoded anew, as WebP.
+"""
+
+from __future__ import annotations
+
+_HUB = "https://huggingface.co/datasets"
+
+COPIES = {
+    "country211": f"{{webdataset: {_HUB}/clip-benchmark/wds_country211}} (train and test; no validation images)",
+    "fmow": f"{{webdataset: {_HUB}/djghosh/wds_wilds-fmow_test}} (the OOD test images, to evaluate on)",
+    "iwildcam": f"{{webdataset: {_HUB}/djghosh/wds_wilds-iwildcam_test}} (the OOD test images, to evaluate on)",
+    "pcam": f"{{webdataset: {_HUB}/clip-benchmark/wds_vtab-pcam}} (train and test; no validation images)",
+    "renderedsst2": f"{{webdataset: {_HUB}/clip-benchmark/wds_renderedsst2}} (train and test; no validation images)",
+    "stanfordcars": (
+        f"{{hub: tanganke/stanford_cars}} or {{webdataset: {_HUB}/clip-benchmark/wds_cars}} (train and test; "
+        "hold out id_val)"
+    ),
+    "sun397": "{hub: tanganke/sun397} (train and test; hold out id_val)",
+}
+"""Data set, in small letters alone -> entries of a search space's `dataset` that read a copy of the same images."""
+
+
+def with_copies(source: str, name: str) -> str:
+    """`source`, and after it the copies of the data set that is called `name` here or in torchvision, if any."""
+    copies = COPIES.get(name.lower().replace("_", ""))
+    return f"{source}; copies: {copies}" if copies else source
