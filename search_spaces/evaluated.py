@@ -96,13 +96,13 @@ def _extended(known: Any, other: Any, source: str) -> Any:
     for key in other.keys() - {kind, "predict_among"}:
         if other[key] != known.get(key):
             raise _other_one(source, f"{name}.{key}", other[key], known.get(key))
+    among = _united(source, f"{name}.predict_among", known, other, "predict_among")
     if not kind:
-        return known
+        return {**known, "predict_among": among}
     for key in given:
         if key not in SHIFTED and given[key] != held.get(key):
             raise _other_one(source, f"{name}.{kind}.{key}", given[key], held.get(key))
     extended = {role: _united(source, f"{name}.{kind}.{role}", held, given, role) for role in SHIFTED}
-    among = _united(source, f"{name}.predict_among", known, other, "predict_among")
     return {**known, kind: {**held, **extended}, "predict_among": among}
 
 

@@ -65,8 +65,9 @@ Templates = Annotated[
     Field(min_length=1, description="a list of texts, each with one {} for the class name"),
 ]
 Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "worst_group_accuracy"]
-Among = Literal["all", "present"]
-"""Predictions on a split are among all classes, or among those of which it has images."""
+Among = Literal["all", "present", "own"]
+"""Predictions on a split are among all classes, among those of which it has images, or among classes of its own, which
+training does not have."""
 
 
 class HeldOut(Section):
@@ -166,7 +167,7 @@ class OwnDataset(Section):
     templates: Templates = ("a photo of a {}.",)
     metric: Metric | None = None
     predict_among: dict[Text, Among] = Field(
-        default={}, description="a mapping from reported splits to all or present, as in {renditions: present}"
+        default={}, description="a mapping from reported splits to all, present or own, as in {renditions: present}"
     )
 
     @property
@@ -176,6 +177,8 @@ class OwnDataset(Section):
 
     @model_validator(mode="after")
     def _splits_are_known(self) -> Self:
+        if not self.predict_among:  # the places may not be checked yet
+            return self
         reported = [split for split, role in self.sources.roles.items() if role in REPORTED]
         for split in self.predict_among:
             if split not in reported:

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
 
 SHIPPED = {
     "flyp_sweep/py.typed",
+    "flyp_sweep/orchestrator/data_views/data.html",
     "flyp_sweep/results/report/page.html",
+    "flyp_sweep/results/report/style.css",
     "flyp_sweep/results/tables/published.yaml",
     "flyp_sweep/search_spaces/quickstart.yaml",
     "flyp_sweep/trainers/models/digits_clip/digits-clip.json",

@@ -23,11 +23,10 @@ from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, 
 from flyp_sweep.trainers.datasets import added
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
-from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.ensemble_checks import EnsembleFacts, ensembles_of
 from flyp_sweep.trainers.hyper_parameters import MethodFacts, check_first, facts_of
 from flyp_sweep.trainers.schedule import check_schedules
-from flyp_sweep.trainers.text_checks import caption_lines, cut_captions, new_class_lines
+from flyp_sweep.trainers.text_checks import caption_lines, check_prompts, cut_captions, new_class_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -159,7 +158,7 @@ def _check(
     for name, dataset in made.items():
         rules = dataset.rules()
         remarks = rules + dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
-        remarks += cut_captions(space, dataset)
+        remarks += cut_captions(dataset, space)
         seen = check_images(dataset, space, say, views) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)
@@ -203,19 +202,6 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
             check_files(dataset)
         added.add(list(made.values()), others)
     return made
-
-
-def check_prompts(dataset: Dataset, space: SearchSpace) -> list[str]:
-    """What to know of the prompts of the user's own data, a line each; a publisher's are taken as published.
-
-    Raises InputError when a model's tokenizer gives two classes the same tokens.
-    """
-    if not isinstance(dataset, OwnData):
-        return []
-    from flyp_sweep.trainers.models import prompt_check
-
-    templates = dataset.templates[: None if space.train.templates == "all" else space.train.templates]
-    return [line for model in space.models for line in prompt_check.remarks(dataset, model, templates)]
 
 
 def check_checkpoints(space: SearchSpace) -> Iterator[str]:

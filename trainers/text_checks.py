@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.datasets.own import OwnData
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import SearchSpace
@@ -40,9 +41,29 @@ def new_class_lines(datasets: Iterable[Dataset], kinds: Mapping[str, MethodFacts
             yield f"{', '.join(new)} of {dataset.name}: no numbers for {', '.join(without)}, {told}"
 
 
-def cut_captions(space: SearchSpace, dataset: Dataset) -> Iterator[str]:
-    """A line for each model whose context is too short for some captions of a split."""
+def check_prompts(dataset: Dataset, space: SearchSpace) -> list[str]:
+    """What to know of the prompts of the user's own data, a line each; a publisher's are taken as published.
+
+    Raises InputError when a model's tokenizer gives two classes the same tokens.
+    """
     from flyp_sweep.trainers.models import prompt_check  # seconds of torch
+
+    count = None if space.train.templates == "all" else space.train.templates
+    of, lines = f"data set {dataset.name!r}", list[str]()
+    for model in space.models:
+        if isinstance(dataset, OwnData):
+            names, templates = dataset.class_names, dataset.templates[:count]
+            lines += prompt_check.remarks(of, dataset.classes, names, model, templates)
+        for split in map(dataset.split, dataset.splits):
+            if (own := split.class_names) is not None:
+                found = prompt_check.remarks(f"{split.name} of {of}", own, own, model, split.templates[:count])
+                lines += [f"{split.name}: {line}" for line in found]
+    return lines
+
+
+def cut_captions(dataset: Dataset, space: SearchSpace) -> Iterator[str]:
+    """A line for each model whose context is too short for some captions of a split."""
+    from flyp_sweep.trainers.models import prompt_check
 
     for split in dataset.splits:
         captions = None if dataset.splits[split] == "id_val" else dataset.split(split).captions

@@ -10,7 +10,7 @@ import click
 
 from flyp_sweep.orchestrator.cli.options import choice, console, layout_option, run_argument, runs_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath, open_run, refuse_without_file
-from flyp_sweep.results.metrics import GROUP_ACCURACY, METRICS
+from flyp_sweep.results.metrics import CORRUPTION_ERROR, GROUP_ACCURACY, METRICS
 from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -22,11 +22,12 @@ _OF_RUNS = ("against", "metric", "interval", "test", "marks", "correction", "ens
 
 
 class MetricName(click.Choice[str]):
-    """A metric of all runs, or `group_accuracy/` with the name of a group, which only its run knows."""
+    """A metric of all runs, or that of a group or of a corruption, whose name only its run knows."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        is_group = isinstance(value, str) and value.startswith(GROUP_ACCURACY) and value != GROUP_ACCURACY
-        return value if is_group else super().convert(value, param, ctx)
+        kind, _, part = value.partition("/") if isinstance(value, str) else ("", "", "")
+        is_part = part and f"{kind}/" in (GROUP_ACCURACY, CORRUPTION_ERROR)
+        return value if is_part else super().convert(value, param, ctx)
 
 
 @click.command()
@@ -45,7 +46,7 @@ def status(run: Path | str) -> None:
 @click.option("-o", "--output", type=UserPath(), help="Write to this file.")
 @click.option(
     "--metric",
-    type=MetricName([*METRICS, f"{GROUP_ACCURACY}NAME"]),
+    type=MetricName([*METRICS, f"{GROUP_ACCURACY}NAME", f"{CORRUPTION_ERROR}NAME"]),
     help="The metric to show.  [default: each split's primary metric]",
 )
 @choice(

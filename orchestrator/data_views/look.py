@@ -19,7 +19,7 @@ from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.models.preparation import preparation, usual
 from flyp_sweep.trainers.overview.facts import DatasetOverview
 from flyp_sweep.trainers.overview.make import Check, Shown, overview
-from flyp_sweep.trainers.preflight import check_prompts
+from flyp_sweep.trainers.text_checks import check_prompts
 
 Say = Callable[[str], None]
 

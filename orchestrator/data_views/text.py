@@ -29,6 +29,8 @@ def lines(seen: Looked) -> Iterator[str]:
 
 def _dataset(found: DatasetOverview) -> Iterator[str]:
     yield from _wrapped(f"data set {found.name}: {head(found)}")
+    for line in found.rules:
+        yield from _wrapped(line, "  ")
     for line in found.wrong:
         yield from _wrapped(f"error: {line}", "  ")
     for split in found.splits:

@@ -27,20 +27,6 @@ def balance(split: SplitOverview) -> tuple[list[tuple[str, int]], int]:
     return [*ordered[:EXTREMES], *ordered[-EXTREMES:]], len(ordered) - 2 * EXTREMES
 
 
-def classes(split: SplitOverview) -> str:
-    """How many classes a split has images of, and how many each of these."""
-    held = [count for _, count in split.counts if count]
-    if not held:
-        return "no images"
-    each = f"{min(held):,}" if min(held) == max(held) else f"{min(held):,} to {max(held):,}"
-    return f"{len(held):,} of {len(split.counts):,} classes, {counted_each(each)}"
-
-
-def counted_each(each: str) -> str:
-    """E.g. `1 image each`, `3 to 8 images each`."""
-    return f"{each} image{'' if each == '1' else 's'} each"
-
-
 def sizes(split: SplitOverview) -> str:
     """The range of sizes, and of how many images."""
     found = split.sizes

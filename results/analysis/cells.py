@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,7 +19,14 @@ from flyp_sweep.search_spaces.errors import InputError
 
 CellState = Literal["planned", "unfinished", "failed", "done"]
 
+Mean = Callable[[Sequence[float]], float]
+
 _NAMED_AT_MOST = 3
+
+
+def average(values: Sequence[float]) -> float:
+    """The arithmetic mean."""
+    return sum(values) / len(values)
 
 
 @dataclass(frozen=True)
@@ -70,15 +77,15 @@ class CellResult:
         """What a reader must know: repeats that are missing or failed, and splits that some of them lack."""
         return (*_loss_note(self.repeats), *_gap_notes(self.repeats.done, self.measures))
 
-    def sample(self, side: Side, parts: Sequence[Measure]) -> dict[int, float]:
-        """Seed to the mean of `parts` (fractions), over the finished repeats that hold all of them."""
+    def sample(self, side: Side, parts: Sequence[Measure], mean: Mean = average) -> dict[int, float]:
+        """Seed to the `mean` of `parts` (fractions), over the finished repeats that hold all of them."""
         held = [(trial.seed, trial.numbers[side]) for trial in self.repeats.done if side in trial.numbers]
         if len(parts) == 1:
             (part,) = parts
             return {seed: numbers[part] for seed, numbers in held if part in numbers}
         wanted = set(parts)
         return {
-            seed: sum(numbers[part] for part in parts) / len(parts)
+            seed: mean([numbers[part] for part in parts])
             for seed, numbers in held
             if wanted and wanted <= numbers.keys()
         }

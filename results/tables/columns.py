@@ -12,7 +12,7 @@ from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.naming import method_order
 from flyp_sweep.results.tables.grid import PlannedRow
 from flyp_sweep.results.tables.options import TableOptions
-from flyp_sweep.results.tables.table import Column
+from flyp_sweep.results.tables.table import HARMONIC, Column
 
 
 def id_column(block: Block, side: Side, path: tuple[str, ...]) -> list[Column]:
@@ -37,6 +37,12 @@ def split_column(block: Block, side: Side, above: tuple[str, ...], measure: Meas
 def watched_columns(block: Block, side: Side, above: tuple[str, ...]) -> list[Column]:
     """A column for each OOD validation split."""
     return [split_column(block, side, above, measure) for measure in block.measures if measure.role == "ood_val"]
+
+
+def harmonic_column(block: Block, side: Side, path: tuple[str, ...], parts: Sequence[Measure]) -> Column:
+    """The column of the harmonic mean of several splits, of each seed. Raises InputError for different metrics."""
+    block.single_metric(parts)
+    return _column(block, side, path, parts, HARMONIC)
 
 
 def mean_column(family: str, path: tuple[str, ...], over: Sequence[Column]) -> Column:

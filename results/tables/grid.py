@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import harmonic_mean
 
 import numpy as np
 
-from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.analysis.cells import CellResult, average
 from flyp_sweep.results.analysis.example_values import Array
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratified_interval, task_mean
@@ -27,7 +28,7 @@ from flyp_sweep.results.tables.significance import (
     has_enough_seeds,
     mean_sample,
 )
-from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, ToBest
+from flyp_sweep.results.tables.table import ABSENT, HARMONIC, Column, Entry, Grid, Row, ToBest
 
 AGGREGATES = {"mean": task_mean, "iqm": interquartile_mean}
 
@@ -51,7 +52,8 @@ class PlannedRow:
         if column.over:
             return mean_sample([self.sample(one) for one in column.over])
         cell = self.cell(column)
-        values = cell.sample(column.side, column.parts) if cell else {}
+        mean = harmonic_mean if column.role == HARMONIC else average
+        values = cell.sample(column.side, column.parts, mean) if cell else {}
         return Sample(values, cell.is_constant) if cell and values else None
 
 

@@ -35,11 +35,12 @@ def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons:
 
 def _split_rules(cells: Sequence[CellResult]) -> list[str]:
     """How splits were made and are scored, where that is a choice."""
-    told = dict.fromkeys(
-        (cell.cell.dataset, rule) for cell in cells if cell.selection for rule in cell.selection.split_rules
-    )
-    several = len({cell.cell.dataset for cell in cells}) > 1
-    lines = [f"{rule} ({dataset})" if several else rule for dataset, rule in told]
+    told: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for rule in cell.selection.split_rules if cell.selection else ():
+            told.setdefault(rule, {})[cell.cell.dataset] = None
+    every = {cell.cell.dataset for cell in cells}
+    lines = [rule if len(of) == len(every) else f"{rule} ({', '.join(of)})" for rule, of in told.items()]
     return [f"Splits: {'; '.join(lines)}."] if lines else []
 
 

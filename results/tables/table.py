@@ -12,6 +12,8 @@ from flyp_sweep.results.statistics.intervals import Interval
 from flyp_sweep.results.tables.significance import Mark
 
 ABSENT = "-"
+HARMONIC = "harmonic"
+"""The role of a column whose numbers are harmonic means of their parts."""
 
 ColumnKind = Literal["number", "count", "aggregate", "difference", "text"]
 
@@ -21,10 +23,11 @@ class Column:
     """A column: its headers from the outermost to its own, and what stands in it.
 
     A `number` is the mean over seeds of the mean of `parts`, measured on the cells of (dataset, model, shots) on one
-    side; `metric` and `role` (id_test, ood, mean_ood) say of what. With `over` it is, by seed, the mean of the numbers
-    of those columns, which belong to the data sets of the family `dataset`. A `count` (how many seeds) belongs to a
-    whole row, so that it stands again in every part of a table that is too wide to print at once. `headline`: a number
-    that a data set is summed up by, ID test, or the mean over its OOD sets or the only one of these.
+    side; `metric` and `role` (id_test, ood, mean_ood, or harmonic for a harmonic mean) say of what. With `over` it is,
+    by seed, the mean of the numbers of those columns, which belong to the data sets of the family `dataset`. A `count`
+    (how many seeds) belongs to a whole row, so that it stands again in every part of a table that is too wide to print
+    at once. `headline`: a number that a data set is summed up by, ID test, or the mean over its OOD sets or the only
+    one of these.
     """
 
     path: tuple[str, ...]

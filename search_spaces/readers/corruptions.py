@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem
+from flyp_sweep.search_spaces.complaints import FieldError, problem
 from flyp_sweep.search_spaces.fields import Count, FromList, Text, Unique
-from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits
+from flyp_sweep.search_spaces.own_data import OwnDataset, Splits
 
 
 class CorruptionDataset(OwnDataset):
@@ -28,12 +28,6 @@ class CorruptionDataset(OwnDataset):
     severities: Annotated[tuple[Annotated[Count, Field(ge=1)], ...], FromList, Unique, Field(min_length=1)] | None = (
         Field(default=None, description="a list of severities, as in [1, 3, 5]")
     )
-
-    @model_validator(mode="after")
-    def _name_is_free(self) -> Self:
-        if self.name in SPLITS:
-            raise mismatch(self.name, f"a name that is no split: not {', '.join(SPLITS)}", at=("name",))
-        return self
 
     @property
     def sources(self) -> Splits:

@@ -100,9 +100,8 @@ class DomainDataset(OwnDataset):
     def _domains_have_names(self) -> Self:
         for key, found in self._named.items():
             for domain in found:
-                if "/" in domain or (domain in SPLITS and key in ("ood_domains", "leave_one_out")):
-                    expected = f"the name of a folder, not {', '.join(SPLITS)}, without '/'"
-                    raise mismatch(domain, expected, at=(key,))
+                if "/" in domain:
+                    raise mismatch(domain, "the name of a folder, without '/'", at=(key,))
         slugs = [_slug(domain) for domain in self.leave_one_out or ()]
         if len(set(slugs)) < len(slugs):
             raise mismatch(
@@ -114,11 +113,9 @@ class DomainDataset(OwnDataset):
     def _held_out_of_domains(self) -> Self:
         for key in ("id_val", "id_test"):
             held = getattr(self, key)
-            if not isinstance(held, HeldOut):
+            if not isinstance(held, HeldOut) or not held.folds:
                 continue
-            if self.id_domains is None and self.leave_one_out is None:
-                raise FieldError(problem("no id_domains", "the domains that it is held out of"), at=(key, "from"))
-            if held.folds and (key == "id_test" or (self.leave_one_out and held.fold is None)):
+            if key == "id_test" or (self.leave_one_out and held.fold is None):
                 instead = ": folds are for id_val" if key == "id_test" else ", or one fold as in fold: 1"
                 raise mismatch(held.folds, f"a fraction{instead}", at=(key, "folds"))
         return self

@@ -55,8 +55,8 @@ _GROUPS = "the name of a column, or a list of these, whose combinations of value
 
 
 class Columns(Section):
-    """Which columns of the tables hold the paths of the images, their labels, their groups, and, where one table serves
-    several splits, what tells these apart.
+    """Which columns of the tables hold the paths of the images, their labels, groups and captions, and, where one table
+    serves several splits, what tells these apart.
 
     A `path` with columns in braces is put together of their values. `split` is a column that names the split of each
     image, or maps a split to the values that its rows have in some columns.
@@ -80,7 +80,6 @@ class Columns(Section):
         ]
         | None
     ) = Field(default=None, description=_GROUPS)
-
     caption: Text | None = Field(default=None, description="the name of a column")
 
     @property
@@ -100,8 +99,6 @@ class Columns(Section):
             raise mismatch(self.label, "another column than that of the paths", at=("label",))
         if self.split in (self.path, self.label):
             raise mismatch(self.split, "another column than those of paths and labels", at=("split",))
-        if self.caption is not None and self.caption in (self.path, self.label, self.split):
-            raise mismatch(self.caption, "another column than those of paths, labels and splits", at=("caption",))
         return self
 
 

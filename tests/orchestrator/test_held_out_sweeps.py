@@ -108,3 +108,7 @@ def test_folds_are_one_row_per_method(tmp_path: Path) -> None:
     assert set(own.dataset) == {"threes-fold1", "threes-fold2"}
     by_seed = own[own.role == "id_test"].groupby("seed").value.mean()
     assert found["ID"]["number"]["mean"] == pytest.approx(by_seed.mean())
+    told = (run.tables / "comparison.txt").read_text()
+    for fold in (1, 2):
+        rule = f"id_val: fold {fold} of 2 of each class, held out of train, drawn with seed 0 (threes-fold{fold})"
+        assert rule in " ".join(told.split())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from ledgers import evidence_in
 
-from flyp_sweep.results import render
+from flyp_sweep.results import make_table, render
 from flyp_sweep.results.statistics import mean_interval
 
 DOMAINS = {"office-art": "art", "office-clipart": "clipart", "office-product": "product"}
@@ -95,3 +96,20 @@ def test_a_data_set_that_stands_alone_has_a_table_of_its_own(example):
     table = example.table([*leave_one_out(example), *example.finished_cell("ft", [0.9, 0.8])])
     assert [grid.title for grid in table.grids] == ["office, digits-clip", "digits, digits-clip"]
     assert table.layout == "held_out"
+
+
+@pytest.mark.parametrize("layout", ["per_shift", "auto"])
+def test_the_error_under_each_corruption_is_a_column(example, layout):
+    errors = {"fog": 0.25, "snow": 0.5}
+    records = example.finished_cell("ft", [0.8, 0.9]) + example.finished_cell("flyp", [0.8, 0.9])
+    for at in [at for one in records for at in one.get("evaluations", ())]:
+        for split in at["splits"]:
+            if split["split"] == "photo":
+                own = {f"corruption_error/{name}": error + at["alpha"] / 10 for name, error in errors.items()}
+                split["metrics"] |= own
+    (grid,) = make_table([evidence_in(records, metric="corruption_error")], layout).grids
+    without = [column for column in grid.columns if column.path[0] == "without ensembling"]
+    assert [column.name for column in without] == ["photo fog", "photo snow", "mean OOD"]
+    assert [entry.printed for entry in grid.rows[0].entries[:3]] == ["35.0 (0.0)", "60.0 (0.0)", "47.5 (0.0)"]
+    assert "Error under each corruption in %" in grid.caption
+    assert "Lower is better." in grid.caption

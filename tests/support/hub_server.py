@@ -25,12 +25,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Stored:
     """A data set on the hub: its files by path. `error` is the hub's code of what keeps people from them, if anything.
 
-    A download is cut off after `cut_after` bytes, once.
+    Downloads of the `broken` ones fail.
     """
 
     files: dict[str, bytes]
     error: str = ""
-    cut_after: int = 0
+    broken: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """The paths that were downloaded, and of which range of bytes."""
 
@@ -156,6 +156,9 @@ class Handler(BaseHTTPRequestHandler):
         if stored is None or stored.error or path not in stored.files:
             self._refuse((stored.error if stored else "RepoNotFound") or "EntryNotFound")
             return
+        if path in stored.broken:
+            self._reply(403, {})
+            return
         content, wanted = stored.files[path], self.headers.get("Range", "")
         start = int(wanted.removeprefix("bytes=").partition("-")[0] or 0)
         self.send_response(206 if wanted else 200)
@@ -167,9 +170,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             stored.asked.append((path, wanted))
-            cut, stored.cut_after = stored.cut_after or len(content), 0
-            self.wfile.write(content[start : start + cut])
-            self.close_connection = True
+            self.wfile.write(content[start:])
 
     def _reply(self, status: int, told: Any) -> None:
         content = json.dumps(told).encode()

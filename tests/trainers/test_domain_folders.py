@@ -64,6 +64,7 @@ def test_id_domains_are_train_with_a_fifth_of_each_domain_and_class_held_out(roo
     assert [shade_of(dataset.split("real").images[at]) for at in range(8)] == list(range(22, 30))
     assert dataset.split("real").labels.tolist() == [0] * 4 + [1] * 4
     assert dataset.class_names == ["cup", "pen"]
+    assert dataset.rules() == ["id_val: 20% of each domain and class, held out of train, drawn with seed 0"]
 
 
 def test_the_same_images_of_a_domain_are_held_out_whichever_is_ood(root: Path) -> None:
@@ -129,6 +130,7 @@ def test_a_single_fold_is_that_of_all_and_another_seed_draws_others(birds: Path)
     (alone,) = folds(birds, fold=2)
     assert names(alone, "id_val") == names(folds(birds)[1], "id_val")
     assert names(alone, "id_val") != names(folds(birds, seed=1)[1], "id_val")
+    assert alone.rules() == ["id_val: fold 2 of 3 of each class, held out of train, drawn with seed 0"]
 
 
 def test_folds_without_strata_are_even_in_size_alone(birds: Path) -> None:

@@ -164,7 +164,7 @@ def stray(tree: Path) -> None:
 
 
 def empty(tree: Path) -> None:
-    shutil.rmtree(tree / "test/wren")
+    shutil.rmtree(tree / "val/wren")
 
 
 def twins(tree: Path) -> None:
@@ -178,7 +178,7 @@ def twins(tree: Path) -> None:
         (dark, "id_test: 1 of 10 images nearly black, no pixel above 31 of 255 (ROOT/test/wren/0.png)"),
         (near, "train and id_test: 1 image in two files of other bytes and equal pixels at 224 x 224"),
         (stray, "id_test: left out 1 not "),
-        (empty, "id_test: has images of 1 of 2 classes"),
+        (empty, "id_val: has images of 1 of 2 classes"),
     ],
 )
 def test_what_is_suspicious_is_said(tree: Path, harm: object, told: str) -> None:
@@ -217,6 +217,19 @@ def test_an_example_that_cannot_be_decoded_says_why(tree: Path) -> None:
     assert skipped.suspicious[0].startswith("id_test: 10 of 10 images left out as unreadable")
 
 
+def test_what_is_held_out_is_said(tree: Path) -> None:
+    held = {"train": "train", "id_val": {"from": "train", "fraction": 0.2}, "id_test": "test"}
+    seen = look(tree, folders=held)
+    assert seen.rules == ["id_val: 20% of each class, held out of train, drawn with seed 0"]
+    assert [split.images for split in seen.splits] == [8, 2, 10]
+
+
+def test_a_grid_of_splits_has_few_pictures_each(tree: Path) -> None:
+    ood = {f"shift{number}": "val" for number in range(20)}
+    seen = look(tree, folders=FOLDERS | {"id_val": "val", "ood": ood})
+    assert {split.role: len(split.examples) for split in seen.splits} == dict.fromkeys(FOLDERS, 8) | {"ood": 2}
+
+
 @pytest.mark.parametrize("gone", ["test", "train"])
 def test_a_missing_split_is_said_and_the_others_are_shown(tree: Path, gone: str) -> None:
     shutil.rmtree(tree / gone)
@@ -245,11 +258,12 @@ class Noise(Sequence[Image.Image]):
         return image
 
 
-@pytest.mark.parametrize(("area", "count"), [(1, 5000), (1_000_000, 500), (12_000_000, 100)])
+@pytest.mark.parametrize(("area", "count"), [(1, 20_000), (1_000_000, 1000), (12_000_000, 100)])
 def test_as_many_images_of_a_large_split_are_looked_at_as_take_seconds(area: int, count: int) -> None:
     sizes = drawing.Sizes((1, area), (1, area), (1, area), 1)
-    assert drawing.to_decode(10**6, sizes) == count
-    assert drawing.to_decode(50, sizes) == 50
+    assert drawing.to_decode(10**6, sizes, 1) == count
+    assert drawing.to_decode(10**6, sizes, 4) == max(count // 4, 100)
+    assert drawing.to_decode(50, sizes, 1) == 50
 
 
 def test_of_a_large_split_a_sample_is_looked_at_unless_it_is_looked_at_deeply(

@@ -11,7 +11,7 @@ from refusal import refused
 from spaces import space_with
 
 from flyp_sweep.search_spaces.model import Model
-from flyp_sweep.trainers import datasets, preflight
+from flyp_sweep.trainers import datasets, text_checks
 from flyp_sweep.trainers.models import prompt_check, text_sides
 
 LONG = "a drawing by a child on a white sheet of paper with a blue pen and a bit of water colour " * 5
@@ -23,7 +23,7 @@ def remarks(root: Path, labels: tuple[str, str], **more: Any) -> list[str]:
             (root / split / label).mkdir(parents=True)
             Image.new("RGB", (4, 4)).save(root / split / label / "0.png")
     space = space_with(dataset={"name": "own", "folders": {"train": "train", "id_val": "val"}, **more})
-    return preflight.check_prompts(datasets.make(space.datasets[0], root), space)
+    return text_checks.check_prompts(datasets.make(space.datasets[0], root), space)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def _file(dataset: Dataset, split: str, row: int) -> str:
 
 
 def outline(dataset: Dataset) -> str:
-    """A hash of labels, captions and the sizes of files: what another machine can compare without reading any image."""
+    """A hash of labels, groups, captions and sizes of files: what another machine can compare, reading no image."""
     digest = hashlib.sha256(json.dumps([dataset.name, list(dataset.class_names), list(dataset.templates)]).encode())
     for part in _outlines(dataset):
         digest.update(part)
@@ -168,5 +168,7 @@ def _outlines(dataset: Dataset) -> Iterator[bytes]:
         yield split.labels.tobytes()
         if split.captions is not None:
             yield _texts(split.captions)
+        if split.groups is not None:
+            yield split.groups.tobytes()
         if isinstance(split.images, FromFiles):
             yield np.fromiter(sizes(split.images.files()), dtype=np.int64).tobytes()

@@ -1,4 +1,4 @@
-"""The splits of one data set as OOD splits of another, which has all of its classes."""
+"""The splits of one data set as OOD splits of another, which has all of its classes, or predicts among new ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS
-from flyp_sweep.search_spaces.roles import SHIFTED
+from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 from flyp_sweep.trainers.datasets.base import Added, Dataset
 from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, plain, spelt
 from flyp_sweep.trainers.datasets.own import OwnData
@@ -27,7 +27,7 @@ def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
             raise InputError(
                 f"evaluate: found {count} of data set {other.name!r} that {name!r} does not have: "
                 f"{listed([spelt(one) for one in missing])}; expected classes that the models are trained on"
-                f"{_numbered(other)}"
+                f"{_numbered(other)}{_on_its_own(other)}"
             )
 
 
@@ -36,6 +36,14 @@ def _numbered(other: Dataset) -> str:
     if isinstance(other, OwnData) and other.given_names is None and are_numbers(other.classes):
         return f"; name those of {other.name!r} in its class_names, in the order of their numbers"
     return ""
+
+
+def _on_its_own(other: Dataset) -> str:
+    """How its splits can be scored all the same, where its entry can say so."""
+    if not isinstance(other, OwnData):
+        return ""
+    splits = [split for split, role in other.splits.items() if role in REPORTED]
+    return f"; or give it predict_among: {{{splits[0]}: own}}, for methods that predict by prompts" if splits else ""
 
 
 def extend(base: Dataset, other: Dataset) -> list[str]:
@@ -48,18 +56,21 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
     """
     if base.name == other.name:
         return []
-    found = _labels_in(base, other)
-    if lacking := [name for name, label in zip(other.class_names, found, strict=True) if label is None]:
-        return lacking
-    labels = np.array(found, dtype=np.int64)
     metric = base.metric if isinstance(other, OwnData) and other.given_metric is None else None
     splits = dict.fromkeys(other.named("id_test"), other.name)
     shifted = [split for role in SHIFTED for split in other.named(role) if split not in other.added]
     splits |= {split: split if split == other.name else f"{other.name}-{split}" for split in shifted}
-    if not splits or not found:
+    labels = np.empty(0, dtype=np.int64)
+    if not (isinstance(other, OwnData) and splits and all(other.among.get(split) == "own" for split in splits)):
+        found = _labels_in(base, other)
+        if lacking := [name for name, label in zip(other.class_names, found, strict=True) if label is None]:
+            return lacking
+        labels = np.array(found, dtype=np.int64)
+    if not splits or not other.class_names:
         what = "no class" if splits else "neither id_test nor ood nor ood_val"
         raise InputError(f"evaluate: found {what} in data set {other.name!r}; expected images to evaluate on")
-    _check_distinct(base, other, labels)
+    if len(labels):
+        _check_distinct(base, other, labels)
     for split, name in splits.items():
         if name in (*SPLITS, *base.splits):
             raise InputError(

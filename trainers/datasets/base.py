@@ -164,8 +164,9 @@ class Missing:
 class Added:
     """A split that a data set has from another one: the `split` of `origin`, which is called `name` here.
 
-    `labels`, int64 [classes of origin], are the labels that the classes have here. `metric` is the primary one here;
-    None: the one that the split has there. `role` is `ood`, or `ood_val` for what is so there too.
+    `labels`, int64 [classes of origin], are the labels that the classes have here, empty where they have none. `metric`
+    is the primary one here; None: the one that the split has there. `role` is `ood`, or `ood_val` for what is so there
+    too.
     """
 
     name: str
@@ -187,6 +188,8 @@ class Added:
                 f"evaluate: found no groups in {self.split} of data set {self.origin.name!r}, which is scored by the "
                 "worst_group_accuracy of the model's data set; expected columns.group, or a metric of its own"
             )
+        if found.class_names is not None:
+            return replace(found, **changed)
         if found.class_map is None:
             return replace(found, labels=self.labels[found.labels], **changed)
         class_map = np.full(self.classes, -1, dtype=np.int64)

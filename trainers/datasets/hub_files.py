@@ -156,7 +156,7 @@ class HubPlace:
             with suppress(Exception):
                 known = datasets.get_dataset_config_names(place, revision=commit)
             self._check_config(known)
-            raise self._unreadable(error) from error
+            raise self._failed(error) from error
 
     def _check_config(self, known: list[str]) -> None:
         if known and self.config not in known and (self.config is not None or len(known) > 1):
@@ -172,15 +172,14 @@ class HubPlace:
         """Write the data as Arrow files, whole or not at all, unless they are there."""
         try:
             builder.download_and_prepare(str(target))
-        except OSError as error:
-            if error.errno is None:
-                raise self._unreadable(error) from error
-            raise InputError(f"{error.filename or target}: {error.strerror}; make room, or mend the disk") from error
         except Exception as error:
-            raise self._unreadable(error) from error
+            raise self._failed(error) from error
 
-    def _unreadable(self, error: Exception) -> InputError:
+    def _failed(self, error: Exception) -> InputError:
+        """What an error of the library means, in a line."""
         reason = _reason(error)
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+            return InputError(one_line(f"{error.filename or self.place}: {error.strerror}; mend that, and start again"))
         if "gated" in reason:
             return self._gated()
         if "scripts are no longer supported" in reason:
@@ -188,6 +187,8 @@ class HubPlace:
                 f"{self.place}: its images come from a loading script, which `datasets` runs no more; try "
                 "revision: refs/convert/parquet, which the hub makes of some, or another copy"
             )
+        if self.is_repository and not _is_of_content(error):
+            return self._unfetched(reason)
         return InputError(
             one_line(f"{self.place}: cannot be read as a Hugging Face data set ({reason}); ")
             + "expected Parquet files, image folders, or what save_to_disk has written"
@@ -200,7 +201,9 @@ class HubPlace:
         )
 
     def _unfetched(self, reason: str) -> InputError:
-        return InputError(one_line(f"{self.place}: could not be fetched ({reason}); start again when the hub answers"))
+        return InputError(
+            one_line(f"{self.place}: could not be fetched ({reason}); start again: what is whole is kept")
+        )
 
 
 def library() -> Any:
@@ -252,8 +255,26 @@ def _saved(folder: Path) -> dict[str, ArrowSplit]:
     }
 
 
+def _is_of_content(error: Exception) -> bool:
+    """Whether an error says that the files are not as expected, rather than that they could not be fetched."""
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    unfetched = any(isinstance(one, LocalEntryNotFoundError) for one in _chain(error))
+    return isinstance(error, DatasetsError | FileNotFoundError | ValueError) and not unfetched
+
+
 def _reason(error: BaseException) -> str:
-    """The innermost cause in half a line: the library wraps it in a line that says nothing."""
-    while type(error).__name__ == "DatasetGenerationError" and error.__cause__ is not None:
-        error = error.__cause__
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    """Why the library failed, in half a line: the innermost cause where it wraps this in a line that says nothing."""
+    chain = _chain(error)
+    wraps = any(type(one).__name__ in ("DatasetGenerationError", "LocalEntryNotFoundError") for one in chain)
+    told = chain[-1] if wraps else error
+    return (" ".join(str(told).split()) or type(told).__name__)[:200]
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error, and those that it was raised from."""
+    found = [error]
+    while found[-1].__cause__ is not None:
+        found.append(found[-1].__cause__)
+    return found

@@ -93,6 +93,9 @@ class OwnData(Dataset):
         if self.among.get(split) == "present":
             labels = np.arange(len(self.classes))
             return replace(whole, class_map=np.where(np.isin(labels, whole.labels), labels, -1))
+        if self.among.get(split) == "own":
+            names = self._displayed(self.classes_of(split)) if split in self.apart else self.class_names
+            return replace(whole, class_names=names, templates=self.templates)
         return whole
 
     def _in_groups(self, split: Split) -> Split:
@@ -228,6 +231,8 @@ class OwnData(Dataset):
         """
         given, found = self.given_names, self.ordered(self.found_labels())
         if isinstance(given, dict):
+            new = {label for split in self.apart for label in self.labels_of(split)} - {*found}
+            given = {name: shown for name, shown in given.items() if name not in new}
             absent = [name for name in given if name not in found]
             if absent:
                 raise InputError(
@@ -251,9 +256,29 @@ class OwnData(Dataset):
     def class_names(self) -> list[str]:  # type: ignore[override]
         """Display names in label order."""
         given, classes = self.given_names, self.classes
-        if given is None:
-            return [name.replace("_", " ") for name in classes]
-        return [given[name] for name in classes] if isinstance(given, dict) else list(given)
+        return list(given) if isinstance(given, tuple) else self._displayed(classes)
+
+    def _displayed(self, classes: Sequence[str]) -> list[str]:
+        """The display names of classes that the YAML lists in no order."""
+        given = self.given_names if isinstance(self.given_names, dict) else {}
+        return [given.get(name, name.replace("_", " ")) for name in classes]
+
+    @property
+    def apart(self) -> list[str]:
+        """The splits whose classes are not those of training."""
+        return [split for split, among in self.among.items() if among == "own" and "train" in self.sources]
+
+    def classes_of(self, split: str) -> list[str]:
+        """The classes that the labels of a split are numbers of: those of training, or its own in natural order.
+
+        Raises InputError for fewer than two of its own.
+        """
+        if split not in self.apart:
+            return self.classes
+        found = self.ordered(self.labels_of(split))
+        if len(found) < 2:
+            raise InputError(f"{self.where(split)}: found {self._only(found)}; expected at least 2 classes of its own")
+        return found
 
     def check_classes(self) -> None:
         """Raise InputError for training data without two classes, an empty class, or one class under two labels.

@@ -10,7 +10,6 @@ import torch
 from flyp_sweep.search_spaces.complaints import show
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.datasets.class_labels import spelt
-from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.models import text_sides
 from flyp_sweep.trainers.models.prompts import CHUNK, Tokenizer, tokenize
 
@@ -23,19 +22,21 @@ MOST_CAPTIONS = 50_000
 """Captions of a split that are looked at: a few seconds of work."""
 
 
-def remarks(dataset: OwnData, model: Model, templates: Sequence[str]) -> list[str]:
-    """What to know of the prompts, a line each. Raises InputError when two classes have the same tokens."""
-    names = dataset.class_names
+def remarks(of: str, classes: Sequence[str], names: Sequence[str], model: Model, templates: Sequence[str]) -> list[str]:
+    """What to know of the prompts of `classes` with these display `names`, a line each; `of` says what has them.
+
+    Raises InputError when two classes have the same tokens.
+    """
     tokenizer = text_sides.tokenizer_of(model)
     if tokenizer is None:
         return [f"prompts: not compared, as the tokenizer of {model.label} is not in the cache"]
     too_long = cut(tokenizer, names, templates)
     told = f"the context of {model.label} cuts {len(too_long)} of {len(names) * len(templates)}"
     if pair := indistinct(tokenizer, names, templates):
-        first, second = (dataset.classes[label] for label in pair)
+        first, second = (classes[label] for label in pair)
         prompt = templates[0].format(names[pair[1]])
         raise InputError(
-            f"data set {dataset.name!r}: the prompts of classes {spelt(first)} and {spelt(second)} have the same "
+            f"{of}: the prompts of classes {spelt(first)} and {spelt(second)} have the same "
             f"tokens, e.g. {show(prompt)}{f'; {told}' if too_long else ''}; expected names that {model.label} can tell "
             "apart in dataset.class_names"
         )

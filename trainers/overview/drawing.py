@@ -14,9 +14,10 @@ from flyp_sweep.trainers.overview.facts import Size, Sizes
 SEED = 0
 OPENED = 2000
 """Images of a split whose size is read."""
-DECODED_PIXELS = 500_000_000
-FEWEST_DECODED, MOST_DECODED = 100, 5000
-"""Images of a split that are decoded are as many as have DECODED_PIXELS, within these bounds."""
+DECODED_PIXELS, MOST_DECODED = 10**9, 20_000
+"""Pixels and images of a data set that are decoded: its splits share them."""
+FEWEST_DECODED = 100
+"""Images of a split that are decoded whatever they take."""
 
 
 def spread(labels: np.ndarray, count: int) -> np.ndarray:
@@ -42,10 +43,10 @@ def sample(images: int, count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(SEED).choice(images, count, replace=False))
 
 
-def to_decode(images: int, sizes: Sizes | None) -> int:
-    """How many images of a split can be decoded while somebody waits."""
+def to_decode(images: int, sizes: Sizes | None, splits: int) -> int:
+    """How many images of a split, one of `splits`, can be decoded while somebody waits."""
     area = sizes.median[0] * sizes.median[1] if sizes else 1
-    return min(images, max(FEWEST_DECODED, min(MOST_DECODED, DECODED_PIXELS // area)))
+    return min(images, max(FEWEST_DECODED, min(MOST_DECODED, DECODED_PIXELS // area) // splits))
 
 
 def sizes_of(images: Images) -> Sizes | None:

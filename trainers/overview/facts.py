@@ -60,13 +60,15 @@ class SplitOverview:
 
 @dataclass(frozen=True)
 class DatasetOverview:
-    """A data set: its splits, what is `wrong`, so that a run refuses it, and what is `suspicious`, a line each."""
+    """A data set: its splits and, a line each, the `rules` by which these were made and are scored, what is `wrong`, so
+    that a run refuses it, and what is `suspicious`."""
 
     name: str
     classes: int
     templates: int
     metric: str
     splits: Sequence[SplitOverview]
+    rules: Sequence[str] = ()
     wrong: Sequence[str] = ()
     suspicious: Sequence[str] = ()
 

@@ -25,7 +25,9 @@ from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.overview import drawing
 from flyp_sweep.trainers.overview.facts import DatasetOverview, Example, SplitOverview
 
-EXAMPLES = 8
+EXAMPLES, FEW_EXAMPLES = 8, 2
+"""Pictures of a split, and of an OOD split of a data set that has more than MANY_SPLITS, e.g. a grid of corruptions."""
+MANY_SPLITS = 20
 
 Check = Callable[[], Sequence[str] | None]
 """Returns remarks, a line each, or raises InputError for what a run would refuse."""
@@ -73,13 +75,14 @@ def overview(
             splits.append(_of_split(dataset, dataset.split(name), shown, seen, cache, deep, say))
         except (InputError, OSError) as error:
             splits.append(SplitOverview(name, role, problem=_line(error)))
-    wrong, suspicious = _judged(dataset, shown, seen, splits, Hashes(cache.folder if cache else None), checks)
+    rules, wrong, suspicious = _judged(dataset, shown, seen, splits, Hashes(cache.folder if cache else None), checks)
     return DatasetOverview(
         name=dataset.name,
         classes=_classes(dataset),
         templates=len(dataset.templates[: shown.templates]),
         metric=dataset.metric,
         splits=splits,
+        rules=rules,
         wrong=wrong,
         suspicious=suspicious,
     )
@@ -92,8 +95,9 @@ def _judged(
     splits: Sequence[SplitOverview],
     hashes: Hashes,
     checks: Sequence[Check],
-) -> tuple[list[str], list[str]]:
-    """What a run would refuse, and what is suspicious: a line each, none twice, none that a split says already."""
+) -> tuple[list[str], list[str], list[str]]:
+    """The rules of splits, what a run would refuse, and what is suspicious: a line each, none twice, none that a split
+    says already."""
     wrong = [f"missing: {one.path} (from {one.source})" for one in dataset.missing()]
     counts = {split.name: split.images for split in splits if not split.problem}
 
@@ -105,14 +109,16 @@ def _judged(
         if not shown.skips:
             seen.found.check(dataset.name)
 
+    rules: list[str] = []
     suspicious: list[str] = []
+    _tried(dataset.rules, wrong, rules)
     for check in (lambda: check_classes(dataset), lambda: check_complete(dataset, counts), dataset.remarks, *checks):
         _tried(check, wrong, suspicious)
     _tried(alike, wrong, wrong if isinstance(dataset, OwnData) else suspicious)
     _tried(decodable, wrong, suspicious)
     suspicious += seen.found.remarks(skipped=shown.skips)
     told = {split.problem for split in splits}
-    return [line for line in dict.fromkeys(wrong) if line not in told], list(dict.fromkeys(suspicious))
+    return rules, [line for line in dict.fromkeys(wrong) if line not in told], list(dict.fromkeys(suspicious))
 
 
 def _tried(check: Check, wrong: list[str], remarks: list[str]) -> None:
@@ -145,7 +151,7 @@ def _of_split(
     look = Look(split.images, split.name, cache, say, [shown.view])
     rows = np.arange(len(split))
     if not deep and not look.is_known:
-        rows = drawing.sample(len(split), drawing.to_decode(len(split), sizes))
+        rows = drawing.sample(len(split), drawing.to_decode(len(split), sizes, len(dataset.splits)))
     if len(rows) < len(split):
         look = Look(_part(split.images, rows), split.name, cache, say, [shown.view])
     seen.found.take(split.name, look)
@@ -169,7 +175,8 @@ def _part(images: Images, rows: np.ndarray) -> Images:
 
 def _examples(dataset: Dataset, split: Split, shown: Shown) -> list[Example]:
     """A few images as the model gets them, spread over the classes."""
-    rows = drawing.spread(split.labels, EXAMPLES)
+    few = split.role == "ood" and len(dataset.splits) > MANY_SPLITS
+    rows = drawing.spread(split.labels, FEW_EXAMPLES if few else EXAMPLES)
     rng = np.random.default_rng(drawing.SEED)
     templates = (split.templates or dataset.templates)[: shown.templates]
     examples, decoded = [], []

@@ -83,7 +83,7 @@ class HubImages(OwnData):
         return sorted(labels, key=order.index)
 
     def read(self, split: str) -> Split:
-        found, numbers = self._labels_in(split), {name: label for label, name in enumerate(self.classes)}
+        found, numbers = self._labels_in(split), {name: label for label, name in enumerate(self.classes_of(split))}
         labels = np.array([numbers.get(name, -1) for name in found.names], dtype=np.int64)[found.codes]
         if (labels < 0).any():
             raise self._unknown_label(split, found, int(np.flatnonzero(labels < 0)[0]))

@@ -91,7 +91,7 @@ class ImageTables(OwnData):
 
     def read(self, split: str) -> Split:
         rows = self._rows(split)
-        numbers = {name: label for label, name in enumerate(self.classes)}
+        numbers = {name: label for label, name in enumerate(self.classes_of(split))}
         labels = np.array([numbers.get(name, -1) for name in rows.labels], dtype=np.int64)[rows.codes]
         if (labels < 0).any():
             raise self._unknown_label(split, int(np.flatnonzero(labels < 0)[0]))
