@@ -111,6 +111,8 @@ def check_shots(dataset: Dataset, space: SearchSpace) -> None:
             if not own_id_val:
                 raise InputError(f"dataset {dataset.name!r} has no id_val split, which a cell without shots needs")
             continue
+        if dataset.few_shot_draw(shots, seed=0) is not None:
+            continue
         need = {"train": 2 * shots} if dataset.one_pool else {"train": shots, "id_val": shots}
         for role, images in need.items():
             labels = dataset.split(dataset.named(role)[0]).labels
