@@ -10,7 +10,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS
 from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 from flyp_sweep.trainers.datasets.base import Added, Dataset
-from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, matched, spelt
+from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, matched, plain, spelt
 from flyp_sweep.trainers.datasets.own import OwnData
 
 
