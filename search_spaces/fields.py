@@ -48,6 +48,11 @@ def shape(value: object) -> str | None:
     return NUMBER if isinstance(value, int | float) else None
 
 
+def as_slug(text: str) -> str:
+    """`text` as a name of a-z, 0-9, '_', '.' and '-', e.g. of the last part of a path; `data` where nothing is left."""
+    return re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip(".-")[:100] or "data"
+
+
 def repeated(items: Iterable[Hashable]) -> list[Any]:
     """The items that occur more than once."""
     return [item for item, count in Counter(items).items() if count > 1]

@@ -34,8 +34,13 @@ from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 SPLITS = ("train", "id_val", "id_test")
 
 
+def is_template(text: str) -> bool:
+    """Whether `text` has one {} for the class name, and no other braces."""
+    return text.count("{}") == 1 and not set("{}") & set(text.replace("{}", ""))
+
+
 def _check_template(template: str) -> str:
-    if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+    if not is_template(template):
         raise mismatch(template, "exactly one {} for the class name and no other braces, as in 'a photo of a {}.'")
     return template
 
@@ -64,6 +69,7 @@ Templates = Annotated[
     Unique,
     Field(min_length=1, description="a list of texts, each with one {} for the class name"),
 ]
+PLAIN_TEMPLATES = ("a photo of a {}.",)
 Metric = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "worst_group_accuracy"]
 Among = Literal["all", "present", "own"]
 """Predictions on a split are among all classes, among those of which it has images, or among classes of its own, which
@@ -164,7 +170,7 @@ class OwnDataset(Section):
 
     name: Name
     class_names: ClassNames = None
-    templates: Templates = ("a photo of a {}.",)
+    templates: Templates = PLAIN_TEMPLATES
     metric: Metric | None = None
     predict_among: dict[Text, Among] = Field(
         default={}, description="a mapping from reported splits to all, present or own, as in {renditions: present}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +92,17 @@ def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
         )
 
 
+def few_shot_groups(dataset: Dataset, space: SearchSpace) -> Iterator[str]:
+    """A line where few-shot cells are selected by a worst group that their draws may lack."""
+    shots = [one for one in space.shots_list if one is not None]
+    if dataset.metric == "worst_group_accuracy" and shots:
+        groups = len(dataset.split(dataset.named("train" if dataset.one_pool else "id_val")[0]).group_names)
+        yield (
+            f"shots: {counted(min(shots), 'image')} of each class validate, whatever the group; selection sees the "
+            f"worst of those of the {groups} groups that are drawn"
+        )
+
+
 def check_shots(dataset: Dataset, space: SearchSpace) -> None:
     """Raise InputError when a class has too few images for the shots, or a full-data cell no `id_val` split."""
     own_id_val = dataset.named("id_val")
@@ -99,6 +110,8 @@ def check_shots(dataset: Dataset, space: SearchSpace) -> None:
         if shots is None:
             if not own_id_val:
                 raise InputError(f"dataset {dataset.name!r} has no id_val split, which a cell without shots needs")
+            continue
+        if dataset.few_shot_draw(shots, seed=0) is not None:
             continue
         need = {"train": 2 * shots} if dataset.one_pool else {"train": shots, "id_val": shots}
         for role, images in need.items():

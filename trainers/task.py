@@ -89,6 +89,8 @@ class Task:
         shots = self.spec.cell.shots
         if shots is None:
             return whole
+        if published := self.shared.dataset.few_shot_draw(shots, self.spec.seed):
+            return _take(whole, published[0])
         return _take(whole, few_shot.draw(whole.labels, shots, self.stream("shots", "train")))
 
     @cached_property
@@ -102,6 +104,8 @@ class Task:
         if own and shots is None:
             return self.shared.split(own[0])
         assert shots is not None, "preflight refuses a full-data cell without an id_val split"
+        if published := self.shared.dataset.few_shot_draw(shots, self.spec.seed):
+            return _take(self.shared.split(own[0]), published[1])
         rng = self.stream("shots", "id_val")
         if not self.shared.dataset.one_pool:
             pool = self.shared.split(own[0])

@@ -7,7 +7,17 @@ from importlib import import_module
 
 from measuring import options_of, parser, write
 
-NAMES = ("overhead", "resume", "workers_memory", "data_parallel", "gpu_step", "prediction", "scale", "whole_protocol")
+NAMES = (
+    "overhead",
+    "resume",
+    "workers_memory",
+    "data_parallel",
+    "gpu_step",
+    "prediction",
+    "readers",
+    "scale",
+    "whole_protocol",
+)
 
 
 def main() -> None:

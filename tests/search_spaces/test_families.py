@@ -90,7 +90,7 @@ def test_to_evaluate_on_leave_one_out_is_every_domain() -> None:
         ({"leave_one_out": ["a", "b"], "id_domains": ["c"]}, "dataset.id_domains: found [c]; expected nothing beside"),
         ({"leave_one_out": ["Art", "art"]}, "expected names that differ in more than case and signs"),
         ({"id_domains": ["a", "b"], "ood_domains": ["b"]}, "dataset.ood_domains: found 'b'; expected every domain"),
-        ({"id_domains": ["a"], "ood_domains": ["train"]}, "dataset.ood: found 'train'; expected a label that is no"),
+        ({"id_domains": ["a"], "ood_domains": ["train"]}, "dataset.ood_domains: found 'train'; expected the name of a"),
         (
             {"leave_one_out": ["a", "b"], "id_val": {"from": "train", "folds": 3}},
             "dataset.id_val.folds: found 3; expected a fraction, or one fold as in fold: 1",
@@ -127,11 +127,11 @@ def test_folds_that_nobody_can_mean_are_one_line(held: dict[str, Any], settings:
     [
         (
             DOMAINS | {"ood_domains": ["art"], "id_val": {"from": "train", "fraction": 0.5}},
-            r"evaluate\[0\].id_val.from: found no train; expected the split that",
+            r"evaluate\[0\].id_val.from: found no id_domains; expected the domains",
         ),
         (
             {"name": "id_test", "corruptions": "c"},
-            r"evaluate\[0\].ood: found 'id_test'; expected a label that is no other split",
+            r"evaluate\[0\].name: found 'id_test'; expected a name that is no split",
         ),
         (
             {"name": "c", "corruptions": "c", "severities": [0]},

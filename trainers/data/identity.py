@@ -51,6 +51,7 @@ def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> I
     found = {name: _split(dataset.split(name), contents[name], name in own) for name in dataset.splits}
     fitted = {name: one for name, one in found.items() if dataset.splits[name] in FITTED}
     parts = [dataset.name, list(dataset.class_names), list(dataset.templates), dataset.metric, sorted(fitted.items())]
+    parts += [dataset.draws] if dataset.draws else []
     training = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return Identity(training, fitted, {name: one for name, one in found.items() if name not in fitted}, overlaps)
 

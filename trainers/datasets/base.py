@@ -233,6 +233,8 @@ class Dataset(ABC):
     """The splits are the user's, not a publisher's."""
     held_out: bool = False
     """There is no id_val as such: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
+    draws: str = ""
+    """Whose few-shot draws there are, where `few_shot_draw` makes them: part of what a trial's identity covers."""
     published: Mapping[str, int] = {}
     """Images that each split holds as published; a copy that holds another number is refused as incomplete."""
 
@@ -285,6 +287,13 @@ class Dataset(ABC):
     def remarks(self) -> list[str]:
         """What a user should know of the data before a sweep, a line each."""
         return []
+
+    def few_shot_draw(self, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The publisher's own draw of `shots` images per class, for a trial's `seed`: rows of train and of id_val.
+
+        None: there is none, and the protocol draws.
+        """
+        return None
 
     def rules(self) -> list[str]:
         """How splits were made and are scored, where that is a choice: a line each, which stands below every table."""

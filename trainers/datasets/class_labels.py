@@ -71,6 +71,35 @@ def resembling(label: str, known: Sequence[str]) -> str:
     return ""
 
 
+def matched(names: Sequence[str], known: Sequence[str]) -> list[int | None]:
+    """Where each of `names` is among `known`, but for case, spaces, zeros and Unicode form; None: it is not.
+
+    ImageNet has two classes called `missile` and two called `sunglasses`: the order of the names tells which is meant.
+    Raises ValueError, of the name alone, where it does not.
+    """
+    places: dict[str, list[int]] = {}
+    for label, name in enumerate(known):
+        for key in {name, plain(name)}:
+            places.setdefault(key, []).append(label)
+    found = [places.get(name) or places.get(plain(name)) or [] for name in names]
+    certain = [labels[0] if len(labels) == 1 else None for labels in found]
+    for several in {tuple(labels) for labels in found if len(labels) > 1}:
+        own = [at for at, labels in enumerate(found) if tuple(labels) == several]
+        if len(own) == len(several):
+            for at, label in zip(own, several, strict=True):
+                certain[at] = label
+    in_turn = [label for label in certain if label is not None]
+    for at, labels in enumerate(found):
+        if len(labels) > 1 and certain[at] is None:
+            low = next((label for label in reversed(certain[:at]) if label is not None), -1)
+            high = next((label for label in certain[at + 1 :] if label is not None), len(known))
+            between = [label for label in labels if low < label < high]
+            if len(between) != 1 or in_turn != sorted(in_turn):
+                raise ValueError(names[at])
+            certain[at] = between[0]
+    return certain
+
+
 def spelt(label: str) -> str:
     """`label` in quotes, with escapes for all that the eye may not see."""
     return ascii(label) if unicodedata.normalize("NFC", label) != label else show(label)

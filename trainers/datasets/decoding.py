@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -27,16 +27,16 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # tw
 
 
 def read_image(
-    source: Path | BinaryIO, shown_as: ShownAs = "torchvision", name: Callable[[], str] | None = None
+    source: str | Path | bytes, shown_as: ShownAs = "torchvision", name: Callable[[], str] | None = None
 ) -> Image.Image:
-    """The RGB image in the file `source`, its first frame if there are several.
+    """The RGB image in the file or the bytes `source`, its first frame if there are several.
 
     Raises InputError, with the path or the `name` of the image, when it cannot be decoded, and OSError when the disk or
     network fails.
     """
     told = name or (lambda: str(source))
     try:
-        with Image.open(source) as image:
+        with Image.open(_Content(source, told)) as image:
             return as_viewed(image) if shown_as == "viewer" else image.convert("RGB")
     except FileNotFoundError as error:
         raise InputError(f"{told()}: the image is gone; put it back, or remove its entry") from error
@@ -46,6 +46,20 @@ def read_image(
         if isinstance(error, OSError) and error.errno in PASSING:
             raise
         raise InputError(f"{told()}: not a readable image ({error}); repair, replace or delete the file") from error
+
+
+class _Content(io.BytesIO):
+    """The whole of a file: one read takes less time than Pillow's many. Pillow's errors call it `name`."""
+
+    def __init__(self, source: str | Path | bytes, name: Callable[[], str]) -> None:
+        if not isinstance(source, bytes):
+            with open(source, "rb", buffering=0) as file:
+                source = file.readall()
+        super().__init__(source)
+        self._told = name
+
+    def __repr__(self) -> str:
+        return repr(self._told())
 
 
 def as_viewed(image: Image.Image) -> Image.Image:

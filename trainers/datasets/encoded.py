@@ -5,7 +5,6 @@ Every reader gives its images in one of these forms, so that decoding, identity 
 
 from __future__ import annotations
 
-import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -75,7 +74,7 @@ class Packed(EncodedImages):
 
     def __getitem__(self, index: int, /) -> Image.Image:
         index = int(index)
-        return read_image(io.BytesIO(self.encoded(index)), self.shown_as, lambda: self.name(index))
+        return read_image(self.encoded(index), self.shown_as, lambda: self.name(index))
 
     def identity(self) -> Iterator[bytes]:
         yield f"{self.shown_as}\n".encode()

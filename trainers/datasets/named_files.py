@@ -38,7 +38,7 @@ class NamedFiles(EncodedImages):
         return len(self.relative)
 
     def __getitem__(self, index: int, /) -> Image.Image:
-        image = read_image(self.folder / os.fsdecode(self.relative[index]), self.shown_as)
+        image = read_image(os.path.join(self.folder, os.fsdecode(self.relative[index])), self.shown_as)
         if not self.border:
             return image
         width, height = image.size

@@ -47,7 +47,7 @@ class OwnData(Dataset):
         self.name = entry.name  # type: ignore[misc]
         self.splits_key = entry.splits_key
         self.given_names = entry.class_names
-        self.templates = entry.templates
+        self.given_templates = entry.templates
         self.given_metric = entry.metric
         self.metric = entry.metric or "accuracy"
         own = {split: place for split in SPLITS if (place := getattr(entry.sources, split)) is not None}
@@ -246,6 +246,11 @@ class OwnData(Dataset):
                 f"one for each class of {self.whole}, in this order: {listed(found)}"
             )
         return found
+
+    @property
+    def templates(self) -> Sequence[str]:  # type: ignore[override]
+        """Those of the YAML."""
+        return self.given_templates
 
     @property
     def class_ids(self) -> list[str]:  # type: ignore[override]

@@ -37,9 +37,64 @@ from flyp_sweep.trainers.datasets.decoding import ORIENTATION
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
 CLASSES = ("ant", "big_bee", "cat")
+NAMES = {"cat": "house cat", "ant": "red ant", "big_bee": "bumblebee"}
 SPLITS = {"train": "train", "id_val": "id_val", "id_test": "id_test", "sketch": "ood"}
 """Split -> role; a form that cannot hold an OOD set leaves it out."""
 PER_CLASS = {"train": 4, "id_val": 2, "id_test": 2, "sketch": 1}
+
+
+def _shades() -> np.ndarray:
+    """uint8 [9, 12]: from black to white, in steps."""
+    return np.linspace(0, 255, 9 * 12).astype(np.uint8).reshape(9, 12)
+
+
+def _in_colours(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _sixteen_bits(suffix: str, kind: str) -> tuple[str, bytes, np.ndarray]:
+    deep = Image.fromarray(_shades().astype(np.uint16) * 257)
+    return suffix, _saved(deep, kind), _in_colours(_shades())
+
+
+def _transparent() -> tuple[str, bytes, np.ndarray]:
+    """Noise that nobody sees, on the left; a viewer shows white there."""
+    pixels = np.random.default_rng(5).integers(0, 256, (9, 12, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    pixels[:, :6, 3] = 0
+    shown = pixels[..., :3].copy()
+    shown[:, :6] = 255
+    return ".png", _saved(Image.fromarray(pixels), "png"), shown
+
+
+def _separated() -> tuple[str, bytes, np.ndarray]:
+    content = _saved(Image.fromarray(_in_colours(_shades())).convert("CMYK"), "jpeg", quality=95)
+    return ".jpg", content, np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def _moving() -> tuple[str, bytes, np.ndarray]:
+    first = Image.fromarray(_in_colours(_shades()))
+    later = first.transpose(Image.Transpose.ROTATE_180)
+    return ".webp", _saved(first, "webp", save_all=True, append_images=[later], lossless=True), np.asarray(first)
+
+
+ODD: dict[str, Callable[[], tuple[str, bytes, np.ndarray]]] = {
+    "grey": lambda: (".png", _saved(Image.fromarray(_shades()), "png"), _in_colours(_shades())),
+    "palette": lambda: (".gif", _saved(Image.fromarray(_shades()), "gif"), _in_colours(_shades())),
+    "16 bits, PNG": lambda: _sixteen_bits(".png", "png"),
+    "16 bits, TIFF": lambda: _sixteen_bits(".tif", "tiff"),
+    "transparent": _transparent,
+    "CMYK": _separated,
+    "animated": _moving,
+    "one pixel": lambda: (".png", _saved(Image.new("RGB", (1, 1), "white"), "png"), np.full((1, 1, 3), 255)),
+}
+"""Image files as people have them -> the suffix, the bytes, and what a viewer shows, uint8 [height, width, 3]."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +132,8 @@ class ReaderContract(ABC):
 
     splits = tuple(SPLITS)
     """Those that the form can hold."""
+    holds_new_classes = True
+    """Whether an OOD set of this form may have classes that training lacks."""
 
     @abstractmethod
     def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
@@ -147,6 +204,38 @@ class ReaderContract(ABC):
         turned = self.made(tmp_path / "a", [replace(images[0], name="ant_train_0.jpg", content=sideways), *images[1:]])
         assert turned.split("train").images[0].size == (6, 20)
 
+    @pytest.mark.parametrize("kind", ODD)
+    def test_an_odd_image_is_shown_as_by_a_viewer(self, tmp_path: Path, images: list[Example], kind: str) -> None:
+        suffix, content, shown = ODD[kind]()
+        odd = replace(images[0], name=f"ant_train_0{suffix}", content=content)
+        found = np.asarray(self.made(tmp_path / "a", [odd, *images[1:]]).split("train").images[0])
+        assert found.shape == shown.shape
+        assert np.abs(found.astype(int) - shown).max() <= 1
+
+    @pytest.mark.parametrize("content", [b"", b"<html>404 Not Found</html>"], ids=["empty", "a web page"])
+    def test_what_is_no_image_is_named(self, tmp_path: Path, images: list[Example], content: bytes) -> None:
+        made = self.made(tmp_path / "a", [replace(images[0], content=content), *images[1:]])
+        try:  # a form whose images count by their content leaves it out, and says so
+            told = made.left_out("train")  # type: ignore[attr-defined]
+            bad = look_through(made, None).bad
+        except InputError as error:
+            told, bad = str(error), []
+        assert "ant_train_0" in told or len(bad) == 1
+
+    def test_names_are_in_any_script(self, tmp_path: Path, images: list[Example]) -> None:
+        names = dict(zip(CLASSES, ("Frosch \u00e4", "\u732b", "\u8239 \U0001f6a2"), strict=True))
+        changed = [replace(one, name=f"\u7167\u7247 {one.name}", label=names[one.label]) for one in images]
+        made = self.made(tmp_path / "a", changed)
+        assert list(made.class_names) == list(names.values())
+        split = made.split("train")
+        assert [made.class_names[label] for label in split.labels] == [one.label for one in changed][:12]
+        assert np.array_equal(np.asarray(split.images[5]), np.asarray(Image.open(io.BytesIO(changed[5].content))))
+
+    def test_one_class_is_refused(self, tmp_path: Path, images: list[Example]) -> None:
+        made = self.made(tmp_path / "a", [one for one in images if one.label == "ant"])
+        with pytest.raises(InputError, match=r"the one class 'ant'.*expected at least 2 classes"):
+            made.check_classes()  # type: ignore[attr-defined]
+
     def test_a_damaged_image_is_named(self, tmp_path: Path, images: list[Example]) -> None:
         cut = replace(images[1], content=images[1].content[:60])
         made = self.made(tmp_path / "a", [images[0], cut, *images[2:]])
@@ -195,11 +284,23 @@ class ReaderContract(ABC):
         with pytest.raises(InputError, match="'dog'"):
             made.split("id_val")
 
+    def test_a_split_may_have_classes_of_its_own(self, tmp_path: Path, images: list[Example]) -> None:
+        if "sketch" not in self.splits or not self.holds_new_classes:
+            pytest.skip("this form holds no OOD set of other classes")
+        new = dict(zip(CLASSES, ("dog", "elk_cow", "fox"), strict=True))
+        other = [replace(one, label=new[one.label] if one.split == "sketch" else one.label) for one in images]
+        made = self.made(tmp_path / "a", other, predict_among={"sketch": "own"}, class_names=NAMES | {"fox": "red fox"})
+        split = made.split("sketch")
+        names = split.class_names
+        assert names is not None
+        assert (list(names), list(split.templates)) == (["dog", "elk cow", "red fox"], list(made.templates))
+        assert [list(new.values())[label] for label in split.labels] == [one.label for one in other][-len(split) :]
+        assert list(made.class_names) == list(NAMES.values())
+
     def test_class_names_and_templates_come_from_the_yaml(self, tmp_path: Path, images: list[Example]) -> None:
-        names = {"cat": "house cat", "ant": "red ant", "big_bee": "bumblebee"}
-        made = self.made(tmp_path / "a", images, class_names=names, templates=["a {}."])
-        assert list(made.class_names) == list(names.values())
-        assert [list(names)[label] for label in made.split("train").labels] == [one.label for one in images][:12]
+        made = self.made(tmp_path / "a", images, class_names=NAMES, templates=["a {}."])
+        assert list(made.class_names) == list(NAMES.values())
+        assert [list(NAMES)[label] for label in made.split("train").labels] == [one.label for one in images][:12]
 
     def test_the_space_that_is_written_loads_as_equal(self, tmp_path: Path, images: list[Example]) -> None:
         (tmp_path / "a").mkdir()

@@ -1,0 +1,62 @@
+"""WebDataset shards in clip_benchmark's layout: a folder of tar archives for each split."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from flyp_sweep.search_spaces.complaints import mismatch
+from flyp_sweep.search_spaces.fields import Text, as_slug
+from flyp_sweep.search_spaces.own_data import OwnDataset, Splits, Templates
+
+_HUB = re.compile(r"(https?://huggingface\.co/datasets/[^/]+/([^/]+))(?:/(?:resolve|tree|raw|blob)/([^/]+))?")
+
+
+class WebDataset(OwnDataset):
+    """A data set in tar archives, below a folder or an http(s) address; the places of splits start from there.
+
+    Class names and templates come from the files beside the shards. The name is the last part of the place.
+    """
+
+    key: ClassVar[str] = "webdataset"
+    splits_key: ClassVar[str] = "splits"
+
+    webdataset: Text = Field(description="the path of a folder, or an http(s) address")
+    splits: Splits = Splits(id_test="test")
+    templates: Templates | None = None  # type: ignore[assignment]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_place(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data and isinstance(place := data.get("webdataset"), str):
+            return {"name": as_slug(last_part(place)), **data}
+        return data
+
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> WebDataset:
+        if "://" in self.webdataset and not is_address(self.webdataset):
+            raise mismatch(self.webdataset, "a path, or an address with http:// or https://", at=("webdataset",))
+        return self
+
+    @property
+    def sources(self) -> Splits:
+        return self.splits
+
+
+def is_address(place: str) -> bool:
+    """Whether a place is one of the web."""
+    return place.startswith(("http://", "https://"))
+
+
+def address(place: str) -> str:
+    """The address that names of files follow: for a data set on the Hugging Face Hub, that of its files."""
+    found = _HUB.fullmatch(place.rstrip("/"))
+    return f"{found[1]}/resolve/{found[3] or 'main'}" if found else place.rstrip("/")
+
+
+def last_part(place: str) -> str:
+    """What a data set at `place` is called: the last part of a path, or the repository's name on the hub."""
+    found = _HUB.fullmatch(place.rstrip("/"))
+    return found[2] if found else place.rstrip("/").rpartition("/")[2]
