@@ -82,7 +82,7 @@ class CoopImages(OwnData):
         return sorted(labels, key=self._numbers.__getitem__)
 
     def read(self, split: str) -> Split:
-        known = {name: label for label, name in enumerate(self.classes)}
+        known = {name: label for label, name in enumerate(self.classes_of(split))}
         names = [name for _, _, name in self._rows(split)]
         if unknown := next((name for name in names if name not in known), None):
             raise InputError(
