@@ -139,6 +139,15 @@ def test_what_is_wrong_with_folders_is_one_line(tmp_path: Path, written: Any, en
         made(tmp_path, **entry).split("birds_c")
 
 
+@pytest.mark.parametrize("write", [write_folders, write_arrays])
+def test_a_class_that_class_names_lack_is_one_line(tmp_path: Path, write: Any) -> None:
+    write(tmp_path, ["fog"], classes=("0", "1", "2")) if write is write_folders else write(tmp_path, "fog")
+    if write is write_arrays:
+        np.save(tmp_path / "grid" / "labels.npy", np.tile([1, 0, 2], 5))
+    with pytest.raises(InputError, match=r"found class '2'; expected one of evaluate.class_names: '?0'?, '?1'?"):
+        made(tmp_path, class_names={"0": "owl", "1": "robin"}).split("birds_c")
+
+
 def test_a_corruption_that_lacks_a_severity_is_one_line(tmp_path: Path) -> None:
     write_folders(tmp_path, ["fog"], severities=(1, 2))
     write_folders(tmp_path, ["snow"], severities=(1,))
