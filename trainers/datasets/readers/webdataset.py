@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flyp_sweep.search_spaces.complaints import counted
+from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import PLAIN_TEMPLATES, OwnDataset, is_template
 from flyp_sweep.search_spaces.readers.webdataset import WebDataset, address, is_address
@@ -129,7 +129,7 @@ class WebShards(OwnData):
         return list(dict.fromkeys(lines))
 
     def read(self, split: str) -> Split:
-        index, known = self._index(split), {name: label for label, name in enumerate(self.classes)}
+        index, known = self._index(split), {name: label for label, name in enumerate(self.classes_of(split))}
         names = [self._class(split, label) for label in index.labels]
         for label, name in zip(index.labels, names, strict=True):
             if name not in known:
@@ -145,8 +145,8 @@ class WebShards(OwnData):
         return self._index(split).left_out
 
     def remarks(self) -> list[str]:
-        lines, names = super().remarks(), self._names_in(self.base) or []
-        if unused := [name for name in distinct(names) if name not in self.classes]:
+        lines, names, used = super().remarks(), self._names_in(self.base) or [], {*self.classes}
+        if unused := [name for name in distinct(names) if name not in used]:
             lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
         if self.given_names is None:
             repeated = [name for name, count in Counter(self.class_names).items() if count > 1]
@@ -174,6 +174,7 @@ class WebShards(OwnData):
                 np.array([os.fsencode(member.name) for member in members], dtype=np.bytes_),
                 np.array([member.offset for member in members], dtype=np.int64),
                 np.array([member.size for member in members], dtype=np.int64),
+                np.array([one.changed for one in samples], dtype=np.int64),
                 self.shown_as,
             )
             bare = [key for one in samples for key in one.without_image]
@@ -184,8 +185,8 @@ class WebShards(OwnData):
 
     def _check_kind(self, place: Path) -> None:
         path = self._home(place) / TYPE
-        if path.is_file() and (kind := path.read_text(encoding="utf-8").strip()) != "classification":
-            raise InputError(f"{path}: found {kind!r}; expected 'classification': images with one label each")
+        if path.is_file() and (kind := " ".join(lines_of(path))) != "classification":
+            raise InputError(f"{path}: found {show(kind)}; expected 'classification': images with one label each")
 
     def _class(self, split: str, label: str) -> str:
         """The class that a label of a split stands for. Raises InputError for one that is no line's."""
@@ -197,7 +198,7 @@ class WebShards(OwnData):
             return label
         if label.isdecimal() and int(label) < len(classes):
             return classes[int(label)]
-        if not label.isdecimal() and label in classes:
+        if not label.isdecimal() and (label in classes or split in self.apart):
             return label
         raise InputError(
             f"{self._first(split, label)}: found label {spelt(label)}; expected 0 to {len(classes) - 1}, the number of "
