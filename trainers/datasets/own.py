@@ -170,7 +170,13 @@ class OwnData(Dataset):
             elif held.folds and held.fold:
                 chosen.append(drawn[(dealt + np.arange(len(own))) % held.folds == held.fold - 1])
                 dealt += len(own)
-        return np.concatenate(chosen)
+        rows = np.concatenate(chosen)
+        if not len(rows):
+            raise InputError(
+                f"{self.where('train')}: found no image to hold out for {split}; expected some of {self.stratum} "
+                "with 2 or more; add images, or set stratified: false"
+            )
+        return rows
 
     def _check_two(self, whole: Split, split: str, classes: np.ndarray, free: np.ndarray) -> None:
         """Raise InputError for one of the `classes`, int64 [N], that has fewer than two free images."""
