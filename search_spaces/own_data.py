@@ -183,8 +183,6 @@ class OwnDataset(Section):
 
     @model_validator(mode="after")
     def _splits_are_known(self) -> Self:
-        if not self.predict_among:  # the places may not be checked yet
-            return self
         reported = [split for split, role in self.sources.roles.items() if role in REPORTED]
         for split in self.predict_among:
             if split not in reported:

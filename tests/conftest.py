@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def own_cache(shared_folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLYP_SWEEP_CACHE", str(shared_folder / "cache"))
         patch.setenv("HF_DATASETS_CACHE", str(shared_folder / "hugging_face"))
+        if library := sys.modules.get("datasets"):  # it has read the environment already
+            patch.setattr(library.config, "HF_DATASETS_CACHE", str(shared_folder / "hugging_face"))
         yield
 
 

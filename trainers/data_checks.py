@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,6 +89,17 @@ def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
             f"dataset {dataset.name!r}: split {split!r}: found {counted(images['found'], 'image')}; "
             f"expected {images['published']:,}, as published{more}; "
             f"complete the copy in {dataset.root}; --allow-incomplete goes on"
+        )
+
+
+def few_shot_groups(dataset: Dataset, space: SearchSpace) -> Iterator[str]:
+    """A line where few-shot cells are selected by a worst group that their draws may lack."""
+    shots = [one for one in space.shots_list if one is not None]
+    if dataset.metric == "worst_group_accuracy" and shots:
+        groups = len(dataset.split(dataset.named("train" if dataset.one_pool else "id_val")[0]).group_names)
+        yield (
+            f"shots: {counted(min(shots), 'image')} of each class validate, whatever the group; selection sees the "
+            f"worst of those of the {groups} groups that are drawn"
         )
 
 

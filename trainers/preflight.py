@@ -19,7 +19,14 @@ from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.duplicates import near
 from flyp_sweep.trainers.data.identity import Identity, identify
 from flyp_sweep.trainers.data.inspection import Say
-from flyp_sweep.trainers.data_checks import by_role, check_files, check_images, check_splits, incomplete
+from flyp_sweep.trainers.data_checks import (
+    by_role,
+    check_files,
+    check_images,
+    check_splits,
+    few_shot_groups,
+    incomplete,
+)
 from flyp_sweep.trainers.datasets import added
 from flyp_sweep.trainers.datasets.base import Dataset
 from flyp_sweep.trainers.datasets.census import census
@@ -158,7 +165,7 @@ def _check(
     for name, dataset in made.items():
         rules = dataset.rules()
         remarks = rules + dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
-        remarks += cut_captions(dataset, space)
+        remarks += [*cut_captions(dataset, space), *few_shot_groups(dataset, space)]
         seen = check_images(dataset, space, say, views) if decode else None
         if seen and seen.bad:  # and they are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flyp_sweep.search_spaces.complaints import FieldError, problem
 from flyp_sweep.search_spaces.fields import Count, FromList, Text, Unique
@@ -28,6 +28,11 @@ class CorruptionDataset(OwnDataset):
     severities: Annotated[tuple[Annotated[Count, Field(ge=1)], ...], FromList, Unique, Field(min_length=1)] | None = (
         Field(default=None, description="a list of severities, as in [1, 3, 5]")
     )
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        _ = self.sources  # whose own checks see the name
+        return self
 
     @property
     def sources(self) -> Splits:

@@ -102,6 +102,7 @@ class DomainDataset(OwnDataset):
             for domain in found:
                 if "/" in domain:
                     raise mismatch(domain, "the name of a folder, without '/'", at=(key,))
+        _ = self.sources  # whose own checks see the names of OOD domains
         slugs = [_slug(domain) for domain in self.leave_one_out or ()]
         if len(set(slugs)) < len(slugs):
             raise mismatch(

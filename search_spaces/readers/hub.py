@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from flyp_sweep.search_spaces.complaints import mismatch
 from flyp_sweep.search_spaces.fields import Text
 from flyp_sweep.search_spaces.own_data import OwnDataset, Place, Splits
+from flyp_sweep.search_spaces.readers.tables import GROUPS, Group
 
 SPLIT = "the name of a split"
 ID_VAL = "the name of a split, or {from: train, fraction: 0.1} to hold out a tenth of train"
@@ -22,6 +23,9 @@ class HubSplits(Splits):
     train: Text | None = Field(default=None, description=SPLIT)
     id_val: Place | None = Field(default=None, description=ID_VAL)
     id_test: Place | None = Field(default=None, description=ID_VAL)
+    ood_val: dict[Text, Text] = Field(
+        default={}, description="a mapping from labels to names of splits, as in {north: north}"
+    )
     ood: dict[Text, Text] = Field(
         default={}, description="a mapping from labels to names of splits, as in {sketch: sketch}"
     )
@@ -44,6 +48,7 @@ class HubDataset(OwnDataset):
     )
     image: Text = Field(default="image", description="the name of a column")
     label: Text = Field(default="label", description="the name of a column")
+    group: Group = Field(default=None, description=GROUPS)
     caption: Text | None = Field(default=None, description="the name of a column")
 
     @model_validator(mode="before")
@@ -62,6 +67,11 @@ class HubDataset(OwnDataset):
         if self.caption in (self.image, self.label):
             raise mismatch(self.caption, "another column than those of images and labels", at=("caption",))
         return self
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The columns that make a group."""
+        return (self.group,) if isinstance(self.group, str) else self.group or ()
 
     @property
     def sources(self) -> Splits:

@@ -51,7 +51,14 @@ Values = Annotated[
 ]
 Condition = Annotated[dict[Text, Values], Field(min_length=1)]
 _CONDITIONS = "the name of a column, or conditions for each split, as in {train: {split: 0}, id_val: {split: 1}}"
-_GROUPS = "the name of a column, or a list of these, whose combinations of values are the groups"
+GROUPS = "the name of a column, or a list of these, whose combinations of values are the groups"
+Group = (
+    Annotated[
+        Annotated[Text, Tag(TEXT)] | Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=1), Tag(LIST)],
+        Discriminator(shape),
+    ]
+    | None
+)
 
 
 class Columns(Section):
@@ -73,13 +80,7 @@ class Columns(Section):
         ]
         | None
     ) = Field(default=None, description=_CONDITIONS)
-    group: (
-        Annotated[
-            Annotated[Text, Tag(TEXT)] | Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=1), Tag(LIST)],
-            Discriminator(shape),
-        ]
-        | None
-    ) = Field(default=None, description=_GROUPS)
+    group: Group = Field(default=None, description=GROUPS)
     caption: Text | None = Field(default=None, description="the name of a column")
 
     @property

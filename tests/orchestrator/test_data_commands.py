@@ -187,6 +187,37 @@ def test_all_data_sets_of_a_search_space_are_fetched(tmp_path: Path, offline: li
     assert [line.split()[3] for line in output.splitlines()] == ["'caltech101':", "'rendered_sst2':"]
 
 
+TEXTURES = """
+name: textures
+dataset: {torchvision: DTD, splits: {train: train, id_val: val}}
+model: {arch: digits-clip, pretrained: bundled}
+methods: [zeroshot]
+search: {num_samples: 1}
+"""
+
+
+def test_what_torchvision_fetches_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "space.yaml").write_text(TEXTURES)
+    code, output = call("data", "check", "space.yaml", cwd=tmp_path)
+    assert (code, output.count("has torchvision fetch it")) == (2, 2)
+
+    def unpack(url: str, download_root: str, md5: str) -> None:
+        base = Path(download_root) / "dtd"
+        for number, name in enumerate(("banded", "dotted")):
+            write_image(base / "images" / name / "0.png", number)
+        (base / "labels").mkdir()
+        for part in ("train", "val"):
+            (base / "labels" / f"{part}1.txt").write_text("banded/0.png\ndotted/0.png\n")
+
+    monkeypatch.setattr(torchvision.datasets.dtd, "download_and_extract_archive", unpack)
+    code, output = call("data", "prepare", "space.yaml", cwd=tmp_path)
+    assert code == 0, output
+    assert [line.split()[:3] for line in output.splitlines() if " images" in line] == [
+        ["train", "train", "2"],
+        ["id_val", "id_val", "2"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("command", "complaint"),
     [

@@ -14,7 +14,10 @@ from own_runs import SPACE, write_tree
 from PIL import Image
 from serial_engine import evaluate_serially, run_serially
 
-from flyp_sweep.results import RunFolder
+from flyp_sweep.results import RunFolder, TableOptions, make_table, read_evidence
+from flyp_sweep.results.analysis.cells import cell_results
+from flyp_sweep.results.analysis.evidence import Measure
+from flyp_sweep.results.statistics.two_ways import two_way_interval
 from flyp_sweep.trainers.datasets.digits import CLASS_NAMES, restyle, uci_digits
 
 QUICK = {"search": {"algorithm": "none", "space": {"lr": 3e-4, "weight_decay": 0.1}}}
@@ -108,6 +111,12 @@ def test_folds_are_one_row_per_method(tmp_path: Path) -> None:
     assert set(own.dataset) == {"threes-fold1", "threes-fold2"}
     by_seed = own[own.role == "id_test"].groupby("seed").value.mean()
     assert found["ID"]["number"]["mean"] == pytest.approx(by_seed.mean())
+    cells = [one for one in cell_results(read_evidence(run)) if one.cell.method == "ft"]
+    of_folds = [cell.values("without", [Measure("id_test", "id_test", "accuracy")], {0, 1})[0] for cell in cells]
+    expected = two_way_interval([np.mean(of_folds, axis=0)])
+    (grid,) = make_table([read_evidence(run)], options=TableOptions(interval="seeds+examples")).grids
+    interval = next(row for row in grid.rows if row.method == "ft").entries[0].interval
+    assert interval == expected, "the same test images in each fold count once"
     told = (run.tables / "comparison.txt").read_text()
     for fold in (1, 2):
         rule = f"id_val: fold {fold} of 2 of each class, held out of train, drawn with seed 0 (threes-fold{fold})"

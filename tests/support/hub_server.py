@@ -184,11 +184,10 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def hub_server() -> Iterator[Hub]:
     """A server until the end of the block."""
-
     bound = type("Bound", (Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), bound)
     hub = bound.hub = Hub(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield hub

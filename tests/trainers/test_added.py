@@ -89,6 +89,14 @@ def test_the_training_is_the_same_and_only_the_new_splits_are_more(root: Path) -
     assert own.evaluated["night"] == after.evaluated["night"], "as an OOD set of the data set itself"
 
 
+def test_own_data_without_names_may_call_classes_as_the_folders_of_the_base(root: Path) -> None:
+    names = {"Ant": "a red ant", "bee": "a bumblebee", "wasp": "a hornet"}
+    found = made(root, NIGHT, dataset=OWN | {"class_names": names})
+    assert sorted(set(found.split("night").labels.tolist())) == [0, 2]
+    with pytest.raises(InputError, match="found 2 classes of data set 'night' that 'insects' does not have: 'n-ant'"):
+        made(root, NIGHT | {"class_names": {"ant": "n-ant", "wasp": "n-wasp"}}, dataset=OWN | {"class_names": names})
+
+
 @pytest.mark.parametrize("metric", [None, "mean_per_class_accuracy"])
 def test_the_metric_goes_along_and_own_data_without_one_have_that_of_the_base(root: Path, metric: str | None) -> None:
     other = NIGHT | ({"metric": metric} if metric else {})

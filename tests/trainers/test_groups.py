@@ -252,6 +252,15 @@ def test_groups_cost_no_training_unless_a_training_is_selected_by_them(birds: Pa
     assert len({one.training for one in (plain, selected, other)}) == 3
 
 
+def test_few_shot_draws_that_may_lack_groups_are_told(birds: Path) -> None:
+    space = space_with(dataset={"name": "own", **BIRDS, "metric": "worst_group_accuracy"}, shots=1)
+    (found,) = preflight.check(space, birds, rehearses=False).data.values()
+    assert any(line.startswith("shots: 1 image of each class") and "the 2 groups" in line for line in found.remarks)
+    plain = space_with(dataset={"name": "own", **BIRDS}, shots=1)
+    (found,) = preflight.check(plain, birds, rehearses=False).data.values()
+    assert not any("shots" in line for line in found.remarks)
+
+
 def test_a_renamed_group_is_another_evaluation(birds: Path) -> None:
     before = identity(birds, BIRDS | changed(group="place"))
     (birds / "metadata.csv").write_text(WATERBIRDS.replace("2,1,/", "2,sea,/").replace("2,0,/", "2,land,/"))

@@ -139,6 +139,20 @@ def test_captions_are_a_column(tmp_path: Path) -> None:
     refused(lambda: make(tmp_path, splits=HELD, caption="text").read("train"), "train: row 7", "found no text")
 
 
+def test_groups_are_columns(tmp_path: Path) -> None:
+    places = [number % 2 for number in range(12)]
+    hub_folders.write_parquet(tmp_path / "birds/train.parquet", TRAIN, NAMES, place=places)
+    hub_folders.write_parquet(tmp_path / "birds/test.parquet", TRAIN, NAMES, place=places)
+    made = make(tmp_path, splits=HELD | {"id_test": "test"}, group=["label", "place"])
+    split = made.split("id_test")
+    assert split.groups is not None
+    assert [split.group_names[group] for group in split.groups] == [
+        f"label={one.label},place={place}" for one, place in zip(TRAIN, places, strict=True)
+    ]
+    assert made.split("train").groups is None
+    refused(lambda: make(tmp_path, splits=HELD | {"id_test": "test"}, group="spot").split("id_test"), "dataset.group")
+
+
 def test_an_absent_image_is_named_and_can_be_skipped(tmp_path: Path) -> None:
     images = [{"bytes": one.content, "path": None} for one in TRAIN]
     images[7] = None  # type: ignore[call-overload]

@@ -50,7 +50,7 @@ PUBLISHED = {
     "caltech101": {"train": 5206, "id_val": 1736, "id_test": 9144 - 467 - 5206 - 1736},
     "digits": {},
     "flowers102": {"train": 1020, "id_val": 1020, "id_test": 6149},
-    "fmow": {"train": 76863, "id_val": 11483, "id_test": 11327, "ood_test": 22108},
+    "fmow": {"train": 76863, "id_val": 11483, "id_test": 11327, "ood_val": 19915, "ood_test": 22108},
     "imagenet": {
         "train": 1_281_167 - 25_623,
         "id_val": 25_623,
@@ -61,7 +61,7 @@ PUBLISHED = {
         "imagenet_sketch": 50_889,
         "objectnet": 18_574,
     },
-    "iwildcam": {"train": 129809, "id_val": 7314, "id_test": 8154, "ood_test": 42791},
+    "iwildcam": {"train": 129809, "id_val": 7314, "id_test": 8154, "ood_val": 14961, "ood_test": 42791},
     "mnist": {},
     "pcam": {"train": 2**18, "id_val": 2**15, "id_test": 2**15},
     "rendered_sst2": {"train": 3610 + 3310, "id_val": 444 + 428, "id_test": 909 + 912},

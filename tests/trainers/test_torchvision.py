@@ -224,10 +224,7 @@ def test_what_is_absent_is_named_once_per_split_and_where_it_comes_from(tmp_path
         ),
         ({"torchvision": "EuroSAT"}, "found 'train'; expected all for torchvision.datasets.EuroSAT"),
         ({"torchvision": "DTD", "options": {"partitions": 2}}, r"expected one of partition .*did you mean 'partition'"),
-        (
-            {"torchvision": "DTD", "options": {"partition": "x"}},
-            "DTD .train.: Parameter 'partition' should be",
-        ),
+        ({"torchvision": "FGVCAircraft", "options": {"annotation_level": "x"}}, "'x' for argument annotation_level"),
         ({"torchvision": "DTD", "splits": {"train": "x", "id_val": "x"}}, "Unknown value 'x' for argument split"),
         ({"torchvision": "MNIST", "options": {"download": True}}, "found 'download'; expected none"),
     ],

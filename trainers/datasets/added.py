@@ -10,7 +10,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.own_data import SPLITS
 from flyp_sweep.search_spaces.roles import REPORTED, SHIFTED
 from flyp_sweep.trainers.datasets.base import Added, Dataset
-from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, matched, spelt
+from flyp_sweep.trainers.datasets.class_labels import are_numbers, listed, matched, plain, spelt
 from flyp_sweep.trainers.datasets.own import OwnData
 
 
@@ -84,9 +84,11 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
 
 def _labels_in(base: Dataset, other: Dataset) -> list[int | None]:
     """The label in `base` of each class of `other`; None for a class that it lacks."""
-    ids = {name: label for label, name in enumerate(base.class_ids)}
-    if isinstance(other, OwnData) and other.given_names is None and other.classes and ids.keys() >= set(other.classes):
-        return [ids[name] for name in other.classes]
+    ids = {plain(name): label for label, name in enumerate(base.class_ids)}
+    if isinstance(other, OwnData) and other.given_names is None and other.classes:
+        own = [ids.get(plain(name)) for name in other.classes]
+        if None not in own:
+            return own
     try:
         return matched(other.class_names, base.class_names)
     except ValueError as error:

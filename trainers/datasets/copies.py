@@ -1,6 +1,6 @@
 """Where copies of published data lie whose own link is dead, or often fails; none of them is ours.
 
-Each was found in use, with the numbers of images that are published. Those of clip-benchmark are encoded anew, as WebP.
+Each was found in use by others, and was not compared. Those of clip-benchmark are encoded anew, as WebP.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COPIES = {
         f"{{hub: tanganke/stanford_cars}} or {{webdataset: {_HUB}/clip-benchmark/wds_cars}} (train and test; "
         "hold out id_val)"
     ),
-    "sun397": "{hub: tanganke/sun397} (train and test; hold out id_val)",
+    "sun397": "{hub: tanganke/sun397} (19,850 images to train on and 19,850 to test on; hold out id_val)",
 }
 """Data set, in small letters alone -> entries of a search space's `dataset` that read a copy of the same images."""
 

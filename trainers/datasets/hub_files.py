@@ -64,7 +64,7 @@ class HubPlace:
     @property
     def _home(self) -> Path:
         """Where the commits of this configuration lie that were fetched."""
-        return self.root / FOLDER / self.place.replace("/", "--") / (self.config or "default")
+        return self.root / FOLDER / self.place.replace("/", "--") / (self.config or "default").replace("/", "--")
 
     @property
     def _reference(self) -> Path:

@@ -13,7 +13,7 @@ from flyp_sweep.trainers.shared import bare
 from flyp_sweep.trainers.task import Task
 
 NEAREST = (1, 5, 10)
-SIMILARITIES = 2**26
+SIMILARITIES = 2**24
 """Similarities that are in memory at once."""
 
 

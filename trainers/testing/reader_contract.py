@@ -37,6 +37,7 @@ from flyp_sweep.trainers.datasets.decoding import ORIENTATION
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
 CLASSES = ("ant", "big_bee", "cat")
+NAMES = {"cat": "house cat", "ant": "red ant", "big_bee": "bumblebee"}
 SPLITS = {"train": "train", "id_val": "id_val", "id_test": "id_test", "sketch": "ood"}
 """Split -> role; a form that cannot hold an OOD set leaves it out."""
 PER_CLASS = {"train": 4, "id_val": 2, "id_test": 2, "sketch": 1}
@@ -131,6 +132,8 @@ class ReaderContract(ABC):
 
     splits = tuple(SPLITS)
     """Those that the form can hold."""
+    holds_new_classes = True
+    """Whether an OOD set of this form may have classes that training lacks."""
 
     @abstractmethod
     def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
@@ -281,11 +284,23 @@ class ReaderContract(ABC):
         with pytest.raises(InputError, match="'dog'"):
             made.split("id_val")
 
+    def test_a_split_may_have_classes_of_its_own(self, tmp_path: Path, images: list[Example]) -> None:
+        if "sketch" not in self.splits or not self.holds_new_classes:
+            pytest.skip("this form holds no OOD set of other classes")
+        new = dict(zip(CLASSES, ("dog", "elk_cow", "fox"), strict=True))
+        other = [replace(one, label=new[one.label] if one.split == "sketch" else one.label) for one in images]
+        made = self.made(tmp_path / "a", other, predict_among={"sketch": "own"}, class_names=NAMES | {"fox": "red fox"})
+        split = made.split("sketch")
+        names = split.class_names
+        assert names is not None
+        assert (list(names), list(split.templates)) == (["dog", "elk cow", "red fox"], list(made.templates))
+        assert [list(new.values())[label] for label in split.labels] == [one.label for one in other][-len(split) :]
+        assert list(made.class_names) == list(NAMES.values())
+
     def test_class_names_and_templates_come_from_the_yaml(self, tmp_path: Path, images: list[Example]) -> None:
-        names = {"cat": "house cat", "ant": "red ant", "big_bee": "bumblebee"}
-        made = self.made(tmp_path / "a", images, class_names=names, templates=["a {}."])
-        assert list(made.class_names) == list(names.values())
-        assert [list(names)[label] for label in made.split("train").labels] == [one.label for one in images][:12]
+        made = self.made(tmp_path / "a", images, class_names=NAMES, templates=["a {}."])
+        assert list(made.class_names) == list(NAMES.values())
+        assert [list(NAMES)[label] for label in made.split("train").labels] == [one.label for one in images][:12]
 
     def test_the_space_that_is_written_loads_as_equal(self, tmp_path: Path, images: list[Example]) -> None:
         (tmp_path / "a").mkdir()

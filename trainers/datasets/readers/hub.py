@@ -14,12 +14,14 @@ from flyp_sweep.search_spaces.complaints import counted, one_line, show
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers.hub import HubDataset
+from flyp_sweep.search_spaces.roles import SHIFTED
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.arrow_images import images_in, opened
 from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.class_labels import listed, resembling, spelt
 from flyp_sweep.trainers.datasets.hub_files import ArrowSplit, HubPlace
-from flyp_sweep.trainers.datasets.own import OwnData
+from flyp_sweep.trainers.datasets.own import WORST_GROUP, OwnData
+from flyp_sweep.trainers.datasets.readers.tables import named_groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,6 +52,7 @@ class HubImages(OwnData):
         super().__init__(entry, root, shown_as)
         self.place = HubPlace(entry.hub, entry.config, entry.revision, root)
         self.image, self.label, self.caption = entry.image, entry.label, entry.caption
+        self.groups = entry.groups
         self._labels: dict[str, Labels] = {}
 
     def missing(self) -> list[Missing]:
@@ -77,7 +80,7 @@ class HubImages(OwnData):
 
     def ordered(self, labels: Sequence[str]) -> list[str]:
         """The order of ClassLabel, where the labels are such; else as of all own data."""
-        order = self._class_label(self.fitted[0])
+        order = self._class_names(self.fitted[0], self.label)
         if order is None or not set(labels) <= set(order):
             return super().ordered(labels)
         return sorted(labels, key=order.index)
@@ -97,6 +100,20 @@ class HubImages(OwnData):
                 "name their column as dataset.image"
             ) from error
         return Split(split, self.splits[split], images, labels, self.metric, captions=self._captions(split))
+
+    def groups_of(self, split: str) -> Sequence[str] | None:
+        """As `OwnData` says; an OOD split may lack the columns, unless the metric needs groups."""
+        lacking = set(self.groups) - set(self._split(split).features)
+        if not self.groups or (lacking and self.splits[split] in SHIFTED and self.metric != WORST_GROUP):
+            return None
+        cells = {name: np.array(self._texts(split, name), dtype=object) for name in self.groups}
+        for name, values in cells.items():
+            if blank := [row for row, value in enumerate(values) if not value.strip()]:
+                raise InputError(
+                    f"{self.where(split)}: row {blank[0]}: found no {name}; expected a group for each image; "
+                    "name another column as dataset.group"
+                )
+        return named_groups(self.groups, cells)
 
     def _captions(self, split: str) -> list[str] | None:
         """The caption of each row. Raises InputError for a row without one; an evaluated split may lack the column."""
@@ -124,7 +141,7 @@ class HubImages(OwnData):
             ]
         if commit := None if self.place.is_folder else self.place.commit():
             lines.append(f"{self.place.place} of the Hugging Face hub, commit {commit}")
-        names = self._class_label(self.fitted[0]) or []
+        names = self._class_names(self.fitted[0], self.label) or []
         if unused := [name for name in names if name not in self.classes]:
             lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
         return lines
@@ -165,10 +182,16 @@ class HubImages(OwnData):
         return [chunk for file in own.files for chunk in opened(file).column(name).chunks]
 
     def _texts(self, split: str, name: str) -> list[str]:
-        """A column as texts, empty for none. Raises InputError for a column of lists and the like."""
+        """A column as texts, class labels by their names, empty for none.
+
+        Raises InputError for a column of lists and the like.
+        """
         import pyarrow as pa
 
-        column = pa.chunked_array(self._column(split, name))
+        column, names = pa.chunked_array(self._column(split, name)), self._class_names(split, name)
+        if names is not None:
+            codes = column.fill_null(-1).to_pylist()
+            return [names[code] if 0 <= code < len(names) else "" for code in codes]
         try:
             return column.cast(pa.string()).fill_null("").to_pylist()
         except pa.ArrowException as error:
@@ -180,11 +203,11 @@ class HubImages(OwnData):
     def _key_of(self, column: str) -> str:
         """Which key of the YAML names a column."""
         keys = {self.image: "image", self.label: "label", self.caption: "caption"}
-        return f"dataset.{keys[column]}"
+        return f"dataset.{keys.get(column, 'group')}"
 
-    def _class_label(self, split: str) -> list[str] | None:
-        """The names of the classes by number, where the publisher's labels are such numbers."""
-        names = getattr(self._split(split).features.get(self.label), "names", None)
+    def _class_names(self, split: str, column: str) -> list[str] | None:
+        """What the numbers of a column stand for, where its feature is ClassLabel."""
+        names = getattr(self._split(split).features.get(column), "names", None)
         return None if names is None else list(names)
 
     def _labels_in(self, split: str) -> Labels:
@@ -199,7 +222,7 @@ class HubImages(OwnData):
         if not sum(map(len, chunks)):
             raise InputError(f"{self.where(split)}: found no row; expected one for each image")
         column = pa.chunked_array(chunks)
-        names = self._class_label(split)
+        names = self._class_names(split, self.label)
         if names is not None:
             codes = column.fill_null(-1).to_numpy().astype(np.int64)
             self._check_labelled(split, (codes < 0) | (codes >= len(names)), column)

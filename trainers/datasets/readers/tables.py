@@ -183,7 +183,7 @@ class ImageTables(OwnData):
                 check_cells(table, name, held[name], numbers)
             labels, codes = np.unique(held[columns.label], return_inverse=True)
             paths = as_names(_joined(columns.path_parts, held))
-            groups = _named_groups(grouped, held) if grouped else None
+            groups = named_groups(grouped, held) if grouped else None
             captions = held[columns.caption].tolist() if columns.caption in held else None
             self._check_captions(table, captions or [], numbers)
             self._read[split] = Rows(paths, labels.tolist(), codes, numbers, found.empty, groups, captions)
@@ -328,7 +328,7 @@ def _joined(parts: Sequence[str], cells: Mapping[str, np.ndarray]) -> Iterable[s
     return ("".join(itertools.chain(*zip(parts[::2], (*row, ""), strict=True))) for row in values)
 
 
-def _named_groups(columns: Sequence[str], cells: Mapping[str, np.ndarray]) -> list[str]:
+def named_groups(columns: Sequence[str], cells: Mapping[str, np.ndarray]) -> list[str]:
     """The group of each row: the value of the one column, or of each by its name, as `y=0,place=1`."""
     if len(columns) == 1:
         return [cell.strip() for cell in cells[columns[0]]]
