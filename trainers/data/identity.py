@@ -102,9 +102,7 @@ def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: 
     if not allow:
         rows = order[np.flatnonzero(again)[0] :][:2].tolist()
         found = dataset.split(split)
-        own = isinstance(dataset, OwnData) and found.class_names is None and found.class_map is None
-        classes = dataset.classes if isinstance(dataset, OwnData) and own else None
-        named = [classes[labels[row]] if classes else found.class_of(dataset, int(labels[row])) for row in rows]
+        named = [found.class_of(dataset, int(labels[row])) for row in rows]
         first, second = (_file(dataset, split, row) for row in rows)
         raise InputError(
             f"dataset {dataset.name!r}: found {counted(count, 'image')} of {split} under two labels ("

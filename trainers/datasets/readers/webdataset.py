@@ -56,7 +56,7 @@ class WebShards(OwnData):
         super().__init__(entry, root, shown_as)
         self.address = address(entry.webdataset) if is_address(entry.webdataset) else None
         self.base = root / (entry.name if self.address else os.path.expanduser(entry.webdataset))
-        self._indexed: dict[str, Index] = {}
+        self._indexed: dict[Path, Index] = {}
         self._names: dict[Path, list[str] | None] = {}
         self._classes: dict[Path, list[str]] = {}
 
@@ -154,8 +154,8 @@ class WebShards(OwnData):
         return lines
 
     def _index(self, split: str) -> Index:
-        if split not in self._indexed:
-            place = self.paths[split]
+        place = self.paths[split]
+        if place not in self._indexed:
             archives = self._archives(place)
             self._check_kind(place)
             with ThreadPoolExecutor(THREADS) as pool:
@@ -180,8 +180,8 @@ class WebShards(OwnData):
             bare = [key for one in samples for key in one.without_image]
             more = f" ({bare[0]}{', ...' if len(bare) > 1 else ''})" if bare else ""
             left_out = f"{counted(len(bare), 'key')} without an image{more}" if bare else ""
-            self._indexed[split] = Index(images, labels.tolist(), codes.astype(np.int64), left_out)
-        return self._indexed[split]
+            self._indexed[place] = Index(images, labels.tolist(), codes.astype(np.int64), left_out)
+        return self._indexed[place]
 
     def _check_kind(self, place: Path) -> None:
         path = self._home(place) / TYPE
