@@ -24,16 +24,9 @@ from flyp_sweep.trainers import datasets
 from flyp_sweep.trainers.datasets.base import Images
 from flyp_sweep.trainers.testing.reader_contract import Example
 
-sys.path += [str(Path(__file__).parents[1] / "support"), str(Path(__file__).parents[1] / "trainers")]
-import test_reader_contract as forms
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from forms import FORMS
 
-READERS = {
-    "folders": forms.TestFolders,
-    "tables": forms.TestTables,
-    "hub": forms.TestHub,
-    "webdataset": forms.TestWebDataset,
-    "coop": forms.TestCoop,
-}
 COUNT = 2000
 SPLIT = "train"
 
@@ -76,10 +69,10 @@ def benchmark(options: Options) -> Report:
 def compared(folder: Path, kind: Kind, images: Sequence[Example], options: Options) -> list[Row]:
     """A row for each reader of `images`, which take turns with Pillow."""
     made: dict[str, Images] = {}
-    for name, form in READERS.items():
+    for name, form in FORMS.items():
         (folder / name).mkdir()
         try:
-            own = form().write(folder / name, images)
+            own = form(folder / name, images)
         except pytest.skip.Exception as error:
             print(f"{name}: {error}", file=sys.stderr)
             continue
