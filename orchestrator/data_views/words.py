@@ -14,7 +14,7 @@ EXTREMES = 5
 def head(found: DatasetOverview) -> str:
     """How many classes and templates a data set has, and what it is judged by."""
     classes = f"{found.classes:,} class{'' if found.classes == 1 else 'es'}"
-    return f"{classes}, {counted(found.templates, 'template')}, selected by {found.metric}"
+    return f"{classes}, {counted(found.templates, 'template')}, scored by {found.metric}"
 
 
 def role(split: SplitOverview) -> str:

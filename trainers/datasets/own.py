@@ -74,6 +74,11 @@ class OwnData(Dataset):
         """Where a split lies, for messages."""
         return str(self.paths[split])
 
+    def if_new(self, split: str) -> str:
+        """What to do where a reported split has classes that training does not have, for messages."""
+        told = f"; if {split} has classes of its own, write predict_among: {{{split}: own}}"
+        return told if self.splits[split] in REPORTED else ""
+
     @abstractmethod
     def read(self, split: str) -> Split:
         """The split that lies in `sources[split]`, whole. Raises InputError when it cannot be read."""
