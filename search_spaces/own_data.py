@@ -172,7 +172,7 @@ class OwnDataset(Section):
     class_names: ClassNames = None
     templates: Templates = PLAIN_TEMPLATES
     metric: Metric | None = None
-    predict_among: dict[Text, Annotated[Among, Field(description="all, present or own")]] = Field(
+    predict_among: dict[Text, Among] = Field(
         default={}, description="a mapping from reported splits to all, present or own, as in {renditions: present}"
     )
 
