@@ -128,6 +128,10 @@ def without_column(root: Path, split: str) -> None:
     write_rows(root, split, [row[:2] for row in rows_of(root, split)])
 
 
+def test_a_table_of_results_says_that_training_reads_captions(root: Path) -> None:
+    assert made(root).rules() == ["train: contrastive losses pair each image with its caption, not with a prompt"]
+
+
 def test_a_training_table_without_a_caption_for_each_image_is_refused(root: Path) -> None:
     blank(root)
     refused(lambda: preflight.check(space(), root), "train.csv: row 5 below the header: found no caption; expected")

@@ -131,8 +131,10 @@ class OwnData(Dataset):
         return replace(split, groups=np.array([numbers[name] for name in names]), group_names=tuple(distinct))
 
     def rules(self) -> list[str]:
-        """As of all data sets; and what was held out of the training images, and how."""
-        return [*(self._held_out_rule(split, held) for split, held in self.held.items()), *super().rules()]
+        """As of all data sets; what was held out of the training images, and how; and which texts training reads."""
+        captioned = "train" in self.splits and self.split("train").captions is not None
+        texts = ["train: contrastive losses pair each image with its caption, not with a prompt"] if captioned else []
+        return [*(self._held_out_rule(split, held) for split, held in self.held.items()), *texts, *super().rules()]
 
     def _held_out_rule(self, split: str, held: HeldOut) -> str:
         """How a split is held out, in words."""
