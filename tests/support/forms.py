@@ -33,12 +33,12 @@ def on_the_hub(folder: Path, images: Sequence[Example]) -> dict[str, Any]:
 
 
 def in_shards(folder: Path, images: Sequence[Example]) -> dict[str, Any]:
-    names = sorted({one.label for one in images if one.split == "train"})
+    trained = sorted({one.label for one in images if one.split == "train"})
+    names = [*trained, *sorted({one.label for one in images} - {*trained})]
     (folder / "classnames.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     for split in dict.fromkeys(one.split for one in images):
         own = [one for one in images if one.split == split]
-        numbers = [str(names.index(one.label)) if one.label in names else one.label for one in own]
-        write_shards(folder / split, [(one.name, one.content, n) for one, n in zip(own, numbers, strict=True)])
+        write_shards(folder / split, [(one.name, one.content, str(names.index(one.label))) for one in own])
     splits = {"train": "train", "id_val": "id_val", "id_test": "id_test", "ood": {"sketch": "sketch"}}
     return {"webdataset": ".", "splits": splits}
 

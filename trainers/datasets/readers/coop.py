@@ -82,12 +82,13 @@ class CoopImages(OwnData):
         return sorted(labels, key=self._numbers.__getitem__)
 
     def read(self, split: str) -> Split:
-        known = {name: label for label, name in enumerate(self.classes)}
+        classes = self.classes_of(split)
+        known = {name: label for label, name in enumerate(classes)}
         names = [name for _, _, name in self._rows(split)]
         if unknown := next((name for name in names if name not in known), None):
             raise InputError(
                 f"{self.where(split)}: found the class {spelt(unknown)}; expected one of {self.whole}: "
-                f"{listed(self.classes)}{nearest(unknown, self.classes) or self.if_new(split)}"
+                f"{listed(classes)}{nearest(unknown, classes) or self.if_new(split)}"
             )
         images = NamedFiles(self.folder, self._paths(split), shown_as=self.shown_as)
         labels = np.array([known[name] for name in names], dtype=np.int64)

@@ -103,13 +103,11 @@ class WebShards(OwnData):
         order = {name: line for line, name in enumerate(distinct(names or ()))}
         return sorted(labels, key=order.__getitem__) if set(labels) <= order.keys() else super().ordered(labels)
 
-    @property
-    def class_names(self) -> list[str]:  # type: ignore[override]
-        names = self._names_in(self.base)
-        if self.given_names is not None or names is None:
-            return super().class_names
-        lines = dict(zip(distinct(names), names, strict=True))
-        return [lines.get(name, name).replace("_", " ") for name in self.classes]
+    def _displayed(self, classes: Sequence[str]) -> list[str]:
+        lines = self._names_in(self.base) or []
+        plain = dict(zip(distinct(lines), lines, strict=True))
+        given = self.given_names if isinstance(self.given_names, dict) else {}
+        return [given.get(name, plain.get(name, name).replace("_", " ")) for name in classes]
 
     @cached_property
     def templates(self) -> Sequence[str]:  # type: ignore[override]
@@ -129,14 +127,15 @@ class WebShards(OwnData):
         return list(dict.fromkeys(lines))
 
     def read(self, split: str) -> Split:
-        index, known = self._index(split), {name: label for label, name in enumerate(self.classes)}
+        index, classes = self._index(split), self.classes_of(split)
+        known = {name: label for label, name in enumerate(classes)}
         names = [self._class(split, label) for label in index.labels]
         for label, name in zip(index.labels, names, strict=True):
             if name not in known:
                 told = spelt(name) if name == label else f"{spelt(label)}, which is {spelt(name)}"
                 raise InputError(
                     f"{self._first(split, label)}: found label {told}; expected one of the classes of {self.whole}: "
-                    f"{listed(self.classes)}{nearest(name, self.classes) or self.if_new(split)}"
+                    f"{listed(classes)}{nearest(name, classes) or self.if_new(split)}"
                 )
         labels = np.array([known[name] for name in names], dtype=np.int64)[index.codes]
         return Split(split, self.splits[split], index.images, labels, self.metric)
@@ -146,7 +145,8 @@ class WebShards(OwnData):
 
     def remarks(self) -> list[str]:
         lines, names = super().remarks(), self._names_in(self.base) or []
-        if unused := [name for name in distinct(names) if name not in self.classes]:
+        used = {name for split in self.splits for name in self.classes_of(split)}
+        if unused := [name for name in distinct(names) if name not in used]:
             lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
         if self.given_names is None:
             repeated = [name for name, count in Counter(self.class_names).items() if count > 1]
