@@ -64,8 +64,8 @@ def test_in_a_terminal(tree: Path) -> None:
     words = " ".join(output.split())
     assert "`--model` shows the pictures of another model: ViT-B-16/openai" in words
     assert "data set birds: 2 classes, 1 template, scored by accuracy" in words
-    for split, role in (("train", "train"), ("id_val", "id_val"), ("id_test", "id_test"), ("sketch", "ood")):
-        assert f"\n{split} ({role}): 10 images\n  sizes: 50 x 40 to 50 x 52, median 50 x 46\n" in output
+    for split in ("train", "id_val", "id_test", "sketch (OOD)"):
+        assert f"\n{split}: 10 images\n  sizes: 50 x 40 to 50 x 52, median 50 x 46\n" in output
     assert f"\n    robin         5 {'#' * 30}\n" in output
     assert re.search(r"\n    wren/\d.png: wren, 'a photo of a wren.'\n", output)
     assert "train and id_test: 1 image in two files of other bytes and equal pixels at 32 x 32" in words
