@@ -36,10 +36,10 @@ def census(dataset: Dataset) -> list[str]:
             counts = np.bincount(split.labels, minlength=len(split.class_names))
             own = f"{len(counts):,} classes of its own, images in a class: {_range(counts)}"
             lines.append(f"{split.name}: {own}: {listed(split.class_names)}")
-    return lines + annotations(dataset)
+    return lines + groups_and_captions(dataset)
 
 
-def annotations(dataset: Dataset) -> list[str]:
+def groups_and_captions(dataset: Dataset) -> list[str]:
     """What the images of a data set have besides labels: a line for the groups of each reported split, one for the
     captions."""
     splits = [dataset.split(name) for name in dataset.splits]
