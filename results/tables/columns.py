@@ -84,11 +84,12 @@ def row(label: str, method: str, results: Iterable[CellResult]) -> PlannedRow:
 
 
 def block_notes(blocks: Sequence[Block]) -> tuple[str, ...]:
-    """What a reader must know of whole blocks: incomplete data, and settings that differ between methods."""
+    """What a reader must know of whole blocks: incomplete data, settings that differ, numbers that methods lack."""
     notes = []
     for block in blocks:
         where = f"{block.dataset}: " if len({one.dataset for one in blocks}) > 1 else ""
-        notes += [f"{where}{note}" for note in (*block.incomplete, *settings_note(block.results), *_lacking(block))]
+        told = (*block.incomplete, *settings_note(block.results), *_lacking(block), *_without_mean(block))
+        notes += [f"{where}{note}" for note in told]
     return tuple(dict.fromkeys(notes))
 
 
@@ -111,6 +112,19 @@ def _lacking(block: Block) -> list[str]:
             for (one, splits), methods in of_methods.items()
         ),
     ]
+
+
+def _without_mean(block: Block) -> list[str]:
+    """Which methods have no mean OOD, as they have no number on an OOD set that others have."""
+    ood = dict.fromkeys(measure.split for measure in block.measures if measure.role == "ood")
+    held: dict[tuple[str, ...], list[str]] = {}
+    for result in block.results:
+        own = {measure.split for measure in result.measures}
+        told = {split for trial in result.repeats.done for split in trial.lacking}
+        if own and (absent := tuple(split for split in ood if split not in own | told)):
+            held.setdefault(absent, []).append(result.label)
+    what = "no mean OOD" if len(ood) > 1 else "no OOD"
+    return [f"{what} of {', '.join(methods)}: no number on {', '.join(splits)}" for splits, methods in held.items()]
 
 
 def _column(block: Block, side: Side, path: tuple[str, ...], parts: Sequence[Measure], role: str) -> Column:

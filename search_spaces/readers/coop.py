@@ -61,8 +61,9 @@ class CoopDataset(OwnDataset):
 
     @model_validator(mode="after")
     def _draws_from_the_file(self) -> CoopDataset:
-        if self.draws and isinstance(self.splits.id_val, HeldOut):
-            raise mismatch(self.draws, "id_val to be a split of the file, from which CoOp draws too", at=("draws",))
+        for split in ("id_val", "id_test"):
+            if self.draws and isinstance(getattr(self.splits, split), HeldOut):
+                raise mismatch(self.draws, f"{split} to be a split of the file, as CoOp has it", at=("draws",))
         return self
 
     @property

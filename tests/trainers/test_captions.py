@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hub_folders
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from PIL import Image
 from refusal import refused
 from spaces import space_with
 
+from flyp_sweep.search_spaces.readers.hub import HubDataset, HubSplits
 from flyp_sweep.trainers import datasets, preflight
 from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.identity import identify, outline
@@ -36,6 +38,7 @@ from flyp_sweep.trainers.models.prompts import encode_text
 from flyp_sweep.trainers.shared import Shared
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import Bench, Tiny
+from flyp_sweep.trainers.testing.reader_contract import examples
 from flyp_sweep.trainers.training.grad_cache import Gradients
 
 CLASSES = ("ant", "bee")
@@ -246,6 +249,19 @@ def test_a_model_that_tells_nothing_apart_retrieves_nothing() -> None:
     same, matches = torch.ones(30, 2), torch.arange(30).repeat(2, 1)
     for broken in (same, torch.full((30, 2), torch.nan)):
         assert recalls(broken, same, matches) == {1: 0.0, 5: 0.0, 10: 0.0}
+
+
+def test_an_image_that_hub_data_hold_once_for_each_caption_is_one_image(tmp_path: Path, bench: Bench) -> None:
+    pytest.importorskip("datasets")
+    for split, rows in hub_folders.by_split([one for one in examples() if one.split != "sketch"]).items():
+        again = [*rows, rows[0]]
+        captions = [f"text {number}" for number in range(len(again))]
+        hub_folders.write_parquet(tmp_path / f"birds/data/{split}-00000-of-00001.parquet", again, caption=captions)
+    splits = {"train": "train", "id_val": "validation", "id_test": "test"}
+    entry = HubDataset(name="birds", hub="birds", splits=HubSplits(**splits), caption="caption").to_train_on()
+    task = bench.task(bench.spec("flyp"), bench.worker(datasets.make(entry, tmp_path)))
+    captioned = Captioned(task, task.shared.split("id_test"))
+    assert (len(captioned.tokens), captioned.rows.tolist()) == (7, [0, 1, 2, 3, 4, 5])
 
 
 def test_images_of_one_caption_and_captions_of_one_image_are_all_right(root: Path, bench: Bench) -> None:

@@ -161,8 +161,9 @@ def test_draws_of_coop_are_asked_for_told_and_another_training(root: Path) -> No
     assert plain.few_shot_draw(2, seed=0) is None
     assert identify(plain, Hashes(None)).training != identify(drawn, Hashes(None)).training
     assert any("seed 0 is CoOp's seed 1" in line for line in drawn.rules())
-    with pytest.raises(InputError, match="draws: found 'coop'; expected id_val to be a split of the file"):
-        space(DRAWN | {"splits": {"id_val": {"from": "train", "fraction": 0.2}}})
+    for split in ("id_val", "id_test"):
+        with pytest.raises(InputError, match=f"draws: found 'coop'; expected {split} to be a split of the file"):
+            space(DRAWN | {"splits": {split: {"from": "train", "fraction": 0.2}}})
 
 
 def test_scarce_classes_stop_a_cell_unless_coop_draws(root: Path) -> None:

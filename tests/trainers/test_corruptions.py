@@ -12,6 +12,7 @@ from trees import shade_of, write_image
 
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.identity import content_of
 from flyp_sweep.trainers.datasets import added, make
@@ -35,6 +36,18 @@ def made(root: Path, **entry: Any) -> Dataset:
     )
     (other,) = space.evaluate or ()
     return make(other, root)
+
+
+def own_space() -> SearchSpace:
+    return from_mapping(
+        {
+            "name": "own",
+            "dataset": {"name": "birds", "folders": {"train": "train", "id_val": "train"}},
+            "model": {"arch": "digits-clip", "pretrained": "bundled"},
+            "methods": ["zeroshot"],
+            "search": "none",
+        }
+    )
 
 
 def write_folders(root: Path, corruptions: Any, severities: Any = (1, 2), classes: Any = ("owl", "robin")) -> Path:
@@ -139,6 +152,15 @@ def test_what_is_wrong_with_folders_is_one_line(tmp_path: Path, written: Any, en
         made(tmp_path, **entry).split("birds_c")
 
 
+@pytest.mark.parametrize("write", [write_folders, write_arrays])
+def test_a_class_that_class_names_lack_is_one_line(tmp_path: Path, write: Any) -> None:
+    write(tmp_path, ["fog"], classes=("0", "1", "2")) if write is write_folders else write(tmp_path, "fog")
+    if write is write_arrays:
+        np.save(tmp_path / "grid" / "labels.npy", np.tile([1, 0, 2], 5))
+    with pytest.raises(InputError, match=r"found class '2'; expected one of evaluate.class_names: '?0'?, '?1'?"):
+        made(tmp_path, class_names={"0": "owl", "1": "robin"}).split("birds_c")
+
+
 def test_a_corruption_that_lacks_a_severity_is_one_line(tmp_path: Path) -> None:
     write_folders(tmp_path, ["fog"], severities=(1, 2))
     write_folders(tmp_path, ["snow"], severities=(1,))
@@ -167,16 +189,7 @@ def test_classes_that_are_numbers_have_to_be_named(tmp_path: Path) -> None:
     write_arrays(tmp_path, "fog")
     write_image(tmp_path / "train" / "owl" / "a.png")
     write_image(tmp_path / "train" / "robin" / "a.png")
-    space = from_mapping(
-        {
-            "name": "own",
-            "dataset": {"name": "birds", "folders": {"train": "train", "id_val": "train"}},
-            "model": {"arch": "digits-clip", "pretrained": "bundled"},
-            "methods": ["zeroshot"],
-            "search": "none",
-        }
-    )
-    base = make(space.datasets[0], tmp_path)
+    base = make(own_space().datasets[0], tmp_path)
     assert isinstance(base, ImageFolders)
     with pytest.raises(InputError, match="name those of 'birds_c' in its class_names, in the order of their numbers"):
         added.add([base], [made(tmp_path)])
@@ -187,4 +200,10 @@ def test_classes_that_are_numbers_have_to_be_named(tmp_path: Path) -> None:
 def test_an_incomplete_copy_is_said(tmp_path: Path) -> None:
     write_folders(tmp_path, ["fog"])
     (tmp_path / "grid" / "fog" / "2" / "owl" / "0.png").unlink()
-    assert "images per corruption and severity: 3 to 4; is the copy whole?" in made(tmp_path).remarks()
+    told = "images per corruption and severity: 3 to 4; is the copy whole?"
+    assert told in made(tmp_path).remarks()
+    base = make(own_space().datasets[0], tmp_path)
+    for split in ("train/owl/a.png", "train/robin/b.png"):
+        write_image(tmp_path / split)
+    added.add([base], [made(tmp_path)])
+    assert f"birds_c: {told}" in added.remarks(base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def space(own: dict[str, Any]) -> SearchSpace:
+def space(own: dict[str, Any], *evaluate: Any) -> SearchSpace:
     return from_mapping(
         {
             "name": "own",
@@ -57,6 +58,7 @@ def space(own: dict[str, Any]) -> SearchSpace:
             "model": {"arch": "digits-clip", "pretrained": "bundled"},
             "methods": ["zeroshot"],
             "search": {"num_samples": 1},
+            **({"evaluate": list(evaluate)} if evaluate else {}),
         }
     )
 
@@ -192,6 +194,21 @@ def test_a_copy_of_an_image_in_another_class_is_refused(tree: Path, split: str) 
     assert identity(tree, allow_overlap=True).overlaps == {f"classes of {split}": 1}
 
 
+def test_images_of_two_classes_in_added_splits_are_named_by_their_own(tree: Path) -> None:
+    copied("sketch/ant/1.png", "sketch/bee/new.png")(tree)
+    later = {
+        "name": "later",
+        "folders": {"id_test": "sketch"},
+        "class_names": {"bee": "bee", "ant": "ant"},
+        "predict_among": {"id_test": "present"},
+    }
+    found = preflight.check_data(space({"folders": {"train": "train", "id_val": "val"}}, later), tree)["insects"]
+    with pytest.raises(InputError) as error:
+        identify(found, Hashes(None))
+    assert re.search(r"ant/1.png of 'ant'", str(error.value))
+    assert re.search(r"bee/new.png of 'bee'", str(error.value))
+
+
 def test_one_table_for_all_splits_is_refused(tree: Path) -> None:
     with pytest.raises(InputError, match="found 40 images that train and id_val share"):
         identity(tree, tables={"train": "train.csv", "id_val": "train.csv", "id_test": "train.csv"})
@@ -275,4 +292,11 @@ def test_an_outline_tells_files_of_other_sizes_apart_without_reading_them(tree: 
     before = outline(datasets.make(dataset, tree))
     assert outline(datasets.make(dataset, tree)) == before
     Image.new("RGB", (64, 64), (1, 2, 3)).save(tree / "sketch/ant/0.png")
+    assert outline(datasets.make(dataset, tree)) != before
+
+
+def test_an_outline_tells_other_classes_of_a_split_apart(tree: Path) -> None:
+    dataset = space({"folders": FOLDERS, "predict_among": {"sketch": "own"}}).datasets[0]
+    before = outline(datasets.make(dataset, tree))
+    (tree / "sketch/ant").rename(tree / "sketch/ape")
     assert outline(datasets.make(dataset, tree)) != before

@@ -96,6 +96,15 @@ def test_a_class_that_the_id_domains_lack_is_one_line(root: Path) -> None:
         dataset.split("real")
 
 
+def test_a_held_out_part_without_an_image_is_one_line(tmp_path: Path) -> None:
+    for domain in ("art", "clipart", "real"):
+        for name in ("cup", "pen"):
+            write_image(tmp_path / "office" / domain / name / "0.png")
+    dataset = made(tmp_path, {"id_domains": ["art", "clipart"], "ood_domains": ["real"]})
+    with pytest.raises(InputError, match=r"found no image to hold out for id_val; expected some of each domain and"):
+        dataset.split("train")
+
+
 def test_domains_that_no_split_has_are_said(root: Path) -> None:
     assert "not used: the domains clipart" in made(root, {"id_domains": ["art"], "ood_domains": ["real"]}).remarks()
 

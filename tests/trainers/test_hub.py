@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,11 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.readers.hub import HubDataset
 from flyp_sweep.trainers import datasets, preflight
+from flyp_sweep.trainers.data.content import UNSETTLED_SECONDS, Hashes
+from flyp_sweep.trainers.data.identity import content_of
 from flyp_sweep.trainers.data.inspection import look_through
 from flyp_sweep.trainers.datasets.arrow_images import ArrowImages
+from flyp_sweep.trainers.datasets.base import digest_of
 from flyp_sweep.trainers.datasets.named_files import NamedFiles
 from flyp_sweep.trainers.datasets.readers.hub import HubImages
 from flyp_sweep.trainers.testing.reader_contract import Example, examples, identity, space
@@ -79,6 +83,23 @@ def test_several_files_are_one_split_whose_rows_count_from_0(tmp_path: Path) -> 
     part = images.taken(np.array([7, 2]))
     assert part.names() == [f"{tmp_path}/birds train row {row}" for row in (7, 2)]
     assert [part.encoded(at) for at in range(2)] == [TRAIN[7].content, TRAIN[2].content]
+
+
+@pytest.mark.parametrize("folder", [None, "cache"])
+def test_two_columns_of_images_are_two_data_sets(tmp_path: Path, folder: str | None) -> None:
+    shown = {name: [{"bytes": one.content, "path": None} for one in TRAIN] for name in ("image", "mask")}
+    shown["mask"].reverse()
+    labels = ([one.label for one in TRAIN], library.Value("string"))
+    columns(tmp_path, label=labels, **{name: (images, library.Image()) for name, images in shown.items()})
+    splits = [make(tmp_path, splits=HELD, image=name).read("train") for name in shown]
+    hashes = Hashes(tmp_path / folder if folder else None)
+    time.sleep(UNSETTLED_SECONDS if folder else 0)  # a hash is remembered of a file that has settled
+    contents = [content_of(split.images, hashes) for split in splits]
+    assert contents[0].tolist() == contents[1].tolist()[::-1] != contents[1].tolist()
+    first, second = (split.images for split in splits)
+    assert isinstance(first, ArrowImages)
+    assert isinstance(second, ArrowImages)
+    assert digest_of(first) != digest_of(second)
 
 
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:

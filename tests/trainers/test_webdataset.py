@@ -247,6 +247,9 @@ def cut(content: bytes) -> bytes:
         ),
         (replaced({"a.png": picture(80)}), r"1.tar: found no label of 'a', which has .png; expected a.cls"),
         (replaced({"a.png": picture(80), "a.json": b"{"}), r"1.tar: found 'a.json' unreadable"),
+        (replaced({"a.png": picture(80), "a.json": b'{"label": [0, 1]}'}), r"unreadable \(its class is \[0, 1\]\)"),
+        (replaced({"a.png": picture(80), "a.json": b'{"label": null}'}), r"unreadable \(its class is null\)"),
+        (lambda folder: (folder / "dataset_type.txt").write_bytes(b"\xff\n"), r"dataset_type.txt: could not be read"),
         (replaced({"a.png": picture(80), "a.cls": b"1.5"}), r"1.tar/a.png: found label '1.5'; expected 0 to 2"),
         (replaced({"a.png": b"", "a.jpg": b"", "a.cls": b"1"}), r"1.tar: found 'a.png' and 'a.jpg'; expected one"),
     ],
@@ -270,6 +273,15 @@ def test_captions_and_several_labels_are_no_classification(root: Path) -> None:
     (root / "insects/dataset_type.txt").write_text("retrieval\n")
     with pytest.raises(InputError, match=r"dataset_type.txt: found 'retrieval'; expected 'classification'"):
         made(root).split("train")
+
+
+def test_an_archive_that_is_written_anew_is_not_read_at_the_old_offsets(root: Path) -> None:
+    found = made(root).split("train").images
+    (root / "insects/train/1.tar").unlink()
+    in_archive(root / "insects/train/1.tar", {"a.cls": b"1", "a.png": picture(90), "more": bytes(9000)})
+    with pytest.raises(InputError, match=r"train/1.tar/s0004.png: the archive was written anew while"):
+        found[4]
+    assert found[0]
 
 
 def test_an_archive_that_shrinks_or_goes_says_which_image(root: Path) -> None:

@@ -90,10 +90,8 @@ class Hashes:
     def _of(self, names: Sequence[str], files: Sequence[str], read: Callable[[int], bytes]) -> np.ndarray:
         """The hash of the content of each of `names`, which lies in the file of the same place in `files`."""
         table = Table(self.folder / HASHES) if self.folder else None
+        stamp = _stamps_of(files)
         with ThreadPoolExecutor(THREADS) as pool:
-            each = list(dict.fromkeys(files))
-            parts = [each[at : at + AT_ONCE] for at in range(0, len(each), AT_ONCE)]
-            stamp = dict(zip(each, chain.from_iterable(pool.map(_stamps, parts)), strict=True))
             stamps = [stamp[file] for file in files]
             found: list[bytes | None] = table.found(names, stamps) if table else [None] * len(names)
             absent = [at for at, digest in enumerate(found) if digest is None]
@@ -184,10 +182,17 @@ def changed_at(stamp: Stamp) -> int:
 
 
 def sizes(paths: Sequence[str]) -> Iterator[int]:
-    """The size of each file in bytes. Raises InputError when one is absent."""
-    parts = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
+    """The size of each file in bytes; a file that holds many is asked once. Raises InputError when one is absent."""
+    stamps = _stamps_of(paths)
+    return (size_of(stamps[path]) for path in paths)
+
+
+def _stamps_of(paths: Sequence[str]) -> dict[str, Stamp]:
+    """Each of the distinct files, and its stamp."""
+    each = list(dict.fromkeys(paths))
+    parts = [each[at : at + AT_ONCE] for at in range(0, len(each), AT_ONCE)]
     with ThreadPoolExecutor(THREADS) as pool:
-        return map(size_of, chain.from_iterable(list(pool.map(_stamps, parts))))
+        return dict(zip(each, chain.from_iterable(pool.map(_stamps, parts)), strict=True))
 
 
 def _stamps(paths: Sequence[str]) -> list[Stamp]:

@@ -81,7 +81,7 @@ def _wrong(dataset: Dataset, group: Sequence[tuple[str, int]]) -> Iterator[tuple
     They are all pairs; of a large group, such as a placeholder for thousands of lost images, each image is in one.
     """
     splits = {name: dataset.split(name) for name, _ in group}
-    kinds = [(splits[name].role, class_of(dataset, splits[name], int(splits[name].labels[row]))) for name, row in group]
+    kinds = [(splits[name].role, splits[name].class_of(dataset, int(splits[name].labels[row]))) for name, row in group]
     if len(set(kinds)) == 1:
         return
     if len(group) <= SMALL_GROUP:
@@ -139,13 +139,6 @@ def _place(split: Split, row: int, label: str) -> Place:
     images = split.images
     file = images.taken(np.array([row])).names()[0] if isinstance(images, EncodedImages) else f"image {row}"
     return Place(split.name, split.role, row, label, file)
-
-
-def class_of(dataset: Dataset, split: Split, label: int) -> str:
-    """The display name of the class that has `label` in a split."""
-    if split.class_map is not None:
-        label = int(np.flatnonzero(split.class_map == label)[0])
-    return split.names(dataset)[label]
 
 
 def _contents(dataset: Dataset, places: Iterable[Place], hashes: Hashes) -> dict[Place, bytes]:

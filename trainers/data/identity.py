@@ -101,13 +101,13 @@ def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: 
     count = len(np.unique(content[order][1:][again]))
     if not allow:
         rows = order[np.flatnonzero(again)[0] :][:2].tolist()
-        own = dataset.split(split).class_names
-        classes = own or (dataset.classes if isinstance(dataset, OwnData) else dataset.class_names)
-        (first, label), (second, other) = ((_file(dataset, split, row), classes[labels[row]]) for row in rows)
+        found = dataset.split(split)
+        named = [found.class_of(dataset, int(labels[row])) for row in rows]
+        first, second = (_file(dataset, split, row) for row in rows)
         raise InputError(
             f"dataset {dataset.name!r}: found {counted(count, 'image')} of {split} under two labels ("
-            f"{first} of {spelt(label)} and {second} of {spelt(other)} have equal bytes); expected one label an image; "
-            "remove all but one of each, or give --allow-overlap"
+            f"{first} of {spelt(named[0])} and {second} of {spelt(named[1])} have equal bytes); expected one label an "
+            "image; remove all but one of each, or give --allow-overlap"
         )
     return {f"classes of {split}": count}
 
@@ -156,7 +156,7 @@ def _file(dataset: Dataset, split: str, row: int) -> str:
 
 
 def outline(dataset: Dataset) -> str:
-    """A hash of labels, groups, captions and sizes of files: what another machine can compare, reading no image."""
+    """A hash of labels, classes, groups, captions and sizes of files: what a machine can compare without images."""
     digest = hashlib.sha256(json.dumps([dataset.name, list(dataset.class_names), list(dataset.templates)]).encode())
     for part in _outlines(dataset):
         digest.update(part)
@@ -170,6 +170,8 @@ def _outlines(dataset: Dataset) -> Iterator[bytes]:
         if split.captions is not None:
             yield _texts(split.captions)
         if split.groups is not None:
-            yield split.groups.tobytes()
+            yield split.groups.tobytes() + _texts(split.group_names)
+        if split.class_names is not None:
+            yield _texts([*split.class_names, *split.templates])
         if isinstance(split.images, FromFiles):
             yield np.fromiter(sizes(split.images.files()), dtype=np.int64).tobytes()

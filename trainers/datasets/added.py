@@ -115,4 +115,5 @@ def remarks(dataset: Dataset) -> list[str]:
     for name, added in dataset.added.items():
         if isinstance(added.origin, OwnData) and (left_out := added.origin.left_out(added.split)):
             lines.append(f"{name}: left out {left_out}")
-    return lines
+    origins = dict.fromkeys(one.origin for one in dataset.added.values() if isinstance(one.origin, OwnData))
+    return lines + [f"{origin.name}: {line}" for origin in origins for line in origin.particulars()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,9 @@ from flyp_sweep.trainers.datasets.named_files import NamedFiles, below_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+USUAL = "image"
+"""What the column of images is called unless the YAML says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,17 @@ class ArrowImages(Packed):
             raise InputError(f"{self.name(index)}: not a readable image ({absent}); leave it out") from absent
         return content
 
+    @property
+    def _of_column(self) -> str:
+        """Which column is meant, where it has not the usual name: hashes are remembered by the names of images."""
+        return "" if self.column == USUAL else f" ({self.column})"
+
     def name(self, index: int) -> str:
-        return f"{self.called} row {self.rows[index]}"
+        return f"{self.called} row {self.rows[index]}{self._of_column}"
+
+    def identity(self) -> Iterator[bytes]:
+        yield f"{self.column}\n".encode()
+        yield from super().identity()
 
     def files(self) -> list[str]:
         starts, files, _ = self._chunks

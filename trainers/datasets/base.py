@@ -137,6 +137,12 @@ class Split:
         """The classes that the labels of the split are numbers of: its own, or those of its data set."""
         return dataset.class_names if self.class_names is None else self.class_names
 
+    def class_of(self, dataset: Dataset, label: int) -> str:
+        """The display name of the class that `label` stands for."""
+        if self.class_map is not None:
+            label = int(np.flatnonzero(self.class_map == label)[0])
+        return self.names(dataset)[label]
+
 
 @dataclass(frozen=True)
 class Subset:

@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import file_identity
+from flyp_sweep.trainers.datasets.class_labels import listed, resembling, spelt
 from flyp_sweep.trainers.datasets.encoded import EncodedImages, Packed, below
 from flyp_sweep.trainers.datasets.image_listing import LeftOut, images_below, subfolders
 from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
@@ -90,6 +91,8 @@ class Folders(Grid):
         for cell in cells:
             before = len(names)
             for folder in subfolders(self._place(cell), self.left_out):
+                if folder.name not in numbers:
+                    raise _unknown(folder, folder.name, classes)
                 own = [below(self.folder, path) for path in images_below(str(folder), self.left_out)]
                 names += own
                 labels.append(np.full(len(own), numbers[folder.name], dtype=np.int64))
@@ -143,6 +146,8 @@ class Arrays(Grid):
 
     def read(self, cells: Sequence[Cell], classes: Sequence[str]) -> tuple[EncodedImages, np.ndarray, list[int]]:
         numbers = {int(name): label for label, name in enumerate(classes)}
+        if unknown := next((label for label in self.own_labels.tolist() if label not in numbers), None):
+            raise _unknown(self.folder / LABELS, str(unknown), classes)
         own = np.array([numbers[label] for label in self.own_labels.tolist()], dtype=np.int64)
         count = len(own)
         arrays = tuple(dict.fromkeys(corruption for corruption, _ in cells))
@@ -206,6 +211,13 @@ class ArrayImages(Packed):
             return np.array(_opened(path)[self.rows[index]])
         except (OSError, IndexError, ValueError) as error:
             raise InputError(f"{self.name(index)}: cannot be read ({error}); download the file again") from error
+
+
+def _unknown(place: Path, label: str, classes: Sequence[str]) -> InputError:
+    return InputError(
+        f"{place}: found class {spelt(label)}; expected one of evaluate.class_names: {listed(classes)}"
+        f"{resembling(label, classes)}"
+    )
 
 
 @lru_cache(maxsize=64)

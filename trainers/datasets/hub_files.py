@@ -207,11 +207,15 @@ class HubPlace:
 
 
 def library() -> Any:
-    """The `datasets` library; its progress bars are for terminals. Raises InputError where it is not installed."""
+    """The `datasets` library; its progress bars are for terminals, and it logs no errors, which it raises too.
+
+    Raises InputError where it is not installed.
+    """
     try:
         import datasets
     except ImportError as error:
         raise InputError(f"dataset.hub: found no package `datasets`, which reads such data sets; {EXTRA}") from error
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     return datasets

@@ -177,7 +177,15 @@ class OwnData(Dataset):
             elif held.folds and held.fold:
                 chosen.append(drawn[(dealt + np.arange(len(own))) % held.folds == held.fold - 1])
                 dealt += len(own)
-        return np.concatenate(chosen)
+        rows = np.concatenate(chosen)
+        if not len(rows):
+            rule = (
+                f"{held.folds} images, one for each fold; take fewer folds"
+                if held.folds
+                else (f"some of {self.stratum} with 2 or more; add images, or set stratified: false")
+            )
+            raise InputError(f"{self.where('train')}: found no image to hold out for {split}; expected {rule}")
+        return rows
 
     def _check_two(self, whole: Split, split: str, classes: np.ndarray, free: np.ndarray) -> None:
         """Raise InputError for one of the `classes`, int64 [N], that has fewer than two free images."""
@@ -332,4 +340,8 @@ class OwnData(Dataset):
                 names = listed([self.classes[label] for label in np.flatnonzero(absent)])
                 has = f"has images of {np.count_nonzero(~absent)} of {len(absent)} classes"
                 lines.append(f"id_val: {has}; selection sees none of {names}")
-        return lines
+        return lines + self.particulars()
+
+    def particulars(self) -> list[str]:
+        """Those of the remarks that hold too where the splits are added to another data set: a line each."""
+        return []

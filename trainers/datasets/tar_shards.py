@@ -42,19 +42,23 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """The labelled images of one archive: their members, their labels as written, and the keys that have no image."""
+    """The labelled images of one archive: their members, their labels as written, and the keys that have no image; and
+    when the archive had last changed, in ns since 1970."""
 
     images: list[Member]
     labels: list[str]
     without_image: list[str]
+    changed: int
 
 
 @dataclass(frozen=True)
 class Shards(Packed):
     """Images in tar archives below `folder`: `members`, bytes [N], in `archives`, of which `archive`, int32 [N], names
-    one for each; `offsets` and `sizes`, int64 [N], of their contents in bytes.
+    one for each; `offsets` and `sizes`, int64 [N], of their contents in bytes. `changed`, int64 [archives], is when
+    each archive had last changed as its members were listed, in ns since 1970.
 
-    An archive is opened for each image, as an image file would be: so nothing stays open, and a new file is seen.
+    An archive is opened for each image, as an image file would be: so nothing stays open. One that is written anew
+    meanwhile is refused, as its images lie elsewhere.
     """
 
     folder: str
@@ -63,6 +67,7 @@ class Shards(Packed):
     members: np.ndarray
     offsets: np.ndarray
     sizes: np.ndarray
+    changed: np.ndarray
     shown_as: ShownAs = "viewer"
 
     def __len__(self) -> int:
@@ -86,17 +91,19 @@ class Shards(Packed):
         return replace(self, **columns)
 
     def encoded(self, index: int) -> bytes:
-        size = int(self.sizes[index])
+        size, archive = int(self.sizes[index]), int(self.archive[index])
         try:
-            file = os.open(os.path.join(self.folder, self.archives[self.archive[index]]), os.O_RDONLY)
+            file = os.open(os.path.join(self.folder, self.archives[archive]), os.O_RDONLY)
         except FileNotFoundError as error:
             raise InputError(f"{self.name(index)}: the archive is gone; put it back") from error
         try:
-            content = os.pread(file, size, int(self.offsets[index]))
+            content, changed = os.pread(file, size, int(self.offsets[index])), os.fstat(file).st_mtime_ns
         finally:
             os.close(file)
         if len(content) != size:
             raise InputError(f"{self.name(index)}: the archive ends within this image; get the archive again")
+        if changed != self.changed[archive]:
+            raise InputError(f"{self.name(index)}: the archive was written anew while it was in use; start again")
         return content
 
 
@@ -106,7 +113,8 @@ def samples_of(path: str) -> Samples:
     As WebDataset has it, files whose names are equal up to the first dot belong together.
     """
     found: dict[str, dict[str, Member]] = {}
-    for member in members_of(path):
+    members, changed = members_of(path), os.stat(path).st_mtime_ns
+    for member in members:
         folder, _, name = member.name.rpartition("/")
         key, dot, kind = name.partition(".")
         if not key or not dot:
@@ -115,7 +123,7 @@ def samples_of(path: str) -> Samples:
         if (kind := kind.lower()) in parts:
             raise InputError(f"{path}: found {member.name!r} twice; expected every key once; write the archive again")
         parts[kind] = member
-    samples, known = Samples([], [], []), suffixes()
+    samples, known = Samples([], [], [], changed), suffixes()
     for key, parts in found.items():
         images = [kind for kind in parts if f".{kind.rpartition('.')[2]}" in known]
         if not images:
@@ -138,7 +146,10 @@ def _label(path: str, key: str, parts: Mapping[str, Member]) -> str:
         try:
             text = content.decode()
             values = json.loads(text) if kind == "json" else {"cls": text}
-            label = next((str(values[name]).strip() for name in ("cls", "label") if name in values), "")
+            found = next((values[name] for name in ("cls", "label") if name in values), "")
+            if not isinstance(found, str | int) or isinstance(found, bool):
+                raise TypeError(f"its class is {json.dumps(found)}")
+            label = str(found).strip()
         except (ValueError, TypeError) as error:
             raise InputError(f"{path}: found {parts[kind].name!r} unreadable ({error}); expected a class") from error
         if label:

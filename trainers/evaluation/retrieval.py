@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 
 import torch
 
 from flyp_sweep.trainers.datasets.base import Split
-from flyp_sweep.trainers.datasets.encoded import called
+from flyp_sweep.trainers.datasets.encoded import Packed, called
 from flyp_sweep.trainers.evaluation.predict import TwoTowers
 from flyp_sweep.trainers.shared import bare
 from flyp_sweep.trainers.task import Task
@@ -20,8 +21,9 @@ SIMILARITIES = 2**24
 class Captioned:
     """The images and captions of a split, and their embeddings by the models at several alphas.
 
-    Rows whose files are the same are one image, and captions that the tokenizer reads alike are one text: an image may
-    have several captions, and a caption several images. Each of them is right.
+    Rows whose files are the same are one image, as are those whose bytes within a larger file are. Captions that the
+    tokenizer reads alike are one text. An image may have several captions, and a caption several images: each of them
+    is right.
     """
 
     def __init__(self, task: Task, split: Split) -> None:
@@ -29,7 +31,7 @@ class Captioned:
         assert tokens is not None, "a split without captions has nothing to retrieve"
         self.task, self.split = task, split
         self.tokens, texts = torch.unique(tokens, dim=0, return_inverse=True)
-        self.rows, images = _distinct(split)
+        self.rows, images = task.shared.once(("distinct images", split.name), lambda: _distinct(split))
         self.matches = torch.stack([images, texts]).unique(dim=1)
         self._features: dict[float, list[torch.Tensor]] = defaultdict(list)
         self._texts: dict[float, torch.Tensor] = {}
@@ -91,7 +93,11 @@ def recalls(queries: torch.Tensor, candidates: torch.Tensor, matches: torch.Tens
 
 def _distinct(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     """The first row of each image, int64 [I], and which of the images each row holds, int64 [N]."""
-    files = called(bare(split.images))
+    found = bare(split.images)
+    if isinstance(found, Packed):
+        files = [hashlib.sha256(found.encoded(row)).hexdigest() for row in range(len(found))]
+    else:
+        files = called(found)
     if len(set(files)) < 2:  # one file holds all, or there is none
         files = list(map(str, range(len(split))))
     numbers: dict[str, int] = {}

@@ -182,7 +182,7 @@ def _examples(dataset: Dataset, split: Split, shown: Shown) -> list[Example]:
     templates = (split.templates or dataset.templates)[: shown.templates]
     examples, decoded = [], []
     for row, template in zip(rows.tolist(), rng.integers(len(templates), size=len(rows)).tolist(), strict=True):
-        label = duplicates.class_of(dataset, split, int(split.labels[row]))
+        label = split.class_of(dataset, int(split.labels[row]))
         text = templates[template].format(label) if split.captions is None else split.captions[row]
         told: dict[str, Any] = {"label": label, "text": text, "file": _file(split, row)}
         try:

@@ -297,6 +297,18 @@ class ReaderContract(ABC):
         assert [list(new.values())[label] for label in split.labels] == [one.label for one in other][-len(split) :]
         assert list(made.class_names) == list(NAMES.values())
 
+    def test_labels_of_a_split_with_classes_of_its_own_are_numbers_of_these(
+        self, tmp_path: Path, images: list[Example]
+    ) -> None:
+        split = next((one for one in ("sketch", "id_test") if one in self.splits), "")
+        if not split:
+            pytest.skip("this form holds no reported split")
+        fewer = [one for one in images if one.split != split or one.label != "ant"]
+        found = self.made(tmp_path / "a", fewer, predict_among={split: "own"}).split(split)
+        assert list(found.class_names or ()) == ["big bee", "cat"]
+        expected = [("big_bee", "cat").index(one.label) for one in fewer if one.split == split]
+        assert found.labels.tolist() == expected
+
     def test_class_names_and_templates_come_from_the_yaml(self, tmp_path: Path, images: list[Example]) -> None:
         made = self.made(tmp_path / "a", images, class_names=NAMES, templates=["a {}."])
         assert list(made.class_names) == list(NAMES.values())

@@ -121,8 +121,8 @@ class CorruptionGrid(OwnData):
         )
         return ", ".join(filter(None, (told, self.grid.left_out.told(self.folder))))
 
-    def remarks(self) -> list[str]:
+    def particulars(self) -> list[str]:
         groups = self.split(self.name).groups
         counts = np.bincount([] if groups is None else groups)
         uneven = f"images per corruption and severity: {counts.min():,} to {counts.max():,}; is the copy whole?"
-        return [*super().remarks(), *([uneven] if counts.min() < counts.max() else [])]
+        return [uneven] if counts.min() < counts.max() else []

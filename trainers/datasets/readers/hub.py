@@ -83,7 +83,8 @@ class HubImages(OwnData):
         order = self._class_names(self.fitted[0], self.label)
         if order is None or not set(labels) <= set(order):
             return super().ordered(labels)
-        return sorted(labels, key=order.index)
+        places = {name: place for place, name in enumerate(order)}
+        return sorted(labels, key=places.__getitem__)
 
     def read(self, split: str) -> Split:
         found, numbers = self._labels_in(split), {name: label for label, name in enumerate(self.classes_of(split))}
@@ -139,12 +140,15 @@ class HubImages(OwnData):
             lines += [
                 f"{split}: found no column {show(self.caption)}: there is no retrieval on it" for split in lacking
             ]
-        if commit := None if self.place.is_folder else self.place.commit():
-            lines.append(f"{self.place.place} of the Hugging Face hub, commit {commit}")
-        names = self._class_names(self.fitted[0], self.label) or []
-        if unused := [name for name in names if name not in self.classes]:
+        names, used = self._class_names(self.fitted[0], self.label) or [], {*self.classes}
+        if unused := [name for name in names if name not in used]:
             lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
         return lines
+
+    def particulars(self) -> list[str]:
+        """Which commit of the hub's data set this is."""
+        commit = None if self.place.is_folder else self.place.commit()
+        return [f"{self.place.place} of the Hugging Face hub, commit {commit}"] if commit else []
 
     @cached_property
     def _all(self) -> dict[str, ArrowSplit]:

@@ -76,12 +76,17 @@ class TorchvisionData(OwnData):
         return [found.classes[label] for label in np.unique(found.labels)]
 
     def ordered(self, labels: Sequence[str]) -> list[str]:
-        classes = list(dict.fromkeys(name for split in self.fitted for name in listing(self.source(split)).classes))
-        return sorted(labels, key=classes.index)
+        places = self.fitted if set(labels) <= self._known(self.fitted).keys() else [*self.sources]
+        return sorted(labels, key=self._known(places).__getitem__)
+
+    def _known(self, splits: Sequence[str]) -> dict[str, int]:
+        """The classes that torchvision knows in some splits, whether they have images or not -> their order."""
+        names = dict.fromkeys(name for split in splits for name in listing(self.source(split)).classes)
+        return {name: place for place, name in enumerate(names)}
 
     def read(self, split: str) -> Split:
         found = listing(self.source(split))
-        numbers = {name: label for label, name in enumerate(self.classes)}
+        numbers = {name: label for label, name in enumerate(self.classes_of(split))}
         for label in np.unique(found.labels):
             if (name := found.classes[label]) not in numbers:
                 raise InputError(

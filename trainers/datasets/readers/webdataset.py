@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flyp_sweep.search_spaces.complaints import counted
+from flyp_sweep.search_spaces.complaints import counted, show
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.own_data import PLAIN_TEMPLATES, OwnDataset, is_template
 from flyp_sweep.search_spaces.readers.webdataset import WebDataset, address, is_address
@@ -56,7 +56,7 @@ class WebShards(OwnData):
         super().__init__(entry, root, shown_as)
         self.address = address(entry.webdataset) if is_address(entry.webdataset) else None
         self.base = root / (entry.name if self.address else os.path.expanduser(entry.webdataset))
-        self._indexed: dict[str, Index] = {}
+        self._indexed: dict[Path, Index] = {}
         self._names: dict[Path, list[str] | None] = {}
         self._classes: dict[Path, list[str]] = {}
 
@@ -154,8 +154,8 @@ class WebShards(OwnData):
         return lines
 
     def _index(self, split: str) -> Index:
-        if split not in self._indexed:
-            place = self.paths[split]
+        place = self.paths[split]
+        if place not in self._indexed:
             archives = self._archives(place)
             self._check_kind(place)
             with ThreadPoolExecutor(THREADS) as pool:
@@ -174,18 +174,19 @@ class WebShards(OwnData):
                 np.array([os.fsencode(member.name) for member in members], dtype=np.bytes_),
                 np.array([member.offset for member in members], dtype=np.int64),
                 np.array([member.size for member in members], dtype=np.int64),
+                np.array([one.changed for one in samples], dtype=np.int64),
                 self.shown_as,
             )
             bare = [key for one in samples for key in one.without_image]
             more = f" ({bare[0]}{', ...' if len(bare) > 1 else ''})" if bare else ""
             left_out = f"{counted(len(bare), 'key')} without an image{more}" if bare else ""
-            self._indexed[split] = Index(images, labels.tolist(), codes.astype(np.int64), left_out)
-        return self._indexed[split]
+            self._indexed[place] = Index(images, labels.tolist(), codes.astype(np.int64), left_out)
+        return self._indexed[place]
 
     def _check_kind(self, place: Path) -> None:
         path = self._home(place) / TYPE
-        if path.is_file() and (kind := path.read_text(encoding="utf-8").strip()) != "classification":
-            raise InputError(f"{path}: found {kind!r}; expected 'classification': images with one label each")
+        if path.is_file() and (kind := " ".join(lines_of(path))) != "classification":
+            raise InputError(f"{path}: found {show(kind)}; expected 'classification': images with one label each")
 
     def _class(self, split: str, label: str) -> str:
         """The class that a label of a split stands for. Raises InputError for one that is no line's."""
