@@ -26,12 +26,12 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve
 from flyp_sweep.trainers.ensembles.base import Ensemble, Members, Mixture, Soup
-from flyp_sweep.trainers.ensembles.wise_ft import State
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.spec import Epoch, Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, finish, global_streams, shipped
 from flyp_sweep.trainers.testing.method_contract import plain
+from flyp_sweep.trainers.training.fitted import Fitted
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEARCHED = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
@@ -236,12 +236,12 @@ class Recording(Members):
         members.asked, members.reshaped = [], reshaped
         return members
 
-    def weights(self, member: TrialSpec) -> Generator[Epoch, None, State]:
+    def fit(self, member: TrialSpec) -> Generator[Epoch, None, Fitted]:
         self.asked.append(member)
-        state = yield from super().weights(member)
+        fitted = yield from super().fit(member)
         if self.reshaped and len(self.asked) == 2:
-            return {name: torch.zeros(*value.shape, 2) for name, value in state.items()}
-        return state
+            return replace(fitted, state={name: torch.zeros(*one.shape, 2) for name, one in fitted.state.items()})
+        return fitted
 
 
 def reported(result: TrialResult, alpha: float) -> list[Evaluation]:
