@@ -22,6 +22,8 @@ class Metric:
     lower_is_better: bool = False
     decimals: int = 1
     absent: str = "the ledger does not hold it; take another metric"
+    lies_in_split: bool = False
+    """Whether a number is absent because of the split, for all methods alike."""
 
     @property
     def is_percent(self) -> bool:
@@ -30,6 +32,11 @@ class Metric:
     @property
     def better(self) -> str:
         return "lower" if self.lower_is_better else "higher"
+
+    @property
+    def named(self) -> str:
+        """The label within a sentence."""
+        return f"{self.label[0].lower()}{self.label[1:]}"
 
     @property
     def best(self) -> str:
@@ -80,12 +87,14 @@ _KNOWN = (
         "Worst group accuracy",
         "Lowest accuracy of a group of images, e.g. of FMoW's regions as in WILDS (Koh et al., ICML 2021).",
         absent="the split has no groups",
+        lies_in_split=True,
     ),
     Metric(
         "group_accuracy",
         "Accuracy of each group",
         "Share of the images of a group whose likeliest class is the label.",
         absent="the split has no groups",
+        lies_in_split=True,
     ),
     Metric(
         "corruption_error",
@@ -93,6 +102,7 @@ _KNOWN = (
         "Share of images under a corruption that are not recognised, averaged over severities.",
         lower_is_better=True,
         absent="the split is no grid of corruptions",
+        lies_in_split=True,
     ),
     Metric(
         "mean_corruption_error",
@@ -100,6 +110,7 @@ _KNOWN = (
         "Mean over corruptions of the share of images that are not recognised, averaged over severities.",
         lower_is_better=True,
         absent="the split is no grid of corruptions",
+        lies_in_split=True,
     ),
     Metric(
         "mce",
@@ -108,6 +119,7 @@ _KNOWN = (
         "Hendrycks and Dietterich, ICLR 2019.",
         lower_is_better=True,
         absent="the split is not the whole of ImageNet-C",
+        lies_in_split=True,
     ),
     Metric(
         "nll",

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from flyp_sweep.orchestrator.data_views.look import Looked
-from flyp_sweep.orchestrator.data_views.words import balance, head, looked, sizes
+from flyp_sweep.orchestrator.data_views.words import balance, head, looked, role, sizes
 from flyp_sweep.search_spaces.complaints import counted, one_line
 from flyp_sweep.trainers.overview.facts import DatasetOverview, SplitOverview
 
@@ -44,11 +44,12 @@ def _dataset(found: DatasetOverview) -> Iterator[str]:
 
 
 def _split(split: SplitOverview) -> Iterator[str]:
+    named = f"{split.name} ({role(split)})" if role(split) else split.name
     if split.problem:
-        yield from _wrapped(f"{split.name} ({split.role}): cannot be shown: {split.problem}")
+        yield from _wrapped(f"{named}: cannot be shown: {split.problem}")
         return
     published = f", {split.published:,} as published" if split.published not in (None, split.images) else ""
-    yield f"{split.name} ({split.role}): {counted(split.images, 'image')}{published}"
+    yield f"{named}: {counted(split.images, 'image')}{published}"
     yield from _wrapped(f"sizes: {sizes(split)}", "  ")
     yield from _wrapped(f"looked at: {looked(split)}", "  ")
     yield from _bars(split)

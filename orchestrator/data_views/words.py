@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flyp_sweep.search_spaces.complaints import counted
+from flyp_sweep.search_spaces.roles import TITLES
 from flyp_sweep.trainers.overview.facts import DatasetOverview, Size, SplitOverview
 
 MOST_BARS = 20
@@ -13,7 +14,12 @@ EXTREMES = 5
 def head(found: DatasetOverview) -> str:
     """How many classes and templates a data set has, and what it is judged by."""
     classes = f"{found.classes:,} class{'' if found.classes == 1 else 'es'}"
-    return f"{classes}, {counted(found.templates, 'template')}, selected by {found.metric}"
+    return f"{classes}, {counted(found.templates, 'template')}, scored by {found.metric}"
+
+
+def role(split: SplitOverview) -> str:
+    """The role of a split, where its name does not say it already."""
+    return "" if split.name == split.role else TITLES[split.role]
 
 
 def balance(split: SplitOverview) -> tuple[list[tuple[str, int]], int]:

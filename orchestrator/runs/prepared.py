@@ -81,4 +81,10 @@ def _remarks(checked: Checked) -> Iterator[str]:
         counts = {split: images for split, images in data.incomplete.items() if "published" in images}
         if wrong := [f"{split} ({n['found']} of {n['published']} images)" for split, n in counts.items()]:
             yield f"data set {name} is not as published in {', '.join(wrong)}"
-        yield from (f"data set {name}: {line}" for line in data.remarks)
+    told: dict[str, list[str]] = {}
+    for name, data in checked.data.items():
+        for line in data.remarks:
+            told.setdefault(line, []).append(name)
+    for line, names in told.items():
+        of = f"data set {names[0]}" if len(names) == 1 else f"data sets {', '.join(names)}"
+        yield f"{of}: {line}"

@@ -263,7 +263,7 @@ def curves(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
 
 
 def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
-    """`score`, and per split `without/...` and `with/...` ensembling."""
+    """`score`, and per split `without/...` and `with/...` ensembling; the mean OOD where no OOD set lacks a number."""
     from mlflow.entities import Metric
 
     for name, final in (("score", record.score), ("alpha", record.alpha), ("best_epoch", record.best_epoch)):
@@ -277,6 +277,9 @@ def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
                 ood.setdefault(side, []).append(one.value)
         if one.is_primary and record.alpha is not None:
             yield Metric(f"frontier/{metric_part(one.split)}", one.value, end, round(100 * one.alpha))
+    unmeasured = record.settings.get("splits", {}).keys() - {one.split for one in record.measurements}
+    if len(unmeasured) > 1:  # not the training split alone: also one with classes that the method cannot predict
+        return
     for side, values in ood.items():
         yield Metric(f"{side}/mean_ood", fmean(values), end, 0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -65,7 +65,10 @@ class SplitOutputs:
 
 @dataclass(frozen=True)
 class BestRepeat:
-    """The best repeat of a cell; `splits` are by name, ID test first; `classes` names the labels of ID test."""
+    """The best repeat of a cell; `splits` are by name, ID test first; `classes` names the labels of ID test.
+
+    `is_whole`: no other method of its block has an OOD set that it lacks.
+    """
 
     method: str
     label: str
@@ -75,6 +78,7 @@ class BestRepeat:
     classes: tuple[str, ...]
     id_split: str | None
     splits: Mapping[str, SplitOutputs]
+    is_whole: bool = True
 
     @property
     def ood(self) -> list[str]:
@@ -82,9 +86,10 @@ class BestRepeat:
 
     @cached_property
     def pooled(self) -> dict[str, SplitOutputs]:
-        """ID test, and all OOD sets as one, as far as there are any."""
+        """ID test, and all OOD sets as one, as far as there are any; the latter not where it lacks one of them."""
         found = {ID: self.splits[self.id_split]} if self.id_split else {}
-        return found | ({OOD: _joined([self.splits[name] for name in self.ood])} if self.ood else {})
+        ood = self.ood if self.is_whole else []
+        return found | ({OOD: _joined([self.splits[name] for name in ood])} if ood else {})
 
     @property
     def on_id(self) -> SplitOutputs | None:
@@ -158,7 +163,7 @@ def predicted_in(records: Iterable[Record], folder: Path) -> Predicted:
         title = block_title(cell.dataset, cell.model, cell.shots)
         held = [one for one in best if one.path.is_file()]
         try:
-            methods = tuple(_read(one, labels) for one in held)
+            methods = _alike([_read(one, labels) for one in held])
         except InputError as error:
             skipped[title] = str(error)
             continue
@@ -168,6 +173,12 @@ def predicted_in(records: Iterable[Record], folder: Path) -> Predicted:
         else:
             skipped[title] = "the run has no predictions of single images (predictions: none, or an earlier version)"
     return Predicted(tuple(blocks), skipped)
+
+
+def _alike(methods: Sequence[BestRepeat]) -> tuple[BestRepeat, ...]:
+    """The methods of a block, each of which knows whether it lacks an OOD set that another one has."""
+    every = {name for one in methods for name in one.ood}
+    return tuple(replace(one, is_whole=every <= set(one.ood)) for one in methods)
 
 
 def _best(repeats: Sequence[Repeat]) -> Repeat:

@@ -239,5 +239,6 @@ def _group_names(repeat: Repeat, table: pa.Table) -> pa.ChunkedArray:
 
 
 def _taken(names: Sequence[str], numbers: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A name for each number; numbers of splits with more labels are not meant, and have the last one."""
-    return pa.array(names, pa.string()).take(pc.min_element_wise(numbers, pa.scalar(len(names) - 1, pa.int32())))
+    """A name for each number, if any; numbers of splits with more labels are not meant, and have the last one."""
+    known = pc.min_element_wise(numbers, pa.scalar(len(names) - 1, pa.int32()), skip_nulls=False)
+    return pa.array(names, pa.string()).take(known)

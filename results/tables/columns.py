@@ -8,7 +8,7 @@ from dataclasses import replace
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import Measure, Side
 from flyp_sweep.results.analysis.protocol_blocks import Block, settings_note
-from flyp_sweep.results.metrics import metric_of
+from flyp_sweep.results.metrics import Metric, metric_of
 from flyp_sweep.results.naming import method_order
 from flyp_sweep.results.tables.grid import PlannedRow
 from flyp_sweep.results.tables.options import TableOptions
@@ -84,26 +84,47 @@ def row(label: str, method: str, results: Iterable[CellResult]) -> PlannedRow:
 
 
 def block_notes(blocks: Sequence[Block]) -> tuple[str, ...]:
-    """What a reader must know of whole blocks: incomplete data, and settings that differ between methods."""
+    """What a reader must know of whole blocks: incomplete data, settings that differ, numbers that methods lack."""
     notes = []
     for block in blocks:
         where = f"{block.dataset}: " if len({one.dataset for one in blocks}) > 1 else ""
-        notes += [f"{where}{note}" for note in (*block.incomplete, *settings_note(block.results), *_lacking(block))]
+        told = (*block.incomplete, *settings_note(block.results), *_lacking(block), *_without_mean(block))
+        notes += [f"{where}{note}" for note in told]
     return tuple(dict.fromkeys(notes))
 
 
 def _lacking(block: Block) -> list[str]:
     """Which numbers are not there although their repeats have finished, why, and what to do."""
-    held: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    of_methods: dict[tuple[Metric, tuple[str, ...]], list[str]] = {}
+    of_splits: dict[Metric, dict[str, None]] = {}
     for result in block.results:
         splits = tuple(dict.fromkeys(split for trial in result.repeats.done for split in trial.lacking))
-        if splits and result.metric:
-            held.setdefault((result.metric, splits), []).append(result.label)
+        if not splits or not result.metric:
+            continue
+        if (one := metric_of(result.metric)).lies_in_split:
+            of_splits.setdefault(one, {}).update(dict.fromkeys(splits))
+        else:
+            of_methods.setdefault((one, splits), []).append(result.label)
     return [
-        f"no {one.label[0].lower()}{one.label[1:]} of {', '.join(methods)} on {', '.join(splits)}: {one.absent}"
-        for (metric, splits), methods in held.items()
-        if (one := metric_of(metric))
+        *(f"no {one.named} on {', '.join(splits)}: {one.absent}" for one, splits in of_splits.items()),
+        *(
+            f"no {one.named} of {', '.join(methods)} on {', '.join(splits)}: {one.absent}"
+            for (one, splits), methods in of_methods.items()
+        ),
     ]
+
+
+def _without_mean(block: Block) -> list[str]:
+    """Which methods have no mean OOD, as they have no number on an OOD set that others have."""
+    ood = dict.fromkeys(measure.split for measure in block.measures if measure.role == "ood")
+    held: dict[tuple[str, ...], list[str]] = {}
+    for result in block.results:
+        own = {measure.split for measure in result.measures}
+        told = {split for trial in result.repeats.done for split in trial.lacking}
+        if own and (absent := tuple(split for split in ood if split not in own | told)):
+            held.setdefault(absent, []).append(result.label)
+    what = "no mean OOD" if len(ood) > 1 else "no OOD"
+    return [f"{what} of {', '.join(methods)}: no number on {', '.join(splits)}" for splits, methods in held.items()]
 
 
 def _column(block: Block, side: Side, path: tuple[str, ...], parts: Sequence[Measure], role: str) -> Column:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from flyp_sweep.results.analysis.cells import cell_results
-from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.evidence import Evidence, Measure
 from flyp_sweep.results.analysis.protocol_blocks import Block, blocks_of, refuse_repeated_cells, refuse_unlike_protocols
 from flyp_sweep.results.tables.grid import fill
 from flyp_sweep.results.tables.layouts import AUTO, layout_of
@@ -16,17 +16,22 @@ from flyp_sweep.results.tables.provenance import trace_lines
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.errors import InputError
 
+BY_PART = "per_shift"
+"""The layout that has a column for each group or corruption of a split."""
+
 
 def make_table(evidence: Iterable[Evidence], layout: str = AUTO, options: TableOptions | None = None) -> Table:
     """The table of one or several runs in a layout, or in the natural one (`auto`).
 
-    Raises InputError for an unknown layout, for a cell whose repeats are no sample, for runs that hold the same cell
-    (unless the layout shows them apart) and for runs that were not made alike and would share a column.
+    Raises InputError for an unknown layout or one that cannot show the metric, for a cell whose repeats are no sample,
+    for runs that hold the same cell (unless the layout shows them apart) and for runs that were not made alike and
+    would share a column.
     """
     options = options or TableOptions()
     evidence = list(evidence)
     blocks = comparable_blocks(evidence, may_repeat=layout != AUTO and layout_of(layout).may_repeat)
     name = natural_layout(blocks) if layout == AUTO else layout
+    _refuse_parts(blocks, name)
     grids = tuple(fill(plan, options) for plan in layout_of(name).plans(blocks, options))
     return Table(grids, trace(blocks, options), name)
 
@@ -48,6 +53,19 @@ def comparable_blocks(evidence: Sequence[Evidence], *, may_repeat: bool = False)
     return blocks
 
 
+def _refuse_parts(blocks: Sequence[Block], layout: str) -> None:
+    """Raises InputError where a layout, which has one column for a split, cannot show a number for each part of it."""
+    if layout != BY_PART and (parts := _parts(blocks)):
+        raise InputError(
+            f"--layout: found {layout} with a metric that each group or corruption of a split has; expected {BY_PART}, "
+            f"or one of them, as in --metric {parts[0].metric}/{parts[0].part}"
+        )
+
+
+def _parts(blocks: Iterable[Block]) -> list[Measure]:
+    return [measure for block in blocks for measure in block.measures if measure.part]
+
+
 def trace(blocks: Sequence[Block], options: TableOptions) -> tuple[str, ...]:
     """The trials behind every cell, when asked for."""
     return trace_lines([result for block in blocks for result in block.results]) if options.trace else ()
@@ -59,8 +77,11 @@ def natural_layout(blocks: Sequence[Block]) -> str:
     `held_out` where one entry of the search space stands for several data sets; `ablation` for FLYP beside a variant of
     it; `per_shift` where the OOD sets of a single data set, or few-shot cells with OOD sets, are to be seen;
     `distribution_shift` for several data sets with OOD sets; else `few_shot` or `transfer`. OOD validation counts as an
-    OOD set here. While nothing is measured, `per_shift`, which shows how far every cell is.
+    OOD set here. While nothing is measured, `per_shift`, which shows how far every cell is; and for a metric that each
+    group or corruption of a split has.
     """
+    if _parts(blocks):
+        return BY_PART
     methods = {result.cell.method for block in blocks for result in block.results}
     if any(block.family and block.measures for block in blocks):
         return "held_out"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.statistics.intervals import INTERVALS
@@ -13,6 +14,8 @@ from flyp_sweep.search_spaces.complaints import counted
 
 _NAMED_AT_MOST = 6
 _HASH_DIGITS = 12
+_FOLD = re.compile(r"(: fold )\d+(?= of )")
+_FOLD_OF_NAME = re.compile(r"(-fold)\d+$")
 
 
 def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons: int | None = None) -> tuple[str, ...]:
@@ -40,8 +43,26 @@ def _split_rules(cells: Sequence[CellResult]) -> list[str]:
         for rule in cell.selection.split_rules if cell.selection else ():
             told.setdefault(rule, {})[cell.cell.dataset] = None
     every = {cell.cell.dataset for cell in cells}
-    lines = [rule if len(of) == len(every) else f"{rule} ({', '.join(of)})" for rule, of in told.items()]
+    lines = [
+        rule if len(of) == len(every) else f"{rule} ({', '.join(of)})" for rule, of in _folds_together(told).items()
+    ]
     return [f"Splits: {'; '.join(lines)}."] if lines else []
+
+
+def _folds_together(told: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Rules that differ in the number of a fold alone are one, which speaks of fold k, with the names of the data sets
+    likewise."""
+    joined: dict[str, list[tuple[str, Iterable[str]]]] = {}
+    for rule, names in told.items():
+        joined.setdefault(_FOLD.sub(r"\1k", rule), []).append((rule, names))
+    found: dict[str, list[str]] = {}
+    for shared, held in joined.items():
+        if len(held) == 1:
+            ((rule, names),) = held
+            found[rule] = list(names)
+        else:
+            found[shared] = list(dict.fromkeys(_FOLD_OF_NAME.sub(r"\1k", name) for _, names in held for name in names))
+    return found
 
 
 def _intervals(cells: Sequence[CellResult], options: TableOptions) -> str:

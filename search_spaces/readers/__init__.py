@@ -48,8 +48,8 @@ def _keys(value: Mapping[Any, Any] | BaseModel) -> list[str]:
 def _check_key(value: Any) -> Any:
     found = _keys(value)
     if len(found) != 1:
-        several = " and ".join(found) if found else f"none of {', '.join(READERS)}"
-        raise FieldError(problem(several, f"one of them: {one_of(READERS)}"))
+        several = " and ".join(found) if found else "no key that names images"
+        raise FieldError(problem(several, f"one of {'them: ' if found else ''}{one_of(READERS)}"))
     return value
 
 

@@ -63,9 +63,9 @@ def test_in_a_terminal(tree: Path) -> None:
     assert output.startswith("as seen by digits-clip: 32 x 32 pixels (shortest side, centre, bicubic)\n")
     words = " ".join(output.split())
     assert "`--model` shows the pictures of another model: ViT-B-16/openai" in words
-    assert "data set birds: 2 classes, 1 template, selected by accuracy" in words
-    for split, role in (("train", "train"), ("id_val", "id_val"), ("id_test", "id_test"), ("sketch", "ood")):
-        assert f"\n{split} ({role}): 10 images\n  sizes: 50 x 40 to 50 x 52, median 50 x 46\n" in output
+    assert "data set birds: 2 classes, 1 template, scored by accuracy" in words
+    for split in ("train", "id_val", "id_test", "sketch (OOD)"):
+        assert f"\n{split}: 10 images\n  sizes: 50 x 40 to 50 x 52, median 50 x 46\n" in output
     assert f"\n    robin         5 {'#' * 30}\n" in output
     assert re.search(r"\n    wren/\d.png: wren, 'a photo of a wren.'\n", output)
     assert "train and id_test: 1 image in two files of other bytes and equal pixels at 32 x 32" in words
@@ -112,7 +112,7 @@ def test_a_page_is_made_of_broken_data(tree: Path) -> None:
 def test_a_data_set_or_a_bundled_space_is_shown_by_its_name(tmp_path: Path, name: str) -> None:
     code, output = call("data", "show", name, cwd=tmp_path)
     assert code == 0, output
-    assert "data set digits: 10 classes, 8 templates, selected by accuracy" in output
+    assert "data set digits: 10 classes, 8 templates, scored by accuracy" in output
     assert ("no model: 224 x 224" in output) == (name == "digits")
     assert output.count("\nsuspicious: nothing\n") == 1
 

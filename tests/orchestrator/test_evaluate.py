@@ -200,7 +200,7 @@ def test_names_are_those_of_data_sets_first_and_of_search_spaces_second() -> Non
             "--on: found 'mnits'; expected a data set (flyp-sweep list datasets), a YAML file that describes some",
         ),
         ("absent.yaml", "absent.yaml: found no such file; expected a YAML file or one of the bundled"),
-        ({"name": "x"}, "x.yaml: evaluate: found none of "),
+        ({"name": "x"}, "x.yaml: evaluate: found no key that names images"),
         (
             {"name": "x", "folders": {"test": "night"}},
             "x.yaml: unknown key 'test' in evaluate.folders; allowed: train,",

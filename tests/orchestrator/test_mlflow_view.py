@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from flyp_sweep.orchestrator.runs.sync import sync
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
-from flyp_sweep.orchestrator.tracking.mlflow_logger import metric_part
+from flyp_sweep.orchestrator.tracking.mlflow_logger import final_metrics, metric_part
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri, sqlite_file, store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.errors import InputError
@@ -119,6 +119,16 @@ def test_any_label_of_an_ood_set_and_of_a_group_is_a_metric(label: str, runs: Pa
     assert child.data.metrics[f"without/{metric_part(label)}/accuracy"] == 0.9
     assert child.data.metrics[f"without/id_test/group_accuracy/{metric_part(label)}"] == 0.5
     assert (metric_part(label) == label) == (label in ("plain", "夜"))
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_trial_without_a_number_on_an_ood_set_has_no_mean(measured: bool, example: Example) -> None:
+    numbers = {"id_val": 0.9, "id_test": 0.9, "photo": 0.8} | ({"new": 0.4} if measured else {})
+    trial = example.repeat(example.cell("ft"), 0, numbers, numbers)
+    trial["settings"] = {"splits": dict.fromkeys(("train", "id_val", "id_test", "photo", "new"), "an identity")}
+    found = {one.key: one.value for one in final_metrics(record_of(trial), 0)}
+    assert found["without/photo/accuracy"] == 0.8
+    assert found.get("without/mean_ood") == (pytest.approx(0.6) if measured else None)
 
 
 def test_labels_that_look_alike_stay_different() -> None:

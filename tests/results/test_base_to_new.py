@@ -34,6 +34,9 @@ def test_a_method_without_numbers_on_new_classes_has_empty_cells(example: Exampl
     (grid,) = example.table(records, "base_to_new").grids
     assert [example.entry(grid, "ft", name).printed for name in ("photo", "H of photo")] == ["-", "-"]
     assert example.entry(grid, "ft", "Base").interval is not None
+    (grid,) = example.table(records, "per_shift").grids
+    assert example.entry(grid, "ft", "without ensembling", "mean OOD").printed == "-"
+    assert grid.notes == ("no mean OOD of FT: no number on photo",)
 
 
 def test_an_interval_over_examples_is_refused(example: Example) -> None:

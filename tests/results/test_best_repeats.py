@@ -72,6 +72,20 @@ def test_the_brier_score_of_all_ood_sets_weighs_images(tmp_path, example):
     assert block.methods[0].pooled[ID].brier == pytest.approx(0.1)
 
 
+def test_a_method_that_lacks_an_ood_set_is_not_pooled_beside_others_that_have_it(tmp_path, example):
+    records = [
+        example.without(one, "photo") if one["kind"] == "trial" and one["cell"]["method"] == "ft" else one
+        for one in records_of(example)
+    ]
+    write_outputs_of(tmp_path, records)
+    (block,) = predicted_in(typed(records), tmp_path / "predictions").blocks
+    assert {one.method: list(one.pooled) for one in block.methods} == {
+        "zeroshot": [ID, OOD],
+        "ft": [ID],
+        "flyp": [ID, OOD],
+    }
+
+
 def test_every_two_methods_are_compared_on_the_same_images_and_corrected_together(tmp_path, example):
     (block,) = predicted(tmp_path, example).blocks
     assert list(block.pairs) == ["id_test", "photo", "sketch"]

@@ -7,6 +7,7 @@ from ledgers import evidence_in
 
 from flyp_sweep.results import make_table, render
 from flyp_sweep.results.statistics import mean_interval
+from flyp_sweep.search_spaces.errors import InputError
 
 DOMAINS = {"office-art": "art", "office-clipart": "clipart", "office-product": "product"}
 FOLDS = {"birds-fold1": "fold 1", "birds-fold2": "fold 2"}
@@ -113,3 +114,17 @@ def test_the_error_under_each_corruption_is_a_column(example, layout):
     assert [entry.printed for entry in grid.rows[0].entries[:3]] == ["35.0 (0.0)", "60.0 (0.0)", "47.5 (0.0)"]
     assert "Error under each corruption in %" in grid.caption
     assert "Lower is better." in grid.caption
+    for other in ("held_out", "transfer"):
+        with pytest.raises(InputError, match="expected per_shift, or one of them, as in --metric corruption_error/fog"):
+            make_table([evidence_in(records, metric="corruption_error")], other)
+
+
+def test_a_domain_with_several_groups_has_no_single_number_for_all(example):
+    records = leave_one_out(example)
+    for at in [at for one in records for at in one.get("evaluations", ())]:
+        for split in at["splits"]:
+            split["metrics"] |= {"group_accuracy/day": 0.9, "group_accuracy/night": 0.1}
+    table = make_table([evidence_in(records, metric="group_accuracy")])
+    assert table.layout == "per_shift"
+    names = [column.name for column in table.grids[0].columns if column.path[0] == "without ensembling"]
+    assert names == ["ID day", "ID night", "art day", "art night", "mean OOD"]

@@ -315,6 +315,20 @@ def test_the_audit_names_the_rules_of_splits_with_the_data_set_where_there_are_s
     assert not any("Splits:" in line for line in example.table(others, "transfer").grids[0].audit)
 
 
+def test_the_audit_tells_the_rule_of_all_folds_once(example):
+    records = []
+    for fold in (1, 2, 3):
+        *trials, selection = example.task("flyp", [0.8, 0.82], f"own-fold{fold}")
+        selection["split_rules"] = [f"id_val: fold {fold} of 3 of each class, held out of train", "photo: its own rule"]
+        records += [*trials, selection]
+    (grid,) = example.table(records, "transfer").grids
+    assert grid.audit[1] == (
+        "Splits: id_val: fold k of 3 of each class, held out of train (own-foldk); photo: its own rule."
+    )
+    (grid,) = example.table(records[:3], "transfer").grids
+    assert grid.audit[1].startswith("Splits: id_val: fold 1 of 3 ")
+
+
 def test_incomplete_data_is_said(example):
     *trials, selection = example.finished_cell("ft", [0.9, 0.92])
     selection["incomplete"] = {"photo": {"found": 10_000, "published": 18_574}, "sketch": {"found": 9, "published": 8}}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ledgers import Example
 from outputs import write_outputs_of
 
 from flyp_sweep.results import RunFolder
+from flyp_sweep.results.ledger.predictions import METADATA
 from flyp_sweep.search_spaces.errors import InputError
 
 EXAMPLES = 12
@@ -21,6 +25,19 @@ def run(tmp_path: Path, example: Example) -> RunFolder:
     example.write(tmp_path, example.run())
     write_outputs_of(tmp_path, example.run(), EXAMPLES)
     return RunFolder(tmp_path)
+
+
+def test_an_image_without_a_group_has_no_group_s_name(run):
+    for path in run.prediction_files.iterdir():
+        table = pq.read_table(path)
+        facts = json.loads(table.schema.metadata[METADATA]) | {"groups": {"photo": ["day", "night"]}}
+        groups = pa.array([0, 1, None, None] * (len(table) // 4), pa.int32())
+        table = table.set_column(table.schema.get_field_index("group"), "group", groups)
+        pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(facts)}), path)
+    frame = run.predictions(split="photo", columns=["group", "group_name"])
+    told = {"none" if pd.isna(name) else name for name in frame.loc[frame["group"].isna(), "group_name"]}
+    assert told == {"none"}
+    assert set(frame.loc[frame["group"].eq(1), "group_name"]) == {"night"}
 
 
 def test_the_frame_holds_every_repeat_with_its_cell(run):

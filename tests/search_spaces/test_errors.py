@@ -161,7 +161,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
             "unknown key 'columns' in dataset; allowed: name, class_names, templates, metric, predict_among, folders",
         ),
         (OWN % ("", ", tables: {}"), "dataset: found folders and tables; expected one of them: "),
-        ("dataset={name: a}", "dataset: found none of "),
+        ("dataset={name: a}", "dataset: found no key that names images"),
         (
             "dataset=[digits, {name: a, tabels: {train: a.csv}}]",
             "unknown key 'tabels' in dataset[1]; allowed: name, class_names, templates, metric, predict_among, tables, "

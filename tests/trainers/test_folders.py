@@ -241,7 +241,7 @@ def test_a_long_census_ends_in_the_extremes(tmp_path: Path) -> None:
     images(tmp_path / "train", "c29/1.png")
     lines = census(make(tmp_path, {"train": "train", "id_val": "val"}))
     assert len(lines) == 22
-    assert lines[-1] == "further classes: 10; images in a class: train 1 to 2, id_val 1 to 1"
+    assert lines[-1] == "further classes: 10; images in a class: train 1 to 2, id_val 1"
 
 
 def test_a_split_refuses_an_unknown_role_and_labels_that_do_not_fit() -> None:

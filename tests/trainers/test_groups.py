@@ -20,6 +20,7 @@ from flyp_sweep.trainers import datasets, preflight
 from flyp_sweep.trainers.data.content import Hashes
 from flyp_sweep.trainers.data.identity import Identity, identify
 from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.datasets.census import census
 from flyp_sweep.trainers.evaluation.metrics import score
 
 WATERBIRDS = """img_id,img_filename,y,split,place,place_filename
@@ -239,6 +240,10 @@ def test_a_part_that_is_held_out_is_drawn_from_the_rows_of_train_with_their_grou
     assert id_val.groups is not None
     assert {id_val.group_names[group] for group in id_val.groups} == {"y=0,place=0", "y=1,place=1"}
     assert "id_val: 25% of each class, held out of train, drawn with seed 3" in found.rules()
+
+
+def test_the_census_counts_the_images_of_groups(birds: Path) -> None:
+    assert census(make(birds, BIRDS))[-1] == "id_test: 3 groups, images in a group: 1 (y=1,place=0) to 2"
 
 
 def test_groups_cost_no_training_unless_a_training_is_selected_by_them(birds: Path) -> None:

@@ -122,7 +122,7 @@ def test_predictions_and_counts_have_the_names_of_the_new_classes(bench: Bench, 
     predictions._found = [(new, 1.0, predictions_of(new), None)]
     metadata = predictions.table().schema.metadata[b"flyp_sweep"].decode()
     assert '"labels": {"new": ["three", "four"]}' in metadata
-    assert census(novel.dataset)[-1] == "new: 2 classes of its own, 7 to 7 images in a class: three, four"
+    assert census(novel.dataset)[-1] == "new: 2 classes of its own, images in a class: 7: three, four"
 
 
 def predictions_of(new: Split) -> Any:

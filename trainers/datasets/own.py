@@ -74,6 +74,11 @@ class OwnData(Dataset):
         """Where a split lies, for messages."""
         return str(self.paths[split])
 
+    def if_new(self, split: str) -> str:
+        """What to do where a reported split has classes that training does not have, for messages."""
+        told = f"; if {split} has classes of its own, write predict_among: {{{split}: own}}"
+        return told if self.splits[split] in REPORTED else ""
+
     @abstractmethod
     def read(self, split: str) -> Split:
         """The split that lies in `sources[split]`, whole. Raises InputError when it cannot be read."""
@@ -126,8 +131,10 @@ class OwnData(Dataset):
         return replace(split, groups=np.array([numbers[name] for name in names]), group_names=tuple(distinct))
 
     def rules(self) -> list[str]:
-        """As of all data sets; and what was held out of the training images, and how."""
-        return [*(self._held_out_rule(split, held) for split, held in self.held.items()), *super().rules()]
+        """As of all data sets; what was held out of the training images, and how; and which texts training reads."""
+        captioned = "train" in self.splits and self.split("train").captions is not None
+        texts = ["train: contrastive losses pair each image with its caption, not with a prompt"] if captioned else []
+        return [*(self._held_out_rule(split, held) for split, held in self.held.items()), *texts, *super().rules()]
 
     def _held_out_rule(self, split: str, held: HeldOut) -> str:
         """How a split is held out, in words."""

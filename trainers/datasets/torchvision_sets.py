@@ -149,6 +149,12 @@ def names() -> list[str]:
     return sorted({*found} - OTHER_TASKS - {*READ_BY_OTHERS})
 
 
+def _meant(name: str) -> str:
+    """The class that a name resembles, whatever its case, for messages."""
+    alike = [one for one in names() if one.casefold() == name.casefold()]
+    return nearest(alike[0] if alike else name, names())
+
+
 def class_named(name: str) -> Any:
     """A class of torchvision. Raises InputError for one that is unknown, or reads no images with a label each."""
     from torchvision import datasets
@@ -158,9 +164,7 @@ def class_named(name: str) -> Any:
     if name in OTHER_TASKS:
         raise InputError(f"dataset.torchvision: found {name!r}, which is no data set of images with one label each")
     if name not in names():
-        raise InputError(
-            f"dataset.torchvision: found {name!r}; expected one of {', '.join(names())}{nearest(name, names())}"
-        )
+        raise InputError(f"dataset.torchvision: found {name!r}; expected one of {', '.join(names())}{_meant(name)}")
     return getattr(datasets, name)
 
 

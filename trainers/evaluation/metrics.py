@@ -55,8 +55,14 @@ def worst_group_accuracy(predictions: np.ndarray, labels: np.ndarray, groups: np
 
     For FMoW the groups are regions: its worst-region accuracy as WILDS computes it.
     """
-    hits = predictions == labels
-    return float(min(np.mean(hits[groups == group]) for group in np.unique(groups[groups >= 0])))
+    counts, hits = _by_group(predictions, labels, groups)
+    return float(np.min(hits[counts > 0] / counts[counts > 0]))
+
+
+def _by_group(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images and hits of each group, int64 [groups] both, from one look at all images."""
+    counts = np.bincount(groups[groups >= 0])
+    return counts, np.bincount(groups[(groups >= 0) & (predictions == labels)], minlength=len(counts))
 
 
 def all_metrics(
@@ -73,10 +79,9 @@ def all_metrics(
     found = {name: metric(predictions, labels, classes) for name, metric in METRICS.items()}
     if groups is not None:
         found["worst_group_accuracy"] = worst_group_accuracy(predictions, labels, groups)
-        hits = predictions == labels
-        for number, name in enumerate(group_names):
-            if (own := groups == number).any():
-                found[f"{GROUP_ACCURACY}{name}"] = float(np.mean(hits[own]))
+        for name, count, hits in zip(group_names, *_by_group(predictions, labels, groups), strict=False):
+            if count:
+                found[f"{GROUP_ACCURACY}{name}"] = float(hits / count)
     return found
 
 

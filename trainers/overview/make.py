@@ -19,7 +19,7 @@ from flyp_sweep.trainers.data.images import PAPER, Augmentation, Loader, Preproc
 from flyp_sweep.trainers.data.inspection import Found, Look
 from flyp_sweep.trainers.data_checks import check_classes, check_complete
 from flyp_sweep.trainers.datasets.base import Dataset, Images, Split, Subset
-from flyp_sweep.trainers.datasets.census import images_per_class
+from flyp_sweep.trainers.datasets.census import groups_and_captions, images_per_class
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.own import OwnData
 from flyp_sweep.trainers.overview import drawing
@@ -111,7 +111,8 @@ def _judged(
 
     rules: list[str] = []
     suspicious: list[str] = []
-    _tried(dataset.rules, wrong, rules)
+    for source in (dataset.rules, lambda: groups_and_captions(dataset)):
+        _tried(source, wrong, rules)
     for check in (lambda: check_classes(dataset), lambda: check_complete(dataset, counts), dataset.remarks, *checks):
         _tried(check, wrong, suspicious)
     _tried(alike, wrong, wrong if isinstance(dataset, OwnData) else suspicious)

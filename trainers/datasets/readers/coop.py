@@ -88,7 +88,7 @@ class CoopImages(OwnData):
         if unknown := next((name for name in names if name not in known), None):
             raise InputError(
                 f"{self.where(split)}: found the class {spelt(unknown)}; expected one of {self.whole}: "
-                f"{listed(classes)}{nearest(unknown, classes)}"
+                f"{listed(classes)}{nearest(unknown, classes) or self.if_new(split)}"
             )
         images = NamedFiles(self.folder, self._paths(split), shown_as=self.shown_as)
         labels = np.array([known[name] for name in names], dtype=np.int64)

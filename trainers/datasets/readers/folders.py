@@ -49,21 +49,21 @@ class ImageFolders(OwnData):
 
     def read(self, split: str) -> Split:
         left_out = self._left_out[split] = LeftOut()
-        classes = self.classes_of(split)
-        pairs = [pair for folder in self.folders_of(split) for pair in self._labelled(folder, classes, left_out)]
+        pairs = [pair for folder in self.folders_of(split) for pair in self._labelled(split, folder, left_out)]
         paths, numbers = zip(*pairs, strict=True)
         images = below_folder(self.base(split), paths, self.shown_as)
         return Split(split, self.splits[split], images, np.array(numbers, dtype=np.int64), self.metric)
 
-    def _labelled(self, folder: Path, classes: Sequence[str], left_out: LeftOut) -> list[tuple[Path, int]]:
+    def _labelled(self, split: str, folder: Path, left_out: LeftOut) -> list[tuple[Path, int]]:
         """The images of a folder of classes with their labels. Raises InputError for other classes and for none."""
+        classes = self.classes_of(split)
         labels = {name: label for label, name in enumerate(classes)}
         found = subfolders(folder, left_out)
         unknown = [path.name for path in found if path.name not in labels]
         if unknown:
             raise InputError(
                 f"{folder}: folder {spelt(unknown[0])} is no class of the training split; "
-                f"expected {listed(classes)}{resembling(unknown[0], classes)}"
+                f"expected {listed(classes)}{resembling(unknown[0], classes) or self.if_new(split)}"
             )
         pairs = [(Path(path), labels[one.name]) for one in found for path in images_below(str(one), left_out)]
         if not pairs:

@@ -254,5 +254,6 @@ class HubImages(OwnData):
         known = "dataset.class_names" if isinstance(self.given_names, dict) else self.whole
         return InputError(
             f"{self.where(split)}: row {row}: found label {spelt(label)}; expected one of those in {known}: "
-            f"{listed(self.classes)}{resembling(label, self.classes) or nearest(label, self.classes)}"
+            f"{listed(self.classes)}"
+            f"{resembling(label, self.classes) or nearest(label, self.classes) or self.if_new(split)}"
         )

@@ -316,7 +316,7 @@ class ImageTables(OwnData):
         return InputError(
             f"{self.paths[split]}: row {rows.numbers[row]} below the header: found label {spelt(label)}; "
             f"expected one of those in {known}: {listed(self.classes)}"
-            f"{resembling(label, self.classes) or nearest(label, self.classes)}"
+            f"{resembling(label, self.classes) or nearest(label, self.classes) or self.if_new(split)}"
         )
 
 

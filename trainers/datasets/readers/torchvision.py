@@ -91,7 +91,7 @@ class TorchvisionData(OwnData):
             if (name := found.classes[label]) not in numbers:
                 raise InputError(
                     f"{self.where(split)}: found label {spelt(name)}; expected one of those in {self.whole}: "
-                    f"{listed(self.classes)}{resembling(name, self.classes)}"
+                    f"{listed(self.classes)}{resembling(name, self.classes) or self.if_new(split)}"
                 )
         labels = np.array([numbers.get(name, -1) for name in found.classes], dtype=np.int64)[found.labels]
         return Split(split, self.splits[split], self._images(split, found), labels, self.metric)

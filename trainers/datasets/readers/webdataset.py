@@ -135,7 +135,7 @@ class WebShards(OwnData):
                 told = spelt(name) if name == label else f"{spelt(label)}, which is {spelt(name)}"
                 raise InputError(
                     f"{self._first(split, label)}: found label {told}; expected one of the classes of {self.whole}: "
-                    f"{listed(classes)}{nearest(name, classes)}"
+                    f"{listed(classes)}{nearest(name, classes) or self.if_new(split)}"
                 )
         labels = np.array([known[name] for name in names], dtype=np.int64)[index.codes]
         return Split(split, self.splits[split], index.images, labels, self.metric)
