@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from flyp_sweep.search_spaces.complaints import mismatch
-from flyp_sweep.search_spaces.fields import Text, as_slug
+from flyp_sweep.search_spaces.fields import Text
 from flyp_sweep.search_spaces.own_data import OwnDataset, Place, Splits
 from flyp_sweep.search_spaces.readers.tables import GROUPS, Group
 
@@ -54,7 +55,9 @@ class HubDataset(OwnDataset):
     @classmethod
     def _named(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and "name" not in data and isinstance(data.get("hub"), str):
-            return {"name": as_slug(data["hub"].rstrip("/").rpartition("/")[2]), **data}
+            last = data["hub"].rstrip("/").rpartition("/")[2].lower()
+            if name := re.sub(r"[^a-z0-9_.-]+", "-", last).lstrip("-."):
+                return {"name": name[:100], **data}
         return data
 
     @model_validator(mode="after")
