@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from flyp_sweep.search_spaces.complaints import mismatch
 from flyp_sweep.search_spaces.fields import Text, as_slug
-from flyp_sweep.search_spaces.own_data import OwnDataset, Splits, Templates
+from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits, Templates
+from flyp_sweep.search_spaces.roles import SHIFTED
 
+_STARS = re.compile(r"[*?\[]")
 _HUB = re.compile(r"(https?://huggingface\.co/datasets/[^/]+/([^/]+))(?:/(?:resolve|tree|raw|blob)/([^/]+))?")
 
 
@@ -38,7 +41,21 @@ class WebDataset(OwnDataset):
     def _can_be_fetched(self) -> WebDataset:
         if "://" in self.webdataset and not is_address(self.webdataset):
             raise mismatch(self.webdataset, "a path, or an address with http:// or https://", at=("webdataset",))
+        if is_address(self.webdataset):
+            for at, place in self._places():
+                if _STARS.search(place):
+                    hint = "(as in train/{0..9}.tar)"
+                    raise mismatch(place, "a folder, an archive or a range at an address", hint, at=at)
         return self
+
+    def _places(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """The key and the text of each place of a split."""
+        for split in SPLITS:
+            if isinstance(place := getattr(self.splits, split), str):
+                yield ("splits", split), place
+        for role in SHIFTED:
+            for label, place in getattr(self.splits, role).items():
+                yield ("splits", role, label), place
 
     @property
     def sources(self) -> Splits:

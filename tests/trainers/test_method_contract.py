@@ -21,7 +21,8 @@ from flyp_sweep.trainers.methods.base import Batch
 from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import Bench, hyper_parameters
-from flyp_sweep.trainers.testing.method_contract import MethodContract, Trials
+from flyp_sweep.trainers.testing.method_contract import MethodContract
+from flyp_sweep.trainers.testing.trials import Trials
 
 pytestmark = pytest.mark.slow
 

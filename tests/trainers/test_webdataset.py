@@ -203,6 +203,19 @@ def test_keys_without_an_image_are_told(root: Path) -> None:
     assert made(root).remarks()[0] == "id_test: left out 1 key without an image (x)"
 
 
+def test_archives_beyond_the_count_are_told(root: Path) -> None:
+    assert made(root).remarks() == []
+    (root / "insects/test/nshards.txt").write_text("1\n")
+    (told,) = made(root).remarks()
+    assert told == f"id_test: {root}/insects/test/nshards.txt counts 1 archive; left out 1.tar"
+
+
+def test_a_pattern_with_stars_at_an_address_is_refused(root: Path) -> None:
+    splits = {"train": "train", "id_val": "val", "id_test": "test", "ood": {"v2": "../v2/*.tar"}}
+    with pytest.raises(InputError, match=r"ood.v2: found '../v2/\*.tar'; expected a folder, an archive or a range"):
+        space({"webdataset": "https://example.org/insects", "splits": splits})
+
+
 def look_at(root: Path) -> None:
     """What a sweep reads before its first trial."""
     found = preflight.check_data(space(OWN), root)["insects"]

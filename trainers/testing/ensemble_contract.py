@@ -30,7 +30,7 @@ from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.spec import Epoch, Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.task import Task
 from flyp_sweep.trainers.testing.bench import REPORTED, Bench, Tiny, finish, global_streams, shipped
-from flyp_sweep.trainers.testing.method_contract import plain
+from flyp_sweep.trainers.testing.trials import plain
 from flyp_sweep.trainers.training.fitted import Fitted
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -27,11 +27,9 @@ import torch
 
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import InputError
-from flyp_sweep.search_spaces.loading import from_mapping
 from flyp_sweep.search_spaces.model import Model
 from flyp_sweep.search_spaces.roles import ROLES
 from flyp_sweep.trainers.checkpoints.checkpoint import Checkpoint, Policy
-from flyp_sweep.trainers.checkpoints.kept_fits import KeptFits
 from flyp_sweep.trainers.ensembles.alpha_curve import AlphaCurve, zero_shot_logits
 from flyp_sweep.trainers.errors import TrialFailed
 from flyp_sweep.trainers.evaluation.metrics import METRICS
@@ -39,24 +37,18 @@ from flyp_sweep.trainers.evaluation.retrieval import NEAREST
 from flyp_sweep.trainers.exporting.folder import Export, drafted
 from flyp_sweep.trainers.methods.base import GradientMethod, Method
 from flyp_sweep.trainers.models.pretrained import Pretrained
-from flyp_sweep.trainers.shared import Shared
-from flyp_sweep.trainers.spec import Evaluation, TrialResult, TrialSpec
 from flyp_sweep.trainers.testing.bench import (
     NEW_CLASSES,
     REPORTED,
     Bench,
     Tiny,
-    a_batch,
     finish,
     global_streams,
     hyper_parameters,
-    nudged,
     shipped,
-    without_dropout,
 )
+from flyp_sweep.trainers.testing.trials import Trials, gradient, keeping, plain, shared_tensors
 from flyp_sweep.trainers.training.fit import fit, found
-from flyp_sweep.trainers.training.fitted import Fitted
-from flyp_sweep.trainers.training.grad_cache import Gradients
 
 MICRO_BATCH = 3
 LEARNED = 5
@@ -377,58 +369,3 @@ class MethodContract:
         for one in data:
             assert one.opened[-3:] == list(REPORTED)
             assert set(one.opened[:-3]) <= {"train", "id_val"}
-
-
-class Trials:
-    """Trials of one method with its hyper-parameters."""
-
-    def __init__(self, method: Method, bench: Bench, hparams: Mapping[str, Any]) -> None:
-        self.method = method
-        self.bench = bench
-        self.hparams = hparams
-
-    def spec(self, **changes: Any) -> TrialSpec:
-        return self.bench.spec(self.method, **{"hparams": self.hparams, **changes})
-
-    def repeat(self, **changes: Any) -> TrialSpec:
-        return self.bench.repeat(self.method, **{"hparams": self.hparams, **changes})
-
-    def run(self, spec: TrialSpec, worker: Shared | None = None) -> TrialResult:
-        return self.bench.run(spec, worker, self.method)
-
-    def fit(self, spec: TrialSpec, worker: Shared | None = None, checkpoint: Checkpoint | None = None) -> Fitted:
-        return self.bench.fit(spec, worker, self.method, checkpoint)
-
-
-def keeping(policy: Policy) -> KeptFits:
-    """A run that keeps the fits of all repeats under `policy`."""
-    search = {"algorithm": "none", "space": {"lr": 1e-3, "weight_decay": 0.0}}
-    model = {"arch": "digits-clip", "pretrained": "bundled"}
-    given = {"name": "kept", "dataset": "digits", "model": model, "methods": ["ft"], "search": search}
-    return KeptFits(from_mapping(given), policy, ())
-
-
-def plain(line: Evaluation) -> Evaluation:
-    """An evaluation without calibration, which only the models have that tables show."""
-    return replace(line, metrics={name: line.metrics[name] for name in METRICS})
-
-
-def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
-    """All gradients of a batch's loss, one after the other, taken in micro-batches of `size`."""
-    method = trials.method
-    assert isinstance(method, GradientMethod)
-    task = trials.bench.task(trials.spec(micro_batch=size), worker)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = without_dropout(nudged(method.start(task)).train())
-        Gradients(method, model, task).backward(a_batch(method, task))
-    found = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
-    assert found, f"no parameter of {method.name} got a gradient"
-    return torch.cat(found)
-
-
-def shared_tensors(trials: Trials, worker: Shared, spec: TrialSpec) -> dict[str, torch.Tensor]:
-    """Copies of what trials of a worker share."""
-    task = trials.bench.task(spec, worker)
-    shared = {"prompts": task.prompts, "head": task.zero_shot_head, "features": worker.features(task.id_val)}
-    return {name: tensor.clone() for name, tensor in shared.items()}

@@ -153,6 +153,17 @@ class WebShards(OwnData):
             lines += [f"several classes are called {name!r}: their zero-shot prompts are equal" for name in repeated]
         return lines
 
+    def particulars(self) -> list[str]:
+        lines = super().particulars()
+        for place, split in self.places().items():
+            if not (place / COUNT).is_file():
+                continue
+            counted_ones = self._archives(place)
+            if beyond := [path.name for path in _sorted(place.glob("*.tar")) if path not in counted_ones]:
+                has = counted(len(counted_ones), "archive")
+                lines.append(f"{split}: {place / COUNT} counts {has}; left out {listed(beyond)}")
+        return lines
+
     def _index(self, split: str) -> Index:
         place = self.paths[split]
         if place not in self._indexed:
