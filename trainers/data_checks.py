@@ -14,6 +14,7 @@ from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.data.cache import Cache
 from flyp_sweep.trainers.data.inspection import Found, Say, look_through, skip_unreadable
 from flyp_sweep.trainers.datasets.base import Dataset
+from flyp_sweep.trainers.datasets.class_labels import listed
 from flyp_sweep.trainers.datasets.own import OwnData
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def check_files(dataset: Dataset) -> None:
     """Raise InputError when a file of `dataset` is absent."""
     missing = dataset.missing()
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        others = [str(one.path) for one in missing[1:]]
+        more = f", and {len(others)} more: {listed(others)}" if others else ""
         raise InputError(
-            f"dataset {dataset.name!r}: found no {missing[0].path}{more}; expected from {missing[0].source}; "
-            "--data-root names the folder that data sets lie in"
+            f"dataset {dataset.name!r}: found no {missing[0].path} ({missing[0].source}){more}; "
+            "--data-root names the folder of the data sets"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -27,6 +29,18 @@ class ZeroShot(SolvedMethod):
 
     def solve(self, task: Task) -> nn.Module:
         return self.zero_shot(task)
+
+    def notes(self, task: Task) -> list[str]:
+        """Whether the model knows these classes at all: an accuracy within two standard errors of chance says no."""
+        labels, chance = task.id_val.labels, 1 / len(task.zero_shot_head)
+        predicted = (task.shared.features(task.id_val) @ task.zero_shot_head.T).argmax(dim=1).cpu().numpy()
+        accuracy = float((predicted == labels).mean())
+        if accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / len(labels)):
+            return []
+        return [
+            f"zero-shot accuracy on {len(labels)} ID validation images is {100 * accuracy:.1f}%, not above chance "
+            f"({100 * chance:.1f}%); check class names and templates, or take a model that knows such images"
+        ]
 
     def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
         return self.zero_shot(task).state_dict()
