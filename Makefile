@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Processes that run the tests, e.g. make test WORKERS=4; auto: one per core.
 WORKERS ?= auto
 
-.PHONY: quickstart test check faults coverage compat chaos bench lint checkpoint clean
+.PHONY: quickstart test check faults coverage compat chaos bench lint checkpoint terminal clean
 
 quickstart: .venv/ready
 	$(BIN)/flyp-sweep run quickstart
@@ -44,6 +44,10 @@ lint: .venv/ready
 # The CLIP of the quickstart, pretrained anew (some ten minutes on two cores).
 checkpoint: .venv/ready
 	$(BIN)/python -m flyp_sweep.trainers.models.digits_clip.pretrain
+
+# The README's picture of the terminal: runs the quickstart.
+terminal: .venv/ready
+	$(BIN)/python docs/terminal.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

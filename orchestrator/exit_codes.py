@@ -1,3 +1,3 @@
-"""How `flyp-sweep` ends; documented in the README."""
+"""How `flyp-sweep` ends; documented in docs/commands.md."""
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -114,6 +114,6 @@ def test_a_class_that_is_no_ensemble_is_refused_in_one_line(name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("page", "example"), [("README.md", "distilled"), ("docs/ensembles.md", "surest")])
+@pytest.mark.parametrize(("page", "example"), [("docs/own-methods.md", "distilled"), ("docs/ensembles.md", "surest")])
 def test_the_docs_show_these_examples_as_they_are(page: str, example: str) -> None:
     assert (OUTSIDE / f"{example}.py").read_text() in (Path(__file__).parents[2] / page).read_text()

@@ -1,0 +1,35 @@
+"""Makes docs/terminal.svg, the README's picture: what `flyp-sweep run quickstart` prints at its end.
+
+python docs/terminal.py
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+
+from rich.console import Console
+
+from flyp_sweep.orchestrator.runs.options import RunOptions
+from flyp_sweep.orchestrator.runs.sweep import run
+
+WIDTH = 88
+COMMAND = "flyp-sweep run quickstart"
+PICTURE = Path(__file__).with_name("terminal.svg").resolve()
+
+
+def main() -> None:
+    """Run the quickstart in a temporary folder, and write the picture. Raises SystemExit if the sweep fails."""
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), color_system="truecolor")
+    console.print(f"[bold]$ {COMMAND}[/]")
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        code = run("quickstart", [], RunOptions(out=Path("runs/quickstart"), command=COMMAND), console)
+    if code:
+        raise SystemExit(code)
+    console.save_svg(str(PICTURE), title="flyp-sweep")
+
+
+if __name__ == "__main__":
+    main()
