@@ -137,6 +137,7 @@ class Recorder:
         if record.status != FAILED:  # it may yet be taken up again
             self.running.forget(spec.trial_id)
         selections = self.protocol.finish(Outcome.of(record))
+        self.under_way.finish(record)
         self._tell(lambda listener: listener.finished(record))
         for selection in selections:
             self._write_selection(selection)

@@ -194,7 +194,8 @@ class Sweep:
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
         self.predictions = remote.predictions if remote else prediction_files(folder.path)
         self.under_way = UnderWay(self.protocol, folder.running)
-        self.progress = Progress(self.protocol, self.console)
+        self.under_way.learn(self.ready.earlier.trials)
+        self.progress = Progress(self.protocol, self.console, self.under_way)
         if not self.protocol.done:
             self._check_disk()
         cells = {cell.plan.cell for cell in self.protocol.cells}

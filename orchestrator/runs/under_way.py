@@ -1,21 +1,30 @@
-"""The trials that run now, in the driver: what each is, and its epochs so far. Other terminals see them as files."""
+"""The trials that run now, in the driver: what each is, its epochs so far, and the time that the sweep has left.
+
+Other terminals see the same as files.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from flyp_sweep.orchestrator.protocol.algorithms import planned_configs
+from flyp_sweep.orchestrator.protocol.algorithms import planned_configs, planned_trials
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
+from flyp_sweep.orchestrator.runs.resume import Finished
 from flyp_sweep.orchestrator.runs.running_files import RunningFiles
-from flyp_sweep.results.ledger.running_trials import EpochReport, RunningTrial
-from flyp_sweep.results.ledger.schema import Stage
-from flyp_sweep.trainers.spec import SEARCH, TrialSpec
+from flyp_sweep.orchestrator.runs.time_left import Estimate, TimeLeft
+from flyp_sweep.results.ledger.running_trials import EpochReport, PlannedCell, RunningSweep, RunningTrial
+from flyp_sweep.results.ledger.schema import Stage, TrialRecord
+from flyp_sweep.trainers.spec import DONE, FAILED, SEARCH, TrialSpec
+
+SWEEP_EVERY_SECONDS = 1.0
 
 
 class UnderWay:
@@ -30,7 +39,27 @@ class UnderWay:
         self.files.clear()
         self.clock = clock
         self.trials: dict[str, RunningTrial] = {}
+        self.planned = {cell.plan.cell: planned_trials(cell.plan) for cell in protocol.cells}
+        """Cell -> the trials that it takes at most."""
+        self.done = Counter(
+            cell.plan.cell for cell in protocol.cells for trial in cell.trials if trial.trial_id in protocol.outcomes
+        )
+        """Cell -> its trials that have an outcome, failed ones included."""
+        self._pace = TimeLeft({cell.plan.cell: cell.plan for cell in protocol.cells})
         self._last_news: dict[str, float] = {}
+        self._at_once = 0
+        self._started, self._sweep_written = utc_now(), -math.inf
+
+    @property
+    def running(self) -> list[RunningTrial]:
+        """The trials that run now, the longest-running first; a display may ask in another thread."""
+        return sorted(self.trials.values(), key=lambda trial: (trial.started, trial.trial_id))
+
+    def learn(self, earlier: Iterable[Finished]) -> None:
+        """Take in how long the trials of earlier runs took."""
+        for one in earlier:
+            if one.cell in self.planned and one.outcome.status == DONE:
+                self._pace.learn(one.cell, one.seconds)
 
     def start(self, spec: TrialSpec) -> RunningTrial:
         """A worker takes the trial up."""
@@ -45,13 +74,28 @@ class UnderWay:
         epochs = tuple(_epochs(reply, trial, seconds))
         is_late = spec.patience is not None and reply["epoch"] - reply["best_epoch"] >= spec.patience
         planned = reply["epoch"] if is_late else trial.planned_epochs
-        return self._keep(replace(trial, epochs=epochs, node=node, planned_epochs=planned))
+        return self._keep(replace(trial, epochs=epochs, node=node, planned_epochs=planned, updated=utc_now()))
+
+    def finish(self, record: TrialRecord) -> None:
+        """The trial has an outcome; `end` follows."""
+        self.done[record.cell] += 1
+        if record.status != FAILED:
+            self._pace.learn(record.cell, record.seconds, record.epochs)
 
     def end(self, trial_id: str) -> None:
         """The trial no longer runs, for whatever reason."""
         self.trials.pop(trial_id, None)
         self._last_news.pop(trial_id, None)
         self.files.remove(trial_id)
+        self._write_sweep()
+
+    def time_left(self) -> Estimate:
+        """How long the sweep will still take, for as many trials at once as have run at once so far."""
+        trials = self.running
+        running = Counter(trial.cell for trial in trials)
+        open_cells = [cell.plan.cell for cell in self.protocol.cells if not cell.over]
+        waiting = {cell: max(0, self.planned[cell] - self.done[cell] - running[cell]) for cell in open_cells}
+        return self._pace.estimate(waiting, trials, self._at_once)
 
     def close(self) -> None:
         """No trial runs any more."""
@@ -60,8 +104,32 @@ class UnderWay:
 
     def _keep(self, trial: RunningTrial) -> RunningTrial:
         self.trials[trial.trial_id] = trial
+        self._at_once = max(self._at_once, len(self.trials))
         self.files.write(trial)
+        self._write_sweep()
         return trial
+
+    def _write_sweep(self) -> None:
+        """Write what is known of the whole sweep, unless that was done a moment ago: a sweep may have 1,000 cells."""
+        if self.clock() - self._sweep_written < SWEEP_EVERY_SECONDS:
+            return
+        self._sweep_written = self.clock()
+        left = self.time_left()
+        cells = tuple(PlannedCell(cell=cell, trials=trials) for cell, trials in self.planned.items())
+        self.files.write_sweep(
+            RunningSweep(
+                started=self._started,
+                updated=utc_now(),
+                cells=cells,
+                seconds_left=left.seconds,
+                at_least=left.at_least,
+            )
+        )
+
+
+def utc_now() -> str:
+    """The time in UTC in ISO form, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def trial_of(spec: TrialSpec, protocol: Protocol) -> RunningTrial:
@@ -78,7 +146,8 @@ def trial_of(spec: TrialSpec, protocol: Protocol) -> RunningTrial:
         configs=planned_configs(plan) if spec.stage == SEARCH else None,
         metric=plan.data.metric,
         planned_epochs=planned_epochs(plan, spec),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=utc_now(),
+        updated=utc_now(),
         settings=other_settings(spec),
     )
 

@@ -50,8 +50,9 @@ class RunningTrial:
 
     `config` is the number of its configuration in the search of its cell, from 1, of `configs` at most (None: a
     repeat). `metric` is the primary metric on `id_val`. `planned_epochs` is the number of epochs that it trains at
-    most; once early stopping ends the training, the number that it has trained. `started` is a UTC time in ISO form.
-    `node` is the host of its worker (None: not known before the first epoch). `settings` are those of its ledger line.
+    most; once early stopping ends the training, the number that it has trained. `started` and `updated` (the end of its
+    last epoch) are UTC times in ISO form. `node` is the host of its worker (None: not known before the first epoch).
+    `settings` are those of its ledger line.
     """
 
     trial_id: str
@@ -65,6 +66,7 @@ class RunningTrial:
     metric: str
     planned_epochs: int
     started: str
+    updated: str
     node: str | None = None
     epochs: tuple[EpochReport, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""How running trials and their cells are shown, on the board of `run` and in `flyp-sweep status`: the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from rich.table import Table
+from rich.text import Text
+
+from flyp_sweep.results.durations import duration
+from flyp_sweep.results.ledger.running_trials import RunningTrial
+from flyp_sweep.results.naming import shots_label
+from flyp_sweep.search_spaces.cell import Cell
+
+T = TypeVar("T")
+
+GAP = 2
+"""Characters between two columns."""
+
+
+class CellNames:
+    """Short names of the cells of one sweep: what all of them have in common is in `common`, to be said once.
+
+    E.g. `digits, digits-clip, full` and the names `ft` and `flyp`. The method is always in the name.
+    """
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        parts = {cell: (cell.dataset, cell.model, shots_label(cell.shots)) for cell in cells}
+        columns = list(zip(*parts.values(), strict=True)) or [(), (), ()]
+        same = [len(set(column)) == 1 for column in columns]
+        self.common = ", ".join(column[0] for column, is_same in zip(columns, same, strict=True) if is_same)
+        self._names = {
+            cell: "/".join([*(part for part, is_same in zip(own, same, strict=True) if not is_same), cell.method])
+            for cell, own in parts.items()
+        }
+
+    def of(self, cell: Cell) -> str:
+        """The short name of a cell; of one that is not of the sweep, the whole key."""
+        return self._names.get(cell, cell.key)
+
+
+def seconds_ago(time: str) -> float:
+    """The seconds since a UTC time in ISO form, by this machine's clock; at least 0."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
+
+
+def left_now(trial: RunningTrial) -> float | None:
+    """The seconds that the epochs of the trial will still take from now on; None before the first has ended."""
+    left = trial.seconds_left
+    return None if left is None else max(0.0, left - seconds_ago(trial.updated))
+
+
+def what(trial: RunningTrial) -> str:
+    """Which trial of its cell this is: `config 3/8`, with its seed if others have the same, or `seed 2`."""
+    if trial.config is None:
+        return f"seed {trial.seed}"
+    number = f"config {trial.config}" + (f"/{trial.configs}" if trial.configs else "")
+    return f"{number} seed {trial.seed}" if trial.seed else number
+
+
+def state(trial: RunningTrial) -> tuple[str, str, str]:
+    """How far the trial has come: `epoch 3/12`, its last score, its time left in words."""
+    last = trial.last
+    epoch = f"epoch {trial.done}/{trial.planned_epochs}"
+    if last is None:
+        return epoch, "", "starts"
+    left = left_now(trial)
+    words = "evaluates" if trial.is_trained else "" if left is None else f"{duration(left)} left"
+    return epoch, f"{100 * last.score:.1f} %", words
+
+
+def running_table(trials: Sequence[RunningTrial], names: CellNames, most: int | None = None) -> Table:
+    """A row per running trial: method, stage, configuration or seed, epoch, last score on `id_val`, time left.
+
+    At most `most` rows; the last one then says how many trials it leaves out.
+    """
+    table = rows(6, right=(3, 4, 5))
+    shown = cut(trials, most)
+    for trial in shown:
+        table.add_row(names.of(trial.cell), trial.stage, what(trial), *state(trial))
+    if more := len(trials) - len(shown):
+        table.add_row(Text(f"and {more:,} more", style="dim"))
+    return table
+
+
+def rows(columns: int, right: Iterable[int] = ()) -> Table:
+    """A table without lines and headings. No cell of it is broken into two lines: a name that is too long is cut."""
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    for index in range(columns):
+        at = "right" if index in right else "left"
+        table.add_column(no_wrap=True, overflow="ellipsis", justify=at)  # type: ignore[arg-type]
+    return table
+
+
+def cut(items: Sequence[T], most: int | None) -> Sequence[T]:
+    """The first items, so that with a row that counts the rest there are `most` rows; all items if they fit."""
+    return items if most is None or len(items) <= most else items[: max(0, most - 1)]
+
+
+def in_short(trials: Sequence[RunningTrial], names: CellNames, most: int = 3) -> str:
+    """Running trials for a line: `flyp config 3/8 epoch 4/12 (81.2 %), ft seed 2 epoch 1/12 (79.0 %) and 5 more`."""
+    told = []
+    for trial in trials[:most]:
+        epoch, score, _ = state(trial)
+        told.append(" ".join(filter(None, [names.of(trial.cell), what(trial), epoch, f"({score})" if score else ""])))
+    more = len(trials) - len(told)
+    return ", ".join(told) + (f" and {more:,} more" if more else "")
+
+
+def by_cell(trials: Iterable[RunningTrial]) -> Mapping[Cell, int]:
+    """How many trials of each cell run."""
+    counts: dict[Cell, int] = {}
+    for trial in trials:
+        counts[trial.cell] = counts.get(trial.cell, 0) + 1
+    return counts
