@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 GAP = 2
 """Characters between two columns."""
+WIDE = 100
+"""Characters of a terminal from which on hyper-parameters are shown."""
 
 
 class CellNames:
@@ -71,27 +73,45 @@ def state(trial: RunningTrial) -> tuple[str, str, str]:
     return epoch, f"{100 * last.score:.1f} %", words
 
 
-def running_table(trials: Sequence[RunningTrial], names: CellNames, most: int | None = None) -> Table:
+def running_table(
+    trials: Sequence[RunningTrial], names: CellNames, most: int | None = None, *, wide: bool = False
+) -> Table:
     """A row per running trial: method, stage, configuration or seed, epoch, last score on `id_val`, time left.
 
-    At most `most` rows; the last one then says how many trials it leaves out.
+    At most `most` rows; the last one then says how many trials it leaves out. A `wide` one has hyper-parameters too,
+    and the nodes if there are several.
     """
-    table = rows(6, right=(3, 4, 5))
+    table = rows(8 if wide else 6, right=(3, 4, 5), flexible=(0, 6))
     shown = cut(trials, most)
+    several = len({trial.node for trial in trials if trial.node}) > 1
     for trial in shown:
-        table.add_row(names.of(trial.cell), trial.stage, what(trial), *state(trial))
-    if more := len(trials) - len(shown):
-        table.add_row(Text(f"and {more:,} more", style="dim"))
+        more = [short(settings(trial)), trial.node if several else ""] if wide else []
+        table.add_row(short(names.of(trial.cell)), trial.stage, what(trial), *state(trial), *more)
+    if left_out := len(trials) - len(shown):
+        table.add_row(Text(f"and {left_out:,} more", style="dim"))
     return table
 
 
-def rows(columns: int, right: Iterable[int] = ()) -> Table:
-    """A table without lines and headings. No cell of it is broken into two lines: a name that is too long is cut."""
+def settings(trial: RunningTrial) -> str:
+    """The hyper-parameters, e.g. `lr=0.000845 weight_decay=0.1`."""
+    return " ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in trial.hparams.items()
+    )
+
+
+def rows(columns: int, right: Iterable[int] = (), flexible: Iterable[int] = (0,)) -> Table:
+    """A table without lines and headings. `flexible` columns give way where there is no room; see `short`."""
     table = Table.grid(padding=(0, GAP, 0, 0))
     for index in range(columns):
         at = "right" if index in right else "left"
-        table.add_column(no_wrap=True, overflow="ellipsis", justify=at)  # type: ignore[arg-type]
+        table.add_column(no_wrap=index not in flexible, justify=at)  # type: ignore[arg-type]
     return table
+
+
+def short(text: str) -> Text:
+    """A text for a flexible column: cut at its end where there is no room, and never broken into two lines."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def cut(items: Sequence[T], most: int | None) -> Sequence[T]:

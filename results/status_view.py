@@ -13,7 +13,7 @@ from rich.text import Text
 from flyp_sweep.results.durations import time_left
 from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.run_status import CellStatus, RunStatus
-from flyp_sweep.results.running_rows import CellNames, cut, left_now, rows, running_table
+from flyp_sweep.results.running_rows import CellNames, cut, left_now, rows, running_table, short
 from flyp_sweep.search_spaces.complaints import counted
 
 FORMAT = 1
@@ -25,8 +25,11 @@ OVER = ("done", "failed")
 """Stages of a cell of which no trial is left."""
 
 
-def text_of(status: RunStatus, lines: int | None = None) -> list[RenderableType]:
-    """The parts of the text, a table or a line each, in at most so many `lines` (None: all there is to say)."""
+def text_of(status: RunStatus, lines: int | None = None, *, wide: bool = False) -> list[RenderableType]:
+    """The parts of the text, a table or a line each, in at most so many `lines` (None: all there is to say).
+
+    `wide`: there is room for hyper-parameters.
+    """
     names = CellNames(one.cell for one in status.cells)
     failures = [f"failed {one.trial_id} {names.of(one.cell)}: {one.reason}" for one in status.failures]
     rest = None if lines is None else max(4, lines - OTHER_LINES - min(len(failures), FAILURES_SHOWN))
@@ -40,7 +43,7 @@ def text_of(status: RunStatus, lines: int | None = None) -> list[RenderableType]
         parts.append(Text(told))
     if status.running:
         heading = f"running: {counted(len(status.running), 'trial')}, last score on ID validation data"
-        parts += [Text(heading, style="bold"), running_table(status.running, names, for_trials)]
+        parts += [Text(heading, style="bold"), running_table(status.running, names, for_trials, wide=wide)]
     return [*parts, *(Text(line) for line in _driver(status))]
 
 
@@ -54,7 +57,7 @@ def cell_table(cells: list[CellStatus], names: CellNames, most: int | None = Non
         left = "?" if one.left is None else str(one.left)
         best = "-" if one.best_score is None else f"{100 * one.best_score:.1f}"
         counts = map(str, (one.done, one.stopped, one.failed))
-        table.add_row(Text(names.of(one.cell)), one.stage, *counts, left, best)
+        table.add_row(short(names.of(one.cell)), one.stage, *counts, left, best)
     if more := len(cells) - len(shown):
         table.add_row(Text(f"and {more:,} more", style="dim"))
     return table
@@ -94,7 +97,8 @@ def _driver(status: RunStatus) -> Iterator[str]:
     else:
         planned = "" if status.planned is None else f" of {counted(status.planned, 'trial')} at most"
         left = time_left(status.seconds_left, at_least=status.at_least)
-        yield f"driver: process {status.driver.pid} on {status.driver.host}, since {status.driver.since}"
+        since = status.driver.since.replace("T", " ").replace("+00:00", " UTC")
+        yield f"driver: process {status.driver.pid} on {status.driver.host}, since {since}"
         yield f"{status.ended:,}{planned}, {left}"
 
 

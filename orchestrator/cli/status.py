@@ -58,13 +58,14 @@ def look_at(run: Path | str) -> RunStatus:
 def _print(status: RunStatus, as_object: bool, *, in_one_line: bool = False) -> None:
     from rich.text import Text
 
+    from flyp_sweep.results.running_rows import WIDE
     from flyp_sweep.results.status_view import as_json, text_of
 
     if as_object:
         click.echo(json.dumps(as_json(status), indent=None if in_one_line else 2))
         return
     terminal = console()
-    for part in text_of(status):
+    for part in text_of(status, wide=terminal.width >= WIDE):
         terminal.print(part, soft_wrap=isinstance(part, Text))  # lines are not broken, tables fit by themselves
 
 
@@ -95,6 +96,7 @@ def _follow_on_screen(run: Path | str, every: float) -> None:
 def _screen(status: RunStatus, terminal: Console) -> Group:
     from rich.console import Group
 
+    from flyp_sweep.results.running_rows import WIDE
     from flyp_sweep.results.status_view import text_of
 
-    return Group(*text_of(status, terminal.height))
+    return Group(*text_of(status, terminal.height, wide=terminal.width >= WIDE))

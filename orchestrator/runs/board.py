@@ -13,13 +13,12 @@ from rich.text import Text
 from flyp_sweep.orchestrator.protocol.cells import CellProtocol
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.under_way import UnderWay
-from flyp_sweep.results.running_rows import CellNames, cut, rows, running_table
+from flyp_sweep.results.running_rows import WIDE, CellNames, cut, rows, running_table, short
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted
 
-WIDE = 100
-"""Characters of a terminal from which on the bars are long."""
 LONG, SHORT = 30, 12
+"""Characters of a bar, in a wide terminal and in another."""
 OTHER_LINES = 4
 """Lines beside the rows: two headings, the line of the whole sweep, and the one of the cursor."""
 
@@ -46,11 +45,11 @@ class Board:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         trials = self.under_way.running
         cells, running = shares(len(self.protocol.cells), len(trials), console.height - OTHER_LINES)
-        parts: list[RenderableType] = [Text(self.names.common, style="bold", no_wrap=True, overflow="ellipsis")]
-        parts.append(self._cells(cells, LONG if options.max_width >= WIDE else SHORT))
+        is_wide = options.max_width >= WIDE
+        parts: list[RenderableType] = [short(self.names.common), self._cells(cells, LONG if is_wide else SHORT)]
         if trials:
             heading = f"running: {counted(len(trials), 'trial')}, last score on ID validation data"
-            parts += [Text(heading, style="bold"), running_table(trials, self.names, running)]
+            parts += [Text(heading, style="bold"), running_table(trials, self.names, running, wide=is_wide)]
         yield Group(*parts, Text(self.line, style="bold"))
 
     def _cells(self, most: int, bar: int) -> Table:
@@ -74,7 +73,7 @@ class Board:
         best = f"best {100 * self.best[key]:.1f} %" if key in self.best else ""
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
         bar = ProgressBar(total=planned, completed=planned if cell.over else done, width=width)
-        return Text(self.names.of(key)), stage, bar, f"{done}/{planned}", best, Text(failed, style="red")
+        return short(self.names.of(key)), stage, bar, f"{done}/{planned}", best, Text(failed, style="red")
 
 
 def shares(cells: int, trials: int, lines: int) -> tuple[int, int]:

@@ -32,7 +32,10 @@ class Pace:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds left (None: nothing is known yet); `at_least`: of some cells nothing is known, and they are left out."""
+    """Seconds left; None before the first epoch of a trained method has ended.
+
+    `at_least`: nothing is known yet of some cells without epochs or of ensembles, and they are left out.
+    """
 
     seconds: float | None
     at_least: bool = False
@@ -64,6 +67,8 @@ class TimeLeft:
         for cell in {**waiting, **starting}:
             count = waiting.get(cell, 0) + starting.get(cell, 0)
             seconds = self._trial_seconds(cell, now) if count else 0.0
+            if seconds is None and self._has_epochs(cell):
+                return Estimate(None)  # these trials take most of the time, so a bound without them says little
             if seconds is None:
                 at_least = True
             else:

@@ -114,8 +114,8 @@ class PlannedCell:
 class RunningSweep:
     """What the driver knows of the whole sweep, at the UTC time `updated`.
 
-    `seconds_left` is its estimate (None: no epoch has ended yet); with `at_least`, cells are missing in the estimate of
-    which nothing is known yet.
+    `seconds_left` is its estimate (None: no epoch has ended yet). With `at_least`, nothing is known yet of some cells,
+    and the estimate leaves them out.
     """
 
     started: str
@@ -135,7 +135,12 @@ def read_running(folder: Path) -> list[RunningTrial]:
 
     A file that cannot be read is left out: its trial has just ended, or another version of flyp-sweep wrote it.
     """
-    return sorted(_read_all(folder), key=lambda trial: (trial.started, trial.trial_id))
+    return sorted(_read_all(folder), key=by_start)
+
+
+def by_start(trial: RunningTrial) -> tuple[str, int, int, str]:
+    """A key that sorts running trials: the longest-running first, those of one second by configuration and seed."""
+    return (trial.started, trial.config or 0, trial.seed, trial.trial_id)
 
 
 def read_sweep(folder: Path) -> RunningSweep | None:
