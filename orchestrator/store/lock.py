@@ -138,14 +138,14 @@ def owner_of(path: Path) -> Owner | None:
 def living_driver(path: Path) -> Owner | None:
     """The driver that runs in the run folder `path` now; None where there is none.
 
-    On the driver's machine its process is looked up. Elsewhere a driver counts as alive for STALE_SECONDS after its
-    last sign of life, by the clocks of this host and of the file system.
+    A driver counts as alive for STALE_SECONDS after its last sign of life, by the clocks of this host and of the file
+    system. On its own machine its process is looked up too.
     """
     found = owner_of(path)
     if found is None or is_gone(found):
         return None
     with contextlib.suppress(OSError):
-        if found.machine == this_driver().machine or time.time() - _owner_file(path).stat().st_mtime < STALE_SECONDS:
+        if time.time() - _owner_file(path).stat().st_mtime < STALE_SECONDS:
             return found
     return None
 

@@ -121,7 +121,7 @@ def test_a_reader_tells_a_living_driver_from_a_dead_one(tmp_path):
     with locked(path):
         assert living_driver(path) == lock.this_driver()
         os.utime(path.parent / ".x.owner", (0, 0))
-        assert living_driver(path) == lock.this_driver(), "its process is there, whatever the clocks say"
+        assert living_driver(path) is None, "its process may be a zombie"
     assert living_driver(path) is None
     leave_owner(path, "elsewhere", silent_for=5)
     assert living_driver(path).host == "elsewhere"
