@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -75,10 +76,10 @@ def state(trial: RunningTrial) -> tuple[str, str, str]:
 
 def running_table(
     trials: Sequence[RunningTrial], names: CellNames, most: int | None = None, *, wide: bool = False
-) -> Table:
+) -> RenderableType:
     """A row per running trial: method, stage, configuration or seed, epoch, last score on `id_val`, time left.
 
-    At most `most` rows; the last one then says how many trials it leaves out. A `wide` one has hyper-parameters too,
+    At most `most` lines; the last one then says how many trials are left out. A `wide` one has hyper-parameters too,
     and the nodes if there are several.
     """
     table = rows(8 if wide else 6, right=(3, 4, 5), flexible=(0, 6))
@@ -87,9 +88,12 @@ def running_table(
     for trial in shown:
         more = [short(settings(trial)), trial.node if several else ""] if wide else []
         table.add_row(short(names.of(trial.cell)), trial.stage, what(trial), *state(trial), *more)
-    if left_out := len(trials) - len(shown):
-        table.add_row(Text(f"and {left_out:,} more", style="dim"))
-    return table
+    return with_rest(table, len(trials) - len(shown))
+
+
+def with_rest(table: Table, left_out: int, more: str = "more") -> RenderableType:
+    """The table, and below it how many rows it leaves out."""
+    return Group(table, short(f"and {left_out:,} {more}")) if left_out else table
 
 
 def settings(trial: RunningTrial) -> str:

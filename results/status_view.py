@@ -7,13 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from flyp_sweep.results.durations import time_left
 from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.run_status import CellStatus, RunStatus
-from flyp_sweep.results.running_rows import CellNames, cut, left_now, rows, running_table, short
+from flyp_sweep.results.running_rows import CellNames, cut, left_now, rows, running_table, short, with_rest
 from flyp_sweep.search_spaces.complaints import counted
 
 FORMAT = 1
@@ -47,7 +46,7 @@ def text_of(status: RunStatus, lines: int | None = None, *, wide: bool = False) 
     return [*parts, *(Text(line) for line in _driver(status))]
 
 
-def cell_table(cells: list[CellStatus], names: CellNames, most: int | None = None) -> Table:
+def cell_table(cells: list[CellStatus], names: CellNames, most: int | None = None) -> RenderableType:
     """A row per cell; with `most`, cells of which trials are left come first and the last row counts the others."""
     table = rows(7, right=range(2, 7))
     headings = ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %")
@@ -58,9 +57,7 @@ def cell_table(cells: list[CellStatus], names: CellNames, most: int | None = Non
         best = "-" if one.best_score is None else f"{100 * one.best_score:.1f}"
         counts = map(str, (one.done, one.stopped, one.failed))
         table.add_row(short(names.of(one.cell)), one.stage, *counts, left, best)
-    if more := len(cells) - len(shown):
-        table.add_row(Text(f"and {more:,} more", style="dim"))
-    return table
+    return with_rest(table, len(cells) - len(shown))
 
 
 def as_json(status: RunStatus) -> dict[str, Any]:

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from flyp_sweep.orchestrator.protocol.cells import CellProtocol
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.under_way import UnderWay
-from flyp_sweep.results.running_rows import WIDE, CellNames, cut, rows, running_table, short
+from flyp_sweep.results.running_rows import WIDE, CellNames, cut, rows, running_table, short, with_rest
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted
 
@@ -52,17 +51,15 @@ class Board:
             parts += [Text(heading, style="bold"), running_table(trials, self.names, running, wide=is_wide)]
         yield Group(*parts, Text(self.line, style="bold"))
 
-    def _cells(self, most: int, bar: int) -> Table:
+    def _cells(self, most: int, bar: int) -> RenderableType:
         """Cells that are not over come first where there is no room for all; rows keep the order of the sweep."""
         order = self.protocol.cells
         shown: Sequence[CellProtocol] = cut(sorted(order, key=lambda cell: cell.over), most)
         table = rows(6, right=(3,))
         for cell in sorted(shown, key=order.index):
             table.add_row(*self._row(cell, bar))
-        if more := len(order) - len(shown):
-            over = sum(cell.over for cell in order) - sum(cell.over for cell in shown)
-            table.add_row(Text(f"and {counted(more, 'cell')} more, {over:,} of them over", style="dim"))
-        return table
+        over = sum(cell.over for cell in order) - sum(cell.over for cell in shown)
+        return with_rest(table, len(order) - len(shown), f"more, {over:,} of them over")
 
     def _row(self, cell: CellProtocol, width: int) -> tuple[RenderableType, ...]:
         key = cell.plan.cell

@@ -20,7 +20,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.resume import Finished
 from flyp_sweep.orchestrator.runs.running_files import RunningFiles
 from flyp_sweep.orchestrator.runs.time_left import Estimate, TimeLeft
-from flyp_sweep.results.ledger.running_trials import EpochReport, PlannedCell, RunningSweep, RunningTrial, by_start
+from flyp_sweep.results.ledger.running_trials import EpochReport, PlannedCell, RunningSweep, RunningTrial
 from flyp_sweep.results.ledger.schema import Stage, TrialRecord
 from flyp_sweep.trainers.spec import DONE, FAILED, SEARCH, TrialSpec
 
@@ -52,8 +52,8 @@ class UnderWay:
 
     @property
     def running(self) -> list[RunningTrial]:
-        """The trials that run now, the longest-running first; a display may ask in another thread."""
-        return sorted(self.trials.values(), key=by_start)
+        """The trials that run now, in the order in which they started; a display may ask in another thread."""
+        return list(self.trials.values())
 
     def learn(self, earlier: Iterable[Finished]) -> None:
         """Take in how long the trials of earlier runs took."""

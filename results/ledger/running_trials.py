@@ -135,12 +135,7 @@ def read_running(folder: Path) -> list[RunningTrial]:
 
     A file that cannot be read is left out: its trial has just ended, or another version of flyp-sweep wrote it.
     """
-    return sorted(_read_all(folder), key=by_start)
-
-
-def by_start(trial: RunningTrial) -> tuple[str, int, int, str]:
-    """A key that sorts running trials: the longest-running first, those of one second by configuration and seed."""
-    return (trial.started, trial.config or 0, trial.seed, trial.trial_id)
+    return sorted(_read_all(folder), key=lambda one: (one.started, one.cell.key, one.config or 0, one.seed))
 
 
 def read_sweep(folder: Path) -> RunningSweep | None:
