@@ -66,7 +66,9 @@ def _print(status: RunStatus, as_object: bool, *, in_one_line: bool = False) -> 
         return
     terminal = console()
     for part in text_of(status, wide=terminal.width >= WIDE):
-        terminal.print(part, soft_wrap=isinstance(part, Text))  # lines are not broken, tables fit by themselves
+        terminal.print(
+            part, soft_wrap=isinstance(part, Text) and not terminal.is_terminal
+        )  # a program gets whole lines
 
 
 def _follow_by_lines(run: Path | str, every: float, as_object: bool) -> None:

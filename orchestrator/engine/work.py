@@ -23,7 +23,7 @@ class TrialRecorder(Interface):
         """A worker takes the trial up, for the first time or again."""
 
     def progressed(self, spec: TrialSpec, epoch: Mapping[str, Any], node: str | None) -> None:
-        """The trial has trained an epoch: `epoch` is the reply of its worker, which runs on `node` (None: unknown)."""
+        """The trial has trained an epoch: `epoch` is the `Reply` of its worker on `node` (None: unknown)."""
 
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
         """The scheduler stops this trial after `epoch`, a reply of its worker; `ended` follows."""

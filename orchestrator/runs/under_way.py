@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,11 +33,10 @@ class UnderWay:
     Files that a killed driver has left there are removed at once.
     """
 
-    def __init__(self, protocol: Protocol, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, protocol: Protocol, folder: Path) -> None:
         self.protocol = protocol
         self.files = RunningFiles(folder)
         self.files.clear()
-        self.clock = clock
         self.trials: dict[str, RunningTrial] = {}
         self.planned = {cell.plan.cell: planned_trials(cell.plan) for cell in protocol.cells}
         """Cell -> the trials that it takes at most."""
@@ -46,7 +45,6 @@ class UnderWay:
         )
         """Cell -> its trials that have an outcome, failed ones included."""
         self._pace = TimeLeft({cell.plan.cell: cell.plan for cell in protocol.cells})
-        self._last_news: dict[str, float] = {}
         self._at_once = 0
         self._started, self._sweep_written = utc_now(), -math.inf
 
@@ -63,15 +61,12 @@ class UnderWay:
 
     def start(self, spec: TrialSpec) -> RunningTrial:
         """A worker takes the trial up."""
-        self._last_news[spec.trial_id] = self.clock()
         return self._keep(trial_of(spec, self.protocol))
 
     def progress(self, spec: TrialSpec, reply: Mapping[str, Any], node: str | None) -> RunningTrial:
-        """The trial has trained an epoch; `reply` is an `Epoch` as a mapping."""
-        now, trial = self.clock(), self.trials.get(spec.trial_id) or trial_of(spec, self.protocol)
-        seconds = now - self._last_news.get(spec.trial_id, now)
-        self._last_news[spec.trial_id] = now
-        epochs = tuple(_epochs(reply, trial, seconds))
+        """The trial has trained an epoch; `reply` is an `Epoch` as a mapping, with its `seconds`."""
+        trial = self.trials.get(spec.trial_id) or trial_of(spec, self.protocol)
+        epochs = tuple(_epochs(reply, trial))
         is_late = spec.patience is not None and reply["epoch"] - reply["best_epoch"] >= spec.patience
         planned = reply["epoch"] if is_late else trial.planned_epochs
         return self._keep(replace(trial, epochs=epochs, node=node, planned_epochs=planned, updated=utc_now()))
@@ -85,7 +80,6 @@ class UnderWay:
     def end(self, trial_id: str) -> None:
         """The trial no longer runs, for whatever reason."""
         self.trials.pop(trial_id, None)
-        self._last_news.pop(trial_id, None)
         self.files.remove(trial_id)
         self._write_sweep()
 
@@ -111,9 +105,9 @@ class UnderWay:
 
     def _write_sweep(self) -> None:
         """Write what is known of the whole sweep, unless that was done a moment ago: a sweep may have 1,000 cells."""
-        if self.clock() - self._sweep_written < SWEEP_EVERY_SECONDS:
+        if time.monotonic() - self._sweep_written < SWEEP_EVERY_SECONDS:
             return
-        self._sweep_written = self.clock()
+        self._sweep_written = time.monotonic()
         left = self.time_left()
         cells = tuple(PlannedCell(cell=cell, trials=trials) for cell, trials in self.planned.items())
         self.files.write_sweep(
@@ -168,8 +162,8 @@ def planned_epochs(plan: CellPlan, spec: TrialSpec) -> int:
     return spec.epochs if plan.method.trained else 1
 
 
-def _epochs(reply: Mapping[str, Any], trial: RunningTrial, seconds: float) -> Iterator[EpochReport]:
-    """The epochs in the curve of a reply; `seconds` is the time that the last one took."""
+def _epochs(reply: Mapping[str, Any], trial: RunningTrial) -> Iterator[EpochReport]:
+    """The epochs in the curve of a reply."""
     known = {one.epoch: one.seconds for one in trial.epochs}
     for point in reply["curve"]:
         metrics = {name: value for name, value in point.items() if name not in ("epoch", "loss", "train_loss")}
@@ -179,6 +173,6 @@ def _epochs(reply: Mapping[str, Any], trial: RunningTrial, seconds: float) -> It
             score=metrics.get(trial.metric, reply["score"]),
             loss=point["loss"],
             train_loss=point.get("train_loss"),
-            seconds=known.get(epoch, round(seconds, 3) if epoch == reply["epoch"] else None),
+            seconds=known.get(epoch, round(reply["seconds"], 3) if epoch == reply["epoch"] else None),
             metrics=metrics,
         )

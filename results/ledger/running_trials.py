@@ -32,8 +32,8 @@ class EpochReport:
 
     `score` is the primary metric on `id_val` and `metrics` holds all metrics there, fractions; `loss` is the
     cross-entropy there in nats, `train_loss` the mean loss of the epoch's steps (None: the method has no steps).
-    `seconds` is the time that the epoch took in this run, the start of the worker included in the first one (None: an
-    earlier run trained it).
+    `seconds` is the time that the epoch took in its worker, the loading of model and data included in the first one
+    (None: an earlier attempt trained it).
     """
 
     epoch: int
@@ -88,9 +88,9 @@ class RunningTrial:
 
     @property
     def epoch_seconds(self) -> float | None:
-        """The mean seconds of an epoch in this run; None before the first has ended.
+        """The mean seconds of an epoch in this attempt; None before the first has ended.
 
-        The first one pays for the start of the worker, so it counts only until there is another.
+        The first one pays for loading model and data, so it counts only until there is another.
         """
         timed = [one.seconds for one in self.epochs if one.seconds is not None]
         return fmean(timed[1:] or timed) if timed else None

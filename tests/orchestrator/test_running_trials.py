@@ -56,25 +56,25 @@ class Heard:
 
 
 class Driven:
-    """A recorder with a clock that the test turns."""
+    """A recorder that is told what the test says."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
-        self.now, self.heard, self.folder = 0.0, Heard(), folder / "running"
+        self.heard, self.folder = Heard(), folder / "running"
         self.protocol = Protocol(plans_of(space_of(**{"methods": ["ft"], "train": {"epochs": 4}, **changes})))
         running = TrialFiles(self.folder)
-        self.under_way = UnderWay(self.protocol, self.folder, lambda: self.now)
+        self.under_way = UnderWay(self.protocol, self.folder)
         self.recorder = Recorder(
             Ledger(folder / "ledger.jsonl"), self.protocol, running, running, [self.heard], under_way=self.under_way
         )
 
     def epoch(self, spec: Any, number: int, seconds: float = 10.0, **reply: Any) -> RunningTrial:
         """The trial trains an epoch in so many seconds."""
-        self.now += seconds
         points = [
             {"epoch": at, "train_loss": 1 / (at + 1), "loss": 0.5, "accuracy": 0.5 + at / 100, "macro_f1": 0.1}
             for at in range(number + 1)
         ]
-        told = {"epoch": number, "best_epoch": number, "score": points[-1]["accuracy"], "curve": points, **reply}
+        told = {"epoch": number, "best_epoch": number, "score": points[-1]["accuracy"], "curve": points}
+        told |= {"seconds": seconds, **reply}
         self.recorder.progressed(spec, told, "node-1")
         (trial,) = [one for one in read_running(self.folder) if one.trial_id == spec.trial_id]
         return trial
@@ -97,7 +97,7 @@ def test_a_trial_is_seen_from_its_start_and_after_each_epoch(tmp_path: Path) -> 
     assert trial.last is not None
     assert (trial.last.score, trial.last.loss, trial.last.train_loss) == (0.52, 0.5, 1 / 3)
     assert trial.last.metrics == {"accuracy": 0.52, "macro_f1": 0.1}
-    assert trial.seconds_left == 20.0, "the first epoch paid for the start of the worker"
+    assert trial.seconds_left == 20.0, "the first epoch paid for loading model and data"
     assert [(news, one.done) for news, one in sweep.heard.news] == [
         ("started", 0),
         ("progressed", 1),
