@@ -1,18 +1,18 @@
-"""`flyp-sweep status`: how far a run has come, from its ledger alone."""
+"""How far a run has come: from its ledger, and from what its driver tells of the trials that run now."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-
-from rich.table import Table
-from rich.text import Text
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.running_trials import RunningTrial, read_running, read_sweep
 from flyp_sweep.results.ledger.schema import SelectionRecord, TrialRecord
+from flyp_sweep.results.running_rows import seconds_ago
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
 
@@ -25,26 +25,86 @@ _SINCE_LATER = {"randaugment": False}
 """What a line that lacks a setting was run with, where that differs from the other settings' `the same as now`."""
 
 
-def status_table(folder: RunFolder) -> Table:
-    """A row per cell: stage, trials by status, the best search score so far; below, why trials failed.
+@dataclass(frozen=True)
+class Driver:
+    """The process that runs a sweep; `since` is a UTC time in ISO form."""
 
-    Trials of an earlier version of the search space are counted apart, in a line below.
+    host: str
+    pid: int
+    since: str
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """A cell: its stage, its trials by status, those left (None: not known yet), its best score on `id_val` so far."""
+
+    cell: Cell
+    stage: str
+    done: int
+    stopped: int
+    failed: int
+    left: int | None
+    best_score: float | None
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far a run has come, at the UTC time `at`.
+
+    `driver` is the one that runs now (None: none does); where the run folder is in a store, `driver_known` is False, as
+    its driver and running trials are seen from the driver's machine alone. `left_behind` counts the trials that a
+    driver left which was killed. `not_counted` counts the trials of an earlier version of the search space.
     """
+
+    label: str
+    at: str
+    cells: list[CellStatus]
+    failures: list[TrialRecord]
+    not_counted: int
+    driver: Driver | None = None
+    driver_known: bool = True
+    running: list[RunningTrial] = field(default_factory=list)
+    left_behind: int = 0
+    planned: int | None = None
+    seconds_left: float | None = None
+    at_least: bool = False
+
+    @property
+    def ended(self) -> int:
+        """The trials that have ended, in any way."""
+        return sum(one.done + one.stopped + one.failed for one in self.cells)
+
+
+def read_status(folder: RunFolder, driver: Driver | None = None, *, driver_known: bool = True) -> RunStatus:
+    """The status of a run, from its ledger and, while the `driver` lives, from the files of its running trials."""
     records, space = folder.ledger.load(), load(folder.space)
     every, selections = list(trials_by_id(records).values()), last_selections(records)
     cells = space.cells()
     trials = [trial for trial in every if trial.cell in cells and is_of(space, trial)]
     selections = {cell: one for cell, one in selections.items() if space.may_try(cell.base.method, one.hparams)}
-    caption = Text("\n".join([*_failures(trials), *_left_out(len(every) - len(trials))]))
-    table = Table(title=Text(folder.label), caption=caption, caption_justify="left", box=None)
-    for heading in ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %"):
-        table.add_column(heading, justify="left" if heading in ("cell", "stage") else "right")
+    running, sweep = read_running(folder.running), read_sweep(folder.running) if driver else None
+    planned = {one.cell: one.trials for one in sweep.cells} if sweep else {}
     stages: dict[Cell, str] = {}
+    found = []
     for cell in cells:
         own = [one for one in trials if one.cell == cell]
         stages[cell] = _stage(space, cell, own, selections.get(cell), stages)
-        table.add_row(Text(cell.key), stages[cell], *_numbers(own, selections.get(cell)))
-    return table
+        found.append(_cell_status(cell, stages[cell], own, selections.get(cell), planned.get(cell)))
+    left = sweep.seconds_left if sweep else None
+    return RunStatus(
+        label=folder.label,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        cells=found,
+        failures=[trial for trial in trials if trial.status == FAILED],
+        not_counted=len(every) - len(trials),
+        driver=driver,
+        driver_known=driver_known,
+        running=running if driver else [],
+        left_behind=0 if driver else len(running),
+        planned=sum(planned.values()) if sweep else None,
+        seconds_left=None if left is None or sweep is None else max(0.0, left - seconds_ago(sweep.updated)),
+        at_least=sweep.at_least if sweep else False,
+    )
 
 
 def is_of(space: SearchSpace, trial: TrialRecord) -> bool:
@@ -91,21 +151,15 @@ def _left(trials: Sequence[TrialRecord], selection: SelectionRecord) -> set[str]
     }
 
 
-def _numbers(trials: Sequence[TrialRecord], selection: SelectionRecord | None) -> list[str]:
+def _cell_status(
+    cell: Cell, stage: str, trials: Sequence[TrialRecord], selection: SelectionRecord | None, planned: int | None
+) -> CellStatus:
     counts = Counter[str](trial.status for trial in trials)
     left = len(_left(trials, selection)) if selection else None
+    if left is None and planned is not None:
+        left = 0 if stage == FAILED else max(0, planned - len(trials))
     # A method without hyper-parameters is not searched.
     compared = "search" if any(trial.stage == "search" for trial in trials) else "repeat"
     scores = [trial.score for trial in trials if trial.score is not None and trial.stage == compared]
-    best = f"{100 * max(scores):.1f}" if scores else "-"
-    done = [str(counts[name]) for name in ("done", "stopped", FAILED)]
-    return [*done, "?" if left is None else str(left), best]
-
-
-def _failures(trials: Sequence[TrialRecord]) -> list[str]:
-    lost = [trial for trial in trials if trial.status == FAILED]
-    return [f"failed {trial.trial_id} {trial.cell.key}: {trial.reason}" for trial in lost]
-
-
-def _left_out(count: int) -> list[str]:
-    return [f"not counted: {counted(count, 'trial')} of an earlier version of the search space"] if count else []
+    best = max(scores, default=None)
+    return CellStatus(cell, stage, counts["done"], counts["stopped"], counts[FAILED], left, best)

@@ -71,7 +71,10 @@ ROOMS = {
         "tables": {"analysis", "metrics", "naming", "statistics"},
         "figures": {"analysis", "files", "naming", "statistics"},
         "report": {"analysis", "ledger", "metrics", "naming", "statistics", "tables"},
-        "run_status": {"ledger"},
+        "durations": set[str](),
+        "running_rows": {"durations", "ledger", "naming"},
+        "run_status": {"ledger", "running_rows"},
+        "status_view": {"durations", "ledger", "run_status", "running_rows"},
         "outputs": {"analysis", "figures", "files", "ledger", "metrics", "report", "tables"},
     },
     "orchestrator": {

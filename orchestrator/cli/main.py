@@ -20,8 +20,9 @@ from flyp_sweep.orchestrator.cli.evaluate import evaluate
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.models import export, predict
 from flyp_sweep.orchestrator.cli.run import run
+from flyp_sweep.orchestrator.cli.status import status
 from flyp_sweep.orchestrator.cli.streams import failure, standard_streams
-from flyp_sweep.orchestrator.cli.tables import plot, report, show, status, table
+from flyp_sweep.orchestrator.cli.tables import plot, report, show, table
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 

@@ -1,4 +1,4 @@
-"""`flyp-sweep status`, `table`, `show`, `plot` and `report`: what runs have found so far, to read."""
+"""`flyp-sweep table`, `show`, `plot` and `report`: what runs have found so far, to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.options import choice, console, layout_option, run_argument, runs_argument
+from flyp_sweep.orchestrator.cli.options import choice, console, layout_option, runs_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath, open_run, refuse_without_file
 from flyp_sweep.results.metrics import CORRUPTION_ERROR, GROUP_ACCURACY, METRICS
 from flyp_sweep.results.tables.formats import format_names
@@ -28,15 +28,6 @@ class MetricName(click.Choice[str]):
         kind, _, part = value.partition("/") if isinstance(value, str) else ("", "", "")
         is_part = part and f"{kind}/" in (GROUP_ACCURACY, CORRUPTION_ERROR)
         return value if is_part else super().convert(value, param, ctx)
-
-
-@click.command()
-@run_argument
-def status(run: Path | str) -> None:
-    """Cells, stages, trials done and failed, best score so far."""
-    from flyp_sweep.results.run_status import status_table
-
-    console().print(status_table(open_run(run)))
 
 
 @click.command()

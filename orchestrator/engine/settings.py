@@ -12,7 +12,10 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Policy
 from flyp_sweep.trainers.checkpoints.prediction_files import PredictionFiles
 
 Reply = dict[str, Any]
-"""What a step of a trial gives to Ray: an `Epoch` as a dict, or an ending, which is JSON text (Ray flattens dicts)."""
+"""What a step of a trial gives to Ray: an `Epoch` as a dict with the `seconds` that it took, or an ending.
+
+An ending is JSON text, because Ray flattens dicts.
+"""
 
 
 @dataclass(frozen=True)

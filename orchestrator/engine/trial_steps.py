@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import time
 import traceback
 from collections.abc import Generator
 from dataclasses import asdict
@@ -75,12 +76,16 @@ class TrialSteps:
         self.watchdog.begin(spec.trial_id)
 
     def step(self) -> Reply:
-        """Train the next epoch, or do all that follows the last one. What happens to the trial is in the reply."""
+        """Train the next epoch, or do all that follows the last one. What happens to the trial is in the reply.
+
+        The reply of an epoch also says how many `seconds` the epoch took.
+        """
         with self.watchdog.watching():
             try:
                 if self.trial is None:
                     self.trial = self.runner.run(self.spec, self.checkpoint)
-                report = asdict(next(self.trial))
+                began = time.monotonic()
+                report = asdict(next(self.trial)) | {"seconds": time.monotonic() - began}
                 return report if finite(report) else self._no_number()
             except StopIteration as stop:
                 result = stop.value.to_json()

@@ -13,9 +13,9 @@ from flyp_sweep.orchestrator.protocol.plan import CellPlan, plan
 from flyp_sweep.orchestrator.runs.chosen import Chosen
 from flyp_sweep.orchestrator.runs.model_card import model_card
 from flyp_sweep.orchestrator.runs.outdated import changes_of
-from flyp_sweep.orchestrator.runs.progress import duration
 from flyp_sweep.orchestrator.runs.resume import Finished
 from flyp_sweep.orchestrator.store.remote_run import WEIGHTS, unanswered
+from flyp_sweep.results.durations import duration
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.complaints import counted

@@ -11,8 +11,8 @@ from typing import Any
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.runs.progress import duration
 from flyp_sweep.orchestrator.runs.resume import CALIBRATION, Earlier, Finished
+from flyp_sweep.results.durations import duration
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.results.ledger.schema import is_mixture
 from flyp_sweep.search_spaces.cell import Cell

@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 
 from flyp_sweep.orchestrator.store import lock
-from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, Owner, refusal, refuse_live, taken_over, this_driver
+from flyp_sweep.orchestrator.store.lock import (
+    STALE_SECONDS,
+    Owner,
+    is_gone,
+    refusal,
+    refuse_live,
+    taken_over,
+    this_driver,
+)
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.data.object_store import Storage, StorageError, Taken
 
@@ -111,15 +118,3 @@ class Lease:
         else:
             self._folder.write(self._name, self._this)
         self._heard = time.time()
-
-
-def is_gone(owner: Owner) -> bool:
-    """Whether the driver is known to be dead: it ran on this machine, and no longer does."""
-    if owner.machine == this_driver().machine:
-        try:
-            os.kill(owner.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-    return False

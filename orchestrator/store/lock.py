@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -132,6 +133,33 @@ def owner_of(path: Path) -> Owner | None:
     with contextlib.suppress(OSError, ValueError):
         return Owner.of(_owner_file(path).read_text(encoding="utf-8"))
     return None
+
+
+def living_driver(path: Path) -> Owner | None:
+    """The driver that runs in the run folder `path` now; None where there is none.
+
+    A driver counts as alive for STALE_SECONDS after its last sign of life, by the clocks of this host and of the file
+    system. On its own machine its process is looked up too.
+    """
+    found = owner_of(path)
+    if found is None or is_gone(found):
+        return None
+    with contextlib.suppress(OSError):
+        if time.time() - _owner_file(path).stat().st_mtime < STALE_SECONDS:
+            return found
+    return None
+
+
+def is_gone(owner: Owner) -> bool:
+    """Whether the driver is known to be dead: it ran on this machine, and no longer does."""
+    if owner.machine == this_driver().machine:
+        try:
+            os.kill(owner.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+    return False
 
 
 def _owner_file(path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.trainers.spec import TrialSpec
 
@@ -28,6 +29,12 @@ class Mirror:
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         self._what = {"uri": uri, "experiment": experiment, "path": str(folder.path.resolve())}
+
+    def started(self, trial: RunningTrial) -> None:
+        pass
+
+    def progressed(self, trial: RunningTrial) -> None:
+        pass
 
     def finished(self, record: TrialRecord) -> None:
         _ = self._process

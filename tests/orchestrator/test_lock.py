@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from flyp_sweep.orchestrator.store import lock
-from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, leave_behind, locked, lost, owner_of
+from flyp_sweep.orchestrator.store.lock import STALE_SECONDS, leave_behind, living_driver, locked, lost, owner_of
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -113,3 +113,22 @@ def test_a_garbled_owner_file_is_no_owner(tmp_path):
         (tmp_path / ".x.owner").write_text(text)
         with locked(tmp_path / "x"):
             pass
+
+
+def test_a_reader_tells_a_living_driver_from_a_dead_one(tmp_path):
+    path = tmp_path / "x"
+    assert living_driver(path) is None
+    with locked(path):
+        assert living_driver(path) == lock.this_driver()
+        os.utime(path.parent / ".x.owner", (0, 0))
+        assert living_driver(path) is None, "its process may be a zombie"
+    assert living_driver(path) is None
+    leave_owner(path, "elsewhere", silent_for=5)
+    assert living_driver(path).host == "elsewhere"
+    leave_owner(path, "elsewhere", silent_for=STALE_SECONDS + 5)
+    assert living_driver(path) is None
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    killed = lock.Owner("here", dead.pid, "2026-01-02T03:04:05+00:00", lock.this_driver().machine)
+    (path.parent / ".x.owner").write_text(killed.text)
+    assert living_driver(path) is None
