@@ -22,8 +22,6 @@ from flyp_sweep.search_spaces.complaints import counted
 LINES = 24
 BELOW = 7
 """Lines that follow the table: time, tables, figures, report, next step, one of MLflow or a store, and a prompt."""
-WARNINGS = 3
-"""Lines that warnings have at least, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,10 @@ class EndScreen:
         """Print warnings and table: on a terminal as many lines as fit, elsewhere every warning."""
         width, plain = console.width, not console.is_terminal
         lines = (LINES if plain else max(LINES, console.height)) - BELOW
-        kept_free = WARNINGS if self.outputs.warnings else 0
-        table = list(table_lines(self.outputs.summary, width, lines - kept_free, self.address, plain=plain))
-        for line in warning_lines(self.outputs.warnings, console, lines - len(table), self.log):
+        warnings = self.outputs.warnings
+        at_least = 0 if plain else len(list(warning_lines(warnings, console, 0, self.log)))
+        table = list(table_lines(self.outputs.summary, width, lines - at_least, self.address, plain=plain))
+        for line in warning_lines(warnings, console, lines - len(table), self.log):
             console.print(line, style="yellow", soft_wrap=True)
         for text in table:
             text.no_wrap, text.overflow = True, "ignore"
