@@ -16,7 +16,7 @@ from flyp_sweep.orchestrator.tracking.credentials import has_credentials
 from flyp_sweep.results.outputs import Outputs
 from flyp_sweep.results.tables.formats.text import grid_lines
 from flyp_sweep.results.tables.summary import Summary
-from flyp_sweep.results.tables.table import Grid
+from flyp_sweep.results.tables.table import Grid, Row
 from flyp_sweep.search_spaces.complaints import counted
 
 LINES = 24
@@ -102,16 +102,22 @@ def table_lines(summary: Summary, width: int, room: int, address: str, *, plain:
 
 
 def _fitting(grid: Grid, width: int, room: int, *, plain: bool) -> Grid:
-    """The grid with as many rows as fit into `room` lines, in their order: those with marks before others."""
+    """The grid with as many rows as fit into `room` lines, in their order: the best, then those with other marks."""
     whole = _height(grid, width, plain=plain)
     if whole <= room:
         return grid
     empty = _height(replace(grid, rows=()), width, plain=plain)
     most = max(0, (room - empty) * len(grid.rows) // max(1, whole - empty))
-    rows = sorted(range(len(grid.rows)), key=lambda at: (not any(one.mark for one in grid.rows[at].entries), at))
+    rows = sorted(range(len(grid.rows)), key=lambda at: _rank(grid.rows[at]))
     return replace(grid, rows=tuple(grid.rows[at] for at in sorted(rows[:most])))
 
 
 def _height(grid: Grid, width: int, *, plain: bool) -> int:
     """The lines of a grid with its title and the blank line that follows."""
     return 1 + len(list(grid_lines(grid, width, plain=plain)))
+
+
+def _rank(row: Row) -> int:
+    """0 for a row with the best number of a column, 1 for one with another mark, 2 for others."""
+    marks = {entry.mark for entry in row.entries}
+    return 0 if "best" in marks else 1 if marks - {""} else 2

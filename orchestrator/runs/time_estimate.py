@@ -25,7 +25,7 @@ from flyp_sweep.trainers.spec import FAILED, REPEAT, SEARCH
 MOST_LEDGERS, MOST_BYTES = 10, 4 << 20
 """Ledgers that are read, the latest first, and the bytes at the end of each: the start of a run waits for this."""
 MOST_NAMED = 3
-"""Runs that are told."""
+"""Runs, and models, that are told."""
 ALIKE = ("batch_size", "precision", "compile", "micro_batch")
 ALIKE_REPEATS = (*ALIKE, "alphas", "frontier")
 """Settings that decide how long an epoch takes, and the evaluation of a repeat."""
@@ -39,17 +39,18 @@ class Estimate:
     """The time of the trials that are left, as far as it is known.
 
     `seconds` are those of all trials one after the other, `at_once` is how many run at the same time. They come from
-    `trials` earlier trials in `runs`. `unknown` names the methods of whose trials nothing is known.
+    `trials` earlier trials in `runs`. `unknown` names the methods of whose trials nothing is known, by their models.
     """
 
     seconds: float
     at_once: int
     trials: int
     runs: tuple[str, ...]
-    unknown: tuple[str, ...]
+    unknown: Mapping[str, tuple[str, ...]]
 
     def __str__(self) -> str:
-        lacking = f"no earlier trial of {one_of(self.unknown)} on this machine" if self.unknown else ""
+        unknown = [f"{one_of(labels)} with {model}" for model, labels in self.unknown.items()][:MOST_NAMED]
+        lacking = f"no earlier trial of {', nor of '.join(unknown)} on this machine" if unknown else ""
         if not self.trials:
             return f"no estimate of time: {lacking}"
         wall = duration(self.seconds / self.at_once)
@@ -75,21 +76,26 @@ def estimate(protocol: Protocol, run: Path) -> Estimate | None:
     wanted = share_of(protocol.cells[0].plan.space, [here])
     kind = {**machine("cpu", wanted.threads, wanted.world), "gpu": bool(wanted.gpu)}
     times: dict[Stage, dict[str, float]] = {stage: {} for stage in left}
+    settings = {(cell, stage): _deciding(plans[cell], stage) for cell, stage in left}
     runs: dict[str, None] = {}
     for ledger in _ledgers(run):
         for trial in _last_trials(ledger):
-            found, plan = times.get((trial.cell, trial.stage)), plans.get(trial.cell)
-            if found is not None and plan and _is_on(trial.machine, kind) and _is_alike(trial, plan):
+            stage: Stage = (trial.cell, trial.stage)
+            if stage in left and _is_on(trial.machine, kind) and _has(trial, settings[stage]):
                 runs[str(ledger.parent)] = None
+                seconds = _seconds(trial, plans[trial.cell])
                 # A repeat may have a later line, of a run that only evaluated it.
-                found[trial.trial_id] = max(_seconds(trial, plan), found.get(trial.trial_id, 0.0))
-    unknown = [plans[cell] for (cell, _), found in times.items() if not found]
+                times[stage][trial.trial_id] = max(seconds, times[stage].get(trial.trial_id, 0.0))
+    unknown: dict[str, dict[str, None]] = {}
+    for (cell, _), found in times.items():
+        if not found:
+            unknown.setdefault(cell.model, {})[plans[cell].label] = None
     return Estimate(
         sum(left[stage] * statistics.median(found.values()) for stage, found in times.items() if found),
         max(1, min(trials_at_once(wanted, [here]), sum(left.values()))),
         sum(map(len, times.values())),
         tuple(runs),
-        tuple(dict.fromkeys(f"{plan.label} with {plan.cell.model}" for plan in unknown)),
+        {model: tuple(labels) for model, labels in unknown.items()},
     )
 
 
@@ -146,11 +152,15 @@ def _is_on(found: Mapping[str, Any] | None, here: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_alike(trial: TrialRecord, plan: CellPlan) -> bool:
-    """Whether the settings of a trial take the same time as those of the plan."""
-    search = trial.stage == SEARCH
-    now = (plan.search_trial({}, 0) if search else plan.repeat_trial({}, 0)).to_json()
-    return all(trial.settings.get(name, now[name]) == now[name] for name in (ALIKE if search else ALIKE_REPEATS))
+def _deciding(plan: CellPlan, stage: str) -> dict[str, Any]:
+    """The settings of a trial of the plan that decide over its time, as a ledger holds them."""
+    now = (plan.search_trial({}, 0) if stage == SEARCH else plan.repeat_trial({}, 0)).to_json()
+    return {name: now[name] for name in (ALIKE if stage == SEARCH else ALIKE_REPEATS)}
+
+
+def _has(trial: TrialRecord, settings: Mapping[str, Any]) -> bool:
+    """Whether a trial was run with these settings; one that its line lacks is no matter."""
+    return all(trial.settings.get(name, value) == value for name, value in settings.items())
 
 
 def _seconds(trial: TrialRecord, plan: CellPlan) -> float:

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from commands import QUICK
 from ledgers import Example, Record
 from rich.console import Console
+from serial_engine import run_serially
 
 from flyp_sweep.orchestrator.runs.end_screen import BELOW, EndScreen
 from flyp_sweep.orchestrator.runs.wrapping import wrapped
@@ -102,3 +104,29 @@ def test_prose_breaks_between_words_and_keeps_its_indent() -> None:
     lines = wrapped("  path /a/very/long/path/that-has-no-blank/in-it and some words", console)
     assert lines == ["  path", "    /a/very/long/path/that-has-no-blank/in-it", "    and some words"]
     assert wrapped("  " + "word " * 40, Console(width=30, file=io.StringIO())) == ["  " + "word " * 40]
+
+
+@pytest.mark.slow
+def test_a_run_says_what_is_there_how_long_it_may_take_and_what_it_has_done(tmp_path: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    code, output = run_serially("quick.yaml", cwd=tmp_path, stop_after=2)
+    lines = output.splitlines()
+    unknown = "no estimate of time: no earlier trial of Zeroshot or LP with digits-clip on this machine"
+    assert (code, lines.count(unknown)) == (130, 1), output
+    assert re.fullmatch(r"2 trials in .*\d s", lines[-5])
+    assert lines[-4:] == [
+        "tables: runs/quick/tables (printed by: flyp-sweep table runs/quick)",
+        "figures: runs/quick/figures",
+        "report: runs/quick/report.html",
+        "nothing is lost; go on with: flyp-sweep run",
+    ]
+    code, output = run_serially("quick.yaml", cwd=tmp_path)
+    lines = output.splitlines()
+    assert code == 0
+    assert "2 finished trials of this folder count" in lines
+    assert any(line.startswith("time: ") and "earlier trial" in line and "runs/quick" in line for line in lines)
+    assert "digits, digits-clip, full" in lines
+    assert lines[-1] == "next: flyp-sweep ui"
+    code, output = run_serially("quick.yaml", cwd=tmp_path)
+    assert "no trial was left to run" in output.splitlines()
+    assert "time: " not in output

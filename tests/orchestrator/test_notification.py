@@ -9,12 +9,14 @@ import pytest
 from commands import QUICK, trials
 from serial_engine import run_serially
 from sweeps import plans_of, space_of
+from waiting import until
 
 from flyp_sweep.orchestrator.runs import notification
+from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import dump, load
 
-COMMAND = "env | grep ^FLYP_SWEEP_ | sort > told.txt"
+COMMAND = "env | grep ^FLYP_SWEEP_ | grep -v _CACHE= > told.txt"
 ONE_CELL = QUICK.replace("[zeroshot, lp]", "[zeroshot]")
 
 
@@ -54,8 +56,7 @@ def test_the_command_is_told_how_the_run_ended_and_where_it_is(tmp_path: Path) -
 
 
 def test_bad_input_is_told_too(tmp_path: Path) -> None:
-    space = write(tmp_path, ONE_CELL.replace("dataset: digits", "dataset: {name: mine, format: folders, root: gone}"))
-    space.write_text(ONE_CELL.replace("dataset: digits", "dataset: pcam") + f"notify: '{COMMAND}'\n")
+    space = write(tmp_path, ONE_CELL.replace("dataset: digits", "dataset: pcam"))
     code, _ = run_serially(space, cwd=tmp_path, data_root=Path("nowhere"))
     found = told(tmp_path)
     assert (code, found["FLYP_SWEEP_STATUS"], found["FLYP_SWEEP_REPORT"]) == (2, "bad_input", "")
@@ -85,6 +86,15 @@ def test_a_command_that_hangs_is_stopped_with_all_that_it_started(tmp_path: Path
     time.sleep(1.2)
     assert not late.exists()
     assert notification.run("nonexistent-command-of-nobody", {}) is not None
+
+
+def test_a_run_that_has_to_leave_at_once_starts_the_command_and_does_not_wait(tmp_path: Path) -> None:
+    space = space_of(methods=["ft"], notify=f"sleep 0.5; echo $FLYP_SWEEP_STATUS > {tmp_path}/left")
+    began = time.monotonic()
+    notification.Ending(space, RunOptions(out=tmp_path / "run")).leave()
+    assert time.monotonic() - began < 0.5
+    until((tmp_path / "left").exists)
+    until(lambda: (tmp_path / "left").read_text() == "interrupted\n")
 
 
 def test_it_determines_no_number() -> None:

@@ -73,11 +73,8 @@ def test_it_is_the_median_time_per_epoch_of_each_stage(tmp_path: Path) -> None:
     found = estimate(Protocol(plans), tmp_path / "runs" / "new")
     assert found is not None
     assert found.seconds == pytest.approx(3 + 5 * 20 + 3 * 40)
-    assert (found.trials, found.unknown, found.runs) == (4, (), (str(tmp_path / "runs" / "before"),))
+    assert (found.trials, found.unknown, found.runs) == (4, {}, (str(tmp_path / "runs" / "before"),))
     assert f"estimated from 4 earlier trials in {tmp_path}/runs/before" in str(found)
-    twice = estimate(Protocol(plans_of(space_of(methods=METHODS, train={"epochs": 4, "batch_size": 128}))), tmp_path)
-    assert twice is not None
-    assert twice.trials == 0, "the estimate looks beside the run folder alone"
     longer = space_of(methods=METHODS, train={"epochs": 4, "batch_size": 128, "warmup_steps": 2})
     found = estimate(Protocol(plans_of(longer)), tmp_path / "runs" / "new")
     assert found is not None
