@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO
 
+import click
 from rich.console import Console
 
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
@@ -70,6 +71,9 @@ def notifying(space: SearchSpace, options: RunOptions, console: Console) -> Gene
         yield ending
     except InputError:
         ending.exit_code = BAD_INPUT
+        raise
+    except click.exceptions.Abort:  # at a question of ours
+        ending.exit_code = INTERRUPTED
         raise
     finally:
         if space.notify and (trouble := run(space.notify, ending.environment)):

@@ -58,7 +58,7 @@ class Estimate:
         more = f" and {len(self.runs) - MOST_NAMED} more" if len(self.runs) > MOST_NAMED else ""
         source = f"{counted(self.trials, 'earlier trial')} in {', '.join(self.runs[:MOST_NAMED])}{more}"
         if lacking:
-            return f"time: {wall}{parallel}, estimated from {source}; more is unknown: {lacking}"
+            return f"time: more than {wall}{parallel}, estimated from {source}; {lacking}"
         return f"time: {wall} at most{parallel}, estimated from {source}"
 
 
