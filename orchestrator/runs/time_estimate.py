@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyp_sweep.orchestrator.engine.resources import share_of, this_machine, trials_at_once
 from flyp_sweep.orchestrator.protocol.algorithms import planned_searches
@@ -62,6 +62,14 @@ class Estimate:
         return f"time: {wall} at most{parallel}, estimated from {source}"
 
 
+class Past(NamedTuple):
+    """An earlier trial that counts: the `seconds` that one of all epochs takes by it, and the run that it was in."""
+
+    seconds: float
+    run: str
+    same_epochs: bool
+
+
 def estimate(protocol: Protocol, run: Path) -> Estimate | None:
     """The estimate for all that is left of a sweep in the run folder `run`, there or not; None where nothing is left.
 
@@ -75,28 +83,39 @@ def estimate(protocol: Protocol, run: Path) -> Estimate | None:
     here = this_machine()
     wanted = share_of(protocol.cells[0].plan.space, [here])
     kind = {**machine("cpu", wanted.threads, wanted.world), "gpu": bool(wanted.gpu)}
-    times: dict[Stage, dict[str, float]] = {stage: {} for stage in left}
-    settings = {(cell, stage): _deciding(plans[cell], stage) for cell, stage in left}
-    runs: dict[str, None] = {}
+    past = _past_trials(run, {(cell, stage): plans[cell] for cell, stage in left}, kind)
+    unknown: dict[str, dict[str, None]] = {}
+    for (cell, _), found in past.items():
+        if not found:
+            unknown.setdefault(cell.model, {})[plans[cell].label] = None
+    used = [one for found in past.values() for one in found]
+    return Estimate(
+        sum(left[stage] * statistics.median(one.seconds for one in found) for stage, found in past.items() if found),
+        max(1, min(trials_at_once(wanted, [here]), sum(left.values()))),
+        len(used),
+        tuple(dict.fromkeys(one.run for one in used)),
+        {model: tuple(labels) for model, labels in unknown.items()},
+    )
+
+
+def _past_trials(run: Path, plans: Mapping[Stage, CellPlan], kind: Mapping[str, Any]) -> dict[Stage, list[Past]]:
+    """The earlier trials of each stage of these `plans`, in this run and beside it, on a machine of this `kind`.
+
+    If some were to have as many epochs as the plan's, these count alone: their times hold what a trial takes besides.
+    """
+    settings = {stage: _deciding(plan, stage[1]) for stage, plan in plans.items()}
+    found: dict[Stage, dict[str, Past]] = {stage: {} for stage in plans}
     for ledger in _ledgers(run):
         for trial in _last_trials(ledger):
             stage: Stage = (trial.cell, trial.stage)
-            if stage in left and _is_on(trial.machine, kind) and _has(trial, settings[stage]):
-                runs[str(ledger.parent)] = None
-                seconds = _seconds(trial, plans[trial.cell])
-                # A repeat may have a later line, of a run that only evaluated it.
-                times[stage][trial.trial_id] = max(seconds, times[stage].get(trial.trial_id, 0.0))
-    unknown: dict[str, dict[str, None]] = {}
-    for (cell, _), found in times.items():
-        if not found:
-            unknown.setdefault(cell.model, {})[plans[cell].label] = None
-    return Estimate(
-        sum(left[stage] * statistics.median(found.values()) for stage, found in times.items() if found),
-        max(1, min(trials_at_once(wanted, [here]), sum(left.values()))),
-        sum(map(len, times.values())),
-        tuple(runs),
-        {model: tuple(labels) for model, labels in unknown.items()},
-    )
+            if stage in plans and _is_on(trial.machine, kind) and _has(trial, settings[stage]):
+                plan, known = plans[stage], found[stage].get(trial.trial_id)
+                same_epochs = trial.settings.get("epochs") == plan.space.train.epochs
+                one = Past(_seconds(trial, plan), str(ledger.parent), same_epochs)
+                if known is None or one.seconds > known.seconds:  # a repeat may later have been evaluated alone
+                    found[stage][trial.trial_id] = one
+    held = {stage: list(trials.values()) for stage, trials in found.items()}
+    return {stage: [one for one in trials if one.same_epochs] or trials for stage, trials in held.items()}
 
 
 def _left(cell: CellProtocol) -> Iterator[tuple[str, int]]:

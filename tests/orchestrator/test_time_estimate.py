@@ -79,6 +79,10 @@ def test_it_is_the_median_time_per_epoch_of_each_stage(tmp_path: Path) -> None:
     found = estimate(Protocol(plans_of(longer)), tmp_path / "runs" / "new")
     assert found is not None
     assert found.seconds == pytest.approx(3 + 2 * (5 * 20 + 3 * 40))
+    ledger(tmp_path / "runs" / "longer", *lines_of(plans_of(longer)))
+    found = estimate(Protocol(plans_of(longer)), tmp_path / "runs" / "new")
+    assert found is not None
+    assert found.seconds == pytest.approx(3 + 5 * 40 + 3 * 80), "trials of as many epochs count alone"
 
 
 def test_only_what_is_left_counts(tmp_path: Path) -> None:
