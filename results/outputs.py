@@ -16,6 +16,7 @@ from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
+from flyp_sweep.results.tables.summary import Summary, summary_of
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import one_line
@@ -31,11 +32,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outputs:
-    """The table, the files a user opens first, and what to look at before the numbers are believed, a line each."""
+    """The table, the files a user opens first, and what to look at before the numbers are believed, a line each.
+
+    The `summary` is the small table that a run ends with. The report is the last of the `paths`.
+    """
 
     table: Table
     paths: list[Path]
     warnings: list[str]
+    summary: Summary
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         paths.append(path)
     figures, pictures, warnings = _write_figures(material, folder)
     write(folder.report, report([_with_all(run, material)], table, pictures))
-    return Outputs(table, [*paths, *figures, folder.report], [*warnings, *_edge_lines(run), *_note_lines(run)])
+    told = [*warnings, *_edge_lines(run), *_note_lines(run)]
+    return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence))
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:

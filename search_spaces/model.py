@@ -149,6 +149,9 @@ class SearchSpace(Section):
     predictions: Predictions = "top"
     mlflow: Mlflow = Mlflow()
     resources: Resources | None = None
+    notify: Text | None = Field(
+        default=None, description="a shell command to run when the run ends, as in 'mail -s $FLYP_SWEEP_STATUS me'"
+    )
 
     _source: str = PrivateAttr("search space")
     _plugin_folders: tuple[str, ...] = PrivateAttr(())

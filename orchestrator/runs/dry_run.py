@@ -14,19 +14,20 @@ from flyp_sweep.search_spaces.roles import REPORTED
 def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
     """Cells, trials and image passes of a sweep: at most, as if no trial stopped early."""
     lines = [f"{space.name}: {counted(len(plans), 'cell')}"]
-    lines += [f"  {plan.cell.key}: {_steps(plan)}, {passes(plan):,} image passes" for plan in plans]
+    lines += [f"  {plan.cell.key}: {_trials(plan)}, {passes(plan):,} image passes" for plan in plans]
     total = sum(map(planned_trials, plans))
     lines.append(f"{counted(total, 'trial')} and {sum(map(passes, plans)):,} image passes at most")
     return "\n".join(lines)
 
 
-def _steps(plan: CellPlan) -> str:
-    """E.g. `8 configurations x 1 seed searched, 5 repeats`, and between these what the search begins with."""
+def _trials(plan: CellPlan) -> str:
+    """E.g. `8 configurations x 1 seed searched, 5 repeats`, between these what the search begins with, then steps."""
     if plan.base is None:
         seeds = len(plan.search_seeds)
         searched = f"{counted(planned_configs(plan), 'configuration')} x {counted(seeds, 'seed')} searched"
         first = "".join(f", {'first' if at == 0 else 'then'} {show(dict(one))}" for at, one in enumerate(plan.first))
-        return f"{searched}{first}, {counted(len(plan.repeat_seeds), 'repeat')}"
+        steps = f", {counted(plan.steps, 'step')} per trial" if plan.method.trained else ""
+        return f"{searched}{first}, {counted(len(plan.repeat_seeds), 'repeat')}{steps}"
     kind = "soup" if plan.is_soup else "ensemble"
     members = counted(planned_configs(plan.base), "configuration") if plan.is_soup else "a repeat"
     return f"{counted(len(plan.repeat_seeds), kind)} of {members} of {plan.base.cell.method}"

@@ -44,12 +44,14 @@ TOLD_ELSEWHERE = ("cell", "stage", "seed", "hparams", "ingredients", "data", "sp
 class Change:
     """Why trials do not match: `told` in words, and in detail what was and what is.
 
-    `fits` says that the trainings match: what changed belongs to evaluations.
+    `fits` says that the trainings match: what changed belongs to evaluations. `values` are those of a setting, e.g.
+    `from 1 to 2`.
     """
 
     told: str
     detail: str
     fits: bool = False
+    values: str = ""
 
 
 LACKING = Change(
@@ -102,6 +104,11 @@ class Outdated:
             f"{self.trained:,} of {counted(self.finished, 'finished trial')} would be trained again ({self._why}); "
             "give --yes for that, undo the change, or use another run folder"
         )
+
+    @property
+    def because(self) -> str:
+        """Why trials no longer match, with old and new, e.g. `train.epochs changed from 1 to 2`."""
+        return ", ".join(dict.fromkeys(f"{change.told} {change.values}".strip() for change in self.changes))
 
     @property
     def _why(self) -> str:
@@ -181,7 +188,8 @@ def changes_of(one: Finished, plan: CellPlan) -> Iterator[Change]:
         if digest(was) != digest(now[name]):  # JSON has no tuples
             key = KEYS.get(name, f"train.{name}")
             label = f"{key} {plan.cell.model}" if name == "weights" else key
-            yield Change(f"{label} changed", f"{label}: {show(was)} -> {show(now[name])}")
+            values = "" if name == "weights" else f"from {show(was)} to {show(now[name])}"
+            yield Change(f"{label} changed", f"{label}: {show(was)} -> {show(now[name])}", values=values)
     yield from _data_changes(one, plan, f"dataset {plan.cell.dataset}" if len(plan.space.datasets) > 1 else "dataset")
 
 
@@ -217,7 +225,11 @@ def _search_changes(before: SearchSpace | None, now: SearchSpace) -> list[Change
     new = flat(now.search.model_dump(mode="json"))
     old = flat(before.search.model_dump(mode="json")) if before else new
     found = [
-        Change(f"search.{key} changed", f"search.{key}: {show(old.get(key))} -> {show(new.get(key))}")
+        Change(
+            f"search.{key} changed",
+            f"search.{key}: {show(old.get(key))} -> {show(new.get(key))}",
+            values=f"from {show(old.get(key))} to {show(new.get(key))}",
+        )
         for key in {**old, **new}
         if old.get(key) != new.get(key)
     ]

@@ -12,10 +12,11 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.outdated import Outdated, outdated, space_before
 from flyp_sweep.orchestrator.runs.resume import Earlier, read_earlier
 from flyp_sweep.results.ledger.run_folder import LEDGER
-from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.complaints import counted, one_line
 from flyp_sweep.search_spaces.loading import dump
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.trainers.preflight import Checked
+from flyp_sweep.trainers.spec import FAILED
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,18 @@ class Prepared:
     def space(self) -> SearchSpace:
         """The search space with all that was left to defaults written out."""
         return self.plans[0].space
+
+    @property
+    def counting(self) -> str | None:
+        """How many finished trials of the run folder count, and how many do not match; None if there is none."""
+        if not self.stale.finished:
+            return None
+        outcomes = self.protocol.outcomes
+        planned = {trial.trial_id for cell in self.protocol.cells for trial in cell.trials}
+        count = sum(1 for name in planned if name in outcomes and outcomes[name].status != FAILED)
+        line = f"{counted(count, 'finished trial')} of this folder count{'s' if count == 1 else ''}"
+        stale = len(self.stale.trials)
+        return f"{line}, {stale:,} no longer match{'es' * (stale == 1)} because {self.stale.because}" if stale else line
 
     @property
     def space_text(self) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,15 +21,18 @@ from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.run_log import collecting
+from flyp_sweep.orchestrator.run_log import LOG, collecting
 from flyp_sweep.orchestrator.runs import disk_usage
+from flyp_sweep.orchestrator.runs.before import before_lines, steps_line
 from flyp_sweep.orchestrator.runs.dry_run import describe
+from flyp_sweep.orchestrator.runs.notification import notifying
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.outdated import asking
 from flyp_sweep.orchestrator.runs.prepared import Prepared, prepared
-from flyp_sweep.orchestrator.runs.progress import Progress
+from flyp_sweep.orchestrator.runs.progress import Progress, duration
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.under_way import UnderWay
+from flyp_sweep.orchestrator.runs.wrapping import wrapped
 from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
 from flyp_sweep.orchestrator.store.remote_run import PREDICTIONS, WEIGHTS, RemoteRun, kept_in_store, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
@@ -42,6 +49,9 @@ from flyp_sweep.trainers.checkpoints.prediction_files import SUFFIX as PREDICTIO
 from flyp_sweep.trainers.preflight import check, check_data
 from flyp_sweep.trainers.spec import FAILED
 
+if TYPE_CHECKING:
+    from flyp_sweep.orchestrator.runs.end_screen import EndScreen
+
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +66,10 @@ def run(
 
     `engine` runs the trials; None: Ray Tune does, on this machine or at `options.address`.
     """
-    return run_space(read_space(source, overrides, options), options, console, engine)
+    space = read_space(source, overrides, options)
+    with notifying(space, options, console) as ending:
+        ending.exit_code = run_space(space, options, console, engine, at_the_last=ending.leave)
+    return ending.exit_code
 
 
 def run_space(
@@ -67,19 +80,21 @@ def run_space(
     begins: Callable[[Prepared], bool] = lambda ready: True,
     *,
     all_metrics: bool = False,
+    at_the_last: Callable[[], None] = lambda: None,
 ) -> int:
     """As `run`. `begins` is asked when all is known and nothing is written: with False the command ends as done.
 
-    With `all_metrics` repeats are evaluated again that lack metrics or predictions.
+    With `all_metrics` repeats are evaluated again that lack metrics or predictions. `at_the_last`, which takes no lock,
+    is called before this process is left because an interrupted sweep takes too long to end.
     """
     data_root = options.data_root.resolve()
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(options.how_to_go_on))
         write_log_to = stack.enter_context(collecting(sys.stderr if options.verbose else None))
+        path = options.run_path(space)
+        interruption.at_the_last = partial(_leave, path, at_the_last)
         engine = engine or TuneEngine(options.address)
         check_data(space, data_root)
-        path = options.run_path(space)
-        interruption.at_the_last = lambda: leave_behind(path)
         new = options.url is None and not path.exists()
         if not new:  # most runs that cannot begin leave no folder behind
             stack.enter_context(locked(path))
@@ -97,8 +112,9 @@ def run_space(
             predicted = (remote.predictions if remote else prediction_files(path)).names()
         given = {"retry_failed": options.retry_failed, "all_metrics": all_metrics}
         ready = prepared(space, checked, path, kept, predicted, **given)
-        for line in ready.warnings:
-            console.print(line, style="yellow", soft_wrap=True)
+        for warning in ready.warnings:
+            for line in wrapped(warning, console):
+                console.print(line, style="yellow", soft_wrap=True)
         if not begins(ready):
             return DONE
         ready.stale.agree(options.yes, asking())
@@ -134,6 +150,7 @@ def dry_run(
     kept = kept_in_store(options.url) if options.url else TrialFiles(path / WEIGHTS).names()
     ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed)
     yield describe(space, ready.plans)
+    yield from before_lines(ready, path, options)
     for label, model in checked.models.items():
         known = model.objective or "known when it is loaded, as a hub has its architecture"
         yield f"model {label}: its pretraining is {known}"
@@ -155,6 +172,12 @@ def read_space(source: str, overrides: Sequence[str], options: RunOptions) -> Se
     algorithm_of(space)
     check_uri(options.mlflow)
     return space
+
+
+def _leave(path: Path, at_the_last: Callable[[], None]) -> None:
+    """What is done before this process is left without an end of its own."""
+    leave_behind(path)
+    at_the_last()
 
 
 def fetch_weights(models: Iterable[Model], console: Console) -> None:
@@ -187,6 +210,7 @@ class Sweep:
     remote: RemoteRun | None = None
 
     def __post_init__(self) -> None:
+        self.began = time.monotonic()
         remote, options, folder = self.remote, self.options, self.folder
         self.space, self.plans, self.protocol = self.ready.space, self.ready.plans, self.ready.protocol
         self.running = remote.running if remote else TrialFiles(folder.running)
@@ -228,6 +252,10 @@ class Sweep:
             f"{f'{self.remote.url} by way of ' if self.remote else ''}{self.folder.path}"
         )
         if not self.protocol.done:
+            steps = steps_line(self.plans)
+            for line in (*([steps] if steps else []), *before_lines(self.ready, self.folder.path, self.options)):
+                for part in wrapped(line, self.console):
+                    self._say(part)
             self._run_trials(engine, data_root, interruption)
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
@@ -238,7 +266,8 @@ class Sweep:
     def _check_disk(self) -> None:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
         usage = disk_usage.estimate(self.space, self.plans, over, in_store=self.remote is not None)
-        self._say(str(usage))
+        for line in wrapped(str(usage), self.console):
+            self._say(line)
         disk_usage.check(usage, self.folder.path)
 
     def _run_trials(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
@@ -283,16 +312,10 @@ class Sweep:
             self.recorder.trouble.append(replaced)
         if self.recorder.trouble and self.lost() is None and not self.progress.this_run:
             raise InputError(self.recorder.trouble[0])
-        try:
-            written = self._write_outputs() if self.protocol.outcomes and not replaced else []
-        except (OSError, UnwritableError) as error:
-            written = []
-            said = str(error)
-            if isinstance(error, OSError):
-                said = f"{error.filename or self.folder.path}: cannot be written ({error.strerror})"
-            self.recorder.trouble.append(said)
-        if written:
-            self._say("written: " + ", ".join(str(path) for path in written))
+        shown = self._shown() if self.protocol.outcomes and not replaced else None
+        self._say(self._time)
+        for line in shown.paths if shown else ():
+            self._say(line)
         if self.remote and not replaced:
             self._publish(self.remote)
         for reason in self.recorder.trouble[:1]:
@@ -302,18 +325,46 @@ class Sweep:
             self._say(f"try failed trials again with: {self.options.command}{again}")
         elif self.exit_code in (BAD_INPUT, INTERRUPTED):
             self._say(self.options.how_to_go_on)
+        elif shown:
+            self._say(f"next: {shown.next_step}")
         return self.exit_code
 
-    def _write_outputs(self) -> list[Path]:
+    @property
+    def _time(self) -> str:
+        """How many trials this run has finished, and in which time."""
+        count = self.progress.this_run
+        if count == 0:
+            return "no trial was left to run" if self.protocol.done else "no trial has finished"
+        failed = sum(self.progress.failed.values())
+        told = f", {failed:,} of them failed" if failed else ""
+        return f"{counted(count, 'trial')} in {duration(time.monotonic() - self.began)}{told}"
+
+    def _shown(self) -> EndScreen | None:
+        """The end screen, when the outputs are written; None, and trouble, where they cannot be."""
+        try:
+            return self._write_outputs()
+        except (OSError, UnwritableError) as error:
+            said = str(error)
+            if isinstance(error, OSError):
+                said = f"{error.filename or self.folder.path}: cannot be written ({error.strerror})"
+            self.recorder.trouble.append(said)
+        return None
+
+    def _write_outputs(self) -> EndScreen:
+        """Write all files of the run, show the warnings and the small table, and bring MLflow up to date."""
+        from flyp_sweep.orchestrator.runs.end_screen import EndScreen  # seconds of statistics
         from flyp_sweep.results import render
         from flyp_sweep.results.outputs import write_outputs
-        from flyp_sweep.results.tables.formats.text import renderable
 
         if self.remote:
             self.remote.fetch_predictions()
         outputs = write_outputs(self.folder, self.space.cells())
+        for line in outputs.warnings:
+            log.info("warning: %s", line)  # the screen may have no room for all
+        address = self.remote.url if self.remote else shlex.quote(str(self.folder.path))
+        shown = EndScreen(outputs, address, self.folder.path / LOG, self.options.mlflow)
         try:
-            self.console.print(renderable(outputs.table))
+            shown.print(self.console)
         except Exception:
             log.exception("the table cannot be printed")  # it is written
         uri = self.options.mlflow
@@ -328,9 +379,7 @@ class Sweep:
             named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""
             command = f"flyp-sweep sync {self.folder.path}{named}"
             self._say(f"MLflow is behind ({redacted(behind)}); bring it up to date: {command}")
-        for line in outputs.warnings:
-            self._say(f"warning: {line}", style="yellow")
-        return outputs.paths
+        return shown
 
     def _publish(self, remote: RemoteRun) -> None:
         behind = remote.close(hurry=not self.protocol.done)

@@ -196,7 +196,7 @@ def test_a_signal_ends_ray_saves_what_is_under_way_and_writes_what_there_is(tmp_
             os.killpg(driver.pid, interrupt)  # as a terminal does; Ray's processes do not listen
         output, _ = driver.communicate(timeout=60)
         assert driver.returncode == 130, output
-        assert "written: runs/small/tables/comparison" in output
+        assert "tables: runs/small/tables" in output
         assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
         assert "Traceback" not in output
         assert len(list((tmp_path / "runs/small/running").glob("*.safetensors"))) == 2

@@ -47,7 +47,7 @@ class _Printed:
         for (caption, audit), grids in itertools.groupby(self.table.grids, key=lambda grid: (grid.caption, grid.audit)):
             for grid in grids:
                 yield Text(grid.title, style="bold cyan")
-                for line in _lines(grid, options.max_width, plain=not console.is_terminal):
+                for line in grid_lines(grid, options.max_width, plain=not console.is_terminal):
                     line.no_wrap, line.overflow = True, "ignore"
                     yield line
                 yield from (Text(f"* {note}", style="yellow") for note in grid.notes)
@@ -60,7 +60,11 @@ class _Printed:
             yield Text("no cells yet", style="dim")
 
 
-def _lines(grid: Grid, limit: int, *, plain: bool) -> Iterator[Text]:
+def grid_lines(grid: Grid, limit: int, *, plain: bool) -> Iterator[Text]:
+    """Headers and rows of a grid, in panels of at most `limit` columns, a blank line after each.
+
+    A `plain` line marks numbers by characters, another one by its style.
+    """
     gap = 1 if plain else 2  # a file has 100 columns, and room for marks beside numbers
     has_marks = any(entry.mark for row in grid.rows for entry in row.entries)
     write = _with_characters if plain and has_marks else _with_style

@@ -1,0 +1,78 @@
+"""The small table that a run ends with: per group of cells, methods x (ID, mean OOD) without and with ensembling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from flyp_sweep.results.analysis.cells import CellResult
+from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.metrics import metric_of
+from flyp_sweep.results.naming import shots_label
+from flyp_sweep.results.tables.captions import mean_and_interval
+from flyp_sweep.results.tables.grid import Plan, fill
+from flyp_sweep.results.tables.layouts import layout_of
+from flyp_sweep.results.tables.make import comparable_blocks
+from flyp_sweep.results.tables.options import TableOptions
+from flyp_sweep.results.tables.significance import FEWEST_SEEDS
+from flyp_sweep.results.tables.table import Column, Grid
+
+WIDEST = "held_out"
+"""The layout with the columns of every group, those of held-out domains included; the summary takes a few of them."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A grid for each group of cells that share data set, model and shots; the `legend` says how to read all of them.
+
+    What the rows of a grid share is in its title, e.g. `digits, digits-clip, full`. The grids have neither captions nor
+    notes: those are in the tables of the run.
+    """
+
+    grids: tuple[Grid, ...]
+    legend: str
+
+
+def summary_of(evidence: Evidence) -> Summary:
+    """The summary of a run: the numbers and marks are those of its tables. Raises InputError as `make_table` does."""
+    options = TableOptions(aggregate=False)
+    plans = layout_of(WIDEST).plans(comparable_blocks([evidence]), options)
+    grids = []
+    for plan in plans:
+        cells = [cell for row in plan.rows for cell in row.cells.values()]
+        grid = fill(replace(plan, columns=_headlines(plan)), options)
+        grids.append(replace(grid, title=_title(plan, cells), caption="", notes=(), audit=()))
+    every = [cell for plan in plans for row in plan.rows for cell in row.cells.values()]
+    return Summary(tuple(grids), _legend(grids, every, options))
+
+
+def _headlines(plan: Plan) -> tuple[Column, ...]:
+    """ID test, mean OOD (or the only OOD set) and the seeds; of held-out domains the means over all of them."""
+    in_family = any(column.over for column in plan.columns if column.kind == "number")
+    return tuple(
+        column
+        for column in plan.columns
+        if column.kind == "count" or (column.headline and bool(column.over) == in_family)
+    )
+
+
+def _title(plan: Plan, cells: Iterable[CellResult]) -> str:
+    """The title of the plan, which leaves out that cells have the whole training split."""
+    is_full = all(cell.cell.shots is None for cell in cells)
+    return f"{plan.title}, {shots_label(None)}" if is_full else plan.title
+
+
+def _legend(grids: Iterable[Grid], cells: Iterable[CellResult], options: TableOptions) -> str:
+    """Units, what a number is, and what is marked; empty where there are no numbers."""
+    numbers = [column for grid in grids for column in grid.columns if column.kind == "number"]
+    if not numbers:
+        return ""
+    metrics = " or ".join(dict.fromkeys(metric_of(column.metric).heading for column in numbers))
+    best = " or ".join(dict.fromkeys(metric_of(column.metric).best for column in numbers))
+    marked = any(entry.mark for grid in grids for row in grid.rows for entry in row.entries)
+    marks = (
+        f"Bold: {best} of its column; underlined: not shown to be worse."
+        if marked
+        else f"No marks: fewer than {FEWEST_SEEDS} seeds."
+    )
+    return f"{metrics}: {mean_and_interval(cells, options)}. {marks}"
