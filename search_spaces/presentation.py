@@ -1,4 +1,4 @@
-"""How the tables of a run are shown: names, columns, rows, order, caption and digits. No trial depends on this section."""
+"""How the tables of a run are shown: names, columns, rows, order, caption and digits. No trial depends on it."""
 
 from __future__ import annotations
 

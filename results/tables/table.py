@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ABSENT = "-"
+BOLD = ("best", "differs", "better")
+"""The marks that are printed bold; `level` is underlined."""
 HARMONIC = "harmonic"
 """The role of a column whose numbers are harmonic means of their parts."""
 

@@ -11,7 +11,7 @@ from flyp_sweep.results.naming import slugs
 from flyp_sweep.results.tables.formats import Format
 from flyp_sweep.results.tables.latex_width import SIZES, FontSize, column_width, text_width
 from flyp_sweep.results.tables.panels import Span, header_levels, panels
-from flyp_sweep.results.tables.table import Entry, Grid, Table
+from flyp_sweep.results.tables.table import BOLD, Entry, Grid, Table
 
 TEXT_WIDTH = 345.0
 r"""\textwidth of LaTeX's article class at 10 pt, in points."""
@@ -43,7 +43,9 @@ def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
     """
     labels = slugs([(table.layout, grid.title.lower()) for grid in table.grids])
     pairs = zip(table.grids, labels, strict=True)
-    floats = "\n".join(text for grid, label in pairs for text in _floats(grid, f"tab:{label}", textwidth))
+    floats = "\n".join(
+        text for grid, label in pairs for text in _floats(grid, f"tab:{label}", textwidth, alone=len(table.grids) == 1)
+    )
     trace = "".join(_comment(line) for line in table.trace)
     return "% Needs \\usepackage{booktabs}.\n" + floats + trace
 
@@ -63,9 +65,9 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in opened)
 
 
-def _floats(grid: Grid, label: str, textwidth: float) -> list[str]:
-    """The floats of a grid; all but the first refer to its caption."""
-    caption = f"{escape(grid.title)}. {escape(grid.caption)}"
+def _floats(grid: Grid, label: str, textwidth: float, *, alone: bool) -> list[str]:
+    """The floats of a grid; all but the first refer to its caption. A user's caption of the one table has no title."""
+    caption = escape(grid.caption) if grid.is_captioned and alone else f"{escape(grid.title)}. {escape(grid.caption)}"
     written: list[str] = []
     for size, cut in _cuts(grid, textwidth):
         own = f"{label}-{len(written) + 1}" if written else label
@@ -155,7 +157,7 @@ def _entry(entry: Entry) -> str:
 def _marked(entry: Entry) -> str:
     """The entry, all of it bold or its mean underlined: brackets reach below the line and would part the rows."""
     printed = re.sub(r"^-(?=\d)", "$-$", escape(entry.printed))
-    if entry.mark in ("best", "differs"):
+    if entry.mark in BOLD:
         return f"\\textbf{{{printed}}}"
     if entry.mark == "level":
         mean, gap, rest = printed.partition(" ")

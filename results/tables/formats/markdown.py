@@ -12,7 +12,7 @@ from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 _COLUMNS_AT_MOST = 10
 _COLUMNS_OF_SEVERAL_HEADERS = 6
-_MARKS = {"best": "**{}**", "differs": "**{}**", "level": "<ins>{}</ins>", "": "{}"}
+_MARKS = {"best": "**{}**", "differs": "**{}**", "better": "**{}**", "level": "<ins>{}</ins>", "": "{}"}
 
 
 def markdown(table: Table) -> str:
