@@ -59,12 +59,12 @@ def _plans_apart(results: Sequence[CellResult], layout: str, options: TableOptio
     return side_by_side({run: layout_of(layout).plans(blocks, options) for run, blocks in own.items()})
 
 
-def comparable_blocks(evidence: Sequence[Evidence], options: TableOptions) -> list[Block]:
+def comparable_blocks(evidence: Sequence[Evidence], options: TableOptions | None = None) -> list[Block]:
     """The blocks of all runs together. Raises InputError for what would stand in one column and must not.
 
     That is a run named twice, cells of different runs that were not made alike, and cells that two runs hold.
     """
-    results = results_of(evidence, options)
+    results = results_of(evidence, options or TableOptions())
     blocks = blocks_of(results)
     refuse_repeated_cells(results)
     refuse_unlike_protocols(blocks)

@@ -9,6 +9,7 @@ from functools import partial
 
 from flyp_sweep.results.naming import slugs
 from flyp_sweep.results.tables.formats import Format
+from flyp_sweep.results.tables.latex_characters import latex_character
 from flyp_sweep.results.tables.latex_width import SIZES, FontSize, column_width, text_width
 from flyp_sweep.results.tables.panels import Span, header_levels, panels
 from flyp_sweep.results.tables.table import BOLD, Entry, Grid, Table
@@ -20,18 +21,6 @@ _PANELS_OF_A_FLOAT = 2
 """More may be too high for a page."""
 
 _OPENING = re.compile(r"""(?<![^\s(\[])['"](?=\S)""")
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "[": "{[}",
-    "]": "{]}",
-} | {character: "\\" + character for character in "&%$#_{}"}  # fmt: skip
 
 
 def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
@@ -60,9 +49,9 @@ def standalone(body: str, textwidth: float = TEXT_WIDTH) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` with every character that LaTeX reads as a command made printable, and its quotes opened and closed."""
+    """`text` with every character made printable by LaTeX, signs and Greek letters too; quotes opened and closed."""
     opened = _OPENING.sub(lambda quote: "`" * (2 if quote[0] == '"' else 1), " ".join(text.split()))
-    return "".join(_SPECIAL.get(character, character) for character in opened)
+    return "".join(map(latex_character, opened))
 
 
 def _floats(grid: Grid, label: str, textwidth: float, *, alone: bool) -> list[str]:

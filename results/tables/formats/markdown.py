@@ -70,7 +70,7 @@ def _line(entries: Iterable[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text)
+    return re.sub(r"([\\`*_|<>\[\]$])", r"\\\1", text)
 
 
 FORMAT = Format(markdown, "md")
