@@ -21,5 +21,5 @@ def to_frame(table: Table) -> pd.DataFrame:
 
     frame = pd.DataFrame.from_records(list(entries_of(table)), columns=list(FIELDS))
     types = dict.fromkeys(_FLOATS, "float64") | dict.fromkeys(_INTEGERS, "Int64")
-    texts = [name for name in FIELDS if name not in types]
-    return frame.astype(types).fillna(dict.fromkeys(texts, ""))
+    texts = dict.fromkeys((name for name in FIELDS if name not in types), "object")
+    return frame.astype({**types, **texts}).fillna(dict.fromkeys(texts, ""))

@@ -85,9 +85,9 @@ class Plan:
     left_out: tuple[str, ...] = ()
 
     @property
-    def runs(self) -> list[str]:
-        """The runs that stand side by side; one empty name where none do."""
-        return list(dict.fromkeys(column.run for column in self.columns))
+    def runs(self) -> dict[str, str]:
+        """The runs that stand side by side, with their headers; one empty name where none do."""
+        return {column.run: column.path[0] if column.run else "" for column in self.columns}
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -117,7 +117,7 @@ def fill(plan: Plan, options: TableOptions) -> Grid:
         _control(plan, options),
         plan.left_out,
         len(plan.all_columns) - len(plan.columns),
-        tuple(filter(None, plan.runs)),
+        tuple(filter(None, plan.runs.values())),
     )
     generated = caption(grid, cells, options, marked, sum(column.tested for column in columns), shown)
     return captioned(replace(grid, audit=_audit(plan, columns, options)), generated, options)
@@ -126,13 +126,13 @@ def fill(plan: Plan, options: TableOptions) -> Grid:
 def _audit(plan: Plan, columns: Sequence[_Filled], options: TableOptions) -> tuple[str, ...]:
     """The audit of a grid; of runs side by side, that of each."""
     lines: list[str] = []
-    for run in plan.runs:
+    for run, label in plan.runs.items():
         cells = [cell for row in plan.rows for key, cell in row.cells.items() if key[-1] == run]
         own = [one for column, one in zip(plan.columns, columns, strict=True) if column.run == run]
         told = audit_lines(
             cells, options, sum(one.marks.comparisons for one in own if one.marks), _control(plan, options)
         )
-        lines += [f"{run}: {line}" if run else line for line in told]
+        lines += [f"{label}: {line}" if run else line for line in told]
     left_out = ", ".join(plan.left_out)
     return (*lines, *([f"Not shown, and not compared: {left_out}."] if left_out else []))
 
@@ -155,7 +155,7 @@ def _notes(plan: Plan, cells: Sequence[CellResult]) -> tuple[str, ...]:
     for row in plan.rows:
         for cell in row.cells.values():
             where = f"{row.label} on {cell.cell.dataset}" if len(blocks) > 1 else row.label
-            where += f" ({cell.run})" if len(plan.runs) > 1 else ""
+            where += f" ({plan.runs[cell.run]})" if cell.run in plan.runs else ""
             notes += [f"{where}: {note}" for note in cell.notes]
     return tuple(notes)
 

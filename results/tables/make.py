@@ -56,7 +56,8 @@ def _plans_apart(results: Sequence[CellResult], layout: str, options: TableOptio
     """The plans of runs side by side."""
     runs = dict.fromkeys(result.run for result in results)
     own = {run: blocks_of(result for result in results if result.run == run) for run in runs}
-    return side_by_side({run: layout_of(layout).plans(blocks, options) for run, blocks in own.items()})
+    plans = {run: layout_of(layout).plans(blocks, options) for run, blocks in own.items()}
+    return side_by_side(plans, options.labels)
 
 
 def comparable_blocks(evidence: Sequence[Evidence], options: TableOptions | None = None) -> list[Block]:

@@ -93,7 +93,7 @@ def names_of(column: Column) -> set[str]:
     """What a column may be called: its headers, its path as in CSV, its data set and split, and e.g. `mean OOD`."""
     splits = {measure.split for measure in column.parts} if len(column.parts) == 1 else set()
     aliases = _ALIASES.get(column.role, ()) if column.headline else ()
-    return {*column.path, " / ".join(column.path), column.dataset, *splits, *aliases} - {""}
+    return {*column.path, column.full_name, column.dataset, *splits, *aliases} - {""}
 
 
 def _with_columns(plan: Plan, options: TableOptions) -> Plan:
@@ -113,18 +113,16 @@ def _with_columns(plan: Plan, options: TableOptions) -> Plan:
 
 def _together(places: Mapping[Column, int]) -> tuple[Column, ...]:
     """Columns by their places, those under one header together: a header stands where its first column would."""
-    best: dict[tuple[str, ...], tuple[int, int]] = {}
+    first: dict[tuple[str, ...], tuple[int, int]] = {}
     for at, (column, place) in enumerate(places.items()):
-        for path in _prefixes(column):
-            best[path] = min(best.get(path, (place, at)), (place, at))
-    found = enumerate(places.items())
-    ordered = sorted(found, key=lambda one: ([best[path] for path in _prefixes(one[1][0])], one[1][1], one[0]))
-    return tuple(column for _, (column, _) in ordered)
+        for path in _paths(column):
+            first[path] = min(first.get(path, (place, at)), (place, at))
+    return tuple(sorted(places, key=lambda column: [first[path] for path in _paths(column)]))
 
 
-def _prefixes(column: Column) -> Iterator[tuple[str, ...]]:
-    """The paths of the headers above a column's own, the outermost first."""
-    return accumulate((header,) for header in column.path[:-1])
+def _paths(column: Column) -> Iterator[tuple[str, ...]]:
+    """The paths of the headers of a column, from the outermost to its own."""
+    return accumulate((header,) for header in column.path)
 
 
 # Labels
@@ -210,6 +208,6 @@ def _refuse(where: str, found: Iterable[str], told: Iterable[str], others: Itera
 def _refuse_alike(plans: Sequence[Plan], labels: Mapping[str, str]) -> None:
     """Raises InputError where labels give two rows, or two columns beside one another, one name."""
     for plan in plans if labels else ():
-        columns = (" / ".join(_renamed(column, labels).path) for column in plan.columns)
+        columns = (_renamed(column, labels).full_name for column in plan.columns)
         for name in [*repeated(row.label for row in plan.rows), *repeated(columns)]:
             raise InputError(f"{LABELS}: found {name!r} as the name of two, expected a different one for each")

@@ -36,8 +36,8 @@ class Column:
     side; `metric` and `role` (id_test, ood, mean_ood, or harmonic for a harmonic mean) say of what. With `over` it is,
     by seed, the mean of the numbers of those columns, which belong to the data sets of the family `dataset`. A `count`
     (how many seeds) belongs to a whole row, so that it stands again in every part of a table that is too wide to print
-    at once. `headline`: a number that a data set is summed up by, ID test, or the mean over its OOD sets or the only
-    one of these. `run` is set where runs stand side by side: the run's name, which is then the outermost header.
+    at once, unless runs stand side by side. `headline`: a number that a data set is summed up by, ID test, or the mean
+    over its OOD sets or the only one of these. `run` is set where runs stand side by side: the run's name, which is then the outermost header.
     """
 
     path: tuple[str, ...]
@@ -68,8 +68,13 @@ class Column:
         return self.path[1:] if self.run else self.path
 
     @property
+    def full_name(self) -> str:
+        """All headers in one line, as in CSV: `without ensembling / ID`."""
+        return " / ".join(filter(None, self.path))
+
+    @property
     def stands_apart(self) -> bool:
-        return self.kind == "count"
+        return self.kind == "count" and not self.run
 
 
 @dataclass(frozen=True)

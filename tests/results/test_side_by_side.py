@@ -18,8 +18,8 @@ def two(example, layout="auto", **options):
 def test_each_run_has_columns_of_its_own(example):
     (grid,) = two(example, columns=("ID", "n")).grids
     assert [column.path for column in grid.columns] == [
-        ("a", "without ensembling", "ID"), ("a", "with ensembling", "ID"), ("a", "n"),
-        ("b", "without ensembling", "ID"), ("b", "with ensembling", "ID"), ("b", "n"),
+        ("a", "without ensembling", "ID"), ("a", "with ensembling", "ID"), ("a", "", "n"),
+        ("b", "without ensembling", "ID"), ("b", "with ensembling", "ID"), ("b", "", "n"),
     ]  # fmt: skip
     assert [row.method for row in grid.rows] == ["zeroshot", "lp", "ft", "flyp"]
     ft = next(row for row in grid.rows if row.method == "ft")

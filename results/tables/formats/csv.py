@@ -52,7 +52,7 @@ def _identity(row: Row, column: Column) -> dict[str, object]:
         "dataset": column.dataset,
         "model": column.model,
         "shots": column.shots,
-        "column": " / ".join(column.path),
+        "column": column.full_name,
         "ensembling": column.side if column.kind != "count" else "",
         "role": column.role or column.kind,
         "metric": column.metric,

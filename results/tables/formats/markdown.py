@@ -51,7 +51,7 @@ def _shared_headers(grid: Grid, panel: Sequence[int]) -> tuple[str, ...]:
 
 def _panel(grid: Grid, panel: Sequence[int], shared: int) -> str:
     names = [grid.columns[index].path[0 if grid.columns[index].stands_apart else shared :] for index in panel]
-    header = [grid.stub, *(", ".join(name) for name in names)]
+    header = [grid.stub, *(", ".join(filter(None, name)) for name in names)]
     rules = [":--", *("--:" for _ in panel)]
     rows = [[_escape(row.label), *(_entry(row.entries[index]) for index in panel)] for row in grid.rows]
     return "\n".join(map(_line, [[_escape(label) for label in header], rules, *rows]))
