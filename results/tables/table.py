@@ -37,7 +37,8 @@ class Column:
     by seed, the mean of the numbers of those columns, which belong to the data sets of the family `dataset`. A `count`
     (how many seeds) belongs to a whole row, so that it stands again in every part of a table that is too wide to print
     at once, unless runs stand side by side. `headline`: a number that a data set is summed up by, ID test, or the mean
-    over its OOD sets or the only one of these. `run` is set where runs stand side by side: the run's name, which is then the outermost header.
+    over its OOD sets or the only one of these. `run` is set where runs stand side by side: the run's name, which is
+    then the outermost header.
     """
 
     path: tuple[str, ...]
