@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flyp_sweep.results.analysis.cells import CellResult
-from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Evidence
 from flyp_sweep.results.analysis.protocol_blocks import Block
 from flyp_sweep.results.statistics.agreement import agreement
 from flyp_sweep.results.tables.captions import captioned, mean_and_interval, selected_on
@@ -94,7 +94,7 @@ def _compare(plan: Plan, published: PublishedTable, options: TableOptions) -> Gr
         for row, planned in zip(ours.rows, plan.rows, strict=True)
     )
     cells = [cell for row in plan.rows for cell in row.cells.values()]
-    datasets = dict.fromkeys(column.path[0] for column in plan.columns)
+    datasets = dict.fromkeys(map(_outermost, plan.columns))
     table = "" if published.number is None else f"Table {published.number}, "
     grid = Grid(
         f"{plan.title}, {', '.join(datasets)}: against {published.cited}",
@@ -114,12 +114,17 @@ def _compare(plan: Plan, published: PublishedTable, options: TableOptions) -> Gr
 def _differences(plan: Plan, published: PublishedTable) -> list[str]:
     """What differs by intent between our numbers and the paper's, a note for each data set."""
     notes = [
-        f"{column.path[0]}: {what}"
+        f"{_outermost(column)}: {what}"
         for row in plan.rows
         for column in plan.columns
         if published.printed(row.method, column) and (what := published.difference(row.method, column))
     ]
     return list(dict.fromkeys(notes))
+
+
+def _outermost(column: Column) -> str:
+    """The outermost header that names data: that of the data set, or its name in layouts of one data set each."""
+    return column.dataset if column.path[0] in SIDE_LABELS.values() else column.path[0]
 
 
 def _parts(column: Column) -> list[Column]:
