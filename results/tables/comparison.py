@@ -94,10 +94,10 @@ def _compare(plan: Plan, published: PublishedTable, options: TableOptions) -> Gr
         for row, planned in zip(ours.rows, plan.rows, strict=True)
     )
     cells = [cell for row in plan.rows for cell in row.cells.values()]
-    datasets = dict.fromkeys(map(_outermost, plan.columns))
+    datasets = [name for name in dict.fromkeys(map(_outermost, plan.columns)) if name not in plan.title.split(", ")]
     table = "" if published.number is None else f"Table {published.number}, "
     grid = Grid(
-        f"{plan.title}, {', '.join(datasets)}: against {published.cited}",
+        f"{', '.join([plan.title, *datasets])}: against {published.cited}",
         plan.stub,
         tuple(part for column in plan.columns for part in _parts(column)),
         rows,

@@ -116,11 +116,15 @@ def fill(plan: Plan, options: TableOptions) -> Grid:
     shown = Shown(
         _control(plan, options),
         plan.left_out,
-        len(plan.all_columns) - len(plan.columns),
+        _numbers_in(plan.all_columns) - _numbers_in(plan.columns),
         tuple(filter(None, plan.runs.values())),
     )
     generated = caption(grid, cells, options, marked, sum(column.tested for column in columns), shown)
     return captioned(replace(grid, audit=_audit(plan, columns, options)), generated, options)
+
+
+def _numbers_in(columns: Sequence[Column]) -> int:
+    return sum(column.kind == "number" for column in columns)
 
 
 def _audit(plan: Plan, columns: Sequence[_Filled], options: TableOptions) -> tuple[str, ...]:

@@ -22,6 +22,11 @@ _ALIASES = {"id_test": ("ID",), "mean_ood": ("OOD", "mean OOD"), "ood": ("OOD", 
 """Role of a headline column -> what it is called in every layout."""
 _FOLLOWS = ("difference", "text")
 """Kinds of columns that belong to the number to their left, by which they are chosen."""
+_HEADERS = (
+    *("Methods", "Variant", "k (shots)", "ID", "OOD", "mean OOD", "n", "Mean", "IQM", "All columns", "Base", "H"),
+    *("without ensembling", "with ensembling", "Without Ensembling", "With Ensembling"),
+)
+"""Headers of all layouts: a label of one that is not in a table may be for another layout."""
 LABELS = "--label (in a space: tables.labels)"
 """What a message calls the labels."""
 
@@ -183,7 +188,8 @@ def _refuse_unknown(plans: Sequence[Plan], blocks: Sequence[Block], options: Tab
     things = [*data, *(name for block in blocks for name in (block.model, *(one.run for one in block.results)))]
     texts = [text for plan in plans for text in (plan.title, plan.stub, *plan.title.split(", "))]
     headers = [header for plan in plans for column in plan.columns for header in column.path]
-    _refuse(LABELS, options.labels, [*methods, *things], [*labels, *headers, *texts])
+    headers += [name for block in blocks for name in published_names(block.dataset)]
+    _refuse(LABELS, options.labels, [*methods, *things], [*labels, *_HEADERS, *headers, *texts])
     _refuse_alike(plans, options.labels)
 
 

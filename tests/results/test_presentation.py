@@ -61,7 +61,7 @@ def test_columns_that_are_not_shown_count_in_aggregates(example):
     (grid,) = example.table(records, "transfer", columns=("c", "Mean")).grids
     assert headers(grid) == ["c", "Mean"]
     assert example.entry(grid, "ft", "Mean").interval == example.entry(whole, "ft", "Mean").interval
-    assert "Mean: over all columns, 3 of them not shown" in grid.caption
+    assert "Mean: over all columns, 2 of them not shown" in grid.caption
 
 
 def test_differences_stay_with_their_numbers(example):
@@ -114,6 +114,13 @@ def test_labels_follow_the_papers_name_of_a_data_set_and_headings_around_a_split
     labels = {"ood_val_x": "X", "id_test": "Test"}
     found = headers(example.table([*trials, example.selection(trials)], "per_shift", labels=labels).grids[0])
     assert found[:3] == ["without ensembling / Test", "without ensembling / OOD val. X", "without ensembling / photo"]
+
+
+def test_a_label_of_a_header_that_another_layout_has_is_no_mistake(example):
+    labels = {"OOD": "Shifts", "mean OOD": "Mean shift", "with ensembling": "WiSE", "Mean": "Average"}
+    (grid,) = example.table(example.run(), ensembling="without", labels=labels).grids
+    assert headers(grid)[-2:] == ["without ensembling / Mean shift", "n"]
+    assert headers(example.table(example.run(), "distribution_shift", labels=labels).grids[0])[1].endswith("Shifts")
 
 
 @pytest.mark.parametrize(
