@@ -48,9 +48,13 @@ class Metric:
         """What a caption calls its numbers: `Accuracy in %`, `Negative log-likelihood in nats`."""
         return f"{self.label} in {'%' if self.is_percent else self.unit}" if self.unit else self.label
 
-    def printed(self, value: float, *, signed: bool = False) -> str:
-        """A number as tables print it, e.g. 0.9512 as `95.1`, or as `+95.1`; zero has no minus sign."""
-        text = f"{100 * value if self.is_percent else value:{'+' if signed else ''}.{self.decimals}f}"
+    def printed(self, value: float, *, signed: bool = False, decimals: int | None = None) -> str:
+        """A number as tables print it, e.g. 0.9512 as `95.1`, or as `+95.1`; zero has no minus sign.
+
+        `decimals` take the place of those of the metric.
+        """
+        digits = self.decimals if decimals is None else decimals
+        text = f"{100 * value if self.is_percent else value:{'+' if signed else ''}.{digits}f}"
         return text.replace("-", "", 1) if text.strip("+-0.") == "" and not signed else text
 
 

@@ -30,6 +30,17 @@ def method_label(method: str, recorded: Mapping[str, str]) -> str:
     return f"{label} {ensemble.replace('_', ' ')}" if ensemble else label
 
 
+def printed_method(method: str, label: str, labels: Mapping[str, str]) -> str:
+    """How a method is printed where a user gives `labels` by name; `label` is how it is printed without these.
+
+    An ensemble without a label of its own follows the label of its method.
+    """
+    base, _, ensemble = method.partition(WITH)
+    if method in labels or not ensemble or base not in labels:
+        return labels.get(method, labels.get(label, label))
+    return method_label(method, {base: labels[base]})
+
+
 def method_order(method: str, others: Sequence[str] = ()) -> tuple[int, str, int, str]:
     """Sort key: the paper's order, then that of `others`, then the alphabet.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
@@ -16,6 +16,7 @@ from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.summary import Summary, summary_of
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.cell import Cell
@@ -64,6 +65,21 @@ def read_runs(folders: Sequence[RunFolder], metric: str | None = None) -> list[E
     return [read_evidence(folder, planned_cells(folder), name, metric) for folder, name in _named(folders)]
 
 
+def table_options(folders: Sequence[RunFolder], **given: Any) -> TableOptions:
+    """Options of `TableOptions` with what the search spaces of runs say of tables; what is `given` wins.
+
+    Of several runs the first that says something wins, key by key and label by label. Empty and None are not given.
+    """
+    said = [shown for folder in folders if folder.space.is_file() and (shown := load(folder.space).tables)]
+    merged: dict[str, Any] = {}
+    for shown in reversed(said):
+        labels = {**merged.get("labels", {}), **shown.labels}
+        merged |= {name: value for name, value in dict(shown).items() if value is not None} | {"labels": labels}
+    labels = {**merged.get("labels", {}), **given.pop("labels", {})}
+    asked = {name: value for name, value in given.items() if value not in (None, ())}
+    return TableOptions(**{**merged, **asked, "labels": labels})
+
+
 def _named(folders: Sequence[RunFolder]) -> list[tuple[RunFolder, str]]:
     names = [folder.name for folder in folders]
     alike = len(set(names)) < len(names)
@@ -101,7 +117,7 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
 
     run, material = _read(folder, planned, folder.name)
     write_parquet(material.frame, folder.results)
-    table = make_table([run.evidence])
+    table, refused = _table_of(run, folder)
     paths = []
     for name in format_names():
         style = format_of(name)
@@ -110,8 +126,20 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         paths.append(path)
     figures, pictures, warnings = _write_figures(material, folder)
     write(folder.report, report([_with_all(run, material)], table, pictures))
-    told = [*warnings, *_edge_lines(run), *_note_lines(run)]
+    told = [*refused, *warnings, *_edge_lines(run), *_note_lines(run)]
     return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence))
+
+
+def _table_of(run: Run, folder: RunFolder) -> tuple[Table, list[str]]:
+    """The table of a run as its search space wants it; else the plain one, and why.
+
+    The names of splits and columns are known when they have been measured. A wrong one must not cost a run its table.
+    """
+    try:
+        return make_table([run.evidence], options=table_options([folder])), []
+    except InputError as error:
+        line = f"{folder.space}: {error}; mend it there, or give the option, and make the table again"
+        return make_table([run.evidence]), [line]
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:
@@ -148,7 +176,7 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     from flyp_sweep.results.report import report
 
     read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
-    table = make_table([run.evidence for run, _ in read], layout)
+    table = make_table([run.evidence for run, _ in read], layout, table_options(folders))
     pictures: dict[str, bytes] = {}
     for run, material in read:
         prefix = f"{run.name}: " if len(read) > 1 else ""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
-from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.cell import WITH, Cell
 from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
 from flyp_sweep.search_spaces.distributions import Distribution
 from flyp_sweep.search_spaces.errors import nearest
@@ -31,6 +31,7 @@ from flyp_sweep.search_spaces.fields import (
 )
 from flyp_sweep.search_spaces.overrides import Override, blamed
 from flyp_sweep.search_spaces.own_data import HeldOut, OwnDataset, Splits
+from flyp_sweep.search_spaces.presentation import Presentation
 from flyp_sweep.search_spaces.readers import AnyEvaluatedDataset, AnyOwnDataset
 from flyp_sweep.search_spaces.readers.folders import FolderDataset
 from flyp_sweep.search_spaces.readers.tables import TableDataset, Tables
@@ -152,6 +153,7 @@ class SearchSpace(Section):
     notify: Text | None = Field(
         default=None, description="a shell command to run when the run ends, as in 'mail -s $FLYP_SWEEP_STATUS me'"
     )
+    tables: Presentation | None = None
 
     _source: str = PrivateAttr("search space")
     _plugin_folders: tuple[str, ...] = PrivateAttr(())
@@ -323,6 +325,19 @@ class SearchSpace(Section):
             if method not in self.method_names:
                 expected = f"one of the methods of this search space: {', '.join(self.method_names)}"
                 raise mismatch(method, expected, nearest(method, self.method_names), at=place)
+        return self
+
+    @model_validator(mode="after")
+    def _methods_of_tables_are_there(self) -> Self:
+        shown = self.tables or Presentation()
+        named: list[tuple[tuple[str | int, ...], str]] = [
+            *((("methods", at), method) for at, method in enumerate(shown.methods or ())),
+            *([(("control",), shown.control)] if shown.control else []),
+        ]
+        for place, method in named:
+            if method.partition(WITH)[0] not in self.method_names:
+                expected = f"one of the methods of this search space: {', '.join(self.method_names)}"
+                raise mismatch(method, expected, nearest(method, self.method_names), at=("tables", *place))
         return self
 
     @model_validator(mode="after")

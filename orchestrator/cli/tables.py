@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +19,45 @@ from flyp_sweep.results.tables.formats import format_names
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
+    from flyp_sweep.results.ledger.run_folder import RunFolder
     from flyp_sweep.results.tables.table import Table
 
-_OF_RUNS = ("against", "metric", "interval", "test", "marks", "correction", "ensembling", "aggregate", "trace")
+_OF_RUNS = (
+    *("against", "metric", "interval", "test", "marks", "correction", "ensembling", "aggregate", "trace"),
+    *("columns", "methods", "sort", "control", "caption", "decimals", "label"),
+)
 """Options of `table` that do not apply to the paper's own numbers."""
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names between commas; quotes hold a name together that has a comma of its own."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(
+            name.strip() for row in csv.reader([value], skipinitialspace=True) for name in row if name.strip()
+        )
+        for name in names:
+            if names.count(name) > 1:
+                self.fail(f"found {name!r} twice, expected every name once", param, ctx)
+        return names
+
+
+class Labelled(click.ParamType[tuple[str, str]]):
+    """`NAME=TEXT`; a name with an equals sign can only be written in a search space."""
+
+    name = "name=text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = (part.strip() for part in value.partition("="))
+        if not (name and equals and text and text.isprintable()):
+            self.fail(f"found {value!r}, expected NAME=TEXT, as in flyp=Ours", param, ctx)
+        return name, text
 
 
 class MetricName(click.Choice[str]):
@@ -54,7 +93,25 @@ class MetricName(click.Choice[str]):
     help="Which numbers: without ensembling, with it, or both.  [default: as in the paper's table of the layout]",
 )
 @click.option("--aggregate/--no-aggregate", default=True, help="Mean and IQM over columns (few_shot, transfer).")
-@click.option("--against", type=click.Choice(["published"]), help="Put the paper's numbers beside ours.")
+@click.option(
+    "--against",
+    metavar="published|FILE",
+    help="Put the paper's numbers beside ours, or those of another paper from a YAML file.",
+)
+@click.option("--columns", type=Names(), metavar="A,B", help="Only these columns, in this order, as in 'ID,mean OOD'.")
+@click.option("--methods", type=Names(), metavar="A,B", help="Only these methods, in this order.")
+@click.option("--sort", metavar="COLUMN", help="Rows by this column, the best number first.")
+@click.option("--control", metavar="METHOD", help="Compare all methods with this one alone, not with the best.")
+@click.option("--caption", metavar="TEXT", help="In place of the generated caption, which {generated} stands for.")
+@click.option("--decimals", type=click.IntRange(0, 6), help="Digits after the point.  [default: those of the metric]")
+@click.option(
+    "--label",
+    "labels",
+    type=Labelled(),
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="Print TEXT for a method, data set, split, model, run or header. Repeatable.",
+)
 @click.option("--published", is_flag=True, help="Print the paper's own table of --layout; takes no RUNS.")
 @click.option("--trace", is_flag=True, help="List the ids of the trials behind every cell.")
 @click.option("--standalone", is_flag=True, help="LaTeX: a document that compiles alone.")
@@ -78,9 +135,8 @@ def table(
     **options: Any,
 ) -> None:
     """Tables of one or several RUNS together."""
-    from flyp_sweep.results import TableOptions, against_published, make_table, reprint
+    from flyp_sweep.results import reprint
     from flyp_sweep.results.files import write
-    from flyp_sweep.results.outputs import read_runs, refuse_unfinished, refuse_without_metric
     from flyp_sweep.results.tables.formats.text import renderable
 
     if published == bool(runs):
@@ -90,12 +146,7 @@ def table(
         _refuse_options_of_runs()
         made = reprint("distribution_shift" if layout == "auto" else layout)
     else:
-        build = against_published if against else make_table
-        evidence = read_runs([open_run(run) for run in runs], metric)
-        refuse_unfinished(evidence)
-        if metric:
-            refuse_without_metric(evidence, metric)
-        made = build(evidence, layout, TableOptions(**options))
+        made = _made([open_run(run) for run in runs], layout, metric, against, options)
     if output is None and style == "text" and sys.stdout.isatty():
         console().print(renderable(made))
     elif output is None:
@@ -104,11 +155,34 @@ def table(
         write(output, _printed(made, style, standalone, text_width))
 
 
+def _made(
+    folders: Sequence[RunFolder], layout: str, metric: str | None, against: str | None, options: Mapping[str, Any]
+) -> Table:
+    """The table of runs: against a paper's numbers or by itself."""
+    from flyp_sweep.results import against_published, make_table
+    from flyp_sweep.results.outputs import read_runs, refuse_unfinished, refuse_without_metric, table_options
+
+    evidence = read_runs(folders, metric)
+    refuse_unfinished(evidence)
+    if metric:
+        refuse_without_metric(evidence, metric)
+    asked = table_options(folders, **{**options, "labels": dict(options["labels"])})
+    if against is None:
+        return make_table(evidence, layout, asked)
+    given = {} if against == "published" else {"published": Path(os.path.expanduser(against))}
+    if options["control"] is None:  # that of the search space is for tables with marks
+        asked = replace(asked, control=None)
+    return against_published(evidence, layout, asked, **given)
+
+
 def _refuse_options_of_runs() -> None:
     """Raise InputError for the first of `_OF_RUNS` that stands on the command line."""
     context = click.get_current_context()
     for name in _OF_RUNS:
-        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+        if (
+            context.get_parameter_source("labels" if name == "label" else name)
+            == click.core.ParameterSource.COMMANDLINE
+        ):
             raise InputError(f"--{name}: found --published, expected RUNS; leave one of them out")
 
 

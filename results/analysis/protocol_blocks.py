@@ -110,8 +110,7 @@ def refuse_repeated_cells(results: Sequence[CellResult]) -> None:
         earlier = holder.setdefault(result.cell.key, result.run)
         if earlier != result.run:
             raise InputError(
-                f"{result.cell.key}: found in two runs, {earlier} and {result.run}, expected one; make a table of "
-                "each, or compare settings with --layout ablation"
+                f"{result.cell.key}: found in two runs, {earlier} and {result.run}, expected one; make a table of each"
             )
 
 

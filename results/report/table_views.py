@@ -79,16 +79,17 @@ def _grid(grid: Grid, anchors: Mapping[str, str]) -> GridView:
 
 
 def to_the_best(grid: Grid) -> Grid | None:
-    """The numbers of a grid as differences to the best of their columns; None where no two numbers compare."""
+    """The numbers of a grid as differences to the best of their columns, or the control; None where none compare."""
     held = [at for at in range(len(grid.columns)) if any(row.entries[at].to_best for row in grid.rows)]
-    rows = [replace(row, entries=tuple(_difference(row.entries[at]) for at in held)) for row in grid.rows]
+    reference = next((one.to_best.reference for row in grid.rows for one in row.entries if one.to_best), "best")
+    rows = [replace(row, entries=tuple(_difference(row.entries[at], reference) for at in held)) for row in grid.rows]
     return replace(grid, columns=tuple(grid.columns[at] for at in held), rows=tuple(rows)) if held else None
 
 
-def _difference(entry: Entry) -> Entry:
+def _difference(entry: Entry, reference: str) -> Entry:
     if entry.to_best is None:
-        return Entry(text="best" if entry.interval else ABSENT)
-    return Entry(entry.to_best.difference, metric=entry.metric, is_signed=True)
+        return Entry(text=reference if entry.interval else ABSENT)
+    return Entry(entry.to_best.difference, metric=entry.metric, is_signed=True, decimals=entry.decimals)
 
 
 def _panels(grid: Grid, anchors: Mapping[str, str]) -> list[PanelView]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import SIDES, WATCHED
@@ -19,21 +20,50 @@ _ENOUGH_SEEDS = 20
 """Below so many seeds intervals that are not Student's cover visibly less than they say."""
 
 
+GENERATED = "{generated}"
+"""What stands in a user's caption for the one that is generated."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a caption must say of the choice that was made: the control, methods and columns left out, runs abreast."""
+
+    control: str = ""
+    methods_left_out: tuple[str, ...] = ()
+    columns_left_out: int = 0
+    runs: tuple[str, ...] = ()
+
+
+def captioned(grid: Grid, generated: str, options: TableOptions) -> Grid:
+    """The grid with its caption: a user's own, below which the `generated` one is part of the audit, or that one."""
+    if not options.caption:
+        return replace(grid, caption=generated)
+    kept = () if GENERATED in options.caption else (generated,)
+    own = options.caption.replace(GENERATED, generated)
+    return replace(grid, caption=own, audit=(*kept, *grid.audit), is_captioned=True)
+
+
 def caption(
-    grid: Grid, cells: Sequence[CellResult], options: TableOptions, marked: Sequence[ColumnMarks], differences: int
+    grid: Grid,
+    cells: Sequence[CellResult],
+    options: TableOptions,
+    marked: Sequence[ColumnMarks],
+    differences: int,
+    shown: Shown = Shown(),
 ) -> str:
     """The caption of a filled grid: `marked` holds its marked columns, `differences` counts those tested."""
     numbers = [column for column in grid.columns if column.kind == "number"]
     sentences = [
         f"{_metrics(numbers)}: {mean_and_interval(cells, options)}.",
+        _abreast(shown.runs),
         _deterministic(cells, options),
         *_lower(numbers),
         *_sides(grid, numbers),
         *_watched(numbers),
         *_ood(numbers),
-        *_aggregates(grid),
+        *_aggregates(grid, shown),
         *_differences(grid, options, differences),
-        *_marks(grid, cells, options, marked),
+        *(_control_marks if shown.control else _marks)(grid, cells, options, marked, shown),
         f"{_selected(numbers)} were selected on {selected_on(cells)}.",
         *_overlaps(cells),
     ]
@@ -66,6 +96,11 @@ def selected_on(cells: Iterable[CellResult]) -> str:
     return f"ID validation {' / '.join(sorted(seen)) or 'primary metric'} (ties: lower loss)"
 
 
+def _abreast(runs: Sequence[str]) -> str:
+    """That nothing is compared between runs that stand side by side."""
+    return f"{_enumerated(runs)} are runs side by side: marks compare methods within one run." if len(runs) > 1 else ""
+
+
 def _overlaps(cells: Iterable[CellResult]) -> list[str]:
     """Which splits share images: their scores are no evidence on unseen images."""
     shared = dict.fromkeys(
@@ -92,7 +127,8 @@ def _metrics(columns: Sequence[Column]) -> str:
     held: dict[str, list[str]] = {}
     several = len({column.dataset for column in columns}) > 1
     for column in columns:
-        name = f"{column.path[0]} {column.name}" if several and column.name != column.path[0] else column.name
+        outer = column.own_path[0]
+        name = f"{outer} {column.name}" if several and column.name != outer else column.name
         names = held.setdefault(column.metric.replace("_", " "), [])
         names += [] if name in names else [name]
     if len(held) > 1:
@@ -157,13 +193,15 @@ def _watched(numbers: Sequence[Column]) -> list[str]:
 
 def _ood(numbers: Sequence[Column]) -> list[str]:
     """What a column that is headed `OOD` alone is the mean of."""
-    counts = {len(column.parts) for column in numbers if column.name == "OOD"}
-    if not counts or counts == {1}:
+    means = [column for column in numbers if column.role == "mean_ood" and "mean" not in column.name.lower()]
+    if not means:
         return []
-    return [f"OOD: unweighted mean over the {f'{counts.pop()} ' if len(counts) == 1 else ''}OOD sets of a data set."]
+    counts = {len(column.parts) for column in numbers if column.name == means[0].name}
+    how_many = f"{counts.pop()} " if len(counts) == 1 else ""
+    return [f"{means[0].name}: unweighted mean over the {how_many}OOD sets of a data set."]
 
 
-def _aggregates(grid: Grid) -> list[str]:
+def _aggregates(grid: Grid, shown: Shown) -> list[str]:
     indices = [index for index, column in enumerate(grid.columns) if column.kind == "aggregate"]
     if not indices:
         return []
@@ -173,7 +211,8 @@ def _aggregates(grid: Grid) -> list[str]:
         if any(one and one.n > 1 and one.low < one.high for one in found)
         else ""
     )
-    return [f"Mean: over all columns; IQM: mean of the middle half of all runs of all columns; {intervals}unmarked."]
+    columns = f"all columns, {shown.columns_left_out} of them not shown" if shown.columns_left_out else "all columns"
+    return [f"Mean: over {columns}; IQM: mean of the middle half of all runs of all columns; {intervals}unmarked."]
 
 
 def _differences(grid: Grid, options: TableOptions, tested: int) -> list[str]:
@@ -194,8 +233,41 @@ def _differences(grid: Grid, options: TableOptions, tested: int) -> list[str]:
     ]
 
 
+def _control_marks(
+    grid: Grid, cells: Sequence[CellResult], options: TableOptions, marked: Sequence[ColumnMarks], shown: Shown
+) -> Iterator[str]:
+    """What was compared with the control, and what the marks mean."""
+    control = shown.control
+    compared = [one for one in marked if one.best is not None]
+    judged = [one for one in compared if any(one.marks) or len(one.few) < len(one.marks) - 1]
+    if not judged:
+        yield f"No marks: no method shares {FEWEST_SEEDS} seeds with {control}." if marked else ""
+        return
+    most = max(one.comparisons for one in judged)
+    family = f"the {most} comparisons" if most > 1 else "the one comparison"
+    correction = (
+        f"Holm-corrected within each column, over {family} with {control} alone"
+        if options.correction == "holm"
+        else f"not corrected for the number of comparisons with {control}"
+    )
+    tested = f"{TESTS[options.test].title} over common seeds on one fixed test set, {100 * LEVEL:g}%, {correction}"
+    rest = f"{_constants(cells)}{_powerless(cells, options)}"
+    bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
+    yield (
+        f"Every method is compared with {control} alone. {bold}: shown to be better than {control}; underlined: not "
+        f"shown to differ from it; the others: shown to be worse ({tested}{rest})."
+    )
+    if options.marks == "headline":
+        yield from _headline(grid)
+    few = [grid.rows[at].label for at in sorted({at for one in judged for at in one.few})]
+    if few:
+        yield f"Not compared, for fewer than {FEWEST_SEEDS} seeds: {_enumerated(few)}."
+    if len(compared) < len(marked):
+        yield f"A column in which {control} has no number has no marks."
+
+
 def _marks(
-    grid: Grid, cells: Sequence[CellResult], options: TableOptions, marked: Sequence[ColumnMarks]
+    grid: Grid, cells: Sequence[CellResult], options: TableOptions, marked: Sequence[ColumnMarks], shown: Shown
 ) -> Iterator[str]:
     """What marks mean, which columns have them, and why others have not."""
     compared = [one for one in marked if one.best is not None]
@@ -211,8 +283,9 @@ def _marks(
         return
     bold = "Bold elsewhere" if any(column.kind == "difference" for column in grid.columns) else "Bold"
     if any(one.comparisons for one in judged):
+        methods = "the methods shown" if shown.methods_left_out else "methods"
         correction = (
-            f"Holm-corrected within each column, over all pairs of methods, as the same data chose the {best}"
+            f"Holm-corrected within each column, over all pairs of {methods}, as the same data chose the {best}"
             if options.correction == "holm"
             else "not corrected for the number of methods"
         )

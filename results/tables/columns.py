@@ -79,7 +79,7 @@ def row_label(results: Sequence[CellResult]) -> str:
 
 def row(label: str, method: str, results: Iterable[CellResult]) -> PlannedRow:
     """A row of the cells in `results`, one per block."""
-    cells = {(result.cell.dataset, result.cell.model, result.cell.shots): result for result in results}
+    cells = {(result.cell.dataset, result.cell.model, result.cell.shots, ""): result for result in results}
     return PlannedRow(label, method, cells)
 
 

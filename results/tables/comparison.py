@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from flyp_sweep.results.analysis.cells import CellResult
-from flyp_sweep.results.analysis.evidence import Evidence
+from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Evidence
 from flyp_sweep.results.analysis.protocol_blocks import Block
 from flyp_sweep.results.statistics.agreement import agreement
-from flyp_sweep.results.tables.captions import mean_and_interval, selected_on
-from flyp_sweep.results.tables.grid import Plan, PlannedRow, fill
+from flyp_sweep.results.tables.captions import captioned, mean_and_interval, selected_on
+from flyp_sweep.results.tables.grid import Plan, PlannedRow, cell_key, fill
 from flyp_sweep.results.tables.layouts import AUTO, layout_of
 from flyp_sweep.results.tables.make import comparable_blocks, natural_layout, trace
 from flyp_sweep.results.tables.options import TableOptions
+from flyp_sweep.results.tables.presentation import presented
 from flyp_sweep.results.tables.provenance import audit_lines
-from flyp_sweep.results.tables.published import PublishedTable, key, parse, published_table, published_tables
+from flyp_sweep.results.tables.published import FILE, PublishedTable, parse, published_table, published_tables
 from flyp_sweep.results.tables.table import ABSENT, Column, Entry, Grid, Row, Table
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -27,41 +29,49 @@ OTHER_MODEL = "other model"
 """The verdict where ours is not the paper's model: nothing is compared."""
 
 
-def against_published(evidence: Iterable[Evidence], layout: str = AUTO, options: TableOptions | None = None) -> Table:
+def against_published(
+    evidence: Iterable[Evidence],
+    layout: str = AUTO,
+    options: TableOptions | None = None,
+    published: str | Path = FILE,
+) -> Table:
     """The table of runs in a layout that the paper has, with the paper's numbers beside ours.
 
-    Only columns that the paper's table has are shown. Numbers of another model than the paper's are not compared, and
+    `published` is a file of another paper's numbers, in the form that docs/tables.md explains. Only columns that the
+    paper's table has are shown. Numbers of another model than the paper's are not compared, and
     their rows say so. Raises InputError when the paper has none of the columns, for a layout that it lacks, when our
     metric in a column is not the paper's, and as `make_table` does.
     """
     options = replace(options or TableOptions(), aggregate=False)
-    blocks = comparable_blocks(list(evidence))
-    name = _paper_layout(blocks) if layout == AUTO else layout
-    published = published_table(name)
-    plans = [part for plan in layout_of(name).plans(blocks, options) for part in _shared_parts(plan, published)]
+    if options.control:
+        raise InputError("--control: found --against, whose numbers have no marks; leave one of them out")
+    path = Path(published)
+    blocks = comparable_blocks(list(evidence), options)
+    name = _paper_layout(blocks, published_tables(path)) if layout == AUTO else layout
+    theirs = published_table(name, path)
+    shown = presented(layout_of(name).plans(blocks, options), blocks, options)
+    plans = [part for plan in shown for part in _shared_parts(plan, theirs)]
     if not plans:
         datasets = ", ".join(dict.fromkeys(block.dataset for block in blocks)) or "no cell"
-        known = ", ".join(dict.fromkeys(column.dataset for column in published.columns))
+        known = ", ".join(dict.fromkeys(column.dataset for column in theirs.columns))
         raise InputError(
-            f"--against published: found {datasets}, expected numbers that Table {published.number} of the paper has: "
+            f"--against {'published' if path == FILE else path}: found {datasets}, expected numbers that "
+            f"{theirs.cited if path != FILE else f'Table {theirs.number} of the paper'} has: "
             f"{known}; choose another --layout"
         )
-    grids = tuple(_compare(plan, published, options) for plan in plans)
+    grids = tuple(_compare(plan, theirs, options) for plan in plans)
     return Table(grids, trace(blocks, options), name)
 
 
-def _paper_layout(blocks: Sequence[Block]) -> str:
-    """The natural layout among those of the paper."""
-    natural = natural_layout(blocks)
-    if natural in published_tables():
-        return natural
-    return "few_shot" if any(block.shots for block in blocks) else "distribution_shift"
+def _paper_layout(blocks: Sequence[Block], tables: Iterable[str]) -> str:
+    """The natural layout among those of the paper, or one that comes next to it."""
+    second = "few_shot" if any(block.shots for block in blocks) else "distribution_shift"
+    return next(name for name in (natural_layout(blocks), second, *tables) if name in tables)
 
 
 def _shared_parts(plan: Plan, published: PublishedTable) -> list[Plan]:
     """The plan with the paper's columns alone; a plan of its own per data set where a data set has several columns."""
-    known = {key(column) for column in published.columns}
-    columns = [column for column in plan.columns if key(column) in known]
+    columns = [column for column in plan.columns if column.kind == "number" and published.metric(column)]
     for column in columns:
         _refuse_other_metric(column, published)
     grouped = itertools.groupby(columns, key=lambda column: column.dataset if len(column.path) > 1 else "")
@@ -70,7 +80,7 @@ def _shared_parts(plan: Plan, published: PublishedTable) -> list[Plan]:
 
 def _narrowed(plan: Plan, columns: tuple[Column, ...]) -> Plan:
     """The plan with some of its columns, and with the cells that they need."""
-    needed = {(column.dataset, column.model, column.shots) for column in columns}
+    needed = set(map(cell_key, columns))
     rows = tuple(
         replace(row, cells={block: cell for block, cell in row.cells.items() if block in needed}) for row in plan.rows
     )
@@ -84,31 +94,37 @@ def _compare(plan: Plan, published: PublishedTable, options: TableOptions) -> Gr
         for row, planned in zip(ours.rows, plan.rows, strict=True)
     )
     cells = [cell for row in plan.rows for cell in row.cells.values()]
-    datasets = dict.fromkeys(column.path[0] for column in plan.columns)
-    return Grid(
-        f"{plan.title}, {', '.join(datasets)}: against Table {published.number} of {published.source}",
+    datasets = [name for name in dict.fromkeys(map(_outermost, plan.columns)) if name not in plan.title.split(", ")]
+    table = "" if published.number is None else f"Table {published.number}, "
+    grid = Grid(
+        f"{', '.join([plan.title, *datasets])}: against {published.cited}",
         plan.stub,
         tuple(part for column in plan.columns for part in _parts(column)),
         rows,
-        _caption(published, cells, options),
-        (*ours.notes, *_differences(plan, published)),
-        (
+        notes=(*ours.notes, *_differences(plan, published)),
+        audit=(
             *audit_lines(cells, options),
-            f"Paper: {published.source}, Table {published.number}, {published.model}, {published.seeds} seeds. "
+            f"Paper: {published.source}, {table}{published.model}, {published.seeds} seeds. "
             f"What its brackets are: {published.bracket_source}.",
         ),
     )
+    return captioned(grid, _caption(published, cells, options), options)
 
 
 def _differences(plan: Plan, published: PublishedTable) -> list[str]:
     """What differs by intent between our numbers and the paper's, a note for each data set."""
     notes = [
-        f"{column.path[0]}: {what}"
+        f"{_outermost(column)}: {what}"
         for row in plan.rows
         for column in plan.columns
         if published.printed(row.method, column) and (what := published.difference(row.method, column))
     ]
     return list(dict.fromkeys(notes))
+
+
+def _outermost(column: Column) -> str:
+    """The outermost header that names data: that of the data set, or its name in layouts of one data set each."""
+    return column.dataset if column.path[0] in SIDE_LABELS.values() else column.path[0]
 
 
 def _parts(column: Column) -> list[Column]:
@@ -135,16 +151,16 @@ def _entries(
         theirs = parse(printed, published.seeds, published.bracket)
         values = list(sample.values.values())
         agreed = agreement(values, theirs, options.confidence, deterministic=sample.constant)
-        yield Entry(agreed.difference, is_signed=True)
+        yield Entry(agreed.difference, is_signed=True, decimals=options.decimals)
         differs = DIFFERS if published.difference(row.method, column) else ""
         yield Entry(text=VERDICTS[agreed.compatible] + differs)
 
 
 def _refuse_other_metric(column: Column, published: PublishedTable) -> None:
-    theirs = next(own.metric for own in published.columns if key(own) == key(column))
+    theirs = published.metric(column)
     if column.metric != theirs:
         raise InputError(
-            f"--against published: found {column.dataset} {column.name} measured by {column.metric}, expected the "
+            f"--against: found {column.dataset} {column.name} measured by {column.metric}, expected the "
             f"paper's {theirs}; numbers of two metrics cannot be compared"
         )
 
@@ -163,8 +179,8 @@ def _caption(published: PublishedTable, cells: Sequence[CellResult], options: Ta
         else ""
     )
     return (
-        f"Ours ({', '.join(models)}; {mean_and_interval(cells, options)}) beside Table {published.number} of "
-        f"{published.source} ({published.model}; {published.said}), in %. Diff.: ours minus the paper's with its "
+        f"Ours ({', '.join(models)}; {mean_and_interval(cells, options)}) beside "
+        f"{published.cited} ({published.model}; {published.said}), in %. Diff.: ours minus the paper's with its "
         f"{100 * options.confidence:g}% Welch interval, {read[published.bracket]}. Agree: the two are compatible, for "
         "that interval holds 0 or, where neither has a spread, ours rounds to the paper's number; '-': not judged, for "
         f"one has no spread.{other} Ours was selected on {selected_on(cells)}."

@@ -15,7 +15,7 @@ from flyp_sweep.results.statistics.aggregates import interquartile_mean, stratif
 from flyp_sweep.results.statistics.intervals import Interval, mean_interval
 from flyp_sweep.results.statistics.paired import PairedComparison
 from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, two_way_interval
-from flyp_sweep.results.tables.captions import caption
+from flyp_sweep.results.tables.captions import Shown, caption, captioned
 from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.provenance import audit_lines
 from flyp_sweep.results.tables.significance import (
@@ -25,28 +25,38 @@ from flyp_sweep.results.tables.significance import (
     Sample,
     column_marks,
     compare,
+    control_marks,
     has_enough_seeds,
     mean_sample,
 )
-from flyp_sweep.results.tables.table import ABSENT, HARMONIC, Column, Entry, Grid, Row, ToBest
+from flyp_sweep.results.tables.table import ABSENT, HARMONIC, Column, Entry, Grid, Reference, Row, ToBest
 
 AGGREGATES = {"mean": task_mean, "iqm": interquartile_mean}
 
 
+CellKey = tuple[str, str, int | None, str]
+"""(dataset, model, shots, run); the run is empty unless runs stand side by side."""
+
+
+def cell_key(column: Column) -> CellKey:
+    """Which cell of a row the numbers of a column are of."""
+    return column.dataset, column.model, column.shots, column.run
+
+
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row to be filled: its label, its method, and its cells by (dataset, model, shots)."""
+    """A row to be filled: its label, its method, and its cells."""
 
     label: str
     method: str
-    cells: Mapping[tuple[str, str, int | None], CellResult]
+    cells: Mapping[CellKey, CellResult]
 
     def held(self, column: Column) -> list[CellResult]:
         """The cells that its number in a column is made of, as far as there are any."""
         return [cell for one in column.sources if (cell := self.cell(one))]
 
     def cell(self, column: Column) -> CellResult | None:
-        return self.cells.get((column.dataset, column.model, column.shots))
+        return self.cells.get(cell_key(column))
 
     def sample(self, column: Column) -> Sample | None:
         if column.over:
@@ -59,7 +69,11 @@ class PlannedRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid before its numbers; `reference` is the row that differences are taken to, `notes` are those of blocks."""
+    """A grid before its numbers; `reference` is the row that differences are taken to, `notes` are those of blocks.
+
+    `behind` are the columns that aggregates are over where not all of them are shown, `left_out` the labels of methods
+    that are not.
+    """
 
     title: str
     columns: tuple[Column, ...]
@@ -67,6 +81,18 @@ class Plan:
     stub: str = "Methods"
     reference: PlannedRow | None = None
     notes: tuple[str, ...] = ()
+    behind: tuple[Column, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """The runs that stand side by side, with their headers; one empty name where none do."""
+        return {column.run: column.path[0] if column.run else "" for column in self.columns}
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """The columns that are shown, and those that are not."""
+        return self.behind or self.columns
 
 
 @dataclass(frozen=True)
@@ -87,11 +113,43 @@ def fill(plan: Plan, options: TableOptions) -> Grid:
     cells = [cell for row in plan.rows for cell in row.cells.values()]
     grid = Grid(plan.title, plan.stub, plan.columns, rows, notes=_notes(plan, cells))
     marked = [column.marks for column in columns if column.marks]
-    return replace(
-        grid,
-        caption=caption(grid, cells, options, marked, sum(column.tested for column in columns)),
-        audit=audit_lines(cells, options, sum(one.comparisons for one in marked)),
+    shown = Shown(
+        _control(plan, options),
+        plan.left_out,
+        _numbers_in(plan.all_columns) - _numbers_in(plan.columns),
+        tuple(filter(None, plan.runs.values())),
     )
+    generated = caption(grid, cells, options, marked, sum(column.tested for column in columns), shown)
+    return captioned(replace(grid, audit=_audit(plan, columns, options)), generated, options)
+
+
+def _numbers_in(columns: Sequence[Column]) -> int:
+    return sum(column.kind == "number" for column in columns)
+
+
+def _audit(plan: Plan, columns: Sequence[_Filled], options: TableOptions) -> tuple[str, ...]:
+    """The audit of a grid; of runs side by side, that of each."""
+    lines: list[str] = []
+    for run, label in plan.runs.items():
+        cells = [cell for row in plan.rows for key, cell in row.cells.items() if key[-1] == run]
+        own = [one for column, one in zip(plan.columns, columns, strict=True) if column.run == run]
+        told = audit_lines(
+            cells, options, sum(one.marks.comparisons for one in own if one.marks), _control(plan, options)
+        )
+        lines += [f"{label}: {line}" if run else line for line in told]
+    left_out = ", ".join(plan.left_out)
+    return (*lines, *([f"Not shown, and not compared: {left_out}."] if left_out else []))
+
+
+def _control(plan: Plan, options: TableOptions) -> str:
+    """The label of the control that the others are compared with; empty without one."""
+    at = _control_row(plan, options)
+    return "" if at is None else plan.rows[at].label
+
+
+def _control_row(plan: Plan, options: TableOptions) -> int | None:
+    named = (at for at, row in enumerate(plan.rows) if options.control in (row.method, row.label))
+    return next(named, None) if options.control else None
 
 
 def _notes(plan: Plan, cells: Sequence[CellResult]) -> tuple[str, ...]:
@@ -101,6 +159,7 @@ def _notes(plan: Plan, cells: Sequence[CellResult]) -> tuple[str, ...]:
     for row in plan.rows:
         for cell in row.cells.values():
             where = f"{row.label} on {cell.cell.dataset}" if len(blocks) > 1 else row.label
+            where += f" ({plan.runs[cell.run]})" if cell.run in plan.runs else ""
             notes += [f"{where}: {note}" for note in cell.notes]
     return tuple(notes)
 
@@ -117,33 +176,39 @@ def _numbers(column: Column, plan: Plan, options: TableOptions) -> _Filled:
     """The numbers of a column with their differences to the best, and with marks where the column is marked."""
     states = not any(one.kind == "count" for one in plan.columns)
     samples = [row.sample(column) for row in plan.rows]
-    found = column_marks(
-        samples,
-        options.test,
-        options.correction,
-        options.confidence,
-        lower_is_better=metric_of(column.metric).lower_is_better,
-    )
+    found = _marks_of(samples, column, plan, options)
     numbers = [
         _number(column, row, sample, options, states=states) for row, sample in zip(plan.rows, samples, strict=True)
     ]
-    entries = _compared(numbers, found, plan)
+    entries = _compared(numbers, found, plan, "control" if options.control else "best")
     return _Filled(_marked(entries, found), found) if _is_marked(column, options) else _Filled(entries)
+
+
+def _marks_of(samples: Sequence[Sample | None], column: Column, plan: Plan, options: TableOptions) -> ColumnMarks:
+    """The marks of a column: against the control where one is named, else against the best number."""
+    lower = metric_of(column.metric).lower_is_better
+    given = options.test, options.correction, options.confidence
+    control = _control_row(plan, options)
+    if control is not None:
+        return control_marks(samples, control, *given, lower_is_better=lower)
+    if options.control:  # a method of other tables of the run
+        return column_marks([None] * len(samples), *given)
+    return column_marks(samples, *given, lower_is_better=lower)
 
 
 def _is_marked(column: Column, options: TableOptions) -> bool:
     return options.marks == "all" or (options.marks == "headline" and column.headline)
 
 
-def _compared(entries: Sequence[Entry], found: ColumnMarks, plan: Plan) -> list[Entry]:
-    """Entries with their differences to the best of the column."""
+def _compared(entries: Sequence[Entry], found: ColumnMarks, plan: Plan, reference: Reference) -> list[Entry]:
+    """Entries with their differences to the best of the column, or to the control."""
     if found.best is None:
         return list(entries)
     best = plan.rows[found.best].label
     return [
         entry
         if one is None
-        else replace(entry, to_best=ToBest(best, one.comparison.difference, one.p_value, one.adjusted))
+        else replace(entry, to_best=ToBest(best, one.comparison.difference, one.p_value, one.adjusted, reference))
         for entry, one in zip(entries, found.versus, strict=True)
     ]
 
@@ -186,6 +251,7 @@ def _number(column: Column, row: PlannedRow, sample: Sample | None, options: Tab
     return Entry(
         interval=interval,
         metric=column.metric,
+        decimals=options.decimals,
         is_short=len(seeds) < planned,
         planned=planned,
         state=state,
@@ -231,13 +297,14 @@ def _count(cells: Sequence[CellResult]) -> Entry:
 
 def _aggregate(column: Column, row: PlannedRow, plan: Plan, options: TableOptions) -> Entry:
     """Over all numbers of the row on the column's side; nothing for a row that lacks one, which has other tasks."""
-    columns = [one for one in plan.columns if one.kind == "number" and one.side == column.side]
+    alike = (column.side, column.run)
+    columns = [one for one in plan.all_columns if one.kind == "number" and (one.side, one.run) == alike]
     samples = [row.sample(one) for one in columns]
     tasks = [list(sample.values.values()) for sample in samples if sample]
     if len(tasks) < len(columns):
         return Entry(text=ABSENT)
     interval = stratified_interval(tasks, AGGREGATES[column.role], options.confidence)
-    return Entry(interval, metric=column.metric)
+    return Entry(interval, metric=column.metric, decimals=options.decimals)
 
 
 def _differences(column: Column, plan: Plan, options: TableOptions) -> _Filled:
@@ -246,7 +313,9 @@ def _differences(column: Column, plan: Plan, options: TableOptions) -> _Filled:
     p_values = np.array([one.p_value if one and has_enough_seeds(one) else np.nan for one in found])
     adjusted = TO_A_REFERENCE[options.correction](p_values)
     entries = [
-        Entry(text=ABSENT) if one is None else Entry(one.difference, metric=column.metric, is_signed=True)
+        Entry(text=ABSENT)
+        if one is None
+        else Entry(one.difference, metric=column.metric, is_signed=True, decimals=options.decimals)
         for one in found
     ]
     if not _is_marked(column, options):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flyp_sweep.results.tables.table import Grid
+from flyp_sweep.results.tables.table import BOLD, Grid
 
 _SLACK = 1.03  # documents of 11 pt set these sizes larger, by a little more than their text is wider
 _BOLD = 1.16
@@ -52,6 +52,6 @@ def column_width(grid: Grid, index: int, size: FontSize) -> float:
     widths = [text_width(grid.columns[index].name, size)]
     for row in grid.rows:
         entry = row.entries[index]
-        width = text_width(entry.printed, size) * (_BOLD if entry.mark in ("best", "differs") else 1)
+        width = text_width(entry.printed, size) * (_BOLD if entry.mark in BOLD else 1)
         widths.append(width + (_STAR * size.points if entry.is_short else 0))
     return max(widths)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from flyp_sweep.results.analysis.cells import cell_results
+from flyp_sweep.results.analysis.cells import CellResult, cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, Measure
 from flyp_sweep.results.analysis.protocol_blocks import Block, blocks_of, refuse_repeated_cells, refuse_unlike_protocols
-from flyp_sweep.results.tables.grid import fill
+from flyp_sweep.results.tables.grid import Plan, fill
 from flyp_sweep.results.tables.layouts import AUTO, layout_of
 from flyp_sweep.results.tables.layouts.ablation import VARIANTS
 from flyp_sweep.results.tables.options import TableOptions
+from flyp_sweep.results.tables.presentation import labelled, presented
 from flyp_sweep.results.tables.provenance import trace_lines
+from flyp_sweep.results.tables.side_by_side import share_cells, side_by_side
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -23,32 +25,49 @@ BY_PART = "per_shift"
 def make_table(evidence: Iterable[Evidence], layout: str = AUTO, options: TableOptions | None = None) -> Table:
     """The table of one or several runs in a layout, or in the natural one (`auto`).
 
+    Runs that hold the same cell stand side by side, each in columns of its own, unless the layout has rows for them.
+
     Raises InputError for an unknown layout or one that cannot show the metric, for a cell whose repeats are no sample,
-    for runs that hold the same cell (unless the layout shows them apart) and for runs that were not made alike and
-    would share a column.
+    for runs that were not made alike and would share a column, and for names in `options` that nothing has.
     """
     options = options or TableOptions()
-    evidence = list(evidence)
-    blocks = comparable_blocks(evidence, may_repeat=layout != AUTO and layout_of(layout).may_repeat)
+    results = results_of(list(evidence), options)
+    may_repeat = layout != AUTO and layout_of(layout).may_repeat
+    apart = not may_repeat and share_cells(results)
+    blocks = blocks_of(results)
+    if not apart:
+        refuse_unlike_protocols(blocks)
     name = natural_layout(blocks) if layout == AUTO else layout
     _refuse_parts(blocks, name)
-    grids = tuple(fill(plan, options) for plan in layout_of(name).plans(blocks, options))
+    plans = _plans_apart(results, name, options) if apart else layout_of(name).plans(blocks, options)
+    grids = tuple(fill(plan, options) for plan in presented(plans, blocks, options))
     return Table(grids, trace(blocks, options), name)
 
 
-def comparable_blocks(evidence: Sequence[Evidence], *, may_repeat: bool = False) -> list[Block]:
-    """The blocks of all runs together. Raises InputError for what would stand in one column and must not.
-
-    That is a run named twice, cells of different runs that were not made alike and, unless they `may_repeat`, cells
-    that two runs hold.
-    """
+def results_of(evidence: Sequence[Evidence], options: TableOptions) -> list[CellResult]:
+    """The cells of all runs, with the labels of their methods. Raises InputError for a run that is named twice."""
     twice = [run for run, count in Counter(one.run for one in evidence).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]}: found this run named twice, expected every run once; leave one out")
-    results = [result for one in evidence for result in cell_results(one)]
+    return labelled((result for one in evidence for result in cell_results(one)), options.labels)
+
+
+def _plans_apart(results: Sequence[CellResult], layout: str, options: TableOptions) -> list[Plan]:
+    """The plans of runs side by side."""
+    runs = dict.fromkeys(result.run for result in results)
+    own = {run: blocks_of(result for result in results if result.run == run) for run in runs}
+    plans = {run: layout_of(layout).plans(blocks, options) for run, blocks in own.items()}
+    return side_by_side(plans, options.labels)
+
+
+def comparable_blocks(evidence: Sequence[Evidence], options: TableOptions | None = None) -> list[Block]:
+    """The blocks of all runs together. Raises InputError for what would stand in one column and must not.
+
+    That is a run named twice, cells of different runs that were not made alike, and cells that two runs hold.
+    """
+    results = results_of(evidence, options or TableOptions())
     blocks = blocks_of(results)
-    if not may_repeat:
-        refuse_repeated_cells(results)
+    refuse_repeated_cells(results)
     refuse_unlike_protocols(blocks)
     return blocks
 

@@ -18,10 +18,12 @@ _FOLD = re.compile(r"(: fold )\d+(?= of )")
 _FOLD_OF_NAME = re.compile(r"(-fold)\d+$")
 
 
-def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons: int | None = None) -> tuple[str, ...]:
+def audit_lines(
+    cells: Sequence[CellResult], options: TableOptions, comparisons: int | None = None, control: str = ""
+) -> tuple[str, ...]:
     """Selection, configurations and seeds of the cells; rules of splits; statistics; pretraining; packages and ledgers.
 
-    `comparisons` is left out where methods are not compared.
+    `comparisons` is left out where methods are not compared; `control` is the method that all are compared with.
     """
     selected = [cell for cell in cells if cell.selection]
     lines = [
@@ -30,7 +32,7 @@ def audit_lines(cells: Sequence[CellResult], options: TableOptions, comparisons:
         if selected
         else "Nothing is selected yet.",
         *_split_rules(selected),
-        f"{_intervals(cells, options)}{_tests(options, comparisons)}.",
+        f"{_intervals(cells, options)}{_tests(options, comparisons, control)}.",
         f"{_pretraining(selected)}{_versions(cells)}Ledger: {_ledgers(cells)}.",
     ]
     return tuple(lines)
@@ -73,12 +75,12 @@ def _intervals(cells: Sequence[CellResult], options: TableOptions) -> str:
     return f"{100 * options.confidence:g}% {INTERVALS[options.interval]} intervals"
 
 
-def _tests(options: TableOptions, comparisons: int | None) -> str:
+def _tests(options: TableOptions, comparisons: int | None, control: str) -> str:
     if not comparisons:
         return "" if comparisons is None else "; no test"
     correction = "Holm" if options.correction == "holm" else "not corrected"
-    with_best = "comparisons with the best of a column" if comparisons > 1 else "comparison with the best of its column"
-    return f"; {TESTS[options.test].title}, {comparisons} {with_best} ({correction})"
+    other = control or ("the best of a column" if comparisons > 1 else "the best of its column")
+    return f"; {TESTS[options.test].title}, {counted(comparisons, 'comparison')} with {other} ({correction})"
 
 
 def trace_lines(cells: Sequence[CellResult]) -> tuple[str, ...]:

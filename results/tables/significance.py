@@ -1,5 +1,7 @@
 """Marks of a column: its best number, and the numbers not shown to be worse; and how each compares with the best.
 
+A control that was named beforehand may take the place of the best.
+
 Each column is corrected by itself, whatever else stands in the table: two methods have the same mark in every layout.
 """
 
@@ -17,7 +19,7 @@ import numpy.typing as npt
 from flyp_sweep.results.statistics.multiplicity import holm, holm_with_the_best, uncorrected
 from flyp_sweep.results.statistics.paired import ROUNDING, PairedComparison, paired_difference
 
-Mark = Literal["", "best", "level", "differs"]
+Mark = Literal["", "best", "level", "differs", "better"]
 Correction = Literal["holm", "none"]
 Array = npt.NDArray[np.float64]
 
@@ -59,7 +61,7 @@ def mean_sample(samples: Sequence[Sample | None]) -> Sample | None:
 
 @dataclass(frozen=True)
 class Versus:
-    """How much a row exceeds the best one of its column, paired by seed; `adjusted` is the corrected p-value.
+    """How much a row exceeds the best one of its column, or the control; `adjusted` is the corrected p-value.
 
     `is_certain`: both are constants, so that no seed can change the difference. Nothing is tested there, nor below
     `FEWEST_SEEDS` shared seeds: both p-values are NaN.
@@ -88,6 +90,13 @@ class Versus:
         excess = self.comparison.difference.mean
         behind = excess > ROUNDING if self.lower_is_better else excess < -ROUNDING
         return behind and (self.is_certain or self.adjusted <= LEVEL)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the row is shown to be better than the reference."""
+        excess = self.comparison.difference.mean
+        ahead = excess < -ROUNDING if self.lower_is_better else excess > ROUNDING
+        return ahead and (self.is_certain or self.adjusted <= LEVEL)
 
 
 @dataclass(frozen=True)
@@ -133,13 +142,48 @@ def column_marks(
         _versus(sample, held[best], test, confidence, lower_is_better) if sample is not None and row != best else None
         for row, sample in enumerate(samples)
     ]
-    versus = _corrected(found, correction)
+    versus = _corrected(found, WITH_THE_BEST[correction])
     few = [row for row in held if row != best and ((one := versus[row]) is None or not one.is_judged)]
     if len(few) == len(held) - 1:
         return ColumnMarks(best, tuple(unmarked), versus, tuple(held))
     marks: list[Mark] = ["level" if one is not None and one.is_judged and not one.is_worse else "" for one in versus]
     marks[best] = "best"
     return ColumnMarks(best, tuple(marks), versus, tuple(few))
+
+
+def control_marks(
+    samples: Sequence[Sample | None],
+    control: int,
+    test: str = "t",
+    correction: Correction = "holm",
+    confidence: float = 0.95,
+    *,
+    lower_is_better: bool = False,
+) -> ColumnMarks:
+    """The marks of one column against the row `control` alone, as `column_marks` does against the best row.
+
+    A row that is shown to be better is marked `better`, one that is not shown to differ `level`, the control not at
+    all. The control was named beforehand, so the m - 1 comparisons with it are the whole family: Holm's own factors
+    hold, see `multiplicity.holm`. The `best` of the result is the control, None where it has no number, or is alone.
+    """
+    unmarked: list[Mark] = [""] * len(samples)
+    reference = samples[control]
+    held = [row for row, sample in enumerate(samples) if sample is not None and row != control]
+    if reference is None or not held:
+        return ColumnMarks(None, tuple(unmarked), (None,) * len(samples))
+    found = [
+        _versus(sample, reference, test, confidence, lower_is_better) if sample is not None and row != control else None
+        for row, sample in enumerate(samples)
+    ]
+    versus = _corrected(found, TO_A_REFERENCE[correction])
+    few = tuple(row for row in held if (one := versus[row]) is None or not one.is_judged)
+    return ColumnMarks(control, tuple(map(_against_control, versus)), versus, few)
+
+
+def _against_control(versus: Versus | None) -> Mark:
+    if versus is None or not versus.is_judged or versus.is_worse:
+        return ""
+    return "better" if versus.is_better else "level"
 
 
 def compare(a: Sample, b: Sample, test: str, confidence: float) -> PairedComparison | None:
@@ -165,7 +209,6 @@ def _versus(sample: Sample, best: Sample, test: str, confidence: float, lower_is
     return None if found is None else Versus(found, sample.constant and best.constant, lower_is_better)
 
 
-def _corrected(found: Sequence[Versus | None], correction: Correction) -> tuple[Versus | None, ...]:
-    p_values = np.array([one.p_value if one else math.nan for one in found])
-    adjusted = WITH_THE_BEST[correction](p_values)
+def _corrected(found: Sequence[Versus | None], correct: Callable[[Array], Array]) -> tuple[Versus | None, ...]:
+    adjusted = correct(np.array([one.p_value if one else math.nan for one in found]))
     return tuple(one and replace(one, adjusted=float(p)) for one, p in zip(found, adjusted, strict=True))

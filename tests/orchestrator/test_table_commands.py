@@ -68,6 +68,78 @@ def test_ours_against_the_papers(runs):
     assert "agree" in output
 
 
+def test_what_a_table_shows_is_chosen_on_the_command_line(runs):
+    options = [
+        "--label",
+        "flyp=A = B & C",
+        "--methods",
+        "flyp, lp",
+        "--sort",
+        "PCAM",
+        "--decimals",
+        "3",
+        "--caption",
+        "Mine.",
+    ]
+    options += ["--columns", '"PCAM",IQM']
+    code, output = call(
+        "table", "runs/pcam", "runs/caltech101", *options, "--columns", '"PCAM",IQM', "--caption", "Mine."
+    )
+    assert code == 0, output
+    lines = output.splitlines()
+    assert next(line.split() for line in lines if line.startswith("Methods")) == ["Methods", "PCAM", "IQM"]
+    assert [line.partition("  ")[0] for line in lines if "(2.484)" in line] == ["A = B & C", "LP"]
+    assert "Mine." in lines
+    assert "compared with LP alone" in " ".join(call("table", "runs/pcam", "--control", "lp")[1].split())
+    html = call("table", "runs/pcam", "--format", "html")[1]
+    assert '<th scope="row">FLYP</th>' in html
+
+
+def test_the_section_of_a_run_is_read_and_may_be_edited_there(runs):
+    space = (
+        "name: pcam\ndataset: digits\nmodel: {arch: digits-clip, pretrained: bundled}\nmethods: [lp, flyp]\n"
+        "search: {num_samples: 2, space: {lr: {loguniform: [1.0e-4, 1.0e-2]}}}\n"
+    )
+    ledger = (runs / "pcam" / "ledger.jsonl").read_bytes()
+    path = runs / "pcam" / "space.yaml"
+    path.write_text(f"{space}tables: {{labels: {{flyp: Ours}}}}\n")
+    assert "Ours" in call("table", "runs/pcam", "--methods", "flyp")[1]
+    assert "Theirs" in call("table", "runs/pcam", "--methods", "flyp", "--label", "flyp=Theirs")[1]
+    path.write_text(f"{space}tables: {{decimals: 7}}\n")
+    code, output = call("table", "runs/pcam")
+    assert code == 2
+    assert "runs/pcam/space.yaml: tables.decimals: found 7; expected a whole number from 0 to 6" in output
+    assert (runs / "pcam" / "ledger.jsonl").read_bytes() == ledger
+
+
+def test_two_runs_of_the_same_cells_stand_side_by_side(runs):
+    example = Example()
+    example.write(runs / "caltech101", example.task("flyp", [0.5, 0.52, 0.51], "pcam", MODEL))
+    code, output = call("table", "runs/pcam", "runs/caltech101", "--format", "csv", "--columns", "PCAM")
+    assert code == 0, output
+    assert [line.split(",")[-1] for line in output.splitlines()] == ["run", *["pcam", "caltech101"] * 2]
+    code, output = call("table", "runs/pcam", "runs/caltech101", "--against", "published")
+    assert code == 2
+    assert f"pcam/{MODEL}/full/flyp: found in two runs" in output
+
+
+def test_numbers_of_any_paper_stand_beside_ours(runs):
+    Path("doe.yaml").write_text(
+        f"source: Doe (2025)\nmodel: CLIP\nmodels: [{MODEL}]\ntables:\n  transfer:\n    seeds: 3\n"
+        "    brackets: {kind: interval, from: Section 4}\n"
+        "    columns: [{path: [P], dataset: pcam, side: without, role: id_test, metric: accuracy}]\n"
+        "    rows: {flyp: [91.5 (0.1)]}\n"
+    )
+    code, output = call("table", "runs/pcam", "--against", "doe.yaml")
+    assert code == 0, output
+    assert "91.5 (0.1)" in output
+    assert "against Doe (2025)" in output
+    Path("doe.yaml").write_text("source: 3\n")
+    code, output = call("table", "runs/pcam", "--against", "doe.yaml")
+    assert (code, output.count("\n")) == (2, 1)
+    assert output.startswith("error: doe.yaml: ")
+
+
 def test_a_document_that_compiles_alone(runs):
     command = "table --published --layout transfer --format latex --text-width 496 -o t.tex"
     assert call(*command.split())[0] == 0
@@ -83,6 +155,19 @@ def test_a_document_that_compiles_alone(runs):
         ("table runs/pcam --published", "found both of RUNS and --published"),
         ("table runs/pcam runs/pcam", "found this run named twice"),
         ("table runs/pcam --standalone", "--standalone: found --format text, expected latex"),
+        ("table runs/pcam --columns PCM", "found 'PCM' (did you mean 'PCAM'?), expected one of PCAM"),
+        ("table runs/pcam --columns PCAM,PCAM", "found 'PCAM' twice, expected every name once"),
+        ("table runs/pcam --methods fly", "found 'fly' (did you mean 'flyp'?), expected one of lp, flyp"),
+        (
+            "table runs/pcam --label flyp",
+            "Invalid value for '--label': found 'flyp', expected NAME=TEXT",
+        ),
+        ("table runs/pcam --label pcm=x", "found 'pcm' (did you mean 'pcam'?)"),
+        ("table runs/pcam --control x", "--control (in a space: tables.control): found 'x'"),
+        ("table runs/pcam --against published --control lp", "--control: found --against"),
+        ("table runs/pcam --against nope.yaml", "nope.yaml: cannot be read (No such file or directory)"),
+        ("table runs/pcam --decimals 9", "error: Invalid value for '--decimals': 9 is not in the range 0<=x<=6"),
+        ("table --published --label a=b", "--label: found --published, expected RUNS; leave one of them out"),
         ("table --published --trace", "--trace: found --published, expected RUNS; leave one of them out"),
         ("table --published --against published", "--against: found --published"),
         ("table --published --interval t", "--interval: found --published"),

@@ -196,7 +196,6 @@ def changed(example, run, method="flyp", n=2, settings=None, **selected):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "lp"}, "found in two runs, a and b"),
         ({"n": 3}, "found planned seeds 2 in run a .* and 3 in run b"),
         ({"metric": "macro_f1"}, "found selection metric accuracy in run a"),
         ({"split": "id_test"}, "found selection split id_val in run a"),

@@ -96,14 +96,15 @@ def test_a_method_from_outside_is_printed_by_its_label_everywhere(tmp_path: Path
     written = outputs.write_outputs(folder, [])
     assert not written.warnings
     tables = {one.suffix: one.read_text(encoding="utf-8") for one in folder.tables.glob("comparison.*")}
-    assert tables.keys() == {".txt", ".tex", ".md", ".csv", ".json"}
+    assert tables.keys() == {".txt", ".tex", ".md", ".csv", ".json", ".html"}
     assert r"Mine\_1 \& \textless{}b\textgreater{}\{2\}\textless{}/b\textgreater{} \$x\$ 5\% &" in tables[".tex"]
-    assert r"| Mine\_1 & \<b\>{2}\</b\> $x$ 5% |" in tables[".md"]
+    assert r"| Mine\_1 & \<b\>{2}\</b\> \$x\$ 5% |" in tables[".md"]
     assert f"\n{label} " in tables[".txt"]
+    assert ">Mine_1 &amp; &lt;b&gt;{2}&lt;/b&gt; $x$ 5%<" in tables[".html"]
     for suffix, names in ((".csv", r",my_module:Mine,"), (".json", '"method": "my_module:Mine"')):
         assert label in tables[suffix]
         assert names in tables[suffix], "the name is what programs read"
-    assert not any("my_module" in tables[suffix] for suffix in (".tex", ".md", ".txt"))
+    assert not any("my_module" in tables[suffix] for suffix in (".tex", ".md", ".txt", ".html"))
     page = folder.report.read_text(encoding="utf-8")
     assert "Mine_1 &amp; &lt;b&gt;{2}&lt;/b&gt; $x$ 5%" in page
     assert "<b>{2}" not in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterator
 
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import Format
@@ -13,7 +14,7 @@ from flyp_sweep.results.tables.table import Column, Entry, Row, Table
 FIELDS = (
     "table", "row", "dataset", "model", "shots", "method", "column", "ensembling", "role", "metric", "unit", "better",
     "mean", "low", "high", "interval", "confidence", "n", "planned", "state", "mark", "printed", "trials",
-    "best", "to_best", "to_best_low", "to_best_high", "to_best_n", "p", "p_corrected",
+    "best", "to_best", "to_best_low", "to_best_high", "to_best_n", "p", "p_corrected", "reference", "run",
 )  # fmt: skip
 
 
@@ -24,17 +25,24 @@ def csv_rows(table: Table) -> str:
     no number; `better` says whether the higher or the lower number is; `shots` is empty for the whole training split;
     `column` is the path of headers; `printed` is the entry as the other formats print it; `trials` are the ids of the
     trials behind it, separated by spaces. `to_best` is the difference, paired by seed, to the row `best` of the column,
-    with its interval and with its p-value by itself and corrected for its column; the best row itself has none. A
+    with its interval and with its p-value by itself and corrected for its column; the best row itself has none.
+    `reference` is `best`, or `control` where `best` is the control. `run` is empty unless runs stand side by side. A
     method without any number keeps its lines, so that it does not disappear.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
+    for entry in entries_of(table):
+        writer.writerow({name: _text(value) for name, value in entry.items()})
+    return out.getvalue()
+
+
+def entries_of(table: Table) -> Iterator[dict[str, object]]:
+    """A mapping from `FIELDS` per entry, numbers as numbers; what an entry does not have is left out, or NaN."""
     for grid in table.grids:
         for row in grid.rows:
             for column, entry in zip(grid.columns, row.entries, strict=True):
-                writer.writerow({"table": grid.title, **_identity(row, column), **_entry(entry)})
-    return out.getvalue()
+                yield {"table": grid.title, **_identity(row, column), **_entry(entry)}
 
 
 def _identity(row: Row, column: Column) -> dict[str, object]:
@@ -44,18 +52,19 @@ def _identity(row: Row, column: Column) -> dict[str, object]:
         "dataset": column.dataset,
         "model": column.model,
         "shots": column.shots,
-        "column": " / ".join(column.path),
+        "column": column.full_name,
         "ensembling": column.side if column.kind != "count" else "",
         "role": column.role or column.kind,
         "metric": column.metric,
         "unit": metric_of(column.metric).unit if column.metric else "",
         "better": metric_of(column.metric).better if column.metric else "",
+        "run": column.run,
     }
 
 
 def _entry(entry: Entry) -> dict[str, object]:
     written: dict[str, object] = {
-        "planned": entry.planned or "",
+        "planned": entry.planned or None,
         "state": entry.state,
         "mark": entry.mark,
         "printed": entry.printed,
@@ -64,18 +73,22 @@ def _entry(entry: Entry) -> dict[str, object]:
     }
     interval = entry.interval
     if interval is not None:
-        written |= {"mean": repr(interval.mean), "low": _number(interval.low), "high": _number(interval.high)}
+        written |= {"mean": interval.mean, "low": interval.low, "high": interval.high}
         written |= {"interval": interval.kind, "confidence": interval.confidence, "n": interval.n}
     if entry.to_best is not None:
         difference = entry.to_best.difference
-        written |= {"best": entry.to_best.best, "to_best": repr(difference.mean), "to_best_n": difference.n}
-        written |= {"to_best_low": _number(difference.low), "to_best_high": _number(difference.high)}
-        written |= {"p": _number(entry.to_best.p_value), "p_corrected": _number(entry.to_best.adjusted)}
+        written |= {"best": entry.to_best.best, "to_best": difference.mean, "to_best_n": difference.n}
+        written |= {"to_best_low": difference.low, "to_best_high": difference.high}
+        written |= {"p": entry.to_best.p_value, "p_corrected": entry.to_best.adjusted}
+        written |= {"reference": entry.to_best.reference}
     return written
 
 
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else repr(value)
+def _text(value: object) -> object:
+    """A value as CSV writes it: floats in full, and nothing for what is no number."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else value
 
 
 FORMAT = Format(csv_rows, "csv")

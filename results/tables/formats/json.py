@@ -16,7 +16,9 @@ def json_text(table: Table) -> str:
     """An object with the `layout`, the `trace` and the `tables`; of each its texts, its `columns` and its `rows`.
 
     The `entries` of a row stand in the order of the columns. `to_best` of an entry is its difference, paired by seed,
-    to the row `best` of its column, with the p-value by itself and corrected for its column; the best has null.
+    to the row `best` of its column, with the p-value by itself and corrected for its column; the best has null. Its
+    `reference` is `best`, or `control` where the row is the control. The `run` of a column is empty unless runs stand
+    side by side.
     """
     content = {"layout": table.layout, "tables": [_grid(grid) for grid in table.grids], "trace": list(table.trace)}
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -49,6 +51,7 @@ def _column(column: Column) -> dict[str, Any]:
         "unit": metric_of(column.metric).unit if column.metric else "",
         "better": metric_of(column.metric).better if column.metric else "",
         "headline": column.headline,
+        "run": column.run,
     }
 
 
@@ -59,6 +62,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "difference": _interval(versus.difference),
         "p": _number(versus.p_value),
         "p_corrected": _number(versus.adjusted),
+        "reference": versus.reference,
     }
     return {
         "printed": entry.printed,

@@ -9,9 +9,10 @@ from functools import partial
 
 from flyp_sweep.results.naming import slugs
 from flyp_sweep.results.tables.formats import Format
+from flyp_sweep.results.tables.latex_characters import latex_character
 from flyp_sweep.results.tables.latex_width import SIZES, FontSize, column_width, text_width
 from flyp_sweep.results.tables.panels import Span, header_levels, panels
-from flyp_sweep.results.tables.table import Entry, Grid, Table
+from flyp_sweep.results.tables.table import BOLD, Entry, Grid, Table
 
 TEXT_WIDTH = 345.0
 r"""\textwidth of LaTeX's article class at 10 pt, in points."""
@@ -20,18 +21,6 @@ _PANELS_OF_A_FLOAT = 2
 """More may be too high for a page."""
 
 _OPENING = re.compile(r"""(?<![^\s(\[])['"](?=\S)""")
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "[": "{[}",
-    "]": "{]}",
-} | {character: "\\" + character for character in "&%$#_{}"}  # fmt: skip
 
 
 def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
@@ -43,7 +32,9 @@ def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
     """
     labels = slugs([(table.layout, grid.title.lower()) for grid in table.grids])
     pairs = zip(table.grids, labels, strict=True)
-    floats = "\n".join(text for grid, label in pairs for text in _floats(grid, f"tab:{label}", textwidth))
+    floats = "\n".join(
+        text for grid, label in pairs for text in _floats(grid, f"tab:{label}", textwidth, alone=len(table.grids) == 1)
+    )
     trace = "".join(_comment(line) for line in table.trace)
     return "% Needs \\usepackage{booktabs}.\n" + floats + trace
 
@@ -58,14 +49,14 @@ def standalone(body: str, textwidth: float = TEXT_WIDTH) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` with every character that LaTeX reads as a command made printable, and its quotes opened and closed."""
+    """`text` with every character made printable by LaTeX, signs and Greek letters too; quotes opened and closed."""
     opened = _OPENING.sub(lambda quote: "`" * (2 if quote[0] == '"' else 1), " ".join(text.split()))
-    return "".join(_SPECIAL.get(character, character) for character in opened)
+    return "".join(map(latex_character, opened))
 
 
-def _floats(grid: Grid, label: str, textwidth: float) -> list[str]:
-    """The floats of a grid; all but the first refer to its caption."""
-    caption = f"{escape(grid.title)}. {escape(grid.caption)}"
+def _floats(grid: Grid, label: str, textwidth: float, *, alone: bool) -> list[str]:
+    """The floats of a grid; all but the first refer to its caption. A user's caption of the one table has no title."""
+    caption = escape(grid.caption) if grid.is_captioned and alone else f"{escape(grid.title)}. {escape(grid.caption)}"
     written: list[str] = []
     for size, cut in _cuts(grid, textwidth):
         own = f"{label}-{len(written) + 1}" if written else label
@@ -155,7 +146,7 @@ def _entry(entry: Entry) -> str:
 def _marked(entry: Entry) -> str:
     """The entry, all of it bold or its mean underlined: brackets reach below the line and would part the rows."""
     printed = re.sub(r"^-(?=\d)", "$-$", escape(entry.printed))
-    if entry.mark in ("best", "differs"):
+    if entry.mark in BOLD:
         return f"\\textbf{{{printed}}}"
     if entry.mark == "level":
         mean, gap, rest = printed.partition(" ")

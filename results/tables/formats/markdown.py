@@ -12,7 +12,7 @@ from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 _COLUMNS_AT_MOST = 10
 _COLUMNS_OF_SEVERAL_HEADERS = 6
-_MARKS = {"best": "**{}**", "differs": "**{}**", "level": "<ins>{}</ins>", "": "{}"}
+_MARKS = {"best": "**{}**", "differs": "**{}**", "better": "**{}**", "level": "<ins>{}</ins>", "": "{}"}
 
 
 def markdown(table: Table) -> str:
@@ -51,7 +51,7 @@ def _shared_headers(grid: Grid, panel: Sequence[int]) -> tuple[str, ...]:
 
 def _panel(grid: Grid, panel: Sequence[int], shared: int) -> str:
     names = [grid.columns[index].path[0 if grid.columns[index].stands_apart else shared :] for index in panel]
-    header = [grid.stub, *(", ".join(name) for name in names)]
+    header = [grid.stub, *(", ".join(filter(None, name)) for name in names)]
     rules = [":--", *("--:" for _ in panel)]
     rows = [[_escape(row.label), *(_entry(row.entries[index]) for index in panel)] for row in grid.rows]
     return "\n".join(map(_line, [[_escape(label) for label in header], rules, *rows]))
@@ -70,7 +70,7 @@ def _line(entries: Iterable[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text)
+    return re.sub(r"([\\`*_|<>\[\]$])", r"\\\1", text)
 
 
 FORMAT = Format(markdown, "md")

@@ -17,8 +17,14 @@ from flyp_sweep.results.tables.table import Entry, Grid, Table
 
 WIDTH = 100
 
-_STYLES = {"best": "bold", "differs": "bold", "level": "underline", "": ""}
-_PLAIN = {"best": ("**", "**"), "differs": ("**", "**"), "level": (" _", "_ "), "": ("  ", "  ")}
+_STYLES = {"best": "bold", "differs": "bold", "better": "bold", "level": "underline", "": ""}
+_PLAIN = {
+    "best": ("**", "**"),
+    "differs": ("**", "**"),
+    "better": ("**", "**"),
+    "level": (" _", "_ "),
+    "": ("  ", "  "),
+}
 
 
 def text(table: Table, width: int = WIDTH) -> str:

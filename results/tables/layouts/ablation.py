@@ -23,7 +23,7 @@ VARIANTS = ("flyp_ce", "flyp_frozen_text", "flyp_masked", "flyp_plus_ce")
 
 
 def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
-    """A table per model and shots: ID and OOD per data set and side, each with its difference to FLYP.
+    """A table per model and shots: ID and OOD per data set and side, each with its difference to FLYP, or to a control.
 
     FLYP is that of the first run given. Runs that hold the same cell are rows apart, named by the settings in which
     they differ (templates, batch size), or by the run where none does. Raises InputError where there is no FLYP.
@@ -37,11 +37,12 @@ def plans(blocks: Sequence[Block], options: TableOptions) -> list[Plan]:
 
 def _plan(blocks: Sequence[Block], options: TableOptions) -> Plan:
     rows = _rows(blocks)
-    reference = next((one for one in rows if one.method == REFERENCE), None)
+    named = (options.control, options.control) if options.control else (REFERENCE, "")
+    reference = next((one for one in rows if one.method == named[0] or one.label == named[1]), None)
     if reference is None:
         raise InputError(
-            f"{title(blocks[0])}: found no cell of flyp, expected one to take differences to; name its run, or choose "
-            "another --layout"
+            f"{title(blocks[0])}: found no cell of {named[0]}, expected one to take differences to; name its run, or "
+            "choose another --layout"
         )
     label = row_label(list(reference.cells.values()))
     columns = [
