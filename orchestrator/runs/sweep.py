@@ -29,7 +29,7 @@ from flyp_sweep.orchestrator.runs.notification import notifying
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.outdated import asking
 from flyp_sweep.orchestrator.runs.prepared import Prepared, prepared
-from flyp_sweep.orchestrator.runs.progress import Progress, duration
+from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.under_way import UnderWay
 from flyp_sweep.orchestrator.runs.wrapping import wrapped
@@ -39,6 +39,7 @@ from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
+from flyp_sweep.results.durations import duration
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.search_spaces.complaints import counted

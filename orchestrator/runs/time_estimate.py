@@ -14,7 +14,7 @@ from flyp_sweep.orchestrator.protocol.algorithms import planned_searches
 from flyp_sweep.orchestrator.protocol.cells import CellProtocol
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.runs.progress import duration
+from flyp_sweep.results.durations import duration
 from flyp_sweep.results.ledger.run_folder import LEDGER
 from flyp_sweep.results.ledger.schema import Malformed, TrialRecord, decode
 from flyp_sweep.search_spaces.cell import Cell
