@@ -109,11 +109,11 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:
-    """Write the figures of all kinds; returns their files, the PNG files by stem, and a line per kind that failed.
+    """Write the figures of all kinds; returns their files, the SVG files by stem, and a line per kind that failed.
 
     Raises UnwritableError. Whatever else goes wrong with a figure costs neither tables nor report.
     """
-    from flyp_sweep.results.figures import KINDS, draw, save_all
+    from flyp_sweep.results.figures import KINDS, draw, for_both_modes, save_all
 
     paths: list[Path] = []
     pictures: dict[str, bytes] = {}
@@ -129,7 +129,8 @@ def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], d
             reason = one_line(f"{type(error).__name__}: {error}")[:300]
             warnings.append(f"figures of kind {kind} cannot be drawn ({reason}); {folder.path / 'log.txt'} has more")
         else:
-            pictures |= {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
+            stems = [stem for one in drawn for stem in one.figures]
+            pictures |= {stem: for_both_modes((folder.figures / f"{stem}.svg").read_bytes()) for stem in stems}
     return paths, pictures, warnings
 
 
@@ -138,7 +139,7 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
 
     Raises InputError as `make_table` does.
     """
-    from flyp_sweep.results.figures import draw, file_of
+    from flyp_sweep.results.figures import draw, file_of, for_both_modes
     from flyp_sweep.results.report import report
 
     read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
@@ -147,7 +148,7 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     for run, material in read:
         prefix = f"{run.name}: " if len(read) > 1 else ""
         figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
-        pictures |= {prefix + stem: file_of(figure, ".png") for stem, figure in figures.items()}
+        pictures |= {prefix + stem: for_both_modes(file_of(figure, ".svg")) for stem, figure in figures.items()}
     write(output, report([_with_all(run, material) for run, material in read], table, pictures))
     return [line for run, _ in read for line in _edge_lines(run)]
 
@@ -156,17 +157,19 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     """What reports and figures need of a run, all from one reading of its ledger."""
     from flyp_sweep.results.analysis.best_repeats import predicted_in
     from flyp_sweep.results.analysis.searches import searches_of
+    from flyp_sweep.results.analysis.training_curves import CurveReader
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.ledger.tidy import tidy_frame
     from flyp_sweep.results.report import Run
 
-    records, sha256 = folder.ledger.load_hashed(curves=False)
+    reader = CurveReader()
+    records, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
     evidence = evidence_of(records, name, planned, sha256)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
     read_predicted = partial(predicted_in, records, folder.prediction_files)
-    return run, Material(tidy_frame(records), evidence, run.searches, read_predicted)
+    return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted)
 
 
 def _with_all(run: Run, material: Material) -> Run:

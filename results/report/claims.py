@@ -118,7 +118,9 @@ def _tested(what: str, metric: Metric, held: Sequence[Contender], marks: ColumnM
     else:
         parts[0] += "."
     if level:
-        apart = [f"{held[row].label} (difference {_lead(marks, row, metric)})" for row in _by_lead(level, marks, metric)]
+        apart = [
+            f"{held[row].label} (difference {_lead(marks, row, metric)})" for row in _by_lead(level, marks, metric)
+        ]
         parts.append(f"Not told apart from {best.label}: {_joined(apart)}.")
     if few:
         untested = [f"{held[row].label} ({_mean(held[row], metric)})" for row in few]
