@@ -18,7 +18,7 @@ from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.complaints import one_line, one_of
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
@@ -195,11 +195,13 @@ def _note_lines(run: Run) -> list[str]:
     return notes_of(trial for trial in run.trials if trial.stage == "repeat")
 
 
-def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | None = None) -> Iterator[Plotted]:
+def plot_runs(
+    folders: Sequence[RunFolder], output: Path | None, kind: str | None = None, look: str = "screen"
+) -> Iterator[Plotted]:
     """Draw the figures of each run into its figures/, or all into a folder, in which several get one each by name.
 
-    One file takes one figure of one run. Raises InputError as `plot_run` does, and before anything is drawn where files
-    of two runs would have the same path.
+    One file takes one figure of one run. `look` is one of `LOOKS`. Raises InputError as `plot_run` does, and before
+    anything is drawn where files of two runs would have the same path.
     """
     several = len(folders) > 1
     if output is not None and several:
@@ -211,7 +213,7 @@ def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | Non
                 f"-o {output}: found several runs called {alike[0]}, expected different names; plot one by one"
             )
     for folder in folders:
-        yield plot_run(folder, output, kind, folder.name if several else "")
+        yield plot_run(folder, output, kind, folder.name if several else "", look)
 
 
 def _is_file(output: Path) -> bool:
@@ -219,7 +221,9 @@ def _is_file(output: Path) -> bool:
     return output.suffix != "" and not output.is_dir()
 
 
-def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None, within: str = "") -> Plotted:
+def plot_run(
+    folder: RunFolder, output: Path | None, kind: str | None = None, within: str = "", look: str = "screen"
+) -> Plotted:
     """Draw the figures of a run into its figures/, a folder (or one called `within` in it) or one file.
 
     One file takes one figure, a frontier where no `kind` is named. Raises InputError when the run has several of that
@@ -229,11 +233,11 @@ def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None, wi
 
     into_file = output is not None and _is_file(output)
     if output and into_file and output.suffix.lower() not in SUFFIXES:
-        raise InputError(f"-o {output}: found {output.suffix}, expected {' or '.join(SUFFIXES)}, or a folder")
+        raise InputError(f"-o {output}: found {output.suffix}, expected {one_of(SUFFIXES)}, or a folder")
     if into_file:
         kind = kind or "frontier"
     run, material = _read(folder, planned_cells(folder), folder.name)
-    drawn = draw(material, [kind] if kind else list(KINDS))
+    drawn = draw(material, [kind] if kind else list(KINDS), look)
     figures = [figure for one in drawn for figure in one.figures.values()]
     reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]
     if kind and not figures:

@@ -80,7 +80,7 @@ def _curve(record: TrialRecord) -> SeedCurve | None:
 
 
 def curves_of(blocks: Iterable[Block], curves: Mapping[str, SeedCurve]) -> list[BlockCurves]:
-    """The curves of the repeats that count for each block, `curves` being by trial id; blocks without any are absent."""
+    """The curves of the repeats that count for each block; `curves` are by trial id. Blocks without any are absent."""
     found = []
     for block in blocks:
         methods = []

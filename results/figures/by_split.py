@@ -25,7 +25,7 @@ from flyp_sweep.results.figures.style import (
 from flyp_sweep.results.naming import ZEROSHOT, shots_label, slugs
 
 MOST_SPLITS = 20
-_BAR, _GAP, _REST = 0.085, 0.13, 0.95
+_BAR, _GAP, _REST = 0.068, 0.12, 0.95
 """Inches: a bar, the room between two splits, and all but the bars."""
 _LONGEST = 16  # characters of a split's name
 
@@ -50,7 +50,7 @@ def draw(one: SplitBars) -> Figure:
             axes.set_title(SIDE_LABELS[side], loc="left", fontsize=8)
             _draw_panel(axes, bars, splits, list(labels))
             axes.set_xlabel(f"{metric} (%)")
-        row[0].set_yticks(range(len(splits)), [_short(name) for name in splits])
+        row[0].set_yticks(range(len(splits)), ["ID test" if name == "id_test" else _short(name) for name in splits])
         more = f", the first {len(splits)} of {len(one.splits)} splits" if len(one.splits) > len(splits) else ""
         add_title(figure, one.title + more)
         figure.legend(

@@ -65,7 +65,7 @@ def frontier(frame: pd.DataFrame, dataset: str, model: str, shots: int | None = 
 
     One curve per method (means over seeds, in percent) in the band of its 95% Student-t intervals, a star at the alpha
     chosen on id_val, a marker of the method at alpha = 1, a black diamond for the zero-shot model. Without the full
-    alpha grid a dotted line joins star and marker, which have crosses for their intervals.
+    alpha grid a dotted line joins diamond, star and marker, which have crosses for their intervals.
     """
     block = select_block(frame, dataset, model, shots)
     return None if skip_reason(block) else draw(frontier_points(block))
@@ -102,7 +102,7 @@ def draw(points: Frontier) -> Figure:
         colours, shapes = colours_of(methods), shapes_of(methods)
         widths = np.linspace(_WIDEST, _NARROWEST, max(2, len(points.curves)))
         for curve, width in zip(points.curves, widths, strict=False):
-            _draw_curve(axes, curve, colours[curve.method], shapes[curve.method], float(width))
+            _draw_curve(axes, curve, colours[curve.method], shapes[curve.method], float(width), points.zeroshot)
         _draw_zeroshot(axes, points)
         _draw_bands(axes, points, colours)
         axes.set_xlabel(points.id_label)
@@ -114,13 +114,13 @@ def draw(points: Frontier) -> Figure:
     return figure
 
 
-def _draw_curve(axes: Axes, curve: Curve, colour: str, shape: str, width: float) -> None:
+def _draw_curve(axes: Axes, curve: Curve, colour: str, shape: str, width: float, zeroshot: Point | None) -> None:
     if curve.is_full:
         xy = curve.points["id"], curve.points["ood"]
         axes.plot(*xy, color=colour, linewidth=width, solid_capstyle="round")
         axes.plot(*xy, **_tick(colour), zorder=2.5)
-    elif curve.finetuned and curve.chosen:
-        axes.plot(*zip(curve.finetuned, curve.chosen, strict=True), color=colour, linewidth=0.9, linestyle=":")
+    elif ends := [point for point in (zeroshot, curve.chosen, curve.finetuned) if point]:
+        axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.1, linestyle=":")  # nothing measured in between
     if curve.chosen:
         axes.plot(*curve.chosen, **_star(colour, 11), zorder=4.5)  # hollow: it may lie on other marks
     if curve.finetuned:
@@ -159,7 +159,7 @@ def _draw_bands(axes: Axes, points: Frontier, colours: dict[str, str]) -> None:
         elif not curve.is_full:
             ends = [(one, reach) for one, reach in curve.ends if one and reach]
             for (x, y), (dx, dy) in ends:
-                axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colours[curve.method], elinewidth=0.7, alpha=0.7)
+                axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colours[curve.method], elinewidth=0.6, alpha=0.45)
                 reaches.append((x - dx, x + dx, y - dy, y + dy))
     width, height = _BAND_AT_MOST * (right - left), _BAND_AT_MOST * (top - bottom)
     lows, highs = np.min(reaches, axis=0), np.max(reaches, axis=0)
@@ -272,5 +272,8 @@ def _handles(points: Frontier, colours: dict[str, str], shapes: dict[str, str]) 
     if any(curve.is_full for curve in points.curves):
         marks.append(Line2D([], [], **_tick("#555555"), label="each $\\alpha$"))
     if any(curve.has_reach for curve in points.curves):
-        marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% intervals\nof ID and of OOD"))
+        label = "95% intervals\nof ID and of OOD"
+        crosses = Line2D([], [], marker="+", linestyle="none", color="#555555", markersize=8, label=label)
+        bands = Patch(color="#555555", alpha=_BAND, linewidth=0, label=label)
+        marks.append(bands if any(curve.is_full for curve in points.curves) else crosses)
     return lines + marks

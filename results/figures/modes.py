@@ -53,7 +53,8 @@ def for_both_modes(svg: bytes) -> bytes:
 def _lightened(colour: str) -> str:
     """The colour with as much white as it takes to stand out from a dark page."""
     for percent in range(0, 100, 5):
-        mixed = tuple(own + (1 - own) * percent / 100 for own in to_rgb(colour))
+        red, green, blue = (own + (1 - own) * percent / 100 for own in to_rgb(colour))
+        mixed = (red, green, blue)
         if (_luminance(mixed) + 0.05) / (_luminance(to_rgb(_PAPER)) + 0.05) >= _ENOUGH:
             return to_hex(mixed)
     return "#ffffff"

@@ -24,7 +24,7 @@ def sentences(records: list) -> tuple[str, ...]:
 
 
 def test_lower_methods_are_named_with_difference_and_interval_the_nearest_first():
-    """LP is behind by 9, 10 and 11 points, so by 10 +- t(2, 0.975) * 1 / sqrt(3) = 10 +- 2.484; FT by 5 at each seed."""
+    """LP is behind by 9, 10, 11 points, so by 10 +- t(2, 0.975) * 1 / sqrt(3) = 10 +- 2.484; FT by 5 at each seed."""
     held = [
         contender("LP", 0.81, 0.80, 0.79),
         contender("FT", 0.85, 0.85, 0.85),
