@@ -225,7 +225,9 @@ def _free_side(points: Frontier) -> tuple[float, float, str, str]:
     The diamond stands at an end of every curve, in most runs the left one. The label goes to the side of the axes'
     middle, above or below, wherever fewer points of the curves lie within its reach.
     """
-    xy = np.concatenate([_all_points(curve) for curve in points.curves] + [np.array([points.zeroshot])])
+    xy = np.concatenate(
+        [_all_points(curve, points.zeroshot) for curve in points.curves] + [np.array([points.zeroshot])]
+    )
     span = np.ptp(xy, axis=0)
     x, y = ((xy - xy.min(axis=0)) / np.where(span > 0, span, 1.0)).T
     right = x[-1] <= 0.5
@@ -234,9 +236,13 @@ def _free_side(points: Frontier) -> tuple[float, float, str, str]:
     return (5 if right else -5, 4 if above else -4, "left" if right else "right", "bottom" if above else "top")
 
 
-def _all_points(curve: Curve) -> Array:
+def _all_points(curve: Curve, zeroshot: Point | None) -> Array:
+    """What is drawn of a curve, as points close to each other."""
     ends = [point for point in (curve.chosen, curve.finetuned) if point is not None]
-    corners = np.concatenate([curve.points.to_numpy(dtype=float), np.array(ends, dtype=float).reshape(-1, 2)])
+    if not curve.is_full and zeroshot:
+        ends = [zeroshot, *ends]
+    full = curve.points.to_numpy(dtype=float) if curve.is_full else np.empty((0, 2))
+    corners = np.concatenate([full, np.array(ends, dtype=float).reshape(-1, 2)])
     along = np.linspace(0, len(corners) - 1, 20 * len(corners))  # the lines between the corners count too
     return np.stack([np.interp(along, np.arange(len(corners)), axis) for axis in corners.T], axis=1)
 
@@ -272,7 +278,7 @@ def _handles(points: Frontier, colours: dict[str, str], shapes: dict[str, str]) 
     if any(curve.is_full for curve in points.curves):
         marks.append(Line2D([], [], **_tick("#555555"), label="each $\\alpha$"))
     if any(curve.has_reach for curve in points.curves):
-        label = "95% intervals\nof ID and of OOD"
+        label = "95% interval"
         crosses = Line2D([], [], marker="+", linestyle="none", color="#555555", markersize=8, label=label)
         bands = Patch(color="#555555", alpha=_BAND, linewidth=0, label=label)
         marks.append(bands if any(curve.is_full for curve in points.curves) else crosses)

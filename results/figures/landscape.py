@@ -291,7 +291,7 @@ def _scale(axes: Axes, axis: Axis, which: str) -> None:
 def _log_ticks(axes: Axes, low: float, high: float, which: str) -> None:
     """Ticks at powers of ten, and at both ends where the range holds fewer than two of these."""
     powers = [10.0**power for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
-    powers = powers[:: max(1, math.ceil(len(powers) / 4))]
+    powers = powers[:: max(1, math.ceil(len(powers) / 3))]
     if len(powers) < 2:
         powers = [10**low, 10**high]
     axes.set(**{f"{which}ticks": powers, f"{which}ticklabels": [_short(power) for power in powers]})
