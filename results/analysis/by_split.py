@@ -55,8 +55,8 @@ def _bars(block: Block, measures: Sequence[Measure], side: Side) -> tuple[Bars, 
     """The methods with a number on a side; none where there is the zero-shot model alone, unless nothing else is."""
     found = []
     for result in block.results:
-        samples = {measure.split: list(result.sample(side, [measure]).values()) for measure in measures}
-        if held := {split: mean_interval(values) for split, values in samples.items() if values}:
+        samples = [(measure.split, list(result.sample(side, [measure]).values())) for measure in measures]
+        if held := {split: mean_interval(values) for split, values in samples if values}:
             found.append(Bars(result.cell.method, result.label, held))
     is_alone = all(one.method == ZEROSHOT for one in found)
     return () if is_alone and side == "with" else tuple(found)

@@ -70,7 +70,8 @@ def _draw_panel(axes: Axes, bars: tuple[Bars, ...], splits: tuple[str, ...], met
     axes.grid(axis="x", color=GRID, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    axes.set(xlim=(0, 100), ylim=(len(splits) - 0.5, -0.5))  # the first split on top
+    highest = max(100 * found.mean for own in bars for found in own.intervals.values())
+    axes.set(xlim=(0, max(100, 1.05 * highest)), ylim=(len(splits) - 0.5, -0.5))  # the first split on top
     for own in bars:
         shift = (methods.index(own.method) - (len(methods) - 1) / 2) * height
         held = [(at, own.intervals[split]) for at, split in enumerate(splits) if split in own.intervals]

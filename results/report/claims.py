@@ -16,11 +16,14 @@ from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.results.statistics.intervals import Interval
 from flyp_sweep.results.tables.columns import id_column, ood_column, rows_of
 from flyp_sweep.results.tables.grid import PlannedRow
+from flyp_sweep.results.tables.layouts import held_out
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.significance import FEWEST_SEEDS, ColumnMarks, Sample, column_marks
 from flyp_sweep.results.tables.table import Column
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
 
+_SEVERAL_METRICS = "No method is compared: the methods were measured by different metrics on the same split."
 _COLUMNS: tuple[Callable[[Block, Side, tuple[str, ...]], list[Column]], ...] = (ood_column, id_column)
 
 
@@ -35,29 +38,53 @@ class Contender:
 
 @dataclass(frozen=True)
 class BlockClaims:
-    """The sentences of one (dataset, model, shots)."""
+    """The sentences of one (dataset, model, shots), or of the data sets of a family together."""
 
     title: str
     sentences: tuple[str, ...]
 
 
 def claims_of(blocks: Iterable[Block]) -> list[BlockClaims]:
-    """The claims of every block: mean OOD first, then ID test; a block without a number says so."""
-    return [BlockClaims(block.title, tuple(_sentences(block))) for block in blocks]
+    """The claims of every block: mean OOD first, then ID test; a block without a number says so.
+
+    Of a family of data sets the claims are on the means over them, as in its table.
+    """
+    blocks = list(blocks)
+    own = [BlockClaims(block.title, tuple(_of_block(block))) for block in blocks if block.family is None]
+    return own + _of_families([block for block in blocks if block.family])
 
 
-def _sentences(block: Block) -> list[str]:
+def _of_block(block: Block) -> list[str]:
     try:
         columns = [one for make in _COLUMNS for side in SIDES for one in make(block, side, ("",))]
     except InputError:
-        return ["No method is compared: the methods were measured by different metrics on the same split."]
-    rows = rows_of([block])
+        return [_SEVERAL_METRICS]
+    return _sentences(rows_of([block]), columns)
+
+
+def _of_families(blocks: Sequence[Block]) -> list[BlockClaims]:
+    try:
+        plans = held_out.plans(blocks, TableOptions())
+    except InputError:
+        return [BlockClaims(block.title, (_SEVERAL_METRICS,)) for block in blocks]
+    found = []
+    for plan in plans:
+        means = [one for one in plan.columns if one.over and one.kind == "number" and one.headline]
+        columns = sorted(means, key=lambda one: one.role == "id_test")
+        parts = max((len(one.over) for one in columns), default=0)
+        over = f": means over {counted(parts, 'data set')}" if parts else ""
+        found.append(BlockClaims(plan.title + over, tuple(_sentences(plan.rows, columns))))
+    return found
+
+
+def _sentences(rows: Sequence[PlannedRow], columns: Sequence[Column]) -> list[str]:
+    """What the columns say, and which methods have no number in any of them."""
     found = [(column, _contenders(rows, column)) for column in columns if _is_told(rows, column)]
-    sides = {column.side for column, _ in found}
-    told = [claim(_name(column, len(sides) > 1), metric_of(column.metric), held) for column, held in found]
-    without = [row.label for row in rows if not any(row.sample(column) for column in columns)]
-    if not told:
+    if not found:
         return ["No repeat has finished yet."]
+    with_side = len({column.side for column, _ in found}) > 1
+    told = [claim(_name(column, with_side), metric_of(column.metric), held) for column, held in found]
+    without = [row.label for row in rows if not any(row.sample(column) for column in columns)]
     return [*told, *([f"No number yet: {_joined(without)}."] if without else [])]
 
 
@@ -68,16 +95,16 @@ def _is_told(rows: Sequence[PlannedRow], column: Column) -> bool:
 
 
 def _contenders(rows: Sequence[PlannedRow], column: Column) -> list[Contender]:
-    found = [(row, row.sample(column), row.cell(column)) for row in rows]
-    return [Contender(row.label, sample, cell.planned) for row, sample, cell in found if sample and cell]
+    found = [(row, row.sample(column), row.held(column)) for row in rows]
+    return [Contender(row.label, sample, max(cell.planned for cell in cells)) for row, sample, cells in found if sample]
 
 
 def _name(column: Column, with_side: bool) -> str:
     """E.g. `mean OOD with ensembling`, `OOD sketch (macro F1)`."""
     names = {"id_test": "ID test", "mean_ood": "mean OOD"}
-    name = names.get(column.role) or f"OOD {column.parts[0].split}"
+    split = next(part.split for one in column.sources for part in one.parts)
     metric = "" if column.metric == "accuracy" else f" ({metric_of(column.metric).named})"
-    return name + metric + (f" {SIDE_LABELS[column.side]}" if with_side else "")
+    return names.get(column.role, f"OOD {split}") + metric + (f" {SIDE_LABELS[column.side]}" if with_side else "")
 
 
 def claim(what: str, metric: Metric, held: Sequence[Contender]) -> str:

@@ -138,3 +138,32 @@ def test_the_zero_shot_model_alone_is_told_once(example):
         "Only Zeroshot has a number on mean OOD: 45.0.",
         "Only Zeroshot has a number on ID test: 60.0.",
     )
+
+
+def test_of_held_out_domains_the_claims_are_on_their_means(example):
+    """FLYP: 0.8 and 0.6 at every seed, so 0.7; FT: 0.7 and 0.5, so 0.6, two constants."""
+    parts = {"office:art": "art", "office:clipart": "clipart"}
+    records = []
+    for method, gain in (("ft", 0.0), ("flyp", 0.1)):
+        for (dataset, domain), value in zip(parts.items(), (0.7, 0.5), strict=True):
+            values = {"id_test": 0.9, domain: value + gain}
+            trials = [example.repeat(example.cell(method, dataset), seed, values, values) for seed in range(3)]
+            family = {"name": "office", "kind": "domain", "parts": parts}
+            records += [*trials, example.selection(trials, family=family)]
+    (found,) = claims_of(blocks_of(cell_results(evidence_in(records))))
+    assert found.title == "office, digits-clip: means over 2 data sets"
+    assert found.sentences[0] == (
+        "FLYP is highest on mean OOD without ensembling, 70.0; FT is lower by 10.0 [10.0, 10.0]. n = 3 seeds."
+    )
+    assert found.sentences[-1] == "FT and FLYP are highest on ID test with ensembling, 90.0. n = 3 seeds."
+
+
+def test_methods_measured_by_different_metrics_are_not_compared(example):
+    first, second = (example.finished_cell(method, [0.9, 0.91, 0.92]) for method in ("ft", "flyp"))
+    for trial in second[:-1]:
+        for at in trial["evaluations"]:
+            for split in at["splits"]:
+                split["primary"] = "macro_f1"
+    assert sentences([*first, *second]) == (
+        "No method is compared: the methods were measured by different metrics on the same split.",
+    )
