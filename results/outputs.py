@@ -20,7 +20,7 @@ from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.summary import Summary, summary_of
 from flyp_sweep.results.tables.table import Table
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.complaints import one_line
+from flyp_sweep.search_spaces.complaints import one_line, one_of
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
@@ -143,11 +143,11 @@ def _table_of(run: Run, folder: RunFolder) -> tuple[Table, list[str]]:
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:
-    """Write the figures of all kinds; returns their files, the PNG files by stem, and a line per kind that failed.
+    """Write the figures of all kinds; returns their files, the SVG files by stem, and a line per kind that failed.
 
     Raises UnwritableError. Whatever else goes wrong with a figure costs neither tables nor report.
     """
-    from flyp_sweep.results.figures import KINDS, draw, save_all
+    from flyp_sweep.results.figures import KINDS, draw, for_both_modes, save_all
 
     paths: list[Path] = []
     pictures: dict[str, bytes] = {}
@@ -163,7 +163,8 @@ def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], d
             reason = one_line(f"{type(error).__name__}: {error}")[:300]
             warnings.append(f"figures of kind {kind} cannot be drawn ({reason}); {folder.path / 'log.txt'} has more")
         else:
-            pictures |= {stem: (folder.figures / f"{stem}.png").read_bytes() for one in drawn for stem in one.figures}
+            stems = [stem for one in drawn for stem in one.figures]
+            pictures |= {stem: for_both_modes((folder.figures / f"{stem}.svg").read_bytes()) for stem in stems}
     return paths, pictures, warnings
 
 
@@ -172,7 +173,7 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
 
     Raises InputError as `make_table` does.
     """
-    from flyp_sweep.results.figures import draw, file_of
+    from flyp_sweep.results.figures import draw, file_of, for_both_modes
     from flyp_sweep.results.report import report
 
     read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
@@ -181,7 +182,7 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     for run, material in read:
         prefix = f"{run.name}: " if len(read) > 1 else ""
         figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
-        pictures |= {prefix + stem: file_of(figure, ".png") for stem, figure in figures.items()}
+        pictures |= {prefix + stem: for_both_modes(file_of(figure, ".svg")) for stem, figure in figures.items()}
     write(output, report([_with_all(run, material) for run, material in read], table, pictures))
     return [line for run, _ in read for line in _edge_lines(run)]
 
@@ -190,17 +191,19 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     """What reports and figures need of a run, all from one reading of its ledger."""
     from flyp_sweep.results.analysis.best_repeats import predicted_in
     from flyp_sweep.results.analysis.searches import searches_of
+    from flyp_sweep.results.analysis.training_curves import CurveReader
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.ledger.tidy import tidy_frame
     from flyp_sweep.results.report import Run
 
-    records, sha256 = folder.ledger.load_hashed(curves=False)
+    reader = CurveReader()
+    records, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
     evidence = evidence_of(records, name, planned, sha256)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
     read_predicted = partial(predicted_in, records, folder.prediction_files)
-    return run, Material(tidy_frame(records), evidence, run.searches, read_predicted)
+    return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted)
 
 
 def _with_all(run: Run, material: Material) -> Run:
@@ -226,11 +229,13 @@ def _note_lines(run: Run) -> list[str]:
     return notes_of(trial for trial in run.trials if trial.stage == "repeat")
 
 
-def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | None = None) -> Iterator[Plotted]:
+def plot_runs(
+    folders: Sequence[RunFolder], output: Path | None, kind: str | None = None, look: str = "screen"
+) -> Iterator[Plotted]:
     """Draw the figures of each run into its figures/, or all into a folder, in which several get one each by name.
 
-    One file takes one figure of one run. Raises InputError as `plot_run` does, and before anything is drawn where files
-    of two runs would have the same path.
+    One file takes one figure of one run. `look` is one of `LOOKS`. Raises InputError as `plot_run` does, and before
+    anything is drawn where files of two runs would have the same path.
     """
     several = len(folders) > 1
     if output is not None and several:
@@ -242,7 +247,7 @@ def plot_runs(folders: Sequence[RunFolder], output: Path | None, kind: str | Non
                 f"-o {output}: found several runs called {alike[0]}, expected different names; plot one by one"
             )
     for folder in folders:
-        yield plot_run(folder, output, kind, folder.name if several else "")
+        yield plot_run(folder, output, kind, folder.name if several else "", look)
 
 
 def _is_file(output: Path) -> bool:
@@ -250,7 +255,9 @@ def _is_file(output: Path) -> bool:
     return output.suffix != "" and not output.is_dir()
 
 
-def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None, within: str = "") -> Plotted:
+def plot_run(
+    folder: RunFolder, output: Path | None, kind: str | None = None, within: str = "", look: str = "screen"
+) -> Plotted:
     """Draw the figures of a run into its figures/, a folder (or one called `within` in it) or one file.
 
     One file takes one figure, a frontier where no `kind` is named. Raises InputError when the run has several of that
@@ -260,11 +267,11 @@ def plot_run(folder: RunFolder, output: Path | None, kind: str | None = None, wi
 
     into_file = output is not None and _is_file(output)
     if output and into_file and output.suffix.lower() not in SUFFIXES:
-        raise InputError(f"-o {output}: found {output.suffix}, expected {' or '.join(SUFFIXES)}, or a folder")
+        raise InputError(f"-o {output}: found {output.suffix}, expected {one_of(SUFFIXES)}, or a folder")
     if into_file:
         kind = kind or "frontier"
     run, material = _read(folder, planned_cells(folder), folder.name)
-    drawn = draw(material, [kind] if kind else list(KINDS))
+    drawn = draw(material, [kind] if kind else list(KINDS), look)
     figures = [figure for one in drawn for figure in one.figures.values()]
     reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]
     if kind and not figures:

@@ -218,23 +218,29 @@ def show(trial_id: str, runs: tuple[Path | str, ...]) -> None:
     "-o",
     "--output",
     type=UserPath(),
-    help="A .png or .pdf file for one figure, else a folder, with one per run.  [default: each run's figures/]",
+    help="A .png, .svg or .pdf file for one figure, else a folder, with one per run.  [default: each run's figures/]",
 )
 @click.option(
     "--figure",
-    type=click.Choice(["frontier", "shots", "sensitivity", "importance", "reliability", "confusion"]),
+    type=click.Choice(
+        [
+            *("frontier", "ood", "shots", "training", "sensitivity", "importance"),
+            *("reliability", "classes", "confusion"),
+        ]
+    ),
     help="Which figures.  [default: all; into a file the frontier]",
 )
-def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) -> None:
-    """Figures of one or several RUNS, as PNG and PDF.
+@choice("--style", ["screen", "paper"], "For a paper: no title, and no text below 8 pt but labels that must fit.")
+def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None, style: str) -> None:
+    """Figures of one or several RUNS, as PNG, SVG and PDF, one column of a paper wide (3.25 inches).
 
-    ID-OOD frontiers, accuracy by shots, scores of the search, importance of hyper-parameters, reliability diagrams and
-    confusion matrices.
+    ID-OOD frontiers, bars by OOD set, accuracy by shots, training curves, scores of the search, importance of
+    hyper-parameters, reliability diagrams, accuracy by class and confusion matrices.
     """
     from flyp_sweep.results.outputs import plot_runs
 
     refuse_without_file("plot", runs, output)
-    for plotted in plot_runs([open_run(run) for run in runs], output, figure):
+    for plotted in plot_runs([open_run(run) for run in runs], output, figure, style):
         for written in plotted.paths:
             click.echo(written)
         for line in plotted.warnings:
@@ -251,7 +257,7 @@ def plot(runs: tuple[Path | str, ...], output: Path | None, figure: str | None) 
     help="Write to this file.  [default: report.html in the run folder]",
 )
 def report(runs: tuple[Path | str, ...], layout: str, output: Path | None) -> None:
-    """One self-contained HTML page of RUNS: tables, figures, protocol, and the trials behind every number."""
+    """One self-contained HTML page of RUNS: what came out, figures, tables, protocol, and every trial."""
     from flyp_sweep.results.outputs import write_report
 
     refuse_without_file("report", runs, output)

@@ -13,7 +13,9 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Evidence
 from flyp_sweep.results.analysis.shots import Line, Panel, ShotsCurves, shots_curves
 from flyp_sweep.results.figures.style import (
+    GRID,
     STYLE,
+    TITLE,
     Drawn,
     colours_of,
     lay_out,
@@ -48,7 +50,7 @@ def draw(curves: ShotsCurves) -> Figure:
         for axes, panel in zip(rows, curves.panels, strict=True):
             _draw_panel(axes, panel, methods)
         title = literal(block_title(curves.dataset, curves.model, None))
-        rows[0].set_title(f"{title}, {SIDE_LABELS[curves.side]}", loc="left")
+        rows[0].set_title(f"{title}, {SIDE_LABELS[curves.side]}", loc="left").set_label(TITLE)
         rows[-1].set_xlabel("shots (images per class)")
         figure.legend(
             handles=_legend(curves, labels),
@@ -63,7 +65,7 @@ def draw(curves: ShotsCurves) -> Figure:
 
 def _draw_panel(axes: Axes, panel: Panel, methods: list[str]) -> None:
     axes.set_xscale("log", base=2)
-    axes.grid(color="#DDDDDD", linewidth=0.5)
+    axes.grid(color=GRID, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.set_ylabel(panel.label)
     shots = sorted({count for line in panel.lines for count in line.intervals})

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from flyp_sweep.results.analysis.best_repeats import BestRepeat, Predicted, PredictedBlock
 from flyp_sweep.results.figures.per_block import draw_each
-from flyp_sweep.results.figures.style import STYLE, WIDTH, Drawn, lay_out, literal, new_figure
+from flyp_sweep.results.figures.style import DENSE, STYLE, WIDTH, Drawn, add_title, lay_out, literal, new_figure
 from flyp_sweep.results.statistics.confusion import most_confused
 
 MOST_CLASSES = 20
@@ -49,7 +49,7 @@ def draw(block: PredictedBlock) -> Figure:
     classes = max(len(one.classes) for one in shown)
     with rc_context(STYLE):
         figure = _maps(shown) if classes <= MOST_CLASSES else _bars(shown)
-        figure.suptitle(literal(f"{block.title}: ID test"), x=0.01, ha="left", fontsize=8.5)
+        add_title(figure, f"{block.title}: ID test")
         lay_out(figure)
     return figure
 
@@ -74,6 +74,7 @@ def _maps(shown: list[BestRepeat]) -> Figure:
     columns = len(shown) - (rows - 1) * _PER_ROW
     axes.set_xticks(np.add.outer(np.arange(columns) * _ACROSS, within).ravel(), columns * names, rotation=90)
     axes.set_yticks(np.subtract.outer(-np.arange(rows) * _DOWN, within).ravel(), rows * names)
+    axes.set_label(DENSE)
     axes.tick_params(length=0, pad=1, labelsize=5)
     axes.spines[:].set_visible(False)
     axes.set(xlim=(0, _PER_ROW * _ACROSS), ylim=(-rows * _DOWN + _DOWN - 1, _DOWN - 1))
@@ -106,6 +107,7 @@ def _draw_bars(axes: Axes, one: BestRepeat) -> None:
     axes.set_title(literal(one.label), loc="left", fontsize=8)
     names = [f"{_short(one.classes[pair.label])} → {_short(one.classes[pair.predicted])}" for pair in pairs]
     axes.barh(range(len(pairs)), [pair.count for pair in pairs], color="#4C78A8", height=0.7)
+    axes.set_label(DENSE)
     axes.set_yticks(range(len(pairs)), names, fontsize=4.5)
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
+from matplotlib.patheffects import withStroke
 
 from flyp_sweep.results.analysis.frontiers import (
     Curve,
@@ -27,7 +29,9 @@ from flyp_sweep.results.analysis.frontiers import (
     skip_reason,
 )
 from flyp_sweep.results.figures.style import (
+    GRID,
     STYLE,
+    TITLE,
     Drawn,
     SavedFigures,
     colours_of,
@@ -42,6 +46,8 @@ from flyp_sweep.results.figures.style import (
 from flyp_sweep.results.naming import block_title, shots_label, slugs
 
 _HEIGHT = 3.1  # inches
+_WIDEST, _NARROWEST = 1.9, 1.1
+"""Points: the first curve is the widest, so that it shows below one that runs along it."""
 _BAND = 0.18
 """Opacity of the bands."""
 _BAND_AT_MOST = 0.5
@@ -59,7 +65,7 @@ def frontier(frame: pd.DataFrame, dataset: str, model: str, shots: int | None = 
 
     One curve per method (means over seeds, in percent) in the band of its 95% Student-t intervals, a star at the alpha
     chosen on id_val, a marker of the method at alpha = 1, a black diamond for the zero-shot model. Without the full
-    alpha grid a dotted line joins star and marker, which have crosses for their intervals.
+    alpha grid a dotted line joins diamond, star and marker, which have crosses for their intervals.
     """
     block = select_block(frame, dataset, model, shots)
     return None if skip_reason(block) else draw(frontier_points(block))
@@ -80,7 +86,7 @@ def draw_frontiers(frame: pd.DataFrame) -> Drawn:
 
 
 def save_frontiers(frame: pd.DataFrame, folder: str | Path) -> SavedFigures:
-    """Write the frontier of every block as PNG (200 dpi) and PDF into `folder`; see `draw_frontiers`."""
+    """Write the frontier of every block as PNG (300 dpi), SVG and PDF into `folder`; see `draw_frontiers`."""
     return save_all([draw_frontiers(frame)], folder)
 
 
@@ -89,33 +95,52 @@ def draw(points: Frontier) -> Figure:
     with rc_context(STYLE):
         figure = new_figure(_HEIGHT)
         axes = figure.add_subplot()
-        axes.grid(color="#DDDDDD", linewidth=0.5)
+        axes.grid(color=GRID, linewidth=0.5)
         axes.set_axisbelow(True)
         axes.margins(0.09)
         methods = [curve.method for curve in points.curves]
         colours, shapes = colours_of(methods), shapes_of(methods)
-        for curve in points.curves:
-            _draw_curve(axes, curve, colours[curve.method], shapes[curve.method])
+        widths = np.linspace(_WIDEST, _NARROWEST, max(2, len(points.curves)))
+        for curve, width in zip(points.curves, widths, strict=False):
+            _draw_curve(axes, curve, colours[curve.method], shapes[curve.method], float(width), points.zeroshot)
         _draw_zeroshot(axes, points)
         _draw_bands(axes, points, colours)
         axes.set_xlabel(points.id_label)
         axes.set_ylabel(points.ood_label)
-        axes.set_title(literal(block_title(points.dataset, points.model, points.shots)), loc="left")
+        axes.set_title(literal(block_title(points.dataset, points.model, points.shots)), loc="left").set_label(TITLE)
         if points.curves:
             _add_legend(figure, points, colours, shapes)
         lay_out(figure)
     return figure
 
 
-def _draw_curve(axes: Axes, curve: Curve, colour: str, shape: str) -> None:
+def _draw_curve(axes: Axes, curve: Curve, colour: str, shape: str, width: float, zeroshot: Point | None) -> None:
     if curve.is_full:
-        axes.plot(curve.points["id"], curve.points["ood"], color=colour, linewidth=1.3, solid_capstyle="round")
-    elif curve.finetuned and curve.chosen:
-        axes.plot(*zip(curve.finetuned, curve.chosen, strict=True), color=colour, linewidth=0.9, linestyle=":")
+        xy = curve.points["id"], curve.points["ood"]
+        axes.plot(*xy, color=colour, linewidth=width, solid_capstyle="round")
+        axes.plot(*xy, **_tick(colour), zorder=2.5)
+    elif ends := [point for point in (zeroshot, curve.chosen, curve.finetuned) if point]:
+        axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.1, linestyle=":")  # nothing measured in between
     if curve.chosen:
-        axes.plot(*curve.chosen, **marker("*", colour, 12.5), zorder=4)
+        axes.plot(*curve.chosen, **_star(colour, 11), zorder=4.5)  # hollow: it may lie on other marks
     if curve.finetuned:
-        axes.plot(*curve.finetuned, **marker(shape, colour, 4.3), zorder=4.5)  # may lie on the star
+        axes.plot(*curve.finetuned, **marker(shape, colour, 4.3), zorder=4)
+
+
+def _tick(colour: str) -> dict[str, Any]:
+    """A dot on a curve, at each alpha that was evaluated."""
+    return {"marker": "o", "markersize": 2.2, "linestyle": "none", "color": colour, "markerfacecolor": "white"} | {
+        "markeredgewidth": 0.7
+    }
+
+
+def _star(colour: str, size: float) -> dict[str, Any]:
+    """The outline of a star, with a white rim."""
+    rim = withStroke(linewidth=2.2, foreground="white")
+    return {"marker": "*", "linestyle": "none", "markersize": size, "color": colour, "markerfacecolor": "none"} | {
+        "markeredgewidth": 1.0,
+        "path_effects": [rim],
+    }
 
 
 def _draw_bands(axes: Axes, points: Frontier, colours: dict[str, str]) -> None:
@@ -134,7 +159,7 @@ def _draw_bands(axes: Axes, points: Frontier, colours: dict[str, str]) -> None:
         elif not curve.is_full:
             ends = [(one, reach) for one, reach in curve.ends if one and reach]
             for (x, y), (dx, dy) in ends:
-                axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colours[curve.method], elinewidth=0.7, alpha=0.7)
+                axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colours[curve.method], elinewidth=0.6, alpha=0.45)
                 reaches.append((x - dx, x + dx, y - dy, y + dy))
     width, height = _BAND_AT_MOST * (right - left), _BAND_AT_MOST * (top - bottom)
     lows, highs = np.min(reaches, axis=0), np.max(reaches, axis=0)
@@ -200,7 +225,9 @@ def _free_side(points: Frontier) -> tuple[float, float, str, str]:
     The diamond stands at an end of every curve, in most runs the left one. The label goes to the side of the axes'
     middle, above or below, wherever fewer points of the curves lie within its reach.
     """
-    xy = np.concatenate([_all_points(curve) for curve in points.curves] + [np.array([points.zeroshot])])
+    xy = np.concatenate(
+        [_all_points(curve, points.zeroshot) for curve in points.curves] + [np.array([points.zeroshot])]
+    )
     span = np.ptp(xy, axis=0)
     x, y = ((xy - xy.min(axis=0)) / np.where(span > 0, span, 1.0)).T
     right = x[-1] <= 0.5
@@ -209,9 +236,13 @@ def _free_side(points: Frontier) -> tuple[float, float, str, str]:
     return (5 if right else -5, 4 if above else -4, "left" if right else "right", "bottom" if above else "top")
 
 
-def _all_points(curve: Curve) -> Array:
+def _all_points(curve: Curve, zeroshot: Point | None) -> Array:
+    """What is drawn of a curve, as points close to each other."""
     ends = [point for point in (curve.chosen, curve.finetuned) if point is not None]
-    corners = np.concatenate([curve.points.to_numpy(dtype=float), np.array(ends, dtype=float).reshape(-1, 2)])
+    if not curve.is_full and zeroshot:
+        ends = [zeroshot, *ends]
+    full = curve.points.to_numpy(dtype=float) if curve.is_full else np.empty((0, 2))
+    corners = np.concatenate([full, np.array(ends, dtype=float).reshape(-1, 2)])
     along = np.linspace(0, len(corners) - 1, 20 * len(corners))  # the lines between the corners count too
     return np.stack([np.interp(along, np.arange(len(corners)), axis) for axis in corners.T], axis=1)
 
@@ -240,10 +271,15 @@ def _handles(points: Frontier, colours: dict[str, str], shapes: dict[str, str]) 
     ]
     marks: list[Handle] = []
     if any(curve.chosen for curve in points.curves):
-        marks.append(Line2D([], [], **marker("*", "#555555", 9), label="chosen $\\alpha$"))
+        marks.append(Line2D([], [], **_star("#555555", 8), label="chosen $\\alpha$"))
     if any(curve.finetuned for curve in points.curves):
         some = [Line2D([], [], **marker(shapes[name], "#555555", 4.5)) for name in methods[-_SHAPES_SHOWN:]]
         marks.append(tuple(some))
+    if any(curve.is_full for curve in points.curves):
+        marks.append(Line2D([], [], **_tick("#555555"), label="each $\\alpha$"))
     if any(curve.has_reach for curve in points.curves):
-        marks.append(Patch(color="#555555", alpha=_BAND, linewidth=0, label="95% intervals\nof ID and of OOD"))
+        label = "95% interval"
+        crosses = Line2D([], [], marker="+", linestyle="none", color="#555555", markersize=8, label=label)
+        bands = Patch(color="#555555", alpha=_BAND, linewidth=0, label=label)
+        marks.append(bands if any(curve.is_full for curve in points.curves) else crosses)
     return lines + marks

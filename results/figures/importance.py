@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from flyp_sweep.results.analysis.importances import Importance
-from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, lay_out, literal, new_figure
+from flyp_sweep.results.figures.style import STYLE, Drawn, add_title, colours_of, lay_out, literal, new_figure
 from flyp_sweep.results.naming import block_order, block_title, method_order, shots_label, slugs
 
 _BAR_HEIGHT, _REST_HEIGHT = 0.16, 0.75  # inches
@@ -46,7 +46,7 @@ def draw(importances: Sequence[Importance], title: str) -> Figure:
         axes.set(yticks=places, yticklabels=names, xlim=(0, 112), xticks=[0, 25, 50, 75, 100])
         axes.set_ylim(places[-1] + 0.8, places[0] - 0.8)  # the first bar on top
         axes.set_xlabel("explained variance (%)")
-        figure.suptitle(literal(title), x=0.01, ha="left", fontsize=8.5)
+        add_title(figure, title)
         lay_out(figure)
     return figure
 

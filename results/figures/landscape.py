@@ -23,7 +23,19 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from flyp_sweep.results.analysis.searches import CellSearch, ScoredConfig
-from flyp_sweep.results.figures.style import STYLE, Drawn, colours_of, lay_out, literal, marker, new_figure
+from flyp_sweep.results.figures.style import (
+    DENSE,
+    ON_DARK,
+    ON_LIGHT,
+    STYLE,
+    Drawn,
+    add_title,
+    colours_of,
+    lay_out,
+    literal,
+    marker,
+    new_figure,
+)
 from flyp_sweep.results.naming import block_order, block_title, method_order, shots_label, slugs
 from flyp_sweep.search_spaces.distributions import Choice, Distribution, IntRange, LogUniform, Uniform, is_number
 
@@ -141,7 +153,7 @@ def draw(facets: Sequence[Facet], title: str) -> Figure:
                 axes.remove()
             else:
                 _draw_facet(axes, facet, norm, metric)
-        figure.suptitle(literal(title), x=0.01, ha="left", fontsize=8.5)
+        add_title(figure, title)
         if any(facet.y for facet in facets):
             bar = figure.colorbar(
                 ScalarMappable(norm, _COLOURS),
@@ -189,7 +201,8 @@ def _draw_map(axes: Axes, facet: Facet, norm: Normalize) -> None:
         for (row, column), value in np.ndenumerate(best):
             dark = np.isfinite(value) and norm(value) < 0.6
             text = "-" if np.isnan(value) else f"{value:.1f}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color="white" if dark else "black")
+            colour = ON_DARK if dark else ON_LIGHT
+            axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour, label=DENSE)
     _list_ticks(axes, facet.x, "x")
     _list_ticks(axes, facet.y, "y")
     axes.set_ylabel(facet.y.name.replace("_", " "))
@@ -278,7 +291,7 @@ def _scale(axes: Axes, axis: Axis, which: str) -> None:
 def _log_ticks(axes: Axes, low: float, high: float, which: str) -> None:
     """Ticks at powers of ten, and at both ends where the range holds fewer than two of these."""
     powers = [10.0**power for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
-    powers = powers[:: max(1, math.ceil(len(powers) / 4))]
+    powers = powers[:: max(1, math.ceil(len(powers) / 3))]
     if len(powers) < 2:
         powers = [10**low, 10**high]
     axes.set(**{f"{which}ticks": powers, f"{which}ticklabels": [_short(power) for power in powers]})

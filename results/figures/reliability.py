@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from flyp_sweep.results.analysis.best_repeats import Predicted, PredictedBlock
 from flyp_sweep.results.figures.per_block import draw_each
 from flyp_sweep.results.figures.style import (
+    GRID,
     STYLE,
     WIDTH,
     Drawn,
+    add_title,
     colours_of,
     lay_out,
     legend_columns,
@@ -49,7 +51,7 @@ def draw(block: PredictedBlock) -> Figure:
         for axes, panel in zip(row, panels, strict=False):
             _draw_panel(axes, block, panel)
         row[0].set_ylabel("accuracy (%)")
-        figure.suptitle(literal(block.title), x=0.01, ha="left", fontsize=8.5)
+        add_title(figure, block.title)
         handles, labels = row[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2)
         lay_out(figure)
@@ -61,7 +63,7 @@ def _draw_panel(axes: Axes, block: PredictedBlock, panel: str) -> None:
     colours = colours_of(name for name in names if name != ZEROSHOT) | {ZEROSHOT: "black"}
     shapes = shapes_of(names) | {ZEROSHOT: "D"}
     axes.set_title(panel, loc="left", fontsize=8)
-    axes.grid(color="#DDDDDD", linewidth=0.5)
+    axes.grid(color=GRID, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="confidence (%)")
     axes.plot([0, 100], [0, 100], color="#888888", linewidth=0.8, linestyle=":", zorder=1)

@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from flyp_sweep.results.files import write
 from flyp_sweep.search_spaces.cell import WITH
@@ -44,12 +45,24 @@ STYLE: Any = {
     "axes.spines.right": False,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 42,  # fonts are embedded whole, as text that can be searched
+    "svg.fonttype": "path",  # and letters are outlines in an SVG, which so looks the same where the font is absent
+    "svg.hashsalt": "flyp-sweep",
 }
+TITLE, DENSE = "title", "dense"
+"""Labels of artists: of the title of a figure, and of texts, or axes with tick labels, that must stay small to fit."""
+PAPER_SIZE = 8.0  # points
 WIDTH = 3.25  # inches: one column of a two-column paper
-SUFFIXES: dict[str, dict[str, None]] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+SUFFIXES: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
 """What a figure is written as, and what of its metadata would differ from time to time."""
-_DPI = 200
+GRID = "#DDDDDD"
+ON_LIGHT, ON_DARK = "#111111", "#F8F8F8"
+"""Text on cells whose colour shows a number: the same on light and on dark pages, which `modes` tells apart."""
+_DPI = 300
 _SHORT_NAME, _LONG_NAME = 8, 16  # characters
 _SHADES = {
     "uniform_soup": ("black", 0.4),
@@ -87,6 +100,29 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
+def add_title(figure: Figure, text: str) -> None:
+    """The title of a whole figure, at its left edge, in the words of a user."""
+    figure.suptitle(literal(text), x=0.01, ha="left", fontsize=8.5, label=TITLE)
+
+
+def for_paper(figure: Figure) -> Figure:
+    """The figure as a paper takes it: without its title, and with no text below `PAPER_SIZE` points but the dense."""
+    dense = [axes for axes in figure.axes if axes.get_label() == DENSE]
+    crowded = {label for axes in dense for label in (*axes.get_xticklabels(), *axes.get_yticklabels())}
+    with rc_context(STYLE):
+        for text in figure.findobj(Text):
+            if isinstance(text, Text) and text not in crowded and text.get_label() != DENSE:
+                text.set_fontsize(max(PAPER_SIZE, text.get_fontsize()))
+                if text.get_label() == TITLE:
+                    text.set_text("")
+        for axes in figure.axes:
+            if axes not in dense:
+                axes.tick_params(labelsize=PAPER_SIZE)
+        figure.set_layout_engine("constrained")
+        lay_out(figure)
+    return figure
+
+
 def lay_out(figure: Figure) -> None:
     """Place all that has been drawn, once and for every format; to be called under `rc_context(STYLE)`."""
     with any_character():
@@ -107,6 +143,13 @@ def colours_of(methods: Iterable[str]) -> dict[str, str]:
             shades[ensemble] = shades.get(ensemble) or next(spare_shades)
         own_colours[method] = _mixed(colours[base], *shades[ensemble]) if ensemble else colours[base]
     return own_colours
+
+
+def method_colours() -> set[str]:
+    """All colours that `colours_of` gives, as lower-case `#rrggbb`: of methods, and of these with ensembles."""
+    plain = [*COLOURS.values(), *OTHER_COLOURS.values(), *_SPARE_COLOURS]
+    shades = [*_SHADES.values(), *_SPARE_SHADES]
+    return {one.lower() for one in plain} | {_mixed(one, *shade) for one in plain for shade in shades}
 
 
 def _mixed(colour: str, other: str, share: float) -> str:
@@ -142,7 +185,7 @@ def marker(shape: str, colour: str, size: float) -> dict[str, Any]:
 
 
 def save_all(drawn: Iterable[Drawn], folder: str | Path) -> SavedFigures:
-    """Write every figure as PNG (200 dpi) and PDF into `folder`. The same figures give the same bytes."""
+    """Write every figure as PNG (300 dpi), SVG and PDF into `folder`. The same figures give the same bytes."""
     paths: list[Path] = []
     skipped: dict[str, str] = {}
     for one in drawn:
@@ -153,7 +196,7 @@ def save_all(drawn: Iterable[Drawn], folder: str | Path) -> SavedFigures:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `figure` as `<stem>.png` and `<stem>.pdf`, without dates, and return the two paths."""
+    """Write `figure` as `<stem>` in every format of `SUFFIXES`, without dates, and return the paths."""
     paths = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
     for path in paths:
         save_one(figure, path)
@@ -166,7 +209,7 @@ def save_one(figure: Figure, path: Path) -> None:
 
 
 def file_of(figure: Figure, suffix: str) -> bytes:
-    """The figure as a file of one of `SUFFIXES`, without dates; a PNG has 200 dpi."""
+    """The figure as a file of one of `SUFFIXES`, without dates; a PNG has 300 dpi."""
     buffer = io.BytesIO()
     with rc_context(STYLE), any_character():
         figure.savefig(buffer, format=suffix.removeprefix("."), dpi=_DPI, metadata=SUFFIXES[suffix])

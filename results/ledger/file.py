@@ -106,9 +106,21 @@ class Ledger:
         """All records, in file order and each trial once: see `read_lines`."""
         return read_lines(self.path, Interner())
 
-    def load_hashed(self, *, curves: bool = True) -> tuple[list[Record], str]:
-        """All records, with or without their curves, and the SHA-256 of the bytes that they were read from."""
-        return read_hashed(self.path, Interner(curves=curves))
+    def load_hashed(
+        self, *, curves: bool = True, listen: Callable[[Record], object] | None = None
+    ) -> tuple[list[Record], str]:
+        """All records, with or without their curves, and the SHA-256 of the bytes that they were read from.
+
+        `listen` is called with every record that is kept, as it stands in the file.
+        """
+        kept = Interner(curves=curves)
+
+        def heard(record: Record) -> Record:
+            if listen is not None:
+                listen(record)
+            return kept(record)
+
+        return read_hashed(self.path, heard)
 
     def follow(self, over: Event) -> Iterator[Record]:
         """The records that are there and those that come, one by one and as they stand: a trial may be there twice.

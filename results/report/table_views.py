@@ -68,7 +68,10 @@ class Group:
 def grid_groups(table: Table, anchors: Mapping[str, str]) -> list[Group]:
     """The grids of a table; `anchors` tells where on the page a trial (by id) stands with the others of its cell."""
     groups = itertools.groupby(table.grids, key=lambda grid: (grid.caption, grid.audit))
-    return [Group([_grid(grid, anchors) for grid in grids], caption, audit) for (caption, audit), grids in groups]
+    return [
+        Group([_grid(grid, anchors) for grid in grids], caption.replace("; underlined: ", "; on a grey field: "), audit)
+        for (caption, audit), grids in groups
+    ]
 
 
 def _grid(grid: Grid, anchors: Mapping[str, str]) -> GridView:

@@ -190,7 +190,7 @@ def test_a_document_that_compiles_alone(runs):
         ("plot", "error: Missing argument 'RUNS...'. `flyp-sweep plot --help` tells what there is."),
         ("plot runs/pcam runs/caltech101 -o one.png", "-o one.png: found one file for 2 runs, expected one run"),
         ("plot runs/pcam runs/pcam -o again", "found several runs called pcam"),
-        ("plot runs/pcam -o out.svg", "-o out.svg: found .svg, expected .png or .pdf, or a folder"),
+        ("plot runs/pcam -o out.gif", "-o out.gif: found .gif, expected .png, .svg or .pdf, or a folder"),
         ("plot runs/pcam -o file/out.png", "error: file/out.png: cannot be written (File exists: file)"),
         ("table runs/pcam -o .", "error: .: cannot be written (Is a directory), expected room for a file of yours"),
         ("report runs/pcam -o file/out", "error: file/out: cannot be written (File exists: file), expected room for"),
@@ -251,7 +251,7 @@ def test_plot_warns_of_winners_on_the_edge_and_takes_one_kind_into_a_file(runs):
     assert "--figure shots: runs/pcam has none: accuracy by shots: nothing has finished at two or more shots" in output
 
 
-@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_a_figure_in_a_file_is_the_one_in_the_folder(runs, suffix):
     Example().write(runs / "pcam", Example().run())
     assert call("plot", "runs/pcam", "-o", f"new/one{suffix}")[0] == 0
@@ -260,6 +260,17 @@ def test_a_figure_in_a_file_is_the_one_in_the_folder(runs, suffix):
     assert content == (runs / f"pcam/figures/frontier-digits-digits-clip-full{suffix}").read_bytes()
     assert b"/Type3" not in content
     assert b"CreationDate" not in content
+
+
+def test_a_figure_for_a_paper_has_no_title_and_no_small_text(runs):
+    """Neither in the PDF, whose text can be read, nor are fonts left out of it."""
+    Example().write(runs / "pcam", Example().run())
+    for style in ("screen", "paper"):
+        assert call("plot", "runs/pcam", "--style", style, "--figure", "ood", "-o", f"{style}.pdf")[0] == 0
+    screen, paper = (Path(f"{style}.pdf").read_bytes() for style in ("screen", "paper"))
+    assert b"/FontFile2" in paper
+    assert b"/MediaBox [ 0 0 234 " in paper, "3.25 inches of 72 points"
+    assert screen != paper
 
 
 def test_several_runs_are_drawn_without_one_taking_the_place_of_another(runs):

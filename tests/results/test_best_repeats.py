@@ -139,7 +139,7 @@ def test_the_page_has_a_section_on_what_the_models_predict(tmp_path, example):
     written = write_outputs(RunFolder(tmp_path), [])
     page = (tmp_path / "report.html").read_text()
     assert "What the models predict" in page
-    assert page.count("data:image/png") >= 3
+    assert page.count("data:image/svg") >= 3
     assert {path.stem for path in written.paths} >= {
         "reliability-digits-digits-clip-full",
         "confusion-digits-digits-clip-full",

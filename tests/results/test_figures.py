@@ -79,9 +79,11 @@ def test_a_figure_holds_curves_stars_dots_and_the_diamond(example):
     assert lines[COLOURS["ft"], "*", "None"].get_xydata() == pytest.approx(np.array([[83, 60]]))
     end = lines[COLOURS["ft"], "s", "None"]
     assert end.get_xydata() == pytest.approx(np.array([[90.5, 65]]))
-    assert end.get_zorder() > lines[COLOURS["ft"], "*", "None"].get_zorder()
+    assert lines[COLOURS["ft"], "*", "None"].get_markerfacecolor() == "none", "a star hides no mark below it"
+    assert lines[COLOURS["ft"], "o", "None"].get_xydata() == pytest.approx(curve.get_xydata()), "a dot at each alpha"
     assert lines["black", "D", "None"].get_xydata() == pytest.approx(np.array([[60, 45]]))
-    assert (COLOURS["flyp"], "None", ":") in lines  # alpha 1 and the chosen alpha alone: no curve to draw
+    dotted = lines[COLOURS["flyp"], "None", ":"]  # alpha 1 and the chosen alpha alone: no curve to draw
+    assert dotted.get_xydata() == pytest.approx(np.array([[60, 45], [93, 68], [91, 66]]))
     assert [text.get_text() for text in axes.texts] == ["zero-shot"]
     assert [text.get_text() for text in figure.legends[0].texts][:2] == ["FT", "FLYP"]
     assert figure.get_size_inches()[0] == pytest.approx(3.25)
@@ -95,7 +97,11 @@ def test_methods_are_told_apart_with_and_without_colours(example):
     figure = frontier(
         frame_in([record for method in methods for record in grid_cell(example, method)]), "digits", "digits-clip"
     )
-    ends = [line.get_marker() for line in figure.axes[0].lines if line.get_marker() not in ("None", "*")]
+    ends = [
+        line.get_marker()
+        for line in figure.axes[0].lines
+        if line.get_marker() not in ("None", "*") and line.get_markersize() > 3
+    ]
     assert len(set(ends)) == len(methods)
     handles = figure.legends[0].legend_handles[: len(methods)]
     assert [handle.get_marker() for handle in handles] == ends
@@ -127,7 +133,7 @@ def test_without_an_ood_split_the_figure_is_skipped_with_the_reason(tmp_path, ex
         "sst2, digits-clip": "no repeat has finished yet",
     }
     assert [path.name for path in saved.paths] == [
-        f"frontier-digits-digits-clip-4-shot.{end}" for end in ("png", "pdf")
+        f"frontier-digits-digits-clip-4-shot.{end}" for end in ("png", "svg", "pdf")
     ]
 
 
@@ -142,8 +148,9 @@ def test_files_are_of_the_stated_size_and_the_same_bytes_each_time(tmp_path, exa
     first = save_frontiers(frame, tmp_path / "a" / "figures")
     second = save_frontiers(frame, tmp_path / "b")
     assert [path.read_bytes() for path in first.paths] == [path.read_bytes() for path in second.paths]
-    png, pdf = first.paths
-    assert image.imread(png).shape[:2] == (620, 650)
+    png, svg, pdf = first.paths
+    assert image.imread(png).shape[:2] == (930, 975)
+    assert b"<text" not in svg.read_bytes(), "letters are outlines: no font is needed"
     assert pdf.read_bytes().startswith(b"%PDF")
 
 

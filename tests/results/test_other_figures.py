@@ -192,7 +192,7 @@ def test_failed_configurations_values_of_any_kind_and_searches_without_scores_ca
     )
     ranges = {"lr": parse({"uniform": [0.0, 1.0]}), "norm": parse({"choice": ["layer", "batch", 3]})}
     drawn = draw_sensitivity([CellSearch(cell, "my own", tried, ranges, "c", "accuracy")])
-    assert [path.suffix for path in save_all([drawn], tmp_path).paths] == [".png", ".pdf"]
+    assert [path.suffix for path in save_all([drawn], tmp_path).paths] == [".png", ".svg", ".pdf"]
     lost = draw_sensitivity([CellSearch(cell, "my own", tried[1:2], ranges)])
     assert lost.figures == {}
     assert lost.skipped.keys() == {"digits, clip, 4-shot, sensitivity"}
@@ -206,7 +206,7 @@ def test_the_same_ledger_gives_the_same_bytes(tmp_path, example):
         for name in ("a", "b")
     ]
     assert [path.read_bytes() for path in twice[0]] == [path.read_bytes() for path in twice[1]]
-    assert len(twice[0]) == 4
+    assert len(twice[0]) == 6
 
 
 def test_ensembles_have_shades_of_their_methods_colour_also_where_that_is_not_known():

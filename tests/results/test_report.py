@@ -14,7 +14,7 @@ from flyp_sweep.results.report.cell_views import cell_views
 from flyp_sweep.results.report.table_views import grid_groups
 
 HOSTILE = '<script>document.title = "hit"</script> [bold]& "quoted"'
-PNG = b"\x89PNG not really"
+SVG = b"<svg>not really</svg>"
 
 
 class Page(HTMLParser):
@@ -60,9 +60,9 @@ def test_every_link_leads_to_a_place_on_the_page_and_every_number_to_its_trials(
 
 
 def test_the_page_loads_nothing_from_elsewhere(example):
-    text = page_of(example.run(), figures={"frontier-a": PNG})
+    text = page_of(example.run(), figures={"frontier-a": SVG})
     page = Page(text)
-    assert [address.partition(",")[0] for address in page.loaded] == ["data:image/png;base64"]
+    assert [address.partition(",")[0] for address in page.loaded] == ["data:image/svg+xml;base64"]
     assert page.scripts == 1
     assert not re.search(r"https?://|@import|url\(", text)
 
@@ -190,14 +190,52 @@ def test_the_page_is_no_wider_than_the_window(large, width):
 
 
 @needs_browser
-def test_numbers_are_underlined_where_their_mark_says_so_alone(large):
-    with opened(large.as_uri()) as page:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_links_are_underlined_and_marks_are_not(tmp_path, example, scheme):
+    """FLYP is best, FT cannot be told apart from it, Zeroshot can."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(example.run()), encoding="utf-8")
+    with opened(path.as_uri(), color_scheme=scheme) as page:
         shown = page.evaluate(
-            "[...document.querySelectorAll('.numbers td a')].map(a => [a.parentElement.classList.contains('level'), "
-            "getComputedStyle(a).textDecorationLine])"
+            "[...document.querySelectorAll('.numbers td > *')].map(one => [one.tagName, "
+            "one.parentElement.classList.contains('level'), getComputedStyle(one).textDecorationLine, "
+            "getComputedStyle(one).backgroundColor === 'rgba(0, 0, 0, 0)'])"
         )
-    assert {tuple(one) for one in shown} <= {(True, "underline"), (False, "none")}
-    assert [False, "none"] in shown
+    assert {(tag, line) for tag, _, line, _ in shown} == {("A", "underline"), ("SPAN", "none")}
+    assert {(level, plain) for _, level, _, plain in shown} == {(True, False), (False, True)}
+
+
+def test_the_page_opens_with_the_claims_and_has_warnings_before_the_protocol(example):
+    failed = example.failure(example.cell("ft"), 77) | {"config_id": "cx"}
+    text = page_of([*example.large_run(configs=20), failed], figures={"frontier-a": SVG})
+    places = [text.index(f'id="{name}"') for name in ("claims", "figures", "tables", "warnings", "protocol", "failed")]
+    assert places == sorted(places)
+    assert "n = 10 seeds." in text[places[0] : places[1]]
+    assert '<a href="#failed">1 failed trial</a>' in text[places[0] : places[1]]
+
+
+def test_runs_that_hold_the_same_cell_have_claims_of_their_own(example):
+    records = [*example.finished_cell("flyp", [0.9, 0.91, 0.92]), *example.finished_cell("ft", [0.8, 0.82, 0.84])]
+    runs = [run_of(records, at) for at in (1, 2)]
+    text = report(runs, make_table([run.evidence for run in runs], "ablation"), {})
+    assert "<summary>run1: digits, digits-clip</summary>" in text
+    assert "<summary>run2: digits, digits-clip</summary>" in text
+
+
+@needs_browser
+def test_tables_wider_than_a_phone_say_that_they_scroll(tmp_path, example):
+    path = tmp_path / "report.html"
+    path.write_text(page_of(example.run()), encoding="utf-8")
+
+    def hints(width: int) -> list[bool]:
+        with opened(path.as_uri(), width=width) as page:
+            return page.evaluate(
+                "[...document.querySelectorAll('.wide')].filter(one => one.offsetParent).map("
+                "one => getComputedStyle(one, '::after').content.includes('scroll'))"
+            )
+
+    assert any(hints(400))
+    assert not any(hints(1900))
 
 
 @needs_browser
