@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
+from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show, space_error
 from flyp_sweep.search_spaces.distributions import Distribution
-from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.family import Family
 from flyp_sweep.search_spaces.fields import (
     LIST,
@@ -29,7 +29,7 @@ from flyp_sweep.search_spaces.fields import (
     repeated,
     shape,
 )
-from flyp_sweep.search_spaces.overrides import Override, blamed
+from flyp_sweep.search_spaces.origin import Origin
 from flyp_sweep.search_spaces.own_data import HeldOut, OwnDataset, Splits
 from flyp_sweep.search_spaces.readers import AnyEvaluatedDataset, AnyOwnDataset
 from flyp_sweep.search_spaces.readers.folders import FolderDataset
@@ -150,18 +150,21 @@ class SearchSpace(Section):
     mlflow: Mlflow = Mlflow()
     resources: Resources | None = None
 
-    _source: str = PrivateAttr("search space")
+    _origin: Origin = PrivateAttr(Origin())
     _plugin_folders: tuple[str, ...] = PrivateAttr(())
-    _overrides: tuple[Override, ...] = PrivateAttr(())
 
     @property
     def source(self) -> str:
         """The display name of the file it was read from, for error messages."""
-        return self._source
+        return self._origin.name
 
-    def blamed(self, at: Sequence[str | int]) -> str:
-        """How a message names where the value at `at` comes from: the file, and the `--set` that concern the value."""
-        return blamed(self._source, self._overrides, [at])
+    def where(self, key: str) -> str:
+        """How a message names the place of a key path: the file with its line, or with the `--set` of the value."""
+        return self._origin.where(key)
+
+    def error(self, key: str, found: object, expected: str, hint: str = "") -> InputError:
+        """The InputError about the value at a key path, such as `train.epochs`, that only a later check can judge."""
+        return space_error(self.where(key), key, found, expected, hint)
 
     @property
     def plugin_folders(self) -> tuple[str, ...]:
