@@ -75,6 +75,17 @@ def bundled() -> dict[str, str]:
     return {name: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").rstrip() for name, file in files}
 
 
+def bundled_text(name: str) -> str:
+    """The text of a bundled search space. Raises InputError for another name."""
+    files = _bundled_files()
+    if name not in files:
+        known = sorted(files)
+        raise InputError(
+            f"found no bundled search space {name!r}; expected one of {', '.join(known)}{nearest(name, known)}"
+        )
+    return files[name].read_text(encoding="utf-8")
+
+
 def _bundled_files() -> dict[str, Traversable]:
     folder = resources.files("flyp_sweep.search_spaces")
     return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}

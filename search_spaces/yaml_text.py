@@ -6,6 +6,7 @@ followed. Depth and size are bounded, so that no short document can unfold into 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from typing import Any
@@ -121,6 +122,14 @@ def write(data: Any) -> str:
     """`data` as YAML that `read` reads back as an equal value."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
     return text
+
+
+def flow(value: Any) -> str:
+    """`value` in one line of YAML, which `read` reads back as an equal value."""
+    text: str = yaml.dump(
+        [value], Dumper=_Dumper, sort_keys=False, default_flow_style=True, allow_unicode=True, width=math.inf
+    )
+    return text.strip()[1:-1]
 
 
 def _compose(text: str) -> yaml.Node | None:

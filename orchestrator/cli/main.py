@@ -20,14 +20,15 @@ from flyp_sweep.orchestrator.cli.evaluate import evaluate
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.models import export, predict
 from flyp_sweep.orchestrator.cli.run import run
+from flyp_sweep.orchestrator.cli.spaces import init, schema, show_space
 from flyp_sweep.orchestrator.cli.streams import failure, standard_streams
 from flyp_sweep.orchestrator.cli.tables import plot, report, show, status, table
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 
 COMMANDS: tuple[click.Command, ...] = (
-    *(run, evaluate, status, table, show, plot, report, export, predict),
-    *(ui, sync_, list_, data, cache),
+    *(init, run, evaluate, status, table, show, plot, report, export, predict),
+    *(ui, sync_, list_, show_space, schema, data, cache),
 )
 
 
