@@ -27,12 +27,20 @@ from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 
 COMMANDS: tuple[click.Command, ...] = (
-    *(init, run, evaluate, status, table, show, plot, report, export, predict),
-    *(ui, sync_, list_, show_space, schema, data, cache),
+    *(init, list_, show_space, schema, data),
+    *(run, status, table, show, plot, report, evaluate, export, predict, ui, sync_, cache),
 )
+"""In the order of `--help`: before a run, and from the run on."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class InOrder(click.Group):
+    """A group of commands that `--help` lists in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def cli() -> None:
     """Experiment sweeps for robust fine-tuning of CLIP-like models."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.completion import complete_run
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath
 from flyp_sweep.results.tables.layouts import AUTO, layout_names
 from flyp_sweep.search_spaces.errors import InputError
@@ -79,8 +78,8 @@ layout_option = choice(
     [AUTO, *layout_names()],
     "Tables 1, 2 and 3 of the paper; every OOD set a column; differences to FLYP; or what is natural.",
 )
-run_argument = click.argument("run", type=RunAddress(), shell_complete=complete_run)
-runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress(), shell_complete=complete_run)
+run_argument = click.argument("run", type=RunAddress())
+runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress())
 
 
 def console() -> Console:

@@ -18,10 +18,11 @@ DEFAULT_FILE = "sweep.yaml"
 @click.option("--data", type=UserPath(), metavar="DIR", help="Folder of your own images, or of tables of their paths.")
 @click.option("--force", is_flag=True, help="Overwrite the file if there is one.")
 def init(space: str, data: Path | None, force: bool) -> None:
-    """Write a commented search space to start from into the file SPACE.  [default: sweep.yaml]
+    """Write a search space to start from into the file SPACE.
 
-    The file shows every key with its default and meaning. With --data, the splits and classes come from the folders or
-    tables there; comments in the file tell what was guessed. A JSON Schema for editors is written beside the file.
+    SPACE is a file or a name; without it, sweep.yaml. The file shows every key with its default and meaning. With
+    --data, the splits and classes come from the folders or tables there; comments in the file tell what was guessed.
+    A JSON Schema for editors is written beside the file.
     """
     from flyp_sweep.orchestrator.starter.found_data import look
     from flyp_sweep.orchestrator.starter.written import written
@@ -50,7 +51,10 @@ def init(space: str, data: Path | None, force: bool) -> None:
 @click.command("show-space")
 @click.argument("name", shell_complete=complete_bundled)
 def show_space(name: str) -> None:
-    """Print the bundled search space NAME, to read or to copy: `flyp-sweep list spaces` lists the names."""
+    """Print the bundled search space NAME.
+
+    `flyp-sweep list spaces` lists the names.
+    """
     from flyp_sweep.search_spaces.loading import bundled_text
 
     click.echo(bundled_text(name), nl=False)
@@ -58,7 +62,10 @@ def show_space(name: str) -> None:
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of search spaces, by which editors complete keys and mark typos."""
+    """Print the JSON Schema of search spaces.
+
+    Editors complete keys by it, and mark typos.
+    """
     from flyp_sweep.search_spaces.json_schema import schema
 
     click.echo(schema(), nl=False)

@@ -56,7 +56,7 @@ def written(name: str, file: str, found: FoundData | None) -> str:
         guesses["train.batch_size"] = f"Guessed for {found.images:,} training images."
     head = (
         f"# yaml-language-server: $schema={FILE}\n"
-        "# A search space, written by `flyp-sweep init`. A key behind a # shows its default: remove the # to change it.\n"
+        "# A search space, written by `flyp-sweep init`. A key after # shows its default: remove the # to change it.\n"
         "# Check the file without starting anything:\n"
         f"#   flyp-sweep run {file} --dry-run\n\n"
     )
