@@ -25,7 +25,8 @@ def init(space: str, data: Path | None, force: bool) -> None:
     A JSON Schema for editors is written beside the file.
     """
     from flyp_sweep.orchestrator.starter.found_data import look
-    from flyp_sweep.orchestrator.starter.written import written
+    from flyp_sweep.orchestrator.starter.written import check_command, written
+    from flyp_sweep.search_spaces.complaints import one_line
     from flyp_sweep.search_spaces.fields import as_slug
     from flyp_sweep.search_spaces.json_schema import FILE, schema
     from flyp_sweep.search_spaces.loading import SUFFIXES
@@ -43,9 +44,9 @@ def init(space: str, data: Path | None, force: bool) -> None:
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror}); name another file") from None
     for key, told in ({} if found is None else found.guesses).items():
-        click.echo(f"dataset.{key}: {told}")
+        click.echo(one_line(f"dataset.{key}: {told}"))
     click.echo(f"{file}: written, with {beside} for editors")
-    click.echo(f"next: flyp-sweep run {file} --dry-run")
+    click.echo(f"next: {check_command(str(file))}")
 
 
 @click.command("show-space")

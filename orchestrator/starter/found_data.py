@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,16 @@ EXPECTED = (
     "with a sub-folder per domain, each with a sub-folder per class; or with tables of paths and labels"
 )
 
+ENOUGH = 5_000
+"""Images from which on their number makes no difference to what is written."""
+
 
 @dataclass(frozen=True)
 class FoundData:
-    """`dataset` as a search space spells it, how many images train, and what was guessed: key path -> a sentence."""
+    """`dataset` as a search space spells it, how many images train, and what was guessed: key path -> a sentence.
+
+    Of each folder at most ENOUGH images are counted.
+    """
 
     dataset: dict[str, Any]
     images: int
@@ -33,7 +41,7 @@ class FoundData:
 def look(folder: Path) -> FoundData:
     """What lies in `folder`. No image is decoded. Raises InputError for a folder in no form that is known."""
     try:
-        return _look(folder.resolve())
+        return _look(Path(os.path.abspath(folder)))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); expected {EXPECTED}") from None
 
@@ -41,7 +49,7 @@ def look(folder: Path) -> FoundData:
 def _look(folder: Path) -> FoundData:
     inside = subfolders(folder)
     with_classes = [one for one in inside if _classes(one)]
-    named = {split: one for one in with_classes if (split := split_of(one.name))}
+    named = _by_split({one: one.name for one in with_classes})
     if "train" in named:
         below = [one for part in inside if part not in with_classes for one in subfolders(part) if _classes(one)]
         return _split_folders(folder, named, [one for one in with_classes if not split_of(one.name)] + below)
@@ -85,6 +93,8 @@ def _pool(folder: Path) -> FoundData:
 
 def _of_folders(folder: Path, splits: Splits, guesses: dict[str, str], train: Path) -> FoundData:
     classes = _classes(train)
+    if len(classes) < 2:
+        raise InputError(f"{train}: found images of one class; expected a folder for each of 2 classes or more")
     share, added = held_out_where_absent(splits)
     guesses |= {f"folders.{split}": told for split, told in added.items()}
     guesses["class_names"] = (
@@ -114,7 +124,8 @@ def _domains(folder: Path, domains: list[Path]) -> FoundData:
 
 def _tables(folder: Path, tables: list[Table]) -> FoundData:
     """A table for each split, or one table."""
-    named = {split: one for one in tables if (split := split_of(one.path.stem))}
+    by_path = {one.path: one for one in tables}
+    named = {split: by_path[path] for split, path in _by_split({path: path.stem for path in by_path}).items()}
     if len(tables) == 1:
         named = {"train": tables[0]}
     if "train" not in named:
@@ -138,11 +149,23 @@ def _tables(folder: Path, tables: list[Table]) -> FoundData:
 
 def _classes(folder: Path) -> list[str]:
     """The sub-folders of `folder` in which images lie."""
-    return [one.name for one in subfolders(folder) if any(is_named_as_image(file.name) for file in one.iterdir())]
+    return [one.name for one in subfolders(folder) if any(is_named_as_image(file.name) for file in os.scandir(one))]
 
 
 def _count(folder: Path) -> int:
-    return sum(1 for _ in images_below(str(folder), LeftOut()))
+    return sum(1 for _ in islice(images_below(str(folder), LeftOut()), ENOUGH))
+
+
+def _by_split(names: dict[Path, str]) -> dict[str, Path]:
+    """Split -> the folder or table that its name tells. Raises InputError where two have one split."""
+    found: dict[str, Path] = {}
+    for path, name in names.items():
+        split = split_of(name)
+        if split and found.setdefault(split, path) != path:
+            raise InputError(
+                f"{path}: found {found[split].name} beside it, and both names mean {split}; expected one (rename it)"
+            )
+    return found
 
 
 def _display_names(classes: list[str]) -> dict[str, str]:

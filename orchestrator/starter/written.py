@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flyp_sweep.orchestrator.starter.found_data import FoundData
+from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.fields import Section
 from flyp_sweep.search_spaces.json_schema import FILE, meanings
 from flyp_sweep.search_spaces.loading import from_mapping
@@ -53,14 +55,19 @@ def written(name: str, file: str, found: FoundData | None) -> str:
     guesses = {"dataset": WITHOUT_DATA}
     if found is not None:
         guesses = {f"dataset.{key}": told for key, told in found.guesses.items()}
-        guesses["train.batch_size"] = f"Guessed for {found.images:,} training images."
+        guesses["train.batch_size"] = "Guessed from the number of training images."
     head = (
         f"# yaml-language-server: $schema={FILE}\n"
         "# A search space, written by `flyp-sweep init`. A key after # shows its default: remove the # to change it.\n"
         "# Check the file without starting anything:\n"
-        f"#   flyp-sweep run {file} --dry-run\n\n"
+        f"#   {check_command(file)}\n\n"
     )
     return head + "\n".join(_Writer(guesses).section(from_mapping(given), given)) + "\n"
+
+
+def check_command(file: str) -> str:
+    """The command that checks a search space."""
+    return one_line(f"flyp-sweep run {shlex.quote(file)} --dry-run")
 
 
 def _around(found: FoundData) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def _indent(code: str) -> str:
 
 def _line(code: str, comment: str) -> Iterator[str]:
     """A line with its comment beside it, or below it where the line is long."""
-    texts = textwrap.wrap(comment, WIDTH - COMMENTS_AT - 2)
+    texts = textwrap.wrap(one_line(comment), WIDTH - COMMENTS_AT - 2)
     if texts and len(code) < COMMENTS_AT:
         yield f"{code:<{COMMENTS_AT}}# {texts.pop(0)}"
     else:

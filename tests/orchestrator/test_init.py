@@ -107,7 +107,9 @@ def test_tables_are_recognised_by_their_names_and_headers(tmp_path: Path) -> Non
     assert dataset["images"] == f"{tmp_path}/pictures"
 
 
-@pytest.mark.parametrize("kind", ["nothing", "absent", "no train", "one class", "columns"])
+@pytest.mark.parametrize(
+    "kind", ["nothing", "absent", "no train", "one class", "one class to train", "twice", "columns"]
+)
 def test_other_folders_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "d"
     if kind != "absent":
@@ -116,6 +118,11 @@ def test_other_folders_are_refused_in_one_line(tmp_path: Path, kind: str) -> Non
         images(folder / "test")
     if kind == "one class":
         images(folder, ("a",))
+    if kind == "one class to train":
+        images(folder / "train", ("a",))
+    if kind == "twice":
+        images(folder / "val")
+        images(folder / "validation")
     if kind == "columns":
         table(folder / "train.csv", [("a", "b")], ("where", "what"))
     with pytest.raises(InputError, match=re.escape(str(folder))) as refused:
