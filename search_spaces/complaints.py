@@ -76,6 +76,11 @@ def key_path(parts: Iterable[str | int]) -> str:
     return path
 
 
+def is_within(key: str, section: str) -> bool:
+    """Whether the key path `key` is `section` or leads on from it."""
+    return key == section or key.startswith((f"{section}.", f"{section}["))
+
+
 def show(value: object) -> str:
     """`value` as one short line of YAML; texts are quoted, so that '3' and 3 can be told apart."""
     if value is None:

@@ -13,6 +13,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.fields import LIST, MAPPING, TEXT, FromList, Section, Text, shape
 from flyp_sweep.search_spaces.loading import from_mapping, input_error, load, read_file
 from flyp_sweep.search_spaces.model import AnyEvaluated, SearchSpace, dataset_name
+from flyp_sweep.search_spaces.origin import Origin
 from flyp_sweep.search_spaces.own_data import OwnDataset
 from flyp_sweep.search_spaces.readers import READERS, AnyEvaluatedDataset
 from flyp_sweep.search_spaces.roles import SHIFTED
@@ -47,7 +48,7 @@ def read_evaluated(source: str) -> tuple[Evaluated, ...]:
     try:
         found = _File.model_validate({"evaluate": data}).evaluate
     except ValidationError as error:
-        raise input_error(findings(error, _File), name, ()) from None
+        raise input_error(findings(error, _File), Origin(name)) from None
     return found if isinstance(found, tuple) else (found,)
 
 

@@ -10,10 +10,22 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from flyp_sweep.search_spaces.complaints import LONGEST_TEXT, is_text, mismatch, show
 from flyp_sweep.search_spaces.distributions import Distribution, Scalar, parse, scalar
+from flyp_sweep.search_spaces.json_schema import DISTRIBUTION, described
 
 NUMBER, TEXT, LIST, MAPPING = "<number>", "<text>", "<list>", "<mapping>"
 """Tags of the branches of a union, which `shape` chooses by."""
@@ -32,9 +44,18 @@ _METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Z
 
 
 class Section(BaseModel):
-    """One mapping of a search space: typed without coercion, closed to unknown keys, never changed."""
+    """One mapping of a search space: typed without coercion, closed to unknown keys, never changed.
+
+    A field's description is what an error message says is expected there. The text below a field says what it means.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler(core_schema)
+        described(cls, handler.resolve_ref_schema(made))
+        return made
 
 
 def shape(value: object) -> str | None:
@@ -115,7 +136,12 @@ FromList = Field(strict=False)
 """Lets the lists of YAML into a tuple."""
 Space = dict[
     HparamName,
-    Annotated[Distribution, BeforeValidator(parse), PlainSerializer(lambda drawn: drawn.to_json())],
+    Annotated[
+        Distribution,
+        BeforeValidator(parse),
+        PlainSerializer(lambda drawn: drawn.to_json()),
+        WithJsonSchema(DISTRIBUTION),
+    ],
 ]
 Values = dict[HparamName, Annotated[Scalar, BeforeValidator(scalar)]]
 """A configuration, or a part of one."""

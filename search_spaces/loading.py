@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from flyp_sweep.search_spaces import yaml_text
-from flyp_sweep.search_spaces.complaints import one_line, problem
+from flyp_sweep.search_spaces.complaints import key_path, one_line, problem
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.search_spaces.overrides import Override, apply, blamed
+from flyp_sweep.search_spaces.origin import Origin
+from flyp_sweep.search_spaces.overrides import Override, apply
 from flyp_sweep.search_spaces.plugin_path import plugin_folders
 from flyp_sweep.search_spaces.translation import Finding, findings
 
@@ -34,7 +36,7 @@ def load(source: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Searc
     if data is None:
         keys = ", ".join(SearchSpace.model_fields)
         raise InputError(f"{name}: found an empty file; expected a mapping with keys out of {keys}")
-    space = from_mapping(data, name, overrides)
+    space = _checked(data, Origin(name, "" if _is_bundled(source) else text, _parsed(overrides)))
     space._plugin_folders = plugin_folders(None if _is_bundled(source) else source)
     return space
 
@@ -44,14 +46,21 @@ def from_mapping(data: Mapping[str, Any], source: str = "search space", override
 
     Raises InputError as `load` does.
     """
-    changes = [Override.parse(text) for text in overrides]
-    if changes and isinstance(data, Mapping):
-        data = apply(data, changes, source)
+    return _checked(data, Origin(source, overrides=_parsed(overrides)))
+
+
+def _parsed(overrides: Sequence[str]) -> tuple[Override, ...]:
+    return tuple(Override.parse(text) for text in overrides)
+
+
+def _checked(data: Any, origin: Origin) -> SearchSpace:
+    if origin.overrides and isinstance(data, Mapping):
+        data = apply(data, origin.overrides, replace(origin, overrides=()).where)
     try:
         space = SearchSpace.model_validate(data)
     except ValidationError as error:
-        raise input_error(findings(error, SearchSpace), source, changes) from None
-    space._source, space._overrides = source, tuple(changes)
+        raise input_error(findings(error, SearchSpace), origin) from None
+    space._origin = origin
     return space
 
 
@@ -64,6 +73,17 @@ def bundled() -> dict[str, str]:
     """The search spaces that come with the package: name -> what it is, from the comment in its first line."""
     files = sorted(_bundled_files().items())
     return {name: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").rstrip() for name, file in files}
+
+
+def bundled_text(name: str) -> str:
+    """The text of a bundled search space. Raises InputError for another name."""
+    files = _bundled_files()
+    if name not in files:
+        known = sorted(files)
+        raise InputError(
+            f"found no bundled search space {name!r}; expected one of {', '.join(known)}{nearest(name, known)}"
+        )
+    return files[name].read_text(encoding="utf-8")
 
 
 def _bundled_files() -> dict[str, Traversable]:
@@ -106,11 +126,11 @@ def _not_found(name: str) -> InputError:
     )
 
 
-def input_error(found: Sequence[Finding], source: str, overrides: Sequence[Override]) -> InputError:
-    """One line for what was found, naming the overrides that it may stem from."""
+def input_error(found: Sequence[Finding], origin: Origin) -> InputError:
+    """One line for what was found, naming the line of the file, or the overrides, that each finding stems from."""
     told = found[:MOST_FINDINGS]
-    text = "; also ".join(finding.text for finding in told)
-    if len(found) > len(told):
-        text += f"; and {len(found) - len(told)} more"
-    where = blamed(source, overrides, [finding.at for finding in told])
-    return InputError(one_line(f"{where}: {text}"))
+    places = [key_path(finding.at) for finding in told]
+    wheres = [origin.where(places[0]), *map(origin.also, places[1:])]
+    texts = [f"{where}: {finding.text}" if where else finding.text for where, finding in zip(wheres, told, strict=True)]
+    more = f"; and {len(found) - len(told)} more" if len(found) > len(told) else ""
+    return InputError(one_line("; also ".join(texts) + more))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from flyp_sweep.search_spaces.cell import WITH, Cell
-from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show
+from flyp_sweep.search_spaces.complaints import FieldError, mismatch, problem, show, space_error
 from flyp_sweep.search_spaces.distributions import Distribution
-from flyp_sweep.search_spaces.errors import nearest
+from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.family import Family
 from flyp_sweep.search_spaces.fields import (
     LIST,
@@ -29,7 +29,7 @@ from flyp_sweep.search_spaces.fields import (
     repeated,
     shape,
 )
-from flyp_sweep.search_spaces.overrides import Override, blamed
+from flyp_sweep.search_spaces.origin import Origin
 from flyp_sweep.search_spaces.own_data import HeldOut, OwnDataset, Splits
 from flyp_sweep.search_spaces.presentation import Presentation
 from flyp_sweep.search_spaces.readers import AnyEvaluatedDataset, AnyOwnDataset
@@ -97,12 +97,14 @@ class SearchSpace(Section):
     """
 
     name: Slug = Field(description="a name of a-z, 0-9, '_', '.' and '-': that of the run's folder")
+    """The name of the sweep, and of its run folder."""
     dataset: Annotated[
         Annotated[Text, Tag(TEXT)]
         | Annotated[AnyOwnDataset, Tag(MAPPING)]
         | Annotated[tuple[AnyDataset, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),
     ] = Field(description="a data set's name, a mapping for your own images, or a list of these")
+    """The data to train, validate and test on."""
     shots: (
         Annotated[
             Annotated[Shots, Tag(NUMBER)]
@@ -114,22 +116,32 @@ class SearchSpace(Section):
         default=None,
         description="a whole number, 1 or more, or a list of them (leave it out for the full training set)",
     )
+    """Training images per class, drawn by the seed. Each number of a list makes cells of its own."""
     model: Annotated[
         Annotated[Model, Tag(MAPPING)] | Annotated[tuple[Model, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),
     ] = Field(description="a mapping such as {arch: ViT-B-16, pretrained: openai}, or a list of them")
+    """The pretrained model. Each model of a list makes cells of its own."""
     methods: Annotated[tuple[MethodEntry, ...], FromList, Field(min_length=1)] = Field(
         description="a list of methods, as in [zeroshot, ft, flyp], and of {checkpoint: PATH, label: NAME}"
     )
+    """The fine-tuning methods to compare."""
     images: Images = Images()
+    """How your own images are decoded."""
     train: Train = Train()
+    """How each trial trains."""
     search: Search = Field(
         description="a mapping such as {num_samples: 20, space: {lr: {loguniform: [1.0e-6, 1.0e-3]}}}"
     )
+    """Which hyper-parameters are tried, and how many configurations."""
     early_stopping: EarlyStopping = EarlyStopping()
+    """Which epoch of a trial is kept, and when a trial ends."""
     scheduler: Scheduler = Scheduler()
+    """Whether weak trials of a search are stopped early."""
     repeats: Repeats = Repeats()
+    """How often the winner of each search is trained again."""
     wise_ft: WiseFT = WiseFT()
+    """The mixing coefficients of the fine-tuned and the pretrained model."""
     ensembles: (
         Annotated[
             Annotated[tuple[EnsembleName, ...], FromList, Unique, Field(min_length=1), Tag(LIST)]
@@ -141,32 +153,45 @@ class SearchSpace(Section):
         default=None,
         description="a list of ensembles, as in [greedy_soup], or a mapping from them to lists of methods",
     )
+    """Ensembles of several trials, such as model soups."""
     evaluate: Annotated[tuple[AnyEvaluated, ...], FromList, Field(min_length=1)] | None = Field(
         default=None, description="a list of data sets to evaluate on too: names, or mappings for your own images"
     )
+    """Further data sets on which every repeat is evaluated."""
     failures: Failures = Failures()
+    """What becomes of a trial whose worker dies or hangs."""
     checkpoints: Checkpoints = Checkpoints()
+    """How often a trial under way is saved."""
     weights: Weights = Weights()
+    """Whose weights the run keeps."""
     predictions: Predictions = "top"
+    """What the run keeps of predictions: the label of each image and its probability, all logits too, or nothing."""
     mlflow: Mlflow = Mlflow()
+    """What the run registers in MLflow."""
     resources: Resources | None = None
+    """CPUs and GPUs of each trial. Without it, a trial takes one GPU with its share of the cores, or one core."""
     notify: Text | None = Field(
         default=None, description="a shell command to run when the run ends, as in 'mail -s $FLYP_SWEEP_STATUS me'"
     )
+    """A shell command that runs when a run ends, fails or is interrupted."""
     tables: Presentation | None = None
+    """How tables are shown: names, columns, rows, caption. It changes no number."""
 
-    _source: str = PrivateAttr("search space")
+    _origin: Origin = PrivateAttr(Origin())
     _plugin_folders: tuple[str, ...] = PrivateAttr(())
-    _overrides: tuple[Override, ...] = PrivateAttr(())
 
     @property
     def source(self) -> str:
         """The display name of the file it was read from, for error messages."""
-        return self._source
+        return self._origin.name
 
-    def blamed(self, at: Sequence[str | int]) -> str:
-        """How a message names where the value at `at` comes from: the file, and the `--set` that concern the value."""
-        return blamed(self._source, self._overrides, [at])
+    def where(self, key: str) -> str:
+        """How a message names the place of a key path: the file with its line, or with the `--set` of the value."""
+        return self._origin.where(key)
+
+    def error(self, key: str, found: object, expected: str, hint: str = "") -> InputError:
+        """The InputError about the value at a key path, such as `train.epochs`, that only a later check can judge."""
+        return space_error(self.where(key), key, found, expected, hint)
 
     @property
     def plugin_folders(self) -> tuple[str, ...]:
@@ -256,7 +281,7 @@ class SearchSpace(Section):
         """The model of `cell`. Raises KeyError for a cell of another search space."""
         return {model.label: model for model in self.models}[cell.model]
 
-    @field_validator("search", mode="before")
+    @field_validator("search", mode="before", json_schema_input_type=Literal["none"] | Search)
     @classmethod
     def _none_is_an_algorithm(cls, search: object) -> object:
         return {"algorithm": NO_SEARCH} if search == NO_SEARCH else search

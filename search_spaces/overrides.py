@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flyp_sweep.search_spaces import yaml_text
-from flyp_sweep.search_spaces.complaints import key_path, one_line, problem, shorten, show
+from flyp_sweep.search_spaces.complaints import is_within, key_path, one_line, problem, shorten, show
 from flyp_sweep.search_spaces.errors import InputError
 
 
@@ -30,24 +30,22 @@ class Override:
             raise InputError(f"--set: {problem(show(text), expected)}")
         return cls(text, keys, yaml_text.read(value, one_line(shorten(f"--set {text}"))))
 
-    def concerns(self, at: Sequence[str | int]) -> bool:
-        """Whether a complaint about the place `at` may be about this override."""
-        return bool(at) and all(str(part) == key for part, key in zip(at, self.keys, strict=False))
+    def sets(self, key: str) -> bool:
+        """Whether the value at the key path `key` comes from this override."""
+        return is_within(key, key_path(self.keys))
+
+    def concerns(self, key: str) -> bool:
+        """Whether a complaint about the key path `key` may be about this override."""
+        return self.sets(key) or is_within(key_path(self.keys), key)
 
 
-def blamed(source: str, overrides: Sequence[Override], places: Sequence[Sequence[str | int]]) -> str:
-    """How a message names where values come from: the file, and the overrides that concern one of the `places`."""
-    guilty = [one.text for one in overrides if any(one.concerns(at) for at in places)]
-    return source + "".join(f" with --set {one}" for one in guilty)
-
-
-def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -> dict[Any, Any]:
+def apply(data: Mapping[Any, Any], overrides: Sequence[Override], where: Callable[[str], str]) -> dict[Any, Any]:
     """A copy of `data` with the overrides made in turn; sections that are missing are created.
 
     Methods that the last `methods=...` leaves out take their own parts of `search.per_method` and `train.grad_clip`
     with them.
 
-    Raises InputError for a path that leads into something that is no mapping.
+    Raises InputError for a path that leads into something that is no mapping; `where` names the place of a key path.
     """
     result: dict[Any, Any] = copy.deepcopy(dict(data))
     for override in overrides:
@@ -60,7 +58,7 @@ def apply(data: Mapping[Any, Any], overrides: Sequence[Override], source: str) -
                 expected = f"a mapping, as --set {shorten(override.text)} needs one"
                 place = key_path(override.keys[:depth])
                 hint = f"(write the whole of it: --set '{place}=...')"
-                raise InputError(one_line(f"{source}: {place}: {problem(show(section), expected, hint)}"))
+                raise InputError(one_line(f"{where(place)}: {place}: {problem(show(section), expected, hint)}"))
         section[override.keys[-1]] = copy.deepcopy(override.value)
     if any(override.keys == ("methods",) for override in overrides):
         _forget(result, data)

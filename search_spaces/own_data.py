@@ -84,13 +84,19 @@ class HeldOut(Section):
     """
 
     split: Literal["train"] = Field(alias="from", description="train")
+    """The split that the images are taken from."""
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="a number between 0 and 1, as in 0.1"
     )
+    """The share of each class that is held out."""
     folds: Annotated[Count, Field(ge=2)] | None = Field(default=None, description="a whole number, 2 or more")
+    """Folds of cross-validation, each a data set of its own."""
     fold: Annotated[Count, Field(ge=1)] | None = Field(default=None, description="the number of a fold, from 1")
+    """The one fold that validates."""
     seed: Annotated[Count, Field(ge=0)] = Field(default=0, description="a whole number, 0 or more")
+    """The seed of the draw."""
     stratified: bool = Field(default=True, description="true or false")
+    """Whether the share is one of each class, or of all images."""
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -121,10 +127,15 @@ class Splits(Section):
     """
 
     train: Text | None = Field(default=None, description="a path")
+    """Training images."""
     id_val: Place | None = Field(default=None, description=ID_VAL)
+    """Images that early stopping and selection see."""
     id_test: Place | None = Field(default=None, description=ID_VAL)
+    """Images of the same distribution that are only reported."""
     ood_val: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {north: north}")
+    """OOD validation sets: reported apart, never selected on."""
     ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
+    """OOD test sets, each with a label for tables."""
 
     @property
     def roles(self) -> dict[str, str]:
@@ -169,12 +180,17 @@ class OwnDataset(Section):
     """The key of `sources`; empty where these stand beside the reader's own key."""
 
     name: Name
+    """The name of the data set in tables."""
     class_names: ClassNames = None
+    """The names of the classes in prompts. Without them, the classes' own names with underscores as spaces."""
     templates: Templates = PLAIN_TEMPLATES
+    """The prompts, with {} for the class name."""
     metric: Metric | None = None
+    """The primary metric, which selection maximises."""
     predict_among: dict[Text, Among] = Field(
         default={}, description="a mapping from reported splits to all, present or own, as in {renditions: present}"
     )
+    """Classes among which a split is predicted: all, those present in it, or its own."""
 
     @property
     @abstractmethod

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from flyp_sweep.search_spaces.complaints import one_of, space_error
+from flyp_sweep.search_spaces.complaints import one_of
 
 if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import SearchSpace
@@ -50,7 +50,7 @@ def find_plugins(space: SearchSpace) -> None:
     for name, key in named.items():
         if not is_there(module_of(name)):
             places = one_of(["on the Python path", *(f"in {folder}" for folder in space.plugin_folders)])
-            raise space_error(space.source, key, name, f"its module {module_of(name)!r} {places}")
+            raise space.error(key, name, f"its module {module_of(name)!r} {places}")
 
 
 def is_there(module: str) -> bool:

@@ -47,8 +47,11 @@ class Model(Section):
     """
 
     arch: Text = Field(description="the name of an architecture, as in ViT-B-16, or a hub id, as in hf-hub:org/name")
+    """An architecture of open_clip, or a hub id that brings its own weights."""
     pretrained: Text | None = Field(default=None, description="a tag or the path of a checkpoint, as in openai")
+    """The weights: a tag of open_clip, the path of a checkpoint, or bundled."""
     name: Text | None = Field(default=None, description="a text to show in tables")
+    """The name that tables show."""
 
     @property
     def label(self) -> str:
@@ -68,7 +71,9 @@ class OwnCheckpoint(Section):
     """
 
     checkpoint: Text = Field(description="the path of a checkpoint, as in model.pt")
+    """The file of a model that was fine-tuned elsewhere."""
     label: Label = Field(description="a name for its row, as in ours")
+    """The name of its row in tables."""
 
 
 class Search(Section):
@@ -79,17 +84,24 @@ class Search(Section):
     """
 
     algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")
+    """How configurations are found."""
     num_samples: int | None = Field(default=None, ge=1, le=MOST_SAMPLES, description="a whole number, 1 or more")
+    """Configurations per cell. A grid takes all of its own."""
     batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
+    """Configurations that optuna proposes at once, before it sees their scores."""
     seeds: int = Field(default=1, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
+    """Trials per configuration, each with a seed of its own. Their mean score counts."""
     space: Space = Field(default={}, description="a mapping from hyper-parameters to distributions")
+    """The hyper-parameters of all methods, each with what its values are drawn from."""
     per_method: dict[MethodName, Space] = Field(
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
     )
+    """Hyper-parameters of single methods, in place of those in space or beside them."""
     first: Annotated[tuple[Annotated[Values, Field(min_length=1)], ...], FromList] = Field(
         default=(),
         description="a list of mappings from hyper-parameters to values, as in [{lr: 1.0e-5, weight_decay: 0.1}]",
     )
+    """Configurations that are tried first."""
 
     @model_validator(mode="after")
     def _samples_fit_algorithm(self) -> Self:
@@ -146,7 +158,9 @@ class Images(Section):
     """
 
     shown_as: ShownAs = Field(default="viewer", alias="as")
+    """As a viewer shows an image (orientation, transparency), or as torchvision loads it."""
     unreadable: Unreadable = "refuse"
+    """Refuse to start if images cannot be decoded, or skip these."""
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
@@ -163,12 +177,17 @@ class EarlyStopping(Section):
     """
 
     metric: EpochMetric = "accuracy"
+    """What tells the best epoch on ID validation data: the primary metric, or the loss."""
     patience: Annotated[
         Annotated[Literal["none"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default=5, description="none, or a whole number, 1 or more")
+    """Epochs without improvement after which a trial ends."""
     include_start: bool = Field(default=True, description="true or false")
+    """Whether the model before its first step may be the best."""
 
-    @field_validator("patience", mode="before")
+    @field_validator(
+        "patience", mode="before", json_schema_input_type=Literal["none"] | Annotated[int, Field(ge=1)] | None
+    )
     @classmethod
     def _null_is_none(cls, value: object) -> object:
         return "none" if value is None else value
@@ -183,8 +202,11 @@ class Scheduler(Section):
     """Whether weak trials of a cell's search are stopped early: `asha` does, after `grace_epochs`; `fifo` never."""
 
     name: Literal["asha", "fifo"] = "fifo"
+    """asha stops weak trials of a search early, fifo stops none."""
     grace_epochs: Count = Field(default=1, ge=1, description="a whole number, 1 or more")
+    """Epochs that every trial has before asha may stop it."""
     reduction_factor: Count = Field(default=3, ge=2, description="a whole number, 2 or more")
+    """asha keeps one of so many trials at each rung."""
 
     @model_validator(mode="after")
     def _only_asha_has_settings(self) -> Self:
@@ -205,6 +227,7 @@ class Repeats(Section):
     """On how many seeds a cell's winner is run again."""
 
     seeds: int = Field(default=5, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
+    """Seeds with which the winner of each search is trained again. Tables show their mean."""
 
 
 Alpha = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -221,7 +244,9 @@ class WiseFT(Section):
         | Annotated[tuple[Alpha, ...], FromList, Field(min_length=1, max_length=MOST_ALPHAS), Tag(LIST)],
         Discriminator(shape),
     ] = Field(default=11, description=f"a whole number from 2 to {MOST_ALPHAS}, or a list of numbers from 0 to 1")
+    """How many coefficients evenly from 0 to 1, or a list of them. The best on ID validation data counts."""
     frontier: bool = Field(default=False, description="true or false")
+    """Whether test and OOD data are evaluated at every coefficient, for a curve."""
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -246,15 +271,20 @@ class Failures(Section):
     """
 
     max_failures: Count = Field(default=3, ge=0, description="a whole number, 0 or more")
+    """Failures in a row without progress after which a trial is given up."""
     backoff_seconds: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
+    """Seconds before the first new start, doubled each time."""
     hang_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="a number above 0")
+    """Minutes without a report after which a worker counts as dead. Without it, never."""
 
 
 class Checkpoints(Section):
     """How often a trial under way is saved, and how much room all of them may take together (None: no bound)."""
 
     every_seconds: float = Field(default=60.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
+    """Seconds between two checkpoints of a trial."""
     max_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="a number above 0")
+    """Gigabytes that all checkpoints may take together. Without it, there is no bound."""
 
     @property
     def max_bytes(self) -> int | None:
@@ -268,8 +298,9 @@ class Weights(Section):
     """
 
     keep: Keep = "best"
+    """The repeat of each cell that is best on ID validation data, all repeats, or none."""
 
-    @field_validator("keep", mode="before")
+    @field_validator("keep", mode="before", json_schema_input_type=Keep | None)
     @classmethod
     def _null_is_none(cls, value: object) -> object:
         return "none" if value is None else value
@@ -279,6 +310,7 @@ class Mlflow(Section):
     """Whether the best model of each cell is exported and registered in MLflow when the run has come to its end."""
 
     register_best: bool = Field(default=False, alias="register", description="true or false")
+    """Whether the best model of each cell is registered at the end of a run."""
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
@@ -293,8 +325,11 @@ class Resources(Section):
     """
 
     cpu: float = Field(gt=0, allow_inf_nan=False, description="a number above 0")
+    """CPU cores of one trial."""
     gpu: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
+    """GPUs of one trial. A part of one, such as 0.25, is shared."""
     processes: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    """Processes that train one trial together. Without it, one for each whole GPU."""
 
     @property
     def world(self) -> int:

@@ -47,19 +47,31 @@ class Train(Section):
     """
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
+    """The most epochs of a trial. Early stopping may end it sooner."""
     batch_size: Count = Field(default=256, ge=2, description="a whole number, 2 or more")
+    """Images per step."""
     micro_batch: Count | None = Field(default=None, ge=1, description="auto, or a whole number, 1 or more")
+    """Images that are encoded at once. Without it, as many as there is memory for."""
     precision: Precision = "fp32"
+    """The arithmetic of the encoders."""
     compile: bool = Field(default=False, description="true or false")
+    """Whether torch.compile makes kernels for the image encoder."""
     crops: Crops = "exact"
+    """Whether crops are cut from each image as it is, or faster, from images brought to the model's size."""
     augmentation: Augmentation = "clip"
+    """The training views: random crops (clip), RandAugment before these, mirroring alone (flip), or none."""
     crop_scale: Annotated[tuple[Share, Share], FromList] | None = Field(
         default=None, description="two shares of an image's area, the smaller first, as in [0.9, 1.0]"
     )
+    """The smallest and the largest share of an image's area in a random crop."""
     flip: bool | None = Field(default=None, description="true or false")
+    """Whether half of the random crops are mirrored."""
     optimizer: Optimizer = "adamw"
+    """AdamW, or SGD with a momentum of 0.9."""
     warmup: float | None = Field(default=None, ge=0, lt=1, description="a share of all steps: a number from 0, below 1")
+    """The share of all steps over which the learning rate rises, 500 steps at most."""
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
+    """The same as a number of steps, in place of warmup."""
     grad_clip: (
         Annotated[
             Annotated[Norm, Tag(NUMBER)] | Annotated[dict[MethodName, Norm], Tag(MAPPING)],
@@ -67,14 +79,21 @@ class Train(Section):
         ]
         | None
     ) = Field(default=None, description="a number above 0, or a mapping from methods to such numbers")
+    """The largest norm of a gradient, of all methods or of single ones. Without it, there is no bound."""
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
+    """How many prompt templates training uses."""
     pairs: Pairs = "images"
+    """An epoch holds each image with one template, or as many of all pairs of images and templates."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a number from 0, below 1")
+    """The label smoothing of the cross-entropy over classes."""
     layer_decay: float = Field(default=1.0, gt=0, le=1, description="a number above 0, at most 1")
+    """The factor of the learning rate from each layer of an encoder to the one below."""
 
-    @field_validator("micro_batch", mode="before")
+    @field_validator(
+        "micro_batch", mode="before", json_schema_input_type=Literal["auto"] | Annotated[int, Field(ge=1)] | None
+    )
     @classmethod
     def _auto_is_none(cls, value: object) -> object:
         return None if value == "auto" else value

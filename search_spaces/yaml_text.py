@@ -6,13 +6,14 @@ followed. Depth and size are bounded, so that no short document can unfold into 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from typing import Any
 
 import yaml
 
-from flyp_sweep.search_spaces.complaints import one_line, show
+from flyp_sweep.search_spaces.complaints import is_within, key_path, one_line, show
 from flyp_sweep.search_spaces.errors import InputError
 
 DEEPEST = 20
@@ -89,10 +90,46 @@ def read(text: str, source: str) -> Any:
         raise InputError(one_line(f"{source}: not valid YAML: {error}")) from None
 
 
+def line_of(text: str, key: str) -> int | None:
+    """The line, from 1, of the key path `key` in a text that `read` accepts, else of the innermost section around it.
+
+    None where the text has not even the outermost key.
+    """
+    node, line = _compose(text), None
+    found = _step(node, key)
+    while found is not None:
+        at, node, key = found
+        line = at.start_mark.line + 1
+        found = _step(node, key)
+    return line
+
+
+def _step(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node, str] | None:
+    """The node that names the first part of a key path, the value there, and the rest of the path."""
+    parts: list[tuple[str, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        parts = [(key_path([str(name.value)]), name, value) for name, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = [(f"[{at}]", item, item) for at, item in enumerate(node.value)]
+    leading = [one for one in parts if is_within(key, one[0])]
+    if not leading:
+        return None
+    part, at, value = max(leading, key=lambda one: len(one[0]))
+    return at, value, key[len(part) :].removeprefix(".")
+
+
 def write(data: Any) -> str:
     """`data` as YAML that `read` reads back as an equal value."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
     return text
+
+
+def flow(value: Any) -> str:
+    """`value` in one line of YAML, which `read` reads back as an equal value."""
+    text: str = yaml.dump(
+        [value], Dumper=_Dumper, sort_keys=False, default_flow_style=True, allow_unicode=True, width=math.inf
+    )
+    return text.strip()[1:-1]
 
 
 def _compose(text: str) -> yaml.Node | None:

@@ -86,7 +86,8 @@ ROOMS = {
         "tracking": {"protocol", "run_log"},
         "runs": {"engine", "exit_codes", "protocol", "run_log", "store", "tracking"},
         "data_views": set[str](),
-        "cli": {"data_views", "exit_codes", "runs", "store", "tracking"},
+        "starter": set[str](),
+        "cli": {"data_views", "exit_codes", "runs", "starter", "store", "tracking"},
     },
 }
 """Package -> room -> the rooms that it may import. A package's `__init__.py`, which shows names of all, is no room."""

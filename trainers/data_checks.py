@@ -123,7 +123,7 @@ def check_shots(dataset: Dataset, space: SearchSpace) -> None:
             if counts[scarce] < images:
                 both = ", from which a few-shot cell draws its validation images too" if dataset.one_pool else ""
                 raise InputError(
-                    f"{space.source}: shots: found {shots}; class {dataset.class_names[scarce]!r} of {dataset.name!r} "
-                    f"has {counted(counts[scarce], 'image')} in {role}{both}, "
+                    f"{space.where('shots')}: shots: found {shots}; class {dataset.class_names[scarce]!r} of "
+                    f"{dataset.name!r} has {counted(counts[scarce], 'image')} in {role}{both}, "
                     f"so shots can be at most {counts[scarce] * shots // images}"
                 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flyp_sweep.search_spaces.complaints import space_error
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.sections import NO_SEARCH
 
@@ -39,11 +38,11 @@ def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, Ensemb
     for name, methods in _methods_of(space, trained).items():
         found = ensembles.get(name)
         if not isinstance(found, ensembles.Soup | ensembles.Mixture):
-            raise space_error(space.source, "ensembles", name, "a subclass of flyp_sweep.Soup or flyp_sweep.Mixture")
+            raise space.error("ensembles", name, "a subclass of flyp_sweep.Soup or flyp_sweep.Mixture")
         is_soup = isinstance(found, ensembles.Soup)
         if is_soup and space.search.algorithm == NO_SEARCH:
             expected = f"ensembles that need no search with search.algorithm {NO_SEARCH}"
-            raise space_error(space.source, "ensembles", name, expected)
+            raise space.error("ensembles", name, expected)
         tries = isinstance(found, ensembles.Soup) and found.tries_members
         facts[name] = EnsembleFacts(methods, found.label, is_soup, tries)
     return facts
@@ -55,11 +54,11 @@ def _methods_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, tuple[s
     if not isinstance(space.ensembles, dict):
         if not trained:
             hint = f"(methods has {', '.join(space.method_names)}: add one, or leave out ensembles)"
-            raise space_error(space.source, "ensembles", list(space.ensembles), "methods trained by gradients", hint)
+            raise space.error("ensembles", list(space.ensembles), "methods trained by gradients", hint)
         return dict.fromkeys(space.ensembles, tuple(trained))
     for ensemble, names in space.ensembles.items():
         for name in names:
             if name not in trained:
                 expected = f"a method trained by gradients: {', '.join(trained) or 'methods has none'}"
-                raise space_error(space.source, f"ensembles.{ensemble}", name, expected)
+                raise space.error(f"ensembles.{ensemble}", name, expected)
     return space.ensembles

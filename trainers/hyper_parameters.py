@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, one_of, show, space_error
+from flyp_sweep.search_spaces.complaints import FieldError, key_path, one_line, one_of, show
 from flyp_sweep.search_spaces.distributions import Constant
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -82,7 +82,8 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
     for hparam in space.search.per_method.get(name, {}):
         if hparam not in known:
             expected = f"{name} has {', '.join(known) or 'no hyper-parameters'}{nearest(hparam, known)}"
-            raise InputError(f"{space.source}: search.per_method.{name}: found {hparam!r}; {expected}")
+            key = f"search.per_method.{name}"
+            raise InputError(f"{space.where(f'{key}.{hparam}')}: {key}: found {hparam!r}; {expected}")
     if isinstance(method, methods.FineTuned):
         return _content(space, method)
     given = space.for_method(name)
@@ -91,17 +92,17 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
         named = [other for other, instead in method.in_place_of.items() if instead == hparam and other in given]
         if len([*named, *({hparam} & given.keys())]) > 1:
             raise InputError(
-                f"{space.source}: search.space: found {hparam!r} and {named[0]!r} for method {name!r}, "
-                "which are one strength in two units; leave out one of them"
+                f"{space.where(f'search.space.{hparam}')}: search.space: found {hparam!r} and {named[0]!r} for method "
+                f"{name!r}, which are one strength in two units; leave out one of them"
             )
         hparam = named[0] if named else hparam
         found = given.get(hparam, default)
         if found is not None and hparam not in given and found.count != 1 and space.search.algorithm == NO_SEARCH:
             expected = f"one value with algorithm {NO_SEARCH}, for {name} has no other"
-            raise space_error(space.source, f"search.space.{hparam}", None, expected)
+            raise space.error(f"search.space.{hparam}", None, expected)
         if found is None:
             raise InputError(
-                f"{space.source}: search.space: method {name!r} needs {hparam!r}; "
+                f"{space.where('search.space')}: search.space: method {name!r} needs {hparam!r}; "
                 f"expected it in search.space or search.per_method.{name}"
             )
         own = hparam in space.search.per_method.get(name, {})
@@ -145,7 +146,7 @@ def check_first(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[st
             elif hparam not in space.search.space:
                 known = sorted({name for kind in kinds.values() for name in kind.searched})
                 expected = f"a hyper-parameter that a method here searches: {', '.join(known) or 'none'}"
-                raise space_error(space.source, key, value, expected, nearest(hparam, known))
+                raise space.error(key, value, expected, nearest(hparam, known))
     return said
 
 
@@ -157,8 +158,9 @@ def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
     (key,), found = method.hparams, method.content()
     given = space.search.per_method.get(method.name, {}).get(key)
     if given not in (None, Constant(found)):
+        place = f"search.per_method.{method.name}.{key}"
         raise InputError(
-            f"{space.source}: search.per_method.{method.name}.{key}: found {given.to_json()}; {method.path} has the "
+            f"{space.where(place)}: {place}: found {given.to_json()}; {method.path} has the "
             f"content {found}: put the former file in its place, or take this key out"
         )
     return {key: Constant(found)}
@@ -183,5 +185,6 @@ def in_domain(
     try:
         check_domain(found, method.domains.get(hparam), method.hparams.get(hparam) or like)
     except FieldError as error:
-        raise InputError(one_line(f"{space.blamed(at)}: {key_path(at)}: {error.problem}")) from None
+        place = key_path(at)
+        raise InputError(one_line(f"{space.where(place)}: {place}: {error.problem}")) from None
     return found

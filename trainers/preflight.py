@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyp_sweep.search_spaces.complaints import counted, space_error
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.plugin_path import find_plugins
@@ -109,13 +109,17 @@ def check(
 
 @contextmanager
 def naming(space: SearchSpace) -> Iterator[None]:
-    """Inside the block every InputError names the file of `space`: the parts that raise them know only their value."""
+    """Inside the block every InputError names the file of `space`: the parts that raise them know only their value.
+
+    A message that begins with a key path names the line too.
+    """
     try:
         yield
     except InputError as error:
         if str(error).startswith(space.source):
             raise
-        raise InputError(f"{space.source}: {error}") from error
+        key = str(error).partition(": ")[0]
+        raise InputError(f"{space.where(key)}: {error}") from error
 
 
 def _check(
@@ -273,7 +277,7 @@ def check_read(space: SearchSpace) -> None:
     for hparam in space.search.space:
         if hparam not in read:
             raise InputError(
-                f"{space.source}: search.space: found {hparam!r}, which no method has; "
+                f"{space.where(f'search.space.{hparam}')}: search.space: found {hparam!r}, which no method has; "
                 f"expected {', '.join(read)}{nearest(hparam, read)}"
             )
 
@@ -284,11 +288,11 @@ def check_labels(space: SearchSpace, key: str, labels: Mapping[str, str]) -> Non
     for name, label in labels.items():
         if not (isinstance(label, str) and label.isprintable() and label.strip() and not label.startswith("_")):
             expected = "expected one printable line that does not begin with _"
-            raise InputError(f"{space.source}: {key}: {name} has the label {label!r}; {expected}")
+            raise InputError(f"{space.where(key)}: {key}: {name} has the label {label!r}; {expected}")
         other = named.setdefault(label, name)
         if other != name:
             expected = "expected labels that tell rows apart; give one of them another, or leave it out"
-            raise InputError(f"{space.source}: {key}: {other} and {name} both have the label {label!r}; {expected}")
+            raise InputError(f"{space.where(key)}: {key}: {other} and {name} both have the label {label!r}; {expected}")
 
 
 def check_losses(space: SearchSpace) -> None:
@@ -298,9 +302,7 @@ def check_losses(space: SearchSpace) -> None:
     for name in space.method_names:
         method = methods.named(space, name)
         if isinstance(method, methods.GradientMethod) and not method.has_loss:
-            raise space_error(
-                space.source, "methods", name, "a method that defines `encode` and `joint_loss`, or `loss`"
-            )
+            raise space.error("methods", name, "a method that defines `encode` and `joint_loss`, or `loss`")
 
 
 def check_divisible(space: SearchSpace) -> None:
@@ -318,7 +320,7 @@ def check_divisible(space: SearchSpace) -> None:
             if isinstance(method, methods.GradientMethod) and not method.divisible:
                 expected = f"{instead} with a method that defines `loss` as a whole"
                 hint = f"({name} would have to define `encode` and `joint_loss` in its place)"
-                raise space_error(space.source, key, found, expected, hint)
+                raise space.error(key, found, expected, hint)
 
 
 def check_pairs(space: SearchSpace) -> None:
@@ -328,7 +330,7 @@ def check_pairs(space: SearchSpace) -> None:
     kinds = [methods.named(space, name) for name in space.method_names]
     taking = any(isinstance(kind, methods.GradientMethod) and kind.pairs_templates for kind in kinds)
     if space.train.pairs != "images" and not taking:
-        raise space_error(space.source, "train.pairs", space.train.pairs, "images, as no method here pairs templates")
+        raise space.error("train.pairs", space.train.pairs, "images, as no method here pairs templates")
 
 
 def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
@@ -340,7 +342,7 @@ def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> lis
         return []
     if not any(kind.smooths_labels for kind in kinds.values()):
         expected = "0, as no method here has a cross-entropy over class labels in its loss"
-        raise space_error(space.source, "train.label_smoothing", space.train.label_smoothing, expected)
+        raise space.error("train.label_smoothing", space.train.label_smoothing, expected)
     without = [name for name, kind in kinds.items() if kind.seeded and not kind.smooths_labels]
     return [f"train.label_smoothing: not read by {', '.join(without)}"] if without else []
 
@@ -363,7 +365,7 @@ def check_layer_decay(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> l
         return []
     if not any(kind.decays_layers for kind in kinds.values()):
         expected = "1, as no method here trains layers of an encoder below its top"
-        raise space_error(space.source, "train.layer_decay", space.train.layer_decay, expected)
+        raise space.error("train.layer_decay", space.train.layer_decay, expected)
     without = [name for name, kind in kinds.items() if kind.seeded and not kind.decays_layers]
     return [f"train.layer_decay: not read by {', '.join(without)}"] if without else []
 
@@ -377,4 +379,4 @@ def check_compiler(space: SearchSpace) -> None:
     on_gpu = torch.cuda.is_available() if space.resources is None else space.resources.gpu > 0
     if space.train.compile and not on_gpu and compilation.cpp_compiler() is None:
         hint = "(there is no g++, or clang++ on a Mac, nor does CXX name one: install one, or leave it out)"
-        raise space_error(space.source, "train.compile", True, "false without a C++ compiler", hint)
+        raise space.error("train.compile", True, "false without a C++ compiler", hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flyp_sweep.search_spaces.complaints import counted, space_error
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.model import SearchSpace
 
 MUCH_WARMUP = 0.2
@@ -39,15 +39,15 @@ def check_schedule(space: SearchSpace, dataset: str, shots: int | None, images: 
     lines = []
     if train.batch_size > images:
         if shots is None:
-            raise space_error(
-                space.source, "train.batch_size", train.batch_size, f"at most the {images} training images of {dataset}"
+            raise space.error(
+                "train.batch_size", train.batch_size, f"at most the {images} training images of {dataset}"
             )
         lines.append(f"train.batch_size: batches of {place} hold all its {images} images, not {train.batch_size}")
     found, key = (train.warmup, "warmup") if train.warmup_steps is None else (train.warmup_steps, "warmup_steps")
     if warmup >= steps:
         expected = f"less than the {counted(steps, 'step')} that {place} trains for"
         hint = "(leave it out: 5% of all steps, 500 at most)"
-        raise space_error(space.source, f"train.{key}", found, expected, hint)
+        raise space.error(f"train.{key}", found, expected, hint)
     if warmup >= MUCH_WARMUP * steps:
         lines.append(
             f"train.{key}: {place} warms up for {warmup} of its {counted(steps, 'step')}; "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flyp_sweep.orchestrator.cli.completion import complete_space
 from flyp_sweep.orchestrator.cli.run_address import UserPath
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
 from flyp_sweep.search_spaces.complaints import counted
@@ -62,7 +63,7 @@ def check(dataset: str, root: Path, deep: bool, duplicates: bool) -> None:
 
 
 @data.command()
-@click.argument("space")
+@click.argument("space", shell_complete=complete_space)
 @click.option("--output", "-o", type=UserPath(), metavar="FILE", help="Write a page with example pictures, in HTML.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.flip=true.")
 @click.option("--model", metavar="LABEL", help="The model whose preprocessing is shown.  [default: the first]")

@@ -20,6 +20,7 @@ from flyp_sweep.orchestrator.cli.evaluate import evaluate
 from flyp_sweep.orchestrator.cli.mlflow import sync_, ui
 from flyp_sweep.orchestrator.cli.models import export, predict
 from flyp_sweep.orchestrator.cli.run import run
+from flyp_sweep.orchestrator.cli.spaces import init, schema, show_space
 from flyp_sweep.orchestrator.cli.status import status
 from flyp_sweep.orchestrator.cli.streams import failure, standard_streams
 from flyp_sweep.orchestrator.cli.tables import plot, report, show, table
@@ -27,12 +28,20 @@ from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, INTERRUPTED
 from flyp_sweep.search_spaces.errors import InputError
 
 COMMANDS: tuple[click.Command, ...] = (
-    *(run, evaluate, status, table, show, plot, report, export, predict),
-    *(ui, sync_, list_, data, cache),
+    *(init, list_, show_space, schema, data),
+    *(run, status, table, show, plot, report, evaluate, export, predict, ui, sync_, cache),
 )
+"""In the order of `--help`: before a run, and from the run on."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class InOrder(click.Group):
+    """A group of commands that `--help` lists in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def cli() -> None:
     """Experiment sweeps for robust fine-tuning of CLIP-like models."""

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from flyp_sweep.orchestrator.cli.completion import complete_space
 from flyp_sweep.orchestrator.cli.options import console, sweep_options
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 
 
 @click.command()
-@click.argument("space")
+@click.argument("space", shell_complete=complete_space)
 @click.option(
     "--out", type=RunAddress(), help="Run folder, or its URL in a store.  [default: runs/<name of the space>]"
 )

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flyp_sweep.orchestrator.cli.completion import complete_run
 from flyp_sweep.search_spaces.errors import InputError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from flyp_sweep.results.ledger.run_folder import RunFolder
 
 
@@ -35,6 +38,9 @@ class RunAddress(click.ParamType[Path | str]):
             return value
         text = str(value).removeprefix("file://")
         return text if "://" in text else Path(os.path.expanduser(text))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return complete_run(ctx, param, incomplete)
 
 
 def open_run(address: Path | str) -> RunFolder:

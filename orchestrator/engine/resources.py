@@ -31,8 +31,8 @@ def resources_per_trial(space: SearchSpace) -> Resources:
     if not any(node.has(wanted) for node in there):
         has = "; ".join(sorted({f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in there}))
         raise InputError(
-            f"{space.source}: resources: found cpu {wanted.cpu:g}, gpu {wanted.gpu:g} per trial; expected what one "
-            f"node has: {has}"
+            f"{space.where('resources')}: resources: found cpu {wanted.cpu:g}, gpu {wanted.gpu:g} per trial; "
+            f"expected what one node has: {has}"
         )
     return wanted
 

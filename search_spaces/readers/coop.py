@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from flyp_sweep.search_spaces.complaints import mismatch
 from flyp_sweep.search_spaces.fields import Text, as_slug
+from flyp_sweep.search_spaces.json_schema import name_is_optional
 from flyp_sweep.search_spaces.own_data import PLAIN_TEMPLATES, HeldOut, OwnDataset, Place, Splits, Templates
 
 SPLIT = "the name of a split in the file"
@@ -41,13 +42,18 @@ class CoopDataset(OwnDataset):
     With `draws: coop` a few-shot cell trains on CoOp's own draws: seed 0 is CoOp's seed 1, and so on.
     """
 
+    model_config = ConfigDict(json_schema_extra=name_is_optional)
     key: ClassVar[str] = "coop"
     splits_key: ClassVar[str] = "splits"
 
     coop: Text = Field(description="the path of a split_zhou_*.json file")
+    """CoOp's file of the splits."""
     splits: CoopSplits = CoopSplits()
+    """The name of each split in the file."""
     images: Text | None = Field(default=None, description="the path of a folder")
+    """The folder of the images. Without it, the place that CoOp's instructions name."""
     draws: Literal["coop"] | None = None
+    """Few-shot cells train on CoOp's own draws."""
     templates: Templates = PLAIN_TEMPLATES
 
     @model_validator(mode="before")

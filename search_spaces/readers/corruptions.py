@@ -22,12 +22,15 @@ class CorruptionDataset(OwnDataset):
     splits_key: ClassVar[str] = ""
 
     corruptions: Text = Field(description="the path of a folder with a folder or an array for each corruption")
+    """A grid of corruptions and severities, in the form of ImageNet-C or CIFAR-10-C."""
     only: Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=1)] | None = Field(
         default=None, description="a list of corruptions, as in [fog, snow]"
     )
+    """The corruptions to evaluate on. Without it, all."""
     severities: Annotated[tuple[Annotated[Count, Field(ge=1)], ...], FromList, Unique, Field(min_length=1)] | None = (
         Field(default=None, description="a list of severities, as in [1, 3, 5]")
     )
+    """The severities to evaluate on. Without it, all."""
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:

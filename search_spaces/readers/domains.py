@@ -32,13 +32,19 @@ class DomainDataset(OwnDataset):
     splits_key: ClassVar[str] = ""
 
     domains: Text = Field(description="the path of a folder of domains")
+    """A folder with a folder per domain, each with a sub-folder per class."""
     id_domains: Domains | None = Field(default=None, description="a list of domains to train on, as in [art, clipart]")
+    """The domains to train on."""
     ood_domains: Domains | None = Field(default=None, description="a list of domains to test on, as in [real_world]")
+    """The domains that are OOD test sets."""
     leave_one_out: Annotated[Domains, Field(min_length=2)] | None = Field(
         default=None, description="a list of 2 domains or more, each of which is OOD in turn"
     )
+    """Domains that are held out in turn, each in a data set of its own."""
     id_val: Part = Field(default=None, description=_PART)
+    """ID validation: domains of their own, or a share of the ID domains."""
     id_test: Part = Field(default=None, description=_PART)
+    """ID test: domains of their own, or a share of the ID domains."""
 
     def domains_of(self, split: str) -> tuple[str, ...]:
         """The domains in which the images of a split lie; those of an OOD split are called as it."""

@@ -14,6 +14,7 @@ class FolderDataset(OwnDataset):
     splits_key: ClassVar[str] = "folders"
 
     folders: Splits
+    """A folder for each split, with a sub-folder per class."""
 
     @property
     def sources(self) -> Splits:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from flyp_sweep.search_spaces.complaints import mismatch
 from flyp_sweep.search_spaces.fields import Text
+from flyp_sweep.search_spaces.json_schema import name_is_optional
 from flyp_sweep.search_spaces.own_data import OwnDataset, Place, Splits
 from flyp_sweep.search_spaces.readers.tables import GROUPS, Group
 
@@ -37,19 +38,28 @@ class HubDataset(OwnDataset):
     Without `splits`, they are those of the usual names: to evaluate on, the test split alone.
     """
 
+    model_config = ConfigDict(json_schema_extra=name_is_optional)
     key: ClassVar[str] = "hub"
     splits_key: ClassVar[str] = "splits"
 
     hub: Text = Field(description="a repository of the Hugging Face hub, as in org/name, or the path of a folder")
+    """A Hugging Face data set."""
     config: Text | None = Field(default=None, description="the name of a configuration of the repository")
+    """Its configuration."""
     revision: Text | None = Field(default=None, description="a branch, a tag or a commit of the repository")
+    """Its revision."""
     splits: HubSplits | None = Field(
         default=None, description="a mapping such as {train: train, id_val: validation, id_test: test}"
     )
+    """The publisher's name of each split."""
     image: Text = Field(default="image", description="the name of a column")
+    """The column of images."""
     label: Text = Field(default="label", description="the name of a column")
+    """The column of classes."""
     group: Group = Field(default=None, description=GROUPS)
+    """Columns whose values make groups, for worst-group accuracy."""
     caption: Text | None = Field(default=None, description="the name of a column")
+    """The column of captions for training."""
 
     @model_validator(mode="before")
     @classmethod

@@ -46,7 +46,7 @@ def _check_path(path: str) -> str:
 
 Values = Annotated[
     tuple[Text, ...],
-    BeforeValidator(_as_texts),
+    BeforeValidator(_as_texts, json_schema_input_type=str | int | list[str | int]),
     Field(min_length=1, description="a text or whole number, or a list of these"),
 ]
 Condition = Annotated[dict[Text, Values], Field(min_length=1)]
@@ -72,7 +72,9 @@ class Columns(Section):
     path: Annotated[Text, AfterValidator(_check_path)] = Field(
         default="path", description="the name of a column, or a text with columns in braces"
     )
+    """The column of the images' paths."""
     label: Text = Field(default="label", description="the name of a column")
+    """The column of the classes."""
     split: (
         Annotated[
             Annotated[Text, Tag(TEXT)] | Annotated[dict[Text, Condition], Field(min_length=1), Tag(MAPPING)],
@@ -80,8 +82,11 @@ class Columns(Section):
         ]
         | None
     ) = Field(default=None, description=_CONDITIONS)
+    """The column that names the split of each row, or conditions that select the rows of each split."""
     group: Group = Field(default=None, description=GROUPS)
+    """Columns whose values make groups, for worst-group accuracy."""
     caption: Text | None = Field(default=None, description="the name of a column")
+    """The column of captions for training."""
 
     @property
     def path_parts(self) -> list[str]:
@@ -113,8 +118,11 @@ class TableDataset(OwnDataset):
     splits_key: ClassVar[str] = "tables"
 
     tables: Tables
+    """A table for each split, with a row per image."""
     columns: Columns = Columns()
+    """What the columns of the tables hold."""
     images: Text | None = Field(default=None, description="the path of a folder")
+    """The folder that relative paths start from. Without it, the table's own folder."""
 
     @property
     def sources(self) -> Splits:

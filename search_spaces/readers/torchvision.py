@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
 
 from flyp_sweep.search_spaces.fields import NUMBER, TEXT, Text, shape
+from flyp_sweep.search_spaces.json_schema import name_is_optional
 from flyp_sweep.search_spaces.own_data import OwnDataset, Place, Splits
 
 SPLIT = "a split as torchvision calls it, as in train, or all where it has none"
@@ -34,15 +35,20 @@ class TorchvisionDataset(OwnDataset):
     data sets.
     """
 
+    model_config = ConfigDict(json_schema_extra=name_is_optional)
     key: ClassVar[str] = "torchvision"
     splits_key: ClassVar[str] = "splits"
 
     torchvision: Text = Field(description="the name of a class of torchvision.datasets, as in DTD")
+    """A class of torchvision.datasets."""
     splits: TorchvisionSplits
+    """torchvision's name of each split."""
     options: dict[Text, Option] = Field(
         default={}, description="a mapping of arguments of the class, as in {partition: 2}"
     )
+    """Further arguments of the class."""
     root: Text | None = Field(default=None, description="the path of a folder")
+    """The folder of the files. Without it, the folder of all data sets."""
 
     @model_validator(mode="before")
     @classmethod

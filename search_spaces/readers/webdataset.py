@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from flyp_sweep.search_spaces.complaints import mismatch
 from flyp_sweep.search_spaces.fields import Text, as_slug
+from flyp_sweep.search_spaces.json_schema import name_is_optional
 from flyp_sweep.search_spaces.own_data import SPLITS, OwnDataset, Splits, Templates
 from flyp_sweep.search_spaces.roles import SHIFTED
 
@@ -23,12 +24,16 @@ class WebDataset(OwnDataset):
     Class names and templates come from the files beside the shards. The name is the last part of the place.
     """
 
+    model_config = ConfigDict(json_schema_extra=name_is_optional)
     key: ClassVar[str] = "webdataset"
     splits_key: ClassVar[str] = "splits"
 
     webdataset: Text = Field(description="the path of a folder, or an http(s) address")
+    """The place of the shards."""
     splits: Splits = Splits(id_test="test")
+    """The sub-folder of each split."""
     templates: Templates | None = None  # type: ignore[assignment]
+    """The prompts, with {} for the class name. Without them, those of the file beside the shards."""
 
     @model_validator(mode="before")
     @classmethod

@@ -231,11 +231,12 @@ def test_a_dry_run_names_them_and_counts_their_trials():
 def test_a_misspelt_ensemble_is_one_line_and_the_list_names_them_all(tmp_path):
     for wrong in (SPACE.replace("greedy_soup", "greedy_soap"), SPACE.replace("[uniform_soup,", "[greedy_soap,")):
         (tmp_path / "x.yaml").write_text(wrong)
+        line = next(at for at, text in enumerate(wrong.splitlines(), start=1) if text.startswith("ensembles:"))
         code, output = call("run", "x.yaml", "--dry-run", cwd=tmp_path)
         assert code == 2
         known = ", ".join(BUILT_IN)
         assert output == (
-            f"error: x.yaml: ensembles: found 'greedy_soap'; expected one of {known}, or 'module:Class' "
+            f"error: x.yaml:{line}: ensembles: found 'greedy_soap'; expected one of {known}, or 'module:Class' "
             "(did you mean 'greedy_soup'?)\n"
         )
     listed = call("list", "ensembles", cwd=tmp_path)[1].splitlines()

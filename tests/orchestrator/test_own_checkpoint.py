@@ -105,7 +105,10 @@ def test_a_node_needs_the_very_file_of_the_driver(tmp_path: Path, scale: float) 
 
 def test_a_bad_file_ends_the_command_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(SPACE)
+    line = next(at for at, text in enumerate(SPACE.splitlines(), start=1) if text.startswith("methods:"))
     code, printed = call("run", "own.yaml", cwd=tmp_path)
     assert code == 2
-    assert printed.splitlines()[-1].startswith("error: own.yaml: methods: ours: ours.pt: found no file; expected")
+    assert printed.splitlines()[-1].startswith(
+        f"error: own.yaml:{line}: methods: ours: ours.pt: found no file; expected"
+    )
     assert not (tmp_path / "runs").exists()

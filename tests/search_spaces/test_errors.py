@@ -43,20 +43,20 @@ def test_the_base_of_these_tests_is_valid() -> None:
     [
         (
             BASE + "train: {epoch: 3}",
-            "x.yaml: unknown key 'epoch' in train; allowed: epochs, batch_size, micro_batch, precision, compile, "
+            "x.yaml:7: unknown key 'epoch' in train; allowed: epochs, batch_size, micro_batch, precision, compile, "
             "crops, augmentation, crop_scale, flip, optimizer, warmup, warmup_steps, grad_clip, templates, "
             "pairs, label_smoothing, layer_decay (did you mean 'epochs'?)",
         ),
         (
             BASE.replace("lr: 1e-3", "lr: {loguniform: [0.1, 0.001]}"),
-            "x.yaml: search.space.lr: found {loguniform: [0.1, 0.001]}; expected low < high (write [0.001, 0.1])",
+            "x.yaml:6: search.space.lr: found {loguniform: [0.1, 0.001]}; expected low < high (write [0.001, 0.1])",
         ),
-        (BASE + "shots: '4'", "x.yaml: shots: found '4'; expected a whole number, 1 or more, or a list of them "),
-        (BASE.replace("name: x", "name: ../x"), "x.yaml: name: found '../x'; expected at most 100 of a-z, 0-9,"),
-        (BASE.replace("name: x", "name: 3"), "x.yaml: name: found 3; expected a name of a-z"),
+        (BASE + "shots: '4'", "x.yaml:7: shots: found '4'; expected a whole number, 1 or more, or a list of them "),
+        (BASE.replace("name: x", "name: ../x"), "x.yaml:2: name: found '../x'; expected at most 100 of a-z, 0-9,"),
+        (BASE.replace("name: x", "name: 3"), "x.yaml:2: name: found 3; expected a name of a-z"),
         (
             BASE.replace("search:", "serch:"),
-            "x.yaml: unknown key 'serch'; allowed: name, dataset, shots, model, methods, images, train, search, "
+            "x.yaml:6: unknown key 'serch'; allowed: name, dataset, shots, model, methods, images, train, search, "
             "early_stopping, scheduler, repeats, wise_ft, ensembles, evaluate, failures, checkpoints, weights, "
             "predictions, mlflow, resources (did you mean 'search'?)",
         ),
@@ -288,7 +288,7 @@ def test_an_error_names_the_override_it_stems_from() -> None:
         ("=3", "--set: found '=3'; expected key.path=value"),
         ("train..epochs=3", "--set: found 'train..epochs=3'; expected key.path=value"),
         ("train.epochs=[", "--set train.epochs=[: line 1, column 2: not valid YAML"),
-        ("name.x=3", "x.yaml: name: found 'x'; expected a mapping, as --set name.x=3 needs one"),
+        ("name.x=3", "x.yaml:2: name: found 'x'; expected a mapping, as --set name.x=3 needs one"),
         ("train.epochs={a: 1, a: 2}", "found key 'a' twice in one mapping"),
     ],
 )
@@ -296,9 +296,92 @@ def test_overrides(override: str, message: str) -> None:
     assert message in complaint(BASE, override)
 
 
+LONG = """name: x
+dataset:
+  name: own
+  folders:
+    train: a
+    id_val: b
+    ood: {sketch: c,
+      train: d}
+model:
+  - {arch: a}
+  - arch: b
+    tag: c
+methods:
+  - ft
+  - fltp: 1
+search:
+  algorithm: grid
+  per_method:
+    "my.module:Mine":
+      lr: {uniform: [0, 1]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        (
+            {},
+            [
+                "x.yaml:12: unknown key 'tag' in model[1]",
+                "also line 7: dataset.folders.ood",
+                "also line 15: unknown key 'fltp' in methods[1]",
+            ],
+        ),
+        (
+            {"    tag: c\n": "", "      train: d": "      real: d", "fltp: 1": "my.module:Mine"},
+            ["x.yaml:19: search.per_method.my.module:Mine.lr: found {uniform: [0.0, 1.0]}"],
+        ),
+        (
+            {"    tag: c\n": "", "      train: d": "      real: d", "fltp: 1": "flyp", "uniform: [0": "choice: [0"},
+            ["x.yaml:17: search.per_method: found 'my.module:Mine'; expected one of the methods"],
+        ),
+    ],
+)
+def test_an_error_names_the_line_of_its_key(changes: dict[str, str], places: list[str]) -> None:
+    text = LONG
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    line = complaint(text)
+    for place in places:
+        assert place in line
+
+
+def test_errors_of_an_override_and_of_the_file_are_told_apart() -> None:
+    line = complaint(BASE + "shots: x", "train.epochs=0")
+    assert line.startswith("x.yaml:7: shots: found 'x'; ")
+    assert "; also with --set train.epochs=0: train.epochs: found 0; " in line
+    assert complaint(BASE + "shots: x", "train={epoch: 3}").startswith(
+        "x.yaml with --set train={epoch: 3}: unknown key"
+    )
+    inside = complaint(BASE + "train: {warmup: 0.5}", "train.warmup_steps=5")
+    assert inside.startswith("x.yaml with --set train.warmup_steps=5: train.warmup_steps: found 5;")
+    mixed = complaint(BASE, "search.num_samples=1", "search.seeds=x")
+    assert mixed.startswith("x.yaml with --set search.seeds=x: search.seeds")
+
+
+def test_an_absent_key_has_the_line_of_its_section_and_a_bundled_space_no_line() -> None:
+    assert complaint(BASE + "resources: {gpu: 1}").startswith("x.yaml:7: resources.cpu: found nothing")
+    assert complaint(BASE.replace("name: x", "")).startswith("x.yaml: name: found nothing")
+    with pytest.raises(InputError, match=r"^search_spaces/quickstart\.yaml with --set train\.epochs=0: train\.epochs"):
+        load("quickstart", ["train.epochs=0"])
+
+
+def test_later_checks_name_the_line_too() -> None:
+    Path("x.yaml").write_text(BASE)
+    space = load("x.yaml", ["train.epochs=3"])
+    assert str(space.error("methods", "ft", "flyp")) == "x.yaml:5: methods: found 'ft'; expected flyp"
+    assert space.where("search.space.lr") == "x.yaml:6"
+    assert space.where("train.epochs") == "x.yaml with --set train.epochs=3"
+    assert space.where("train.batch_size") == space.where("folder/of/images") == "x.yaml"
+
+
 def test_three_errors_are_told_and_the_others_counted() -> None:
     line = complaint("name: x\ntrian: {}\n")
-    assert line.startswith("x.yaml: unknown key 'trian'")
+    assert line.startswith("x.yaml:2: unknown key 'trian'")
     assert line.count("; also ") == 2
     assert line.endswith("; and 2 more")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.search_spaces import sampling
-from flyp_sweep.search_spaces.complaints import counted, space_error
+from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import nearest
 from flyp_sweep.search_spaces.model import SearchSpace
 
@@ -46,7 +46,7 @@ def algorithm_of(space: SearchSpace) -> Algorithm:
     name = space.search.algorithm
     if name not in algorithm_names():
         expected = f"one of {', '.join(algorithm_names())}"
-        raise space_error(space.source, "search.algorithm", name, expected, nearest(name, algorithm_names()))
+        raise space.error("search.algorithm", name, expected, nearest(name, algorithm_names()))
     algorithm = import_module(f"{__name__}.{name}").ALGORITHM
     assert isinstance(algorithm, Algorithm)
     return algorithm
