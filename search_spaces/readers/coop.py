@@ -36,19 +36,21 @@ class CoopSplits(Splits):
 
 
 class CoopDataset(OwnDataset):
-    """A data set in CoOp's form; its images lie where CoOp's instructions put them, or in the folder `images`.
-
-    With `draws: coop` a few-shot cell trains on CoOp's own draws: seed 0 is CoOp's seed 1, and so on.
-    """
+    """A split of CoOp: a JSON file of paths, labels and class names."""
 
     key: ClassVar[str] = "coop"
     splits_key: ClassVar[str] = "splits"
 
     coop: Text = Field(description="the path of a split_zhou_*.json file")
+    """CoOp's file of paths, labels and class names."""
     splits: CoopSplits = CoopSplits()
+    """Split -> the name of a split in the file."""
     images: Text | None = Field(default=None, description="the path of a folder")
+    """The folder of the images. Left out: where CoOp's instructions put it."""
     draws: Literal["coop"] | None = None
+    """`coop` takes CoOp's own few-shot draws: seed 0 is CoOp's seed 1, and so on. Left out: draws by our seeds."""
     templates: Templates = PLAIN_TEMPLATES
+    """Prompt templates. Left out: CoOp's template of this data set."""
 
     @model_validator(mode="before")
     @classmethod

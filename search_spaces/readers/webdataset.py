@@ -15,17 +15,22 @@ _HUB = re.compile(r"(https?://huggingface\.co/datasets/[^/]+/([^/]+))(?:/(?:reso
 
 
 class WebDataset(OwnDataset):
-    """A data set in tar archives, below a folder or an http(s) address; the places of splits start from there.
+    """Tar archives in clip_benchmark's layout, below a folder or an http(s) address.
 
-    Class names and templates come from the files beside the shards. The name is the last part of the place.
+    Class names come from the file beside the shards. The default name is the last part of the place.
     """
 
     key: ClassVar[str] = "webdataset"
     splits_key: ClassVar[str] = "splits"
 
     webdataset: Text = Field(description="the path of a folder, or an http(s) address")
+    """Where the tar shards lie, in the layout of clip_benchmark."""
     splits: Splits = Splits(id_test="test")
-    templates: Templates | None = None  # type: ignore[assignment]
+    """Split -> its folder of shards, from that place on."""
+    templates: Templates | None = Field(  # type: ignore[assignment]
+        default=None, description="a list of texts, each with one {} for the class name"
+    )
+    """Prompt templates. Left out: those of the file beside the shards."""
 
     @model_validator(mode="before")
     @classmethod
