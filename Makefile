@@ -41,7 +41,7 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The site of docs/ in site/, where a link that leads nowhere is an error. `.venv/bin/mkdocs serve` shows it while you write.
+# The site of docs/ in site/; a link that leads nowhere is an error. `.venv/bin/mkdocs serve` shows it, with its search.
 docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
