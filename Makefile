@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Processes that run the tests, e.g. make test WORKERS=4; auto: one per core.
 WORKERS ?= auto
 
-.PHONY: quickstart test check faults coverage compat chaos bench lint checkpoint terminal clean
+.PHONY: quickstart test check faults coverage compat chaos bench lint docs reference checkpoint terminal clean
 
 quickstart: .venv/ready
 	$(BIN)/flyp-sweep run quickstart
@@ -41,6 +41,14 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site of docs/ in site/; a link that leads nowhere is an error. `.venv/bin/mkdocs serve` shows it, with its search.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# docs/reference.md, from the model of a search space.
+reference: .venv/ready
+	$(BIN)/python -m flyp_sweep.search_spaces.reference > docs/reference.md
+
 # The CLIP of the quickstart, pretrained anew (some ten minutes on two cores).
 checkpoint: .venv/ready
 	$(BIN)/python -m flyp_sweep.trainers.models.digits_clip.pretrain
@@ -55,4 +63,4 @@ terminal: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv build .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build site .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -6,16 +6,14 @@ field, and what pydantic cannot know: how distributions are spelt. Checks across
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-from functools import cache
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue
+
+from flyp_sweep.search_spaces.meanings import meanings
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FILE = "flyp-sweep.schema.json"
@@ -49,40 +47,13 @@ def schema() -> str:
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
-@cache
-def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Field -> the text below it in the source, for all fields of a model that have one, inherited ones included."""
-    found: dict[str, str] = {}
-    for base in reversed(model.__mro__):
-        if issubclass(base, BaseModel) and base is not BaseModel:
-            found |= {name: text for name, text in _texts(base).items() if name in model.model_fields}
-    return found
-
-
-def _texts(model: type[BaseModel]) -> dict[str, str]:
-    """Annotated name -> the text in the line below it, of one class without its bases."""
-    module = _parsed(inspect.getsourcefile(model) or "")
-    body = next((one.body for one in module.body if isinstance(one, ast.ClassDef) and one.name == model.__name__), [])
-    return {
-        field.target.id: inspect.cleandoc(below.value.value)
-        for field, below in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
-    }
-
-
-@cache
-def _parsed(file: str) -> ast.Module:
-    return ast.parse(Path(file).read_text(encoding="utf-8"))
-
-
 def described(model: type[BaseModel], made: JsonSchemaValue) -> JsonSchemaValue:
     """The schema of `model` with what each key means, and then which values it takes, as its description."""
     told = meanings(model)
     for name, field in model.model_fields.items():
         key: dict[str, Any] = made["properties"][field.alias or name]
         key.pop("title", None)
-        texts = [" ".join(told[name].split())] if name in told else []
+        texts = [told[name]] if name in told else []
         if field.description is not None:
             texts.append(f"Value: {field.description}." if texts else field.description)
         if texts:

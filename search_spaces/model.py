@@ -97,14 +97,14 @@ class SearchSpace(Section):
     """
 
     name: Slug = Field(description="a name of a-z, 0-9, '_', '.' and '-': that of the run's folder")
-    """The name of the sweep, and of its run folder."""
+    """The name of the sweep. The run folder is `runs/NAME` unless `--out` names another."""
     dataset: Annotated[
         Annotated[Text, Tag(TEXT)]
         | Annotated[AnyOwnDataset, Tag(MAPPING)]
         | Annotated[tuple[AnyDataset, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),
     ] = Field(description="a data set's name, a mapping for your own images, or a list of these")
-    """The data to train, validate and test on."""
+    """The data to train on and to test on. Each data set makes cells of its own."""
     shots: (
         Annotated[
             Annotated[Shots, Tag(NUMBER)]
@@ -116,32 +116,33 @@ class SearchSpace(Section):
         default=None,
         description="a whole number, 1 or more, or a list of them (leave it out for the full training set)",
     )
-    """Training images per class, drawn by the seed. Each number of a list makes cells of its own."""
+    """Training images per class. A list makes cells for each number. Left out: the full training set."""
     model: Annotated[
         Annotated[Model, Tag(MAPPING)] | Annotated[tuple[Model, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),
     ] = Field(description="a mapping such as {arch: ViT-B-16, pretrained: openai}, or a list of them")
-    """The pretrained model. Each model of a list makes cells of its own."""
+    """The pretrained model. A list makes cells for each model."""
     methods: Annotated[tuple[MethodEntry, ...], FromList, Field(min_length=1)] = Field(
         description="a list of methods, as in [zeroshot, ft, flyp], and of {checkpoint: PATH, label: NAME}"
     )
-    """The fine-tuning methods to compare."""
+    """The methods to compare: names from `flyp-sweep list methods`, `module.path:ClassName` for a method of your own,
+    or a model that was fine-tuned elsewhere."""
     images: Images = Images()
     """How your own images are decoded."""
     train: Train = Train()
-    """How each trial trains."""
+    """How one trial trains."""
     search: Search = Field(
         description="a mapping such as {num_samples: 20, space: {lr: {loguniform: [1.0e-6, 1.0e-3]}}}"
     )
-    """Which hyper-parameters are tried, and how many configurations."""
+    """How the hyper-parameters of each cell are searched. `search: none` is short for `{algorithm: none}`."""
     early_stopping: EarlyStopping = EarlyStopping()
     """Which epoch of a trial is kept, and when a trial ends."""
     scheduler: Scheduler = Scheduler()
     """Whether weak trials of a search are stopped early."""
     repeats: Repeats = Repeats()
-    """How often the winner of each search is trained again."""
+    """How often the winner of a search runs again."""
     wise_ft: WiseFT = WiseFT()
-    """The mixing coefficients of the fine-tuned and the pretrained model."""
+    """How fine-tuned and zero-shot weights are interpolated."""
     ensembles: (
         Annotated[
             Annotated[tuple[EnsembleName, ...], FromList, Unique, Field(min_length=1), Tag(LIST)]
@@ -153,23 +154,24 @@ class SearchSpace(Section):
         default=None,
         description="a list of ensembles, as in [greedy_soup], or a mapping from them to lists of methods",
     )
-    """Ensembles of several trials, such as model soups."""
+    """Ensembles of the trials of a cell, each a row of its own: names from `flyp-sweep list ensembles`, or
+    `module.path:ClassName`. A list applies to every method that allows the ensemble."""
     evaluate: Annotated[tuple[AnyEvaluated, ...], FromList, Field(min_length=1)] | None = Field(
         default=None, description="a list of data sets to evaluate on too: names, or mappings for your own images"
     )
-    """Further data sets on which every repeat is evaluated."""
+    """Further data sets on which each repeat is evaluated. Their ID test and OOD splits become OOD columns."""
     failures: Failures = Failures()
-    """What becomes of a trial whose worker dies or hangs."""
+    """What happens to a trial whose worker dies or hangs."""
     checkpoints: Checkpoints = Checkpoints()
-    """How often a trial under way is saved."""
+    """How trials under way are saved."""
     weights: Weights = Weights()
-    """Whose weights the run keeps."""
+    """Which fine-tuned weights the run keeps."""
     predictions: Predictions = "top"
-    """What the run keeps of predictions: the label of each image and its probability, all logits too, or nothing."""
+    """What a repeat records per test image: nothing, the predicted label with its probability, or all logits too."""
     mlflow: Mlflow = Mlflow()
-    """What the run registers in MLflow."""
+    """What goes to MLflow beside the mirror of the run."""
     resources: Resources | None = None
-    """CPUs and GPUs of each trial. Without it, a trial takes one GPU with its share of the cores, or one core."""
+    """What one trial takes of a machine. Left out: one core, or one GPU with its share of the cores."""
     notify: Text | None = Field(
         default=None, description="a shell command to run when the run ends, as in 'mail -s $FLYP_SWEEP_STATUS me'"
     )

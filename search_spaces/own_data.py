@@ -77,26 +77,25 @@ training does not have."""
 
 
 class HeldOut(Section):
-    """A split that is held out of another, for those who have none: this fraction of each class, or one of some folds.
+    """Images that are held out of the training split, for data without such a split.
 
-    Each image is drawn by its name and `seed`. With `stratified: false` the fraction is one of all images, whatever
-    their classes. Of `folds` each validates in turn, in a data set of its own, unless one `fold` is asked for.
+    Each image is drawn by its name and `seed`.
     """
 
     split: Literal["train"] = Field(alias="from", description="train")
-    """The split that the images are taken from."""
+    """The split from which images are held out."""
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="a number between 0 and 1, as in 0.1"
     )
-    """The share of each class that is held out."""
+    """The share of each class that is held out. Either `fraction` or `folds` is required."""
     folds: Annotated[Count, Field(ge=2)] | None = Field(default=None, description="a whole number, 2 or more")
-    """Folds of cross-validation, each a data set of its own."""
+    """The number of folds. Each fold validates in turn, in a data set of its own. Only for `id_val`."""
     fold: Annotated[Count, Field(ge=1)] | None = Field(default=None, description="the number of a fold, from 1")
-    """The one fold that validates."""
+    """The one fold that validates. Left out: all folds in turn."""
     seed: Annotated[Count, Field(ge=0)] = Field(default=0, description="a whole number, 0 or more")
-    """The seed of the draw."""
+    """The seed of the draw. The draw depends on this seed and on the names of the files alone."""
     stratified: bool = Field(default=True, description="true or false")
-    """Whether the share is one of each class, or of all images."""
+    """`false` draws the share from all images together, whatever their classes."""
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -127,15 +126,16 @@ class Splits(Section):
     """
 
     train: Text | None = Field(default=None, description="a path")
-    """Training images."""
+    """Training images. Required for training."""
     id_val: Place | None = Field(default=None, description=ID_VAL)
-    """Images that early stopping and selection see."""
+    """ID validation: all selection uses these images alone. Required for training."""
     id_test: Place | None = Field(default=None, description=ID_VAL)
-    """Images of the same distribution that are only reported."""
+    """ID test: reported, never selected on."""
     ood_val: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {north: north}")
-    """OOD validation sets: reported apart, never selected on."""
+    """OOD validation, by labels of yours: reported in columns of its own, never selected on, no part of the mean
+    OOD."""
     ood: dict[Text, Text] = Field(default={}, description="a mapping from labels to paths, as in {sketch: data/sketch}")
-    """OOD test sets, each with a label for tables."""
+    """OOD sets, by labels of yours: reported, never selected on. The mean OOD is the mean over these."""
 
     @property
     def roles(self) -> dict[str, str]:
@@ -180,17 +180,20 @@ class OwnDataset(Section):
     """The key of `sources`; empty where these stand beside the reader's own key."""
 
     name: Name
-    """The name of the data set in tables."""
+    """The name of the data set in cells and tables."""
     class_names: ClassNames = None
-    """The names of the classes in prompts. Without them, the classes' own names with underscores as spaces."""
+    """Class names for prompts: a list in the natural order of the classes, or class -> name. Left out: the classes' own
+    names, with underscores as spaces."""
     templates: Templates = PLAIN_TEMPLATES
-    """The prompts, with {} for the class name."""
+    """Prompt templates. The class name replaces `{}`."""
     metric: Metric | None = None
-    """The primary metric, which selection maximises."""
+    """The primary metric, by which everything is selected. Left out: `accuracy`; under `evaluate` the metric of the
+    model's data set."""
     predict_among: dict[Text, Among] = Field(
         default={}, description="a mapping from reported splits to all, present or own, as in {renditions: present}"
     )
-    """Classes among which a split is predicted: all, those present in it, or its own."""
+    """Split -> the classes among which its images are predicted. `all`: the classes of training. `present`: those that
+    the split has. `own`: the split's own classes, which training lacks."""
 
     @property
     @abstractmethod

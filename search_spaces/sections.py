@@ -41,17 +41,16 @@ Predictions = Literal["none", "top", "logits"]
 
 
 class Model(Section):
-    """A pretrained model: any open_clip architecture, and a tag, local checkpoint or `bundled`.
-
-    `hf-hub:organisation/name` and `local-dir:path` are architectures that bring their own weights.
-    """
+    """A pretrained model: an architecture, and its weights."""
 
     arch: Text = Field(description="the name of an architecture, as in ViT-B-16, or a hub id, as in hf-hub:org/name")
-    """An architecture of open_clip, or a hub id that brings its own weights."""
+    """An architecture of open_clip, or `digits-clip`. `hf-hub:organisation/name` and `local-dir:path` bring their own
+    weights."""
     pretrained: Text | None = Field(default=None, description="a tag or the path of a checkpoint, as in openai")
-    """The weights: a tag of open_clip, the path of a checkpoint, or bundled."""
+    """A pretraining tag of open_clip, the path of a `.safetensors` or `.pt` file, or `bundled`. Left out: the weights
+    that `arch` brings."""
     name: Text | None = Field(default=None, description="a text to show in tables")
-    """The name that tables show."""
+    """The name in tables. Left out: the architecture and its weights."""
 
     @property
     def label(self) -> str:
@@ -65,43 +64,42 @@ class Model(Section):
 
 
 class OwnCheckpoint(Section):
-    """A model that was fine-tuned elsewhere, among `methods`: the file of its weights, and the name of its row.
+    """A model that was fine-tuned elsewhere: a mapping in the list `methods`.
 
-    Its cell is like those of methods: the model is interpolated with the pretrained one and evaluated, not trained.
+    Its cell is like the cells of methods. The model is interpolated with the pretrained one and evaluated, not trained.
     """
 
     checkpoint: Text = Field(description="the path of a checkpoint, as in model.pt")
-    """The file of a model that was fine-tuned elsewhere."""
+    """The file of the fine-tuned weights. The model is interpolated and evaluated, not trained."""
     label: Label = Field(description="a name for its row, as in ours")
-    """The name of its row in tables."""
+    """The name of the model's row in tables."""
 
 
 class Search(Section):
-    """Which configurations are tried, and on how many seeds each. Only optuna reads `batch`.
-
-    A search begins with the configurations of `first`, which count among `num_samples`; a grid is extended by them.
-    The orchestrator knows the names of the algorithms; all but `grid` and `none` take `num_samples`.
-    """
+    """Which configurations are tried, and on how many seeds each."""
 
     algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")
-    """How configurations are found."""
+    """How configurations are chosen. `grid` takes all combinations. `none` takes fixed values, without a search.
+    Plug-ins can add algorithms."""
     num_samples: int | None = Field(default=None, ge=1, le=MOST_SAMPLES, description="a whole number, 1 or more")
-    """Configurations per cell. A grid takes all of its own."""
+    """Configurations per cell. Required for all algorithms except `grid` and `none`, which refuse it."""
     batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
-    """Configurations that optuna proposes at once, before it sees their scores."""
+    """Configurations that Optuna asks for at once. Results do not depend on the number of workers. Other algorithms
+    ignore it."""
     seeds: int = Field(default=1, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
-    """Trials per configuration, each with a seed of its own. Their mean score counts."""
+    """Seeds on which each configuration is trained. The score of a configuration is the mean over its seeds."""
     space: Space = Field(default={}, description="a mapping from hyper-parameters to distributions")
-    """The hyper-parameters of all methods, each with what its values are drawn from."""
+    """Hyper-parameter -> [distribution](#distributions), for all methods."""
     per_method: dict[MethodName, Space] = Field(
         default={}, description="a mapping from methods to mappings from hyper-parameters to distributions"
     )
-    """Hyper-parameters of single methods, in place of those in space or beside them."""
+    """Method -> hyper-parameters of this method alone. They replace and extend those of `search.space`."""
     first: Annotated[tuple[Annotated[Values, Field(min_length=1)], ...], FromList] = Field(
         default=(),
         description="a list of mappings from hyper-parameters to values, as in [{lr: 1.0e-5, weight_decay: 0.1}]",
     )
-    """Configurations that are tried first."""
+    """Configurations with which the search begins. They count among `num_samples`; a grid is extended by those that it
+    lacks."""
 
     @model_validator(mode="after")
     def _samples_fit_algorithm(self) -> Self:
@@ -151,16 +149,13 @@ class Search(Section):
 
 
 class Images(Section):
-    """How the user's own images are decoded, and what becomes of images that cannot be decoded.
-
-    A `viewer` honours orientation, scales more than 8 bits a channel to 8, and shows transparency on white; what
-    `torchvision`'s loaders read does not. The publishers' data sets are always read as by torchvision.
-    """
+    """How your own images are decoded, and what happens to images that cannot be decoded."""
 
     shown_as: ShownAs = Field(default="viewer", alias="as")
-    """As a viewer shows an image (orientation, transparency), or as torchvision loads it."""
+    """`viewer` honours the orientation, scales more than 8 bits per channel to 8, and shows transparency on white.
+    `torchvision` reads files as torchvision's loaders do. Publishers' data sets are always read as by torchvision."""
     unreadable: Unreadable = "refuse"
-    """Refuse to start if images cannot be decoded, or skip these."""
+    """`refuse` ends a run before its first trial if an image cannot be decoded. `skip` leaves these images out."""
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
@@ -168,22 +163,17 @@ class Images(Section):
 
 
 class EarlyStopping(Section):
-    """Which epoch of a trial is kept, and when a trial ends.
-
-    The epoch of the best score on ID validation data (`accuracy`: the data set's primary metric; ties: lower loss, then
-    earlier), or of the lowest `loss` there (ties: later, as in the authors' script). A trial ends after `patience`
-    epochs that are not better; with none, all epochs are run. With `include_start` the model before its first step is
-    a candidate, as epoch 0.
-    """
+    """Which epoch of a trial is kept, and when a trial ends."""
 
     metric: EpochMetric = "accuracy"
-    """What tells the best epoch on ID validation data: the primary metric, or the loss."""
+    """`accuracy` keeps the epoch of the best score on ID validation data: the data set's primary metric; ties: lower
+    loss, then the earlier epoch. `loss` keeps the epoch of the lowest loss there; ties: the later epoch."""
     patience: Annotated[
         Annotated[Literal["none"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default=5, description="none, or a whole number, 1 or more")
-    """Epochs without improvement after which a trial ends."""
+    """A trial ends after this many epochs without improvement. `none` runs all epochs."""
     include_start: bool = Field(default=True, description="true or false")
-    """Whether the model before its first step may be the best."""
+    """Whether the model before its first step is a candidate, as epoch 0."""
 
     @field_validator(
         "patience", mode="before", json_schema_input_type=Literal["none"] | Annotated[int, Field(ge=1)] | None
@@ -199,14 +189,14 @@ class EarlyStopping(Section):
 
 
 class Scheduler(Section):
-    """Whether weak trials of a cell's search are stopped early: `asha` does, after `grace_epochs`; `fifo` never."""
+    """Whether weak trials of a cell's search are stopped early."""
 
     name: Literal["asha", "fifo"] = "fifo"
-    """asha stops weak trials of a search early, fifo stops none."""
+    """`asha` stops weak trials of a cell's search. `fifo` never stops a trial. Repeats are never stopped."""
     grace_epochs: Count = Field(default=1, ge=1, description="a whole number, 1 or more")
-    """Epochs that every trial has before asha may stop it."""
+    """Epochs that every trial runs before `asha` may stop it. Only `asha` reads it."""
     reduction_factor: Count = Field(default=3, ge=2, description="a whole number, 2 or more")
-    """asha keeps one of so many trials at each rung."""
+    """`asha` keeps about one in this many trials at each decision. Only `asha` reads it."""
 
     @model_validator(mode="after")
     def _only_asha_has_settings(self) -> Self:
@@ -224,19 +214,19 @@ class Scheduler(Section):
 
 
 class Repeats(Section):
-    """On how many seeds a cell's winner is run again."""
+    """How often the winner of a cell's search runs again."""
 
     seeds: int = Field(default=5, ge=1, le=MOST_SEEDS, description="a whole number, 1 or more")
-    """Seeds with which the winner of each search is trained again. Tables show their mean."""
+    """Seeds on which the winner of each cell runs again. Intervals and tests are over these seeds."""
 
 
 Alpha = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class WiseFT(Section):
-    """The mixing coefficients at which each repeat is evaluated: so many evenly from 0 to 1, or a list of them.
+    """The mixing coefficients (alphas) at which each repeat is evaluated.
 
-    WiSE-FT's script takes 11; FLYP's paper writes of 10, and does not say which.
+    WiSE-FT's script takes 11. FLYP's paper writes of 10, and does not list them.
     """
 
     alphas: Annotated[
@@ -244,9 +234,11 @@ class WiseFT(Section):
         | Annotated[tuple[Alpha, ...], FromList, Field(min_length=1, max_length=MOST_ALPHAS), Tag(LIST)],
         Discriminator(shape),
     ] = Field(default=11, description=f"a whole number from 2 to {MOST_ALPHAS}, or a list of numbers from 0 to 1")
-    """How many coefficients evenly from 0 to 1, or a list of them. The best on ID validation data counts."""
+    """Mixing coefficients: this many from 0 (zero-shot) to 1 (fine-tuned) at equal distances, or a list. Alpha = 1 is
+    always evaluated."""
     frontier: bool = Field(default=False, description="true or false")
-    """Whether test and OOD data are evaluated at every coefficient, for a curve."""
+    """Whether ID test and OOD are evaluated at all alphas. `false`: only at alpha = 1 and at the alpha chosen on ID
+    validation data."""
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -264,27 +256,23 @@ class WiseFT(Section):
 
 
 class Failures(Section):
-    """What becomes of a trial whose worker dies or hangs.
-
-    It is started again after `backoff_seconds`, doubled each time, until it has failed more than `max_failures` times
-    in a row without getting further. A worker that reports nothing for `hang_minutes` counts as dead (None: never).
-    """
+    """What happens to a trial whose worker dies or hangs: it starts again, until it has failed too often."""
 
     max_failures: Count = Field(default=3, ge=0, description="a whole number, 0 or more")
-    """Failures in a row without progress after which a trial is given up."""
+    """A trial is recorded as failed after more than this many failures in a row without progress."""
     backoff_seconds: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
-    """Seconds before the first new start, doubled each time."""
+    """Seconds until the first restart of a trial. The pause doubles with each further failure."""
     hang_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="a number above 0")
-    """Minutes without a report after which a worker counts as dead. Without it, never."""
+    """Minutes after which a worker that finishes no epoch counts as dead. Left out: an epoch may take forever."""
 
 
 class Checkpoints(Section):
-    """How often a trial under way is saved, and how much room all of them may take together (None: no bound)."""
+    """How often a trial under way is saved, and the disk space for the checkpoints of all trials."""
 
     every_seconds: float = Field(default=60.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
-    """Seconds between two checkpoints of a trial."""
+    """Seconds between two checkpoints of a trial. A checkpoint is written at the end of an epoch."""
     max_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="a number above 0")
-    """Gigabytes that all checkpoints may take together. Without it, there is no bound."""
+    """Gigabytes (10^9 bytes) that all checkpoints may take together. Left out: no bound."""
 
     @property
     def max_bytes(self) -> int | None:
@@ -292,13 +280,11 @@ class Checkpoints(Section):
 
 
 class Weights(Section):
-    """Whose weights a run keeps: those of the repeat of each cell that is `best` on ID validation data, `all`, `none`.
-
-    Weights that are not kept come back from training their trial again.
-    """
+    """Which fine-tuned weights a run keeps."""
 
     keep: Keep = "best"
-    """The repeat of each cell that is best on ID validation data, all repeats, or none."""
+    """`best`: of each cell, the repeat with the best score on ID validation data. Weights that are not kept cost
+    training again."""
 
     @field_validator("keep", mode="before", json_schema_input_type=Keep | None)
     @classmethod
@@ -307,10 +293,10 @@ class Weights(Section):
 
 
 class Mlflow(Section):
-    """Whether the best model of each cell is exported and registered in MLflow when the run has come to its end."""
+    """What a finished run registers in MLflow."""
 
     register_best: bool = Field(default=False, alias="register", description="true or false")
-    """Whether the best model of each cell is registered at the end of a run."""
+    """Whether a finished run exports the best model of each cell and registers it in MLflow."""
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
@@ -318,18 +304,17 @@ class Mlflow(Section):
 
 
 class Resources(Section):
-    """What one trial takes of a machine; parts of a GPU may be shared.
+    """What one trial takes of a machine. Several trials may share a GPU.
 
-    Of several whole GPUs each has a process of its own, and these train the trial together; `processes` says so where
-    there are other numbers, or no GPUs.
+    Several whole GPUs train one trial together, with one process each. On CPUs, set `processes`.
     """
 
     cpu: float = Field(gt=0, allow_inf_nan=False, description="a number above 0")
-    """CPU cores of one trial."""
+    """CPU cores per trial. Each process computes with its share of them as threads."""
     gpu: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="a number, 0 or more")
-    """GPUs of one trial. A part of one, such as 0.25, is shared."""
+    """GPUs per trial: a part of one GPU, or a whole number."""
     processes: Count | None = Field(default=None, ge=1, description="a whole number, 1 or more")
-    """Processes that train one trial together. Without it, one for each whole GPU."""
+    """Processes that train one trial together. Left out: one per GPU, and one without GPUs."""
 
     @property
     def world(self) -> int:

@@ -27,51 +27,40 @@ Norm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Train(Section):
-    """How one trial trains; `epochs` is the most it may take, early stopping may end it sooner.
-
-    Gradients are those of `batch_size` images, encoded `micro_batch` at a time; `auto`, which is None, is all at once,
-    or as many as there is memory for. With `precision` bf16 the encoders compute in bfloat16 where autocast holds that
-    to be safe, in training and in evaluation. With `compile` the image encoder trains in kernels made for it.
-    `crops` are cut from each image as it is, or, batched, from images that were brought to the model's size before.
-    `augmentation` is `clip`: a random crop, with a share of the image's area within `crop_scale`, as open_clip trains;
-    with `flip`, half of the views are mirrored, at random. `randaugment` is that, after torchvision's RandAugment of
-    the image. `none` is the view of the evaluation, `flip` that view mirrored half of the time, at random: these two
-    leave `crop_scale` and `flip` None.
-    `optimizer` is AdamW as torch has it, or SGD with a momentum of 0.9, as CoOp's authors train.
-    An epoch of `images` pairs each image with a template; one of `images_x_templates` holds as many of all pairs of an
-    image and a template, of which each comes once in as many epochs as there are templates, as in FLYP's code.
-    The learning rate rises over `warmup`, a share of all steps, or over `warmup_steps`; one of the two is None.
-    `grad_clip` bounds the norm of each step's gradient: of all methods, or of those that it names (None: no bound).
-    `label_smoothing` is that of the cross-entropy over classes, where a method's loss has one.
-    `layer_decay` multiplies the learning rate of an encoder's layer once for each layer from the top.
-    """
+    """How one trial trains."""
 
     epochs: Count = Field(default=10, ge=1, description="a whole number, 1 or more")
-    """The most epochs of a trial. Early stopping may end it sooner."""
+    """The most epochs that a trial runs. Early stopping may end it sooner."""
     batch_size: Count = Field(default=256, ge=2, description="a whole number, 2 or more")
-    """Images per step."""
+    """Images per gradient step."""
     micro_batch: Count | None = Field(default=None, ge=1, description="auto, or a whole number, 1 or more")
-    """Images that are encoded at once. Without it, as many as there is memory for."""
+    """Images that are encoded at a time. The gradient is still that of the whole batch. Left out, or `auto`: the whole
+    batch at once, or as many images as GPU memory allows."""
     precision: Precision = "fp32"
-    """The arithmetic of the encoders."""
+    """`bf16` computes the encoders in bfloat16 under autocast, in training and in evaluation. Weights, heads, losses
+    and the optimiser stay in float32."""
     compile: bool = Field(default=False, description="true or false")
-    """Whether torch.compile makes kernels for the image encoder."""
+    """Whether the image encoder trains in kernels of torch.compile."""
     crops: Crops = "exact"
-    """Whether crops are cut from each image as it is, or faster, from images brought to the model's size."""
+    """`exact` cuts each random crop from the original image. `batched` resizes each image once per machine, then cuts
+    crops on the trial's device."""
     augmentation: Augmentation = "clip"
-    """The training views: random crops (clip), RandAugment before these, mirroring alone (flip), or none."""
+    """`clip`: a random crop, as open_clip trains. `randaugment`: torchvision's RandAugment, then a random crop. `none`:
+    the view of the evaluation. `flip`: that view, half of the time mirrored."""
     crop_scale: Annotated[tuple[Share, Share], FromList] | None = Field(
         default=None, description="two shares of an image's area, the smaller first, as in [0.9, 1.0]"
     )
-    """The smallest and the largest share of an image's area in a random crop."""
+    """The smallest and the largest share of an image's area that a random crop shows. Only `clip` and `randaugment`
+    read it."""
     flip: bool | None = Field(default=None, description="true or false")
-    """Whether half of the random crops are mirrored."""
+    """Whether half of the random crops are mirrored. Only `clip` and `randaugment` read it."""
     optimizer: Optimizer = "adamw"
-    """AdamW, or SGD with a momentum of 0.9."""
+    """`adamw`: torch's AdamW. `sgd`: SGD with a momentum of 0.9."""
     warmup: float | None = Field(default=None, ge=0, lt=1, description="a share of all steps: a number from 0, below 1")
-    """The share of all steps over which the learning rate rises, 500 steps at most."""
+    """The share of all steps, at most 500 steps, over which the learning rate rises linearly. It then falls as half a
+    cosine. Not beside `warmup_steps`."""
     warmup_steps: Count | None = Field(default=None, ge=0, description="a whole number, 0 or more")
-    """The same as a number of steps, in place of warmup."""
+    """Steps over which the learning rate rises linearly, in place of `warmup`."""
     grad_clip: (
         Annotated[
             Annotated[Norm, Tag(NUMBER)] | Annotated[dict[MethodName, Norm], Tag(MAPPING)],
@@ -79,17 +68,20 @@ class Train(Section):
         ]
         | None
     ) = Field(default=None, description="a number above 0, or a mapping from methods to such numbers")
-    """The largest norm of a gradient, of all methods or of single ones. Without it, there is no bound."""
+    """The largest norm of a step's gradient. A mapping bounds the named methods only. Left out: no bound."""
     templates: Annotated[
         Annotated[Literal["all"], Tag(TEXT)] | Annotated[Count, Field(ge=1), Tag(NUMBER)], Discriminator(shape)
     ] = Field(default="all", description="all, or how many prompt templates: a whole number, 1 or more")
-    """How many prompt templates training uses."""
+    """How many of the data set's prompt templates are used, from the first on."""
     pairs: Pairs = "images"
-    """An epoch holds each image with one template, or as many of all pairs of images and templates."""
+    """What an epoch of a contrastive loss holds. `images`: each image once, with a random template.
+    `images_x_templates`: an equal share of all pairs of an image and a template; each pair comes once in as many epochs
+    as there are templates."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="a number from 0, below 1")
-    """The label smoothing of the cross-entropy over classes."""
+    """Label smoothing of the cross-entropy over classes. Methods without such a loss ignore it."""
     layer_decay: float = Field(default=1.0, gt=0, le=1, description="a number above 0, at most 1")
-    """The factor of the learning rate from each layer of an encoder to the one below."""
+    """The factor by which the learning rate of an encoder's layer falls per layer from the top. 1: all layers have the
+    same."""
 
     @field_validator(
         "micro_batch", mode="before", json_schema_input_type=Literal["auto"] | Annotated[int, Field(ge=1)] | None

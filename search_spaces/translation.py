@@ -57,7 +57,7 @@ def _unknown(error: Any, root: type[BaseModel]) -> Finding:
     *section, key = error["loc"]
     at = _clean(section)
     hint = " (hyper-parameters are searched: write it into search.space)" if key in HYPER_PARAMETERS else ""
-    return Finding((*at, key), unknown_key(key, key_path(at), list(_keys(_section(root, section)))) + hint)
+    return Finding((*at, key), unknown_key(key, key_path(at), list(keys_of(_section(root, section)))) + hint)
 
 
 def _finding(error: Any, root: type[BaseModel]) -> Finding:
@@ -90,7 +90,7 @@ def _expected(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     if field is None:
         return _mapping_of(root), ""
     if field.description is None:
-        if choices := _choices(field.annotation):
+        if choices := choices_of(field.annotation):
             return f"one of {', '.join(choices)}", nearest(str(found), choices)
         return _mapping_of(next(_models(field.annotation, location))), ""
     hint = _hint(error)
@@ -100,7 +100,7 @@ def _expected(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     return field.description, hint
 
 
-def _choices(annotation: Any) -> tuple[str, ...]:
+def choices_of(annotation: Any) -> tuple[str, ...]:
     """The texts that a field may be, if these are all that it may be."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
@@ -120,10 +120,10 @@ def _hint(error: Any) -> str:
 
 
 def _mapping_of(model: type[BaseModel]) -> str:
-    return f"a mapping with keys out of {', '.join(_keys(model))}"
+    return f"a mapping with keys out of {', '.join(keys_of(model))}"
 
 
-def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a section, by the keys that stand for them in a file."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
@@ -140,7 +140,7 @@ def _field(root: type[BaseModel], location: Sequence[str | int]) -> FieldInfo | 
     models = [root]
     for part in _clean(location):
         for model in models:
-            if part in (keys := _keys(model)):
+            if part in (keys := keys_of(model)):
                 field = keys[str(part)]
                 models = list(_models(field.annotation, location))
                 break

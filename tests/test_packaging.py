@@ -23,6 +23,7 @@ SHIPPED = {
     "flyp_sweep/results/report/style.css",
     "flyp_sweep/results/tables/published.yaml",
     "flyp_sweep/search_spaces/quickstart.yaml",
+    "flyp_sweep/trainers/models/digits_clip/README.md",
     "flyp_sweep/trainers/models/digits_clip/digits-clip.json",
     "flyp_sweep/trainers/models/digits_clip/digits-clip.safetensors",
 }
@@ -69,6 +70,7 @@ def test_a_wheel_holds_one_package_whole_by_way_of_an_sdist_or_not(wheel: Path, 
     }
     assert ours > SHIPPED
     assert {name for name in names if name.startswith("flyp_sweep/")} == ours
+    assert f"flyp_sweep-{flyp_sweep.__version__}.dist-info/licenses/LICENSE" in names
 
 
 def test_a_sweep_runs_beside_neighbours_of_the_same_names(commands: Path, tmp_path: Path) -> None:

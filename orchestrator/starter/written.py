@@ -12,8 +12,9 @@ from typing import Any
 from flyp_sweep.orchestrator.starter.found_data import FoundData
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.fields import Section
-from flyp_sweep.search_spaces.json_schema import FILE, meanings
+from flyp_sweep.search_spaces.json_schema import FILE
 from flyp_sweep.search_spaces.loading import from_mapping
+from flyp_sweep.search_spaces.meanings import meanings
 from flyp_sweep.search_spaces.own_data import HeldOut
 from flyp_sweep.search_spaces.sections import Resources
 from flyp_sweep.search_spaces.yaml_text import flow

@@ -16,6 +16,7 @@ from flyp_sweep.search_spaces.complaints import counted, mismatch, one_line
 from flyp_sweep.search_spaces.errors import InputError, nearest
 from flyp_sweep.search_spaces.fields import Count, FromList, Section, Text
 from flyp_sweep.search_spaces.loading import input_error
+from flyp_sweep.search_spaces.origin import Origin
 from flyp_sweep.search_spaces.translation import findings
 
 _PRINTED = re.compile(r"\d+(\.\d+)? \((\d+(\.\d+)?|-)\)", re.ASCII)
@@ -124,4 +125,4 @@ def read_published(path: Path) -> PublishedFile:
     try:
         return PublishedFile.model_validate(content)
     except ValidationError as error:
-        raise input_error(findings(error, PublishedFile), name, []) from None
+        raise input_error(findings(error, PublishedFile), Origin(name, text)) from None

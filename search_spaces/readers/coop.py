@@ -37,24 +37,22 @@ class CoopSplits(Splits):
 
 
 class CoopDataset(OwnDataset):
-    """A data set in CoOp's form; its images lie where CoOp's instructions put them, or in the folder `images`.
-
-    With `draws: coop` a few-shot cell trains on CoOp's own draws: seed 0 is CoOp's seed 1, and so on.
-    """
+    """A split of CoOp: a JSON file of paths, labels and class names."""
 
     model_config = ConfigDict(json_schema_extra=name_is_optional)
     key: ClassVar[str] = "coop"
     splits_key: ClassVar[str] = "splits"
 
     coop: Text = Field(description="the path of a split_zhou_*.json file")
-    """CoOp's file of the splits."""
+    """CoOp's file of paths, labels and class names."""
     splits: CoopSplits = CoopSplits()
-    """The name of each split in the file."""
+    """Split -> the name of a split in the file."""
     images: Text | None = Field(default=None, description="the path of a folder")
-    """The folder of the images. Without it, the place that CoOp's instructions name."""
+    """The folder of the images. Left out: where CoOp's instructions put it."""
     draws: Literal["coop"] | None = None
-    """Few-shot cells train on CoOp's own draws."""
+    """`coop` takes CoOp's own few-shot draws: seed 0 is CoOp's seed 1, and so on. Left out: draws by our seeds."""
     templates: Templates = PLAIN_TEMPLATES
+    """Prompt templates. Left out: CoOp's template of this data set."""
 
     @model_validator(mode="before")
     @classmethod

@@ -12,25 +12,25 @@ from flyp_sweep.search_spaces.own_data import OwnDataset, Splits
 
 
 class CorruptionDataset(OwnDataset):
-    """One OOD split, of the data set's own name: every image belongs to a group `corruption/severity`.
+    """A grid of corruptions and severities: one OOD split, which has the data set's own name.
 
-    Below the folder `corruptions` lie `corruption/severity/class/image` files, or arrays `corruption.npy` and
-    `labels.npy`. `only` and `severities` take a part of the grid.
+    Every image belongs to the group `corruption/severity`. The folder holds files `corruption/severity/class/image`, or
+    arrays `corruption.npy` and `labels.npy`.
     """
 
     key: ClassVar[str] = "corruptions"
     splits_key: ClassVar[str] = ""
 
     corruptions: Text = Field(description="the path of a folder with a folder or an array for each corruption")
-    """A grid of corruptions and severities, in the form of ImageNet-C or CIFAR-10-C."""
+    """The folder of a grid of corruptions, as ImageNet-C or CIFAR-10-C has it. Only under `evaluate`."""
     only: Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=1)] | None = Field(
         default=None, description="a list of corruptions, as in [fog, snow]"
     )
-    """The corruptions to evaluate on. Without it, all."""
+    """The corruptions that are evaluated. Left out: all."""
     severities: Annotated[tuple[Annotated[Count, Field(ge=1)], ...], FromList, Unique, Field(min_length=1)] | None = (
         Field(default=None, description="a list of severities, as in [1, 3, 5]")
     )
-    """The severities to evaluate on. Without it, all."""
+    """The severities that are evaluated. Left out: all."""
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:

@@ -22,29 +22,29 @@ _PART = "a list of domains, or {from: train, fraction: 0.2} to hold out a fifth 
 
 
 class DomainDataset(OwnDataset):
-    """A data set in domains: the ID domains together are the training split, each OOD domain is an OOD split.
+    """Image folders in domains, as DomainBed keeps them.
 
-    With `leave_one_out` it stands for a data set for each domain in turn, which is OOD while the others are ID; to
-    evaluate on, it is all of them.
+    The ID domains together are the training split. Each OOD domain is an OOD split. `leave_one_out` stands for one data
+    set per domain. Under `evaluate`, `leave_one_out` makes an OOD split of each domain.
     """
 
     key: ClassVar[str] = "domains"
     splits_key: ClassVar[str] = ""
 
     domains: Text = Field(description="the path of a folder of domains")
-    """A folder with a folder per domain, each with a sub-folder per class."""
+    """The folder of the domains, with files `domain/class/image`."""
     id_domains: Domains | None = Field(default=None, description="a list of domains to train on, as in [art, clipart]")
-    """The domains to train on."""
+    """The domains that together are the training split."""
     ood_domains: Domains | None = Field(default=None, description="a list of domains to test on, as in [real_world]")
-    """The domains that are OOD test sets."""
+    """The domains that are OOD sets."""
     leave_one_out: Annotated[Domains, Field(min_length=2)] | None = Field(
         default=None, description="a list of 2 domains or more, each of which is OOD in turn"
     )
-    """Domains that are held out in turn, each in a data set of its own."""
+    """Each of these domains is OOD in turn, while the others are ID. In place of `id_domains` and `ood_domains`."""
     id_val: Part = Field(default=None, description=_PART)
-    """ID validation: domains of their own, or a share of the ID domains."""
+    """What validates. Left out: a fifth of each class of each ID domain is held out."""
     id_test: Part = Field(default=None, description=_PART)
-    """ID test: domains of their own, or a share of the ID domains."""
+    """What is ID test. Left out: no ID test."""
 
     def domains_of(self, split: str) -> tuple[str, ...]:
         """The domains in which the images of a split lie; those of an OOD split are called as it."""

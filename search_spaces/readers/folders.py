@@ -8,13 +8,13 @@ from flyp_sweep.search_spaces.own_data import OwnDataset, Splits
 
 
 class FolderDataset(OwnDataset):
-    """A data set in image folders; its classes are the sub-folders of the training split."""
+    """Image folders. The classes are the sub-folders of the training split."""
 
     key: ClassVar[str] = "folders"
     splits_key: ClassVar[str] = "folders"
 
     folders: Splits
-    """A folder for each split, with a sub-folder per class."""
+    """Split -> its folder, with one folder of images per class. Paths start from `--data-root`."""
 
     @property
     def sources(self) -> Splits:

@@ -33,33 +33,30 @@ class HubSplits(Splits):
 
 
 class HubDataset(OwnDataset):
-    """A Hugging Face data set; without a `name`, it is called as the last part of `hub`.
-
-    Without `splits`, they are those of the usual names: to evaluate on, the test split alone.
-    """
+    """A data set of the Hugging Face hub. Its default name is the last part of `hub`."""
 
     model_config = ConfigDict(json_schema_extra=name_is_optional)
     key: ClassVar[str] = "hub"
     splits_key: ClassVar[str] = "splits"
 
     hub: Text = Field(description="a repository of the Hugging Face hub, as in org/name, or the path of a folder")
-    """A Hugging Face data set."""
+    """The data set on the Hugging Face hub, or a folder that the hub's libraries wrote."""
     config: Text | None = Field(default=None, description="the name of a configuration of the repository")
-    """Its configuration."""
+    """The configuration of the repository. Left out: its default."""
     revision: Text | None = Field(default=None, description="a branch, a tag or a commit of the repository")
-    """Its revision."""
+    """The version of the repository. Left out: the newest."""
     splits: HubSplits | None = Field(
         default=None, description="a mapping such as {train: train, id_val: validation, id_test: test}"
     )
-    """The publisher's name of each split."""
+    """Split -> the publisher's name. Left out: `train`, `validation` and `test`; under `evaluate` `test` alone."""
     image: Text = Field(default="image", description="the name of a column")
     """The column of images."""
     label: Text = Field(default="label", description="the name of a column")
-    """The column of classes."""
+    """The column of labels."""
     group: Group = Field(default=None, description=GROUPS)
-    """Columns whose values make groups, for worst-group accuracy."""
+    """The column of groups. The accuracy of each group and the lowest of these are recorded."""
     caption: Text | None = Field(default=None, description="the name of a column")
-    """The column of captions for training."""
+    """The column of captions. Contrastive methods train on them, and retrieval is evaluated."""
 
     @model_validator(mode="before")
     @classmethod

@@ -62,19 +62,14 @@ Group = (
 
 
 class Columns(Section):
-    """Which columns of the tables hold the paths of the images, their labels, groups and captions, and, where one table
-    serves several splits, what tells these apart.
-
-    A `path` with columns in braces is put together of their values. `split` is a column that names the split of each
-    image, or maps a split to the values that its rows have in some columns.
-    """
+    """Which column of a table holds what, and, if several splits share a table, what tells these apart."""
 
     path: Annotated[Text, AfterValidator(_check_path)] = Field(
         default="path", description="the name of a column, or a text with columns in braces"
     )
-    """The column of the images' paths."""
+    """The column of image paths. Columns in braces are put together to a path, as in `{folder}/{id}.png`."""
     label: Text = Field(default="label", description="the name of a column")
-    """The column of the classes."""
+    """The column of labels."""
     split: (
         Annotated[
             Annotated[Text, Tag(TEXT)] | Annotated[dict[Text, Condition], Field(min_length=1), Tag(MAPPING)],
@@ -82,11 +77,12 @@ class Columns(Section):
         ]
         | None
     ) = Field(default=None, description=_CONDITIONS)
-    """The column that names the split of each row, or conditions that select the rows of each split."""
+    """What tells splits of one table apart: a column that names the split of each row, or split -> {column: values of
+    its rows}."""
     group: Group = Field(default=None, description=GROUPS)
-    """Columns whose values make groups, for worst-group accuracy."""
+    """The column of groups. The accuracy of each group and the lowest of these are recorded."""
     caption: Text | None = Field(default=None, description="the name of a column")
-    """The column of captions for training."""
+    """The column of captions. Contrastive methods train on them, and retrieval is evaluated."""
 
     @property
     def path_parts(self) -> list[str]:
@@ -109,20 +105,17 @@ class Columns(Section):
 
 
 class TableDataset(OwnDataset):
-    """A data set in tables of paths and labels; its classes are the labels of the training split.
-
-    Relative paths in the tables start from the folder `images`, or, without it, from the table's own folder.
-    """
+    """Tables of paths and labels. The classes are the labels of the training split."""
 
     key: ClassVar[str] = "tables"
     splits_key: ClassVar[str] = "tables"
 
     tables: Tables
-    """A table for each split, with a row per image."""
+    """Split -> its `.csv`, `.tsv` or `.parquet` file, with a row per image."""
     columns: Columns = Columns()
-    """What the columns of the tables hold."""
+    """Which column holds what."""
     images: Text | None = Field(default=None, description="the path of a folder")
-    """The folder that relative paths start from. Without it, the table's own folder."""
+    """The folder from which relative paths in the tables start. Left out: each table's own folder."""
 
     @property
     def sources(self) -> Splits:

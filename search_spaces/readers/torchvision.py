@@ -29,26 +29,22 @@ class TorchvisionSplits(Splits):
 
 
 class TorchvisionDataset(OwnDataset):
-    """A data set that a class of torchvision reads; without a `name`, it is called as the class in small letters.
-
-    `options` are further arguments of the class. torchvision looks in the folder `root`, or, without it, in that of all
-    data sets.
-    """
+    """A data set that a class of torchvision reads. Its default name is that of the class, in small letters."""
 
     model_config = ConfigDict(json_schema_extra=name_is_optional)
     key: ClassVar[str] = "torchvision"
     splits_key: ClassVar[str] = "splits"
 
     torchvision: Text = Field(description="the name of a class of torchvision.datasets, as in DTD")
-    """A class of torchvision.datasets."""
+    """The class of torchvision that reads the data. Each image must have one label."""
     splits: TorchvisionSplits
-    """torchvision's name of each split."""
+    """Split -> torchvision's name of it. Required for training: `train` and `id_val`."""
     options: dict[Text, Option] = Field(
         default={}, description="a mapping of arguments of the class, as in {partition: 2}"
     )
     """Further arguments of the class."""
     root: Text | None = Field(default=None, description="the path of a folder")
-    """The folder of the files. Without it, the folder of all data sets."""
+    """The folder in which torchvision looks. Left out: `--data-root`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -19,9 +19,9 @@ _HUB = re.compile(r"(https?://huggingface\.co/datasets/[^/]+/([^/]+))(?:/(?:reso
 
 
 class WebDataset(OwnDataset):
-    """A data set in tar archives, below a folder or an http(s) address; the places of splits start from there.
+    """Tar archives in clip_benchmark's layout, below a folder or an http(s) address.
 
-    Class names and templates come from the files beside the shards. The name is the last part of the place.
+    Class names come from the file beside the shards. The default name is the last part of the place.
     """
 
     model_config = ConfigDict(json_schema_extra=name_is_optional)
@@ -29,11 +29,13 @@ class WebDataset(OwnDataset):
     splits_key: ClassVar[str] = "splits"
 
     webdataset: Text = Field(description="the path of a folder, or an http(s) address")
-    """The place of the shards."""
+    """Where the tar shards lie, in the layout of clip_benchmark."""
     splits: Splits = Splits(id_test="test")
-    """The sub-folder of each split."""
-    templates: Templates | None = None  # type: ignore[assignment]
-    """The prompts, with {} for the class name. Without them, those of the file beside the shards."""
+    """Split -> its folder of shards, from that place on."""
+    templates: Templates | None = Field(  # type: ignore[assignment]
+        default=None, description="a list of texts, each with one {} for the class name"
+    )
+    """Prompt templates. Left out: those of the file beside the shards."""
 
     @model_validator(mode="before")
     @classmethod

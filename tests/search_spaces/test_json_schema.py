@@ -11,8 +11,9 @@ import pytest
 
 from flyp_sweep.search_spaces import InputError, bundled, from_mapping, load, yaml_text
 from flyp_sweep.search_spaces.fields import Section
-from flyp_sweep.search_spaces.json_schema import meanings, schema
+from flyp_sweep.search_spaces.json_schema import schema
 from flyp_sweep.search_spaces.loading import bundled_text
+from flyp_sweep.search_spaces.meanings import meanings
 from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.sections import EarlyStopping
 

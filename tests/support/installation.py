@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("flyp_sweep", "search_spaces", "trainers", "results", "orchestrator")
-FILES = ("pyproject.toml", "README.md")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
 NOT_OURS = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
