@@ -21,6 +21,7 @@ from flyp_sweep.search_spaces.fields import (
     Count,
     EnsembleName,
     FromList,
+    LoggerName,
     MethodName,
     Section,
     Slug,
@@ -148,6 +149,9 @@ class SearchSpace(Section):
     weights: Weights = Weights()
     predictions: Predictions = "top"
     mlflow: Mlflow = Mlflow()
+    loggers: Annotated[tuple[LoggerName, ...], FromList, Unique, Field(min_length=1)] | None = Field(
+        default=None, description="a list of loggers beside MLflow, as in [tensorboard, wandb]"
+    )
     resources: Resources | None = None
 
     _source: str = PrivateAttr("search space")
