@@ -19,6 +19,12 @@ from flyp_sweep.trainers.spec import TrialSpec
 class TrialRecorder(Interface):
     """Takes what becomes of trials, in the driver's thread; `runs.recorder` writes it into the ledger."""
 
+    def started(self, spec: TrialSpec) -> None:
+        """A worker takes the trial up, for the first time or again."""
+
+    def progressed(self, spec: TrialSpec, epoch: Mapping[str, Any], node: str | None) -> None:
+        """The trial has trained an epoch: `epoch` is the reply of its worker, which runs on `node` (None: unknown)."""
+
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
         """The scheduler stops this trial after `epoch`, a reply of its worker; `ended` follows."""
 

@@ -25,6 +25,8 @@ class CellProtocol:
         self.pending: deque[Candidate | TrialSpec] = deque()
         self.over = False
         self.open: set[str] = set()
+        self.config_numbers: dict[str, int] = {}
+        """Search trial -> the number of its configuration, from 1."""
         self._asked: list[Asked] = []
 
     def advance(self, outcomes: Mapping[str, Outcome]) -> Selection | None:
@@ -77,6 +79,9 @@ class CellProtocol:
         tried = [Tried(one.config, mean(one.trials, outcomes)[0]) for one in self._asked]
         configs = algorithm_of(self.plan.space).ask(self.plan, self.generation, tried)
         asked = [Asked(config, self.plan.candidates(config)) for config in configs]
+        for number, one in enumerate(asked, start=len(self._asked) + 1):
+            for trial in one.trials:  # a configuration that is asked for again keeps its number
+                self.config_numbers.setdefault(trial.trial_id, number)
         self._asked += asked
         known = {one.trial_id for one in self.searched}
         fresh = {trial.trial_id: trial for one in asked for trial in one.trials}

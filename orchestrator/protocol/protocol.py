@@ -34,6 +34,14 @@ class Protocol:
         self._keep(cell.advance(self.outcomes) for cell in self.cells)
         self._kept_of = {cell: one.kept(self.outcomes) for cell, one in cells.items()}
 
+    def plan_of(self, cell: Cell) -> CellPlan:
+        """The plan of a cell of this sweep."""
+        return self._by_cell[cell].plan
+
+    def config_number(self, spec: TrialSpec) -> int | None:
+        """The number of a search trial's configuration, from 1, in the order of the search; None for a repeat."""
+        return self._by_cell[spec.cell].config_numbers.get(spec.trial_id)
+
     def next(self) -> TrialSpec | None:
         """The next trial to start; None when all that can start has."""
         for cell in self._startable():

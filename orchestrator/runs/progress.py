@@ -16,6 +16,7 @@ from flyp_sweep.orchestrator.protocol.algorithms import planned_trials
 from flyp_sweep.orchestrator.protocol.cells import CellProtocol
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.protocol.selection import Selection
+from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted
@@ -62,6 +63,12 @@ class Progress:
 
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
+
+    def started(self, trial: RunningTrial) -> None:
+        pass
+
+    def progressed(self, trial: RunningTrial) -> None:
+        pass
 
     def finished(self, record: TrialRecord) -> None:
         cell = record.cell

@@ -15,8 +15,10 @@ from flyp_sweep import __version__
 from flyp_sweep.orchestrator.protocol.outcome import Outcome
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.protocol.selection import Selection
+from flyp_sweep.orchestrator.runs.under_way import UnderWay, other_settings
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
+from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.ledger.schema import (
     AlphaRecord,
     Line,
@@ -35,7 +37,17 @@ VERSIONS = ("torch", "torchvision", "open_clip_torch", "ray", "optuna")
 
 
 class Listener(Interface):
-    """Is told of a sweep's progress, in the driver's thread: it must be quick. What it raises goes to the log."""
+    """Is told of a sweep's progress, in the driver's thread: it must be quick. What it raises goes to the log.
+
+    A trial is `started` once for each attempt, then it has `progressed` after each epoch. `trial.epochs` holds all
+    epochs so far, so a listener may skip some. `finished` ends it. An attempt that dies ends with `retried`. A trial
+    that is broken off (the sweep is interrupted, or its data cannot be read) has no end: listeners see to such trials
+    when the sweep ends.
+    """
+
+    def started(self, trial: RunningTrial) -> None: ...
+
+    def progressed(self, trial: RunningTrial) -> None: ...
 
     def finished(self, record: TrialRecord) -> None: ...
 
@@ -49,7 +61,8 @@ class Recorder:
     """The only writer of the ledger; it also reports outcomes to the protocol.
 
     `trouble` holds what a user has to mend before the sweep can be completed. `broken` is set once the ledger cannot be
-    written, or belongs to another driver (`lost` returns a line that says so): later endings are ignored.
+    written, or belongs to another driver (`lost` returns a line that says so): later endings are ignored. `under_way`
+    knows the trials that run now.
     """
 
     ledger: Ledger
@@ -58,6 +71,7 @@ class Recorder:
     weights: TrialFiles
     listeners: Sequence[Listener] = ()
     lost: Callable[[], str | None] = lambda: None
+    under_way: UnderWay = field(kw_only=True)
     trouble: list[str] = field(default_factory=list)
     broken: bool = False
 
@@ -76,6 +90,16 @@ class Recorder:
         """Append that these finished trials no longer count, so that no later start asks about them again."""
         self._append(SupersededRecord(trials=list(trials), because=list(because)))
 
+    def started(self, spec: TrialSpec) -> None:
+        """A worker takes the trial up, for the first time or again."""
+        trial = self.under_way.start(spec)
+        self._tell(lambda listener: listener.started(trial))
+
+    def progressed(self, spec: TrialSpec, epoch: Mapping[str, Any], node: str | None) -> None:
+        """The trial has trained an epoch: `epoch` is the reply of its worker, which runs on `node`."""
+        trial = self.under_way.progress(spec, epoch, node)
+        self._tell(lambda listener: listener.progressed(trial))
+
     def stopped_by_scheduler(self, spec: Mapping[str, Any], epoch: Mapping[str, Any]) -> None:
         """Note that the scheduler stops this trial after `epoch`; its end follows in `ended`."""
         self._stops[TrialSpec.from_json(spec).trial_id] = {
@@ -87,10 +111,17 @@ class Recorder:
 
     def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
         """The trial has died and will be started again after `pause` seconds."""
+        self.under_way.end(spec.trial_id)
         self._tell(lambda listener: listener.retried(spec, reason, pause))
 
     def ended(self, spec: TrialSpec, ending: Mapping[str, Any] | None) -> None:
         """Take in the end of a trial: ledger, protocol, listeners, in this order. None: it was broken off."""
+        try:
+            self._end(spec, ending)
+        finally:  # a trial that has ended is in the ledger before it is gone from the running ones
+            self.under_way.end(spec.trial_id)
+
+    def _end(self, spec: TrialSpec, ending: Mapping[str, Any] | None) -> None:
         if self.broken:
             return
         ending = self._stops.pop(spec.trial_id, None) or ending
@@ -142,9 +173,7 @@ class Recorder:
 
     def _record(self, spec: TrialSpec, ending: Mapping[str, Any]) -> TrialRecord:
         """The ledger's line: what was run, how the trial ended, what came out."""
-        settings = spec.to_json()
-        for name in ("cell", "stage", "seed", "hparams"):  # fields of their own
-            del settings[name]
+        settings = other_settings(spec)
         result = dict(ending.get("result") or {})
         evaluations = result.pop("evaluations", [])
         return TrialRecord(

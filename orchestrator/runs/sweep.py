@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from flyp_sweep.orchestrator.runs.outdated import asking
 from flyp_sweep.orchestrator.runs.prepared import Prepared, prepared
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
+from flyp_sweep.orchestrator.runs.under_way import UnderWay
 from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
 from flyp_sweep.orchestrator.store.remote_run import PREDICTIONS, WEIGHTS, RemoteRun, kept_in_store, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
@@ -198,6 +199,7 @@ class Sweep:
         self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
         self.predictions = remote.predictions if remote else prediction_files(folder.path)
+        self.under_way = UnderWay(self.protocol, folder.running)
         self.progress = Progress(self.protocol, self.console)
         if not self.protocol.done:
             self._check_disk()
@@ -210,7 +212,15 @@ class Sweep:
         logged = LoggedSweep(folder.name, folder.path.resolve(), folder.identity, self.space)
         self.loggers = [LoggerThread(logger, logged) for logger in loggers_of(self.space)]
         listeners: list[Listener] = [self.progress, self.mirror, *self.loggers]
-        self.recorder = Recorder(folder.ledger, self.protocol, self.running, self.weights, listeners, self.lost)
+        self.recorder = Recorder(
+            folder.ledger,
+            self.protocol,
+            self.running,
+            self.weights,
+            listeners,
+            self.lost,
+            under_way=self.under_way,
+        )
 
     def lost(self) -> str | None:
         """A line that names the driver that took this run over; None while this one has it."""
@@ -256,7 +266,7 @@ class Sweep:
             give_up=interruption.give_up,
             listen=interruption.listen,
         )
-        with self.progress, interruption.noting():
+        with closing(self.under_way), self.progress, interruption.noting():
             try:
                 engine.run(work)
             except InputError as error:  # told by `report`, with the tables of what was done until then

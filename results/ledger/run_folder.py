@@ -160,11 +160,15 @@ def is_unused(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole or as it was before, whenever the writer is killed."""
+def write_whole(path: Path, text: str, *, synced: bool = True) -> None:
+    """Write a file that is there whole or as it was before, whenever the writer is killed.
+
+    A file that is not `synced` may be gone, or broken, after a crash of the machine.
+    """
     draft = path.with_suffix(".draft")
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
     draft.replace(path)

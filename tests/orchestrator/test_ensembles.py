@@ -20,6 +20,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.dry_run import describe
 from flyp_sweep.orchestrator.runs.recorder import Recorder
+from flyp_sweep.orchestrator.runs.under_way import UnderWay
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.search_spaces import yaml_text
@@ -172,7 +173,9 @@ def test_the_driver_removes_weights_that_neither_an_ensemble_nor_the_user_asks_f
     protocol, kept = Protocol(plans), KeptFits(plans[0].space, Policy(tmp_path), ALL[:2])
     weights = TrialFiles(tmp_path / "weights")
     weights.folder.mkdir()
-    recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, TrialFiles(tmp_path / "running"), weights)
+    under_way = UnderWay(protocol, tmp_path / "running")
+    running = TrialFiles(tmp_path / "running")
+    recorder = Recorder(Ledger(tmp_path / "ledger.jsonl"), protocol, running, weights, under_way=under_way)
     most = 0
     while (spec := protocol.next()) is not None:
         if kept.wanted(spec):

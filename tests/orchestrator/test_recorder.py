@@ -9,6 +9,7 @@ from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.recorder import Recorder
+from flyp_sweep.orchestrator.runs.under_way import UnderWay
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.results.ledger.file import Ledger
 
@@ -35,6 +36,11 @@ class Heard:
     def __init__(self) -> None:
         self.finished_ids: list[str] = []
 
+    def started(self, trial):
+        pass
+
+    progressed = started
+
     def finished(self, record):
         self.finished_ids.append(record.trial_id)
 
@@ -47,8 +53,8 @@ class Heard:
 
 def recorder(folder: Path) -> tuple[Recorder, Heard]:
     protocol, heard = Protocol(plans_of(space_of(methods=["ft"]))), Heard()
-    running = TrialFiles(folder / "running")
-    return Recorder(Ledger(folder / "ledger.jsonl"), protocol, running, running, [heard]), heard
+    running, under_way = TrialFiles(folder / "running"), UnderWay(protocol, folder / "running")
+    return Recorder(Ledger(folder / "ledger.jsonl"), protocol, running, running, [heard], under_way=under_way), heard
 
 
 def test_a_finished_trial_is_in_the_ledger_before_anyone_hears_of_it(tmp_path):

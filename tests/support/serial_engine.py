@@ -66,6 +66,7 @@ def tune(searcher: ProtocolSearcher, settings: Settings, work: Work) -> None:
             worker = configured(settings)(config)
         else:
             worker.reset_config(config)
+        work.recorder.started(searcher.specs[str(number)])
         if not run_trial(searcher, worker, str(number), work):
             worker = None
     if worker is not None:
@@ -80,6 +81,8 @@ def run_trial(searcher: ProtocolSearcher, worker: Any, name: str, work: Work) ->
             searcher.on_trial_complete(name, reply)
             return True
         searcher.on_trial_result(name, {"time_total_s": 0.0, **reply})
+        if "epoch" in reply:
+            work.recorder.progressed(searcher.specs[name], reply, None)
         if "ending" in reply:
             searcher.on_trial_complete(name, error=True)
             return False
