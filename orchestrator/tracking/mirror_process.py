@@ -41,13 +41,12 @@ PATIENCE_SECONDS, PATIENCE_IN_TROUBLE = 30.0, 5.0
 PERMANENT = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 """MLflow's codes of errors that are of what is written, not of the store."""
 NICENESS = 10
-"""Trials come first where all cores are at work."""
+"""Trials come first where all cores are at work, but for the seconds until the store is open."""
 
 
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the driver, which tells its mirror when it is done
         signal.signal(number, signal.SIG_IGN)
-    os.nice(NICENESS)
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for whoever prints
     told = json.loads(sys.stdin.readline())
@@ -108,6 +107,8 @@ class Follower:
 
     def _write_all(self) -> None:
         """Write until the ledger has come to its end. Without a store yet, this makes the store's tables."""
+        self._write(lambda logger: None)
+        os.nice(NICENESS)  # this thread's
         looked = 0.0
         while True:
             if not self._closing.is_set() and time.monotonic() - looked > LOOK_SECONDS:

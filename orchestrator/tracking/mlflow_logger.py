@@ -313,8 +313,8 @@ class MlflowLogger:
         self._log_files()
         records = self.folder.ledger.load()
         self._end_broken_off(records, complete=complete)
-        self._log_means(records)
         self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
+        self._log_means(records)
         trials = [one for one in records if isinstance(one, TrialRecord) and one.trial_id in self.trials]
         KeptModels(self).mirror([one for one in trials if one.stage == "repeat" and one.status == "done"])
         self._show_columns(records)

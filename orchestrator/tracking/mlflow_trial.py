@@ -53,14 +53,16 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
     """The tags that a trial has when it has ended: the digest is what marks its run as whole."""
     tags = {"status": record.status, f"{PREFIX}.record": digest_of(record)}
     if record.epochs is not None:
-        tags[EPOCHS] = f"{record.epochs}/{record.settings.get('epochs', record.epochs)}"
+        has_epochs = any("train_loss" in point for point in record.curve)  # a solved method has one fit
+        planned = record.settings.get("epochs", record.epochs) if has_epochs else record.epochs
+        tags |= progress_tag(record.epochs, planned)
     if record.reason:
         tags["reason"] = record.reason[:LONGEST_TAG]
     return tags
 
 
 def progress_tag(done: int, planned: int) -> dict[str, str]:
-    """The tag of a trial that is under way."""
+    """The tag that says how far a trial has come."""
     return {EPOCHS: f"{done}/{planned}"}
 
 

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from flyp_sweep.orchestrator.runs.sync import sync
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
-from flyp_sweep.orchestrator.tracking.mlflow_logger import final_metrics, metric_part
+from flyp_sweep.orchestrator.tracking.numbers import final_metrics, metric_part
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri, sqlite_file, store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.errors import InputError
@@ -116,8 +116,9 @@ def test_any_label_of_an_ood_set_and_of_a_group_is_a_metric(label: str, runs: Pa
     assert sync(folder.path, None).startswith("2 trials added")
     client = MlflowClient(default_uri(folder.path))
     child = next(run for run in client.search_runs(["1"]) if run.data.tags["flyp_sweep.kind"] == "trial")
-    assert child.data.metrics[f"without/{metric_part(label)}/accuracy"] == 0.9
-    assert child.data.metrics[f"without/id_test/group_accuracy/{metric_part(label)}"] == 0.5
+    assert child.data.metrics[f"ood/{metric_part(label)}/accuracy"] == 0.9
+    assert child.data.metrics[f"wiseft/ood/{metric_part(label)}/accuracy"] == 0.9
+    assert child.data.metrics[f"id_test/group_accuracy/{metric_part(label)}"] == 0.5
     assert (metric_part(label) == label) == (label in ("plain", "夜"))
 
 
@@ -126,9 +127,9 @@ def test_a_trial_without_a_number_on_an_ood_set_has_no_mean(measured: bool, exam
     numbers = {"id_val": 0.9, "id_test": 0.9, "photo": 0.8} | ({"new": 0.4} if measured else {})
     trial = example.repeat(example.cell("ft"), 0, numbers, numbers)
     trial["settings"] = {"splits": dict.fromkeys(("train", "id_val", "id_test", "photo", "new"), "an identity")}
-    found = {one.key: one.value for one in final_metrics(record_of(trial), 0)}
-    assert found["without/photo/accuracy"] == 0.8
-    assert found.get("without/mean_ood") == (pytest.approx(0.6) if measured else None)
+    found = final_metrics(record_of(trial))
+    assert found["ood/photo/accuracy"] == found["wiseft/ood/photo/accuracy"] == 0.8
+    assert found.get("mean_ood/accuracy") == (pytest.approx(0.6) if measured else None)
 
 
 def test_labels_that_look_alike_stay_different() -> None:
@@ -138,7 +139,7 @@ def test_labels_that_look_alike_stay_different() -> None:
 
 def test_a_permanent_error_is_told_once_and_leaves_no_half_written_run(runs: Path, monkeypatch: Any) -> None:
     folder = run_folder(runs / "x")
-    monkeypatch.setattr("flyp_sweep.orchestrator.tracking.mlflow_logger.metric_part", lambda label: f"{label} (!)")
+    monkeypatch.setattr("flyp_sweep.orchestrator.tracking.numbers.metric_part", lambda label: f"{label} (!)")
     behind = Follower(default_uri(folder.path), "quickstart", folder).close("", complete=True)
     assert behind is not None
     assert "(!)" in behind
