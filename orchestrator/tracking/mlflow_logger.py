@@ -178,7 +178,10 @@ class MlflowLogger:
 
     def _starts(self) -> Iterator[int]:
         """When the trials started that there are, in ms."""
-        for record in self.folder.ledger.load():
+        records: list[Record] = []
+        with contextlib.suppress(InputError):  # who needs the records themselves tells of a ledger that is malformed
+            records = self.folder.ledger.load()
+        for record in records:
             if isinstance(record, TrialRecord):
                 yield milliseconds(record.finished) - int(record.seconds * 1000)
         yield from (milliseconds(trial.started) for trial in read_running(self.folder.running))

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 PREFIX = "flyp_sweep"
 FORM = 2
 """Raised when names of metrics, parameters or tags change: runs of an earlier form are then written anew."""
-HEADLINES = ("id_test/", "mean_ood/")
-"""How the names of the final metrics begin that are columns."""
 LONGEST_PARAM = 500
 LONGEST_TAG = 4000
 EPOCHS = "epochs"
@@ -133,13 +131,15 @@ def first_columns(space: SearchSpace, records: Iterable[Record] = ()) -> list[st
     found: dict[str, None] = {}
     for record in records:
         if isinstance(record, TrialRecord):
+            primary = {one.metric for one in record.measurements if one.is_primary and one.role in ("id_test", "ood")}
+            headlines = {f"{split}/{metric}" for split in ("id_test", "mean_ood") for metric in primary}
             finals = final_metrics(record)
-            found |= dict.fromkeys(name for name in finals if name.removeprefix(f"{WISEFT}/").startswith(HEADLINES))
+            found |= dict.fromkeys(name for name in finals if name.removeprefix(f"{WISEFT}/") in headlines)
     metrics = ["score", *sorted(found, key=lambda name: (name.removeprefix(f"{WISEFT}/"), name))]
-    tags = ("method", "stage", "seed", "shots", EPOCHS, "status")
+    place = ("method", "stage", "seed", "shots")
     return [
         "attributes.`Duration`",
-        *(f"tags.`{name}`" for name in tags),
         *(f"metrics.`{name}`" for name in metrics),
-        *(f"params.`{name}`" for name in params),
+        *(f"params.`{name}`" for name in (*place, *params)),
+        *(f"tags.`{name}`" for name in (EPOCHS, "status")),
     ]

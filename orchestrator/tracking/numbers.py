@@ -20,7 +20,7 @@ LONGEST_PART = 100
 """Characters of a label in a metric's name; MLflow takes names of 250."""
 WISEFT = "wiseft"
 """Begins the names of numbers at the alpha that a trial chose."""
-FRONTIER = "frontier_by_alpha_percent"
+FRONTIER = "vs_alpha_percent"
 """Begins the names of numbers whose step is 100 alpha."""
 FEWEST_POINTS = 3
 """Two points are the numbers with and without ensembling, and no curve."""
@@ -100,7 +100,7 @@ def frontier(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
     curves: dict[str, dict[int, float]] = {}
     for one in record.measurements:
         if one.is_primary and record.alpha is not None:
-            name = f"{FRONTIER}/{split_name(one.split, one.role)}/{metric_name(one.metric)}"
+            name = f"{FRONTIER}/{split_name(one.split, one.role)}"
             curves.setdefault(name, {})[round(100 * one.alpha)] = one.value
     for name, points in curves.items():
         if len(points) >= FEWEST_POINTS:
@@ -108,7 +108,7 @@ def frontier(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
 
 
 def sweep_metrics(evidence: Evidence, space: SearchSpace) -> dict[str, float]:
-    """The means over repeats that the table shows: `flyp/id_test/accuracy`, `flyp/wiseft/mean_ood/accuracy`.
+    """The means over repeats on ID test and OOD: `flyp/id_test/accuracy`, `flyp/wiseft/mean_ood/accuracy` and so on.
 
     Where the space has several data sets, models or shots, those of the cell come first.
     """
@@ -123,12 +123,10 @@ def _cell_metrics(result: CellResult, space: SearchSpace) -> Iterator[tuple[str,
     is_one_model = cell.method == ZEROSHOT or any(is_mixture(cell, one.settings) for one in result.repeats.done)
     sides: dict[Side, str] = {"with": name} if is_one_model else {"without": name, "with": f"{name}/{WISEFT}"}
     measured = [one for one in result.measures if not one.part]
-    ood = [one for one in measured if one.role == "ood"]
     for side, prefix in sides.items():
-        for measure in measured:
-            yield from _mean(result, side, f"{prefix}/{split_name(measure.split, measure.role)}", [measure])
-        if ood:
-            yield from _mean(result, side, f"{prefix}/mean_ood", ood)
+        for name, role in (("id_test", "id_test"), ("mean_ood", "ood")):
+            if parts := [one for one in measured if one.role == role]:
+                yield from _mean(result, side, f"{prefix}/{name}", parts)
 
 
 def _mean(result: CellResult, side: Side, name: str, parts: list[Measure]) -> Iterator[tuple[str, float]]:

@@ -198,7 +198,7 @@ def with_curve(record: Record) -> Record:
 
 
 def steps(client: MlflowClient, run_id: str) -> list[int]:
-    return [one.step for one in client.get_metric_history(run_id, "val/loss")]
+    return sorted(one.step for one in client.get_metric_history(run_id, "val/loss"))
 
 
 def test_a_trial_under_way_has_a_run_that_its_end_completes(folder: RunFolder, records: list[Record], uri: str) -> None:
@@ -217,7 +217,7 @@ def test_a_trial_under_way_has_a_run_that_its_end_completes(folder: RunFolder, r
     files.write(running(record, 0))
     until(lambda: shown(None))
     (run,) = seen
-    assert (run.info.status, run.info.run_name) == ("RUNNING", "ft seed 0")
+    assert (run.info.status, run.info.run_name) == ("RUNNING", "ft lr=3e-4 wd=0.1 seed 0")
     files.write(running(record, 2))
     until(lambda: shown("2/3"))
     assert steps(client, run.info.run_id) == [1, 2]

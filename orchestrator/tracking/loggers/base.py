@@ -79,7 +79,7 @@ class Logger(ABC):
         """Raise InputError, in one line, if the logger cannot work; by default, if its package is missing."""
         if self.package and find_spec(self.package) is None:
             raise InputError(
-                f"{space.source}: loggers: {self.name} needs the package {self.package}, which is not installed; "
+                f"{space.blamed(('loggers',))}: loggers: {self.name} needs the package {self.package}, which is not installed; "
                 f"run `pip install {self.package}` or `pip install 'flyp-sweep[{self.name}]'`"
             )
 
