@@ -47,7 +47,8 @@ def serve(run: Path | None, host: str, port: int) -> int:
         store_uri(store), f"http://{host}:{port}", run.resolve().name if run else None
     ).items():
         print(f"  {sweep}: {address}", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(store)]
+    uri = store_uri(store)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--registry-store-uri", uri]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which raises KeyboardInterrupt, as Ctrl-C does
     process = subprocess.Popen([*command, "--host", host, "--port", str(port)])
     try:
