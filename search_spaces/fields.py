@@ -117,6 +117,12 @@ def _check_ensemble(text: str) -> str:
     return text
 
 
+def _check_logger(text: str) -> str:
+    if not _METHOD.fullmatch(text) or len(text) > 200:
+        raise mismatch(text, "a logger's name, or module.path:ClassName for one of your own")
+    return text
+
+
 def _check_unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     for item in repeated(items):
         raise mismatch(list(items), f"every item once, not {show(item)} twice")
@@ -128,6 +134,7 @@ Slug = Annotated[str, AfterValidator(_check_slug)]
 MethodName = Annotated[str, AfterValidator(_check_method)]
 Label = Annotated[str, AfterValidator(_check_label)]
 EnsembleName = Annotated[str, AfterValidator(_check_ensemble)]
+LoggerName = Annotated[str, AfterValidator(_check_logger)]
 HparamName = Annotated[str, AfterValidator(_check_hparam)]
 Unique = AfterValidator(_check_unique)
 Count = Annotated[int, Field(le=10**9)]

@@ -21,6 +21,7 @@ from flyp_sweep.search_spaces.fields import (
     Count,
     EnsembleName,
     FromList,
+    LoggerName,
     MethodName,
     Section,
     Slug,
@@ -170,6 +171,10 @@ class SearchSpace(Section):
     """What a repeat records per test image: nothing, the predicted label with its probability, or all logits too."""
     mlflow: Mlflow = Mlflow()
     """What goes to MLflow beside the mirror of the run."""
+    loggers: Annotated[tuple[LoggerName, ...], FromList, Unique, Field(min_length=1)] | None = Field(
+        default=None, description="a list of loggers beside MLflow, as in [tensorboard, wandb]"
+    )
+    """Loggers that record the sweep beside MLflow. Each needs its extra. No trial depends on them."""
     resources: Resources | None = None
     """What one trial takes of a machine. Left out: one core, or one GPU with its share of the cores."""
     notify: Text | None = Field(

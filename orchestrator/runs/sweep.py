@@ -37,8 +37,13 @@ from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
 from flyp_sweep.orchestrator.store.remote_run import PREDICTIONS, WEIGHTS, RemoteRun, kept_in_store, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
+from flyp_sweep.orchestrator.tracking.loggers import loggers_of
+from flyp_sweep.orchestrator.tracking.loggers.base import LoggedSweep
+from flyp_sweep.orchestrator.tracking.loggers.thread import LoggerThread
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
+from flyp_sweep.orchestrator.tracking.numbers import sweep_metrics
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
+from flyp_sweep.results.analysis.evidence import read_evidence
 from flyp_sweep.results.durations import duration
 from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
@@ -172,6 +177,7 @@ def read_space(source: str, overrides: Sequence[str], options: RunOptions) -> Se
     space = load(source, overrides)
     algorithm_of(space)
     check_uri(options.mlflow)
+    loggers_of(space)
     return space
 
 
@@ -229,7 +235,9 @@ class Sweep:
         planned = {trial.trial_id for cell in self.protocol.cells for trial in cell.trials}
         self.weights.clear((planned & self.protocol.outcomes.keys()) - self.protocol.kept)  # others go at the end
         self.mirror = Mirror(options.mlflow or default_uri(folder.path), self.space.name, folder)
-        listeners: list[Listener] = [self.progress, self.mirror]
+        logged = LoggedSweep(folder.name, folder.path.resolve(), folder.identity, self.space)
+        self.loggers = [LoggerThread(logger, logged) for logger in loggers_of(self.space)]
+        listeners: list[Listener] = [self.progress, self.mirror, *self.loggers]
         self.recorder = Recorder(
             folder.ledger,
             self.protocol,
@@ -313,6 +321,7 @@ class Sweep:
             self.recorder.trouble.append(replaced)
         if self.recorder.trouble and self.lost() is None and not self.progress.this_run:
             raise InputError(self.recorder.trouble[0])
+        self._close_loggers()
         shown = self._shown() if self.protocol.outcomes and not replaced else None
         self._say(self._time)
         for line in shown.paths if shown else ():
@@ -381,6 +390,17 @@ class Sweep:
             command = f"flyp-sweep sync {self.folder.path}{named}"
             self._say(f"MLflow is behind ({redacted(behind)}); bring it up to date: {command}")
         return shown
+
+    def _close_loggers(self) -> None:
+        """End all logs, and the mirror too if there are no outputs for it."""
+        if not self.protocol.outcomes:
+            self.mirror.leave()
+        if not self.loggers:
+            return
+        means = sweep_metrics(read_evidence(self.folder, self.space.cells()), self.space)
+        for one in self.loggers:
+            if trouble := one.close(means):
+                self._say(f"warning: the logger {one.logger.name} is behind ({redacted(trouble)})", style="yellow")
 
     def _publish(self, remote: RemoteRun) -> None:
         behind = remote.close(hurry=not self.protocol.done)

@@ -13,6 +13,7 @@ from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
 from flyp_sweep.results import evidence_of, make_table, render
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.running_trials import read_running
 from flyp_sweep.results.outputs import planned_cells
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
@@ -51,6 +52,8 @@ def _sync(folder: RunFolder, uri: str | None, data_root: Path, say: Callable[[st
         logger = MlflowLogger(uri or default_uri(folder.path), load(folder.space).name, folder)
         for record in trials.values():
             logger.add(record)
+        for trial in read_running(folder.running):  # broken off
+            logger.show(trial)
         table = make_table([evidence_of(records, folder.name, planned, sha256)])
         logger.finish(render(table, "markdown"), complete=complete)
         if complete and load(folder.space).mlflow.register_best:

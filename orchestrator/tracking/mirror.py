@@ -1,4 +1,4 @@
-"""The MLflow mirror, the driver's side: a process that follows the ledger and never leads it."""
+"""The MLflow mirror, the driver's side: a process that follows the run folder and never leads it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from flyp_sweep.trainers.spec import TrialSpec
 class Mirror:
     """Keeps MLflow up to date from a process of its own, so that neither the driver nor a trial ever waits for it.
 
-    The process (`mirror_process`) reads the ledger and ends when the driver does. It gets its task over stdin: a URI
-    may hold a password, which a command line would show.
+    The process (`mirror_process`) reads the ledger and the files of the running trials, and ends when the driver does.
+    It gets its task over stdin: a URI may hold a password, which a command line would show.
 
-    As a listener of the recorder the mirror starts the process when the first trial has ended: the imports take
-    seconds, and until then the first trials need the cores.
+    As a listener of the recorder the mirror starts the process when the first trial starts. All later news reaches the
+    process through the run folder.
     """
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
         self._what = {"uri": uri, "experiment": experiment, "path": str(folder.path.resolve())}
 
     def started(self, trial: RunningTrial) -> None:
-        pass
+        _ = self._process
 
     def progressed(self, trial: RunningTrial) -> None:
         pass
@@ -53,6 +53,11 @@ class Mirror:
             return f"the process that writes it ended with code {self._process.returncode}"
         behind: str | None = json.loads(told)
         return behind
+
+    def leave(self) -> None:
+        """End what is shown of a sweep that was interrupted before any trial ended."""
+        if "_process" in vars(self):
+            self.close("", complete=False)
 
     @cached_property
     def _process(self) -> subprocess.Popen[str]:

@@ -1,37 +1,55 @@
-"""A sweep in MLflow: what the ledger holds, made to be browsed."""
+"""A sweep in MLflow: what the ledger and the running trials hold, made to be browsed."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import getpass
 import json
 import logging
 import os
-import re
-import sqlite3
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.orchestrator.tracking.kept_models import KeptModels
-from flyp_sweep.orchestrator.tracking.uris import sqlite_file
+from flyp_sweep.orchestrator.tracking.mlflow_trial import (
+    PREFIX,
+    as_params,
+    as_tags,
+    curve,
+    data_sets,
+    digest_of,
+    end_tags,
+    ending,
+    epochs_in,
+    first_columns,
+    progress_tag,
+    recorded_curve,
+    trial_tags,
+)
+from flyp_sweep.orchestrator.tracking.names import flat, trial_name, trial_settings
+from flyp_sweep.orchestrator.tracking.numbers import report_metrics, sweep_metrics
+from flyp_sweep.orchestrator.tracking.places import ARTIFACTS, follow_moved_store, place_artifacts
+from flyp_sweep.orchestrator.tracking.uris import default_uri, sqlite_file
+from flyp_sweep.results.analysis.evidence import evidence_of
 from flyp_sweep.results.ledger.run_folder import RunFolder
-from flyp_sweep.results.ledger.schema import Record, TrialRecord, encode
+from flyp_sweep.results.ledger.running_trials import RunningTrial, read_running
+from flyp_sweep.results.ledger.schema import Record, TrialRecord
 from flyp_sweep.search_spaces.errors import InputError
+from flyp_sweep.search_spaces.loading import load
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
 
-PREFIX = "flyp_sweep"
 VIEW = "flyp_sweep"
 """The key of the UI's shared view, kept in a tag of the experiment, that shows a sweep's columns."""
 METRICS_PER_BATCH = 900
-LONGEST_PART = 100
-"""Characters of a label in a metric's name; MLflow takes names of 250."""
+PARAMS_PER_BATCH = 100
+DEFAULT_EXPERIMENT = "Default"
 
 
 def quiet_environment() -> None:
@@ -49,18 +67,25 @@ def quiet_environment() -> None:
 
 @dataclass(frozen=True)
 class Known:
-    """A trial in the store: its run there, the digest of the record that the run was made of, and its end in ms."""
+    """A trial in the store: its run there, its status, its start and end in ms, and the last epoch that the run holds.
+
+    `digest` is that of the record which the run was made of; empty: no record has ended the run.
+    """
 
     run_id: str
-    digest: str
-    end: int
+    status: str
+    start: int
+    end: int = 0
+    digest: str = ""
+    epochs: int = -1
 
 
 class MlflowLogger:
     """One sweep in one MLflow store: an experiment per search space, a parent run, a child run per trial.
 
     The parent is found by the run folder's identity, whatever the folder is called and wherever it lies; a child by its
-    trial id. Every write is idempotent: a run that was made of the same record is left alone.
+    trial id. Every write is idempotent: a run that was made of the same record is left alone. A trial under way has a
+    RUNNING run, which gets its epochs, and is completed by the trial's record.
     """
 
     def __init__(self, uri: str, experiment: str, folder: RunFolder) -> None:
@@ -68,12 +93,18 @@ class MlflowLogger:
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it makes
-        self.client: MlflowClient = MlflowClient(tracking_uri=uri)
         self.folder = folder
+        self.space = load(str(folder.space))
         self.added = self.replaced = 0
         self._file = sqlite_file(uri)
+        if self._file is not None and self._file.is_file():
+            follow_moved_store(self._file)
+        self.client: MlflowClient = MlflowClient(tracking_uri=uri)
+        self._is_ours = uri == default_uri(folder.path)
         self.experiment = self._experiment(experiment)
         self.parent = self._parent()
+        self._taken_up: set[str] = set()
+        self._show_columns()
 
     @cached_property
     def trials(self) -> dict[str, Known]:
@@ -90,29 +121,78 @@ class MlflowLogger:
             )
         if found is not None:
             return found.experiment_id
-        location = (self._file.resolve().parent / "mlflow-artifacts").as_uri() if self._file else None
+        if self._is_ours:
+            self._hide_default()
+        location = (self._file.resolve().parent / ARTIFACTS).as_uri() if self._file else None
         # The kind makes the UI open on runs and charts; it opens on language-model traces else.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return self.client.create_experiment(name, artifact_location=location, tags=tags)
 
+    def _hide_default(self) -> None:
+        """Delete the experiment that MLflow makes in every new store, if nobody has used it."""
+        default = self.client.get_experiment_by_name(DEFAULT_EXPERIMENT)
+        if default is None or default.lifecycle_stage != "active":
+            return
+        if not self.client.search_runs([default.experiment_id], max_results=1):
+            self.client.delete_experiment(default.experiment_id)
+
     def _parent(self) -> str:
-        """The parent run. In a store on this machine, one of a run that lay in this very folder before goes."""
+        """The parent run. In a store on this machine, one of a run that lay in this very folder before goes.
+
+        A parent whose parameters are no longer those of the search space, which MLflow cannot change, is replaced.
+        """
         place = self.folder.path.resolve()
-        tags = {"sweep": self.folder.name, "id": self.folder.identity, "folder": str(place), "kind": "sweep"}
-        tags = {f"{PREFIX}.{name}": value for name, value in tags.items()} | {"mlflow.runName": self.folder.name}
-        parent: str | None = None
+        settings = as_params(dict(flat(self.space.model_dump(mode="json", exclude_none=True))))
+        parent: Any = None
         for run in list(self._search(f"tags.`{PREFIX}.kind` = 'sweep'")):
             if run.data.tags.get(f"{PREFIX}.id") == self.folder.identity:
-                parent = run.info.run_id
+                parent = run
             elif self._file is not None and run.data.tags.get(f"{PREFIX}.folder") == str(place):
                 self._delete_sweep(run.info.run_id)
-        if parent is None:
-            parent = self.client.create_run(self.experiment, tags=tags).info.run_id
-        for name, value in tags.items():  # the folder may have moved
-            self.client.set_tag(parent, name, value)
+        if parent is None or parent.data.params != {one.key: one.value for one in settings}:
+            run_id = self._new_parent(settings, parent)
+        else:
+            run_id = parent.info.run_id
+        for name, value in self._parent_tags().items():  # the folder may have moved
+            self.client.set_tag(run_id, name, value)
         if self._file is not None:
-            place_artifacts(self._file, parent, place / "mlflow")
-        return parent
+            place_artifacts(self._file, run_id, place / "mlflow")
+        return run_id
+
+    def _parent_tags(self) -> dict[str, str]:
+        place = str(self.folder.path.resolve())
+        tags = {"sweep": self.folder.name, "id": self.folder.identity, "folder": place, "kind": "sweep"}
+        named = {f"{PREFIX}.{name}": value for name, value in tags.items()}
+        return named | {"mlflow.runName": self.folder.name} | self._source
+
+    def _new_parent(self, settings: Sequence[Param], before: Any) -> str:
+        """A parent run that begins no later than its trials; those of the parent `before` it become its children."""
+        start = before.info.start_time if before else min([now(), *self._starts()])
+        run_id: str = self.client.create_run(self.experiment, start, self._parent_tags()).info.run_id
+        self._log(run_id, params=settings)
+        if before:
+            for run in list(self._search(f"tags.mlflow.parentRunId = '{before.info.run_id}'")):
+                self.client.set_tag(run.info.run_id, "mlflow.parentRunId", run_id)
+            self.client.delete_run(before.info.run_id)
+        return run_id
+
+    def _starts(self) -> Iterator[int]:
+        """When the trials started that there are, in ms."""
+        records: list[Record] = []
+        with contextlib.suppress(InputError):  # who needs the records themselves tells of a ledger that is malformed
+            records = self.folder.ledger.load()
+        for record in records:
+            if isinstance(record, TrialRecord):
+                yield milliseconds(record.finished) - int(record.seconds * 1000)
+        yield from (milliseconds(trial.started) for trial in read_running(self.folder.running))
+
+    @cached_property
+    def _source(self) -> dict[str, str]:
+        """What MLflow's columns Source and User show."""
+        source = {"mlflow.source.name": "flyp-sweep", "mlflow.source.type": "LOCAL"}
+        with contextlib.suppress(OSError, KeyError):  # a user id without a name, as containers have
+            source["mlflow.user"] = getpass.getuser()
+        return source
 
     def _delete_sweep(self, parent: str) -> None:
         for run in list(self._search(f"tags.mlflow.parentRunId = '{parent}'")):
@@ -121,11 +201,13 @@ class MlflowLogger:
 
     def _known_trials(self) -> Iterator[tuple[str, Known]]:
         for run in self._search(f"tags.mlflow.parentRunId = '{self.parent}'"):
-            if run.info.status == "RUNNING":  # half-written by a driver that died: written anew
-                self.client.delete_run(run.info.run_id)
-            elif trial_id := run.data.tags.get(f"{PREFIX}.trial_id"):
-                digest = run.data.tags.get(f"{PREFIX}.record", "")
-                yield trial_id, Known(run.info.run_id, digest, run.info.end_time or 0)
+            info, tags = run.info, run.data.tags
+            if trial_id := tags.get(f"{PREFIX}.trial_id"):
+                digest = tags.get(f"{PREFIX}.record", "") if info.status != "RUNNING" else ""
+                times = info.start_time, info.end_time or 0
+                yield trial_id, Known(info.run_id, info.status, *times, digest, epochs_in(tags))
+            else:  # half-written by a driver that died: written anew
+                self.client.delete_run(info.run_id)
 
     def _search(self, condition: str) -> Iterator[Any]:
         token: str | None = None
@@ -136,187 +218,146 @@ class MlflowLogger:
             if not token:
                 return
 
+    def show(self, trial: RunningTrial) -> None:
+        """Have a RUNNING run of a trial under way, with its epochs so far.
+
+        The run of a finished trial stays, also while the trial is evaluated on more; that of a failed one goes.
+        """
+        if not self._taken_up:
+            self.client.update_run(self.parent, status="RUNNING")
+        start = milliseconds(trial.started)
+        known = self.trials.get(trial.trial_id)
+        if known is not None and known.digest:
+            has_just_ended = start < known.end + 1000  # ends are recorded in whole seconds
+            if has_just_ended or known.status != "FAILED":
+                return
+            self.client.delete_run(self.trials.pop(trial.trial_id).run_id)
+            known = None
+        if known is None:
+            known = self.trials[trial.trial_id] = self._begin(trial, start)
+        elif trial.trial_id not in self._taken_up and known.status != "RUNNING":
+            self.client.update_run(known.run_id, status="RUNNING")
+        self._taken_up.add(trial.trial_id)
+        if new := [one for one in trial.epochs if one.epoch > known.epochs]:
+            points = [(one.epoch, report_metrics(one)) for one in new]
+            done = progress_tag(trial.done, trial.planned_epochs)
+            self._log(known.run_id, curve(points, now()))
+            self.client.log_batch(known.run_id, tags=as_tags(done))
+            self.trials[trial.trial_id] = replace(known, status="RUNNING", epochs=trial.done)
+
     def add(self, record: TrialRecord, *, is_last: bool = True) -> None:
         """Mirror one trial of the ledger, in the place of a run that was made of another record of it.
 
         `is_last`: the ledger has no later record of the trial. Without this a run of a later record stays.
         """
-        digest = digest_of(record)
-        end = int(datetime.fromisoformat(record.finished).timestamp() * 1000)
+        digest, end = digest_of(record), milliseconds(record.finished)
         known = self.trials.get(record.trial_id)
-        if known is not None:
+        if known is not None and known.digest:
             if known.digest == digest or (not is_last and known.end > end):
                 return
             self.client.delete_run(known.run_id)
             del self.trials[record.trial_id]
-        self.trials[record.trial_id] = Known(self._write(record, digest, end), digest, end)
-        self.added += known is None
-        self.replaced += known is not None
+            self.replaced += 1
+        elif known is not None and not is_last and end + 1000 <= known.start:
+            return  # an earlier outcome of a trial that runs again
+        else:
+            self.added += 1
+        self._write(record, end)
 
-    def _write(self, record: TrialRecord, digest: str, end: int) -> str:
-        """A new child run; none is left behind where the store refuses a part of it."""
-        from mlflow.entities import Param, RunTag
-
+    def _write(self, record: TrialRecord, end: int) -> None:
+        """Complete the run of a trial, or write a new one; none is left behind where the store refuses a part of it."""
         start = end - int(record.seconds * 1000)
-        run_id: str = self.client.create_run(
-            self.experiment, start_time=start, tags={"mlflow.parentRunId": self.parent}, run_name=run_name(record)
-        ).info.run_id
-        tags = [RunTag(key, value) for key, value in trial_tags(record).items()]
-        tags.append(RunTag(f"{PREFIX}.record", digest))
-        params = [Param(key, str(value)) for key, value in record.hparams.items()]
-        metrics = [*curves(record, start, end), *final_metrics(record, end)]
+        known = self.trials.get(record.trial_id)
         try:
-            self.client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params, tags)
-            for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
-                self.client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
-            self.client.log_inputs(run_id, data_sets(record))
-            self.client.set_terminated(run_id, "FAILED" if record.status == "failed" else "FINISHED", end)
+            known = known or self._begin(record, start)
+            metrics = [*recorded_curve(record, known.epochs, start, end), *ending(record, end)]
+            self._log(known.run_id, metrics)
+            self.client.log_inputs(known.run_id, data_sets(record))
+            tags = end_tags(record)
+            self.client.log_batch(known.run_id, tags=as_tags(tags))
+            status = "FAILED" if record.status == "failed" else "FINISHED"
+            self.client.set_terminated(known.run_id, status, end)
+        except Exception:
+            self.trials.pop(record.trial_id, None)
+            if known is not None:
+                with contextlib.suppress(Exception):
+                    self.client.delete_run(known.run_id)
+            raise
+        self.trials[record.trial_id] = replace(known, status=status, end=end, digest=digest_of(record))
+
+    def _begin(self, trial: TrialRecord | RunningTrial, start: int) -> Known:
+        """A new child run with all that is known of a trial before its first epoch."""
+        name = trial_name(self.space, trial.cell, trial.hparams, trial.seed)
+        tags = {"mlflow.parentRunId": self.parent, **trial_tags(trial), **self._source}
+        run_id: str = self.client.create_run(self.experiment, start, tags, name).info.run_id
+        settings = trial_settings(trial.cell, trial.stage, trial.seed, trial.hparams, trial.settings)
+        try:
+            self._log(run_id, params=as_params(settings))
         except Exception:
             with contextlib.suppress(Exception):
                 self.client.delete_run(run_id)
             raise
-        return run_id
+        return Known(run_id, "RUNNING", start)
+
+    def _log(self, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
+        """Send metrics and parameters in as many batches as MLflow needs."""
+        for at in range(0, len(params), PARAMS_PER_BATCH):
+            self.client.log_batch(run_id, params=params[at : at + PARAMS_PER_BATCH])
+        for at in range(0, len(metrics), METRICS_PER_BATCH):
+            self.client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
 
     def finish(self, description: str, *, complete: bool) -> None:
-        """Put the report, tables and figures of the run folder, and the summary table, on the parent run.
+        """Put the means, report, tables and figures of the run, and the summary table, on the parent run.
 
-        Trials that the ledger lacks go. Raises InputError where the ledger cannot be read.
+        Trials that the ledger lacks go; of an incomplete run, those that were broken off stay as KILLED. Raises
+        InputError where the ledger cannot be read.
         """
         self.client.set_tag(self.parent, "mlflow.note.content", description)
+        self._log_files()
+        records = self.folder.ledger.load()
+        self._end_broken_off(records, complete=complete)
+        self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
+        self._log_means(records)
+        trials = [one for one in records if isinstance(one, TrialRecord) and one.trial_id in self.trials]
+        KeptModels(self).mirror([one for one in trials if one.stage == "repeat" and one.status == "done"])
+        self._show_columns(records)
+
+    def _log_files(self) -> None:
         for file in (self.folder.space, self.folder.report):
             if file.is_file():
                 self.client.log_artifact(self.parent, str(file))
         for part in (self.folder.tables, self.folder.figures):
             if part.is_dir():
                 self.client.log_artifacts(self.parent, str(part), part.name)
-        self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
-        records = self.folder.ledger.load()
+
+    def _end_broken_off(self, records: Sequence[Record], *, complete: bool) -> None:
+        """End or delete the runs of trials that the ledger lacks."""
         for trial_id in self.trials.keys() - {one.trial_id for one in records if isinstance(one, TrialRecord)}:
-            self.client.delete_run(self.trials.pop(trial_id).run_id)
-        trials = [one for one in records if isinstance(one, TrialRecord) and one.trial_id in self.trials]
-        KeptModels(self).mirror([one for one in trials if one.stage == "repeat" and one.status == "done"])
-        columns = json.dumps({"selectedColumns": first_columns(records)})
+            known = self.trials[trial_id]
+            if complete or known.digest:
+                self.client.delete_run(self.trials.pop(trial_id).run_id)
+            elif known.status == "RUNNING":
+                self.client.set_terminated(known.run_id, "KILLED")
+                self.trials[trial_id] = replace(known, status="KILLED")
+
+    def _log_means(self, records: Sequence[Record]) -> None:
+        """The means over repeats, at the time of the last record: the same means are not written again."""
+        from mlflow.entities import Metric
+
+        when = max([milliseconds(one.finished) for one in records if isinstance(one, TrialRecord)], default=0)
+        means = sweep_metrics(evidence_of(records, self.folder.name), self.space)
+        self._log(self.parent, [Metric(name, value, when, 0) for name, value in means.items()])
+
+    def _show_columns(self, records: Sequence[Record] = ()) -> None:
+        columns = json.dumps({"selectedColumns": first_columns(self.space, records)})
         self.client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{VIEW}", columns)
 
 
-def place_artifacts(store: Path, run_id: str, folder: Path) -> None:
-    """Have the artifacts of a run lie in `folder`, which lies in the run folder and moves with it.
-
-    MLflow gives a run a place below that of its experiment, which all sweeps of a search space share, and has no call
-    to change the place.
-    """
-    with contextlib.closing(sqlite3.connect(store, timeout=30)) as database, database:
-        database.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (folder.as_uri(), run_id))
+def now() -> int:
+    """The time in ms, as MLflow counts it."""
+    return int(time.time() * 1000)
 
 
-def digest_of(record: TrialRecord) -> str:
-    """What tells whether a run in the store was made of this record."""
-    return hashlib.sha256(encode(record)).hexdigest()[:32]
-
-
-def metric_part(label: str) -> str:
-    """A split's label as a part of a metric's name, in which MLflow takes letters, digits, `_`, `-`, `.` and spaces.
-
-    A label that has to change ends in a digest, so that different ones stay different.
-    """
-    kept = re.sub(r"[^\w\-. ]", "_", label)[:LONGEST_PART]
-    if kept == label and kept.strip("."):
-        return label
-    return f"{kept.strip('.')}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
-
-
-def metric_name(metric: str) -> str:
-    """A metric's own name; the group in `group_accuracy/GROUP` is the user's text, as the label of a split is."""
-    kind, slash, group = metric.partition("/")
-    return f"{kind}/{metric_part(group)}" if slash else metric
-
-
-def run_name(record: TrialRecord) -> str:
-    """A readable name that sorts: method, stage, then the seed or the configuration."""
-    cell = record.cell
-    shots = "" if cell.shots is None else f" {cell.shots}-shot"
-    return f"{cell.dataset}{shots} {cell.method} {record.stage} seed {record.seed:02d} {record.config_id[:6]}"
-
-
-def trial_tags(record: TrialRecord) -> dict[str, str]:
-    """Tags to filter by."""
-    cell = record.cell
-    tags = {name: str(getattr(cell, name)) for name in ("method", "dataset", "model")}
-    tags["shots"] = "full" if cell.shots is None else str(cell.shots)
-    tags |= {name: str(getattr(record, name)) for name in ("stage", "seed", "status", "config_id")}
-    if ingredients := record.settings.get("ingredients"):
-        tags["ingredients"] = str(len(ingredients))
-    if record.reason:
-        tags["reason"] = record.reason[:4000]
-    return {**tags, f"{PREFIX}.trial_id": record.trial_id, f"{PREFIX}.kind": "trial"}
-
-
-def curves(record: TrialRecord, start: int, end: int) -> Iterator[Any]:
-    """Numbers per epoch, spread evenly over the time of the trial."""
-    from mlflow.entities import Metric
-
-    for point in record.curve:
-        when = start + int((end - start) * point["epoch"] / len(record.curve))
-        for name, value in point.items():
-            if name != "epoch":
-                yield Metric(f"epoch/{metric_name(name)}", value, when, int(point["epoch"]))
-
-
-def final_metrics(record: TrialRecord, end: int) -> Iterator[Any]:
-    """`score`, and per split `without/...` and `with/...` ensembling; the mean OOD where no OOD set lacks a number."""
-    from mlflow.entities import Metric
-
-    for name, final in (("score", record.score), ("alpha", record.alpha), ("best_epoch", record.best_epoch)):
-        if final is not None:
-            yield Metric(name, float(final), end, 0)
-    ood: dict[str, list[float]] = {}
-    for one in record.measurements:
-        for side in sides(one.alpha, record.chosen_alpha):
-            yield Metric(f"{side}/{metric_part(one.split)}/{metric_name(one.metric)}", one.value, end, 0)
-            if one.is_primary and one.role == "ood":
-                ood.setdefault(side, []).append(one.value)
-        if one.is_primary and record.alpha is not None:
-            yield Metric(f"frontier/{metric_part(one.split)}", one.value, end, round(100 * one.alpha))
-    unmeasured = record.settings.get("splits", {}).keys() - {one.split for one in record.measurements}
-    if len(unmeasured) > 1:  # not the training split alone: also one with classes that the method cannot predict
-        return
-    for side, values in ood.items():
-        yield Metric(f"{side}/mean_ood", fmean(values), end, 0)
-
-
-def data_sets(record: TrialRecord) -> list[Any]:
-    """The splits that a trial read: their names, identities and roles."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    roles = {one.split: one.role for one in record.measurements}
-    return [
-        DatasetInput(
-            Dataset(f"{record.cell.dataset}/{split}", identity, "flyp_sweep", json.dumps({"identity": identity})),
-            [InputTag("mlflow.data.context", roles.get(split, split))],
-        )
-        for split, identity in record.settings.get("splits", {}).items()
-    ]
-
-
-def first_columns(records: Iterable[Record]) -> list[str]:
-    """The columns that the UI's list of runs shows first, by the UI's own names of columns."""
-    params: dict[str, None] = {}
-    found: set[str] = set()
-    for record in records:
-        if isinstance(record, TrialRecord):
-            params |= dict.fromkeys(record.hparams)
-            primary = [one for one in record.measurements if one.is_primary]
-            found |= {f"id_test/{one.metric}" for one in primary if one.role == "id_test"}
-            found |= {"mean_ood" for one in primary if one.role == "ood"}
-    metrics = ["score", "alpha", *(f"{side}/{name}" for name in sorted(found) for side in ("without", "with"))]
-    return [
-        *(f"attributes.`{name}`" for name in ("Created", "Duration")),
-        *(f"metrics.`{name}`" for name in metrics),
-        *(f"params.`{name}`" for name in params),
-        "tags.`status`",
-    ]
-
-
-def sides(alpha: float, chosen: float | None) -> list[str]:
-    """Which of the table's two columns a number at `alpha` belongs to."""
-    return ["without"] * (alpha == 1.0) + ["with"] * (alpha == chosen)
+def milliseconds(iso: str) -> int:
+    """A time in ISO form in ms."""
+    return int(datetime.fromisoformat(iso).timestamp() * 1000)

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flyp_sweep.orchestrator.tracking.mlflow_logger import PREFIX, VIEW, quiet_environment
+from flyp_sweep.orchestrator.tracking.mlflow_logger import VIEW, quiet_environment
+from flyp_sweep.orchestrator.tracking.mlflow_trial import PREFIX
+from flyp_sweep.orchestrator.tracking.places import follow_moved_store
 from flyp_sweep.orchestrator.tracking.uris import STORE, store_uri
 from flyp_sweep.search_spaces.errors import InputError
 
@@ -39,12 +41,14 @@ def serve(run: Path | None, host: str, port: int) -> int:
     if not store.is_file():
         raise InputError(f"{store}: found no MLflow store; make one with `flyp-sweep run` or `flyp-sweep sync RUN`")
     quiet_environment()
+    follow_moved_store(store)
     print(f"MLflow UI on http://{host}:{port} (Ctrl-C ends it)", flush=True)
     for sweep, address in addresses(
         store_uri(store), f"http://{host}:{port}", run.resolve().name if run else None
     ).items():
         print(f"  {sweep}: {address}", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(store)]
+    uri = store_uri(store)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--registry-store-uri", uri]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which raises KeyboardInterrupt, as Ctrl-C does
     process = subprocess.Popen([*command, "--host", host, "--port", str(port)])
     try:

@@ -16,10 +16,15 @@ from ledgers import Example, record_of, typed
 from mlflow import MlflowClient
 from waiting import until
 
+from flyp_sweep.orchestrator.runs.running_files import RunningFiles
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
+from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger
 from flyp_sweep.orchestrator.tracking.uris import store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
+from flyp_sweep.results.ledger.running_trials import EpochReport, RunningTrial
+from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.loading import dump, load
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +33,7 @@ Record = dict[str, Any]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder.create(tmp_path / "runs" / "x", "name: x\n")
+    return RunFolder.create(tmp_path / "runs" / "x", dump(load("quickstart")))
 
 
 @pytest.fixture(scope="session")
@@ -175,3 +180,87 @@ def test_a_mirror_that_was_killed_is_said(folder: RunFolder, uri: str) -> None:
     mirror = Mirror(uri, "space", folder)
     mirror._process.kill()
     assert mirror.close("", complete=True) == "the process that writes it ended with code -9"
+
+
+def running(record: Record, epochs: int, started: str = "2026-11-21T21:59:00+00:00") -> RunningTrial:
+    """A trial under way that `record` will end, after that many epochs."""
+    done = [
+        EpochReport(epoch=one, score=0.5 + one / 10, loss=1.0 / one, train_loss=2.0) for one in range(1, epochs + 1)
+    ]
+    named = {name: record[name] for name in ("trial_id", "stage", "seed", "hparams", "config_id", "settings")}
+    cell = Cell(**record["cell"])
+    return RunningTrial(cell=cell, metric="accuracy", planned_epochs=3, started=started, epochs=tuple(done), **named)
+
+
+def with_curve(record: Record) -> Record:
+    curve = [{"epoch": one, "train_loss": 2.0, "loss": 1.0 / one} for one in (1, 2, 3)]
+    return {**record, "curve": curve, "epochs": 3, "settings": {"epochs": 3}}
+
+
+def steps(client: MlflowClient, run_id: str) -> list[int]:
+    return sorted(one.step for one in client.get_metric_history(run_id, "val/loss"))
+
+
+def test_a_trial_under_way_has_a_run_that_its_end_completes(folder: RunFolder, records: list[Record], uri: str) -> None:
+    record = with_curve(records[1])
+    files = RunningFiles(folder.running)
+    follower = Follower(uri, "space", folder)
+    client = MlflowClient(uri)
+    seen: list[Any] = []
+
+    def shown(epochs: str | None) -> bool:
+        experiment = client.get_experiment_by_name("space")
+        found = client.search_runs([experiment.experiment_id], "tags.`flyp_sweep.kind` = 'trial'") if experiment else []
+        seen[:] = found
+        return bool(found) and found[0].data.tags.get("epochs") == epochs
+
+    files.write(running(record, 0))
+    until(lambda: shown(None))
+    (run,) = seen
+    assert (run.info.status, run.info.run_name) == ("RUNNING", "ft lr=3e-4 wd=0.1 seed 0")
+    files.write(running(record, 2))
+    until(lambda: shown("2/3"))
+    assert steps(client, run.info.run_id) == [1, 2]
+    append(folder, [record])
+    files.remove(record["trial_id"])
+    assert follower.close("the table", complete=True) is None
+    assert shown("3/3")
+    (ended,) = seen
+    assert (ended.info.run_id, ended.info.status) == (run.info.run_id, "FINISHED")
+    assert steps(client, run.info.run_id) == [1, 2, 3]
+    parent = client.get_run(ended.data.tags["mlflow.parentRunId"])
+    assert parent.info.start_time <= ended.info.start_time
+
+
+def test_a_trial_that_was_broken_off_is_killed_and_taken_up_again(
+    folder: RunFolder, records: list[Record], uri: str
+) -> None:
+    record = with_curve(records[1])
+    logger = MlflowLogger(uri, "space", folder)
+    logger.show(running(record, 1))
+    logger.finish("", complete=False)
+    again = MlflowLogger(uri, "space", folder)
+    (known,) = again.trials.values()
+    assert (known.status, known.epochs) == ("KILLED", 1)
+    again.show(running(record, 2, started="2026-11-21T21:59:30+00:00"))
+    (taken_up,) = MlflowLogger(uri, "space", folder).trials.values()
+    assert (taken_up.run_id, taken_up.status) == (known.run_id, "RUNNING")
+    append(folder, [record])
+    again.add(record_of(record), is_last=False)
+    assert steps(again.client, known.run_id) == [1, 2, 3]
+    assert mirrored(uri) == once([record])
+
+
+def test_a_failed_trial_that_runs_again_is_shown_as_running_until_it_ends(
+    folder: RunFolder, records: list[Record], uri: str
+) -> None:
+    failed = {**with_curve(records[1]), "status": "failed", "reason": "an accident"}
+    logger = MlflowLogger(uri, "space", folder)
+    logger.add(record_of(failed))
+    logger.show(running(failed, 1))
+    assert [known.status for known in logger.trials.values()] == ["FAILED"], "its file is about to be removed"
+    logger.show(running(failed, 1, started="2026-11-21T22:01:00+00:00"))
+    logger.add(record_of(failed), is_last=False)  # a mirror that starts reads the ledger from its beginning
+    assert [known.status for known in logger.trials.values()] == ["RUNNING"]
+    logger.add(record_of(with_curve(records[1]) | {"finished": "2026-11-21T22:02:00Z"}), is_last=False)
+    assert [known.status for known in logger.trials.values()] == ["FINISHED"]

@@ -19,7 +19,7 @@ from spaces import space_with
 
 from flyp_sweep.orchestrator.runs.sync import sync
 from flyp_sweep.orchestrator.tracking.kept_models import registered_name
-from flyp_sweep.orchestrator.tracking.mlflow_logger import data_sets
+from flyp_sweep.orchestrator.tracking.mlflow_trial import data_sets
 from flyp_sweep.orchestrator.tracking.uris import default_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.schema import TrialRecord

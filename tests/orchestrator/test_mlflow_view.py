@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from mlflow import MlflowClient
 
 from flyp_sweep.orchestrator.runs.sync import sync
 from flyp_sweep.orchestrator.tracking.mirror_process import Follower
-from flyp_sweep.orchestrator.tracking.mlflow_logger import final_metrics, metric_part
+from flyp_sweep.orchestrator.tracking.names import short
+from flyp_sweep.orchestrator.tracking.numbers import final_metrics, frontier, metric_part
+from flyp_sweep.orchestrator.tracking.places import follow_moved_store
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri, sqlite_file, store_uri
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.search_spaces.errors import InputError
@@ -116,8 +119,9 @@ def test_any_label_of_an_ood_set_and_of_a_group_is_a_metric(label: str, runs: Pa
     assert sync(folder.path, None).startswith("2 trials added")
     client = MlflowClient(default_uri(folder.path))
     child = next(run for run in client.search_runs(["1"]) if run.data.tags["flyp_sweep.kind"] == "trial")
-    assert child.data.metrics[f"without/{metric_part(label)}/accuracy"] == 0.9
-    assert child.data.metrics[f"without/id_test/group_accuracy/{metric_part(label)}"] == 0.5
+    assert child.data.metrics[f"ood/{metric_part(label)}/accuracy"] == 0.9
+    assert child.data.metrics[f"wiseft/ood/{metric_part(label)}/accuracy"] == 0.9
+    assert child.data.metrics[f"id_test/group_accuracy/{metric_part(label)}"] == 0.5
     assert (metric_part(label) == label) == (label in ("plain", "夜"))
 
 
@@ -126,9 +130,9 @@ def test_a_trial_without_a_number_on_an_ood_set_has_no_mean(measured: bool, exam
     numbers = {"id_val": 0.9, "id_test": 0.9, "photo": 0.8} | ({"new": 0.4} if measured else {})
     trial = example.repeat(example.cell("ft"), 0, numbers, numbers)
     trial["settings"] = {"splits": dict.fromkeys(("train", "id_val", "id_test", "photo", "new"), "an identity")}
-    found = {one.key: one.value for one in final_metrics(record_of(trial), 0)}
-    assert found["without/photo/accuracy"] == 0.8
-    assert found.get("without/mean_ood") == (pytest.approx(0.6) if measured else None)
+    found = final_metrics(record_of(trial))
+    assert found["ood/photo/accuracy"] == found["wiseft/ood/photo/accuracy"] == 0.8
+    assert found.get("mean_ood/accuracy") == (pytest.approx(0.6) if measured else None)
 
 
 def test_labels_that_look_alike_stay_different() -> None:
@@ -138,7 +142,7 @@ def test_labels_that_look_alike_stay_different() -> None:
 
 def test_a_permanent_error_is_told_once_and_leaves_no_half_written_run(runs: Path, monkeypatch: Any) -> None:
     folder = run_folder(runs / "x")
-    monkeypatch.setattr("flyp_sweep.orchestrator.tracking.mlflow_logger.metric_part", lambda label: f"{label} (!)")
+    monkeypatch.setattr("flyp_sweep.orchestrator.tracking.numbers.metric_part", lambda label: f"{label} (!)")
     behind = Follower(default_uri(folder.path), "quickstart", folder).close("", complete=True)
     assert behind is not None
     assert "(!)" in behind
@@ -185,3 +189,65 @@ def test_a_possible_store_is_not_asked(uri: str | None) -> None:
 def test_a_path_comes_back_out_of_its_uri(name: str, tmp_path: Path) -> None:
     path = tmp_path / name / "mlflow.db"
     assert sqlite_file(store_uri(path)) == path.resolve()
+
+
+def test_a_runs_folder_that_was_copied_shows_its_own_artifacts(runs: Path, tmp_path: Path) -> None:
+    folder = run_folder(runs / "x")
+    folder.tables.mkdir()
+    (folder.tables / "comparison.txt").write_text("the table")
+    sync(folder.path, None)
+    copied = Path(shutil.copytree(runs, tmp_path / "copy of 'runs' %41"))
+    shutil.rmtree(runs)
+    follow_moved_store(copied / "mlflow.db")
+    uri = store_uri(copied / "mlflow.db")
+    assert artifacts(uri, "x").is_relative_to(copied / "x")
+    client = MlflowClient(uri)
+    assert client.get_experiment("1").artifact_location == (copied / "mlflow-artifacts").as_uri()
+    (parent,) = [run for run in client.search_runs(["1"]) if run.data.tags["flyp_sweep.kind"] == "sweep"]
+    found = client.download_artifacts(parent.info.run_id, "tables/comparison.txt", str(tmp_path))
+    assert Path(found).read_text() == "the table"
+
+
+def test_the_parent_holds_means_settings_source_and_user_and_no_other_experiment_is_there(runs: Path) -> None:
+    folder = run_folder(runs / "x", score=0.8)
+    sync(folder.path, None)
+    client = MlflowClient(default_uri(folder.path))
+    assert [one.name for one in client.search_experiments()] == ["quickstart"]
+    found = client.search_runs(["1"])
+    (parent,) = [run for run in found if run.data.tags["flyp_sweep.kind"] == "sweep"]
+    names = ("ft/id_test/accuracy", "ft/mean_ood/accuracy", "ft/wiseft/id_test/accuracy", "ft/wiseft/mean_ood/accuracy")
+    assert parent.data.metrics == dict.fromkeys(names, pytest.approx(0.8))
+    assert parent.data.params["train.epochs"] == str(load("quickstart").train.epochs)
+    assert parent.data.tags["mlflow.source.name"] == "flyp-sweep"
+    assert parent.data.tags["mlflow.user"] == getpass.getuser()
+    children = [run for run in found if run is not parent]
+    assert {run.info.run_name for run in children} == {"ft lr=3e-4 wd=0.1 seed 0", "ft lr=3e-4 wd=0.1 seed 1"}
+    assert all(run.info.start_time >= parent.info.start_time for run in children)
+    assert {"method", "stage", "seed", "shots", "lr", "weight_decay"} <= children[0].data.params.keys()
+
+
+def test_a_parent_follows_the_settings_of_the_search_space_and_keeps_its_trials(runs: Path) -> None:
+    folder = run_folder(runs / "x")
+    sync(folder.path, None)
+    folder.write_space(dump(load("quickstart", ["repeats.seeds=7"])))
+    assert sync(folder.path, None) == "0 trials added, 2 were there"
+    assert view(default_uri(folder.path)) == {"x": [0.9, 0.9]}
+    found = MlflowClient(default_uri(folder.path)).search_runs(["1"])
+    (parent,) = [run for run in found if run.data.tags["flyp_sweep.kind"] == "sweep"]
+    assert parent.data.params["repeats.seeds"] == "7"
+
+
+def test_the_frontier_has_alpha_in_percent_as_its_step(example: Example) -> None:
+    numbers = {"id_val": 0.9, "id_test": 0.9}
+    trial = example.repeat(example.cell("ft"), 0, numbers, numbers)
+    assert not list(frontier(record_of(trial))), "two points are no curve"
+    trial["evaluations"] = [*trial["evaluations"], *example.evaluations(0.0, {"id_val": 0.5, "id_test": 0.4})]
+    assert ("vs_alpha_percent/id_test", 0, 0.4) in list(frontier(record_of(trial)))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1e-3, "1e-3"), (3.16e-5, "3.16e-5"), (0.1, "0.1"), (0.0, "0"), (1234.5, "1234"), (16, "16"), ("sgd", "sgd")],
+)
+def test_a_value_in_a_name_is_short(value: object, shown: str) -> None:
+    assert short(value) == shown
