@@ -32,7 +32,7 @@ def loggers_of(space: SearchSpace) -> list[Logger]:
 
 
 def _named(name: str, space: SearchSpace) -> Logger:
-    key = f"{space.blamed(('loggers',))}: loggers"
+    key = f"{space.where('loggers')}: loggers"
     if ":" in name:
         search_last(space.plugin_folders)
         return imported(name, Logger, key)  # type: ignore[type-abstract]

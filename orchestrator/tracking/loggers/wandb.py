@@ -37,7 +37,7 @@ class WeightsAndBiases(Logger):
         if settings.mode in WITHOUT_LOGIN or settings.api_key or has_login(settings.base_url):
             return
         raise InputError(
-            f"{space.blamed(('loggers',))}: loggers: wandb found no API key for {settings.base_url}; run `wandb login`, "
+            f"{space.where('loggers')}: loggers: wandb found no API key for {settings.base_url}; run `wandb login`, "
             "or set WANDB_MODE=offline and upload the runs later with `wandb sync`"
         )
 
