@@ -120,7 +120,7 @@ def test_what_is_unknown_is_named_beside_what_is_known(tmp_path: Path) -> None:
     ledger(tmp_path / "runs" / "before", lines_of(plans)[0], b'{"kind":"trial","tor')
     said = str(estimate(Protocol(plans), tmp_path / "runs" / "new"))
     assert "estimated from 1 earlier trial in " in said
-    assert said.startswith("time: more than 3 s")
+    assert said.startswith("time: more than ")
     assert said.endswith("; no earlier trial of FT with digits-clip on this machine")
 
 
