@@ -18,7 +18,6 @@ from flyp_sweep.orchestrator.tracking.loggers.base import FrontierPoint, LoggedS
 from flyp_sweep.orchestrator.tracking.loggers.thread import LoggerThread
 from flyp_sweep.results.ledger.running_trials import EpochReport, RunningTrial
 from flyp_sweep.results.ledger.schema import TrialRecord
-from flyp_sweep.search_spaces.cell import Cell
 
 EXAMPLE = Example()
 
