@@ -58,7 +58,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
             BASE.replace("search:", "serch:"),
             "x.yaml:6: unknown key 'serch'; allowed: name, dataset, shots, model, methods, images, train, search, "
             "early_stopping, scheduler, repeats, wise_ft, ensembles, evaluate, failures, checkpoints, weights, "
-            "predictions, mlflow, resources (did you mean 'search'?)",
+            "predictions, mlflow, loggers, resources (did you mean 'search'?)",
         ),
         ("[1, 2]", "x.yaml: found [1, 2]; expected a mapping with keys out of name, dataset,"),
         ("", "x.yaml: found an empty file; expected a mapping with keys out of name,"),
