@@ -36,13 +36,9 @@ class WeightsAndBiases(Logger):
         settings = wandb.setup().settings
         if settings.mode in WITHOUT_LOGIN or settings.api_key or has_login(settings.base_url):
             return
-        where = space.blamed(("loggers",))
+        where = space.where("loggers")
         raise InputError(
-<<<<<<< HEAD
-            f"{space.where('loggers')}: loggers: wandb found no API key for {settings.base_url}; run `wandb login`, "
-=======
             f"{where}: loggers: wandb found no API key for {settings.base_url}; run `wandb login`, "
->>>>>>> 834cb3547d6819d80de79ec0ceced9206abf6de7
             "or set WANDB_MODE=offline and upload the runs later with `wandb sync`"
         )
 
