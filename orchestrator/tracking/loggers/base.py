@@ -78,7 +78,7 @@ class Logger(ABC):
     def check(self, space: SearchSpace) -> None:
         """Raise InputError, in one line, if the logger cannot work; by default, if its package is missing."""
         if self.package and find_spec(self.package) is None:
-            where = space.blamed(("loggers",))
+            where = space.where("loggers")
             raise InputError(
                 f"{where}: loggers: {self.name} needs the package {self.package}, which is not installed; "
                 f"run `pip install {self.package}` or `pip install 'flyp-sweep[{self.name}]'`"
