@@ -25,21 +25,25 @@ Names = Annotated[tuple[Text, ...], FromList, Unique, Field(min_length=1)]
 
 
 class Presentation(Section):
-    """The section `tables`. Each key is also an option of `flyp-sweep table`, and the option wins.
-
-    `labels` maps a name (of a method, data set, split, model or run), or a header, to the text that is printed.
-    """
+    """How tables are shown. Each key is also an option of `flyp-sweep table`, and the option wins."""
 
     labels: dict[Text, Text] = Field(
         default={}, description="a mapping from names to printed texts, as in {flyp: Ours, photo: Photos}"
     )
+    """The printed text for the name of a method, data set, split, model or run, or for a header."""
     columns: Names | None = Field(default=None, description="a list of columns, as in [ID, mean OOD]")
+    """The shown columns, in this order. Left out: all."""
     methods: Names | None = Field(default=None, description="a list of methods, in the order of the rows")
+    """The shown methods, in this order. Left out: all."""
     sort: Text | None = Field(default=None, description="the column whose best number comes first, as in mean OOD")
+    """The column by which the rows are sorted, best number first. Left out: the order of the search space."""
     control: Text | None = Field(default=None, description="the method that all others are compared with")
+    """The method that all others are compared with. Left out: each column's best method."""
     caption: Annotated[str, AfterValidator(_check_caption)] | None = Field(
         default=None, description="a text; {generated} in it stands for the generated caption"
     )
+    """The caption of the table. Left out: a generated one."""
     decimals: int | None = Field(
         default=None, ge=0, le=MOST_DECIMALS, description=f"a whole number from 0 to {MOST_DECIMALS}"
     )
+    """Digits after the point. Left out: those of the metric."""
