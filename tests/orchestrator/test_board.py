@@ -116,7 +116,7 @@ def test_without_a_terminal_the_line_names_the_running_epochs(tmp_path: Path, mo
     progress.progressed(sweep.under_way.running[0])
     (line,) = printed.getvalue().splitlines()
     assert line.startswith("0 of 15 trials, 0 s elapsed, about ")
-    assert " left; zeroshot seed 0 epoch 0/1, lp config 1/5 epoch 1/1 (90.0 %), ft config 1/5 epoch" in line
+    assert " left; zeroshot seed 0 epoch 0/1, lp config 1/5 epoch 1/1 (90.0 %), lp config 2/5 epoch" in line
     assert line.endswith("and 2 more")
 
 
