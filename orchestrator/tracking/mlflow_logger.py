@@ -316,8 +316,10 @@ class MlflowLogger:
         self._log_files()
         records = self.folder.ledger.load()
         self._end_broken_off(records, complete=complete)
-        self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
-        self._log_means(records)
+        ends = [milliseconds(one.finished) for one in records if isinstance(one, TrialRecord)]
+        end = max(ends, default=now())
+        self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED", end)
+        self._log_means(records, end)
         trials = [one for one in records if isinstance(one, TrialRecord) and one.trial_id in self.trials]
         KeptModels(self).mirror([one for one in trials if one.stage == "repeat" and one.status == "done"])
         self._show_columns(records)
@@ -340,11 +342,10 @@ class MlflowLogger:
                 self.client.set_terminated(known.run_id, "KILLED")
                 self.trials[trial_id] = replace(known, status="KILLED")
 
-    def _log_means(self, records: Sequence[Record]) -> None:
+    def _log_means(self, records: Sequence[Record], when: int) -> None:
         """The means over repeats, at the time of the last record: the same means are not written again."""
         from mlflow.entities import Metric
 
-        when = max([milliseconds(one.finished) for one in records if isinstance(one, TrialRecord)], default=0)
         means = sweep_metrics(evidence_of(records, self.folder.name), self.space)
         self._log(self.parent, [Metric(name, value, when, 0) for name, value in means.items()])
 
