@@ -42,7 +42,7 @@ class Names(click.ParamType[tuple[str, ...]]):
         )
         for name in names:
             if names.count(name) > 1:
-                self.fail(f"found {name!r} twice, expected every name once", param, ctx)
+                self.fail(f"found {name!r} twice, expected every name once.", param, ctx)
         return names
 
 
@@ -56,7 +56,7 @@ class Labelled(click.ParamType[tuple[str, str]]):
             return value
         name, equals, text = (part.strip() for part in value.partition("="))
         if not (name and equals and text and text.isprintable()):
-            self.fail(f"found {value!r}, expected NAME=TEXT, as in flyp=Ours", param, ctx)
+            self.fail(f"found {value!r}, expected NAME=TEXT, as in flyp=Ours.", param, ctx)
         return name, text
 
 

@@ -161,7 +161,7 @@ def header_label(header: str, column: Column, labels: Mapping[str, str]) -> str:
 
 
 def _heading(measure: Measure, label: str) -> str:
-    return label if measure.role == "id_test" else measure._replace(split=label).heading
+    return label if measure.role == "id_test" else Measure(label, *measure[1:]).heading
 
 
 # Names that nothing has
