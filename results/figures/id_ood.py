@@ -53,6 +53,8 @@ _BAND = 0.18
 _BAND_AT_MOST = 0.5
 """How far a band may widen the axes, as a part of what the curves span: with two or three seeds bands are huge."""
 
+_LABEL = np.array([0.25, 0.1])
+"""About how far the label of the diamond reaches from it, as parts of the axes."""
 _SHAPES_SHOWN = 3
 """Markers of so many methods stand for all in the legend of alpha = 1."""
 
@@ -103,8 +105,11 @@ def draw(points: Frontier) -> Figure:
         widths = np.linspace(_WIDEST, _NARROWEST, max(2, len(points.curves)))
         for curve, width in zip(points.curves, widths, strict=False):
             _draw_curve(axes, curve, colours[curve.method], shapes[curve.method], float(width), points.zeroshot)
-        _draw_zeroshot(axes, points)
+        if points.zeroshot:
+            axes.plot(*points.zeroshot, **marker("D", "black", 5.5), zorder=5)
         _draw_bands(axes, points, colours)
+        if points.zeroshot:
+            _label_zeroshot(axes, points.zeroshot, points)
         axes.set_xlabel(points.id_label)
         axes.set_ylabel(points.ood_label)
         axes.set_title(literal(block_title(points.dataset, points.model, points.shots)), loc="left").set_label(TITLE)
@@ -209,31 +214,22 @@ def _extent(corners: Array) -> tuple[float, float, float, float]:
     return float(left), float(right), float(bottom), float(top)
 
 
-def _draw_zeroshot(axes: Axes, points: Frontier) -> None:
-    if points.zeroshot is None:
-        return
-    axes.plot(*points.zeroshot, **marker("D", "black", 5.5), zorder=5)
-    dx, dy, horizontal, vertical = _free_side(points)
-    axes.annotate(
-        "zero-shot", points.zeroshot, (dx, dy), textcoords="offset points", ha=horizontal, va=vertical, fontsize=7
-    )
+def _label_zeroshot(axes: Axes, zeroshot: Point, points: Frontier) -> None:
+    """The words beside the diamond, at the corner where the fewest points of curves lie: to be called at the end."""
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    lines = np.concatenate([_all_points(curve, zeroshot) for curve in points.curves] or [np.array([zeroshot])])
+    place, others = ((np.asarray(xy) - low) / (high - low) for xy in (zeroshot, lines))
 
+    def crowd(side: tuple[int, int]) -> tuple[bool, int]:
+        """Whether the label would leave the axes to this side of the diamond, and how many points it would hide."""
+        away = np.array(side) * (others - place)
+        hidden = np.all((away >= 0) & (away <= _LABEL), axis=1)
+        return bool(np.any(np.abs(place + np.array(side) * _LABEL - 0.5) > 0.5)), int(hidden.sum())
 
-def _free_side(points: Frontier) -> tuple[float, float, str, str]:
-    """Offset (points) and alignment of the zero-shot label: the right-hand side unless curves run there.
-
-    The diamond stands at an end of every curve, in most runs the left one. The label goes to the side of the axes'
-    middle, above or below, wherever fewer points of the curves lie within its reach.
-    """
-    xy = np.concatenate(
-        [_all_points(curve, points.zeroshot) for curve in points.curves] + [np.array([points.zeroshot])]
-    )
-    span = np.ptp(xy, axis=0)
-    x, y = ((xy - xy.min(axis=0)) / np.where(span > 0, span, 1.0)).T
-    right = x[-1] <= 0.5
-    reach = (x >= x[-1]) & (x <= x[-1] + 0.3) if right else (x <= x[-1]) & (x >= x[-1] - 0.3)
-    above = np.sum(reach & (y > y[-1])) <= np.sum(reach & (y < y[-1]))
-    return (5 if right else -5, 4 if above else -4, "left" if right else "right", "bottom" if above else "top")
+    x, y = min(((1, 1), (1, -1), (-1, 1), (-1, -1)), key=crowd)
+    horizontal, vertical = "left" if x > 0 else "right", "bottom" if y > 0 else "top"
+    offset = (5.0 * x, 4.0 * y)
+    axes.annotate("zero-shot", zeroshot, offset, textcoords="offset points", ha=horizontal, va=vertical, fontsize=7)
 
 
 def _all_points(curve: Curve, zeroshot: Point | None) -> Array:
