@@ -79,8 +79,8 @@ class Search(Section):
     """Which configurations are tried, and on how many seeds each."""
 
     algorithm: Text = Field(default="random", description="the name of a search algorithm: grid, random, optuna, none")
-    """How configurations are chosen. `grid` takes all combinations. `none` takes fixed values, without a search.
-    Plug-ins can add algorithms."""
+    """How configurations are chosen. `grid` takes all combinations, `random` draws, `optuna` learns from the scores
+    so far (TPE), and `none` takes fixed values without a search."""
     num_samples: int | None = Field(default=None, ge=1, le=MOST_SAMPLES, description="a whole number, 1 or more")
     """Configurations per cell. Required for all algorithms except `grid` and `none`, which refuse it."""
     batch: Count = Field(default=4, ge=1, description="a whole number, 1 or more")
