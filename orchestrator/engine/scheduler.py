@@ -1,4 +1,8 @@
-"""What stops trials: an ASHA per cell stops those of its search, nothing stops repeats, and the user stops them all."""
+"""What stops trials: an ASHA per cell stops those of its search, nothing stops repeats, and the user stops them all.
+
+The scheduler also sees when trials start and how their epochs end, and tells the recorder. A `tune.Callback` would see
+the same, but Ray imports MLflow into the driver where there is one.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,7 @@ class CellScheduler(FIFOScheduler):
         self.at_once = at_once
         self.brackets: dict[Cell, ASHAScheduler] = {}
         self.unfinished: list[Trial] = []  # in the order in which they came
+        self.started: set[str] = set()  # of the unfinished ones
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial for a worker that is free: the first that waits and for which no worker is starting.
@@ -39,6 +44,10 @@ class CellScheduler(FIFOScheduler):
         starting for every place that neither a trial nor the free worker has.
         """
         self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
+        self.started.intersection_update(trial.trial_id for trial in self.unfinished)
+        for trial in self.unfinished:
+            if trial.status == Trial.RUNNING:
+                self._note_start(trial)
         pending = [trial for trial in self.unfinished if trial.status == Trial.PENDING]
         running = len(self.unfinished) - len(pending)
         starting = max(0, self.at_once - running - 1)
@@ -64,7 +73,16 @@ class CellScheduler(FIFOScheduler):
         self.unfinished.append(trial)
         self.bracket(trial).on_trial_add(tune_controller, _ours(trial))
 
+    def _note_start(self, trial: Trial) -> None:
+        """Tell the recorder, once, that the worker of the trial is up. Tune's loop asks again and again."""
+        if trial.trial_id not in self.started:
+            self.started.add(trial.trial_id)
+            self.recorder.started(TrialSpec.from_json(trial.config["spec"]))
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        self._note_start(trial)
+        if "epoch" in result:
+            self.recorder.progressed(TrialSpec.from_json(trial.config["spec"]), result, result.get("hostname"))
         decision = self.bracket(trial).on_trial_result(tune_controller, _ours(trial), result)
         if result.get("epoch") == trial.config["spec"]["epochs"]:
             return TrialScheduler.CONTINUE  # it has trained to its end: there is nothing to stop, and it may win

@@ -91,7 +91,6 @@ class TuneEngine:
     def _tune(self, work: Work, resources: Resources) -> None:
         from ray import tune
 
-        from flyp_sweep.orchestrator.engine.news import News
         from flyp_sweep.orchestrator.engine.retries import Retries
         from flyp_sweep.orchestrator.engine.scheduler import CellScheduler, OnRequest
         from flyp_sweep.orchestrator.engine.searcher import ProtocolSearcher
@@ -120,7 +119,6 @@ class TuneEngine:
                     storage_path=scratch,
                     verbose=0,
                     stop=OnRequest(work.stop),
-                    callbacks=[News(work.recorder)],
                     # The searcher starts a trial again, after a pause, and as often as the space says.
                     failure_config=tune.FailureConfig(max_failures=0),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

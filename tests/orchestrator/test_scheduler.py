@@ -14,6 +14,13 @@ class Stops:
 
     def __init__(self):
         self.told = []
+        self.news = []
+
+    def started(self, spec):
+        self.news.append("started")
+
+    def progressed(self, spec, epoch, node):
+        self.news.append(epoch["epoch"])
 
     def stopped_by_scheduler(self, spec, result):
         self.told.append(spec["cell"]["method"])
@@ -78,3 +85,19 @@ def test_the_last_epoch_is_no_stop(sweep):
     assert report(scheduler, search(plans[0], 1e-3), 8, 0.9) == "CONTINUE"
     assert report(scheduler, search(plans[0], 2e-3), 8, 0.1) == "CONTINUE"
     assert stops.told == []
+
+
+def test_the_recorder_hears_of_each_start_and_each_epoch(sweep):
+    scheduler, plans, stops = sweep
+    trial = search(plans[0], 1e-3)
+    scheduler.on_trial_add(None, trial)
+    scheduler.choose_trial_to_run(None)
+    assert stops.news == []
+    trial.set_status(Trial.RUNNING)
+    for _ in range(2):
+        scheduler.choose_trial_to_run(None)
+    assert stops.news == ["started"]
+    for epoch in (1, 2):
+        scheduler.on_trial_result(None, trial, {"epoch": epoch, "score": 0.9})
+    scheduler.on_trial_result(None, trial, {"ending": "{}"})
+    assert stops.news == ["started", 1, 2]
