@@ -40,7 +40,7 @@ class EndScreen:
         """Print warnings and table: on a terminal as many lines as fit, elsewhere every warning."""
         width, plain = console.width, not console.is_terminal
         lines = (LINES if plain else max(LINES, console.height)) - BELOW
-        warnings = self.outputs.warnings
+        warnings = list(self.warnings)
         at_least = 0 if plain else len(list(warning_lines(warnings, console, 0, self.log)))
         table = list(table_lines(self.outputs.summary, width, lines - at_least, self.address, plain=plain))
         for line in warning_lines(warnings, console, lines - len(table), self.log):
@@ -48,6 +48,12 @@ class EndScreen:
         for text in table:
             text.no_wrap, text.overflow = True, "ignore"
             console.print(text)
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """What to know before the numbers are believed, a line each: warnings, then the notes of the table."""
+        yield from (f"warning: {line}" for line in self.outputs.warnings)
+        yield from (f"note: {line}" for line in self.outputs.summary.notes)
 
     @property
     def paths(self) -> Iterator[str]:
@@ -73,7 +79,7 @@ def warning_lines(warnings: Sequence[str], console: Console, room: int, log: Pat
     """The warnings that fit into `room` lines of a terminal, one at least, and how many `log` has besides."""
     told = 0
     for at, warning in enumerate(warnings):
-        lines = wrapped(f"warning: {warning}", console)
+        lines = wrapped(warning, console)
         is_last = at == len(warnings) - 1
         if console.is_terminal and at > 0 and told + len(lines) + (not is_last) > room:
             yield f"{counted(len(warnings) - at, 'more warning')}: {log}"

@@ -369,10 +369,10 @@ class Sweep:
         if self.remote:
             self.remote.fetch_predictions()
         outputs = write_outputs(self.folder, self.space.cells())
-        for line in outputs.warnings:
-            log.info("warning: %s", line)  # the screen may have no room for all
         address = self.remote.url if self.remote else shlex.quote(str(self.folder.path))
         shown = EndScreen(outputs, address, self.folder.path / LOG, self.options.mlflow)
+        for line in shown.warnings:
+            log.info("%s", line)  # the screen may have no room for all
         try:
             shown.print(self.console)
         except Exception:

@@ -25,12 +25,13 @@ WIDEST = "held_out"
 class Summary:
     """A grid for each group of cells that share data set, model and shots; the `legend` says how to read all of them.
 
-    What the rows of a grid share is in its title, e.g. `digits, digits-clip, full`. The grids have neither captions nor
-    notes: those are in the tables of the run.
+    What the rows of a grid share is in its title, e.g. `digits, digits-clip, full`. The grids have no captions: those
+    are in the tables of the run. The `notes` are those of all grids, each once.
     """
 
     grids: tuple[Grid, ...]
     legend: str
+    notes: tuple[str, ...] = ()
 
 
 def summary_of(evidence: Evidence) -> Summary:
@@ -38,12 +39,14 @@ def summary_of(evidence: Evidence) -> Summary:
     options = TableOptions(aggregate=False)
     plans = layout_of(WIDEST).plans(comparable_blocks([evidence]), options)
     grids = []
+    notes: dict[str, None] = {}
     for plan in plans:
         cells = [cell for row in plan.rows for cell in row.cells.values()]
         grid = fill(replace(plan, columns=_headlines(plan)), options)
+        notes.update(dict.fromkeys(grid.notes))
         grids.append(replace(grid, title=_title(plan, cells), caption="", notes=(), audit=()))
     every = [cell for plan in plans for row in plan.rows for cell in row.cells.values()]
-    return Summary(tuple(grids), _legend(grids, every, options))
+    return Summary(tuple(grids), _legend(grids, every, options), tuple(notes))
 
 
 def _headlines(plan: Plan) -> tuple[Column, ...]:
