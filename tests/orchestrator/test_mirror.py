@@ -204,6 +204,7 @@ def steps(client: MlflowClient, run_id: str) -> list[int]:
 def test_a_trial_under_way_has_a_run_that_its_end_completes(folder: RunFolder, records: list[Record], uri: str) -> None:
     record = with_curve(records[1])
     files = RunningFiles(folder.running)
+    files.write(running(record, 0))
     follower = Follower(uri, "space", folder)
     client = MlflowClient(uri)
     seen: list[Any] = []
@@ -214,7 +215,6 @@ def test_a_trial_under_way_has_a_run_that_its_end_completes(folder: RunFolder, r
         seen[:] = found
         return bool(found) and found[0].data.tags.get("epochs") == epochs
 
-    files.write(running(record, 0))
     until(lambda: shown(None))
     (run,) = seen
     assert (run.info.status, run.info.run_name) == ("RUNNING", "ft lr=3e-4 wd=0.1 seed 0")
