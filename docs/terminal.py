@@ -1,4 +1,4 @@
-"""Makes docs/terminal.svg, the README's picture: what `flyp-sweep run quickstart` prints at its end.
+"""Makes docs/terminal.svg, the README's picture: the start and the end of `flyp-sweep run quickstart`.
 
 python docs/terminal.py
 """
@@ -6,6 +6,7 @@ python docs/terminal.py
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from contextlib import chdir
 from pathlib import Path
@@ -15,14 +16,15 @@ from rich.console import Console
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.sweep import run
 
-WIDTH = 88
+WIDTH = 80
 COMMAND = "flyp-sweep run quickstart"
 PICTURE = Path(__file__).with_name("terminal.svg").resolve()
 
 
 def main() -> None:
     """Run the quickstart in a temporary folder, and write the picture. Raises SystemExit if the sweep fails."""
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), color_system="truecolor")
+    os.environ["TERM"] = "dumb"  # a terminal that no board is drawn on: the picture shows the start and the end
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), color_system="truecolor", force_terminal=True)
     console.print(f"[bold]$ {COMMAND}[/]")
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         code = run("quickstart", [], RunOptions(out=Path("runs/quickstart"), command=COMMAND), console)
