@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,15 @@ def prepared(
     plans, earlier = plan(space, checked), read_earlier(path / LEDGER, predicted)
     protocol = Protocol(plans, earlier.usable(plans, retry_failed=retry_failed, all_metrics=all_metrics))
     stale = outdated(earlier, protocol, space_before(path, space.name), kept, all_metrics=all_metrics)
-    warnings = [f"warning: {line}" for line in (*checked.warnings, *fewer_configs(plans))]
+    warnings = [f"warning: {line}" for line in (*checked.warnings, *fewer_configs(plans), *_no_frontier(plans))]
     return Prepared(plans, earlier, protocol, stale, [*_remarks(checked), *warnings, *stale.lines])
+
+
+def _no_frontier(plans: Sequence[CellPlan]) -> Iterator[str]:
+    """A line per data set whose frontier is asked for and cannot be drawn."""
+    for name, data in {one.cell.dataset: one.data for one in plans if one.space.wise_ft.frontier}.items():
+        if "ood" not in data.roles.values():
+            yield f"data set {name} has no OOD set: there is no frontier figure and no mean OOD"
 
 
 def _remarks(checked: Checked) -> Iterator[str]:

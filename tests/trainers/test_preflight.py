@@ -175,7 +175,8 @@ def test_a_checkpoint_that_is_absent(tmp_path: Path) -> None:
 def test_an_unknown_architecture_or_tag() -> None:
     refused(space(model={"arch": "ViT-B-17", "pretrained": "openai"}), "'ViT-B-17'", "did you mean 'ViT-B-16'?")
     refused(space(model={"arch": "ViT-B-16", "pretrained": "opena1"}), "'opena1'", "laion2b", "did you mean 'openai'?")
-    refused(space(model={"arch": "digits-clip"}), "found None", "digits-clip", "it has none")
+    refused(space(model={"arch": "digits-clip"}), "found None", "a tag of digits-clip: bundled")
+    refused(space(model={"arch": "digits-clip", "pretrained": "bundeled"}), "did you mean 'bundled'?")
 
 
 def test_a_checkpoint_s_content_identifies_it_wherever_it_lies(tmp_path: Path) -> None:

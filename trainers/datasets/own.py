@@ -210,7 +210,8 @@ class OwnData(Dataset):
         key = split if split in SPLITS else f"{self.splits[split]}.{split}"
         around = self.paths[split].parent
         like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
-        return f"dataset.{self.splits_key}.{key} of {self.name!r} in the search space{like}"
+        key_of_split = f"dataset.{self.splits_key}.{key} of {self.name!r} in the search space"
+        return "; ".join(filter(None, (key_of_split, like.strip(" ()"))))
 
     @property
     def fitted(self) -> list[str]:

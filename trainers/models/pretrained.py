@@ -289,7 +289,7 @@ def check_architecture(model: Model) -> None:
             f"ViT-B-16 or RN50, {weights.HUB}organisation/name or {weights.FOLDER}path{nearest(model.arch, known)}"
         )
     text_sides.check_packages(model.arch)
-    tags = open_clip.list_pretrained_tags_by_model(model.arch)
+    tags = ["bundled"] if model.arch == digits_clip.ARCH else open_clip.list_pretrained_tags_by_model(model.arch)
     if str(model.pretrained).startswith(weights.HUB):
         raise InputError(
             f"model.pretrained: found {model.pretrained!r}; a hub id brings its own architecture: "
