@@ -220,7 +220,7 @@ class Sweep:
         self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
         self.predictions = remote.predictions if remote else prediction_files(folder.path)
-        self.under_way = UnderWay(self.protocol, folder.running)
+        self.under_way = UnderWay(self.protocol, folder.running, partial(lost, folder.path))
         self.under_way.learn(self.ready.earlier.trials)
         self.progress = Progress(self.protocol, self.console, self.under_way)
         if not self.protocol.done:
