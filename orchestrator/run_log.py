@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import logging.handlers
+import os
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO
@@ -31,6 +33,17 @@ def file_handler(folder: Path) -> logging.FileHandler:
     handler = LogFile(folder / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     return handler
+
+
+def note_at_last(folder: Path, words: str) -> None:
+    """Append a line to the log of this run folder, if it has one, past `logging`, whose locks may be held for ever."""
+    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} WARNING {__name__}: {' '.join(words.split())}\n"
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder / LOG, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(descriptor, os.fsencode(line))
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -117,7 +117,7 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
 
     run, material = _read(folder, planned, folder.name)
     write_parquet(material.frame, folder.results)
-    table, refused = _table_of(run, folder)
+    table, refused = table_of(run.evidence, folder)
     paths = []
     for name in format_names():
         style = format_of(name)
@@ -130,16 +130,16 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence))
 
 
-def _table_of(run: Run, folder: RunFolder) -> tuple[Table, list[str]]:
+def table_of(evidence: Evidence, folder: RunFolder) -> tuple[Table, list[str]]:
     """The table of a run as its search space wants it; else the plain one, and why.
 
     The names of splits and columns are known when they have been measured. A wrong one must not cost a run its table.
     """
     try:
-        return make_table([run.evidence], options=table_options([folder])), []
+        return make_table([evidence], options=table_options([folder])), []
     except InputError as error:
         line = f"{folder.space}: {error}; mend it there, or give the option, and make the table again"
-        return make_table([run.evidence]), [line]
+        return make_table([evidence]), [line]
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:

@@ -71,7 +71,7 @@ def state(trial: RunningTrial) -> tuple[str, str, str]:
         return epoch, "", "starts"
     left = left_now(trial)
     words = "evaluates" if trial.is_trained else "" if left is None else f"{duration(left)} left"
-    return epoch, f"{100 * last.score:.1f} %", words
+    return epoch, f"{100 * last.score:.1f}%", words
 
 
 def running_table(
@@ -124,7 +124,7 @@ def cut(items: Sequence[T], most: int | None) -> Sequence[T]:
 
 
 def in_short(trials: Sequence[RunningTrial], names: CellNames, most: int = 3) -> str:
-    """Running trials for a line: `flyp config 3/8 epoch 4/12 (81.2 %), ft seed 2 epoch 1/12 (79.0 %) and 5 more`."""
+    """Running trials for a line: `flyp config 3/8 epoch 4/12 (81.2%), ft seed 2 epoch 1/12 (79.0%) and 5 more`."""
     told = []
     for trial in trials[:most]:
         epoch, score, _ = state(trial)

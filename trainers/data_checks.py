@@ -59,7 +59,7 @@ def check_files(dataset: Dataset) -> None:
         more = f", and {len(others)} more: {listed(others)}" if others else ""
         raise InputError(
             f"dataset {dataset.name!r}: found no {missing[0].path} ({missing[0].source}){more}; "
-            "--data-root names the folder of the data sets"
+            "give the folder of the data sets by --data-root or FLYP_SWEEP_DATA; a run does not store it"
         )
 
 

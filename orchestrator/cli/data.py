@@ -26,7 +26,9 @@ root_option = click.option(
     "--root",
     type=UserPath(),
     default=Path("data"),
+    envvar="FLYP_SWEEP_DATA",
     show_default=True,
+    show_envvar=True,
     callback=lambda context, option, root: root.resolve(),
     help="Folder that data sets lie in.",
 )

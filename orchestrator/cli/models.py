@@ -7,16 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from flyp_sweep.orchestrator.cli.options import Callback, data_root_option, run_argument
+from flyp_sweep.orchestrator.cli.options import Callback, console_on, data_root_option, run_argument
 from flyp_sweep.orchestrator.cli.run_address import RunAddress, UserPath, open_run
 from flyp_sweep.search_spaces.errors import InputError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 CHOSEN = "chosen"
 
@@ -96,7 +93,7 @@ def predict(
 
     prediction.check_output(output)
     paths = image_paths(images, column)
-    console = _stderr()
+    console = console_on(sys.stderr)
     if isinstance(model_dir_or_run, Path) and not _is_run(model_dir_or_run):
         _refuse_selectors(model_dir_or_run)
         prediction.predict(model_dir_or_run, paths, output, threads, console)
@@ -144,9 +141,3 @@ def _refuse_selectors(folder: Path) -> None:
             raise InputError(
                 f"--{name}: found {folder}, which holds one model; expected a run, or leave the option out"
             )
-
-
-def _stderr() -> Console:
-    from rich.console import Console
-
-    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)

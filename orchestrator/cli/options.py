@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -83,11 +83,16 @@ runs_argument = click.argument("runs", nargs=-1, required=True, type=RunAddress(
 
 
 def console() -> Console:
-    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none.
+    """Where progress and tables go; a line is as wide as the terminal, or 120 where there is none."""
+    return console_on(sys.stdout, width=None if sys.stdout.isatty() else 120)
 
-    What is printed is no markup: brackets and colons in names stay as they are.
+
+def console_on(stream: TextIO, width: int | None = None) -> Console:
+    """A console on a standard stream, in which brackets and colons in names stay as they are.
+
+    Rich takes a pipe for a terminal where FORCE_COLOR is set, as in notebooks, and would redraw the board into it.
     """
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 120
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    is_terminal = stream.isatty()
+    return Console(file=stream, width=width, force_terminal=is_terminal, highlight=False, markup=False, emoji=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,7 @@ def status(run: Path | str, watch: bool, every: float | None, as_object: bool) -
         raise InputError("status: found --every without --watch, expected both; add --watch")
     if not watch:
         _print(look_at(run), as_object)
-    elif as_object or not sys.stdout.isatty():
+    elif as_object or not console().is_interactive:
         _follow_by_lines(run, every or 2.0, as_object)
     else:
         _follow_on_screen(run, every or 2.0)

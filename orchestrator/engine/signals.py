@@ -30,13 +30,13 @@ class Interruption:
     """Whether the sweep was asked to end.
 
     A request ends the process at once, but is only noted inside `noting`: whoever works there looks at `asked`.
-    `at_the_last`, which takes no lock, is called before the process is left.
+    `at_the_last`, which takes no lock, is called with the last words before the process is left.
     Nothing is ever raised where the program happens to be: that could be amid code that then keeps a lock for ever.
     """
 
     def __init__(self, last_words: str) -> None:
         self._last_words = last_words
-        self.at_the_last: Callable[[], None] = lambda: None
+        self.at_the_last: Callable[[str], None] = lambda words: None
         self._asked: float | None = None
         self._noting = False
         self.patience = threading.Timer(GRACE_SECONDS, self.leave)
@@ -53,8 +53,10 @@ class Interruption:
         return self._asked is not None
 
     @contextmanager
-    def noting(self) -> Generator[None]:
-        """Inside the block a request does not end the process."""
+    def noting(self, heard: Callable[[], None] = lambda: None) -> Generator[None]:
+        """Inside the block a request does not end the process. `heard` is called then, in a thread: it may take locks,
+        which the code that a handler interrupts may hold."""
+        self._answer = threading.Thread(target=heard, name="interruption", daemon=True)
         self.listen()
         self._noting = True
         try:
@@ -70,6 +72,7 @@ class Interruption:
             self.patience.start()
             if not self._noting:
                 self.leave()
+            self._answer.start()
         elif now - self._asked > SAME_REQUEST_SECONDS:
             self.leave()
 
@@ -85,7 +88,7 @@ class Interruption:
         The ledger is whole after every line, so nothing is lost. The words go round all buffers and their locks.
         """
         try:
-            self.at_the_last()
+            self.at_the_last(self._last_words)
             shown = f"\n{SHOW_CURSOR}" if os.isatty(STDOUT) else ""
             os.write(STDOUT, os.fsencode(f"{shown}{self._last_words}\n"))
         finally:

@@ -79,13 +79,14 @@ class TuneEngine:
         for name, value in (ENVIRONMENT if self.address else ENVIRONMENT | PRIVATE_ENVIRONMENT).items():
             os.environ.setdefault(name, value)
         environment = runtime_env(work.space) if self.address else None
+        work.say(f"joining the Ray cluster at {self.address}" if self.address else "starting Ray and its workers")
         tidied = session_removed() if self.address is None else contextlib.nullcontext()
         with tidied, faults_told(work.folder / "log.txt"), connected(self.address, environment, work.listen):
             watching = watched(work.give_up) if self.address is None else contextlib.nullcontext()
             with watching, contextlib.redirect_stdout(LogStream(log)):  # Ray prints a paragraph for each dead worker
                 resources = resources_per_trial(work.space)
                 for line in check_nodes(work, resources) if self.address else ():
-                    work.say(line)
+                    work.warn(line)
                 self._tune(work, resources)
 
     def _tune(self, work: Work, resources: Resources) -> None:

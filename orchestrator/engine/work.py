@@ -40,9 +40,9 @@ class Work:
     """One sweep: the `protocol` says which trial is next, the `recorder` takes every ending.
 
     `checkpoints`, `weights` and `predictions` are as in `Settings`. `store` is the URL of a run folder in an object
-    store, else None. The engine returns early once `stop` is true; `say` prints a line for the user, and `give_up` ends
-    the process when the engine's servers have died. `listen`, called in the main thread, takes signals back from other
-    handlers.
+    store, else None. The engine returns early once `stop` is true; `say` and `warn` print a line for the user, and
+    `give_up` ends the process when the engine's servers have died. `listen`, called in the main thread, takes signals
+    back from other handlers.
     """
 
     space: SearchSpace
@@ -57,6 +57,7 @@ class Work:
     predictions: PredictionFiles
     stop: Callable[[], bool]
     say: Callable[[str], None]
+    warn: Callable[[str], None]
     give_up: Callable[[str], None]
     listen: Callable[[], None]
 

@@ -67,7 +67,7 @@ class Board:
         stage = "repeat" if cell.selection else "search"
         if cell.over:
             stage = "done" if cell.selection else "failed"
-        best = f"best {100 * self.best[key]:.1f} %" if key in self.best else ""
+        best = f"best {100 * self.best[key]:.1f}%" if key in self.best else ""
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
         bar = ProgressBar(total=planned, completed=planned if cell.over else done, width=width)
         return short(self.names.of(key)), stage, bar, f"{done}/{planned}", best, Text(failed, style="red")

@@ -45,12 +45,15 @@ class DiskUsage:
     in_store: bool = False
 
     def __str__(self) -> str:
-        part = f", {decimal(self.predictions)} of them predictions" if self.predictions else ""
-        saved = f", and checkpoints of up to {decimal(self.checkpoint)} per trial under way" if self.checkpoint else ""
-        where = "in the store" if self.in_store else "there"
-        kept = f"; the weights that it keeps take up to {decimal(self.weights)} {where}" if self.weights else ""
-        made = f"; until ensembles are made of them, weights of up to {decimal(self.members)} more lie {where}"
-        return f"the run takes about {decimal(self.run)} on the disk{part}{saved}{kept}{made if self.members else ''}"
+        predictions = f" ({decimal(self.predictions)} of them predictions)" if self.predictions else ""
+        where = " in the store" if self.in_store else ""
+        most = {
+            "of checkpoints per running trial": self.checkpoint,
+            f"of kept weights{where}": self.weights,
+            f"of weights{where} until the ensembles are made": self.members,
+        }
+        parts = [f", up to {decimal(size)} {what}" for what, size in most.items() if size]
+        return f"disk: about {decimal(self.run)} of results{predictions}{''.join(parts)}"
 
     @property
     def here(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from flyp_sweep.orchestrator.runs.wrapping import wrapped
+from flyp_sweep.orchestrator.runs.printing import wrapped
 from flyp_sweep.orchestrator.tracking.credentials import has_credentials
 from flyp_sweep.results.outputs import Outputs
 from flyp_sweep.results.tables.formats.text import grid_lines

@@ -51,7 +51,7 @@ class Progress:
         )
 
     def __enter__(self) -> Progress:
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             self._live.start()
         return self
 
@@ -82,10 +82,10 @@ class Progress:
         self._say(f"again in {pause:g} s: {spec.cell.key} seed {spec.seed}: {reason}", "yellow")
 
     def selected(self, selection: Selection) -> None:
-        if not self.console.is_terminal and selection.score is not None:
+        if not self.console.is_interactive and selection.score is not None:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in selection.winner.items())
-            line = f"selected {selection.plan.cell.key}: {chosen} (score {100 * selection.score:.1f})"
-            self.console.print(line)
+            score = f"score {100 * selection.score:.1f}% on ID validation data"
+            self.console.print(f"selected {selection.plan.cell.key}: {chosen} ({score})", soft_wrap=True)
 
     def _say(self, line: str, style: str) -> None:
         log.warning("%s", line)
@@ -111,7 +111,7 @@ class Progress:
 
     def _tell_line(self) -> None:
         """Where there is no board: the line, and the running trials in short."""
-        if self.console.is_terminal or time.monotonic() - self._last_line < LINE_EVERY_SECONDS:
+        if self.console.is_interactive or time.monotonic() - self._last_line < LINE_EVERY_SECONDS:
             return
         self._last_line = time.monotonic()
         running = in_short(self.under_way.running, self.names)

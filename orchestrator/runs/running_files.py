@@ -17,11 +17,13 @@ class RunningFiles:
     """A JSON file per running trial, and one of the whole sweep. Files that cannot be written cost nothing but a view.
 
     Checkpoints lie in the same folder, as `.safetensors`; they are left alone. Nothing is synced to the disk: after a
-    crash of the machine nobody needs these files.
+    crash of the machine nobody needs these files. A driver that has `lost` the run changes no file: they are those of
+    the driver that has the run now.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lost: Callable[[], str | None] = lambda: None) -> None:
         self.folder = folder
+        self.lost = lost
         self._failed = False
 
     def write(self, trial: RunningTrial) -> None:
@@ -49,6 +51,8 @@ class RunningFiles:
 
     def _try(self, change: Callable[[], object]) -> None:
         """Change a file; log the first failure alone."""
+        if self.lost():
+            return
         try:
             change()
         except OSError as error:

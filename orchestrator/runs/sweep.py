@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,41 +10,36 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from flyp_sweep.orchestrator.engine.signals import Interruption, interruptible
+from flyp_sweep.orchestrator.engine.signals import GRACE_SECONDS, Interruption, interruptible
 from flyp_sweep.orchestrator.engine.tune_engine import TuneEngine
 from flyp_sweep.orchestrator.engine.work import Engine, Work
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from flyp_sweep.orchestrator.protocol.algorithms import algorithm_of
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.run_log import LOG, collecting
+from flyp_sweep.orchestrator.run_log import collecting, note_at_last
 from flyp_sweep.orchestrator.runs import disk_usage
 from flyp_sweep.orchestrator.runs.before import before_lines, steps_line
 from flyp_sweep.orchestrator.runs.dry_run import describe
+from flyp_sweep.orchestrator.runs.end_of_sweep import report
 from flyp_sweep.orchestrator.runs.notification import notifying
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.outdated import asking
 from flyp_sweep.orchestrator.runs.prepared import Prepared, prepared
+from flyp_sweep.orchestrator.runs.printing import say, wrapped
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.recorder import Listener, Recorder
 from flyp_sweep.orchestrator.runs.under_way import UnderWay
-from flyp_sweep.orchestrator.runs.wrapping import wrapped
 from flyp_sweep.orchestrator.store.lock import leave_behind, locked, lost
 from flyp_sweep.orchestrator.store.remote_run import PREDICTIONS, WEIGHTS, RemoteRun, kept_in_store, opened
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
-from flyp_sweep.orchestrator.tracking.credentials import has_credentials, redacted
 from flyp_sweep.orchestrator.tracking.loggers import loggers_of
 from flyp_sweep.orchestrator.tracking.loggers.base import LoggedSweep
 from flyp_sweep.orchestrator.tracking.loggers.thread import LoggerThread
 from flyp_sweep.orchestrator.tracking.mirror import Mirror
-from flyp_sweep.orchestrator.tracking.numbers import sweep_metrics
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
-from flyp_sweep.results.analysis.evidence import read_evidence
-from flyp_sweep.results.durations import duration
-from flyp_sweep.results.files import UnwritableError
 from flyp_sweep.results.ledger.run_folder import RunFolder, is_unused
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.errors import InputError
@@ -55,10 +49,9 @@ from flyp_sweep.trainers.checkpoints.prediction_files import SUFFIX as PREDICTIO
 from flyp_sweep.trainers.preflight import check, check_data
 from flyp_sweep.trainers.spec import FAILED
 
-if TYPE_CHECKING:
-    from flyp_sweep.orchestrator.runs.end_screen import EndScreen
-
 log = logging.getLogger(__name__)
+
+CHECKING = "checking models, methods and data"
 
 
 def run(
@@ -106,9 +99,9 @@ def run_space(
             stack.enter_context(locked(path))
         remote = stack.enter_context(opened(options.url, path)) if options.url else None
         engine.check()
-        checked = check(
-            space, data_root, options.allow_incomplete, options.allow_overlap, decode=True, say=console.print
-        )
+        told = partial(say, console=console)
+        told(CHECKING)
+        checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=True, say=told)
         if new:
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
@@ -119,6 +112,7 @@ def run_space(
         given = {"retry_failed": options.retry_failed, "all_metrics": all_metrics}
         ready = prepared(space, checked, path, kept, predicted, **given)
         for warning in ready.warnings:
+            log.warning("%s", warning)
             for line in wrapped(warning, console):
                 console.print(line, style="yellow", soft_wrap=True)
         if not begins(ready):
@@ -133,7 +127,7 @@ def run_space(
         if ready.stale.trials:
             sweep.recorder.supersede(ready.stale.trials, [change.told for change in ready.stale.changes])
         sweep.go(engine, data_root, interruption)
-        return sweep.report()
+        return report(sweep)
 
 
 def dry_run(
@@ -141,18 +135,19 @@ def dry_run(
     overrides: Sequence[str],
     options: RunOptions,
     deep: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Iterator[str]:
     """What would be run and fetched, line by line, after the checks of `run`. Raises InputError as they do.
 
-    Images are decoded if it is `deep`. `say` is told at once what takes long.
+    Images are decoded if it is `deep`. `tell` gets a line at once before whatever takes long.
     """
     from flyp_sweep.trainers.models import weights
 
     space = read_space(source, overrides, options)
     path, data_root = options.run_path(space), options.data_root.resolve()
     TuneEngine(options.address).check()
-    checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=deep, say=say)
+    tell(CHECKING)
+    checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=deep, say=tell)
     kept = kept_in_store(options.url) if options.url else TrialFiles(path / WEIGHTS).names()
     ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed)
     yield describe(space, ready.plans)
@@ -181,8 +176,9 @@ def read_space(source: str, overrides: Sequence[str], options: RunOptions) -> Se
     return space
 
 
-def _leave(path: Path, at_the_last: Callable[[], None]) -> None:
-    """What is done before this process is left without an end of its own."""
+def _leave(path: Path, at_the_last: Callable[[], None], words: str) -> None:
+    """What is done before this process is left, with these last words, without an end of its own."""
+    note_at_last(path, f"ended at once: {words}")
     leave_behind(path)
     at_the_last()
 
@@ -224,7 +220,7 @@ class Sweep:
         self.running.clear({name for name, outcome in self.protocol.outcomes.items() if outcome.status != FAILED})
         self.weights = remote.weights if remote else TrialFiles(folder.weights)
         self.predictions = remote.predictions if remote else prediction_files(folder.path)
-        self.under_way = UnderWay(self.protocol, folder.running)
+        self.under_way = UnderWay(self.protocol, folder.running, partial(lost, folder.path))
         self.under_way.learn(self.ready.earlier.trials)
         self.progress = Progress(self.protocol, self.console, self.under_way)
         if not self.protocol.done:
@@ -264,7 +260,7 @@ class Sweep:
             steps = steps_line(self.plans)
             for line in (*([steps] if steps else []), *before_lines(self.ready, self.folder.path, self.options)):
                 for part in wrapped(line, self.console):
-                    self._say(part)
+                    self.say(part)
             self._run_trials(engine, data_root, interruption)
         if self.protocol.done and self.protocol.complete:
             outcomes = self.protocol.outcomes
@@ -276,7 +272,7 @@ class Sweep:
         over = {cell.plan.cell for cell in self.protocol.cells if cell.over}
         usage = disk_usage.estimate(self.space, self.plans, over, in_store=self.remote is not None)
         for line in wrapped(str(usage), self.console):
-            self._say(line)
+            self.say(line)
         disk_usage.check(usage, self.folder.path)
 
     def _run_trials(self, engine: Engine, data_root: Path, interruption: Interruption) -> None:
@@ -293,15 +289,21 @@ class Sweep:
             weights=self.weights.policy(Checkpoints()),
             predictions=self.predictions.prediction_files(self.space.predictions),
             stop=lambda: interruption.asked or self.recorder.broken or self.lost() is not None,
-            say=lambda line: self._say(line, style="yellow"),
+            say=self.say,
+            warn=partial(self.say, style="yellow"),
             give_up=interruption.give_up,
             listen=interruption.listen,
         )
-        with closing(self.under_way), self.progress, interruption.noting():
+        with closing(self.under_way), self.progress, interruption.noting(self._interrupted):
             try:
                 engine.run(work)
             except InputError as error:  # told by `report`, with the tables of what was done until then
                 self.recorder.trouble.append(str(error))
+
+    def _interrupted(self) -> None:
+        """Say at once that the request to end was heard: trials need some seconds to be saved."""
+        running = counted(len(self.under_way.running), "running trial")
+        self.say(f"interrupted: saving {running}, for {GRACE_SECONDS:g} s at most; a second Ctrl-C ends at once")
 
     @property
     def exit_code(self) -> int:
@@ -311,109 +313,9 @@ class Sweep:
             return INTERRUPTED
         return SOME_FAILED if self.protocol.failed or not self.protocol.complete else DONE
 
-    def report(self) -> int:
-        """Write and print the results, bring MLflow up to date, and say how to resume; returns the exit code.
-
-        Raises InputError where no trial has ended in this run, for there is nothing else to say than why.
-        """
-        replaced = lost(self.folder.path)
-        if replaced and replaced not in self.recorder.trouble:
-            self.recorder.trouble.append(replaced)
-        if self.recorder.trouble and self.lost() is None and not self.progress.this_run:
-            raise InputError(self.recorder.trouble[0])
-        self._close_loggers()
-        shown = self._shown() if self.protocol.outcomes and not replaced else None
-        self._say(self._time)
-        for line in shown.paths if shown else ():
-            self._say(line)
-        if self.remote and not replaced:
-            self._publish(self.remote)
-        for reason in self.recorder.trouble[:1]:
-            self._say(f"error: {reason}", style="red")
-        if self.exit_code == SOME_FAILED:
-            again = "" if self.options.retry_failed else " --retry-failed"
-            self._say(f"try failed trials again with: {self.options.command}{again}")
-        elif self.exit_code in (BAD_INPUT, INTERRUPTED):
-            self._say(self.options.how_to_go_on)
-        elif shown:
-            self._say(f"next: {shown.next_step}")
-        return self.exit_code
-
-    @property
-    def _time(self) -> str:
-        """How many trials this run has finished, and in which time."""
-        count = self.progress.this_run
-        if count == 0:
-            return "no trial was left to run" if self.protocol.done else "no trial has finished"
-        failed = sum(self.progress.failed.values())
-        told = f", {failed:,} of them failed" if failed else ""
-        return f"{counted(count, 'trial')} in {duration(time.monotonic() - self.began)}{told}"
-
-    def _shown(self) -> EndScreen | None:
-        """The end screen, when the outputs are written; None, and trouble, where they cannot be."""
-        try:
-            return self._write_outputs()
-        except (OSError, UnwritableError) as error:
-            said = str(error)
-            if isinstance(error, OSError):
-                said = f"{error.filename or self.folder.path}: cannot be written ({error.strerror})"
-            self.recorder.trouble.append(said)
-        return None
-
-    def _write_outputs(self) -> EndScreen:
-        """Write all files of the run, show the warnings and the small table, and bring MLflow up to date."""
-        from flyp_sweep.orchestrator.runs.end_screen import EndScreen  # seconds of statistics
-        from flyp_sweep.results import render
-        from flyp_sweep.results.outputs import write_outputs
-
-        if self.remote:
-            self.remote.fetch_predictions()
-        outputs = write_outputs(self.folder, self.space.cells())
-        address = self.remote.url if self.remote else shlex.quote(str(self.folder.path))
-        shown = EndScreen(outputs, address, self.folder.path / LOG, self.options.mlflow)
-        for line in shown.warnings:
-            log.info("%s", line)  # the screen may have no room for all
-        try:
-            shown.print(self.console)
-        except Exception:
-            log.exception("the table cannot be printed")  # it is written
-        uri = self.options.mlflow
-        behind = self.mirror.close(render(outputs.table, "markdown"), complete=self.protocol.complete)
-        if not behind and self.protocol.complete and self.space.mlflow.register_best:
-            from flyp_sweep.orchestrator.runs.registration import registered
-
-            place = uri or default_uri(self.folder.path)
-            folder = RunFolder(self.folder.path, self.remote.url if self.remote else None)
-            behind = registered(folder, self.options.data_root.resolve(), place, self._say)
-        if behind:
-            named = f" --mlflow {uri}" if uri and not has_credentials(uri) else ""
-            command = f"flyp-sweep sync {self.folder.path}{named}"
-            self._say(f"MLflow is behind ({redacted(behind)}); bring it up to date: {command}")
-        return shown
-
-    def _close_loggers(self) -> None:
-        """End all logs, and the mirror too if there are no outputs for it."""
-        if not self.protocol.outcomes:
-            self.mirror.leave()
-        if not self.loggers:
-            return
-        means = sweep_metrics(read_evidence(self.folder, self.space.cells()), self.space)
-        for one in self.loggers:
-            if trouble := one.close(means):
-                self._say(f"warning: the logger {one.logger.name} is behind ({redacted(trouble)})", style="yellow")
-
-    def _publish(self, remote: RemoteRun) -> None:
-        behind = remote.close(hurry=not self.protocol.done)
-        if behind is None:
-            self._say(f"published: {remote.url}")
-        else:
-            line = f"{remote.url}: is behind {remote.path} ({redacted(behind)})"
-            self.recorder.trouble.append(behind if remote.lost else line)
-
-    def _say(self, line: str, style: str | None = None) -> None:
-        """Print and log a line as it is: paths and commands are not wrapped, brackets in them are no markup."""
-        log.info("%s", line)
-        self.console.print(line, style=style, soft_wrap=True)
+    def say(self, line: str, style: str | None = None) -> None:
+        """Print and log a line as it is."""
+        say(line, self.console, style)
 
 
 def open_folder(path: Path, space: str) -> RunFolder:

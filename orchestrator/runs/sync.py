@@ -10,11 +10,11 @@ from flyp_sweep.orchestrator.store.lock import locked
 from flyp_sweep.orchestrator.tracking.credentials import redacted
 from flyp_sweep.orchestrator.tracking.mlflow_logger import MlflowLogger, quiet_environment
 from flyp_sweep.orchestrator.tracking.uris import check_uri, default_uri
-from flyp_sweep.results import evidence_of, make_table, render
+from flyp_sweep.results import evidence_of, render
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.running_trials import read_running
-from flyp_sweep.results.outputs import planned_cells
+from flyp_sweep.results.outputs import planned_cells, table_of
 from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
@@ -54,7 +54,9 @@ def _sync(folder: RunFolder, uri: str | None, data_root: Path, say: Callable[[st
             logger.add(record)
         for trial in read_running(folder.running):  # broken off
             logger.show(trial)
-        table = make_table([evidence_of(records, folder.name, planned, sha256)])
+        table, refused = table_of(evidence_of(records, folder.name, planned, sha256), folder)
+        for line in refused:
+            say(f"warning: {line}")
         logger.finish(render(table, "markdown"), complete=complete)
         if complete and load(folder.space).mlflow.register_best:
             register(folder, data_root, uri or default_uri(folder.path), say)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +30,12 @@ SWEEP_EVERY_SECONDS = 1.0
 class UnderWay:
     """Knows the trials that run now, by id, and keeps the files of them in `folder`, the run folder's `running/`.
 
-    Files that a killed driver has left there are removed at once.
+    Files that a killed driver has left there are removed at once. `lost` is as in `Recorder`.
     """
 
-    def __init__(self, protocol: Protocol, folder: Path) -> None:
+    def __init__(self, protocol: Protocol, folder: Path, lost: Callable[[], str | None] = lambda: None) -> None:
         self.protocol = protocol
-        self.files = RunningFiles(folder)
+        self.files = RunningFiles(folder, lost)
         self.files.clear()
         self.trials: dict[str, RunningTrial] = {}
         self.planned = {cell.plan.cell: planned_trials(cell.plan) for cell in protocol.cells}

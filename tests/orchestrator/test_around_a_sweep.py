@@ -181,12 +181,13 @@ def test_status_leaves_out_trials_of_an_earlier_space_and_says_what_failed(tmp_p
 def test_a_lost_terminal_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
     code = (
         "import os, signal, time; from flyp_sweep.orchestrator.engine.signals import interruptible\n"
-        "with interruptible('go on') as asked, asked.noting():\n"
+        "with interruptible('go on') as asked, asked.noting(lambda: print('heard', flush=True)):\n"
         "    print('ready', flush=True)\n"
         "    while not asked.asked: time.sleep(0.01)\n"
+        "    time.sleep(0.5)\n"
         "print('tables', flush=True)"
     )
-    for disposition, told in [("SIG_DFL", "tables\n"), ("SIG_IGN", "")]:
+    for disposition, told in [("SIG_DFL", "heard\ntables\n"), ("SIG_IGN", "")]:
         before = f"import signal; signal.signal(signal.SIGHUP, signal.{disposition}); "
         process = subprocess.Popen([sys.executable, "-c", before + code], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

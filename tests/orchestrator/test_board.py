@@ -54,7 +54,7 @@ def test_the_board_has_a_row_per_cell_and_running_trial(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:4]] == ["zeroshot", "lp", "ft"]
     assert lines[4].startswith("running: 3 trials, last score on ID validation data")
     assert lines[5].split() == ["zeroshot", "repeat", "seed", "0", "epoch", "0/1", "starts"]
-    assert lines[6].split() == ["lp", "search", "config", "1/5", "epoch", "1/1", "90.0", "%", "evaluates"]
+    assert lines[6].split() == ["lp", "search", "config", "1/5", "epoch", "1/1", "90.0%", "evaluates"]
     assert lines[-1] == "the whole sweep in a line"
     assert "lr=" not in "".join(lines)
 
@@ -99,7 +99,7 @@ def test_a_name_without_room_is_cut_and_all_numbers_stay() -> None:
     Console(file=printed, width=80).print(running_table([trial], names))
     (line,) = printed.getvalue().splitlines()
     assert line.startswith("a-data-set")
-    assert "search  config 3/20 seed 12  epoch 3/12  91.2 %  12 h 30 min left" in line
+    assert "search  config 3/20 seed 12  epoch 3/12  91.2%  12 h 30 min left" in line
 
 
 def test_the_rows_share_the_lines() -> None:
@@ -116,7 +116,7 @@ def test_without_a_terminal_the_line_names_the_running_epochs(tmp_path: Path, mo
     progress.progressed(sweep.under_way.running[0])
     (line,) = printed.getvalue().splitlines()
     assert line.startswith("0 of 15 trials, 0 s elapsed, about ")
-    assert " left; zeroshot seed 0 epoch 0/1, lp config 1/5 epoch 1/1 (90.0 %), lp config 2/5 epoch" in line
+    assert " left; zeroshot seed 0 epoch 0/1, lp config 1/5 epoch 1/1 (90.0%), lp config 2/5 epoch" in line
     assert line.endswith("and 2 more")
 
 

@@ -51,6 +51,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+def test_the_variable_of_all_commands_names_the_folder_here_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYP_SWEEP_DATA", "elsewhere")
+    assert f"missing: {tmp_path}/elsewhere/" in call("data", "check", "pcam", cwd=tmp_path)[1]
+
+
 @pytest.mark.parametrize("name", ["caltech101", "stanford_cars", "flowers102", "pcam", "rendered_sst2"])
 def test_check_names_every_missing_file_and_its_source(tmp_path: Path, name: str) -> None:
     code, output = call("data", "check", name, "--root", "data", cwd=tmp_path)

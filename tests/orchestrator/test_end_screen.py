@@ -13,7 +13,7 @@ from rich.console import Console
 from serial_engine import run_serially
 
 from flyp_sweep.orchestrator.runs.end_screen import BELOW, EndScreen
-from flyp_sweep.orchestrator.runs.wrapping import wrapped
+from flyp_sweep.orchestrator.runs.printing import wrapped
 from flyp_sweep.results.outputs import Outputs
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.summary import summary_of

@@ -35,9 +35,8 @@ def running(of: TrialRecord, epochs: int) -> RunningTrial:
     named: dict[str, Any] = {
         name: getattr(of, name) for name in ("trial_id", "cell", "stage", "seed", "hparams", "config_id")
     }
-    return RunningTrial(
-        metric="accuracy", planned_epochs=3, started="2026-11-21T21:59:00Z", epochs=tuple(done), **named
-    )
+    times = {"started": "2026-11-21T21:59:00Z", "updated": "2026-11-21T21:59:30Z"}
+    return RunningTrial(metric="accuracy", planned_epochs=3, epochs=tuple(done), **times, **named)
 
 
 def logged(logger: Logger, folder: Path) -> None:

@@ -13,6 +13,8 @@ from rich.console import Console
 from sweeps import space_of
 
 from flyp_sweep.orchestrator.exit_codes import BAD_INPUT
+from flyp_sweep.orchestrator.runs import end_of_sweep
+from flyp_sweep.orchestrator.runs.end_of_sweep import report
 from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.prepared import prepared
 from flyp_sweep.orchestrator.runs.sweep import Sweep, open_folder
@@ -60,7 +62,7 @@ def test_a_driver_whose_folder_another_one_has_adds_no_line_and_writes_no_file(p
     replaced(path)
     one.recorder.ended(spec, ending())
     assert one.recorder.broken
-    assert one.report() == BAD_INPUT
+    assert report(one) == BAD_INPUT
     assert "error: " in said.getvalue()
     assert "another flyp-sweep has taken this run over (process 4711 on elsewhere" in said.getvalue()
     assert {found.name for found in path.iterdir()} == {"run_id", "space.yaml"}
@@ -72,15 +74,15 @@ def test_a_driver_whose_run_in_a_store_another_one_has_adds_no_line(path: Path) 
     assert spec is not None
     one.recorder.ended(spec, ending())
     assert not (path / "ledger.jsonl").exists()
-    with mock.patch.object(Sweep, "_write_outputs", return_value=[]):
-        assert one.report() == BAD_INPUT
+    with mock.patch.object(end_of_sweep, "_write_outputs", return_value=None):
+        assert report(one) == BAD_INPUT
     assert "error: another has it" in said.getvalue()
 
 
 def test_a_store_that_stays_down_is_told_with_the_command_that_publishes_what_it_lacks(path: Path) -> None:
     one, said = sweep(path, in_store(path, lost=None, **{"close.return_value": "http://me:word@host is down"}))
-    with mock.patch.object(Sweep, "_write_outputs", return_value=[]):
-        assert one.report() == BAD_INPUT
+    with mock.patch.object(end_of_sweep, "_write_outputs", return_value=None):
+        assert report(one) == BAD_INPUT
     (line,) = [line for line in said.getvalue().splitlines() if line.startswith("error")]
     assert line == f"error: s3://bucket/small: is behind {path} (http://me:***@host is down)"
     assert "nothing is lost; go on with: flyp-sweep run x" in said.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from pathlib import Path
@@ -10,11 +11,14 @@ import pytest
 from commands import COMMAND, QUICK, trials
 from serial_engine import run_serially
 
+from flyp_sweep.orchestrator.cli.options import console_on
+
 ONE_CELL = QUICK.replace("[zeroshot, lp]", "[zeroshot]").replace(
     "digits-clip, pre", "digits-clip, name: 'CLIP [/16] 漢', pre"
 )
 NOTEBOOK = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "FORCE_COLOR": "1",
     "TUNE_RESULT_DIR": "/somewhere",
     "HOME": "/dev/null/nobody",
 }
@@ -86,3 +90,8 @@ def test_other_commands_fail_in_a_line_where_their_output_cannot_be_written(
 ) -> None:
     done = shell(line, tmp_path)
     assert (done.returncode, done.stderr.partition(";")[0].strip()) == (code, told)
+
+
+def test_forced_colours_make_no_terminal_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not console_on(io.StringIO()).is_terminal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flyp_sweep.orchestrator.run_log import LOG, collecting
+from flyp_sweep.orchestrator.run_log import LOG, collecting, note_at_last
 
 OURS, THEIRS = logging.getLogger("flyp_sweep.test"), logging.getLogger("another_library")
 
@@ -31,3 +31,13 @@ def test_a_full_disk_leaves_no_traceback(tmp_path: Path, capfd: pytest.CaptureFi
         write_to(tmp_path)
         OURS.info("a line")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_that_is_left_at_once_notes_its_last_words_where_there_is_a_log(tmp_path: Path) -> None:
+    note_at_last(tmp_path, "too early")
+    assert not (tmp_path / LOG).exists()
+    (tmp_path / LOG).write_text("a line\n")
+    note_at_last(tmp_path, "ended at once:\nnothing is lost")
+    first, last = (tmp_path / LOG).read_text().splitlines()
+    assert first == "a line"
+    assert last.endswith(": ended at once: nothing is lost")

@@ -33,7 +33,7 @@ DARKEST = 32
 AT_ONCE = 1024
 MOST_LISTED = 20
 """Files that an error message lists."""
-MANY = 5_000
+MANY = 1_000
 """Images that take some time to decode."""
 HASH = 16
 """Bytes that are kept of the hash of an image's pixels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 
@@ -82,8 +83,6 @@ class LoggerThread:
                     return
             except Exception as error:  # whatever a tracker can throw: the ledger has the numbers
                 self._note(error)
-                if isinstance(news, Mapping):
-                    return
 
     def _note(self, error: Exception) -> None:
         self.trouble = one_line(str(error)) or type(error).__name__
@@ -105,9 +104,12 @@ class LoggerThread:
         log_of.end(record.status, final_metrics(record), [FrontierPoint(*one) for one in frontier(record)])
 
     def _end(self, means: Mapping[str, float]) -> None:
-        for log_of in self._logs.values():
-            log_of.end(INTERRUPTED, {}, [])
-        self.logger.end(means)
+        interrupted = [partial(log_of.end, INTERRUPTED, {}, []) for log_of in self._logs.values()]
+        for end in [*interrupted, partial(self.logger.end, means)]:
+            try:
+                end()
+            except Exception as error:  # the others end all the same
+                self._note(error)
 
     def _log(self, trial: RunningTrial | TrialRecord) -> TrialLog:
         """The log of a trial; that of one without news so far starts."""
