@@ -19,7 +19,7 @@ from flyp_sweep.results.ledger.schema import TrialRecord
 from flyp_sweep.results.running_rows import CellNames, in_short
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted
-from flyp_sweep.trainers.spec import TrialSpec
+from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,13 @@ class Progress:
         self.names = CellNames(cell.plan.cell for cell in protocol.cells)
         self.began = time.monotonic()
         self.failed: Counter[Cell] = Counter()
-        self.best: dict[Cell, float] = {}
+        self._scores: dict[tuple[Cell, str], float] = {}
+        """The best score of each cell by stage."""
+        for cell in protocol.cells:
+            for trial in cell.trials:
+                if trial.trial_id in protocol.outcomes:
+                    stage = trial.stage if isinstance(trial, TrialSpec) else SEARCH
+                    self._score(cell.plan.cell, stage, protocol.outcomes[trial.trial_id].score)
         self._noted: set[tuple[Cell, str]] = set()
         self.this_run = 0
         self._last_line = self.began
@@ -74,8 +80,7 @@ class Progress:
             if (cell, note) not in self._noted:  # as its other trials may bring the same
                 self._noted.add((cell, note))
                 self._say(f"{cell.key} seed {record.seed}: {note}", "yellow")
-        if record.score is not None:
-            self.best[cell] = max(record.score, self.best.get(cell, 0.0))
+        self._score(cell, record.stage, record.score)
         self._tell_line()
 
     def retried(self, spec: TrialSpec, reason: str, pause: float) -> None:
@@ -108,6 +113,16 @@ class Progress:
         rest = "" if self.protocol.done else f", {time_left(left.seconds, at_least=left.at_least)}"
         elapsed = duration(time.monotonic() - self.began)
         return f"{done:,} of {counted(planned, 'trial')}, {elapsed} elapsed{rest}"
+
+    def _score(self, cell: Cell, stage: str, score: float | None) -> None:
+        if score is not None:
+            self._scores[cell, stage] = max(score, self._scores.get((cell, stage), score))
+
+    @property
+    def best(self) -> dict[Cell, float]:
+        """The best score of each cell so far: of its search, or of its repeats if nothing is searched."""
+        repeats = {cell: score for (cell, stage), score in self._scores.items() if stage == REPEAT}
+        return repeats | {cell: score for (cell, stage), score in self._scores.items() if stage == SEARCH}
 
     def _tell_line(self) -> None:
         """Where there is no board: the line, and the running trials in short."""

@@ -111,7 +111,7 @@ def test_a_run_says_what_is_there_how_long_it_may_take_and_what_it_has_done(tmp_
     (tmp_path / "quick.yaml").write_text(QUICK)
     code, output = run_serially("quick.yaml", cwd=tmp_path, stop_after=2)
     lines = output.splitlines()
-    unknown = "no estimate of time: no earlier trial of Zeroshot or LP with digits-clip on this machine"
+    unknown = "no estimate of time: no earlier trial of Zeroshot or LP with digits-clip on these data and this machine"
     assert (code, lines.count(unknown)) == (130, 1), output
     assert re.fullmatch(r"2 trials in .*\d s", lines[-5])
     assert lines[-4:] == [

@@ -112,7 +112,7 @@ def test_trials_that_take_another_time_do_not_count(changes: dict[str, Any], tmp
     plans = plans_of(space_of(methods=["ft"]))
     ledger(tmp_path / "runs" / "before", *lines_of([plans[0], plans[0]], **changes)[1:])
     found = estimate(Protocol(plans), tmp_path / "runs" / "new")
-    assert str(found) == "no estimate of time: no earlier trial of FT with digits-clip on this machine"
+    assert str(found) == "no estimate of time: no earlier trial of FT with digits-clip on these data and this machine"
 
 
 def test_what_is_unknown_is_named_beside_what_is_known(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_what_is_unknown_is_named_beside_what_is_known(tmp_path: Path) -> None:
     said = str(estimate(Protocol(plans), tmp_path / "runs" / "new"))
     assert "estimated from 1 earlier trial in " in said
     assert said.startswith("time: more than ")
-    assert said.endswith("; no earlier trial of FT with digits-clip on this machine")
+    assert said.endswith("; no earlier trial of FT with digits-clip on these data and this machine")
 
 
 def test_steps_are_told_once_where_they_are_the_same() -> None:
