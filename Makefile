@@ -32,7 +32,7 @@ compat: .venv/ready
 chaos: .venv/ready
 	$(BIN)/python -m pytest -s -m chaos
 
-# Benchmarks into bench.md, e.g. make bench BENCH='--runs 3' (README); hours, for the baseline's part.
+# Benchmarks into bench.md, e.g. make bench BENCH='--runs 3'; hours, for the baseline's part.
 bench: .venv/ready
 	$(BIN)/python tests/bench --output bench.md $(BENCH)
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue
 
-from flyp_sweep.search_spaces.meanings import meanings
+from flyp_sweep.search_spaces.meanings import meanings, plain
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FILE = "flyp-sweep.schema.json"
@@ -53,7 +53,7 @@ def described(model: type[BaseModel], made: JsonSchemaValue) -> JsonSchemaValue:
     for name, field in model.model_fields.items():
         key: dict[str, Any] = made["properties"][field.alias or name]
         key.pop("title", None)
-        texts = [told[name]] if name in told else []
+        texts = [plain(told[name])] if name in told else []
         if field.description is not None:
             texts.append(f"Value: {field.description}." if texts else field.description)
         if texts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,11 @@ def meanings(section: type[BaseModel]) -> dict[str, str]:
         if issubclass(owner, BaseModel) and owner is not BaseModel:
             found |= _written_in(owner)
     return {field: text for field, text in found.items() if field in section.model_fields}
+
+
+def plain(text: str) -> str:
+    """A meaning without its links into the page of the reference."""
+    return re.sub(r"\[([^\]]+)\]\(#[\w-]+\)", r"\1", text)
 
 
 def _written_in(owner: type[BaseModel]) -> dict[str, str]:

@@ -24,12 +24,16 @@ class Origin:
 
         The line is that of the innermost section of the file around `key`. A key that no section holds has no line.
         """
-        line = None if any(one.sets(key) for one in self.overrides) else yaml_text.line_of(self.text, key)
+        line = self._line(key)
         return self.name + ("" if line is None else f":{line}") + self._set(key)
 
     def also(self, key: str) -> str:
-        """The same for a further place, in a message that has named the file: `line 12: `, or nothing."""
-        return self.where(key).removeprefix(self.name).replace(":", "line ", 1).lstrip()
+        """The same for a further place, in a message that has named the file: `line 12`, or nothing."""
+        line = self._line(key)
+        return (("" if line is None else f"line {line}") + self._set(key)).lstrip()
+
+    def _line(self, key: str) -> int | None:
+        return None if any(one.sets(key) for one in self.overrides) else yaml_text.line_of(self.text, key)
 
     def _set(self, key: str) -> str:
         return "".join(f" with --set {one.text}" for one in self.overrides if one.concerns(key))

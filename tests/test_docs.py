@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import click
+import jsonschema
 import nbformat
 import pytest
 from markdown_it import MarkdownIt
@@ -21,14 +24,23 @@ from pydantic import BaseModel
 
 import flyp_sweep
 from flyp_sweep.orchestrator.cli.main import cli
-from flyp_sweep.search_spaces import reference
+from flyp_sweep.search_spaces import from_mapping, reference, yaml_text
 from flyp_sweep.search_spaces.fields import Section
+from flyp_sweep.search_spaces.json_schema import schema
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 MARKDOWN = MarkdownIt().enable("table")
 ELSEWHERE = re.compile(r"[a-z]+:")
+AROUND: dict[str, Any] = {
+    "name": "x",
+    "dataset": "digits",
+    "model": {"arch": "digits-clip", "pretrained": "bundled"},
+    "methods": ["zeroshot", "ft", "flyp"],
+    "search": {"num_samples": 3, "space": {"lr": 1e-3}},
+}
+"""What stands around the keys that a page shows."""
 REMAKE = "docs/reference.md is not that of the model: make reference"
 
 
@@ -66,8 +78,10 @@ def keys(section: type[BaseModel]) -> set[str]:
 
 
 def subclasses(section: type[Section]) -> Iterator[type[Section]]:
+    """The sections of a search space; other files of YAML have sections too."""
     for one in section.__subclasses__():
-        yield one
+        if one.__module__.startswith("flyp_sweep.search_spaces."):
+            yield one
         yield from subclasses(one)
 
 
@@ -76,6 +90,14 @@ def commands(group: click.Group, path: str) -> Iterator[str]:
         yield f"{path} {name}"
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
+
+
+def command_lines(page: Path) -> Iterator[str]:
+    """What stands behind `flyp-sweep` in the code of a page, without comments and further commands."""
+    for token in tokens(page):
+        if token.type in ("fence", "code_block", "code_inline"):
+            for line in token.content.replace("\\\n", " ").splitlines():
+                yield from re.findall(r"(?:^|[ (;])flyp-sweep ([^#|`;&]+)", line)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -104,12 +126,35 @@ def test_the_site_builds_and_asks_no_other_host(tmp_path: Path) -> None:
         assert not asked, name
 
 
-def test_every_command_is_in_the_pages() -> None:
-    text = " ".join(page.read_text() for page in PAGES)
-    named = re.sub(r"(\w+)\|", r"\1 ", text)  # as in `cache ls|clear`, whose parts are looked for one by one
-    for command in commands(cli, "flyp-sweep"):
-        *group, name = command.split()
-        assert re.search(rf"{' '.join(group)}[\w| ]* {name}\b", named), command
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_command_is_in_the_page_of_commands() -> None:
+    text = (DOCS / "commands.md").read_text()
+    assert not [command for command in commands(cli, "flyp-sweep") if f"`{command} " not in text.replace("`", " `")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_a_page_have_the_options_that_it_names(page: Path) -> None:
+    for line in command_lines(page):
+        command: click.Command = cli
+        words = line.split()
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        options = {name for option in command.params for name in [*option.opts, *option.secondary_opts]}
+        named = {word.split("=")[0].strip("'\").,;") for word in words if re.match(r"--?[a-z]", word)}
+        assert named <= {*options, "--help", "--version"}, line
+
+
+@pytest.mark.parametrize(("page", "text"), [(page, text) for page in PAGES for _, text in fenced(page, "yaml")])
+def test_yaml_of_a_page_is_accepted_by_the_loader_and_by_the_schema(page: Path, text: str) -> None:
+    shown = yaml_text.read(text, page.name)
+    if "source" in shown:
+        return  # the numbers of a paper, for `table --against`
+    data = AROUND | shown
+    from_mapping(data)
+    jsonschema.validate(data, json.loads(schema()))
 
 
 def test_the_reference_is_that_of_the_model() -> None:

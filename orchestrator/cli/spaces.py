@@ -31,7 +31,7 @@ def init(space: str, data: Path | None, force: bool) -> None:
     from flyp_sweep.search_spaces.json_schema import FILE, schema
     from flyp_sweep.search_spaces.loading import SUFFIXES
 
-    file = Path(space) if space.endswith(SUFFIXES) else Path(f"{space}.yaml")
+    file = Path(space if space.endswith(SUFFIXES) else f"{Path(space)}.yaml")
     if file.exists() and not force:
         raise InputError(f"{file}: found a file there already; name another, or add --force to overwrite it")
     found = None if data is None else look(data)

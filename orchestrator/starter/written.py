@@ -14,8 +14,9 @@ from flyp_sweep.search_spaces.complaints import one_line
 from flyp_sweep.search_spaces.fields import Section
 from flyp_sweep.search_spaces.json_schema import FILE
 from flyp_sweep.search_spaces.loading import from_mapping
-from flyp_sweep.search_spaces.meanings import meanings
+from flyp_sweep.search_spaces.meanings import meanings, plain
 from flyp_sweep.search_spaces.own_data import HeldOut
+from flyp_sweep.search_spaces.presentation import Presentation
 from flyp_sweep.search_spaces.sections import Resources
 from flyp_sweep.search_spaces.yaml_text import flow
 
@@ -42,10 +43,8 @@ OWN: dict[str, Any] = {
 }
 """Around data of the user's own."""
 WITHOUT_DATA = "Data that come with flyp-sweep. `flyp-sweep init --data DIR` writes this part for your own images."
-SHOWN = {"resources": Resources(cpu=1)}
+SHOWN: dict[str, Section] = {"resources": Resources(cpu=1), "tables": Presentation()}
 """What stands in a comment for a section that has no default."""
-
-
 AUTO = {"train.micro_batch": "auto"}
 """How the default of a key is spelt, if not as its value."""
 
@@ -92,7 +91,7 @@ class _Writer:
         for name, field in type(held).model_fields.items():
             key, value = field.alias or name, getattr(held, name)
             place = f"{path}.{key}".removeprefix(".")
-            comment = " ".join(filter(None, [told.get(name, ""), self.guesses.get(place, "")]))
+            comment = " ".join(filter(None, [plain(told.get(name, "")), self.guesses.get(place, "")]))
             if given is not None and key in given:
                 yield from self._active(f"{before}{key}:", given[key], value, comment, place)
             else:
@@ -126,7 +125,7 @@ def _indent(code: str) -> str:
 
 def _line(code: str, comment: str) -> Iterator[str]:
     """A line with its comment beside it, or below it where the line is long."""
-    texts = textwrap.wrap(one_line(comment), WIDTH - COMMENTS_AT - 2)
+    texts = textwrap.wrap(one_line(comment), WIDTH - COMMENTS_AT - 2, break_on_hyphens=False)
     if texts and len(code) < COMMENTS_AT:
         yield f"{code:<{COMMENTS_AT}}# {texts.pop(0)}"
     else:

@@ -23,6 +23,7 @@ from flyp_sweep.orchestrator.starter.written import written
 from flyp_sweep.search_spaces import InputError, bundled, load, yaml_text
 from flyp_sweep.search_spaces.json_schema import FILE, schema
 from flyp_sweep.search_spaces.loading import bundled_text, from_mapping
+from flyp_sweep.search_spaces.presentation import Presentation
 
 CLASSES = ("0", "true", "two_words")
 """Two of them are no texts in YAML unless quoted."""
@@ -151,8 +152,11 @@ def test_every_key_is_there_and_every_comment_is_a_valid_default() -> None:
     assert len(found) > 40
     for line, changed in found:
         if not re.search(r"grace_epochs|reduction_factor|^  (cpu|gpu|processes):", line):  # these need another key
-            assert from_mapping(yaml_text.read(changed, "x")) == plain, line
-    for model in (type(plain), type(plain.train), type(plain.search)):
+            read = from_mapping(yaml_text.read(changed, "x"))
+            assert read.model_copy(update={"tables": None}) == plain, line
+    assert "](" not in text
+    assert "flyp-\n" not in re.sub(r"\n +# ", "\n", text)
+    for model in (type(plain), type(plain.train), type(plain.search), Presentation):
         for key, field in model.model_fields.items():
             assert re.search(rf"^[# ]*{field.alias or key}:", text, re.M), key
     assert max(map(len, text.splitlines())) <= 120

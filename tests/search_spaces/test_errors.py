@@ -58,7 +58,7 @@ def test_the_base_of_these_tests_is_valid() -> None:
             BASE.replace("search:", "serch:"),
             "x.yaml:6: unknown key 'serch'; allowed: name, dataset, shots, model, methods, images, train, search, "
             "early_stopping, scheduler, repeats, wise_ft, ensembles, evaluate, failures, checkpoints, weights, "
-            "predictions, mlflow, loggers, resources (did you mean 'search'?)",
+            "predictions, mlflow, loggers, resources, notify, tables (did you mean 'search'?)",
         ),
         ("[1, 2]", "x.yaml: found [1, 2]; expected a mapping with keys out of name, dataset,"),
         ("", "x.yaml: found an empty file; expected a mapping with keys out of name,"),
@@ -354,6 +354,8 @@ def test_errors_of_an_override_and_of_the_file_are_told_apart() -> None:
     line = complaint(BASE + "shots: x", "train.epochs=0")
     assert line.startswith("x.yaml:7: shots: found 'x'; ")
     assert "; also with --set train.epochs=0: train.epochs: found 0; " in line
+    line = complaint(BASE + "shots: x", "train={epochs: 0}")
+    assert "; also with --set train={epochs: 0}: train.epochs: found 0; " in line
     assert complaint(BASE + "shots: x", "train={epoch: 3}").startswith(
         "x.yaml with --set train={epoch: 3}: unknown key"
     )

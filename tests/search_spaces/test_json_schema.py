@@ -15,7 +15,7 @@ from flyp_sweep.search_spaces.json_schema import schema
 from flyp_sweep.search_spaces.loading import bundled_text
 from flyp_sweep.search_spaces.meanings import meanings
 from flyp_sweep.search_spaces.model import SearchSpace
-from flyp_sweep.search_spaces.sections import EarlyStopping
+from flyp_sweep.search_spaces.sections import EarlyStopping, Repeats
 
 BASE: dict[str, Any] = {
     "name": "x",
@@ -124,7 +124,7 @@ def test_every_key_has_a_meaning_below_its_field_and_the_schema_tells_it(made: d
     found = list(sections(Section))
     assert {SearchSpace, EarlyStopping} <= {*found}
     assert not [f"{one.__name__}.{key}" for one in found for key in one.model_fields if key not in meanings(one)]
-    epochs = made["$defs"]["Train"]["properties"]["epochs"]["description"]
-    assert epochs == "The most epochs of a trial. Early stopping may end it sooner. Value: a whole number, 1 or more."
-    assert made["$defs"]["HeldOut"]["properties"]["from"]["description"].startswith("The split that the images")
+    seeds = made["$defs"]["Repeats"]["properties"]["seeds"]["description"]
+    assert seeds == f"{meanings(Repeats)['seeds']} Value: a whole number, 1 or more."
+    assert made["$defs"]["HeldOut"]["properties"]["from"]["description"].startswith("The split from which")
     assert all("description" in one for one in made["properties"].values())
