@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
 from flyp_sweep.results.files import write
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.results.ledger.schema import Record, SelectionRecord
 from flyp_sweep.results.metrics import metric_of
+from flyp_sweep.results.naming import method_label, printed_method
 from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.options import TableOptions
@@ -115,9 +119,8 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     from flyp_sweep.results.ledger.tidy import write_parquet  # pandas is heavy, and a table does without
     from flyp_sweep.results.report import report
 
-    run, material = _read(folder, planned, folder.name)
+    run, material, table, options, refused = _read_with_table(folder, planned)
     write_parquet(material.frame, folder.results)
-    table, refused = _table_of(run, folder)
     paths = []
     for name in format_names():
         style = format_of(name)
@@ -125,21 +128,24 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         write(path, style.render(table))
         paths.append(path)
     figures, pictures, warnings = _write_figures(material, folder)
-    write(folder.report, report([_with_all(run, material)], table, pictures))
+    write(folder.report, report([_with_all(run, material)], table, pictures, options))
     told = [*refused, *warnings, *_edge_lines(run), *_note_lines(run)]
-    return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence))
+    return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence, options))
 
 
-def _table_of(run: Run, folder: RunFolder) -> tuple[Table, list[str]]:
-    """The table of a run as its search space wants it; else the plain one, and why.
+def _read_with_table(folder: RunFolder, planned: list[Cell]) -> tuple[Run, Material, Table, TableOptions, list[str]]:
+    """A run with its table as its search space wants it, and these options; else the plain table, and why.
 
     The names of splits and columns are known when they have been measured. A wrong one must not cost a run its table.
     """
+    options = table_options([folder])
+    run, material = _read(folder, planned, folder.name, options.labels)
     try:
-        return make_table([run.evidence], options=table_options([folder])), []
+        return run, material, make_table([run.evidence], options=options), options, []
     except InputError as error:
         line = f"{folder.space}: {error}; mend it there, or give the option, and make the table again"
-        return make_table([run.evidence]), [line]
+    run, material = _read(folder, planned, folder.name)
+    return run, material, make_table([run.evidence]), TableOptions(), [line]
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:
@@ -176,19 +182,25 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     from flyp_sweep.results.figures import draw, file_of, for_both_modes
     from flyp_sweep.results.report import report
 
-    read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
-    table = make_table([run.evidence for run, _ in read], layout, table_options(folders))
+    options = table_options(folders)
+    read = [_read(folder, planned_cells(folder), name, options.labels) for folder, name in _named(folders)]
+    table = make_table([run.evidence for run, _ in read], layout, options)
     pictures: dict[str, bytes] = {}
     for run, material in read:
         prefix = f"{run.name}: " if len(read) > 1 else ""
         figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
         pictures |= {prefix + stem: for_both_modes(file_of(figure, ".svg")) for stem, figure in figures.items()}
-    write(output, report([_with_all(run, material) for run, material in read], table, pictures))
+    write(output, report([_with_all(run, material) for run, material in read], table, pictures, options))
     return [line for run, _ in read for line in _edge_lines(run)]
 
 
-def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
-    """What reports and figures need of a run, all from one reading of its ledger."""
+def _read(
+    folder: RunFolder, planned: list[Cell], name: str, labels: Mapping[str, str] | None = None
+) -> tuple[Run, Material]:
+    """What reports and figures need of a run, all from one reading of its ledger.
+
+    `labels` are those of `TableOptions`: methods have them wherever they are printed.
+    """
     from flyp_sweep.results.analysis.best_repeats import predicted_in
     from flyp_sweep.results.analysis.searches import searches_of
     from flyp_sweep.results.analysis.training_curves import CurveReader
@@ -197,13 +209,23 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     from flyp_sweep.results.report import Run
 
     reader = CurveReader()
-    records, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
+    read, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
+    records = [_labelled(record, labels) for record in read] if labels else read
     evidence = evidence_of(records, name, planned, sha256)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
     read_predicted = partial(predicted_in, records, folder.prediction_files)
-    return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted)
+    return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted, labels or {})
+
+
+def _labelled(record: Record, labels: Mapping[str, str]) -> Record:
+    """A selection with the label that its method is printed by; any other record as it is."""
+    if not isinstance(record, SelectionRecord):
+        return record
+    method = record.cell.method
+    label = printed_method(method, record.label or method_label(method, {}), labels)
+    return msgspec.structs.replace(record, label=label)
 
 
 def _with_all(run: Run, material: Material) -> Run:
@@ -270,7 +292,7 @@ def plot_run(
         raise InputError(f"-o {output}: found {output.suffix}, expected {one_of(SUFFIXES)}, or a folder")
     if into_file:
         kind = kind or "frontier"
-    run, material = _read(folder, planned_cells(folder), folder.name)
+    run, material = _read(folder, planned_cells(folder), folder.name, table_options([folder]).labels)
     drawn = draw(material, [kind] if kind else list(KINDS), look)
     figures = [figure for one in drawn for figure in one.figures.values()]
     reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]

@@ -8,7 +8,8 @@ from ledgers import evidence_in
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.protocol_blocks import blocks_of
 from flyp_sweep.results.metrics import metric_of
-from flyp_sweep.results.report.claims import Contender, claim, claims_of
+from flyp_sweep.results.report.claims import claims_of
+from flyp_sweep.results.report.sentences import Contender, claim
 from flyp_sweep.results.tables.significance import Sample
 
 ACCURACY = metric_of("accuracy")
@@ -42,7 +43,7 @@ def test_a_method_that_is_not_told_apart_is_named_so_with_the_sign_of_its_differ
     """Behind by 1, -1 and 0.9 points: 0.3 +- 4.303 * sqrt(1.27) / sqrt(3) = 0.3 +- 2.8."""
     held = [contender("FLYP", 0.90, 0.90, 0.90), contender("FT", 0.89, 0.91, 0.891)]
     assert claim("mean OOD", ACCURACY, held) == (
-        "FLYP is highest on mean OOD, 90.0; no other method is shown to be lower. "
+        "FLYP has the highest mean on mean OOD, 90.0; no other method is shown to be lower. "
         "Not told apart from FLYP: FT (difference 0.3 [-2.5, 3.1]). n = 3 seeds."
     )
 
@@ -104,14 +105,14 @@ def test_the_correction_of_the_tables_holds():
 def test_a_run_is_told_by_mean_ood_then_id_without_and_with_ensembling(example):
     found = sentences(example.run())
     assert [one.split(",")[0] for one in found] == [
-        "FLYP is highest on mean OOD without ensembling",
-        "FLYP is highest on mean OOD with ensembling",
-        "FLYP is highest on ID test without ensembling",
-        "FLYP is highest on ID test with ensembling",
+        "FLYP has the highest mean on mean OOD without ensembling",
+        "FLYP has the highest mean on mean OOD with ensembling",
+        "FLYP has the highest mean on ID test without ensembling",
+        "FLYP has the highest mean on ID test with ensembling",
     ]
     # FLYP: 0.68, 0.70, 0.72; FT: 0.03 less at each seed, which three seeds give by chance with p = 0.25; Zeroshot: 0.45
     assert found[0] == (
-        "FLYP is highest on mean OOD without ensembling, 70.0; Zeroshot is lower by 25.0 [20.0, 30.0]. "
+        "FLYP has the highest mean on mean OOD without ensembling, 70.0; Zeroshot is lower by 25.0 [20.0, 30.0]. "
         "Not told apart from FLYP: FT (difference 3.0 [3.0, 3.0]). n = 3 seeds."
     )
 
