@@ -29,7 +29,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
 if TYPE_CHECKING:
-    from flyp_sweep.results.figures import Material
+    from flyp_sweep.results.figures import Drawn, Material
     from flyp_sweep.results.report import Run
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,20 @@ def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], d
         else:
             stems = [stem for one in drawn for stem in one.figures]
             pictures |= {stem: for_both_modes((folder.figures / f"{stem}.svg").read_bytes()) for stem in stems}
+            warnings += _without_frontier(drawn) if kind == "frontier" else []
     return paths, pictures, warnings
+
+
+def _without_frontier(drawn: Sequence[Drawn]) -> list[str]:
+    """Why data sets have no frontier, a line for each reason."""
+    titles: dict[str, list[str]] = {}
+    for one in drawn:
+        for title, reason in one.skipped.items():
+            titles.setdefault(reason, []).append(title)
+    return [
+        f"no frontier of {held[0]}{f' and {len(held) - 1:,} more' if held[1:] else ''}: {reason}"
+        for reason, held in titles.items()
+    ]
 
 
 def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> list[str]:

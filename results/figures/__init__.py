@@ -87,7 +87,7 @@ class Material:
 
 KINDS: dict[str, Callable[[Material], Drawn]] = {
     "frontier": lambda material: draw_frontiers(material.frame),
-    "ood": lambda material: draw_splits(split_bars(material.blocks)),
+    "ood": lambda material: draw_splits(split_bars(material.blocks), material.labels),
     "shots": lambda material: draw_shots([material.evidence]),
     "training": lambda material: draw_training(curves_of(material.blocks, material.curves)),
     "sensitivity": lambda material: draw_sensitivity(material.searches),
