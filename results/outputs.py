@@ -9,15 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
 from flyp_sweep.results.files import write
+from flyp_sweep.results.ledger.labels import with_labels
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
-from flyp_sweep.results.ledger.schema import Record, SelectionRecord
 from flyp_sweep.results.metrics import metric_of
-from flyp_sweep.results.naming import method_label, printed_method
 from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.options import TableOptions
@@ -223,22 +220,13 @@ def _read(
 
     reader = CurveReader()
     read, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
-    records = [_labelled(record, labels) for record in read] if labels else read
+    records = with_labels(read, labels) if labels else read
     evidence = evidence_of(records, name, planned, sha256)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
     read_predicted = partial(predicted_in, records, folder.prediction_files)
     return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted, labels or {})
-
-
-def _labelled(record: Record, labels: Mapping[str, str]) -> Record:
-    """A selection with the label that its method is printed by; any other record as it is."""
-    if not isinstance(record, SelectionRecord):
-        return record
-    method = record.cell.method
-    label = printed_method(method, record.label or method_label(method, {}), labels)
-    return msgspec.structs.replace(record, label=label)
 
 
 def _with_all(run: Run, material: Material) -> Run:
