@@ -37,7 +37,7 @@ def printed_method(method: str, label: str, labels: Mapping[str, str]) -> str:
     """
     base, _, ensemble = method.partition(WITH)
     if method in labels or not ensemble or base not in labels:
-        return labels.get(method, labels.get(label, label))
+        return labels.get(method, label)
     return method_label(method, {base: labels[base]})
 
 

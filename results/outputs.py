@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
 from flyp_sweep.results.files import write
+from flyp_sweep.results.ledger.labels import with_labels
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import format_names, format_of
@@ -25,7 +26,7 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.loading import load
 
 if TYPE_CHECKING:
-    from flyp_sweep.results.figures import Material
+    from flyp_sweep.results.figures import Drawn, Material
     from flyp_sweep.results.report import Run
 
 log = logging.getLogger(__name__)
@@ -115,9 +116,8 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     from flyp_sweep.results.ledger.tidy import write_parquet  # pandas is heavy, and a table does without
     from flyp_sweep.results.report import report
 
-    run, material = _read(folder, planned, folder.name)
+    run, material, table, options, refused = _read_with_table(folder, planned)
     write_parquet(material.frame, folder.results)
-    table, refused = table_of(run.evidence, folder)
     paths = []
     for name in format_names():
         style = format_of(name)
@@ -125,9 +125,9 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
         write(path, style.render(table))
         paths.append(path)
     figures, pictures, warnings = _write_figures(material, folder)
-    write(folder.report, report([_with_all(run, material)], table, pictures))
+    write(folder.report, report([_with_all(run, material)], table, pictures, options))
     told = [*refused, *warnings, *_edge_lines(run), *_note_lines(run)]
-    return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence))
+    return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence, options))
 
 
 def table_of(evidence: Evidence, folder: RunFolder) -> tuple[Table, list[str]]:
@@ -140,6 +140,18 @@ def table_of(evidence: Evidence, folder: RunFolder) -> tuple[Table, list[str]]:
     except InputError as error:
         line = f"{folder.space}: {error}; mend it there, or give the option, and make the table again"
         return make_table([evidence]), [line]
+
+
+def _read_with_table(folder: RunFolder, planned: list[Cell]) -> tuple[Run, Material, Table, TableOptions, list[str]]:
+    """A run with its table and the options of this table; see `table_of`. Without the options there are no labels."""
+    options = table_options([folder])
+    run, material = _read(folder, planned, folder.name, options.labels)
+    table, refused = table_of(run.evidence, folder)
+    if refused:
+        options = TableOptions()
+        run, material = _read(folder, planned, folder.name)
+        table = make_table([run.evidence])
+    return run, material, table, options, refused
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:
@@ -165,7 +177,20 @@ def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], d
         else:
             stems = [stem for one in drawn for stem in one.figures]
             pictures |= {stem: for_both_modes((folder.figures / f"{stem}.svg").read_bytes()) for stem in stems}
+            warnings += _without_frontier(drawn) if kind == "frontier" else []
     return paths, pictures, warnings
+
+
+def _without_frontier(drawn: Sequence[Drawn]) -> list[str]:
+    """Why data sets have no frontier, a line for each reason."""
+    titles: dict[str, list[str]] = {}
+    for one in drawn:
+        for title, reason in one.skipped.items():
+            titles.setdefault(reason, []).append(title)
+    return [
+        f"no frontier of {held[0]}{f' and {len(held) - 1:,} more' if held[1:] else ''}: {reason}"
+        for reason, held in titles.items()
+    ]
 
 
 def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> list[str]:
@@ -176,19 +201,25 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     from flyp_sweep.results.figures import draw, file_of, for_both_modes
     from flyp_sweep.results.report import report
 
-    read = [_read(folder, planned_cells(folder), name) for folder, name in _named(folders)]
-    table = make_table([run.evidence for run, _ in read], layout, table_options(folders))
+    options = table_options(folders)
+    read = [_read(folder, planned_cells(folder), name, options.labels) for folder, name in _named(folders)]
+    table = make_table([run.evidence for run, _ in read], layout, options)
     pictures: dict[str, bytes] = {}
     for run, material in read:
         prefix = f"{run.name}: " if len(read) > 1 else ""
         figures = {stem: figure for one in draw(material) for stem, figure in one.figures.items()}
         pictures |= {prefix + stem: for_both_modes(file_of(figure, ".svg")) for stem, figure in figures.items()}
-    write(output, report([_with_all(run, material) for run, material in read], table, pictures))
+    write(output, report([_with_all(run, material) for run, material in read], table, pictures, options))
     return [line for run, _ in read for line in _edge_lines(run)]
 
 
-def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Material]:
-    """What reports and figures need of a run, all from one reading of its ledger."""
+def _read(
+    folder: RunFolder, planned: list[Cell], name: str, labels: Mapping[str, str] | None = None
+) -> tuple[Run, Material]:
+    """What reports and figures need of a run, all from one reading of its ledger.
+
+    `labels` are those of `TableOptions`: methods have them wherever they are printed.
+    """
     from flyp_sweep.results.analysis.best_repeats import predicted_in
     from flyp_sweep.results.analysis.searches import searches_of
     from flyp_sweep.results.analysis.training_curves import CurveReader
@@ -197,13 +228,14 @@ def _read(folder: RunFolder, planned: list[Cell], name: str) -> tuple[Run, Mater
     from flyp_sweep.results.report import Run
 
     reader = CurveReader()
-    records, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
+    read, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
+    records = with_labels(read, labels) if labels else read
     evidence = evidence_of(records, name, planned, sha256)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
     read_predicted = partial(predicted_in, records, folder.prediction_files)
-    return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted)
+    return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted, labels or {})
 
 
 def _with_all(run: Run, material: Material) -> Run:
@@ -270,7 +302,7 @@ def plot_run(
         raise InputError(f"-o {output}: found {output.suffix}, expected {one_of(SUFFIXES)}, or a folder")
     if into_file:
         kind = kind or "frontier"
-    run, material = _read(folder, planned_cells(folder), folder.name)
+    run, material = _read(folder, planned_cells(folder), folder.name, table_options([folder]).labels)
     drawn = draw(material, [kind] if kind else list(KINDS), look)
     figures = [figure for one in drawn for figure in one.figures.values()]
     reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]

@@ -70,7 +70,7 @@ ROOMS = {
         "analysis": {"ledger", "naming", "statistics"},
         "tables": {"analysis", "metrics", "naming", "statistics"},
         "figures": {"analysis", "files", "naming", "statistics"},
-        "report": {"analysis", "ledger", "metrics", "naming", "statistics", "tables"},
+        "report": {"analysis", "durations", "ledger", "metrics", "naming", "statistics", "tables"},
         "durations": set[str](),
         "running_rows": {"durations", "ledger", "naming"},
         "run_status": {"ledger", "running_rows"},

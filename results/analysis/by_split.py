@@ -37,11 +37,11 @@ class SplitBars:
 
 
 def split_bars(blocks: Iterable[Block]) -> list[SplitBars]:
-    """The numbers of every block with a finished repeat on an OOD set, by the primary metric of each split."""
+    """The numbers of every block with a finished repeat on ID test or an OOD set, by each split's primary metric."""
     found = []
     for block in blocks:
         measures = [measure for measure in block.measures if measure.role in ("id_test", "ood")]
-        if not any(measure.role == "ood" for measure in measures):
+        if not measures:
             continue
         sides = {side: bars for side in SIDES if (bars := _bars(block, measures, side))}
         metrics = {measure.metric for measure in measures}

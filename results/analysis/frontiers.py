@@ -80,8 +80,8 @@ def skip_reason(block: pd.DataFrame) -> str:
     if block.empty:
         return "no repeat has finished yet"
     roles = set(block["role"])
-    missing = [name for role, name in (("id_test", "ID test"), ("ood", "OOD")) if role not in roles]
-    return f"there is no {' and no '.join(missing)} split" if missing else ""
+    missing = [name for role, name in (("id_test", "an ID test split"), ("ood", "an OOD set")) if role not in roles]
+    return f"a frontier needs {' and '.join(missing)}, and there is none" if missing else ""
 
 
 def frontier_points(block: pd.DataFrame) -> Frontier:

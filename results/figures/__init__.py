@@ -60,13 +60,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Material:
-    """What the figures of one run are made of."""
+    """What the figures of one run are made of; `labels` are how splits are printed, methods have theirs already."""
 
     frame: pd.DataFrame
     evidence: Evidence
     searches: Sequence[CellSearch]
     curves: Mapping[str, SeedCurve] = field(default_factory=dict)
     read_predicted: Callable[[], Predicted] = Predicted
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -86,7 +87,7 @@ class Material:
 
 KINDS: dict[str, Callable[[Material], Drawn]] = {
     "frontier": lambda material: draw_frontiers(material.frame),
-    "ood": lambda material: draw_splits(split_bars(material.blocks)),
+    "ood": lambda material: draw_splits(split_bars(material.blocks), material.labels),
     "shots": lambda material: draw_shots([material.evidence]),
     "training": lambda material: draw_training(curves_of(material.blocks, material.curves)),
     "sensitivity": lambda material: draw_sensitivity(material.searches),

@@ -20,6 +20,7 @@ from flyp_sweep.results.figures.style import (
     colours_of,
     lay_out,
     legend_columns,
+    line_handles,
     literal,
     marker,
     new_figure,
@@ -101,11 +102,7 @@ def _draw_line(axes: Axes, line: Line, methods: list[str]) -> None:
 
 
 def _legend(curves: ShotsCurves, labels: dict[str, str]) -> list[Line2D]:
-    colours, shapes = colours_of(labels), shapes_of(labels)
-    handles = [
-        Line2D([], [], **{**marker(shapes[name], colours[name], 4.5), "linestyle": "-"}, label=literal(label))
-        for name, label in labels.items()
-    ]
+    handles = line_handles(labels)
     if any(line.is_constant for panel in curves.panels for line in panel.lines):
         handles.append(Line2D([], [], color="black", linewidth=0.9, linestyle="--", label="zero-shot"))
     return handles

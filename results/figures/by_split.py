@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ from flyp_sweep.results.figures.style import (
     legend_columns,
     literal,
     new_figure,
+    shortened,
 )
 from flyp_sweep.results.naming import ZEROSHOT, shots_label, slugs
 
@@ -30,16 +32,17 @@ _BAR, _GAP, _REST = 0.068, 0.12, 0.95
 _LONGEST = 16  # characters of a split's name
 
 
-def draw_splits(found: Iterable[SplitBars]) -> Drawn:
-    """`ood-<dataset>-<model>-<shots>` for every block with a finished repeat on an OOD set."""
+def draw_splits(found: Iterable[SplitBars], names: Mapping[str, str] = MappingProxyType({})) -> Drawn:
+    """`ood-<dataset>-<model>-<shots>` for every block with a number; `names` are how splits are printed."""
     blocks = list(found)
     stems = slugs([("ood", one.dataset, one.model, shots_label(one.shots)) for one in blocks])
-    figures = {stem: draw(one) for stem, one in zip(stems, blocks, strict=True)}
-    return Drawn(figures, {} if figures else {"bars by OOD set": "no repeat has finished on an OOD set yet"})
+    figures = {stem: draw(one, names) for stem, one in zip(stems, blocks, strict=True)}
+    return Drawn(figures, {} if figures else {"bars by OOD set": "no repeat has finished yet"})
 
 
-def draw(one: SplitBars) -> Figure:
+def draw(one: SplitBars, names: Mapping[str, str] = MappingProxyType({})) -> Figure:
     """A panel without and one with ensembling, 3.25 inches wide; bars have 95% Student-t intervals over seeds."""
+    printed = {"id_test": "ID test", **names}
     labels = {bars.method: bars.label for side in one.sides.values() for bars in side}
     splits = one.splits[:MOST_SPLITS]
     metric = one.metric.replace("_", " ")
@@ -50,7 +53,7 @@ def draw(one: SplitBars) -> Figure:
             axes.set_title(SIDE_LABELS[side], loc="left", fontsize=8)
             _draw_panel(axes, bars, splits, list(labels))
             axes.set_xlabel(f"{metric} (%)")
-        row[0].set_yticks(range(len(splits)), ["ID test" if name == "id_test" else _short(name) for name in splits])
+        row[0].set_yticks(range(len(splits)), [shortened(printed.get(name, name), _LONGEST) for name in splits])
         more = f", the first {len(splits)} of {len(one.splits)} splits" if len(one.splits) > len(splits) else ""
         add_title(figure, one.title + more)
         figure.legend(
@@ -91,7 +94,3 @@ def _draw_panel(axes: Axes, bars: tuple[Bars, ...], splits: tuple[str, ...], met
 
 def _colours(methods: Iterable[str]) -> dict[str, str]:
     return colours_of(name for name in methods if name != ZEROSHOT) | {ZEROSHOT: "#777777"}
-
-
-def _short(name: str) -> str:
-    return literal(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…")

@@ -20,6 +20,7 @@ from flyp_sweep.results.figures.style import (
     marker,
     new_figure,
     shapes_of,
+    shortened,
 )
 from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.results.statistics.confusion import per_class_accuracy
@@ -65,7 +66,7 @@ def draw(block: PredictedBlock) -> Figure:
             axes.plot(
                 100 * values[order], np.arange(len(order)) + shift, **look, label=literal(one.label), clip_on=False
             )
-        axes.set_yticks(range(len(order)), [_short(names[at]) for at in order])
+        axes.set_yticks(range(len(order)), [shortened(names[at], _LONGEST) for at in order])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(order) - 0.5, -0.5)
         axes.set_xlabel("accuracy (%)")
@@ -74,7 +75,3 @@ def draw(block: PredictedBlock) -> Figure:
         figure.legend(loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2)
         lay_out(figure)
     return figure
-
-
-def _short(name: str) -> str:
-    return literal(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…")

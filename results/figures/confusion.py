@@ -15,7 +15,17 @@ from matplotlib.ticker import MaxNLocator
 
 from flyp_sweep.results.analysis.best_repeats import BestRepeat, Predicted, PredictedBlock
 from flyp_sweep.results.figures.per_block import draw_each
-from flyp_sweep.results.figures.style import DENSE, STYLE, WIDTH, Drawn, add_title, lay_out, literal, new_figure
+from flyp_sweep.results.figures.style import (
+    DENSE,
+    STYLE,
+    WIDTH,
+    Drawn,
+    add_title,
+    lay_out,
+    literal,
+    new_figure,
+    shortened,
+)
 from flyp_sweep.results.statistics.confusion import most_confused
 
 MOST_CLASSES = 20
@@ -57,7 +67,7 @@ def draw(block: PredictedBlock) -> Figure:
 def _maps(shown: list[BestRepeat]) -> Figure:
     """All heat maps on one pair of axes, each one unit wide: axes of their own would take a second to draw."""
     rows = math.ceil(len(shown) / _PER_ROW)
-    classes, names = len(shown[0].classes), [_short(name) for name in shown[0].classes]
+    classes, names = len(shown[0].classes), [shortened(name, _LONGEST) for name in shown[0].classes]
     figure = new_figure(rows * (WIDTH - 0.5) / _PER_ROW * _DOWN + 0.9)
     axes = figure.add_subplot()
     norm = Normalize(0, 100)
@@ -105,14 +115,13 @@ def _draw_bars(axes: Axes, one: BestRepeat) -> None:
     assert one.on_id is not None
     pairs = most_confused(one.on_id.labels, one.on_id.predicted, MOST_PAIRS)
     axes.set_title(literal(one.label), loc="left", fontsize=8)
-    names = [f"{_short(one.classes[pair.label])} → {_short(one.classes[pair.predicted])}" for pair in pairs]
+    names = [
+        f"{shortened(one.classes[pair.label], _LONGEST)} → {shortened(one.classes[pair.predicted], _LONGEST)}"
+        for pair in pairs
+    ]
     axes.barh(range(len(pairs)), [pair.count for pair in pairs], color="#4C78A8", height=0.7)
     axes.set_label(DENSE)
     axes.set_yticks(range(len(pairs)), names, fontsize=4.5)
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.tick_params(axis="x", labelsize=6)
-
-
-def _short(name: str) -> str:
-    return literal(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…")

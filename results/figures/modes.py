@@ -24,7 +24,7 @@ _PAPER = _NEUTRAL["#ffffff"]
 _ENOUGH = 4.0
 """The contrast that a method's colour has with a dark page; 3 is what WCAG asks of graphics."""
 
-_COLOUR = re.compile(rb"(?<=: )#[0-9a-f]{6}")
+_COLOUR = re.compile(rb"(?<=[: ])#[0-9a-f]{6}\b")
 _ROOT = re.compile(rb"<svg [^>]*>")
 
 

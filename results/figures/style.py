@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from flyp_sweep.results.files import write
@@ -172,6 +173,11 @@ def literal(name: str) -> str:
     return name.replace("$", r"\$")
 
 
+def shortened(name: str, longest: int) -> str:
+    """A name as a figure shows it, in at most `longest` characters."""
+    return literal(name if len(name) <= longest else f"{name[: longest - 1]}…")
+
+
 def legend_columns(labels: Iterable[str]) -> int:
     """How many columns of a legend fit a figure's width with these labels."""
     longest = max(map(len, labels), default=0)
@@ -182,6 +188,15 @@ def marker(shape: str, colour: str, size: float) -> dict[str, Any]:
     """Options of a marker that stands out from what lies below it."""
     white_edge = {"markeredgecolor": "white", "markeredgewidth": 0.6}
     return {"marker": shape, "color": colour, "markersize": size, "linestyle": "none", **white_edge}
+
+
+def line_handles(labels: Mapping[str, str]) -> list[Line2D]:
+    """A line with its marker for the legend of each method; `labels` are by method, in the order of the figure."""
+    colours, shapes = colours_of(labels), shapes_of(labels)
+    return [
+        Line2D([], [], **{**marker(shapes[name], colours[name], 4.5), "linestyle": "-"}, label=literal(label))
+        for name, label in labels.items()
+    ]
 
 
 def save_all(drawn: Iterable[Drawn], folder: str | Path) -> SavedFigures:

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from flyp_sweep.results.analysis.training_curves import BlockCurves, MethodCurves, SeedCurve
@@ -20,7 +19,7 @@ from flyp_sweep.results.figures.style import (
     colours_of,
     lay_out,
     legend_columns,
-    literal,
+    line_handles,
     marker,
     new_figure,
     shapes_of,
@@ -69,10 +68,7 @@ def draw(block: BlockCurves) -> Figure:
         rows[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
         add_title(figure, block.title)
         figure.legend(
-            handles=[
-                Line2D([], [], **{**marker(shapes[name], colours[name], 4.5), "linestyle": "-"}, label=literal(label))
-                for name, label in labels.items()
-            ],
+            handles=line_handles(labels),
             loc="outside lower center",
             ncols=legend_columns(labels.values()),
             frameon=False,

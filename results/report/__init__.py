@@ -15,6 +15,7 @@ from flyp_sweep.results.analysis.effective_robustness import robustness_of
 from flyp_sweep.results.analysis.importances import FEWEST_CONFIGS, MOST_CONFIGS
 from flyp_sweep.results.analysis.protocol_blocks import blocks_of
 from flyp_sweep.results.analysis.search_edges import edge_lines, edges_of
+from flyp_sweep.results.durations import duration
 from flyp_sweep.results.metrics import METRICS, percent
 from flyp_sweep.results.report.cell_views import cell_views
 from flyp_sweep.results.report.claims import BlockClaims, claims_of
@@ -24,6 +25,7 @@ from flyp_sweep.results.report.prediction_views import prediction_views
 from flyp_sweep.results.report.run import Run
 from flyp_sweep.results.report.table_views import grid_groups
 from flyp_sweep.results.report.templates import environment
+from flyp_sweep.results.tables.options import DEFAULTS, TableOptions
 from flyp_sweep.results.tables.table import Table
 
 __all__ = ["Run", "report"]
@@ -82,8 +84,8 @@ OUTPUT_CAPTIONS = {
 """The figures that stand in the section on what the models predict."""
 
 
-def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> str:
-    """The page of one or several runs: their `table` and their `figures`, SVG files by stem.
+def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes], options: TableOptions = DEFAULTS) -> str:
+    """The page of one or several runs: their `table`, made with `options`, and their `figures`, SVG files by stem.
 
     A stem's first word is a key of `FIGURE_CAPTIONS` or `OUTPUT_CAPTIONS`, after `<run>: ` where there are several
     runs.
@@ -94,7 +96,8 @@ def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> s
     return page.render(
         title=", ".join(run.name for run in runs),
         runs=runs,
-        claims=_claims(runs),
+        claims=_claims(runs, options),
+        control=options.control,
         facts=facts_of(runs),
         warnings=edge_lines(edge for run in runs for edge in edges_of(run.searches)),
         failures=failures_of(runs),
@@ -111,15 +114,15 @@ def report(runs: Sequence[Run], table: Table, figures: Mapping[str, bytes]) -> s
     )
 
 
-def _claims(runs: Sequence[Run]) -> list[BlockClaims]:
+def _claims(runs: Sequence[Run], options: TableOptions) -> list[BlockClaims]:
     """The claims of all runs together; of each run by itself where two runs hold the same cell."""
     results = [result for run in runs for result in cell_results(run.evidence)]
     if len({result.cell for result in results}) == len(results):
-        return claims_of(blocks_of(results))
+        return claims_of(blocks_of(results), options)
     return [
         BlockClaims(f"{run.name}: {one.title}", one.sentences)
         for run in runs
-        for one in claims_of(blocks_of(cell_results(run.evidence)))
+        for one in claims_of(blocks_of(cell_results(run.evidence)), options)
     ]
 
 
@@ -147,15 +150,6 @@ def _figures(
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else percent(value)
-
-
-def duration(seconds: float) -> str:
-    """E.g. `2.31 s`, `4 min 05 s`, `3 h 20 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes_left = divmod(minutes, 60)
-    if hours:
-        return f"{hours:,} h {minutes_left:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.3g} s"
 
 
 def short(value: object) -> str:

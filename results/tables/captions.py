@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from flyp_sweep.results.analysis.cells import CellResult
 from flyp_sweep.results.analysis.evidence import SIDES, WATCHED
 from flyp_sweep.results.metrics import metric_of
+from flyp_sweep.results.naming import shots_label
 from flyp_sweep.results.statistics.intervals import INTERVALS
 from flyp_sweep.results.statistics.paired import ENOUGH_FOR_A_CONSTANT, TESTS
 from flyp_sweep.results.statistics.two_ways import SEEDS_AND_EXAMPLES, TITLE
@@ -16,6 +17,8 @@ from flyp_sweep.results.tables.significance import FEWEST_SEEDS, LEVEL, ColumnMa
 from flyp_sweep.results.tables.table import Column, Grid
 from flyp_sweep.search_spaces.complaints import counted
 
+_FEW_SEEDS = 5
+"""Below so many seeds a test rarely finds a difference."""
 _ENOUGH_SEEDS = 20
 """Below so many seeds intervals that are not Student's cover visibly less than they say."""
 
@@ -54,7 +57,7 @@ def caption(
     """The caption of a filled grid: `marked` holds its marked columns, `differences` counts those tested."""
     numbers = [column for column in grid.columns if column.kind == "number"]
     sentences = [
-        f"{_metrics(numbers)}: {mean_and_interval(cells, options)}.",
+        f"{_metrics(numbers)}{_subject(grid, cells, options)}: {mean_and_interval(cells, options)}.",
         _abreast(shown.runs),
         _deterministic(cells, options),
         *_lower(numbers),
@@ -68,6 +71,16 @@ def caption(
         *_overlaps(cells),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _subject(grid: Grid, cells: Sequence[CellResult], options: TableOptions) -> str:
+    """E.g. ` on digits, 4-shot`: what all cells share of data set, model and shots, and the title does not name."""
+    of_cells = [(one.cell.dataset, one.cell.model, one.cell.shots) for one in cells]
+    shared = [held.pop() for held in map(set, zip(*of_cells, strict=True)) if len(held) == 1]
+    names = [shots_label(one) if isinstance(one, int) else one for one in shared if one is not None]
+    told = [options.labels.get(name, name) for name in names]
+    missing = ", ".join(name for name in told if name not in grid.title.split(", "))
+    return f" on {missing}" if missing else ""
 
 
 def mean_and_interval(cells: Iterable[CellResult], options: TableOptions) -> str:
@@ -334,4 +347,6 @@ def _never_varies(cell: CellResult) -> bool:
 
 def _powerless(cells: Sequence[CellResult], options: TableOptions) -> str:
     most = max((cell.n for cell in cells if not cell.is_constant), default=0)
-    return f"; with {most} seeds this test can show nothing" if TESTS[options.test].least_p(most) > LEVEL else ""
+    if TESTS[options.test].least_p(most) > LEVEL:
+        return f"; with {most} seeds this test can show nothing"
+    return f"; with {most} seeds this test has little power" if 0 < most < _FEW_SEEDS else ""

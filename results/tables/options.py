@@ -47,3 +47,6 @@ class TableOptions:
     def sides(self, default: Ensembling) -> tuple[Side, ...]:
         asked = self.ensembling or default
         return SIDES if asked == "both" else (asked,)
+
+
+DEFAULTS = TableOptions()

@@ -43,15 +43,21 @@ def presented(plans: Sequence[Plan], blocks: Sequence[Block], options: TableOpti
     Raises InputError for names that nothing has, once everything has been measured, and for two things of one name.
     """
     _refuse_unknown(plans, blocks, options)
-    rows = [_with_rows(plan, options) for plan in plans]
-    shown = [_with_columns(plan, options) for plan in rows]
-    if options.columns and not any(plan.columns for plan in shown):
+    found = shaped(plans, options)
+    if options.columns and not any(plan.columns for plan in found):
         if all(block.measures for block in blocks):
             raise InputError(
                 f"{_named('columns')}: found none of {', '.join(options.columns)} in this layout, expected one or more "
                 f"of {', '.join(dict.fromkeys(column.name for plan in plans for column in plan.columns))}"
             )
-        shown = rows
+        found = shaped(plans, replace(options, columns=()))
+    return found
+
+
+def shaped(plans: Iterable[Plan], options: TableOptions) -> list[Plan]:
+    """`presented` for names that have been checked: a name that a plan lacks changes nothing there."""
+    rows = [_with_rows(plan, options) for plan in plans]
+    shown = [_with_columns(plan, options) for plan in rows]
     return [_relabelled(plan, options.labels) for plan in shown if plan.columns and plan.rows]
 
 
@@ -64,13 +70,18 @@ def _named(key: str) -> str:
 
 
 def _with_rows(plan: Plan, options: TableOptions) -> Plan:
-    rows = plan.rows
-    if options.methods:
-        rows = tuple({id(row): row for name in options.methods for row in rows if _is_called(row, name)}.values())
+    rows = chosen_rows(plan.rows, options.methods)
     if options.sort:
         rows = _sorted(rows, plan.columns, options.sort)
     shown = set(map(id, rows))
     return replace(plan, rows=rows, left_out=tuple(row.label for row in plan.rows if id(row) not in shown))
+
+
+def chosen_rows(rows: tuple[PlannedRow, ...], names: Sequence[str]) -> tuple[PlannedRow, ...]:
+    """The rows of the methods that `names` call, in that order; all rows for no name."""
+    if not names:
+        return rows
+    return tuple({id(row): row for name in names for row in rows if _is_called(row, name)}.values())
 
 
 def _is_called(row: PlannedRow, name: str) -> bool:
@@ -138,10 +149,15 @@ def _relabelled(plan: Plan, labels: Mapping[str, str]) -> Plan:
         return plan
     return replace(
         plan,
-        title=labels.get(plan.title) or ", ".join(labels.get(part, part) for part in plan.title.split(", ")),
+        title=printed_title(plan.title, labels),
         stub=labels.get(plan.stub, plan.stub),
         columns=tuple(_renamed(column, labels) for column in plan.columns),
     )
+
+
+def printed_title(title: str, labels: Mapping[str, str]) -> str:
+    """A title by its own label, or with the labels of the data set and the model that it names."""
+    return labels.get(title) or ", ".join(labels.get(part, part) for part in title.split(", "))
 
 
 def _renamed(column: Column, labels: Mapping[str, str]) -> Column:

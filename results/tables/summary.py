@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from flyp_sweep.results.analysis.cells import CellResult
@@ -13,8 +13,9 @@ from flyp_sweep.results.tables.captions import mean_and_interval
 from flyp_sweep.results.tables.grid import Plan, fill
 from flyp_sweep.results.tables.layouts import layout_of
 from flyp_sweep.results.tables.make import comparable_blocks
-from flyp_sweep.results.tables.options import TableOptions
-from flyp_sweep.results.tables.significance import FEWEST_SEEDS
+from flyp_sweep.results.tables.options import DEFAULTS, TableOptions
+from flyp_sweep.results.tables.presentation import shaped
+from flyp_sweep.results.tables.significance import FEWEST_SEEDS, Mark
 from flyp_sweep.results.tables.table import Column, Grid
 
 WIDEST = "held_out"
@@ -34,15 +35,19 @@ class Summary:
     notes: tuple[str, ...] = ()
 
 
-def summary_of(evidence: Evidence) -> Summary:
-    """The summary of a run: the numbers and marks are those of its tables. Raises InputError as `make_table` does."""
-    options = TableOptions(aggregate=False)
-    plans = layout_of(WIDEST).plans(comparable_blocks([evidence]), options)
+def summary_of(evidence: Evidence, options: TableOptions = DEFAULTS) -> Summary:
+    """The summary of a run: the numbers and marks are those of its tables. Raises InputError as `make_table` does.
+
+    The `options` are those of the tables; columns and caption are the summary's own.
+    """
+    options = replace(options, aggregate=False, columns=(), caption=None)
+    plans = layout_of(WIDEST).plans(comparable_blocks([evidence], options), options)
+    plans = shaped([replace(plan, columns=_headlines(plan)) for plan in plans], options)
     grids = []
     notes: dict[str, None] = {}
     for plan in plans:
         cells = [cell for row in plan.rows for cell in row.cells.values()]
-        grid = fill(replace(plan, columns=_headlines(plan)), options)
+        grid = fill(plan, options)
         notes.update(dict.fromkeys(grid.notes))
         grids.append(replace(grid, title=_title(plan, cells), caption="", notes=(), audit=()))
     every = [cell for plan in plans for row in plan.rows for cell in row.cells.values()]
@@ -71,11 +76,18 @@ def _legend(grids: Iterable[Grid], cells: Iterable[CellResult], options: TableOp
     if not numbers:
         return ""
     metrics = " or ".join(dict.fromkeys(metric_of(column.metric).heading for column in numbers))
+    marks = {entry.mark for grid in grids for row in grid.rows for entry in row.entries}
+    return f"{metrics}: {mean_and_interval(cells, options)}. {_marks(marks, numbers, options.control)}"
+
+
+def _marks(marks: Collection[Mark], numbers: Iterable[Column], control: str | None) -> str:
+    """What the marks mean, in few words."""
+    if control:
+        return (
+            "Bold: shown to be better than the control; underlined: not shown to differ from it; unmarked: shown to be "
+            f"worse, or fewer than {FEWEST_SEEDS} seeds."
+        )
+    if not any(marks):
+        return f"No marks: fewer than {FEWEST_SEEDS} seeds."
     best = " or ".join(dict.fromkeys(metric_of(column.metric).best for column in numbers))
-    marked = any(entry.mark for grid in grids for row in grid.rows for entry in row.entries)
-    marks = (
-        f"Bold: {best} of its column; underlined: not shown to be worse."
-        if marked
-        else f"No marks: fewer than {FEWEST_SEEDS} seeds."
-    )
-    return f"{metrics}: {mean_and_interval(cells, options)}. {marks}"
+    return f"Bold: {best} of its column; underlined: not shown to be worse."

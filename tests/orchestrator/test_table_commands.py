@@ -108,7 +108,7 @@ def test_the_section_of_a_run_is_read_and_may_be_edited_there(runs):
     path.write_text(f"{space}tables: {{decimals: 7}}\n")
     code, output = call("table", "runs/pcam")
     assert code == 2
-    assert "runs/pcam/space.yaml: tables.decimals: found 7; expected a whole number from 0 to 6" in output
+    assert "runs/pcam/space.yaml:6: tables.decimals: found 7; expected a whole number from 0 to 6" in output
     assert (runs / "pcam" / "ledger.jsonl").read_bytes() == ledger
 
 
@@ -137,7 +137,7 @@ def test_numbers_of_any_paper_stand_beside_ours(runs):
     Path("doe.yaml").write_text("source: 3\n")
     code, output = call("table", "runs/pcam", "--against", "doe.yaml")
     assert (code, output.count("\n")) == (2, 1)
-    assert output.startswith("error: doe.yaml: ")
+    assert output.startswith("error: doe.yaml:1: ")
 
 
 def test_a_document_that_compiles_alone(runs):

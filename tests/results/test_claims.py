@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ledgers import evidence_in
 
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.protocol_blocks import blocks_of
 from flyp_sweep.results.metrics import metric_of
-from flyp_sweep.results.report.claims import Contender, claim, claims_of
+from flyp_sweep.results.report.claims import claims_of
+from flyp_sweep.results.report.sentences import Contender, claim
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.significance import Sample
 
 ACCURACY = metric_of("accuracy")
@@ -18,8 +22,8 @@ def contender(label: str, *values: float, planned: int | None = None, constant: 
     return Contender(label, Sample(dict(enumerate(values)), constant), planned or len(values))
 
 
-def sentences(records: list) -> tuple[str, ...]:
-    (found,) = claims_of(blocks_of(cell_results(evidence_in(records))))
+def sentences(records: list, **options: Any) -> tuple[str, ...]:
+    (found,) = claims_of(blocks_of(cell_results(evidence_in(records))), TableOptions(**options))
     return found.sentences
 
 
@@ -42,7 +46,7 @@ def test_a_method_that_is_not_told_apart_is_named_so_with_the_sign_of_its_differ
     """Behind by 1, -1 and 0.9 points: 0.3 +- 4.303 * sqrt(1.27) / sqrt(3) = 0.3 +- 2.8."""
     held = [contender("FLYP", 0.90, 0.90, 0.90), contender("FT", 0.89, 0.91, 0.891)]
     assert claim("mean OOD", ACCURACY, held) == (
-        "FLYP is highest on mean OOD, 90.0; no other method is shown to be lower. "
+        "FLYP has the highest mean on mean OOD, 90.0; no other method is shown to be lower. "
         "Not told apart from FLYP: FT (difference 0.3 [-2.5, 3.1]). n = 3 seeds."
     )
 
@@ -104,14 +108,14 @@ def test_the_correction_of_the_tables_holds():
 def test_a_run_is_told_by_mean_ood_then_id_without_and_with_ensembling(example):
     found = sentences(example.run())
     assert [one.split(",")[0] for one in found] == [
-        "FLYP is highest on mean OOD without ensembling",
-        "FLYP is highest on mean OOD with ensembling",
-        "FLYP is highest on ID test without ensembling",
-        "FLYP is highest on ID test with ensembling",
+        "FLYP has the highest mean on mean OOD without ensembling",
+        "FLYP has the highest mean on mean OOD with ensembling",
+        "FLYP has the highest mean on ID test without ensembling",
+        "FLYP has the highest mean on ID test with ensembling",
     ]
     # FLYP: 0.68, 0.70, 0.72; FT: 0.03 less at each seed, which three seeds give by chance with p = 0.25; Zeroshot: 0.45
     assert found[0] == (
-        "FLYP is highest on mean OOD without ensembling, 70.0; Zeroshot is lower by 25.0 [20.0, 30.0]. "
+        "FLYP has the highest mean on mean OOD without ensembling, 70.0; Zeroshot is lower by 25.0 [20.0, 30.0]. "
         "Not told apart from FLYP: FT (difference 3.0 [3.0, 3.0]). n = 3 seeds."
     )
 
@@ -167,3 +171,35 @@ def test_methods_measured_by_different_metrics_are_not_compared(example):
     assert sentences([*first, *second]) == (
         "No method is compared: the methods were measured by different metrics on the same split.",
     )
+
+
+def test_with_a_control_every_method_is_compared_with_it_alone():
+    """LP is behind FT by 5 at each seed, FLYP ahead by 9, 10, 11: by 10 +- 2.484; L2-SP by 1, -1, 0.9: 0.3 +- 2.8."""
+    held = [
+        contender("LP", 0.75, 0.75, 0.75),
+        contender("FT", 0.80, 0.80, 0.80),
+        contender("L2-SP", 0.81, 0.79, 0.809),
+        contender("FLYP", 0.91, 0.90, 0.89),
+    ]
+    assert claim("ID test", ACCURACY, held, "FT") == (
+        "FT, the control, has 80.0 on ID test; shown to be better: FLYP by 10.0 [7.5, 12.5]; shown to be worse: LP by "
+        "5.0 [5.0, 5.0]. Not told apart from FT: L2-SP (difference 0.3 [-2.5, 3.1]). n = 3 seeds."
+    )
+    assert claim("ID test", ACCURACY, held[1:3], "FT") == (
+        "FT, the control, has 80.0 on ID test; no method is shown to differ. "
+        "Not told apart from FT: L2-SP (difference 0.3 [-2.5, 3.1]). n = 3 seeds."
+    )
+    assert claim("ID test", ACCURACY, held[:1], "FT") == (
+        "Nothing is compared on ID test: the control, FT, has no number there. n = 3 seeds."
+    )
+
+
+def test_claims_have_the_methods_and_the_labels_of_the_tables(example):
+    found = sentences(example.run(), methods=("ft", "flyp"), labels={"photo": "Photos"})
+    assert not any("Zeroshot" in sentence for sentence in found)
+    values = {"id_test": 0.9, "photo": 0.7}
+    trials = [example.repeat(example.cell("ft"), seed, values, values) for seed in range(3)]
+    records = [*trials, example.selection(trials)]
+    assert sentences(records, labels={"photo": "Photos"})[0].startswith("Only FT has a number on OOD Photos ")
+    options = TableOptions(labels={"digits": "Digits"})
+    assert claims_of(blocks_of(cell_results(evidence_in(records))), options)[0].title == "Digits, digits-clip"

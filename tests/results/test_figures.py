@@ -129,7 +129,7 @@ def test_without_an_ood_split_the_figure_is_skipped_with_the_reason(tmp_path, ex
     assert frontier(frame, "cars", "digits-clip") is None
     saved = save_frontiers(frame, tmp_path)
     assert saved.skipped == {
-        "cars, digits-clip": "there is no OOD split",
+        "cars, digits-clip": "a frontier needs an OOD set, and there is none",
         "sst2, digits-clip": "no repeat has finished yet",
     }
     assert [path.name for path in saved.paths] == [

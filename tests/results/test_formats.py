@@ -160,6 +160,13 @@ def test_latex_is_smaller_or_in_panels_where_the_page_is_narrow(table):
     assert [latex(table, width).count(r"\toprule") for width in (600, 540, 350)] == [1, 1, 2]
 
 
+def test_a_latex_table_goes_across_the_page_only_if_it_is_wider_than_a_column(example):
+    narrow = example.table(example.run(), columns=("ID",), ensembling="without")
+    wide = example.table(example.run())
+    assert r"\begin{table}[t]" in render(narrow, "latex")
+    assert r"\begin{table*}[t]" in render(wide, "latex")
+
+
 def test_latex_escapes_every_special_character():
     assert escape(r"a_b%c&d#e$f{g}h~i^j\k[l]") == (
         r"a\_b\%c\&d\#e\$f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k{[}l{]}"

@@ -372,4 +372,18 @@ def test_deterministic_methods_have_one_run_no_interval_and_may_stand_beside_mor
     runs = [example.evidence(records[:2], "a"), example.evidence(records[2:], "b")]
     assert len(make_table(runs, "distribution_shift").grids[0].rows) == 2
     (alone,) = example.table(records[:2], "distribution_shift").grids
-    assert alone.caption.startswith("Accuracy in %: one run, no interval. LP is deterministic")
+    assert alone.caption.startswith("Accuracy in % on digits: one run, no interval. LP is deterministic")
+
+
+def test_a_caption_names_what_all_cells_share_and_the_title_does_not(example):
+    few = [
+        *example.task("ft", [0.8, 0.9, 0.85], "pcam", shots=4),
+        *example.task("flyp", [0.9, 0.95, 0.92], "pcam", shots=4),
+    ]
+    (grid,) = example.table(few, "few_shot", labels={"pcam": "Camelyon"}).grids
+    assert grid.caption.startswith("Accuracy in % on Camelyon, 4-shot: mean over 3 seeds")
+    (grid,) = example.table([*few, *example.task("ft", [0.8, 0.9, 0.85], "pcam", shots=8)], "few_shot").grids
+    assert grid.caption.startswith("Accuracy in % on pcam: mean over 3 seeds")
+    assert "with 3 seeds this test has little power" in grid.caption
+    (grid,) = example.table(example.run()).grids
+    assert grid.caption.startswith("Accuracy in %: mean")

@@ -78,8 +78,18 @@ def test_bars_by_ood_set_are_means_with_intervals_without_and_with_ensembling(ex
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["ID test", "photo", "sketch"]
 
 
-def test_data_sets_without_ood_sets_have_no_such_bars(example):
-    assert split_bars(blocks_in(example.task("ft", [0.8, 0.9], "pcam"))) == []
+def test_data_sets_without_ood_sets_have_bars_of_id_test_alone(example):
+    (found,) = split_bars(blocks_in(example.task("ft", [0.8, 0.9], "pcam")))
+    assert found.splits == ("id_test",)
+    assert list(draw_splits([found]).figures) == ["ood-pcam-vit-full"]
+    assert split_bars(blocks_in([example.search(example.cell("ft"), "c0")])) == []
+
+
+def test_bars_have_the_names_that_a_user_gave_to_splits(example):
+    found = split_bars(blocks_in(example.run()))
+    ((_, figure),) = draw_splits(found, {"photo": "Photos & $", "id_test": "Test"}).figures.items()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["Test", r"Photos & \$", "sketch"]
 
 
 def predicted_block(classes: int) -> Predicted:

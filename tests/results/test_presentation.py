@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -180,6 +181,29 @@ def test_the_section_shapes_the_tables_of_a_run_and_options_win(example, tmp_pat
     assert "Ours" in text
     assert "95.00 (4.97)" in text
     assert "photo" not in text.partition("Selection saw")[0]
+
+
+def test_labels_reach_the_report_its_figures_and_the_summary_as_text(example, tmp_path):
+    folder = folder_of(tmp_path, example, "tables: {labels: {flyp: 'Ours <b>&--', photo: Photos}}\n")
+    outputs = write_outputs(folder, [])
+    page = folder.report.read_text()
+    claims = page.partition('id="claims"')[2].partition('id="figures"')[0]
+    assert "Ours &lt;b&gt;&amp;-- has the highest mean on mean OOD" in claims
+    assert "<b>&--" not in page
+    assert "FLYP" not in claims
+    assert [row.label for row in outputs.summary.grids[0].rows][-1] == "Ours <b>&--"
+    drawn = sorted(folder.figures.glob("*.svg"))
+    for path in drawn:
+        ElementTree.fromstring(path.read_text())
+    assert {path.stem.partition("-")[0] for path in drawn} >= {"frontier", "ood"}
+
+
+def test_a_run_without_an_ood_set_says_that_a_frontier_needs_one(example, tmp_path):
+    folder = RunFolder.create(tmp_path / "run", SPACE)
+    example.write(folder.path, example.task("ft", [0.8, 0.9, 0.85], "digits"))
+    outputs = write_outputs(folder, [])
+    assert "no frontier of digits, vit: a frontier needs an OOD set, and there is none" in outputs.warnings
+    assert (folder.figures / "ood-digits-vit-full.png").is_file()
 
 
 def test_of_several_runs_the_first_that_says_something_wins(example, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ledgers import Example, Record
 
+from flyp_sweep.results.tables.options import TableOptions
 from flyp_sweep.results.tables.summary import Summary, summary_of
 from flyp_sweep.results.tables.table import Grid
 
@@ -79,3 +80,14 @@ def test_without_numbers_it_has_no_legend(records: list[Record]) -> None:
     assert [entry.printed for grid in found.grids for row in grid.rows for entry in row.entries] == [
         "unfinished" for _ in found.grids
     ]
+
+
+def test_it_has_the_labels_methods_and_control_of_the_tables(example: Example) -> None:
+    options = TableOptions(labels={"flyp": "Ours", "digits": "Digits"}, methods=("flyp", "ft"), control="ft")
+    found = summary_of(example.evidence(example.run()), options)
+    (grid,) = found.grids
+    assert (grid.title, [row.label for row in grid.rows]) == ("Digits, digits-clip, full", ["Ours", "FT"])
+    (whole,) = example.table(example.run(), "per_shift", **vars(options)).grids
+    at = [whole.columns.index(column) for column in grid.columns]
+    assert shown(grid) == {method: [numbers[index] for index in at] for method, numbers in shown(whole).items()}
+    assert "Bold: shown to be better than the control" in found.legend

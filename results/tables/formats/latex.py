@@ -17,6 +17,9 @@ from flyp_sweep.results.tables.table import BOLD, Entry, Grid, Table
 TEXT_WIDTH = 345.0
 r"""\textwidth of LaTeX's article class at 10 pt, in points."""
 
+COLUMN_WIDTH = 234.0
+"""One column of a two-column paper, in points: what fits there needs no float across the page."""
+
 _PANELS_OF_A_FLOAT = 2
 """More may be too high for a page."""
 
@@ -24,7 +27,9 @@ _OPENING = re.compile(r"""(?<![^\s(\[])['"](?=\S)""")
 
 
 def latex(table: Table, textwidth: float = TEXT_WIDTH) -> str:
-    r"""A `table*` float per grid with grouped headers; the best of a column is bold, what is level underlined.
+    r"""A float per grid with grouped headers; the best of a column is bold, what is level underlined.
+
+    It is a `table` where it fits one column of a two-column paper, else a `table*`, which goes across the page there.
 
     A grid that is wider than `textwidth` (points) in \small is set in a smaller size; where \scriptsize is not small
     enough it is cut into panels, one above the other. One that would have more than two has a float per outermost
@@ -84,11 +89,14 @@ def _float(grid: Grid, size: FontSize, cut: Sequence[tuple[int, ...]], caption: 
     tabulars = "\\\\[6pt]\n".join(_tabular(grid, panel) for panel in cut)
     below = [f"$^{{*}}$ {escape(note)}" for note in grid.notes]
     remarks = "".join(f"\\par\\vspace{{2pt}}{{\\footnotesize\\raggedright {line}\\par}}\n" for line in below)
+    fits = all(_width(grid, size, panel) <= COLUMN_WIDTH for panel in cut)
+    name = "table" if fits else "table*"
     return (
-        "\\begin{table*}[t]\n\\centering\n\\setlength{\\belowcaptionskip}{4pt}\n"
+        f"\\begin{{{name}}}[t]\n\\centering\n"
+        "\\setlength{\\belowcaptionskip}{4pt}\n"
         f"\\caption{{{caption}}}\n\\label{{{label}}}\n"
         f"{{\\{size.name}\\setlength{{\\tabcolsep}}{{{size.tabcolsep:g}pt}}\n{tabulars}\n\\par}}\n{remarks}"
-        "\\end{table*}\n"
+        f"\\end{{{name}}}\n"
     )
 
 
