@@ -62,7 +62,7 @@ class TrialRunner:
         self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
-        """Yield a report per epoch and return the result. Resumes from `checkpoint`, and offers it the state of each epoch.
+        """Yield a report per epoch and return the result. Resumes from `checkpoint`; saves to it when it is due.
 
         Raises TrialFailed, or InputError for unreadable data.
         """
