@@ -37,7 +37,7 @@ UNSETTLED_SECONDS = 2.0
 MANY = 20_000
 """At least this many images without files get their hashes cached."""
 WORTH_A_LINE = 2 * 10**9
-"""Reading at least this many bytes takes long enough to announce it."""
+"""Reading more bytes than this takes long enough to announce it."""
 
 Stamp = bytes
 """Size, times of change and inode of a file: they change with its content."""

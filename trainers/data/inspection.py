@@ -34,7 +34,7 @@ AT_ONCE = 1024
 MOST_LISTED = 20
 """Files that an error message lists."""
 MANY = 5_000
-"""Decoding at least this many images takes long enough to announce it."""
+"""Decoding more images than this takes long enough to announce it."""
 HASH = 16
 """Bytes kept of the hash of an image's pixels."""
 

@@ -14,7 +14,7 @@ from flyp_sweep.search_spaces.errors import InputError
 
 S3 = ("s3", "s3a")
 _QUICK = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}}
-"""Attempts per request, few: callers retry themselves, and may have other work meanwhile."""
+"""Short timeouts and a single attempt: callers retry themselves, and may have other work meanwhile."""
 _NO_BUCKET = "specified bucket"
 _USER = re.compile(r"(?<=://)[^/\s@]*(?=@)")
 

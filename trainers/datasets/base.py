@@ -235,7 +235,7 @@ class Dataset(ABC):
 
     class_names: Sequence[str]
     class_ids: Sequence[str] = ()
-    """Identifiers of the classes, such as WordNet ids, that match classes across data sets."""
+    """Identifiers of the classes, such as WordNet ids: other data sets may use them as class names."""
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"

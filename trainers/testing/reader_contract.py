@@ -131,7 +131,7 @@ class ReaderContract(ABC):
     """A subclass writes images in its form; `extra` holds YAML keys that all of its search spaces have."""
 
     splits = tuple(SPLITS)
-    """The roles that the form supports."""
+    """The splits that the form supports."""
     holds_new_classes = True
     """Whether an OOD set of this form may have classes that training lacks."""
 
