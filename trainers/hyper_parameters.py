@@ -162,7 +162,7 @@ def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
         place = f"search.per_method.{method.name}.{key}"
         raise InputError(
             f"{space.where(place)}: {place}: found {given.to_json()}; {method.path} has the "
-            f"content {found}: put the former file in its place, or take this key out"
+            f"content {found}: put the former file back, or remove this key"
         )
     return {key: Constant(found)}
 

@@ -122,7 +122,9 @@ def _class(point: EntryPoint, base: type[T]) -> type[T]:
             f"{told}: {point.value} cannot be imported ({reason}); repair or uninstall the package"
         ) from error
     if not (isinstance(found, type) and issubclass(found, base)) or inspect.isabstract(found):
-        raise InputError(f"{told}: found {point.value}; expected a complete subclass of {base.__name__}")
+        raise InputError(
+            f"{told}: found {point.value}; expected a subclass of {base.__name__} without abstract methods"
+        )
     name = getattr(found, "name", None)
     if name != point.name:
         raise InputError(f"{told}: its class has the name {name!r}; expected that of the entry point")

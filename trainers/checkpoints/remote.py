@@ -115,14 +115,14 @@ class RemoteCheckpoint(Checkpoint):
     def load(self) -> Saved | None:
         """The last saved state; None if there is none, or if it cannot be read."""
         if self._shelf.resting:
-            self.trouble = "no checkpoint could be looked for (the store did not answer a moment ago)"
+            self.trouble = "the store could not be searched for a checkpoint (the store did not answer a moment ago)"
             return None
         draft = self._draft()
         try:
             self.policy.folder.mkdir(parents=True, exist_ok=True)
             return self.read(draft) if self._shelf.fetch(self._name, draft) else None
         except (StorageError, InputError) as error:
-            self.trouble = f"no checkpoint could be looked for ({error})"
+            self.trouble = f"the store could not be searched for a checkpoint ({error})"
             return None
         except ERRORS as error:
             self.trouble = f"the checkpoint could not be read, so the trial began anew ({error})"

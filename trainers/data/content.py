@@ -108,7 +108,7 @@ class Hashes:
         size = sum(size_of(stamp) for stamp in stamps)
         if size > WORTH_A_LINE:
             self.say(
-                f"reading {size / 1e9:.0f} GB in {counted(len(stamps), 'file')}, once, to know them by their content"
+                f"reading {size / 1e9:.0f} GB in {counted(len(stamps), 'file')}, once, to identify them by content"
             )
 
 

@@ -139,7 +139,7 @@ def shared_images(dataset: Dataset, contents: Mapping[str, np.ndarray], allow: b
             cure = "delete all but one of each, as id_val is held out of train" if copies else "remove them from one"
             raise InputError(
                 f"dataset {dataset.name!r}: found {counted(len(both), 'image')} that {one} and {other} share ({same}); "
-                f"expected none, for scores on images seen before mean nothing; {cure}, or give --allow-overlap"
+                f"expected none: scores on images seen before mean nothing; {cure}, or give --allow-overlap"
             )
     return shared
 

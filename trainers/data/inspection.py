@@ -201,7 +201,7 @@ class Look:
             return decoded()
         except OSError as error:
             where = error.filename or f"split {self.name}"
-            raise InputError(f"{where}: cannot be read ({error.strerror}); mend the disk or the network") from error
+            raise InputError(f"{where}: cannot be read ({error.strerror}); repair the disk or the network") from error
 
     @cached_property
     def _digest(self) -> str | None:

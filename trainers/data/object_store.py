@@ -63,8 +63,8 @@ class Storage:
 
         if type(self._fs).pipe_file is AbstractFileSystem.pipe_file and not self._fs.async_impl:
             raise InputError(
-                f"{self.url}: {protocol}:// cannot make an object only where there is none, which keeps two drivers "
-                "apart; take s3://, or mount it and give a path"
+                f"{self.url}: {protocol}:// cannot create objects exclusively, which is needed to keep two drivers "
+                "apart; use s3://, or mount it and give a path"
             )
 
     @property

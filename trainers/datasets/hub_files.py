@@ -86,7 +86,7 @@ class HubPlace:
         if not self.is_folder:
             if commit := self.commit():
                 return _prepared(self._home / commit)
-            raise InputError(f"{self.place}: not fetched; `flyp-sweep data prepare SPACE.yaml` does that")
+            raise InputError(f"{self.place}: not downloaded yet; run `flyp-sweep data prepare SPACE.yaml`")
         if self.revision is not None:
             found = f"dataset.revision: found {show(self.revision)}"
             raise InputError(f"{found}, but {self.folder} is a folder; leave it out")
@@ -117,7 +117,7 @@ class HubPlace:
         commit = self._latest()
         builder = self._builder(self.place, commit)
         if builder.hash != commit:  # the library has fallen back to another commit in its cache
-            raise self._unfetched("the hub does not answer any more")
+            raise self._unfetched("the hub has stopped answering")
         self._prepare(builder, self._home / commit)
         self._reference.parent.mkdir(parents=True, exist_ok=True)
         draft = self._reference.with_name(f"{self._reference.name}.{os.getpid()}")
@@ -135,7 +135,7 @@ class HubPlace:
             raise self._gated() from error
         except RepositoryNotFoundError as error:
             raise InputError(
-                f"dataset.hub: found {show(self.place)}, which the Hugging Face hub does not have, or not for you; "
+                f"dataset.hub: found {show(self.place)}, which the Hugging Face hub does not have, or hides from you; "
                 "expected org/name, or a folder under --root; a private repository needs `hf auth login` or HF_TOKEN"
             ) from error
         except RevisionNotFoundError as error:
@@ -179,13 +179,15 @@ class HubPlace:
         """One line for an error of the library."""
         reason = _reason(error)
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-            return InputError(one_line(f"{error.filename or self.place}: {error.strerror}; mend that, and start again"))
+            return InputError(
+                one_line(f"{error.filename or self.place}: {error.strerror}; solve that, and start again")
+            )
         if "gated" in reason:
             return self._gated()
         if "scripts are no longer supported" in reason:
             return InputError(
-                f"{self.place}: its images come from a loading script, which `datasets` runs no more; try "
-                "revision: refs/convert/parquet, which the hub makes of some, or another copy"
+                f"{self.place}: its images come from a loading script, which `datasets` no longer runs; try "
+                "revision: refs/convert/parquet, which the hub creates for some, or another copy"
             )
         if self.is_repository and not _is_of_content(error):
             return self._unfetched(reason)
@@ -196,7 +198,7 @@ class HubPlace:
 
     def _gated(self) -> InputError:
         return InputError(
-            f"{self.place}: its publisher lets nobody in who has not asked; accept the terms at "
+            f"{self.place}: access needs the publisher's permission; accept the terms at "
             f"https://huggingface.co/datasets/{self.place}, then `hf auth login` or set HF_TOKEN"
         )
 

@@ -132,7 +132,7 @@ def check_cells(path: Path, column: str, cells: Iterable[str], numbers: np.ndarr
             found = f"{show(cell)} as" if cell.strip() else "no"
             raise InputError(
                 one_line(f"{path}: row {numbers[row]} below the header: found {found} {column}; ")
-                + f"expected 1 to {LONGEST_TEXT} characters on one line; mend or remove the row"
+                + f"expected 1 to {LONGEST_TEXT} characters on one line; correct or remove the row"
             )
 
 

@@ -124,7 +124,7 @@ class Members:
     def notes(self) -> Iterator[str]:
         if self.retrained:
             count = f"{len(self.retrained)} of {counted(len(self.specs), 'trial')}"
-            yield f"the weights of {count} that it is made of were gone: these were trained again"
+            yield f"the weights of {count} were missing: these trials were trained again"
 
 
 def shapes(state: State) -> dict[str, torch.Size]:

@@ -30,7 +30,7 @@ class ModelStock(Soup):
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
         first = yield from members.weights(members.specs[0])
         if len(members.specs) == 1:
-            fitted = members.fitted(first).noting(["its search has one trial to make it of: it is that trial"])
+            fitted = members.fitted(first).noting(["its search has only one trial: the result is that trial"])
         else:
             second = yield from members.weights(members.specs[1])
             mean = members.mixed(first, second, 0.5)

@@ -39,7 +39,7 @@ def _below(folder: Path) -> list[str]:
         found = list(images_below(str(folder), left_out))
     except OSError as error:
         raise InputError(
-            f"{error.filename}: cannot be read ({error.strerror}); mend that, or name another folder"
+            f"{error.filename}: cannot be read ({error.strerror}); solve that, or name another folder"
         ) from error
     if not found:
         told = left_out.told(folder)

@@ -98,7 +98,7 @@ class CoCoOp(GradientMethod):
 
 
 def refuse(method: str, why: str) -> NoReturn:
-    raise NotPortable(f"{method}: no folder for open_clip can be made of its models, for {why}; export at --alpha 0")
+    raise NotPortable(f"{method}: its models cannot be exported for open_clip, because {why}; export at --alpha 0")
 
 
 def prompted(model: Any, features: torch.Tensor, task: Task) -> torch.Tensor:

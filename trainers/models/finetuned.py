@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
     from flyp_sweep.trainers.models.pretrained import Clip
 
-EXPECTED = "expected the weights of a CLIP alone, for its own text encoder makes the head"
+EXPECTED = "expected the weights of a CLIP alone: its own text encoder computes the head"
 
 
 def content(path: Path, key: str) -> str:
@@ -26,7 +26,9 @@ def content(path: Path, key: str) -> str:
         weights.check_readable(path, key)
         return weights.content_digest([path])
     except OSError as error:
-        raise InputError(f"{key}: {path}: cannot be read ({error.strerror}); mend that or name another") from error
+        raise InputError(
+            f"{key}: {path}: cannot be read ({error.strerror}); solve that, or name another file"
+        ) from error
 
 
 def check(path: Path, model: Model, key: str) -> list[str]:

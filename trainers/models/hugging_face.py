@@ -88,5 +88,5 @@ def quick_gelu(path: Path) -> bool | None:
         return str(json.loads(config.read_text("utf-8"))["vision_config"].get("hidden_act", QUICK_GELU)) == QUICK_GELU
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{config}: not the configuration of a CLIPModel ({error}); mend it or move it away"
+            f"{config}: not the configuration of a CLIPModel ({error}); repair it or move it away"
         ) from error

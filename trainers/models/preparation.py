@@ -61,7 +61,7 @@ def _of_file(path: Path) -> dict[str, Any]:
         told = json.loads(path.read_text(encoding="utf-8"))
         return _whole(told["model_cfg"], told.get("preprocess_cfg", {}))
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"model.arch: {path}: not a configuration of open_clip ({error}); mend it") from error
+        raise InputError(f"model.arch: {path}: not a configuration of open_clip ({error}); repair it") from error
 
 
 def _whole(architecture: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def _read(path: Path) -> dict[str, Any]:
         given = told.get("preprocess_cfg", told)
         return {key: tuple(given[key]) if key in ("mean", "std") else str(given[key]) for key in KEYS if key in given}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"model.pretrained: {path}: not a configuration of open_clip ({error}); mend it") from error
+        raise InputError(f"model.pretrained: {path}: not a configuration of open_clip ({error}); repair it") from error
 
 
 def _tags(arch: str) -> list[str]:

@@ -92,10 +92,10 @@ def check_readable(path: Path, key: str = "model.pretrained") -> None:
         except pickle.UnpicklingError as error:  # torch's message recommends loading without the check
             if whole := re.search(r"GLOBAL ([\w.]+)", str(error)):
                 raise InputError(
-                    f"{key}: {path}: found a pickled {whole[1]}, which only code can read; expected weights "
-                    "alone: save them with torch.save(model.state_dict(), PATH)"
+                    f"{key}: {path}: found a pickled {whole[1]}, which only its own code can read; expected only "
+                    "weights: save them with torch.save(model.state_dict(), PATH)"
                 ) from error
-            reason = "it is torn, or holds more than tensors"
+            reason = "it is incomplete, or holds more than tensors"
         except Exception as error:  # zip and torch raise many types
             reason = str(error)
     raise InputError(

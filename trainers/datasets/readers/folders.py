@@ -89,7 +89,9 @@ class ImageFolders(OwnData):
         told = super()._only(found)
         if not inside:
             return told
-        return f"{told}, in which lie the folders {listed([path.name for path in inside])} (name {found[0]!r} instead?)"
+        return (
+            f"{told}, which contains the folders {listed([path.name for path in inside])} (name {found[0]!r} instead?)"
+        )
 
 
 def _check_links(paths: Iterable[Path], labels: np.ndarray, classes: Sequence[str]) -> None:

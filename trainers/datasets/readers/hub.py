@@ -140,11 +140,11 @@ class HubImages(OwnData):
         if self.caption is not None:
             lacking = [split for split in self.sources if self.caption not in self._split(split).features]
             lines += [
-                f"{split}: found no column {show(self.caption)}: there is no retrieval on it" for split in lacking
+                f"{split}: found no column {show(self.caption)}: retrieval is not evaluated on it" for split in lacking
             ]
         names, used = self._class_names(self.fitted[0], self.label) or [], {*self.classes}
         if unused := [name for name in names if name not in used]:
-            lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
+            lines.append(f"not used as classes, because {self.whole} has no image of them: {listed(unused)}")
         return lines
 
     def particulars(self) -> list[str]:

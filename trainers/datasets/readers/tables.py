@@ -123,7 +123,7 @@ class ImageTables(OwnData):
         lines += [*self._left_over(), *self._without_groups()]
         for split in self.paths:
             if self.columns.caption and self._rows(split).captions is None:
-                lines.append(f"{split}: found no column {show(self.columns.caption)}: there is no retrieval on it")
+                lines.append(f"{split}: found no column {show(self.columns.caption)}: retrieval is not evaluated on it")
             order, again = self._repeated(split)
             if again.any():
                 found = counted(again.sum(), "row")

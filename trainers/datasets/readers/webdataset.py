@@ -122,7 +122,7 @@ class WebShards(OwnData):
         for number, line in enumerate(lines, 1):
             if not is_template(line):
                 raise InputError(
-                    f"{path}: line {number}: found {line!r}; expected one {{c}} for the class name; mend it, or give "
+                    f"{path}: line {number}: found {line!r}; expected one {{c}} for the class name; correct it, or set "
                     "dataset.templates"
                 )
         return list(dict.fromkeys(lines))
@@ -148,7 +148,7 @@ class WebShards(OwnData):
         lines, names = super().remarks(), self._names_in(self.base) or []
         used = {name for split in self.splits for name in self.classes_of(split)}
         if unused := [name for name in distinct(names) if name not in used]:
-            lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
+            lines.append(f"not used as classes, because {self.whole} has no image of them: {listed(unused)}")
         if self.given_names is None:
             repeated = [name for name, count in Counter(self.class_names).items() if count > 1]
             lines += [f"several classes are called {name!r}: their zero-shot prompts are equal" for name in repeated]
@@ -214,7 +214,7 @@ class WebShards(OwnData):
             return label
         raise InputError(
             f"{self._first(split, label)}: found label {spelt(label)}; expected 0 to {len(classes) - 1}, the number of "
-            f"a line of {folder / NAMES}, counted from 0, or what stands there{nearest(label, classes)}"
+            f"a line of {folder / NAMES}, counted from 0, or the name on that line{nearest(label, classes)}"
         )
 
     def _first(self, split: str, label: str) -> str:
