@@ -187,7 +187,7 @@ def _tried(method: Method, task: Task, space: SearchSpace, model: Model) -> str 
         return None
     raise InputError(
         f"methods: {method.name} fails on {model.label} ({_said(error)}); expected a method that can train this "
-        "model: leave out the method or the model"
+        "model: leave out one of the two"
     ) from error
 
 

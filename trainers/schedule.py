@@ -29,8 +29,9 @@ def check_schedules(space: SearchSpace, sizes: Mapping[str, tuple[int, int]]) ->
 def check_schedule(space: SearchSpace, dataset: str, shots: int | None, images: int) -> list[str]:
     """Remarks about the cells of `dataset` and `shots`, which train on `images` images.
 
-    Few-shot cells may have fewer images than a batch; a remark says so, as in the paper. Raises InputError for a
-    warm-up that never ends, and for batches larger than a whole training set.
+    A few-shot cell with fewer images than `train.batch_size` trains on batches of all its images, as in the paper; a
+    remark reports this. Raises InputError for a warm-up that never ends, and for batches larger than a whole training
+    set.
     """
     train = space.train
     steps = total_steps(train.epochs, train.batch_size, images)
