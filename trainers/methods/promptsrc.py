@@ -42,12 +42,13 @@ class PromptSRC(MaPLe):
     """Self-regulating prompts (Khattak et al., 2023b): as `maple`, with separate image tokens and three
     regularisations.
 
-    1. The loss adds distances from the pretrained model to the cross-entropy: the mean absolute differences of the
-    normalised features of classes and of images, times `text_weight` and `image_weight`, and KL(zero-shot || prompts)
-    of the predictions, divided by the number of classes as in the code. 2. The prompts are averaged over epochs. Epoch
-    e of E has the weight of a normal density at e / E, with mean `average_mean` and deviation `average_deviation`. The
-    average predicts. An epoch is evaluated with the average so far. 3. The pretrained class features average many
-    templates: here those of the zero-shot head, there 60 of ImageNet's.
+    1. The loss adds three terms to the cross-entropy. `text_weight` and `image_weight` weigh the mean absolute
+       differences between the normalised features of classes and of images and the pretrained model's. The third is
+       the divergence KL(zero-shot || prompts) of the predictions, divided by the number of classes as in the code.
+    2. The prompts are averaged over epochs. Epoch e of E has the weight of a normal density at e / E, with mean
+       `average_mean` and deviation `average_deviation`. The average predicts. An epoch is evaluated with the average
+       so far.
+    3. The pretrained class features average many templates: here those of the zero-shot head, there 60 of ImageNet's.
 
     The M = `context_tokens` words and as many image tokens are in the first `prompt_depth` layers of the towers.
     Compared with the authors' code, not with the paper's text. Defaults are the code's for few shots. There, mean and
