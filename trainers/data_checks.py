@@ -1,4 +1,4 @@
-"""What can be wrong with a data set before a sweep: absent files, classes, numbers of images, unreadable images."""
+"""Checks of a data set before a sweep: absent files, classes, numbers of images, unreadable images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_splits(dataset: Dataset, space: SearchSpace, allow_incomplete: bool) -> dict[str, int]:
-    """Split -> number of images. Raises InputError for classes and numbers of images that cannot be trained on."""
+    """Split -> number of images. Raises InputError for classes and image counts that training cannot use."""
     check_classes(dataset)
     counts = dataset.counts()
     if not allow_incomplete:
@@ -34,7 +34,7 @@ def check_splits(dataset: Dataset, space: SearchSpace, allow_incomplete: bool) -
 def check_images(dataset: Dataset, space: SearchSpace, say: Say, views: Sequence[Preprocess] = ()) -> Found:
     """Decode all images, and compare them as `views` show them.
 
-    Raises InputError when some cannot be decoded, or leaves them out if `space` says so.
+    Raises InputError for images that cannot be decoded, unless `space` leaves such images out.
     """
     cache = Cache.of_machine()
     found = look_through(dataset, cache, say, views)
@@ -46,7 +46,7 @@ def check_images(dataset: Dataset, space: SearchSpace, say: Say, views: Sequence
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Raise InputError for classes of the user's own data that nobody can have meant; a publisher's are as they are."""
+    """Raise InputError for implausible classes of the user's own data; published data sets are not checked."""
     if isinstance(dataset, OwnData) and dataset.named("train"):
         dataset.check_classes()
 
@@ -64,7 +64,7 @@ def check_files(dataset: Dataset) -> None:
 
 
 def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
-    """Split role -> number of images, from split -> number of images."""
+    """Split role -> number of images, from `counts`: split -> number of images."""
     images = Counter[str]()
     for split, count in counts.items():
         images[dataset.splits[split]] += count
@@ -72,7 +72,8 @@ def by_role(dataset: Dataset, counts: Mapping[str, int]) -> Counter[str]:
 
 
 def incomplete(dataset: Dataset, counts: Mapping[str, int], seen: Found | None = None) -> dict[str, dict[str, int]]:
-    """Split -> images `found`, of those `published` where these are others, and left out as `unreadable`, if any."""
+    """Incomplete split -> its counts: images `found`, `published` if they differ, and `unreadable` if any are left
+    out."""
     wrong: dict[str, dict[str, int]] = {}
     for split, found in counts.items():
         if found != dataset.published.get(split, found):
@@ -83,7 +84,7 @@ def incomplete(dataset: Dataset, counts: Mapping[str, int], seen: Found | None =
 
 
 def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
-    """Raise InputError when a split of `dataset` holds another number of images than published."""
+    """Raise InputError if a split of `dataset` does not hold the published number of images."""
     wrong = incomplete(dataset, counts)
     for split, images in wrong.items():
         more = f"; {counted(len(wrong) - 1, 'more such split')}" if len(wrong) > 1 else ""
@@ -95,7 +96,7 @@ def check_complete(dataset: Dataset, counts: Mapping[str, int]) -> None:
 
 
 def few_shot_groups(dataset: Dataset, space: SearchSpace) -> Iterator[str]:
-    """A line where few-shot cells are selected by a worst group that their draws may lack."""
+    """A remark if few-shot cells select by a worst group and their draws may lack groups."""
     shots = [one for one in space.shots_list if one is not None]
     if dataset.metric == "worst_group_accuracy" and shots:
         groups = len(dataset.split(dataset.named("train" if dataset.one_pool else "id_val")[0]).group_names)
@@ -106,7 +107,7 @@ def few_shot_groups(dataset: Dataset, space: SearchSpace) -> Iterator[str]:
 
 
 def check_shots(dataset: Dataset, space: SearchSpace) -> None:
-    """Raise InputError when a class has too few images for the shots, or a full-data cell no `id_val` split."""
+    """Raise InputError if a class has too few images for the shots, or a full-data cell has no `id_val` split."""
     own_id_val = dataset.named("id_val")
     for shots in space.shots_list:
         if shots is None:

@@ -1,9 +1,9 @@
-"""The processes of one machine that train a trial together, and what they tell each other.
+"""The processes of one machine that train a trial together, and their communication.
 
-All of them run the same trial from the same streams. Each encodes its rows of a batch; the outputs of all are put
-together, so that the loss is that of the whole batch, also where it compares every image with every text. The sum of
-their gradients is the whole batch's, up to rounding, and every one takes the same step. Terms and collectives are those
-of torch.distributed: gloo between CPUs, NCCL between GPUs.
+All processes run the same trial with the same random streams. Each encodes its rows of a batch. The processes then
+exchange outputs, so the loss is that of the whole batch, also if it compares every image with every text. Their
+gradients add up to the whole batch's gradient, up to rounding, and every process takes the same step. Terms and
+collectives are those of torch.distributed: gloo between CPUs, NCCL between GPUs.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import torch.distributed as dist
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 BUCKET_BYTES = 256 * 2**20
-"""Gradients that are added up at once, and so copied."""
+"""Bytes of gradients per all-reduce. Each all-reduce copies its gradients once."""
 
 PATIENCE = timedelta(days=30)
-"""How long a process waits for the others: until one dies, which it hears at once, or it is ended itself."""
+"""How long a process waits for the others. If one dies, the others get an error at once."""
 
 
 class Ranks:
-    """Process `rank` of the `world` that train a trial; on its own, it is 0 of 1.
+    """Process `rank` of the `world` that train a trial; rank 0 of 1 is a process on its own.
 
-    All but `rows` and `turns` is said to all of them: each must call it, in the same order.
+    All methods except `rows` and `turns` are collectives: every process must call them, in the same order.
     """
 
     def __init__(self, rank: int = 0, world: int = 1) -> None:
@@ -39,7 +39,7 @@ class Ranks:
 
     @classmethod
     def join(cls, rank: int, world: int, device: torch.device, meeting: Path) -> Ranks:
-        """Meet the others of the `world` at the file `meeting`, which nobody has met at before."""
+        """Meet the other processes of the `world` through the file `meeting`, which must be new."""
         ranks = cls(rank, world)
         if world > 1:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
@@ -51,19 +51,19 @@ class Ranks:
                 timeout=PATIENCE,
             )
             ranks.any(False)
-            if rank == 0 and device.type == "cpu":  # all have met; NCCL goes on to talk by way of the file
+            if rank == 0 and device.type == "cpu":  # all have met; NCCL still needs the file
                 meeting.unlink()
         return ranks
 
     def rows(self, count: int) -> torch.Tensor:
-        """Which of `count` rows are this process's, int64: equally many for all, so the last ones may repeat."""
+        """The rows, int64, out of `count`, that this process computes. All get equally many, so the last may repeat."""
         each = -(-count // self.world)
         return torch.arange(self.rank * each, (self.rank + 1) * each).clamp_(max=count - 1)
 
     def spread(self, own: Iterable[torch.Tensor], counts: Sequence[int]) -> Iterator[torch.Tensor]:
-        """Batches [count, ...] that hold, of all their rows, `own` ones alone; the others are NaN, and must not count.
+        """Whole batches [count, ...] with this process's `own` rows in place. All other rows are NaN.
 
-        So a method that makes a row of several does not go on with what nobody has loaded.
+        NaN exposes a method that mixes rows: its loss would use rows that no process has loaded.
         """
         for batch, count in zip(own, counts, strict=True):
             if self.world == 1:
@@ -74,7 +74,7 @@ class Ranks:
                 yield whole
 
     def gather(self, own: torch.Tensor, count: int) -> torch.Tensor:
-        """All `count` rows, from every process's own, [rows, ...]; without a graph."""
+        """All `count` rows, from every process's own rows [rows, ...]; detached from the graph."""
         if self.world == 1:
             return own.detach()
         whole = own.new_empty(self.world * len(own), *own.shape[1:])
@@ -82,13 +82,13 @@ class Ranks:
         return whole[:count]
 
     def of(self, whole: torch.Tensor) -> torch.Tensor:
-        """The own rows of what `gather` gave, or of its gradient; zeros for rows that repeat others."""
+        """This process's rows of a gathered tensor, or of its gradient; zeros for rows that repeat others."""
         each = -(-len(whole) // self.world)
         own = whole[self.rank * each : (self.rank + 1) * each]
         return torch.cat([own, own.new_zeros(each - len(own), *own.shape[1:])])
 
     def add(self, tensors: Iterable[torch.Tensor]) -> None:
-        """Give every tensor the sum of its values in all processes, which are then bit for bit the same."""
+        """Replace every tensor by its sum over all processes. The sums are bit for bit the same in all processes."""
         if self.world > 1:
             for bucket in buckets(tensors, BUCKET_BYTES):
                 flat = torch.cat([one.reshape(-1) for one in bucket])
@@ -97,15 +97,15 @@ class Ranks:
                     one.copy_(total.view_as(one))
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any process."""
+        """Whether `here` is true in any process."""
         if self.world == 1:
             return here
-        flag = torch.tensor(int(here))  # on the CPU, where it does not wait for a GPU's work
+        flag = torch.tensor(int(here))  # on the CPU, to avoid waiting for the GPU
         dist.all_reduce(flag, op=dist.ReduceOp.MAX)
         return bool(flag)
 
     def agree(self, value: object) -> bool:
-        """Whether all have the same value."""
+        """Whether all processes have the same value."""
         if self.world == 1:
             return True
         values: list[object] = [None] * self.world
@@ -114,7 +114,7 @@ class Ranks:
 
     @contextmanager
     def same_memory(self) -> Generator[None]:
-        """Where one process runs out of memory in the block, all raise torch.OutOfMemoryError at its end."""
+        """If one process runs out of memory in the block, all raise torch.OutOfMemoryError at its end."""
         try:
             yield
         except torch.OutOfMemoryError:
@@ -124,11 +124,11 @@ class Ranks:
             raise torch.OutOfMemoryError("another process of the trial ran out of memory")
 
     def turns(self, count: int) -> slice:
-        """Which of `count` batches this process takes: every `world`-th, but all where there are not enough for all."""
+        """The batches, out of `count`, of this process: every `world`-th, or all if there are fewer than processes."""
         return slice(self.rank, None, self.world) if count >= self.world else slice(None)
 
     def join_turns(self, own: Sequence[torch.Tensor], count: int, size: int) -> torch.Tensor:
-        """All `count` rows of batches of `size`, from those whose turn was this process's."""
+        """All `count` rows, in batches of `size`, from every process's `own` batches."""
         starts = range(0, count, size)
         mine = starts[self.turns(len(starts))]
         if len(mine) == len(starts):

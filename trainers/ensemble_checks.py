@@ -1,4 +1,4 @@
-"""The ensembles of a sweep before it starts: what plans have to know of them, and whether they can be made."""
+"""Checks of a sweep's ensembles before it starts, and the facts about them that plans need."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnsembleFacts:
-    """What plans have to know of an ensemble; see `ensembles.base` for what it declares itself."""
+    """Facts about an ensemble that plans need; `ensembles.base` documents what an ensemble declares itself."""
 
     methods: tuple[str, ...]
-    """The methods of whose trials it is made."""
+    """The methods whose trials it combines."""
     label: str
-    """How tables, figures and reports print it, after the label of a method."""
+    """Its label in tables, figures and reports, printed after the method's label."""
     is_soup: bool
-    """Whether it is made of the trials of a search, and not of a repeat."""
+    """Whether it combines the trials of a search; otherwise it uses a repeat."""
     tries_members: bool
     """Whether it evaluates a model on `id_val` for each of its members."""
 
 
 def ensembles_of(space: SearchSpace, trained: Sequence[str]) -> dict[str, EnsembleFacts]:
-    """Ensemble -> what it is, and the methods of whose trials it is made: of those `trained` by gradients, or named.
+    """Ensemble -> its facts. It applies to the methods that the search space names, or to all `trained` by gradients.
 
-    Raises InputError for an unknown ensemble, for a soup where nothing is searched, where there is no such method, and
-    for a named one that is not trained so.
+    Raises InputError for an unknown ensemble, for a soup without a search, for a sweep without methods `trained` by
+    gradients, and for a named method that is not one of these.
     """
     from flyp_sweep.trainers import ensembles
 

@@ -1,5 +1,5 @@
-"""The error of a trial; `search_spaces.errors` has those of what a user gives."""
+"""The error of a trial; `search_spaces.errors` has the errors of user input."""
 
 
 class TrialFailed(Exception):
-    """A trial that cannot end well: the message is the reason that the ledger keeps."""
+    """A trial that fails for a known reason: the ledger records the message."""

@@ -1,4 +1,4 @@
-"""What a trial was computed on, as far as it bears on its numbers and its time. No name of any machine is kept."""
+"""The hardware and software that affect a trial's numbers and time. Host names are not recorded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def machine(device: str, threads: int, processes: int = 1) -> dict[str, Any]:
-    """The kind of CPU, its cores, the kind of GPU (None on a CPU), and a trial's processes and threads in each."""
+    """Kind of CPU, number of cores, kind of GPU (None on a CPU), processes per trial and threads per process."""
     kinds = {"cpu": cpu_model(), "cores": os.cpu_count(), "gpu": _gpu(device)}
     return {**kinds, "processes": processes, "threads": threads}
 
 
 def numerics(device: torch.device) -> dict[str, Any]:
-    """What else the last bits of a computation depend on: the library, the kind of device, the threads."""
+    """What affects the last bits of a computation: library version, kind of device, number of threads."""
     import torch
 
     capability = torch.backends.cpu.get_cpu_capability()
@@ -35,7 +35,7 @@ def numerics(device: torch.device) -> dict[str, Any]:
 
 @cache
 def cpu_model(info: Path = CPU_INFO) -> str:
-    """The name of the CPU as Linux tells it, elsewhere its architecture."""
+    """The CPU's name as Linux reports it; on other systems its architecture."""
     try:
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -51,5 +51,5 @@ def _gpu(device: str) -> str | None:
 
     try:
         return torch.cuda.get_device_name()
-    except RuntimeError:  # a broken GPU is the trial's to report
+    except RuntimeError:  # the trial will report a broken GPU
         return None

@@ -1,4 +1,4 @@
-"""What is searched for each method of a sweep: hyper-parameters, and whether their values may be so."""
+"""The hyper-parameters that each method of a sweep searches, and checks of their values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What plans have to know of a method; see `methods.base.Method` for what it declares itself."""
+    """Facts about a method that plans need; `methods.base.Method` documents what a method declares itself."""
 
     searched: Mapping[str, Distribution]
     seeded: bool
@@ -29,21 +29,21 @@ class MethodFacts:
     trained: bool
     """Whether it is trained by gradients, epoch by epoch."""
     label: str
-    """How tables, figures and reports print it."""
+    """Its label in tables, figures and reports."""
     on_features: bool
-    """Whether it is trained on the frozen encoder's features, which see each image once."""
+    """Whether it trains on the frozen encoder's features, one view per image."""
     reads_captions: bool
-    """Whether its loss takes captions of training images in place of prompts."""
+    """Whether its loss reads captions of training images instead of prompts."""
     retrieves: bool
     """Whether its model compares images with texts by encoders of its own."""
     open_vocabulary: bool
-    """Whether its models predict among classes that training did not have."""
+    """Whether its models predict classes that are not in the training data."""
     smooths_labels: bool
     """Whether its loss reads `train.label_smoothing`."""
     decays_layers: bool
-    """Whether it trains layers that `train.layer_decay` tells apart."""
+    """Whether it trains layers whose learning rates `train.layer_decay` changes."""
     first: Sequence[Mapping[str, Scalar]]
-    """What `search.first` gives of what is searched."""
+    """The configurations that `search.first` gives for it, restricted to its searched hyper-parameters."""
 
 
 def facts_of(space: SearchSpace, name: str) -> MethodFacts:
@@ -71,9 +71,10 @@ def facts_of(space: SearchSpace, name: str) -> MethodFacts:
 
 
 def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
-    """What is searched for method `name`: its own hyper-parameters, from the YAML or by its own default.
+    """The distributions that method `name` searches: those in the YAML, else the method's defaults.
 
-    Raises InputError for one that is absent, in two units, outside its domain, or given to a method that lacks it.
+    Raises InputError for a hyper-parameter that is missing, given in two units, outside its domain, or unknown to the
+    method.
     """
     from flyp_sweep.trainers import methods
 
@@ -114,9 +115,9 @@ def hyper_parameters(space: SearchSpace, name: str) -> dict[str, Distribution]:
 def given_first(
     space: SearchSpace, name: str, searched: Mapping[str, Distribution]
 ) -> tuple[Mapping[str, Scalar], ...]:
-    """The values of `search.first` for method `name`: of the hyper-parameters that it searches, and of no others.
+    """The configurations of `search.first` for method `name`, restricted to the hyper-parameters that it searches.
 
-    A value need not lie in the searched range. Raises InputError for one outside its domain.
+    Values may lie outside the searched range. Raises InputError for a value outside its domain.
     """
     first = []
     for at, given in enumerate(space.search.first):
@@ -129,9 +130,9 @@ def given_first(
 
 
 def check_first(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
-    """A line for each value of `search.first` that is not tried, as its hyper-parameter is fixed at another.
+    """A remark for each value of `search.first` that is not tried because its hyper-parameter is fixed.
 
-    Raises InputError for a key that no method of the sweep has, unless `search.space` keeps it for other methods.
+    Raises InputError for a key that no method of the sweep has, unless `search.space` lists it for other methods.
     """
     said = []
     for at, given in enumerate(space.search.first):
@@ -151,9 +152,9 @@ def check_first(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[st
 
 
 def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
-    """The content of a checkpoint as the one value of its hyper-parameter.
+    """The content hash of a checkpoint, as the only value of its hyper-parameter.
 
-    Raises InputError where there is another, or none, than a run's own search space says.
+    Raises InputError if the run's own search space records another hash, or none.
     """
     (key,), found = method.hparams, method.content()
     given = space.search.per_method.get(method.name, {}).get(key)
@@ -161,7 +162,7 @@ def _content(space: SearchSpace, method: FineTuned) -> dict[str, Distribution]:
         place = f"search.per_method.{method.name}.{key}"
         raise InputError(
             f"{space.where(place)}: {place}: found {given.to_json()}; {method.path} has the "
-            f"content {found}: put the former file in its place, or take this key out"
+            f"content {found}: put the former file back, or remove this key"
         )
     return {key: Constant(found)}
 
@@ -174,9 +175,9 @@ def in_domain(
     at: tuple[str | int, ...],
     like: Distribution | None = None,
 ) -> Distribution:
-    """`found`, once all its values are such as method `name` declares, or of the kind of `like` if it declares nothing.
+    """`found`, after checking its values against the domain that method `name` declares, else against `like`'s kind.
 
-    Raises InputError for the first that is not; `at` is where it stands.
+    Raises InputError for the first wrong value; `at` is its key path.
     """
     from flyp_sweep.trainers import methods
     from flyp_sweep.trainers.methods.domains import check_domain

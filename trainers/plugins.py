@@ -1,4 +1,4 @@
-"""Classes found by name: those of a package of ours, of other packages by entry points, and any as `module:Class`."""
+"""Finds classes by name: in our packages, in other packages by entry points, and anywhere as `module:Class`."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import Any, ClassVar, TypeVar
 from flyp_sweep.search_spaces.errors import InputError, nearest
 
 METHODS, ENSEMBLES, DATASETS = "flyp_sweep.methods", "flyp_sweep.ensembles", "flyp_sweep.datasets"
-"""The groups; an entry point's name is its class's `name`."""
+"""The entry-point groups. An entry point's name is the `name` of its class."""
 
 T = TypeVar("T")
 
 
 class Labelled:
-    """A class that outputs print by its label."""
+    """A class with a label for tables, figures and reports."""
 
     label: str
-    """How its paper prints it, and so tables, figures and reports; of a class that gives none, made of its name."""
+    """The label as the paper prints it. Default: the class's `name` with spaces for underscores."""
     summary: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "label" not in vars(cls):  # that of the class above is another one's
+        if "label" not in vars(cls):  # do not inherit the label of the base class
             cls.label = str(vars(cls).get("name", cls.__name__)).replace("_", " ")
 
 
 def instances(package: str, base: type[T], group: str) -> dict[str, T]:
-    """Name -> an instance, by name: of the classes in the modules of `package`, and of those of `group`.
+    """Name -> an instance, sorted by name: all classes in the modules of `package`, and all entry points of `group`.
 
     Raises InputError as `loaded` does.
     """
@@ -43,7 +43,8 @@ def instances(package: str, base: type[T], group: str) -> dict[str, T]:
 
 
 def known(name: str, registry: Mapping[str, T], key: str) -> T:
-    """The one of this name in `registry`. Raises InputError for another name, found at `key` of a search space."""
+    """The registry's entry for `name`. Raises InputError for an unknown name; `key` is its place in the search
+    space."""
     if name not in registry:
         expected = f"expected one of {', '.join(registry)}, or 'module:Class'"
         raise InputError(f"{key}: found {name!r}; {expected}{nearest(name, registry)}")
@@ -53,7 +54,7 @@ def known(name: str, registry: Mapping[str, T], key: str) -> T:
 def imported(name: str, base: type[T], key: str) -> T:
     """An instance of the class that `module.path:ClassName` names.
 
-    Raises InputError when the class cannot be imported, is no `base` or lacks a part.
+    Raises InputError if the class cannot be imported, is not a subclass of `base` or has abstract methods.
     """
     module, _, attribute = name.partition(":")
     try:
@@ -69,7 +70,7 @@ def imported(name: str, base: type[T], key: str) -> T:
 
 
 def _concrete(base: Any, package: str) -> set[Any]:
-    """Subclasses, at any depth, that live in `package`, lack nothing and have a name."""
+    """Subclasses of `base`, at any depth, that are defined in `package`, have a name and no abstract methods."""
     found = set[Any]()
     for subclass in base.__subclasses__():
         found |= _concrete(subclass, package)
@@ -82,8 +83,8 @@ def _concrete(base: Any, package: str) -> set[Any]:
 def loaded(group: str, base: type[T], own: Mapping[str, object]) -> dict[str, type[T]]:
     """Name -> subclass of `base`, for every entry point of `group`.
 
-    Raises InputError for one that cannot be loaded or is no such class, and for a name that is one of `own`, those of
-    this package, or is given twice.
+    Raises InputError for an entry point that cannot be loaded or is no such class. Also raises it for a name that two
+    packages define, or that is in `own`, the names of this package.
     """
     points: dict[str, EntryPoint] = {}
     for point in _points(group):
@@ -98,7 +99,7 @@ def loaded(group: str, base: type[T], own: Mapping[str, object]) -> dict[str, ty
 
 
 def origins(group: str) -> dict[str, str]:
-    """Name -> the package that gives it, for every entry point of `group`; nothing is imported."""
+    """Name -> the package that defines it, for every entry point of `group`; imports nothing."""
     return {point.name: package(point) for point in _points(group)}
 
 
@@ -115,13 +116,15 @@ def _class(point: EntryPoint, base: type[T]) -> type[T]:
     told = f"{point.group}: {point.name!r} of {package(point)}"
     try:
         found = point.load()
-    except Exception as error:  # whatever a module of somebody else's does when it is imported
+    except Exception as error:  # importing another package may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
             f"{told}: {point.value} cannot be imported ({reason}); repair or uninstall the package"
         ) from error
     if not (isinstance(found, type) and issubclass(found, base)) or inspect.isabstract(found):
-        raise InputError(f"{told}: found {point.value}; expected a subclass of {base.__name__} that lacks nothing")
+        raise InputError(
+            f"{told}: found {point.value}; expected a subclass of {base.__name__} without abstract methods"
+        )
     name = getattr(found, "name", None)
     if name != point.name:
         raise InputError(f"{told}: its class has the name {name!r}; expected that of the entry point")

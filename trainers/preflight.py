@@ -1,4 +1,4 @@
-"""All that can be known to be wrong with a sweep before it starts."""
+"""All checks of a sweep before it starts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What plans have to know of a data set."""
+    """Facts about a data set that plans need."""
 
     identity: Identity
     metric: str
@@ -51,40 +51,40 @@ class DataFacts:
     roles: Mapping[str, str]
     """Split -> its role."""
     incomplete: dict[str, dict[str, int]]
-    """Split -> see `incomplete`; empty when the data set is complete."""
+    """Split -> image counts that differ, see `incomplete`; empty if the data set is complete."""
     split_rules: list[str]
-    """How its splits were made and are scored, where that is a choice: a line each."""
+    """One line per choice in how its splits are made and scored."""
     near_duplicates: dict[str, int]
-    """See `duplicates.near`; empty too when images were not decoded."""
+    """See `duplicates.near`; also empty if the images were not decoded."""
     census: list[str]
-    """Its classes with their images in each split, line by line."""
+    """A table, line by line: the number of images of each class in each split."""
     remarks: list[str]
-    """What a user should know of it, a line each."""
+    """Remarks for the user, one line each."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What plans have to know of a model: how many parameters it has is None where a hub would have to be asked, and
-    where no method trains them."""
+    """Facts about a model that plans need. The number of parameters is None if only a hub knows it, or if no method
+    trains them."""
 
     fingerprint: str
     parameters: int | None
     objective: str
-    """The loss of its pretraining, in words; empty where a hub would have to be asked."""
+    """The pretraining loss, in words; empty if only a hub knows it."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks found, by display name."""
+    """The findings of the checks, by display name."""
 
     data: dict[str, DataFacts]
     models: dict[str, ModelFacts]
     methods: dict[str, MethodFacts]
     ensembles: dict[str, EnsembleFacts]
     warnings: tuple[str, ...] = ()
-    """What is allowed and odd about the settings, a line each."""
+    """Remarks about settings that are allowed but unusual, one line each."""
     remarks: tuple[str, ...] = ()
-    """What a user should know of the methods, a line each."""
+    """Remarks about methods, one line each."""
 
 
 def check(
@@ -96,12 +96,13 @@ def check(
     say: Say = lambda line: None,
     rehearses: bool = True,
 ) -> Checked:
-    """Check methods, models, data files and shots of `space`. Raises InputError for the first thing that is wrong.
+    """Check methods, models, data files and shots of `space`. Raises InputError for the first problem.
 
-    With `allow_incomplete`, data sets may hold other numbers of images than published; with `allow_overlap`, splits of
-    your own data may share images. With `decode`, all images are decoded, unless that was done before; unreadable ones
-    that the space leaves out have to be known in any case. `say` is told, in a line, what takes long. With
-    `rehearses`, a trial of every method is tried out.
+    - `allow_incomplete`: data sets may hold other numbers of images than published.
+    - `allow_overlap`: splits of the user's own data may share images.
+    - `decode`: decode all images, unless an earlier check did. `images: {unreadable: skip}` needs this in any case.
+    - `say`: called with one line before each slow check.
+    - `rehearses`: run a one-step trial of every method.
     """
     with naming(space):
         return _check(space, data_root, allow_incomplete, allow_overlap, decode, say, rehearses)
@@ -109,9 +110,9 @@ def check(
 
 @contextmanager
 def naming(space: SearchSpace) -> Iterator[None]:
-    """Inside the block every InputError names the file of `space`: the parts that raise them know only their value.
+    """Add the file of `space` to every InputError raised in the block, and the line if the message starts with a key.
 
-    A message that begins with a key path names the line too.
+    The code that raises such errors knows only the value.
     """
     try:
         yield
@@ -134,7 +135,7 @@ def _check(
     made = check_data(space, data_root)
 
     from flyp_sweep.trainers import rehearsal
-    from flyp_sweep.trainers.models import (  # seconds of torch, which absent files are not kept waiting for
+    from flyp_sweep.trainers.models import (  # imports torch, which takes seconds: check absent files first
         preparation,
         pretrained,
         weights,
@@ -171,7 +172,7 @@ def _check(
         remarks = rules + dataset.remarks() + added.remarks(dataset) + check_prompts(dataset, space)
         remarks += [*cut_captions(dataset, space), *few_shot_groups(dataset, space)]
         seen = check_images(dataset, space, say, views) if decode else None
-        if seen and seen.bad:  # and they are left out
+        if seen and seen.bad:  # the unreadable images are left out
             counts[name] = check_splits(dataset, space, allow_incomplete)
         images = by_role(dataset, counts[name])
         remarks += seen.remarks() if seen else []
@@ -197,11 +198,11 @@ def _check(
 
 
 def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
-    """The data sets of `space`, by display name. The modules that it names can be imported from then on.
+    """The data sets of `space`, by display name. Makes the modules that `space` names importable.
 
-    Raises InputError when a file or such a module is absent, or the cache is set wrongly: it takes less than a second.
+    Raises InputError for an absent file or module, and for a wrong cache setting. Takes less than a second.
     """
-    Cache.of_machine()  # of the environment, not of the file
+    Cache.of_machine()  # raises for wrong environment variables
     with naming(space):
         find_plugins(space)
         made = {
@@ -216,9 +217,9 @@ def check_data(space: SearchSpace, data_root: Path) -> dict[str, Dataset]:
 
 
 def check_checkpoints(space: SearchSpace) -> Iterator[str]:
-    """What to know of the models that were fine-tuned elsewhere, a line each.
+    """Remarks about models that were fine-tuned elsewhere, one line each.
 
-    Raises InputError for a file whose weights are not those of each model's architecture.
+    Raises InputError if a file's weights do not fit the architecture of every model.
     """
     from flyp_sweep.trainers import methods
     from flyp_sweep.trainers.models import finetuned
@@ -234,7 +235,7 @@ def check_checkpoints(space: SearchSpace) -> Iterator[str]:
 
 
 def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
-    """A line for each model with batch normalisation whose last batch of an epoch holds a single image."""
+    """A remark for each model with batch normalisation if an epoch's last batch holds a single image."""
     from flyp_sweep.trainers.models import pretrained
 
     lines = []
@@ -252,7 +253,7 @@ def last_batches(space: SearchSpace, images: int, classes: int) -> list[str]:
 
 
 def batch_normalisation(space: SearchSpace) -> Iterator[str]:
-    """A line for each model whose towers normalise over batches: what that excludes."""
+    """A remark for each model whose towers use batch normalisation: which settings it excludes."""
     from flyp_sweep.trainers.models import pretrained
 
     for model in space.models:
@@ -265,9 +266,9 @@ def batch_normalisation(space: SearchSpace) -> Iterator[str]:
 
 
 def check_read(space: SearchSpace) -> None:
-    """Raise InputError for a key of `search.space` that no method reads, those outside the space included.
+    """Raise InputError for a key of `search.space` that no known method reads.
 
-    A space that is cut down to fewer methods may keep the hyper-parameters of the others.
+    A space may keep hyper-parameters of methods that it no longer lists.
     """
     from flyp_sweep.trainers import methods
 
@@ -283,7 +284,7 @@ def check_read(space: SearchSpace) -> None:
 
 
 def check_labels(space: SearchSpace, key: str, labels: Mapping[str, str]) -> None:
-    """Raise InputError for labels that a table cannot print, and for two methods, or ensembles, of one label."""
+    """Raise InputError for labels that a table cannot print, and for equal labels of two methods or two ensembles."""
     named: dict[str, str] = {}
     for name, label in labels.items():
         if not (isinstance(label, str) and label.isprintable() and label.strip() and not label.startswith("_")):
@@ -296,7 +297,7 @@ def check_labels(space: SearchSpace, key: str, labels: Mapping[str, str]) -> Non
 
 
 def check_losses(space: SearchSpace) -> None:
-    """Raise InputError for a method that is trained by gradients and defines no loss."""
+    """Raise InputError for a gradient method that defines no loss."""
     from flyp_sweep.trainers import methods
 
     for name in space.method_names:
@@ -306,7 +307,7 @@ def check_losses(space: SearchSpace) -> None:
 
 
 def check_divisible(space: SearchSpace) -> None:
-    """Raise InputError when batches are to be divided for a method that takes them whole alone."""
+    """Raise InputError if the settings divide batches and a method needs whole batches."""
     from flyp_sweep.trainers import methods
 
     divided = []
@@ -324,7 +325,7 @@ def check_divisible(space: SearchSpace) -> None:
 
 
 def check_pairs(space: SearchSpace) -> None:
-    """Raise InputError when pairs of images and templates are to be drawn and no method takes them."""
+    """Raise InputError if `train.pairs` asks for pairs of images and templates and no method uses them."""
     from flyp_sweep.trainers import methods
 
     kinds = [methods.named(space, name) for name in space.method_names]
@@ -334,9 +335,9 @@ def check_pairs(space: SearchSpace) -> None:
 
 
 def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
-    """A line that names the methods that learn and do not read `train.label_smoothing`; none: no line.
+    """A remark that names the trained methods that ignore `train.label_smoothing`; empty if all read it.
 
-    Raises InputError when no method has a loss that `train.label_smoothing` changes.
+    Raises InputError if no method has a loss that `train.label_smoothing` changes.
     """
     if not space.train.label_smoothing:
         return []
@@ -348,7 +349,7 @@ def check_smoothing(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> lis
 
 
 def check_views(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
-    """A line that names the methods which train on features, where the YAML says how training views are made."""
+    """A remark that names the methods that train on features, if the search space configures training views."""
     train, usual = space.train, Train()
     if all(getattr(train, key) == getattr(usual, key) for key in ("augmentation", "crop_scale", "flip", "crops")):
         return []
@@ -357,9 +358,9 @@ def check_views(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[st
 
 
 def check_layer_decay(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> list[str]:
-    """A line that names the methods that learn and do not read `train.layer_decay`; none: no line.
+    """A remark that names the trained methods that ignore `train.layer_decay`; empty if all read it.
 
-    Raises InputError when no method trains layers that `train.layer_decay` could tell apart.
+    Raises InputError if `train.layer_decay` affects no method.
     """
     if space.train.layer_decay == 1:
         return []
@@ -371,7 +372,7 @@ def check_layer_decay(space: SearchSpace, kinds: Mapping[str, MethodFacts]) -> l
 
 
 def check_compiler(space: SearchSpace) -> None:
-    """Raise InputError when training is to be compiled for a CPU and there is nothing to compile with."""
+    """Raise InputError if `train.compile` is set on a CPU without a C++ compiler."""
     import torch
 
     from flyp_sweep.trainers.models import compilation

@@ -1,4 +1,4 @@
-"""What a trial runs, before there is one: every method of a sweep on every model, without weights and without data."""
+"""A rehearsal before the sweep: one step of every method on every model, without weights and without data."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 MOST_PARAMETERS = 200_000_000
-"""Of a model on which a trial that fails without values is run again with values: 3 GB with AdamW."""
+"""The largest model whose failed rehearsal is repeated with real values: it takes 3 GB with AdamW."""
 NAMES = 8
-"""Class names that a rehearsal takes: the longest ones, which may be too long for a model."""
+"""Number of classes in a rehearsal: those with the longest names, which may exceed a model's context."""
 IMAGES = 2
-"""Images of a split, and of a batch."""
+"""Images per split and per batch."""
 
 
 class Few(Dataset):
-    """Grey images of the classes with the longest names, with the longest caption where there are captions."""
+    """Grey images of the classes with the longest names, with the longest caption if the data has captions."""
 
     name = "rehearsal"
 
@@ -67,7 +67,7 @@ class Few(Dataset):
 
 
 def captions_of(dataset: Dataset) -> Sequence[str]:
-    """The captions of the training images; none where these have none."""
+    """The captions of the training images; empty if they have none."""
     train = dataset.named("train")
     return (dataset.split(train[0]).captions or ()) if train else ()
 
@@ -78,30 +78,30 @@ def longest(texts: Iterable[str], count: int) -> list[str]:
 
 
 def rehearse(space: SearchSpace, datasets: Iterable[Dataset], methods: Mapping[str, MethodFacts]) -> list[str]:
-    """Run a trial of one step for every model of `space` and every method, with what is searched for it.
+    """Run a one-step trial of every method on every model of `space`, with the largest searched hyper-parameters.
 
-    Returns what a user should know, a line each. Raises InputError for the first trial that fails, e.g. for want of a
-    package, of a tokenizer's files, or by shapes. Tensors have no values (see `WithoutValues`), so a trial takes a
-    fraction of a second, whatever the size of the model; where one fails and that may be why, it is run with values.
+    Returns remarks for the user, one line each. Raises InputError for the first trial that fails, e.g. because of a
+    missing package, absent tokenizer files, or shapes. Tensors have no values (see `WithoutValues`), so a trial takes a
+    fraction of a second for any model size. If a trial may have failed for lack of values, it is repeated with values.
     """
     few, lines = Few(datasets), []
     for model in space.models:
         found = outline(model)
         if found is None:
-            lines.append(f"{model.label}: no method is tried out beforehand, as a hub has its architecture")
+            lines.append(f"{model.label}: not tried out beforehand, as only the hub has its architecture")
             continue
         shared = Shared(found, few, META)
         for name, kind in methods.items():
             method = named(space, name)
             if isinstance(method, FineTuned):
-                continue  # whose file is checked by itself
+                continue  # its checkpoint is checked separately
             line = _tried(method, Task(shared, trial_spec(space, model, name, kind)), space, model)
             lines += [line] if line else []
     return lines
 
 
 class Words:
-    """Stands in for a tokenizer whose files are to be fetched with the weights: a token for each word."""
+    """Stands in for a tokenizer whose files are not downloaded yet: one token per word."""
 
     def __init__(self, context_length: int) -> None:
         self.context_length = context_length
@@ -115,7 +115,7 @@ class Words:
 
 
 def outline(model: Model) -> Pretrained | None:
-    """`model` without memory for its weights; None where a hub knows its architecture."""
+    """`model` without memory for its weights; None if only a hub knows its architecture."""
     clip = pretrained.skeleton(model)
     if clip is None:
         return None
@@ -124,12 +124,12 @@ def outline(model: Model) -> Pretrained | None:
 
 
 def of_clip(model: Model, clip: Clip, tokenizer: Tokenizer) -> Pretrained:
-    """`model` with the weights, or none, of `clip`."""
+    """`model` with the weights of `clip`, which may have no values."""
     return Pretrained(clip.eval(), tokenizer, Preprocess.of(clip), model.arch, "fp32")
 
 
 def with_values(shared: Shared, model: Model) -> Shared:
-    """The same on the CPU, with random weights."""
+    """The same shared data on the CPU, with a model of random weights."""
     real = of_clip(model, pretrained.without_weights(model.arch, CPU), shared.pretrained.tokenizer)
     return Shared(real, shared.dataset, CPU)
 
@@ -163,7 +163,7 @@ def trial_spec(space: SearchSpace, model: Model, name: str, kind: MethodFacts) -
 
 
 def _largest(values: Distribution) -> Scalar:
-    """The largest value, as the one that may be too large for a model; of words the last one."""
+    """The largest value, because it is the likeliest to exceed a model's limits; of words the last one."""
     if isinstance(values, IntRange | Uniform | LogUniform):
         return values.high
     found = values.values()
@@ -172,7 +172,7 @@ def _largest(values: Distribution) -> Scalar:
 
 
 def _tried(method: Method, task: Task, space: SearchSpace, model: Model) -> str | None:
-    """Why it is unknown whether a trial would come to its end; None: it would. Raises InputError where it would not."""
+    """A remark if it is unknown whether the trial would work; None: it works. Raises InputError if it fails."""
     told = WithoutValues()
     with told:
         error = failure(method, task, space)
@@ -182,17 +182,17 @@ def _tried(method: Method, task: Task, space: SearchSpace, model: Model) -> str 
     if (pretrained.parameter_count(model) or 0) <= MOST_PARAMETERS:
         error = failure(method, replace(task, shared=with_values(task.shared, model)), space)
     elif doubtful:
-        return f"{method.name} on {model.label}: not tried out beforehand, for it needs values ({_said(error)})"
+        return f"{method.name} on {model.label}: not tried out beforehand, as a trial needs values ({_said(error)})"
     if error is None:
         return None
     raise InputError(
-        f"methods: {method.name} fails on {model.label} ({_said(error)}); expected a method that the model can be "
-        "trained by: leave out one of the two"
+        f"methods: {method.name} fails on {model.label} ({_said(error)}); expected a method that can train this "
+        "model: leave out one of the two"
     ) from error
 
 
 def failure(method: Method, task: Task, space: SearchSpace) -> Exception | None:
-    """The error that a trial ends with; None: it comes to its end."""
+    """The error that a trial ends with; None if it completes."""
     try:
         with torch.random.fork_rng(devices=[]):
             if isinstance(method, GradientMethod):
@@ -205,7 +205,7 @@ def failure(method: Method, task: Task, space: SearchSpace) -> Exception | None:
 
 
 def _check_divisible(method: GradientMethod, task: Task, space: SearchSpace) -> None:
-    """Raise InputError when batches are to be divided, and the model that `method` trains takes them whole alone."""
+    """Raise InputError if the settings divide batches and the model that `method` trains needs whole batches."""
     processes = 1 if space.resources is None else space.resources.world
     if space.train.micro_batch is None and processes == 1:
         return

@@ -27,11 +27,13 @@ from flyp_sweep.trainers.task import Task
 class TrialRunner:
     """Runs `TrialSpec`s of `space` one after the other in this process.
 
-    `data_root` is the folder that data sets lie in; `threads` decode images and run torch's CPU kernels; `cache` keeps
-    on the disk what is computed once per machine (None: it is computed once per process).
-    With several `ranks`, all of them run the same trials together, and get the same results. `weights` says where the
-    fits lie that the run keeps (None: it keeps none, and ensembles train their members again), `predictions` where
-    those of repeats go (None: nowhere).
+    - `data_root`: the folder of the data sets.
+    - `threads`: number of threads that decode images and run torch's CPU kernels.
+    - `cache`: keeps on disk what is computed once per machine (None: computed once per process).
+    - `ranks`: processes that run the same trials together and get the same results.
+    - `weights`: where the run keeps its fits (None: nowhere, and ensembles retrain their members).
+    - `predictions`: where the predictions of repeats are written (None: nowhere).
+
     From a notebook:
 
         runner = TrialRunner(load("quickstart"), Path("data"))
@@ -60,16 +62,16 @@ class TrialRunner:
         self._shared: dict[tuple[str, str, str, bool], Shared] = {}
 
     def run(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, TrialResult]:
-        """Yield a report per epoch, return the result; goes on from `checkpoint`, and is offered to it.
+        """Yield a report per epoch and return the result. Resumes from `checkpoint`; saves to it when it is due.
 
         Raises TrialFailed, or InputError for unreadable data.
         """
         return trial.run(self._method_of(spec), self._task(spec, checkpoint))
 
     def models(self, spec: TrialSpec, checkpoint: Checkpoint | None = None) -> Generator[Epoch, None, AlphaCurve]:
-        """The models of a repeat between zero-shot and fine-tuned, trained again if the run has not kept its fit.
+        """The models of a repeat between zero-shot and fine-tuned. Retrains the repeat if the run has not kept its fit.
 
-        A report per epoch of a training. Raises TrialFailed, or InputError for unreadable data.
+        Yields a report per epoch of such a training. Raises TrialFailed, or InputError for unreadable data.
         """
         return trial.models(self._method_of(spec), self._task(spec, checkpoint))
 

@@ -1,4 +1,4 @@
-"""How many steps a cell trains for, and whether its warm-up and its batches fit them."""
+"""The number of steps that a cell trains for, and checks of its warm-up and batch size."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.search_spaces.model import SearchSpace
 
 MUCH_WARMUP = 0.2
-"""The share of all steps from which on a warm-up is warned of."""
+"""A warm-up of at least this share of all steps gets a warning."""
 
 
 def total_steps(epochs: int, batch_size: int, images: int) -> int:
-    """Steps of a whole training: an epoch's last batch may be smaller than the others."""
+    """Steps of a whole training. An epoch's last batch may be smaller than the others."""
     return epochs * -(-images // batch_size)
 
 
 def check_schedules(space: SearchSpace, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
-    """What to say of each data set and shots, as `check_schedule` says it; `sizes` are training images and classes."""
+    """Remarks of `check_schedule` for each data set and number of shots; `sizes`: training images and classes."""
     return [
         line
         for name, (images, classes) in sizes.items()
@@ -27,10 +27,11 @@ def check_schedules(space: SearchSpace, sizes: Mapping[str, tuple[int, int]]) ->
 
 
 def check_schedule(space: SearchSpace, dataset: str, shots: int | None, images: int) -> list[str]:
-    """What to say of the cells of `dataset` and `shots`, which train on so many `images`; one line for each oddity.
+    """Remarks about the cells of `dataset` and `shots`, which train on `images` images.
 
-    Raises InputError for a warm-up that never ends, and for batches that are larger than a whole training set. Few-shot
-    cells have batches of all their images, as the paper has: that is said.
+    A few-shot cell with fewer images than `train.batch_size` trains on batches of all its images, as in the paper; a
+    remark reports this. Raises InputError for a warm-up that never ends, and for batches larger than a whole training
+    set.
     """
     train = space.train
     steps = total_steps(train.epochs, train.batch_size, images)

@@ -24,17 +24,17 @@ from flyp_sweep.trainers.models.pretrained import Pretrained
 EVALUATION_BATCH = 256
 
 MEMO_BUDGET = 2 * 2**30
-"""Bytes of tensors that a worker shares between its trials per (model, data set)."""
+"""Bytes of tensors that a worker keeps for all trials of one (model, data set)."""
 
 T = TypeVar("T")
 
 
 class Shared:
-    """What all trials of one (model, data set) in a worker share: each part is computed when first asked for.
+    """What all trials of one (model, data set) in a worker share. Each part is computed on first use.
 
-    Parts that all workers share, of whole splits and of the pretrained model, are kept in `cache` if there is one.
-    Everything in here is a function of the model, the data set and the key alone, never of the order in which trials
-    came, so a trial's numbers are the same in a fresh worker and in a warm one.
+    The `cache`, if given, stores parts that all workers share: those of whole splits and of the pretrained model.
+    Every value depends only on the model, the data set and its key, never on the order of trials. A trial's numbers are
+    therefore the same in a fresh worker and in a warm one.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Shared:
         self._others: dict[tuple[tuple[str, ...], tuple[str, ...]], Shared] = {}
 
     def with_classes(self, split: Split) -> Shared:
-        """The same for the classes of `split`: prompts, and what is made of them, are those of its own classes."""
+        """The same model and data with the classes of `split`: its prompts, and everything computed from them."""
         if split.class_names is None:
             return self
         key = tuple(split.class_names), tuple(split.templates)
@@ -84,7 +84,7 @@ class Shared:
         )
 
     def captions(self, split: Split) -> torch.Tensor | None:
-        """Tokens int32 [N, L], on the CPU, of the captions of `split`; None: it has none."""
+        """Tokens int32 [N, L], on the CPU, of the captions of `split`; None if it has no captions."""
         texts = split.captions
         if texts is None:
             return None
@@ -125,16 +125,16 @@ class Shared:
         return self.once(("features", identity(split)), compute)
 
     def evaluation_batches(self, split: Split, turns: slice = ALL) -> Iterator[torch.Tensor]:
-        """Batches [B, 3, H, W] of all images of `split` in order, or those at `turns` of them.
+        """Batches [B, 3, H, W] of all images of `split` in order, or only the batches at `turns`.
 
-        They are resized once per machine where the cache has room for a whole split, else once per worker if they are
-        few, else every time.
+        Images are resized once per machine if the cache has room for the whole split. Otherwise they are resized once
+        per worker if they are few, or else on every call.
         """
         return map(self.loader.to_device, self._resized(split, turns))
 
     def _resized(self, split: Split, turns: slice) -> Iterable[torch.Tensor]:
         """Batches uint8 [B, H, W, 3]."""
-        mapped = self.whole(split) is not None and split.role != "train"  # whose features alone are evaluated
+        mapped = self.whole(split) is not None and split.role != "train"  # of train, only features are evaluated
         pixels = self._mapped(split) if mapped else None
         if pixels is not None:
             starts = batch_starts(split)[turns]
@@ -144,10 +144,10 @@ class Shared:
         return self.loader.evaluation_batches(split.images, EVALUATION_BATCH, turns)
 
     def resized_batches(self, split: Split, batches: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-        """uint8 batches [B, H, W, 3] of the images at `batches`, as evaluation has them.
+        """uint8 batches [B, H, W, 3] of the images at `batches`, resized as for evaluation.
 
-        They are kept as those of `evaluation_batches` are. A draw is kept on the disk only where a worker has no room
-        for it: every seed has another.
+        Storage: see `evaluation_batches`. A few-shot draw goes to the disk only if it exceeds a worker's memory budget,
+        because every seed has another draw.
         """
         own = isinstance(split.images, Subset) and self._few(split)
         pixels = None if own else self._mapped(split)
@@ -184,7 +184,7 @@ class Shared:
         facts: dict[str, Any] = {"kind": "pixels", "of": told, "images": images, "resize": config}
         if isinstance(split.images, Subset):
             facts["drawn"] = identity(split)
-        source = bare(split.images)  # decoded once, so there is no use in remembering them
+        source = bare(split.images)  # each image is decoded once, so remembering it is useless
         return self.cache.rows(
             facts | {"code": pixel_code()},
             shape,
@@ -193,11 +193,12 @@ class Shared:
         )
 
     def whole(self, split: Split) -> str | None:
-        """What identifies the images of a whole split on this machine; None for a draw, or where nothing does."""
+        """An identifier of the images of a whole split on this machine; None for a draw or for unidentifiable
+        images."""
         return None if isinstance(split.images, Subset) else self._identified(split)
 
     def _identified(self, split: Split) -> str | None:
-        """As `whole`; of a draw, what identifies the images that it is drawn from."""
+        """As `whole`; for a draw, the identifier of the images that it is drawn from."""
         images = bare(split.images.images if isinstance(split.images, Subset) else split.images)
         if self.cache is None or not isinstance(images, Identified):
             return None
@@ -208,7 +209,7 @@ class Shared:
     def _kept(
         self, kind: str, of: str, rows: int, batches: Callable[[], Iterator[torch.Tensor]], **facts: Any
     ) -> torch.Tensor:
-        """What the pretrained model makes, float32 [rows, D], in `batches`: from the cache where it can be kept."""
+        """The pretrained model's outputs, float32 [rows, D], given in `batches`: read from the cache if possible."""
         if self.cache is not None:
             facts |= {"kind": kind, "of": of, "model": self.pretrained.digest, "numerics": numerics(self.device)}
             shape = rows, self._width
@@ -224,7 +225,7 @@ class Shared:
         return encode_image(self.pretrained.clip.visual, blank).shape[1]
 
     def once(self, key: tuple[object, ...], compute: Callable[[], T]) -> T:
-        """The value of `compute()`, remembered under `key`; beyond MEMO_BUDGET the least recently used goes first."""
+        """The value of `compute()`, memoised under `key`; above MEMO_BUDGET, evicts the least recently used values."""
         if key not in self._memo:
             self._memo[key] = compute()
             self._memo_bytes += tensor_bytes(self._memo[key])
@@ -235,7 +236,7 @@ class Shared:
         return self._memo[key]
 
     def gone_through(self, key: tuple[object, ...], batches: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """`batches`, one by one; the next time under the same `key` they are those that were gone through before."""
+        """Yield `batches` and memoise them under `key`; the next call with this key yields the memoised batches."""
         if key in self._memo:
             yield from self.once(key, lambda: list(batches))
             return
@@ -252,7 +253,7 @@ def batch_starts(split: Split) -> range:
 
 
 def tensor_bytes(value: object) -> int:
-    """Bytes of a tensor, of a list of tensors or of a module's state; 0 for anything else, which is small."""
+    """Bytes of a tensor, of a list of tensors or of a module's state; 0 for any other, small, value."""
     if isinstance(value, torch.Tensor):
         return value.nbytes
     if isinstance(value, list):
@@ -261,12 +262,12 @@ def tensor_bytes(value: object) -> int:
 
 
 def bare(images: Images) -> Images:
-    """The images themselves, where those given remember what they decode."""
+    """The images themselves, without a `Remembered` around them."""
     return images.images if isinstance(images, Remembered) else images
 
 
 def identity(split: Split) -> tuple[object, ...]:
-    """Identifies a split, or a draw from one, within its data set."""
+    """A key that identifies a split, or a draw from one, within its data set."""
     images = split.images
     if isinstance(images, Subset):
         return split.name, hashlib.sha256(np.asarray(images.indices, dtype=np.int64).tobytes()).hexdigest()

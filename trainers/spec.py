@@ -1,4 +1,4 @@
-"""The two ends of a trial: what determines it, and what comes out of it."""
+"""A trial's specification, which determines its result, and the result itself."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from flyp_sweep.search_spaces.sections import EpochMetric
 from flyp_sweep.search_spaces.training import Crops, Optimizer, Pairs, Precision
 
 PROTOCOL_VERSION = 3
-"""Raised when a change of this code changes results: old trials are then no longer taken for new ones."""
+"""Raise it with any code change that changes results: the ledger then no longer reuses old trials."""
 
 SEARCH, REPEAT = "search", "repeat"
 """The stages of a cell."""
 
 DONE, STOPPED, FAILED = "done", "stopped", "failed"
-"""How a trial ends: by itself, by its cell's scheduler, without a result."""
+"""How a trial ends: it completes, its cell's scheduler stops it, or it fails without a result."""
 
 UNREADABLE = "unreadable"
-"""How a trial ends whose data cannot be read: no outcome at all, so the ledger does not keep it."""
+"""How a trial with unreadable data ends: this is no outcome, so the ledger does not record it."""
 
 DIED = "died"
-"""How a trial ends whose process died, or met an error that another one may not: it may be started again."""
+"""How a trial ends if its process died, or on an error that may not recur: the run may start it again."""
 
 
 _JSON = json.JSONEncoder(sort_keys=True, allow_nan=False)
@@ -44,18 +44,22 @@ def _hashed(text: str) -> str:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """All that determines the result of one training run, and what is evaluated with it.
+    """Everything that determines the result of one training run, and what is evaluated with it.
 
-    `alphas` is the WiSE-FT grid, empty in the search stage; `data` identifies what the training and the selection see,
-    `weights` the pretrained model. `splits` holds the identity of every split that the trial reads; those of ID test
-    and OOD belong to its evaluations, so `splits` is no part of the trial's own. `micro_batch` images are encoded at a
-    time (None: the whole batch), in `precision`, and by compiled code with `compile`: all three decide how sums are
-    rounded. `crops` says how training views are cut. `epoch_metric`, `patience` (None: all epochs are run) and
-    `include_start` say which epoch is kept (see `search_spaces.EarlyStopping`); `grad_clip` is the largest norm of a
-    gradient; `crop_scale` (None: the views of the evaluation), `flip` and `randaugment` are those of the training
-    views; `label_smoothing` is that of the loss, `layer_decay` that of the learning rate. `ingredients` are the
-    hyper-parameters of the searched trials that a soup is made of, best first; it has none of its own. Paths, hosts and
-    worker counts are not in here: they do not change a result.
+    - `alphas`: the WiSE-FT grid, empty in the search stage.
+    - `data`: identity of the data that training and selection read; `weights`: identity of the pretrained model.
+    - `splits`: identity of every split that the trial reads. It is not part of the trial's id: the ids of evaluations
+      cover ID test and OOD splits.
+    - `micro_batch` images are encoded at a time (None: the whole batch), in `precision`, and by compiled code if
+      `compile` is set. All three change how sums round.
+    - `crops`, `crop_scale` (None: evaluation views), `flip`, `randaugment`: how training views are made.
+    - `epoch_metric`, `patience` (None: run all epochs), `include_start`: which epoch is kept, see
+      `search_spaces.EarlyStopping`.
+    - `grad_clip`: the largest norm of a gradient. `label_smoothing` changes the loss, `layer_decay` the learning rates.
+    - `ingredients`: the hyper-parameters of the search trials that a soup averages, best first. A soup has no
+      hyper-parameters of its own.
+
+    Paths, hosts and worker counts do not change a result, so they are absent.
     """
 
     cell: Cell
@@ -94,18 +98,18 @@ class TrialSpec:
         return self.trial_ids([self.seed])[0]
 
     def trial_ids(self, seeds: Iterable[int]) -> list[str]:
-        """The ids that this trial has with `seeds` in place of its own, without a specification for each."""
+        """The ids of this trial with each of `seeds` instead of its own, without building the specifications."""
         after = [dict(self.hparams), self.alphas, self.frontier]
         after += [[dict(one) for one in self.ingredients]] if self.ingredients else []
-        head = f'[{PROTOCOL_VERSION}, "{self._common}", "{self.stage}"'  # a list in JSON, up to the seed
+        head = f'[{PROTOCOL_VERSION}, "{self._common}", "{self.stage}"'  # the start of a JSON list, up to the seed
         tail = _JSON.encode(after)[1:]
         return [_hashed(f"{head}, {seed}, {tail}") for seed in seeds]
 
     @cached_property
     def config_id(self) -> str:
-        """Content hash of the configuration: all but stage, seed, and what is evaluated at the end.
+        """Content hash of the configuration: everything except the stage, the seed, and the final evaluations.
 
-        Nor is what a soup is made of: which trials of a search run to their end may differ between its seeds.
+        It leaves out a soup's ingredients as well: seeds may differ in which search trials complete.
         """
         return digest([self._common, dict(self.hparams)])
 
@@ -116,7 +120,7 @@ class TrialSpec:
 
     @cached_property
     def members(self) -> tuple[TrialSpec, ...]:
-        """The trials that an ensemble is made of, best first; none where it is no ensemble."""
+        """The trials that an ensemble combines, best first; empty for other trials."""
         cell = self.cell.base
         if self.ingredients:
             own = replace(self, cell=cell, stage=SEARCH, alphas=(), frontier=False, ingredients=())
@@ -125,7 +129,7 @@ class TrialSpec:
 
     @property
     def draws(self) -> str:
-        """The stage whose random streams a trial draws from: a soup sees what the trials saw that it is made of."""
+        """The stage whose random streams the trial draws from: a soup uses the data draws of its member trials."""
         return self.members[0].stage if self.members else self.stage
 
     def to_json(self) -> dict[str, Any]:
@@ -158,10 +162,10 @@ _SINCE_LATER = (
     ("randaugment", False),
     ("layer_decay", 1.0),
 )
-"""Fields that came later, with what all trials did before: where they still do, their ids are as before."""
+"""Fields added later, with the behaviour of all earlier trials. At these values they do not enter the ids."""
 
 
-@lru_cache(maxsize=1024)  # a sweep has as many as it has cells, and 100,000 trials that ask
+@lru_cache(maxsize=1024)  # a sweep has one entry per cell, and up to 100,000 trials that look it up
 def _digest_of(values: tuple[Any, ...]) -> str:
     common = [one for one in zip(_COMMON, values, strict=True) if one not in _SINCE_LATER]
     return digest({name: value.to_json() if isinstance(value, Cell) else value for name, value in common})
@@ -169,9 +173,9 @@ def _digest_of(values: tuple[Any, ...]) -> str:
 
 @dataclass(frozen=True)
 class Epoch:
-    """The report after one epoch: its number from 1, the best score so far, and the curve up to here.
+    """The report after one epoch: its number from 1, the best score so far, and the curve so far.
 
-    `score` is the primary metric on `id_val`; nothing of another split is in here. `notes` are as in `TrialResult`.
+    `score` is the primary metric on `id_val`. A report holds no numbers of other splits. `notes`: see `TrialResult`.
     """
 
     epoch: int
@@ -198,7 +202,7 @@ class Evaluation:
 class TrialResult:
     """The outcome of a finished trial. `score` and `loss` are those of the best epoch on `id_val`.
 
-    `notes` say, a sentence each, what was out of the ordinary and did not keep the trial from its result.
+    `notes` are sentences about unusual events that did not fail the trial.
     """
 
     score: float
@@ -216,7 +220,7 @@ class TrialResult:
 
 
 def by_alpha(evaluations: Iterable[Evaluation]) -> list[dict[str, Any]]:
-    """Evaluations as JSON, a list of `{"alpha": alpha, "splits": [...]}`: who needs one alpha skips the others."""
+    """Evaluations as JSON, a list of `{"alpha": alpha, "splits": [...]}`: readers of one alpha can skip the others."""
     found: dict[float, list[dict[str, Any]]] = {}
     for one in evaluations:
         said = asdict(one)

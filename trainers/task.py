@@ -1,4 +1,4 @@
-"""What a method gets to work with: the pretrained model, the prompts, the data, and the trial's own random streams."""
+"""What a method works with: the pretrained model, the prompts, the data, and the trial's own random streams."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from flyp_sweep.trainers.spec import TrialSpec
 
 @dataclass(frozen=True)
 class Task:
-    """One trial's view: `shared` is common to many trials, the rest is this trial's own.
+    """One trial's view of the data and the model: `shared` is common to many trials, the rest belongs to this trial.
 
-    `checkpoint` keeps the fit between processes; None: it is not kept. `ranks` are the processes that train the trial
-    together. `kept` are the fits that the run keeps, of this trial and of others; None: nothing is kept, and an
-    ensemble trains its members. `prediction_files` are where its predictions go; None: nowhere.
+    `checkpoint` stores the training state, so that another process can resume it (None: no checkpoint). `ranks` are the
+    processes that train the trial together. `kept` holds the fits that the run keeps, of all its trials (None: the run
+    keeps no fits, and an ensemble retrains its members). `prediction_files` writes the predictions (None: not written).
     """
 
     shared: Shared
@@ -61,7 +61,7 @@ class Task:
 
     @property
     def captions(self) -> torch.Tensor | None:
-        """Tokens int32 [N, L], on the CPU, of the captions of the training images; None: these have none."""
+        """Tokens int32 [N, L], on the CPU, of the captions of the training images; None: they have no captions."""
         return self.shared.captions(self.train)
 
     @property
@@ -75,11 +75,11 @@ class Task:
         return Augmentation(self.spec.crop_scale, self.spec.flip, self.spec.randaugment)
 
     def with_classes(self, split: Split) -> Task:
-        """The same trial for the classes of `split`, where that has classes of its own: `prompts` are of these."""
+        """The same trial with the classes and prompts of `split`, if that split has classes of its own; else itself."""
         return self if split.class_names is None else replace(self, shared=self.shared.with_classes(split))
 
     def stream(self, *names: str | int) -> np.random.Generator:
-        """The trial's random stream of this name: set by stage, seed and name, and equal for all methods."""
+        """The trial's random stream of this name. It depends on stage, seed and name only, so all methods share it."""
         return stream(self.spec.draws, self.spec.seed, *names)
 
     @cached_property
@@ -97,7 +97,7 @@ class Task:
     def id_val(self) -> Split:
         """The validation images: all of them, or this seed's few-shot draw, disjoint from the training draw.
 
-        The draw is made from the training images where id_val itself is cut from these (see `Dataset.one_pool`).
+        If id_val is cut from the training images, the draw comes from those (see `Dataset.one_pool`).
         """
         own = self.shared.dataset.named("id_val")
         shots = self.spec.cell.shots
@@ -120,9 +120,9 @@ class Task:
     ) -> Iterator[torch.Tensor]:
         """Batches [B, 3, H, W] of the training images at `batches`, randomly cropped by draws from `rng`.
 
-        Of several processes each loads its own rows alone (see `Ranks.spread`).
-        An epoch's crops are those of all trials of its stage and seed that take the images in the same order: where a
-        training's are few, a worker makes them once.
+        With several processes, each loads only its own rows (see `Ranks.spread`). Trials with the same stage, seed and
+        image order use the same crops in each epoch. If a training has few enough crops, the worker keeps and reuses
+        them.
         """
         loader, split, sizes = self.shared.loader, self.train, [len(batch) for batch in batches]
         batches = [batch[self.ranks.rows(len(batch)).numpy()] for batch in batches]
@@ -144,13 +144,13 @@ class Task:
         return (features[torch.from_numpy(batch).to(features.device)] for batch in batches)
 
     def turns(self, split: Split) -> slice:
-        """Which of the evaluation batches of `split` this process takes."""
+        """The evaluation batches of `split` that this process computes."""
         return self.ranks.turns(len(batch_starts(split)))
 
     def evaluation_inputs(self, split: Split, features: bool) -> Iterable[torch.Tensor]:
-        """What a classifier takes of `split`, in batches: images, or cached `features` of the frozen encoder.
+        """The inputs of a classifier for `split`, in batches: images, or cached `features` of the frozen encoder.
 
-        Of several processes each gets the batches that are its turn.
+        With several processes, each gets only its own batches (see `turns`).
         """
         turns = self.turns(split)
         if features:
@@ -158,11 +158,11 @@ class Task:
         return self.shared.evaluation_batches(split, turns)
 
     def joined(self, own: Sequence[torch.Tensor], split: Split) -> torch.Tensor:
-        """Logits [N, C] of all of `split`, from those of the batches that this process has taken."""
+        """Logits [N, C] of all of `split`, from this process's `own` batches and those of the others."""
         return self.ranks.join_turns(own, len(split), EVALUATION_BATCH)
 
     def reported(self) -> Iterator[Split]:
-        """The splits that are evaluated for the table alone: id_test, OOD validation, then every OOD set."""
+        """The splits that only the tables report: id_test, OOD validation, then every OOD set."""
         for role in REPORTED:
             for name in self.shared.dataset.named(role):
                 yield self.shared.split(name)

@@ -1,4 +1,4 @@
-"""What captions and new classes mean for the methods and models of a sweep, a line each, before it starts."""
+"""Remarks, before a sweep, on what captions and new classes mean for its methods and models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def caption_lines(space: SearchSpace, datasets: Iterable[Dataset], kinds: Mapping[str, MethodFacts]) -> Iterator[str]:
-    """Lines that name the methods which do not read captions, and those without retrieval."""
+    """Remarks that name the methods that ignore captions, and those without retrieval."""
     for dataset in datasets:
         captioned = [split for split in dataset.splits if dataset.split(split).captions is not None]
         roles = {dataset.splits[split] for split in captioned}
@@ -32,7 +32,7 @@ def caption_lines(space: SearchSpace, datasets: Iterable[Dataset], kinds: Mappin
 
 
 def new_class_lines(datasets: Iterable[Dataset], kinds: Mapping[str, MethodFacts]) -> Iterator[str]:
-    """Lines that name the methods which cannot predict among classes that training did not have."""
+    """Remarks that name the methods that cannot predict new classes."""
     without = [name for name, kind in kinds.items() if not kind.open_vocabulary]
     for dataset in datasets:
         new = [split for split in dataset.splits if dataset.split(split).class_names is not None]
@@ -42,11 +42,11 @@ def new_class_lines(datasets: Iterable[Dataset], kinds: Mapping[str, MethodFacts
 
 
 def check_prompts(dataset: Dataset, space: SearchSpace) -> list[str]:
-    """What to know of the prompts of the user's own data, a line each; a publisher's are taken as published.
+    """Remarks about the prompts of the user's own data; published prompts are not checked.
 
-    Raises InputError when a model's tokenizer gives two classes the same tokens.
+    Raises InputError if a model's tokenizer gives two classes the same tokens.
     """
-    from flyp_sweep.trainers.models import prompt_check  # seconds of torch
+    from flyp_sweep.trainers.models import prompt_check  # imports torch, which takes seconds
 
     count = None if space.train.templates == "all" else space.train.templates
     of, lines = f"data set {dataset.name!r}", list[str]()
@@ -62,7 +62,7 @@ def check_prompts(dataset: Dataset, space: SearchSpace) -> list[str]:
 
 
 def cut_captions(dataset: Dataset, space: SearchSpace) -> Iterator[str]:
-    """A line for each model whose context is too short for some captions of a split."""
+    """A remark for each model whose context truncates some captions of a split."""
     from flyp_sweep.trainers.models import prompt_check
 
     for split in dataset.splits:

@@ -300,7 +300,7 @@ def test_a_sweep_stopped_amid_its_search_whose_weights_are_then_lost_ends_with_t
     assert code == 0, output
     assert numbers(folder) == numbers(finished.run)
     notes = [note for record in trials(folder) for note in record["notes"]]
-    assert all("were gone: these were trained again" in note for note in notes)
+    assert all("were missing: these trials were trained again" in note for note in notes)
     assert notes
     lost = {record["trial_id"] for record in trials(folder) if record["cell"]["method"] == "zeroshot"}
     assert kept_in(folder) == kept_in(finished.run) - lost

@@ -95,7 +95,11 @@ def test_a_fetch_goes_on_where_it_was_broken_off(tmp_path: Path, hub: Hub) -> No
 @pytest.mark.parametrize(
     ("change", "more", "said"),
     [
-        (lambda hub: hub.datasets.clear(), "", "'org/birds', which the Hugging Face hub does not have, or not for you"),
+        (
+            lambda hub: hub.datasets.clear(),
+            "",
+            "'org/birds', which the Hugging Face hub does not have, or hides from you",
+        ),
         (lambda hub: setattr(hub.datasets["org/birds"], "error", "GatedRepo"), "", "accept the terms at https://hugg"),
         (lambda hub: None, ", revision: v7", "dataset.revision: found 'v7'; expected a branch, tag or commit"),
         (lambda hub: None, ", config: large", "dataset.config: found 'large'; expected one of those of org/birds: def"),

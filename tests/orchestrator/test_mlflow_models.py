@@ -167,5 +167,5 @@ def test_a_model_that_open_clip_cannot_load_is_left_out_and_the_next_one_is_regi
     (tmp_path / "kept.yaml").write_text(space.replace("space: {C: 1.0}", fixed) + few)
     code, printed = run_serially("kept.yaml", cwd=tmp_path)
     assert code == 0, printed
-    assert "not registered: cocoop: no folder for open_clip can be made of its models" in printed
+    assert "not registered: cocoop: its models cannot be exported for open_clip" in printed
     assert "as models:/kept-digits-lp@best" in printed

@@ -156,7 +156,7 @@ def test_what_is_not_read_and_what_is_cut_is_said(root: Path) -> None:
         "captions of insects: no retrieval for ft, lp, whose models have no text encoder of their own",
     ]
     remarks = [line for line in checked.data["insects"].remarks if line.startswith(("id_test", "sketch"))]
-    assert remarks[0] == "id_test: found no column 'caption': there is no retrieval on it"
+    assert remarks[0] == "id_test: found no column 'caption': retrieval is not evaluated on it"
     assert remarks[1].startswith("sketch: the context of digits-clip cuts 1 of 6 captions, e.g. 'very very")
     assert len(remarks) == 2
 

@@ -123,7 +123,7 @@ def test_much_to_read_is_said_once(
     said: list[str] = []
     for _ in range(2):
         Hashes(tmp_path / "cache", said.append).of(files)
-    assert said == ["reading 0 GB in 5 files, once, to know them by their content"]
+    assert said == ["reading 0 GB in 5 files, once, to identify them by content"]
 
 
 def test_clearing_the_cache_forgets_the_hashes(

@@ -238,7 +238,7 @@ def test_a_model_stock_is_the_papers_of_the_two_best_tensor_by_tensor(bench: Ben
     assert max(shares) - min(shares) > 0.1, "every tensor has a share of its own"
     alone, (_, only) = stocked(bench, INGREDIENTS[:1])
     assert bench.same(alone.state, only)
-    assert alone.report.notes[-1] == "its search has one trial to make it of: it is that trial"
+    assert alone.report.notes[-1] == "its search has only one trial: the result is that trial"
 
 
 @pytest.mark.parametrize(

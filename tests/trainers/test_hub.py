@@ -59,7 +59,7 @@ def test_labels_are_the_publishers_with_names_from_the_yaml_if_there_are_any(tmp
     made = make(tmp_path)
     assert list(made.class_names) == ["cat", "big bee", "ant"]
     assert [NAMES[label] for label in made.split("train").labels] == [one.label for one in TRAIN]
-    assert any("no classes, as" in line and line.endswith(": dog") for line in made.remarks())
+    assert any("not used as classes, because" in line and line.endswith(": dog") for line in made.remarks())
     made.check_classes()
     assert list(make(tmp_path, class_names=["a cat", "a bee", "an ant"]).class_names) == ["a cat", "a bee", "an ant"]
 

@@ -75,7 +75,7 @@ REFUSED = {
     "no method": ({"a": {"upright": "upright:Upright"}}, r"found upright:Upright; expected a subclass of Method"),
     "an unfinished method": (
         {"a": {"x": "flyp_sweep.trainers.methods.base:Method"}},
-        "expected a subclass of Method that lacks",
+        "expected a subclass of Method without abstract methods",
     ),
     "another name": ({"a": {"x": "distilled:Distilled"}}, "its class has the name 'distilled'; expected that of"),
 }

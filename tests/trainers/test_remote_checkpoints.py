@@ -97,7 +97,7 @@ def test_a_store_that_is_down_costs_the_checkpoint_alone_and_is_not_asked_by_eve
     with mock.patch.object(Storage, "download", side_effect=StorageError("it is down")) as asked:
         first, second = worker.checkpoint("a"), worker.checkpoint("b")
         assert first.load() is second.load() is None
-        assert first.trouble == "no checkpoint could be looked for (it is down)"
+        assert first.trouble == "the store could not be searched for a checkpoint (it is down)"
         assert asked.call_count == 1
         for rest in (2 * REST_SECONDS, 4 * REST_SECONDS):
             worker.shelf._resting_until = 0.0  # it has rested, and is no better

@@ -76,7 +76,7 @@ def test_the_store_s_own_clock_is_read_off_an_object(store: Storage) -> None:
         ("s3://bucket//x", "found no folder in a store"),
         ("nonsense://bucket/x", "cannot be opened"),
         ("s3://me:word@bucket/x", "found credentials in the URL"),
-        ("local://folder/x/y", "cannot make an object only where there is none"),
+        ("local://folder/x/y", "cannot create objects exclusively"),
     ],
 )
 def test_what_is_no_url_of_a_store_is_refused_in_a_line(url: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of a trial that is under way: written after an epoch, read by whoever runs the trial again."""
+"""Checkpoints of a running trial: written after an epoch, read when the trial is resumed."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 LEAVING_SECONDS = 15.0
-"""What a trial that is to leave waits for its checkpoint to arrive in a store."""
+"""How long a trial that must stop waits for the upload of its checkpoint."""
 ERRORS = (OSError, SafetensorError, KeyError, TypeError, ValueError)
-"""What reading or writing a file of tensors may raise."""
+"""Errors of reading or writing a file of tensors."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds: tensors by name, on the CPU, and facts that JSON can say."""
+    """The content of a checkpoint: named tensors, on the CPU, and facts as JSON values."""
 
     tensors: Mapping[str, torch.Tensor]
     facts: Mapping[str, Any]
 
     def part(self, name: str) -> dict[str, torch.Tensor]:
-        """The tensors under `name/`, by what follows."""
+        """The tensors under `name/`, by the rest of their names."""
         return {path.removeprefix(f"{name}/"): it for path, it in self.tensors.items() if path.startswith(f"{name}/")}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Where checkpoints lie, and which are written.
+    """Where checkpoints are stored, and when they are written.
 
-    An epoch is saved when `every_seconds` have passed since the last one was; `max_bytes` bounds all checkpoints in
-    `folder` together (None: no bound). While one is being replaced, its old file comes on top.
+    An epoch is saved if `every_seconds` have passed since the last saved epoch. `max_bytes` bounds all checkpoints in
+    `folder` together (None: no bound), except for the old file of a checkpoint that is being replaced.
     """
 
     folder: Path
@@ -49,20 +49,21 @@ class Policy:
     max_bytes: int | None = None
 
     def path(self, trial_id: str) -> Path:
-        """The one file of a trial."""
+        """The file of a trial."""
         return self.folder / f"{trial_id}{SUFFIX}"
 
     def checkpoint(self, trial_id: str) -> Checkpoint:
-        """What a trial is saved with, in the process that runs it."""
+        """The checkpoint of a trial, for the process that runs it."""
         return Checkpoint(self, trial_id)
 
 
 class Checkpoint:
-    """The checkpoint of one trial in one process: a safetensors file, facts as JSON in its header, replaced whole.
+    """The checkpoint of one trial in one process: a safetensors file with facts as JSON in its header, replaced
+    atomically.
 
-    A checkpoint is a help and no more: one that cannot be written or read costs epochs, never the trial. `trouble`
-    then says why. No random state belongs in it: an epoch draws from a stream of its own. `seconds` are what the trial
-    has taken so far, the epochs that were loaded included. One that does not keep anything only loads.
+    Checkpoints are optional: if one cannot be written or read, the trial loses epochs, but never fails. `trouble` then
+    holds the reason. A checkpoint has no random state, because every epoch draws from its own stream. `seconds` is the
+    trial's total time, including loaded epochs. With `keeps=False` it only loads.
     """
 
     def __init__(self, policy: Policy, trial_id: str, *, keeps: bool = True) -> None:
@@ -80,7 +81,8 @@ class Checkpoint:
         return self._before + time.monotonic() - self._began
 
     def offer(self, saved: Callable[[], Saved]) -> None:
-        """Say, after an epoch, that the trial can be saved until the next one begins; done at once when it is due."""
+        """Register, after an epoch, a function for saving the trial, valid until the next epoch; calls it if a save is
+        due."""
         if not self.keeps:
             return
         self._offered = saved
@@ -92,9 +94,9 @@ class Checkpoint:
         return time.monotonic() - self._last >= self.policy.every_seconds
 
     def flush(self, seconds: float = LEAVING_SECONDS) -> None:
-        """Save what was offered last, unless it is saved. To be called between epochs alone.
+        """Save the last offered state, unless it is saved already. Call it only between epochs.
 
-        A store is waited for so many `seconds` at most.
+        Waits for a store for at most `seconds`.
         """
         self.save_offered()
 
@@ -104,7 +106,7 @@ class Checkpoint:
             self._offered = None
 
     def load(self) -> Saved | None:
-        """What was saved last; None when there is nothing, or nothing that can be read."""
+        """The last saved state; None if there is none, or if it cannot be read."""
         try:
             return self.read(self.path)
         except FileNotFoundError:
@@ -114,7 +116,7 @@ class Checkpoint:
             return None
 
     def read(self, path: Path) -> Saved:
-        """What is in a file; raises one of ERRORS."""
+        """The content of a file; raises one of ERRORS."""
         with safe_open(path, "pt", device="cpu") as file:
             facts = json.loads(file.metadata()["facts"])
             self._before = float(facts.get("seconds", 0.0))
@@ -123,21 +125,21 @@ class Checkpoint:
 
     def write(self, saved: Saved, path: Path) -> None:
         """Write a file; raises one of ERRORS."""
-        from safetensors.torch import save_file  # with it comes torch, which the driver has no use for here
+        from safetensors.torch import save_file  # imports torch, which the driver does not need
 
         self._last = time.monotonic()
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in saved.tensors.items()}
         save_file(tensors, path, {"facts": json.dumps({**saved.facts, "seconds": self.seconds})})
-        path.chmod(0o644)  # safetensors lets nobody else read what it writes
+        path.chmod(0o644)  # safetensors makes files readable for their owner only
 
     def save(self, saved: Saved) -> None:
-        """Write the checkpoint, or keep the one before where there is no room."""
+        """Write the checkpoint; keeps the previous one if there is no room."""
         self._last = time.monotonic()
         size = sum(tensor.nbytes for tensor in saved.tensors.values())
         draft = self.path.with_suffix(f".{os.getpid()}.draft")
         try:
             self.policy.folder.mkdir(parents=True, exist_ok=True)
-            for stale in self.policy.folder.glob(f"{self.trial_id}.*.draft"):  # of a process that died while writing it
+            for stale in self.policy.folder.glob(f"{self.trial_id}.*.draft"):  # from a process that died during a write
                 stale.unlink(missing_ok=True)
             with self._room(size) as enough:
                 if enough:
@@ -151,7 +153,7 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def _room(self, size: int) -> Generator[bool]:
-        """Whether `size` bytes more stay within the bound; until the end of the block nobody else takes them."""
+        """Whether `size` more bytes fit into the bound. They stay reserved until the end of the block."""
         if self.policy.max_bytes is None:
             yield True
             return
@@ -164,7 +166,7 @@ class Checkpoint:
             yield self.within_bound(size, others)
 
     def within_bound(self, size: int, others: int) -> bool:
-        """Whether `size` bytes beside those of `others` may be written."""
+        """Whether `size` bytes may be written, in addition to `others` bytes."""
         most = self.policy.max_bytes
         if most is None or others + size <= most:
             return True
@@ -176,7 +178,7 @@ class Checkpoint:
 
 
 def sync(path: Path) -> None:
-    """Have a file on the disk, and not only in memory."""
+    """Flush a file from memory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

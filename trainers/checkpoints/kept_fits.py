@@ -1,6 +1,6 @@
-"""The fits of finished trials that a run keeps, a file each: for later evaluations, for ensembles and for users.
+"""The fits of finished trials that a run keeps, one file each: for later evaluations, for ensembles and for users.
 
-What is in such a file, and how a fit comes back from it, is in `training.kept`.
+`training.kept` converts fits to such files and back.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from flyp_sweep.trainers.checkpoints.checkpoint import Policy, Saved
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
 
 KEEPING_SECONDS = 600.0
-"""What a trial that ends waits for its fit to arrive in a store that takes it, however slowly."""
+"""How long a finished trial waits for the upload of its fit to a slow store."""
 
 
 @dataclass(frozen=True)
 class KeptFits:
-    """A file per trial, written when its training ends; the driver removes those that nobody wants.
+    """One file per trial, written when its training ends; the driver removes files that are no longer needed.
 
-    `policy` says where they lie, `soups` which ensembles of the space are made of its searches. A fit that could not be
-    written, or is gone, comes back bit for bit from training the trial again.
+    `policy` is the storage location, `soups` the ensembles of the space that combine search trials. If a fit could not
+    be written or is lost, training the trial again restores it bit for bit.
     """
 
     space: SearchSpace
@@ -29,9 +29,9 @@ class KeptFits:
     soups: Collection[str]
 
     def wanted(self, spec: TrialSpec) -> bool:
-        """Whether the fit of a trial may be asked for: by ensembles, or as a model that the run keeps.
+        """Whether the fit of a trial may be needed: by ensembles, or as a model that the run keeps.
 
-        An ensemble of a repeat has the weights of its member, which is a trial of its own.
+        The ensemble of a repeat needs no fit: it has the weights of its member, which is a trial of its own.
         """
         cell = spec.cell
         if spec.stage == REPEAT and self.space.weights.keep != "none":
@@ -40,13 +40,13 @@ class KeptFits:
         return spec.stage in {SEARCH if ensemble in self.soups else REPEAT for ensemble in made_of_it}
 
     def write(self, spec: TrialSpec, saved: Saved) -> str | None:
-        """Keep the fit of a trial; returns why that could not be done."""
+        """Keep the fit of a trial; returns the reason if that fails."""
         file = self.policy.checkpoint(spec.trial_id)
         file.save(saved)
         file.flush(KEEPING_SECONDS)
         return f"its weights are not kept: {file.trouble}" if file.trouble else None
 
     def read(self, spec: TrialSpec) -> tuple[Saved | None, str | None]:
-        """What was kept of the fit of a trial, on the CPU: None when it is not there, or, as the text says, why not."""
+        """The kept fit of a trial, on the CPU, and a reason if it cannot be read. Both are None if no fit was kept."""
         file = self.policy.checkpoint(spec.trial_id)
         return file.load(), file.trouble

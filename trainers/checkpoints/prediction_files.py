@@ -1,4 +1,4 @@
-"""The files of per-example predictions: a Parquet file per repeat, in a folder or in an object store."""
+"""Files of per-example predictions: one Parquet file per repeat, in a folder or in an object store."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 SUFFIX = ".parquet"
 ROWS = 1 << 14
-"""Rows of a row group: while one is encoded, several copies of it are in memory."""
+"""Rows of a row group: encoding one takes several copies of it in memory."""
 
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """Where the predictions of repeats go: to `folder`, or to the store at `url` if there is one; `kind` says how much.
+    """Writes the predictions of repeats to `folder`, or to the store at `url` if given; `kind` sets the level of
+    detail.
 
-    Predictions that cannot be written cost no trial: another evaluation makes them again.
+    A failed write does not fail the trial: a later evaluation can make the predictions again.
     """
 
     kind: Predictions
@@ -42,7 +43,7 @@ class PredictionFiles:
         return Shelf(self.url)
 
     def write(self, trial_id: str, table: pa.Table) -> str | None:
-        """Write the file of a trial, whole or not at all; returns why that could not be done."""
+        """Write the file of a trial, atomically; returns the reason if that fails."""
         import pyarrow.parquet as pq
 
         name = f"{trial_id}{SUFFIX}"
@@ -60,7 +61,7 @@ class PredictionFiles:
 
     @contextmanager
     def _draft(self, name: str) -> Generator[Path]:
-        """A place for the file until it is whole."""
+        """A path for the incomplete file."""
         if self.url:
             with tempfile.TemporaryDirectory() as folder:
                 yield Path(folder, name)

@@ -17,16 +17,16 @@ from flyp_sweep.trainers.checkpoints.checkpoint import ERRORS, LEAVING_SECONDS, 
 from flyp_sweep.trainers.data.object_store import Storage, StorageError
 
 REST_SECONDS, LONGEST_REST_SECONDS = 60.0, 3600.0
-"""A store that did not answer a trial is not asked again for so long, twice as long every time: all others would wait
-for it, too."""
+"""Seconds until a store that did not answer is tried again, doubled after each failure. Otherwise every trial would
+wait for it."""
 FORGOTTEN_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class RemotePolicy(Policy):
-    """Checkpoints lie at `url`; files on their way there in `folder`, below the folder for temporary ones of a node.
+    """Stores checkpoints at `url`; `folder`, in the node's temporary folder, holds files during their upload.
 
-    Nothing in a store is locked for a moment: several that are saved at once may exceed `max_bytes`.
+    A store has no locks: several simultaneous saves may exceed `max_bytes`.
     """
 
     url: str = ""
@@ -41,7 +41,7 @@ class RemotePolicy(Policy):
 
 
 class Shelf:
-    """The store as the trials of one process see it: one that did not answer is left alone for a while."""
+    """The store, as one process uses it: after a failure, it is not used for a while."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -50,7 +50,7 @@ class Shelf:
 
     @cached_property
     def store(self) -> Storage:
-        """Raises InputError where a node lacks what the driver has."""
+        """The store. Raises InputError if the node lacks a package that the driver has."""
         return Storage(self._url)
 
     @property
@@ -58,12 +58,12 @@ class Shelf:
         return time.monotonic() < self._resting_until
 
     def fetch(self, name: str, path: Path) -> bool:
-        """Copy an object into a file; False when there is none. Raises StorageError as the store does, and rests."""
+        """Copy an object into a file; False if it is absent. On a StorageError, starts the pause and raises it."""
         with self._asked():
             return self.store.download(name, path)
 
     def send(self, path: Path, name: str) -> None:
-        """Make an object of a file. Raises StorageError as the store does, and rests, or while it rests."""
+        """Upload a file. On a StorageError, starts the pause and raises it; also raises it during a pause."""
         if self.resting:
             raise StorageError("the store did not answer a moment ago")
         with self._asked():
@@ -81,9 +81,9 @@ class Shelf:
 
 
 class RemoteCheckpoint(Checkpoint):
-    """The checkpoint of one trial, written to a file and sent on by a thread while the trial goes on.
+    """The checkpoint of one trial: written to a file, which a thread uploads while the trial continues.
 
-    One is sent at a time: an epoch that is due meanwhile is saved as soon as there is one to save after that.
+    Uploads are sequential. If an epoch is due during an upload, the next epoch after the upload is saved.
     """
 
     def __init__(self, policy: Policy, trial_id: str, shelf: Shelf) -> None:
@@ -97,10 +97,10 @@ class RemoteCheckpoint(Checkpoint):
         return super().due and not self._busy
 
     def flush(self, seconds: float = LEAVING_SECONDS) -> None:
-        """Save what was offered last, unless it is saved, and wait until it has arrived, but not for ever."""
+        """Save the last offered state, unless it is saved already, and wait for its upload, for at most `seconds`."""
         deadline = time.monotonic() + seconds
         self._wait(deadline)
-        if not self._busy:  # else an older one might arrive after it
+        if not self._busy:  # otherwise the older upload might finish last
             self.save_offered()
             self._wait(deadline)
 
@@ -113,16 +113,16 @@ class RemoteCheckpoint(Checkpoint):
             self._sending.join(max(0.0, deadline - time.monotonic()))
 
     def load(self) -> Saved | None:
-        """What was saved last; None when there is nothing, or nothing that can be read."""
+        """The last saved state; None if there is none, or if it cannot be read."""
         if self._shelf.resting:
-            self.trouble = "no checkpoint could be looked for (the store did not answer a moment ago)"
+            self.trouble = "the store could not be searched for a checkpoint (the store did not answer a moment ago)"
             return None
         draft = self._draft()
         try:
             self.policy.folder.mkdir(parents=True, exist_ok=True)
             return self.read(draft) if self._shelf.fetch(self._name, draft) else None
         except (StorageError, InputError) as error:
-            self.trouble = f"no checkpoint could be looked for ({error})"
+            self.trouble = f"the store could not be searched for a checkpoint ({error})"
             return None
         except ERRORS as error:
             self.trouble = f"the checkpoint could not be read, so the trial began anew ({error})"
@@ -131,7 +131,7 @@ class RemoteCheckpoint(Checkpoint):
             _remove(draft)
 
     def save(self, saved: Saved) -> None:
-        """Write the checkpoint to a file, which is on its way when this returns."""
+        """Write the checkpoint to a file and start its upload."""
         draft = self._draft()
         try:
             self.policy.folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_forgotten(folder: Path) -> None:
-    """Remove what processes left that died while they sent it."""
+    """Remove files of processes that died during an upload."""
     for path in folder.glob("*.draft"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:

@@ -1,7 +1,7 @@
-"""Arrays that are computed once per machine: kept on its disk, shared by all its workers and by later sweeps.
+"""Arrays that are computed once per machine: cached on disk for all workers and for later sweeps.
 
-An entry's name is the hash of all that determines its content, so it is never out of date. It appears when it is
-whole, in `.npy` form beside a `.json` that says what it is; workers map it into memory and so share one copy.
+An entry's name is the hash of everything that determines its content, so it never becomes stale. It appears on disk
+only when complete: a `.npy` file, and a `.json` file that describes it. Workers share one memory-mapped copy.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ PLACE, BOUND = "FLYP_SWEEP_CACHE", "FLYP_SWEEP_CACHE_GB"
 OFF = "off"
 DEFAULT_GB = 50.0
 HASHES = "hashes.sqlite"
-"""The file in which the hashes of other files are remembered, see `trainers.data.content`."""
+"""The file that stores the content hashes of other files, see `trainers.data.content`."""
 
 IDLE_SECONDS = 3600.0
-"""An entry that was used more lately is not given up for another: a sweep that needs more than there is room for
-would otherwise write again and again what it reads."""
+"""Entries used more recently than this are not evicted. Otherwise a sweep that exceeds the cache would rewrite its
+own entries forever."""
 
 _FORMAT = 1
 
 Facts = Mapping[str, Any]
-"""All that determines an entry's content, as JSON values, its `kind` among them; and what it is `of`, in words."""
+"""Everything that determines an entry's content, as JSON values with a `kind`; `of` describes it in words."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An array in the cache: its size in bytes and when it was last used, in seconds since 1970."""
+    """An array in the cache: its size in bytes and its last use, in seconds since 1970."""
 
     path: Path
     size: int
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def told(self) -> tuple[str, str]:
-        """Its kind and what it is of, as far as can be read."""
+        """Its kind and its description, if they can be read."""
         try:
             facts = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -59,7 +59,7 @@ class Entry:
 
 
 class Cache:
-    """At most `max_bytes` of arrays in `folder`, which is made when it is needed, for any number of processes."""
+    """At most `max_bytes` of arrays in `folder`, shared by any number of processes. Creates `folder` on demand."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
@@ -67,9 +67,9 @@ class Cache:
 
     @classmethod
     def of_machine(cls) -> Cache | None:
-        """The cache that the environment names; None where it says `off`, or names none and this user has no home.
+        """The cache that the environment configures; None if it is `off`, or if neither a folder nor a home exists.
 
-        FLYP_SWEEP_CACHE is its folder, FLYP_SWEEP_CACHE_GB its bound. Raises InputError when the bound is no number.
+        FLYP_SWEEP_CACHE is its folder, FLYP_SWEEP_CACHE_GB its bound. Raises InputError if the bound is no number.
         """
         place, bound = os.environ.get(PLACE), os.environ.get(BOUND, str(DEFAULT_GB))
         try:
@@ -90,10 +90,10 @@ class Cache:
     def rows(
         self, facts: Facts, shape: tuple[int, ...], dtype: str, batches: Callable[[], Iterable[np.ndarray]]
     ) -> np.ndarray | None:
-        """The read-only array of this shape that `facts` determine: from the disk, else written there from `batches`.
+        """The read-only array of this shape that `facts` determine: read from disk, or written there from `batches`.
 
-        `batches` gives its rows, in order and in any portions. Processes that ask for the same at once wait for the
-        first. None where it cannot be kept: no room, a folder that cannot be written.
+        `batches` yields its rows in order, in chunks of any size. If several processes ask at once, the first computes
+        and the others wait. None if it cannot be stored: no space, or a folder without write permission.
         """
         if 0 in shape:
             return None
@@ -109,11 +109,11 @@ class Cache:
                     path.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
                     _write(path, shape, dtype, batches())
                 return _load(path, shape, dtype)
-        except (OSError, NotImplementedError):  # the latter: a file system without locks
+        except (OSError, NotImplementedError):  # NotImplementedError: the file system has no locks
             return None
 
     def found(self, facts: Facts, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
-        """As `rows`, if it is on the disk."""
+        """As `rows`, but None unless the array is on disk."""
         with suppress(OSError):
             return _load(self._place(facts), shape, dtype)
         return None
@@ -122,7 +122,7 @@ class Cache:
         return self.folder / f"{facts['kind']}-{_digest(facts)}.npy"
 
     def entries(self) -> list[Entry]:
-        """All entries, the most lately used first."""
+        """All entries, the most recently used first."""
         found = []
         for path in self.folder.glob("*.npy"):
             try:
@@ -134,11 +134,11 @@ class Cache:
 
     @property
     def hashes_size(self) -> int:
-        """Bytes of the remembered hashes of files."""
+        """Bytes of the stored hashes of files."""
         return sum(path.stat().st_size for path in self.folder.glob(HASHES))
 
     def clear(self) -> int:
-        """Remove everything; returns the bytes of the entries. A worker that has mapped one keeps its copy."""
+        """Remove everything; returns the bytes of the entries. Arrays that a worker has mapped stay readable."""
         size = sum(entry.size for entry in self.entries()) + self.hashes_size
         for pattern in ("*.npy", "*.json", "*.lock", "*.draft", f"{HASHES}*"):
             for path in self.folder.glob(pattern):
@@ -146,7 +146,7 @@ class Cache:
         return size
 
     def _make_room(self, size: int) -> bool:
-        """Whether there is room for an entry of this size, after giving up what was not used for long, if need be."""
+        """Evict old entries if necessary; returns whether an entry of `size` bytes fits."""
         if size > min(self.max_bytes, shutil.disk_usage(self.folder).free // 2):
             return False
         entries = self.entries()
@@ -168,7 +168,7 @@ def _digest(facts: Facts) -> str:
 
 
 def _load(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
-    """The array in `path`, marked as used; None when there is none, or a damaged one, which is removed."""
+    """The array in `path`, marked as used; None if it is absent or damaged. Removes a damaged one."""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         os.utime(path)
@@ -181,7 +181,7 @@ def _load(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
 
 
 def _write(path: Path, shape: tuple[int, ...], dtype: str, batches: Iterable[np.ndarray]) -> None:
-    """Write an array that appears under `path` when all of it is on the disk."""
+    """Write an array that appears under `path` only when it is complete."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".draft", delete=False) as file:
         draft = Path(file.name)
         try:

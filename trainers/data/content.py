@@ -1,4 +1,4 @@
-"""The content of files as hashes: a machine reads each file once, and remembers its hash as long as the file stays.
+"""Content hashes of files. A machine reads each file once, and stores its hash until the file changes.
 
 No image is decoded here.
 """
@@ -27,26 +27,26 @@ from flyp_sweep.trainers.datasets.base import Identified, Images, digest_of
 from flyp_sweep.trainers.datasets.encoded import Packed
 
 BYTES = 16
-"""Of a hash that are kept: the first of SHA-256, for which most CPUs have instructions."""
+"""Bytes kept of each SHA-256 hash. Most CPUs have instructions for SHA-256."""
 THREADS = 8
-"""A network disk answers several questions at once."""
+"""Files read in parallel: network disks answer several requests at once."""
 AT_ONCE = 1000
-"""Files per question to the table."""
+"""Files per query of the table."""
 UNSETTLED_SECONDS = 2.0
-"""A file that changed so lately may change again without another time: its hash is not remembered."""
+"""A file that changed this recently may change again with the same time stamp, so its hash is not stored."""
 MANY = 20_000
-"""Images without files whose hashes are worth a place in the cache."""
+"""At least this many images without files get their hashes cached."""
 WORTH_A_LINE = 2 * 10**9
-"""Bytes to be read for which a user waits long enough to be told."""
+"""Reading more bytes than this takes long enough to announce it."""
 
 Stamp = bytes
-"""Size, times of change and inode of a file: what changes with its content."""
+"""Size, times of change and inode of a file: they change with its content."""
 
 
 class Hashes:
-    """Content hashes of files, remembered in the cache in `folder` (None: files are read each time).
+    """Content hashes of files, stored in the cache in `folder` (None: files are read each time).
 
-    `say` is told, in a line, when there is much to read.
+    `say` prints a line before much data is read.
     """
 
     def __init__(self, folder: Path | None, say: Callable[[str], None] = lambda line: None) -> None:
@@ -55,24 +55,24 @@ class Hashes:
 
     @classmethod
     def of_machine(cls, say: Callable[[str], None] = lambda line: None) -> Hashes:
-        """Those that this machine's cache remembers. Raises InputError as `Cache.of_machine` does."""
+        """The hashes in this machine's cache. Raises InputError as `Cache.of_machine` does."""
         cache = Cache.of_machine()
         return cls(cache.folder if cache else None, say)
 
     def of(self, paths: Sequence[str]) -> np.ndarray:
         """The hash of each file's content: bytes [N] of 16 bytes each.
 
-        Raises InputError, naming the file, for one that cannot be read.
+        Raises InputError, with the file's name, if one cannot be read.
         """
         return self._of(paths, paths, lambda at: _content(paths[at]))
 
     def of_packed(self, images: Packed) -> np.ndarray:
-        """The hash of each image's encoded bytes: as `of` the file that holds these bytes alone."""
+        """The hash of each image's encoded bytes: equal to `of` for a file with these bytes."""
         return self._of(images.names(), images.files(), lambda at: _digest(images.encoded(at)))
 
     def of_pixels(self, images: Images) -> np.ndarray:
-        """The hash of the pixels of each image: bytes [N]. Those of many images that identify themselves are kept in
-        the cache."""
+        """The hash of the pixels of each image: bytes [N]. If there are many images, and they have an identity, the
+        cache stores the hashes."""
 
         def batches() -> Iterator[np.ndarray]:
             for at in range(0, len(images), AT_ONCE):
@@ -82,13 +82,13 @@ class Hashes:
         kept = None
         if self.folder and len(images) >= MANY and isinstance(images, Identified) and (digest := digest_of(images)):
             facts = {"kind": "pixels", "of": counted(len(images), "image"), "images": digest}
-            # Hashes are small, and no reason to give up an entry: the cache's bound does not count for them.
+            # Hashes are small and must not evict other entries, so the cache's bound does not apply.
             kept = Cache(self.folder, sys.maxsize).rows(facts, (len(images), BYTES), "uint8", batches)
         hashes = np.concatenate([np.empty((0, BYTES), np.uint8), *batches()]) if kept is None else np.array(kept)
         return hashes.view(f"S{BYTES}").reshape(-1)
 
     def _of(self, names: Sequence[str], files: Sequence[str], read: Callable[[int], bytes]) -> np.ndarray:
-        """The hash of the content of each of `names`, which lies in the file of the same place in `files`."""
+        """The hash of each of `names`; the content of each is in the corresponding one of `files`."""
         table = Table(self.folder / HASHES) if self.folder else None
         stamp = _stamps_of(files)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -108,18 +108,18 @@ class Hashes:
         size = sum(size_of(stamp) for stamp in stamps)
         if size > WORTH_A_LINE:
             self.say(
-                f"reading {size / 1e9:.0f} GB in {counted(len(stamps), 'file')}, once, to know them by their content"
+                f"reading {size / 1e9:.0f} GB in {counted(len(stamps), 'file')}, once, to identify them by content"
             )
 
 
 class Table:
-    """The hashes that a machine remembers, in an SQLite file; without one that can be used it remembers nothing."""
+    """The stored hashes of a machine, in an SQLite file. If the file is unusable, it stores nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def found(self, paths: Sequence[str], stamps: Sequence[Stamp]) -> list[bytes | None]:
-        """The hash of each file that has not changed since it was remembered, None for the others."""
+        """The hash of each file that has not changed since it was stored, None for the others."""
         if not self.path.exists():
             return [None] * len(paths)
         known: dict[bytes, tuple[Stamp, bytes]] = {}
@@ -137,7 +137,7 @@ class Table:
         return [digest if stamp == now else None for (stamp, digest), now in zip(pairs, stamps, strict=True)]
 
     def remember(self, files: Iterable[tuple[str, Stamp, bytes]]) -> None:
-        """Keep the hashes of these files, but of those that changed just now."""
+        """Store the hashes of these files, except those that changed just now."""
         settled = time.time_ns() - int(UNSETTLED_SECONDS * 1e9)
         rows = [(os.fsencode(path), stamp, digest) for path, stamp, digest in files if changed_at(stamp) < settled]
         try:
@@ -147,7 +147,7 @@ class Table:
                     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp BLOB, hash BLOB) WITHOUT ROWID"
                 )
                 table.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
-        except (sqlite3.OperationalError, OSError):  # no locks, no room, not to be written
+        except (sqlite3.OperationalError, OSError):  # no locks, no space, no write permission
             return
         except sqlite3.DatabaseError:  # damaged
             self.path.unlink(missing_ok=True)
@@ -160,9 +160,9 @@ _STAMP = struct.Struct("<qqqQ")
 
 
 def stamp_of(path: str) -> Stamp:
-    """The stamp of a file. Raises InputError when there is none.
+    """The stamp of a file. Raises InputError if the file is absent.
 
-    Copies carry the time of a change to the content along; the time of a change to the file they cannot.
+    Copies preserve the time of a content change, but not the time of a change to the file.
     """
     try:
         stat = os.stat(path)
@@ -182,13 +182,13 @@ def changed_at(stamp: Stamp) -> int:
 
 
 def sizes(paths: Sequence[str]) -> Iterator[int]:
-    """The size of each file in bytes; a file that holds many is asked once. Raises InputError when one is absent."""
+    """The size of each distinct file in bytes. Raises InputError if one is absent."""
     stamps = _stamps_of(paths)
     return (size_of(stamps[path]) for path in paths)
 
 
 def _stamps_of(paths: Sequence[str]) -> dict[str, Stamp]:
-    """Each of the distinct files, and its stamp."""
+    """The distinct files and their stamps."""
     each = list(dict.fromkeys(paths))
     parts = [each[at : at + AT_ONCE] for at in range(0, len(each), AT_ONCE)]
     with ThreadPoolExecutor(THREADS) as pool:

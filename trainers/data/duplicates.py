@@ -1,4 +1,4 @@
-"""Images that look the same to a model: in two roles, or under two labels, whatever the bytes of their files."""
+"""Images that look the same to a model, in two roles or under two labels, even if their files differ."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from flyp_sweep.trainers.data.identity import content_of
 from flyp_sweep.trainers.datasets.base import Dataset, Split, Subset
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
-if TYPE_CHECKING:  # it brings torch along
+if TYPE_CHECKING:  # imports torch
     from flyp_sweep.trainers.data.images import Preprocess
 
 SMALL_GROUP = 20
-"""Images that look the same, of which all pairs are told."""
+"""Groups of at most this many equal images are reported with all pairs."""
 
 Pixels = Mapping[str, np.ndarray]
-"""Split -> a hash of what the model sees of each image, bytes [N]; empty for images that are not compared."""
+"""Split -> a hash of the model's view of each image, bytes [N]; empty for images that are not compared."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """An image: its split and role, which image of the split it is, the name of its class, and of its file."""
+    """An image: its split and role, its row in the split, and the names of its class and file."""
 
     split: str
     role: str
@@ -38,9 +38,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images that a model cannot tell apart, in two roles or of two classes.
+    """Two images that a model cannot distinguish, in two roles or of two classes.
 
-    They have equal pixels at the model's size (width, height); their files have equal bytes or not.
+    Their pixels are equal at the model's size (width, height). `equal_bytes`: their files are equal, too.
     """
 
     first: Place
@@ -50,7 +50,7 @@ class Pair:
 
     @property
     def between(self) -> str:
-        """The two roles, or the split that has the image under two labels."""
+        """The two roles, or the split with two labels for the image."""
         one, other = self.first.role, self.second.role
         return f"{one} and {other}" if one != other else f"classes of {self.second.split}"
 
@@ -61,9 +61,9 @@ class Pair:
 
 
 def pairs(dataset: Dataset, seen: Iterable[tuple[Preprocess, Pixels]], hashes: Hashes) -> list[Pair]:
-    """All pairs of images that look the same, and have two roles or two classes, by their order in the data set.
+    """All pairs of images that look the same and differ in role or class, in the order of the data set.
 
-    `seen` are the hashes of what each preprocessing shows. Raises InputError for a file that cannot be read.
+    `seen` holds the hashes of each preprocessing's views. Raises InputError for a file that cannot be read.
     """
     wrong: dict[tuple[Place, Place], tuple[int, int]] = {}
     for view, pixels in seen:
@@ -76,9 +76,10 @@ def pairs(dataset: Dataset, seen: Iterable[tuple[Preprocess, Pixels]], hashes: H
 
 
 def _wrong(dataset: Dataset, group: Sequence[tuple[str, int]]) -> Iterator[tuple[Place, Place]]:
-    """Pairs of a group of images, (split, row), that have two roles or two classes.
+    """Pairs from a group of equal images, (split, row), that differ in role or class.
 
-    They are all pairs; of a large group, such as a placeholder for thousands of lost images, each image is in one.
+    A small group yields all pairs. A large group, such as a placeholder for thousands of lost images, yields one pair
+    per image.
     """
     splits = {name: dataset.split(name) for name, _ in group}
     kinds = [(splits[name].role, splits[name].class_of(dataset, int(splits[name].labels[row]))) for name, row in group]
@@ -94,7 +95,7 @@ def _wrong(dataset: Dataset, group: Sequence[tuple[str, int]]) -> Iterator[tuple
 
 
 def near(found: Iterable[Pair], *, equal_bytes: bool = False) -> dict[str, int]:
-    """By `Pair.between`, how many images two roles share in files of other bytes, or of `equal_bytes`."""
+    """`Pair.between` -> the number of images in such pairs whose files have other bytes, or `equal_bytes`."""
     shared: dict[str, set[Place]] = {}
     for pair in found:
         if pair.equal_bytes == equal_bytes:
@@ -103,8 +104,8 @@ def near(found: Iterable[Pair], *, equal_bytes: bool = False) -> dict[str, int]:
 
 
 def remarks(found: Sequence[Pair], *, equal_bytes: bool = False) -> list[str]:
-    """A line for each two roles that share images in files of other bytes, or split with such of two labels; or the
-    same of `equal_bytes`."""
+    """A remark for each two roles that share images, and for each split with images under two labels. Their files have
+    other bytes, or `equal_bytes`."""
     lines = []
     for between, count in near(found, equal_bytes=equal_bytes).items():
         pair = next(pair for pair in found if pair.equal_bytes == equal_bytes and pair.between == between)
@@ -118,7 +119,7 @@ def remarks(found: Sequence[Pair], *, equal_bytes: bool = False) -> list[str]:
 
 
 def _groups(pixels: Pixels) -> Iterator[list[tuple[str, int]]]:
-    """The images of equal hashes, (split, row), two or more at a time."""
+    """Groups of two or more images with equal hashes, (split, row)."""
     names = [name for name, hashes in pixels.items() if len(hashes)]
     if not names:
         return
@@ -142,7 +143,7 @@ def _place(split: Split, row: int, label: str) -> Place:
 
 
 def _contents(dataset: Dataset, places: Iterable[Place], hashes: Hashes) -> dict[Place, bytes]:
-    """Place -> what the pixels of its image come from."""
+    """Place -> the content hash of its image."""
     contents: dict[Place, bytes] = {}
     by_split: dict[str, list[Place]] = {}
     for place in places:

@@ -1,4 +1,4 @@
-"""Few-shot draws: k images per class, set by the seed alone."""
+"""Few-shot draws: k images per class, determined by the random stream."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from flyp_sweep.search_spaces.complaints import counted
 
 
 def draw(labels: np.ndarray, shots: int, rng: np.random.Generator, exclude: np.ndarray | None = None) -> np.ndarray:
-    """Indices, int64 [classes * shots] in ascending order, of `shots` images of every class that occurs in `labels`.
+    """Indices, int64 [classes * shots] in ascending order, of `shots` images of every class in `labels`.
 
-    Indices in `exclude` are never drawn. Raises ValueError when a class has too few images left.
+    Never draws indices in `exclude`. Raises ValueError if a class has too few images left.
     """
     free = np.ones(len(labels), dtype=bool)
     if exclude is not None:

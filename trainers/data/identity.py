@@ -1,4 +1,4 @@
-"""What a data set is made of, down to the bytes of its images: one identity per split, wherever the files lie."""
+"""The identity of a data set's content, down to the bytes of its images: one per split, independent of paths."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from flyp_sweep.trainers.datasets.own import OwnData
 
 @dataclass(frozen=True)
 class Identity:
-    """The identities of a data set: of all that a training sees, and of each split.
+    """The identities of a data set: one for everything that training sees, and one for each split.
 
-    `training` covers the images and labels of train and id_val, classes, templates and the metric of selection. ID test
-    and OOD are no part of it: they belong to evaluations. `overlaps` counts, for two roles such as `train and id_test`,
-    the images that both hold, and for `classes of train` and the like those that several classes hold.
+    `training` covers the images and labels of train and id_val, classes, templates and the selection metric. It does
+    not cover ID test and OOD: those belong to evaluations. `overlaps` counts shared images: of two roles, such as
+    `train and id_test`, or of several classes, such as `classes of train`.
     """
 
     training: str
@@ -38,9 +38,9 @@ class Identity:
 def identify(dataset: Dataset, hashes: Hashes, allow_overlap: bool = False) -> Identity:
     """The identity of a data set, from the content of its files.
 
-    Raises InputError for a file that cannot be read, and for images of your own data that two roles or two classes
-    hold, unless `allow_overlap`. Publishers' splits are taken as published, but for those that were added to another
-    data set than their own: nobody has compared their images with those of its other roles.
+    Raises InputError for a file that cannot be read. Unless `allow_overlap`, it also raises for images of your own data
+    that occur in two roles or two classes. Published splits are not compared with each other. Splits added from another
+    data set are compared with the other roles, because their publishers have not compared them.
     """
     contents = {name: content_of(dataset.split(name).images, hashes) for name in dataset.splits}
     overlaps: dict[str, int] = {}
@@ -62,7 +62,7 @@ def origin_of(dataset: Dataset, split: str) -> Dataset:
 
 
 def content_of(images: Images, hashes: Hashes) -> np.ndarray:
-    """What the pixels of images come from: the hash of the bytes of each, or of the pixels where there is no file."""
+    """The content hash of each image: of its bytes, or of its pixels if it has no file."""
     if isinstance(images, Packed):
         return hashes.of_packed(images)
     if isinstance(images, FromFiles):
@@ -71,13 +71,13 @@ def content_of(images: Images, hashes: Hashes) -> np.ndarray:
 
 
 def _split(split: Split, content: np.ndarray, own: bool) -> str:
-    """The identity of a split. Groups of the user's `own` have the names by which their accuracy is recorded."""
+    """The identity of a split. For the user's `own` data it covers group names, which name recorded accuracies."""
     digest = hashlib.sha256(json.dumps([split.metric, getattr(split.images, "decoding", "")]).encode())
     for part in (content, split.labels, split.class_map, split.groups):
         digest.update(b"-" if part is None else part.tobytes())
     if own and split.group_names:
         digest.update(json.dumps(split.group_names).encode())
-    if split.captions is not None and split.role != "id_val":  # whose captions nothing reads
+    if split.captions is not None and split.role != "id_val":  # nothing reads captions of id_val
         digest.update(_texts(split.captions))
     if split.class_names is not None:
         digest.update(_texts([*split.class_names, *split.templates]))
@@ -89,9 +89,9 @@ def _texts(texts: Sequence[str]) -> bytes:
 
 
 def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: bool) -> dict[str, int]:
-    """How many images of a split, whose contents are bytes [N], have two labels or more; empty for none.
+    """The number of images of a split, with contents bytes [N], that have several labels; empty for none.
 
-    Raises InputError where there are some, unless `allow`.
+    Raises InputError if there are any, unless `allow`.
     """
     labels = dataset.split(split).labels
     order = np.lexsort((labels, content))
@@ -113,10 +113,10 @@ def shared_by_classes(dataset: Dataset, split: str, content: np.ndarray, allow: 
 
 
 def shared_images(dataset: Dataset, contents: Mapping[str, np.ndarray], allow: bool) -> dict[str, int]:
-    """How many images two roles have in common, by these roles. Raises InputError where there are some, unless `allow`.
+    """The number of images that two roles share, by roles. Raises InputError if there are any, unless `allow`.
 
-    Images are the same when their files have equal bytes, whatever their names. Of a publisher's data set the added
-    splits alone are compared with those of other roles.
+    Images are the same if their files have equal bytes, whatever their names. In a published data set, only added
+    splits are compared with other roles.
     """
     roles: dict[str, list[str]] = {}
     published = not isinstance(dataset, OwnData)
@@ -135,28 +135,28 @@ def shared_images(dataset: Dataset, contents: Mapping[str, np.ndarray], allow: b
         if not allow:
             first, second = (_file(dataset, *where[both[0]]) for where in (held, places))
             same = f"{first} is in both" if first == second else f"{first} and {second} have equal bytes"
-            copies = dataset.held_out and (one, other) == FITTED  # which no user has put there
+            copies = dataset.held_out and (one, other) == FITTED  # the held-out draw put them there, not the user
             cure = "delete all but one of each, as id_val is held out of train" if copies else "remove them from one"
             raise InputError(
                 f"dataset {dataset.name!r}: found {counted(len(both), 'image')} that {one} and {other} share ({same}); "
-                f"expected none, for scores on images seen before mean nothing; {cure}, or give --allow-overlap"
+                f"expected none: scores on images seen before mean nothing; {cure}, or give --allow-overlap"
             )
     return shared
 
 
 def _places(splits: Iterable[str], contents: Mapping[str, np.ndarray]) -> dict[bytes, tuple[str, int]]:
-    """Content -> a split and row where it is."""
+    """Content -> a split and row with that content."""
     return {content: (split, row) for split in splits for row, content in enumerate(contents[split].tolist())}
 
 
 def _file(dataset: Dataset, split: str, row: int) -> str:
-    """What an image is called: by its file, or by its row."""
+    """An image's file name, or its row, for messages."""
     names = called(dataset.split(split).images)
     return names[row] if names else f"image {row} of {split}"
 
 
 def outline(dataset: Dataset) -> str:
-    """A hash of labels, classes, groups, captions and sizes of files: what a machine can compare without images."""
+    """A hash of labels, classes, groups, captions and file sizes, to compare machines without reading images."""
     digest = hashlib.sha256(json.dumps([dataset.name, list(dataset.class_names), list(dataset.templates)]).encode())
     for part in _outlines(dataset):
         digest.update(part)

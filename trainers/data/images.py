@@ -23,7 +23,7 @@ CROP_RATIO = (3 / 4, 4 / 3)
 CROP_TRIES = 10
 
 MEMORY_BUDGET = 256 * 2**20
-"""Bytes of decoded images that a worker keeps per split; a larger split is decoded again each time."""
+"""Bytes of decoded images that a worker keeps per split. Images beyond it are decoded again each time."""
 
 BATCHES_AHEAD = 2
 
@@ -37,8 +37,8 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training views differ from the images: the share of the area that a crop has (None: each view is that of the
-    evaluation), mirroring of every other view, and RandAugment before all."""
+    """How training views are made: the area share of a crop (None: the evaluation view), random mirroring, and
+    RandAugment before both."""
 
     crop_scale: tuple[float, float] | None = CROP_SCALE
     flip: bool = False
@@ -46,7 +46,7 @@ class Augmentation:
 
     @property
     def of_evaluation(self) -> bool:
-        """Whether each view is that of the evaluation, or its mirror image."""
+        """Whether each view is the evaluation view, or its mirror image."""
         return self.crop_scale is None and not self.randaugment
 
 
@@ -55,9 +55,9 @@ PAPER = Augmentation()
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a CLIP model wants its images: `size` (height, width) in pixels, channel `mean` and `std` on [0, 1].
+    """The preprocessing of a CLIP model: `size` (height, width) in pixels, channel `mean` and `std` on [0, 1].
 
-    `config` is open_clip's, as JSON values."""
+    `config` holds open_clip's settings, as JSON values."""
 
     size: tuple[int, int]
     mean: torch.Tensor
@@ -69,13 +69,13 @@ class Preprocess:
     @classmethod
     def of(cls, clip: nn.Module) -> Preprocess:
         """The preprocessing that came with the weights of an open_clip model."""
-        import open_clip  # seconds, for which no check before a sweep has to wait
+        import open_clip  # takes seconds, which checks before a sweep should not wait for
 
         return cls.from_config(open_clip.get_model_preprocess_cfg(clip))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Preprocess:
-        """The preprocessing that a configuration of open_clip's describes."""
+        """The preprocessing in an open_clip configuration."""
         import open_clip
 
         height, width = (config["size"],) * 2 if isinstance(config["size"], int) else config["size"]
@@ -89,7 +89,7 @@ class Preprocess:
             fill_color=config["fill_color"],
         )
 
-        # All of open_clip's steps but the last two, to-tensor and normalise, which `to_batch` does for a batch.
+        # All of open_clip's steps except the last two, to-tensor and normalise: `to_batch` applies those per batch.
         steps: list[Callable[[Image.Image], Image.Image]] = whole.transforms[:-2]
 
         def resize(image: Image.Image) -> Image.Image:
@@ -109,20 +109,21 @@ class Preprocess:
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """What determines the uint8 pixels of a view, as JSON values: models that differ in mean and std share it."""
+        """The settings that determine a view's uint8 pixels, as JSON values. Mean and std are not among them."""
         told = {name: self.config[name] for name in ("interpolation", "resize_mode", "fill_color")}
         return {"size": list(self.size), **told}
 
     def crop(self, image: Image.Image, crop: Crop) -> Image.Image:
-        """The training view of an image: `crop` of it, resized. The pixels are those of torchvision's resized_crop."""
+        """The training view of an image: its resized `crop`. The pixels equal those of torchvision's resized_crop."""
         top, left, height, width = crop
         view = image.crop((left, top, left + width, top + height)).resize(self.size[::-1], self.resample)
         return view if view.mode == "RGB" else view.convert("RGB")
 
     def crops(self, pixels: torch.Tensor, boxes: np.ndarray) -> torch.Tensor:
-        """As `crop`, of a batch on its device: uint8 [B, height, width, 3] of images of the model's own size.
+        """As `crop`, for a batch on its device: uint8 [B, height, width, 3] of images of the model's own size.
 
-        `boxes` are int64 [B, 4]. A pixel may differ from `crop`'s by 1, where a sum is all but half-way between two.
+        `boxes` are int64 [B, 4]. A pixel may differ from `crop`'s by 1 if its sum is almost half-way between two
+        values.
         """
         count, height, width, channels = pixels.shape
         top, left, h, w = torch.from_numpy(boxes).to(pixels.device, torch.float32).T
@@ -140,7 +141,7 @@ class Preprocess:
 
 
 def pixel_code() -> str:
-    """The libraries whose code determines the pixels of a decoded and resized image."""
+    """The versions of the libraries that decode and resize images."""
     return f"pillow {PIL.__version__}, torchvision {version('torchvision')}, open_clip {version('open_clip_torch')}"
 
 
@@ -150,7 +151,7 @@ def stack(images: Sequence[Image.Image]) -> torch.Tensor:
 
 
 class Remembered:
-    """Images that are decoded once, as far as `budget` bytes reach; the pixels are those of `images`."""
+    """Images that are decoded once, within `budget` bytes; the pixels are those of `images`."""
 
     def __init__(self, images: Images, budget: int = MEMORY_BUDGET) -> None:
         self.images = images
@@ -176,10 +177,10 @@ class Remembered:
 def random_crop(
     width: int, height: int, uniforms: Sequence[Sequence[float]], scales: tuple[float, float] = CROP_SCALE
 ) -> Crop:
-    """A crop with a share of the area within `scales` and an aspect ratio within CROP_RATIO.
+    """A crop with an area share within `scales` and an aspect ratio within CROP_RATIO.
 
-    The rejection rule is that of torchvision's RandomResizedCrop: CROP_TRIES tries, then the largest centred crop of an
-    allowed ratio. All chance comes from `uniforms`, [CROP_TRIES, 4] numbers in [0, 1).
+    The rejection rule is that of torchvision's RandomResizedCrop: CROP_TRIES tries, then the largest centred crop with
+    an allowed ratio. All randomness comes from `uniforms`, [CROP_TRIES, 4] numbers in [0, 1).
     """
     low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
     for scale, ratio, top, left in uniforms:
@@ -208,10 +209,11 @@ def random_crops(width: int, height: int, uniforms: np.ndarray, scales: tuple[fl
 
 
 def enlarging(start: torch.Tensor, length: torch.Tensor, size: int, bicubic: bool) -> torch.Tensor:
-    """Weights [B, size, size] with which PIL's filter makes `size` pixels of the `length` [B] from `start` [B] on.
+    """Weights [B, size, size] of PIL's filter that resizes the `length` [B] pixels from `start` [B] on to `size`
+    pixels.
 
-    Row i of an image has the weights of its pixels in pixel i of the view; `length` is at most `size`. Sums do not
-    depend on their order, also where a GPU's does: pixels outside are added to those inside with weight 0.
+    Row i holds the weights of the input pixels for output pixel i; `length` is at most `size`. Input pixels outside the
+    crop get weight 0 instead of being left out, so a GPU's order of summation does not matter.
     """
     centres = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * (length / size)[:, None]
     pixels = (centres - 1.5).floor()[..., None] + torch.arange(4, device=start.device)
@@ -227,9 +229,9 @@ def enlarging(start: torch.Tensor, length: torch.Tensor, size: int, bicubic: boo
 
 
 class Loader:
-    """Decodes batches of images, ahead of the network where there are threads to spare.
+    """Decodes batches of images, ahead of the network if there are spare threads.
 
-    `threads` decode at once; with one, decoding happens in the caller's thread. The order and the crops do not depend
+    `threads` threads decode in parallel; a single thread decodes in the caller's. The order and the crops do not depend
     on `threads`.
     """
 
@@ -239,12 +241,12 @@ class Loader:
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def evaluation_batches(self, images: Images, batch_size: int, turns: slice = ALL) -> Iterator[torch.Tensor]:
-        """uint8 batches [B, H, W, 3] of all images in order, or those at `turns`, as `Preprocess.of` resizes them."""
+        """uint8 batches [B, H, W, 3] of all images in order, or those at `turns`, resized by `Preprocess.of`."""
         batches = [range(at, min(at + batch_size, len(images))) for at in range(0, len(images), batch_size)]
         return self.resized(images, batches[turns])
 
     def resized(self, images: Images, batches: Sequence[Indices]) -> Iterator[torch.Tensor]:
-        """uint8 batches [B, H, W, 3] of the images at `batches`, as `Preprocess.of` resizes them."""
+        """uint8 batches [B, H, W, 3] of the images at `batches`, resized by `Preprocess.of`."""
         return self._decode(batches, lambda i: self.preprocess.resize(images[i]))
 
     def training_batches(
@@ -254,9 +256,10 @@ class Loader:
         rng: np.random.Generator,
         augmentation: Augmentation = PAPER,
     ) -> Iterator[torch.Tensor]:
-        """uint8 batches [B, H, W, 3] of the images at `batches`, each changed and cropped by its own draws from `rng`.
+        """uint8 batches [B, H, W, 3] of the images at `batches`, each augmented and cropped by its own draws from
+        `rng`.
 
-        All that is drawn is drawn by this call, whether or not the batches are then asked for.
+        This call makes all draws at once, whether or not the batches are then used.
         """
         chances = rng.random((len(images), CROP_TRIES, 4))
         mirrored = _mirrored(len(images), rng, augmentation)
@@ -283,10 +286,10 @@ class Loader:
         rng: np.random.Generator,
         augmentation: Augmentation = PAPER,
     ) -> Iterator[torch.Tensor]:
-        """As `training_batches`, with the same draws from `rng` for as many `images`, made on the device.
+        """As `training_batches`, with the same draws from `rng` for `images` images, computed on the device.
 
-        `resized` are the uint8 batches [B, H, W, 3] of the images at `batches` that the crops are cut from. There is no
-        RandAugment here, which changes images before they are resized: a search space that asks for both is refused.
+        `resized` are the uint8 batches [B, H, W, 3] of the images at `batches` that the crops are cut from. RandAugment
+        would have to precede the resizing, so search spaces cannot combine the two.
         """
         chances = rng.random((images, CROP_TRIES, 4))
         mirrored = _mirrored(images, rng, augmentation)
@@ -321,5 +324,5 @@ class Loader:
 
 
 def _mirrored(images: int, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Which views are mirrored, bool [images]: drawn after the crops, whose draws stay as they are without it."""
+    """Which views are mirrored, bool [images]. Drawn after the crops, so that mirroring does not change the crops."""
     return rng.random(images) < 0.5 if augmentation.flip else np.zeros(images, dtype=bool)

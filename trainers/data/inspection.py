@@ -1,4 +1,4 @@
-"""A look at every image before a sweep: which cannot be decoded, which show nothing, and which look the same."""
+"""Checks every image before a sweep: undecodable images, blank images, and images that look the same."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from flyp_sweep.trainers.data.duplicates import Pair
 from flyp_sweep.trainers.datasets.base import Dataset, Identified, Images, Split, Subset, digest_of
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 
-if TYPE_CHECKING:  # it brings torch along, which absent files are not kept waiting for
+if TYPE_CHECKING:  # imports torch, which takes seconds: check absent files first
     from flyp_sweep.trainers.data.images import Preprocess
 
 FINE, CONSTANT, UNREADABLE, DARK = range(4)
 DARKEST = 32
-"""The brightest channel of an image that shows nothing, of 255: 12-bit pixels in a 16-bit file have 16 at most."""
+"""An image whose brightest channel value is below this, of 255, is dark: 12-bit pixels in a 16-bit file reach 16."""
 
 AT_ONCE = 1024
 MOST_LISTED = 20
 """Files that an error message lists."""
 MANY = 1_000
-"""Images that take some time to decode."""
+"""Decoding more images than this takes long enough to announce it."""
 HASH = 16
-"""Bytes that are kept of the hash of an image's pixels."""
+"""Bytes kept of the hash of an image's pixels."""
 
 Say = Callable[[str], None]
 
 
 @dataclass
 class Found:
-    """What a look at all images of a data set found: split -> images decoded, and the names of those that cannot be, of
-    constant images, and of images without a bright pixel."""
+    """Results for all images of a data set: split -> images decoded, and the names of undecodable, constant and dark
+    images."""
 
     images: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
     constant: dict[str, list[str]] = field(default_factory=dict)
     dark: dict[str, list[str]] = field(default_factory=dict)
     reason: str = ""
-    """Why the first unreadable file cannot be decoded."""
+    """The decoding error of the first unreadable file."""
     alike: list[Pair] = field(default_factory=list)
-    """Images of two roles, or two classes, that a model cannot tell apart."""
+    """Images of two roles, or two classes, that a model cannot distinguish."""
 
     @property
     def bad(self) -> list[str]:
@@ -61,7 +61,7 @@ class Found:
         return [path for paths in self.unreadable.values() for path in paths]
 
     def take(self, split: str, look: Look) -> None:
-        """Note what a look at a split finds."""
+        """Add the results of a split."""
         verdicts = look.verdicts
         self.images[split] = len(verdicts)
         for verdict, kept in ((UNREADABLE, self.unreadable), (CONSTANT, self.constant), (DARK, self.dark)):
@@ -71,8 +71,8 @@ class Found:
             self.reason = self.reason or _reason(look.images, int(np.argmax(verdicts == UNREADABLE)))
 
     def remarks(self, *, skipped: bool = True) -> list[str]:
-        """A line for each split with images that show nothing, for splits that share images, and for each split whose
-        unreadable images are `skipped`."""
+        """A remark for each split with blank images, for splits that share images, and for each split with unreadable
+        images that are `skipped`."""
         kinds = {"left out as unreadable": self.unreadable if skipped else {}, "of one colour": self.constant}
         kinds[f"nearly black, no pixel above {DARKEST - 1} of 255"] = self.dark
         lines = []
@@ -84,7 +84,7 @@ class Found:
         return lines + duplicates.remarks(self.alike)
 
     def check(self, name: str) -> None:
-        """Raise InputError that lists the unreadable files, if any."""
+        """Raise InputError that lists the unreadable files, if there are any."""
         bad = self.bad
         if not bad:
             return
@@ -101,10 +101,9 @@ class Found:
 def look_through(
     dataset: Dataset, cache: Cache | None, say: Say = lambda line: None, views: Sequence[Preprocess] = ()
 ) -> Found:
-    """Decode all images that `dataset` has in files, unless the cache knows what that will show.
+    """Decode all images that `dataset` has in files, unless the cache holds the results.
 
-    `views` are the preprocessings by which images are compared, none of them twice.
-    Raises InputError when a disk or network fails.
+    `views` are the distinct preprocessings that images are compared by. Raises InputError if a disk or network fails.
     """
     found = Found()
     pixels: list[dict[str, np.ndarray]] = [{} for _ in views]
@@ -122,7 +121,7 @@ def look_through(
 
 
 def skip_unreadable(dataset: Dataset, cache: Cache | None) -> None:
-    """Leave images that cannot be decoded out of every split of `dataset`, from now on."""
+    """From now on, drop undecodable images from every split of `dataset`."""
     dataset.sift(partial(_readable, cache=cache))
 
 
@@ -137,15 +136,15 @@ def _readable(split: Split, cache: Cache | None) -> Split:
 
 
 def judged(images: EncodedImages, name: str, cache: Cache | None) -> np.ndarray:
-    """uint8 [N]: what each image of split `name` is found to be. Raises InputError as `look_through` does."""
+    """uint8 [N]: the verdict on each image of split `name`. Raises InputError as `look_through` does."""
     return Look(images, name, cache).verdicts
 
 
 class Look:
-    """A look at all images of split `name`: they are decoded once, when the first result is asked for that `cache`
-    does not know. `views` are the preprocessings of which it tells `pixels`.
+    """Verdicts and pixel hashes of all images of split `name`. The first result that `cache` lacks triggers the
+    decoding.
 
-    Raises InputError when a disk or network fails.
+    `views` are the preprocessings for `pixels`. Raises InputError if a disk or network fails.
     """
 
     def __init__(
@@ -164,11 +163,11 @@ class Look:
 
     @cached_property
     def verdicts(self) -> np.ndarray:
-        """uint8 [N]: what each image is found to be."""
+        """uint8 [N]: the verdict on each image."""
         return self._kept(self._of_verdicts, (), lambda: self._decoded[:, 0])
 
     def pixels(self, view: Preprocess) -> np.ndarray:
-        """bytes [N] of HASH each: a hash of what `view`, one of `views`, makes of each image for the evaluation.
+        """bytes [N] of HASH each: a hash of each image as `view`, one of `views`, prepares it for evaluation.
 
         Empty for an image that cannot be decoded, or is of one colour.
         """
@@ -178,7 +177,7 @@ class Look:
 
     @property
     def is_known(self) -> bool:
-        """Whether the cache has all results, so that no image will be decoded."""
+        """Whether the cache holds all results, so that no image will be decoded."""
         if self.cache is None or self._digest is None:
             return False
         asked = [(self._of_verdicts, ()), *((_of_pixels(view), (HASH,)) for view in self.views)]
@@ -192,7 +191,7 @@ class Look:
         return {"kind": "inspection", "of": told, "images": self._digest, **of}
 
     def _kept(self, of: Mapping[str, Any], shape: tuple[int, ...], decoded: Callable[[], np.ndarray]) -> np.ndarray:
-        """What `decoded` gives: from the cache where it has that."""
+        """The result of `decoded`, cached."""
         try:
             if self.cache is not None and self._digest is not None:
                 shape = len(self.images), *shape
@@ -202,7 +201,7 @@ class Look:
             return decoded()
         except OSError as error:
             where = error.filename or f"split {self.name}"
-            raise InputError(f"{where}: cannot be read ({error.strerror}); mend the disk or the network") from error
+            raise InputError(f"{where}: cannot be read ({error.strerror}); repair the disk or the network") from error
 
     @cached_property
     def _digest(self) -> str | None:
@@ -236,7 +235,7 @@ class Look:
 
 
 def _of_pixels(view: Preprocess) -> dict[str, Any]:
-    """What determines the hashes of a view, beside the images."""
+    """The facts, besides the images, that determine the hashes of a view."""
     from flyp_sweep.trainers.data.images import pixel_code
 
     return {"resized": view.geometry, "code": pixel_code()}
@@ -247,7 +246,7 @@ def _hash(image: Image.Image) -> bytes:
 
 
 def _names(images: Images, indices: np.ndarray) -> list[str]:
-    """What the images at `indices` are called in messages."""
+    """The names of the images at `indices`, for messages."""
     if isinstance(images, EncodedImages):
         return images.taken(indices).names()
     rows = images.indices[indices] if isinstance(images, Subset) else indices
@@ -255,7 +254,7 @@ def _names(images: Images, indices: np.ndarray) -> list[str]:
 
 
 def _reason(images: Images, index: int) -> str:
-    """Why an image cannot be decoded, in the decoder's words."""
+    """The decoder's error for an undecodable image."""
     try:
         images[index]
     except InputError as error:

@@ -1,4 +1,4 @@
-"""A folder in an object store, named by a URL: the little that run folders and checkpoints need of fsspec."""
+"""A folder in an object store, named by a URL: a small layer on fsspec for run folders and checkpoints."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from flyp_sweep.search_spaces.errors import InputError
 
 S3 = ("s3", "s3a")
 _QUICK = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}}
-"""A store that is down is tried again by whoever wants something of it, who may have better to do meanwhile."""
+"""Short timeouts and a single attempt: callers retry themselves, and may have other work meanwhile."""
 _NO_BUCKET = "specified bucket"
 _USER = re.compile(r"(?<=://)[^/\s@]*(?=@)")
 
 
 class StorageError(Exception):
-    """What a store said when it did not do as it was asked: one line, without credentials."""
+    """The store refused a request or did not answer: one line, without credentials."""
 
 
 class Taken(Exception):
-    """An object that was to be made is there already, and somebody else's."""
+    """The object to create exists already, with other content."""
 
 
 class Storage:
     """The objects whose names begin with one URL, e.g. `s3://bucket/runs/pcam`.
 
-    Credentials and endpoint are the environment's (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL` and so on). Every method
-    asks the store anew, and raises StorageError when it does not answer or refuses.
+    The environment sets credentials and endpoint (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL` and so on). No method caches.
+    Each raises StorageError if the store refuses or does not answer.
     """
 
     def __init__(self, url: str) -> None:
-        """Raises InputError for what is no such URL, or needs a package that is not installed; asks nothing yet."""
+        """Raises InputError for an invalid URL or a missing package; does not contact the store."""
         import fsspec
 
         self.url = url.rstrip("/")
@@ -52,10 +52,10 @@ class Storage:
         except ImportError as error:
             what = "pip install 'flyp-sweep[s3]'" if protocol in S3 else one_line(str(error))
             raise InputError(f"{url}: a package for {protocol}:// is not installed; {what}") from None
-        except Exception as error:  # whatever a file system makes of an odd URL or configuration
+        except Exception as error:  # file systems raise anything for an odd URL or configuration
             raise InputError(f"{url}: cannot be opened ({_told(error)}); expected e.g. s3://bucket/runs/name") from None
         if protocol in S3:
-            self._fs.retries = 1  # on top of the client's own
+            self._fs.retries = 1  # in addition to the client's own
         self._refuse_careless(protocol)
 
     def _refuse_careless(self, protocol: str) -> None:
@@ -63,8 +63,8 @@ class Storage:
 
         if type(self._fs).pipe_file is AbstractFileSystem.pipe_file and not self._fs.async_impl:
             raise InputError(
-                f"{self.url}: {protocol}:// cannot make an object only where there is none, which keeps two drivers "
-                "apart; take s3://, or mount it and give a path"
+                f"{self.url}: {protocol}:// cannot create objects exclusively, which is needed to keep two drivers "
+                "apart; use s3://, or mount it and give a path"
             )
 
     @property
@@ -78,9 +78,9 @@ class Storage:
         return made
 
     def create(self, name: str, content: bytes) -> None:
-        """Make an object where there is none. Raises Taken where there is one of other content.
+        """Make a new object. Raises Taken if one with other content exists.
 
-        One of the same content is this one: a request that seemed to fail may have been carried out.
+        An object with equal content counts as made here: a request may succeed although it seemed to fail.
         """
         try:
             with self._asked(FileExistsError):
@@ -90,12 +90,12 @@ class Storage:
                 raise Taken(f"{self.url}/{name}") from None
 
     def write(self, name: str, content: bytes) -> None:
-        """Make an object or replace it, whole."""
+        """Make or replace an object, atomically."""
         with self._asked():
             self._fs.pipe_file(self._path(name), content)
 
     def read(self, name: str) -> bytes | None:
-        """What is in an object; None when there is none."""
+        """The content of an object; None if it is absent."""
         try:
             with self._asked(FileNotFoundError):
                 return bytes(self._fs.cat_file(self._path(name)))
@@ -103,14 +103,14 @@ class Storage:
             return None
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
-        """What is in objects that exist, many at a time."""
+        """The contents of existing objects, fetched in parallel."""
         paths = [self._path(name) for name in names]
         with self._asked():
             found = self._fs.cat(paths)
         return [found[path] for path in paths] if isinstance(found, dict) else [found]
 
     def sizes(self) -> dict[str, int]:
-        """The objects right in this folder: bytes by name, sorted by name."""
+        """The objects directly in this folder: name -> bytes, sorted by name."""
         try:
             with self._asked(FileNotFoundError):
                 found = self._fs.ls(self._root, detail=True)
@@ -120,7 +120,7 @@ class Storage:
         return {name: sizes[name] for name in sorted(sizes) if name}
 
     def written(self, name: str) -> float:
-        """When an object was written, in seconds by the store's own clock; 0 when there is none."""
+        """When an object was written, in seconds by the store's own clock; 0 if it is absent."""
         try:
             with self._asked(FileNotFoundError):
                 when: datetime = self._fs.modified(self._path(name))
@@ -129,7 +129,7 @@ class Storage:
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects, those that are there."""
+        """Remove those of the objects that exist."""
         for name in names:
             try:
                 with self._asked(FileNotFoundError):
@@ -138,12 +138,12 @@ class Storage:
                 continue
 
     def upload(self, path: Path, name: str) -> None:
-        """Make an object of a file, or replace it, whole."""
+        """Make or replace an object from a file, atomically."""
         with self._asked():
             self._fs.put_file(str(path), self._path(name))
 
     def download(self, name: str, path: Path) -> bool:
-        """Copy an object into a file; False when there is none."""
+        """Copy an object into a file; False if the object is absent."""
         try:
             with self._asked(FileNotFoundError):
                 self._fs.get_file(self._path(name), str(path))
@@ -156,9 +156,9 @@ class Storage:
 
     @contextmanager
     def _asked(self, *answers: type[OSError]) -> Iterator[None]:
-        """Clients raise what they like: it becomes a StorageError, but for what is an answer.
+        """Convert a client's errors into StorageError, except `answers`.
 
-        A bucket that is not there is none: it reads like an object that is not there.
+        A missing bucket is always an error, although clients report it like a missing object.
         """
         try:
             yield

@@ -1,6 +1,7 @@
-"""RandAugment (Cubuk et al., 2020) with torchvision's default strength, by draws that the caller makes.
+"""RandAugment (Cubuk et al., 2020) with torchvision's default strength, from draws that the caller makes.
 
-torchvision's own class draws from the process's global stream, which threads share. A test holds the pixels to be its.
+torchvision's own class draws from the process's global stream, which threads share. A test checks that the pixels
+are equal to torchvision's.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from PIL import Image
 from torchvision.transforms import functional
 
 OPERATIONS = 2
-"""Per image, one after the other."""
+"""Operations per image, applied in turn."""
 MAGNITUDE, MAGNITUDES = 9, 31
-"""The strength of all changes, on a scale from 0 that has so many values."""
+"""The strength of all operations, on a scale from 0 with this many values."""
 
 Operation = Callable[[Image.Image, int], Image.Image]
-"""Changes an RGB image; the second argument is 1 or -1: the direction of the change."""
+"""Changes an RGB image; the second argument, 1 or -1, is the direction of the change."""
 
 
 def magnitude(largest: float) -> float:
-    """The strength on a scale from 0 to `largest`, rounded as torchvision's is."""
+    """The strength on a scale from 0 to `largest`, rounded as in torchvision."""
     return torch.linspace(0.0, largest, MAGNITUDES)[MAGNITUDE].item()
 
 

@@ -1,4 +1,4 @@
-"""The data sets: one small file each, found by their place in this package; those of others by their entry points."""
+"""The data sets. Each is one small file of this package, discovered automatically, or another package's entry point."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Dataset", "Missing", "Split", "evaluated", "make", "registry"]
 
 @cache
 def registry() -> dict[str, type[Dataset]]:
-    """Name -> class, by name: of every module of this package that defines a named data set, and of other packages."""
+    """Name -> class, sorted by name: all named data sets of this package's modules, and those of other packages."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     named = [found for found in Dataset.__subclasses__() if found.__module__.startswith(__name__)]
@@ -33,11 +33,10 @@ def registry() -> dict[str, type[Dataset]]:
 
 
 def make(entry: str | OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> Dataset:
-    """The data set that the YAML's `dataset` names or describes, its files looked for under `root`.
+    """The data set that the YAML's `dataset` names or describes, with files under `root`.
 
-    The user's own images are decoded as `shown_as` says, published ones as by torchvision.
-
-    Raises InputError for an unknown name.
+    The user's own images are decoded as `shown_as` says, published ones as by torchvision. Raises InputError for an
+    unknown name.
     """
     if not isinstance(entry, str):
         return _own(entry, root, shown_as)
@@ -51,13 +50,13 @@ def make(entry: str | OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> D
 
 
 def evaluated(space: SearchSpace, root: Path) -> list[Dataset]:
-    """The data sets that the models of `space` are evaluated on beside their own."""
+    """The additional data sets that the models of `space` are evaluated on."""
     return [make(entry, root, space.images.shown_as) for entry in space.evaluate or ()]
 
 
 @cache
 def by_entry() -> dict[type[OwnDataset], type[OwnData]]:
-    """The part of the YAML that a reader reads -> the reader, of every module of `readers`."""
+    """YAML section -> the reader that reads it, for every module of `readers`."""
     from flyp_sweep.trainers.datasets import readers
     from flyp_sweep.trainers.datasets.own import OwnData
 

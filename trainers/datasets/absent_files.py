@@ -1,4 +1,4 @@
-"""Which of the files that a table names are absent, and what may be meant by their names."""
+"""Finds absent files that a table lists, and similar names that may be meant."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 
 
 def absent_rows(base: Path, paths: Iterable[bytes], files_in: Callable[[str], set[str]]) -> list[int]:
-    """Which of `paths`, which start from `base`, are no files: from one look at each folder.
+    """The indices of `paths`, relative to `base`, that are no files. Lists each folder once.
 
-    On a network disk, a look at each of a million files would take many minutes.
+    On a network disk, checking each of a million files separately would take many minutes.
     """
     absent = []
     for row, path in enumerate(paths):
         folder, name = os.path.split(os.path.join(base, os.fsdecode(path)))
-        # The second look is for file systems that find a name in another spelling, e.g. of its accents.
+        # The second check is for file systems that accept other spellings of a name, e.g. of its accents.
         if name not in files_in(folder) and not os.path.isfile(os.path.join(folder, name)):
             absent.append(row)
     return absent
 
 
 def spelt_otherwise(path: Path, files_in: Callable[[str], set[str]]) -> str:
-    """What to say of an absent file whose path is of another system, or whose name is there in another Unicode form or
-    case."""
+    """A hint for an absent file: its path has the syntax of another system, or a file exists whose name differs only in
+    Unicode form or case."""
     if "\\" in path.name:
         return "; write / in place of \\ in paths"
     if any(part.endswith(":") for part in path.parts):
@@ -38,7 +38,7 @@ def spelt_otherwise(path: Path, files_in: Callable[[str], set[str]]) -> str:
 
 
 def files_in(folder: str) -> set[str]:
-    """The names of the files in a folder, none where there is no such folder."""
+    """The names of the files in a folder; empty if there is no such folder."""
     try:
         return {entry.name for entry in os.scandir(folder) if entry.is_file()}
     except OSError:

@@ -1,4 +1,4 @@
-"""The splits of one data set as OOD splits of another, which has all of its classes, or predicts among new ones."""
+"""Adds the splits of one data set as OOD splits of another, which has all of its classes, or predicts new ones."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from flyp_sweep.trainers.datasets.own import OwnData
 
 
 def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
-    """Give each of `bases` the splits of those `others` whose classes it has.
+    """Add the splits of `others` to those of `bases` that have their classes.
 
-    Raises InputError for one of the `others` that none of the `bases` can take, with the classes that none has.
+    Raises InputError if none of the `bases` can take one of the `others`, with the classes that all of them lack.
     """
     for other in others:
         unknown = {base.name: extend(base, other) for base in bases if base.name != other.name}
@@ -32,14 +32,14 @@ def add(bases: Sequence[Dataset], others: Sequence[Dataset]) -> None:
 
 
 def _numbered(other: Dataset) -> str:
-    """What to do where classes are known by their numbers alone."""
+    """Advice if classes are known only by number."""
     if isinstance(other, OwnData) and other.given_names is None and are_numbers(other.classes):
         return f"; name those of {other.name!r} in its class_names, in the order of their numbers"
     return ""
 
 
 def _on_its_own(other: Dataset) -> str:
-    """How its splits can be scored all the same, where its entry can say so."""
+    """How the splits can still be scored, if their YAML entry allows it."""
     if not isinstance(other, OwnData):
         return ""
     splits = [split for split, role in other.splits.items() if role in REPORTED]
@@ -47,12 +47,12 @@ def _on_its_own(other: Dataset) -> str:
 
 
 def extend(base: Dataset, other: Dataset) -> list[str]:
-    """Give `base` the reported splits of `other`; returns the classes that `base` lacks, and then gives nothing.
+    """Add the reported splits of `other` to `base`. If `base` lacks classes, returns these and adds nothing.
 
-    Classes are the same when their display names are, but for case, spaces, zeros and Unicode form, or when own data
-    without display names call them by the ids of `base`. The splits are called as `other`, the OOD and OOD validation
-    ones `other-split`, but for one of the name of `other`; OOD validation stays what it is. Raises InputError for names
-    that are taken, for two classes of `other` that are one of `base`, and for an `other` without such splits.
+    Two classes are the same if their display names differ at most in case, spaces, zeros and Unicode form, or if own
+    data without display names uses the ids of `base`. The splits get the name of `other`; OOD and OOD validation splits
+    get `other-split`, unless they are named like `other`. OOD validation keeps its role. Raises InputError for names in
+    use, for two classes of `other` that match one of `base`, and for an `other` without such splits.
     """
     if base.name == other.name:
         return []
@@ -83,7 +83,7 @@ def extend(base: Dataset, other: Dataset) -> list[str]:
 
 
 def _labels_in(base: Dataset, other: Dataset) -> list[int | None]:
-    """The label in `base` of each class of `other`; None for a class that it lacks."""
+    """The label in `base` of each class of `other`; None for a class that `base` lacks."""
     ids = {plain(name): label for label, name in enumerate(base.class_ids)}
     if isinstance(other, OwnData) and other.given_names is None and other.classes:
         own = [ids.get(plain(name)) for name in other.classes]
@@ -110,7 +110,7 @@ def _check_distinct(base: Dataset, other: Dataset, labels: np.ndarray) -> None:
 
 
 def remarks(dataset: Dataset) -> list[str]:
-    """What a user should know of the added splits, a line each."""
+    """Remarks about the added splits for the user, one line each."""
     lines = []
     for name, added in dataset.added.items():
         if isinstance(added.origin, OwnData) and (left_out := added.origin.left_out(added.split)):

@@ -1,4 +1,4 @@
-"""Images that lie in a column of Arrow files, as the `datasets` library writes them: the rest is not read."""
+"""Images in a column of Arrow files, as written by the `datasets` library; other columns are not read."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 USUAL = "image"
-"""What the column of images is called unless the YAML says otherwise."""
+"""The default name of the image column."""
 
 
 @dataclass(frozen=True)
 class ArrowImages(Packed):
-    """Rows of Arrow files, int64 [N] counted from 0 over all of `paths`, in whose `column` each image lies.
+    """Rows of Arrow files, int64 [N] counted from 0 over all of `paths`, with an image in `column`.
 
-    The files are mapped into memory when an image is read, so all threads and processes share their bytes. `called`
-    begins the name of each image.
+    The files are memory-mapped when an image is read, so all threads and processes share their bytes. `called` is the
+    prefix of each image's name.
     """
 
     paths: tuple[str, ...]
@@ -46,7 +46,7 @@ class ArrowImages(Packed):
 
     @cached_property
     def _chunks(self) -> tuple[list[int], list[str], list[pa.Array]]:
-        """Where each chunk of the column begins; its file; its bytes."""
+        """The first row of each chunk of the column, its file, and its bytes."""
         starts, files, chunks, start = list[int](), list[str](), list["pa.Array"](), 0
         for path in self.paths:
             for chunk in opened(path).column(self.column).chunks:
@@ -68,7 +68,7 @@ class ArrowImages(Packed):
 
     @property
     def _of_column(self) -> str:
-        """Which column is meant, where it has not the usual name: hashes are remembered by the names of images."""
+        """The column's name, unless it is the default one: cached hashes depend on the names of images."""
         return "" if self.column == USUAL else f" ({self.column})"
 
     def name(self, index: int) -> str:
@@ -91,7 +91,7 @@ class ArrowImages(Packed):
 
 
 def opened(path: str) -> pa.Table:
-    """An Arrow file, mapped into memory. Raises InputError when it cannot be read."""
+    """An Arrow file, memory-mapped. Raises InputError if it cannot be read."""
     import pyarrow as pa
 
     try:
@@ -104,7 +104,7 @@ def opened(path: str) -> pa.Table:
 
 
 def parts_of(chunk: pa.Array) -> tuple[pa.Array, pa.Array | None]:
-    """The bytes of images, and the paths of those that are files. Raises TypeError for a column of anything else."""
+    """The bytes of images, and the paths of those that are files. Raises TypeError for a column of other content."""
     import pyarrow as pa
 
     if pa.types.is_binary(chunk.type) or pa.types.is_large_binary(chunk.type):
@@ -118,9 +118,9 @@ def parts_of(chunk: pa.Array) -> tuple[pa.Array, pa.Array | None]:
 def images_in(
     paths: Sequence[str], chunks: Sequence[pa.Array], column: str, called: str, shown_as: ShownAs
 ) -> ArrowImages | NamedFiles:
-    """The images in the `column` of Arrow files, whose content is `chunks`: files where it holds no bytes but paths.
+    """The images in the `column` of Arrow files, with content `chunks`; named files if it holds paths instead of bytes.
 
-    Raises TypeError for a column of anything else.
+    Raises TypeError for a column of other content.
     """
     parts = [parts_of(chunk) for chunk in chunks]
     rows = sum(map(len, chunks))

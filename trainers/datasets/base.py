@@ -1,4 +1,4 @@
-"""What a data set is: named splits with roles, class names, prompt templates and a primary metric."""
+"""The base class of data sets: named splits with roles, class names, prompt templates and a primary metric."""
 
 from __future__ import annotations
 
@@ -29,50 +29,51 @@ class Images(Protocol):
 
 @runtime_checkable
 class Identified(Protocol):
-    """Images that can tell, without decoding one, whether they are the same as others."""
+    """Images that can be compared with others without decoding."""
 
     def identity(self) -> Iterable[bytes]:
-        """What determines the pixels of all images: of files, path, size and times of change. May raise OSError."""
+        """Bytes that determine the pixels of all images: of a file, its path, size and times of change. May raise
+        OSError."""
         ...
 
 
 @runtime_checkable
 class FromFiles(Protocol):
-    """Images that are read from files: these are known by the content of the files, others by their pixels.
+    """Images that are read from files. The contents of the files identify them; other images are identified by pixels.
 
-    Those that are encoded as JPEG, PNG and the like are `encoded.EncodedImages`. A class that changes the pixels of its
-    files, e.g. cuts off a border, says how in an attribute `decoding`, a text.
+    JPEG, PNG and similar images are `encoded.EncodedImages`. A class that changes the pixels of its files, e.g. crops a
+    border, describes the change in a text attribute `decoding`.
     """
 
     def files(self) -> Sequence[str]:
-        """The file of each image, or the one that holds all of them."""
+        """The file of each image, or the one file that holds all images."""
         ...
 
 
 @runtime_checkable
 class Divisible(Images, Protocol):
-    """Images of which some can be taken, and each of which has a key: held-out splits are drawn by the keys."""
+    """Images with keys, of which subsets can be taken. Held-out splits are drawn by the keys."""
 
     def keys(self) -> list[str]:
-        """What each image is called within its data set, wherever that lies."""
+        """A name for each image within its data set, independent of the data set's location."""
         ...
 
     def taken(self, indices: np.ndarray) -> Self:
-        """Those of the images at `indices`, int64 [N]."""
+        """The images at `indices`, int64 [N]."""
         ...
 
 
 def file_identity(path: str | Path) -> bytes:
-    """A file as it now is: its path, size in bytes, times of change and inode. Raises OSError when it is gone.
+    """The current state of a file: its path, size in bytes, times of change and inode. Raises OSError if it is absent.
 
-    Archives and copies carry the time of a change to the content along; that of a change to the file they cannot.
+    Archives and copies preserve the time of a content change, but not the time of a change to the file.
     """
     stat = os.stat(path)
     return os.fsencode(f"{os.path.abspath(path)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}\n")
 
 
 def digest_of(images: Identified) -> str | None:
-    """What identifies images as they now are, in hex digits; None when a file is gone, which decoding will say."""
+    """A digest of the images' current state, in hex; None if a file is absent, which decoding will report."""
     digest = hashlib.sha256()
     try:
         for part in images.identity():
@@ -86,16 +87,19 @@ def digest_of(images: Identified) -> str | None:
 class Split:
     """Images and labels of one split.
 
-    `labels` is int64 [N]; `metric` names the split's primary metric (`evaluation.metrics`). A split whose labels are
-    not the data set's classes, such as a set of 200 of ImageNet's 1000, says in `class_map`, int64 [classes], which
-    label each class stands for, -1 for none: a prediction is then made among the classes that stand for one.
-    `groups`, int64 [N], numbers each image's group for metrics over groups, -1 for none; `group_names` are their names
-    by number, under which the accuracy of each group is recorded. `reference_errors` say that the groups are a grid of
-    corruptions, called `corruption/severity`: they hold the errors of a model to compare with, by corruption, or none.
-    `captions` are N texts, one for each image. A split with classes of its own, which are not the data set's, has their
-    display names, in label order, in `class_names` and the templates of their prompts in `templates`: predictions are
-    made among these classes alone.
-    Raises ValueError for an unknown role or when images, labels, groups and captions differ in number.
+    - `labels`: int64 [N]. `metric`: the split's primary metric, a name in `evaluation.metrics`.
+    - `class_map`, int64 [classes]: for splits whose labels are not the data set's classes, such as a subset of 200 of
+      ImageNet's 1000. It maps each class to a label, or to -1 for none. Predictions are then made among the classes
+      with a label.
+    - `groups`, int64 [N]: each image's group for metrics over groups, -1 for none. `group_names`: the names by number;
+      the accuracy of each group is recorded under its name.
+    - `reference_errors`: marks the groups as a grid of corruptions, named `corruption/severity`. It holds a reference
+      model's errors by corruption, or is empty.
+    - `captions`: N texts, one per image.
+    - `class_names` and `templates`: for splits with classes of their own, not those of the data set: display names in
+      label order, and prompt templates. Predictions are then made among these classes only.
+
+    Raises ValueError for an unknown role, or if images, labels, groups and captions differ in number.
     """
 
     name: str
@@ -134,7 +138,7 @@ class Split:
         return replace(self, images=images, labels=self.labels[rows], groups=groups, captions=captions)
 
     def names(self, dataset: Dataset) -> Sequence[str]:
-        """The classes that the labels of the split are numbers of: its own, or those of its data set."""
+        """The names of the classes that the labels index: the split's own, or those of its data set."""
         return dataset.class_names if self.class_names is None else self.class_names
 
     def class_of(self, dataset: Dataset, label: int) -> str:
@@ -160,7 +164,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Missing:
-    """A file or folder that a data set needs and does not find, and where it comes from."""
+    """A file or folder that a data set needs and cannot find, and its source."""
 
     path: Path
     source: str
@@ -168,11 +172,11 @@ class Missing:
 
 @dataclass(frozen=True)
 class Added:
-    """A split that a data set has from another one: the `split` of `origin`, which is called `name` here.
+    """A split from another data set: the `split` of `origin`, named `name` in the receiving data set.
 
-    `labels`, int64 [classes of origin], are the labels that the classes have here, empty where they have none. `metric`
-    is the primary one here; None: the one that the split has there. `role` is `ood`, or `ood_val` for what is so there
-    too.
+    `labels`, int64 [classes of origin], maps classes of the origin to labels of the receiver; it is empty if they do
+    not correspond. `metric` is the primary metric (None: that of the origin). `role` is `ood`, or `ood_val` if the
+    split is one in its origin.
     """
 
     name: str
@@ -180,13 +184,13 @@ class Added:
     split: str
     labels: np.ndarray
     classes: int
-    """The number of classes here."""
+    """The receiver's number of classes."""
     metric: str | None = None
     role: str = "ood"
 
     def load(self) -> Split:
-        """The split with the name, role and labels that it has here. Raises InputError where its metric needs groups
-        that it does not have."""
+        """The split with the receiver's name, role and labels. Raises InputError if its metric needs groups and it has
+        none."""
         found = self.origin.split(self.split)
         changed: dict[str, Any] = {"name": self.name, "role": self.role, "metric": self.metric or found.metric}
         if changed["metric"] == "worst_group_accuracy" and found.groups is None:
@@ -204,9 +208,9 @@ class Added:
 
 
 def _among(split: Split, classes: Sequence[str], is_own: bool) -> str:
-    """Among which classes predictions on a split are; empty where these are all, and it has images of all.
+    """The classes that predictions on a split choose from, in words; empty if they are all classes and all have images.
 
-    A publisher's split that lacks classes is as published.
+    Published splits without some classes are not reported.
     """
     if split.class_names is not None:
         return f"the {len(split.class_names):,} classes of its own, which training does not have"
@@ -221,9 +225,9 @@ def _among(split: Split, classes: Sequence[str], is_own: bool) -> str:
 class Dataset(ABC):
     """One data set in its publisher's own layout.
 
-    A subclass sets `name`, `class_names`, `templates` (each with one `{}` for the class name), `splits` (split name ->
-    role, in the order of the table's columns) and implements `load`. Nothing is read before `missing` or `load` is
-    called, and nothing is downloaded but by `fetch`.
+    A subclass sets `name`, `class_names`, `templates` (each with one `{}` for the class name) and `splits` (split name
+    -> role, in the column order of tables), and implements `load`. It must not read anything before `missing` or `load`
+    is called, and must not download outside `fetch`.
     """
 
     name: ClassVar[str]
@@ -231,78 +235,78 @@ class Dataset(ABC):
 
     class_names: Sequence[str]
     class_ids: Sequence[str] = ()
-    """What other data sets may call the classes that are to be taken for these, such as WordNet ids."""
+    """Identifiers of the classes, such as WordNet ids: other data sets may use them as class names."""
     templates: Sequence[str]
     splits: dict[str, str]
     metric: str = "accuracy"
     is_own: ClassVar[bool] = False
-    """The splits are the user's, not a publisher's."""
+    """Whether the splits come from the user, not from a publisher."""
     held_out: bool = False
-    """There is no id_val as such: it is cut from the training images. Few-shot cells then draw theirs from `train`."""
+    """Whether id_val is cut from the training images. Few-shot cells then draw validation images from `train`."""
     draws: str = ""
-    """Whose few-shot draws there are, where `few_shot_draw` makes them: part of what a trial's identity covers."""
+    """The source of published few-shot draws, if `few_shot_draw` returns them; it is part of a trial's identity."""
     published: Mapping[str, int] = {}
-    """Images that each split holds as published; a copy that holds another number is refused as incomplete."""
+    """Published number of images per split. A copy with another number is refused as incomplete."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._sieve: Callable[[Split], Split] | None = None
         self._loaded: dict[str, Split] = {}
         self.added: dict[str, Added] = {}
-        """The OOD splits that come from other data sets, by the name that they have here."""
+        """OOD splits from other data sets, by their name in this one."""
 
     def missing(self) -> list[Missing]:
-        """The files that are needed and absent; empty when the data set can be loaded."""
+        """The needed files that are absent; empty if the data set can be loaded."""
         return []
 
     def fetch(self, say: Callable[[str], None]) -> bool:
-        """Download what `missing` names to where it looks for it; False for a data set that has no download.
+        """Download the files that `missing` lists to where `missing` looks; False if the data set has no download.
 
-        `flyp-sweep data prepare` alone calls this. `say` is told what is under way, in lines; a library's own progress
-        bar is welcome, as it shows on terminals only. Errors of any type become one line for the user, by
-        `datasets.fetch.cause`; raise InputError to say it better.
+        Only `flyp-sweep data prepare` calls this. `say` prints a line of progress. Progress bars of libraries are
+        welcome, as they show only on terminals. `datasets.fetch.cause` turns any error into one line for the user;
+        raise InputError for a better message.
         """
         return False
 
     @abstractmethod
     def load(self, split: str) -> Split:
-        """Return the split `split`; its images are decoded only when indexed.
+        """Return the split `split`, whose images are decoded only when indexed.
 
-        Raises `search_spaces.errors.InputError` when a file cannot be read.
+        Raises `search_spaces.errors.InputError` for a file that cannot be read.
         """
 
     def split(self, name: str) -> Split:
-        """As `load`, but read once: what was listed stays listed."""
+        """As `load`, but cached: later calls return the same listing."""
         if name not in self._loaded:
             loaded = self.added[name].load() if name in self.added else self.load(name)
             self._loaded[name] = self._sieve(loaded) if self._sieve else loaded
         return self._loaded[name]
 
     def add(self, added: Added) -> None:
-        """Have an OOD or OOD validation split more, which comes from another data set."""
+        """Add an OOD or OOD validation split from another data set."""
         self.splits = {**self.splits, added.name: added.role}
         self.added[added.name] = added
         if added.split in added.origin.published:
             self.published = {**self.published, added.name: added.origin.published[added.split]}
 
     def sift(self, sieve: Callable[[Split], Split]) -> None:
-        """Have `split` return what `sieve` makes of each split, e.g. without unreadable images."""
+        """Apply `sieve` to each split that `split` returns, e.g. to drop unreadable images."""
         self._sieve = sieve
         self._loaded = {name: sieve(split) for name, split in self._loaded.items()}
 
     def remarks(self) -> list[str]:
-        """What a user should know of the data before a sweep, a line each."""
+        """Remarks about the data for the user, one line each, before a sweep."""
         return []
 
     def few_shot_draw(self, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """The publisher's own draw of `shots` images per class, for a trial's `seed`: rows of train and of id_val.
+        """The publisher's draw of `shots` images per class for a trial's `seed`: rows of train and of id_val.
 
-        None: there is none, and the protocol draws.
+        None if there is no published draw: the trial then draws its own.
         """
         return None
 
     def rules(self) -> list[str]:
-        """How splits were made and are scored, where that is a choice: a line each, which stands below every table."""
+        """One line per choice in how splits were made and are scored. They are printed below every table."""
         reported = [self.split(name) for name, role in self.splits.items() if role in REPORTED]
         return [
             f"{split.name}: predictions among {told}"
@@ -311,12 +315,12 @@ class Dataset(ABC):
         ]
 
     def counts(self) -> dict[str, int]:
-        """Images that each split holds here, to compare with `published`."""
+        """Number of images per split in this copy, to compare with `published`."""
         return {split: len(self.split(split)) for split in self.splits}
 
     @property
     def one_pool(self) -> bool:
-        """Whether few-shot cells draw training and validation images, disjoint, from the training images."""
+        """Whether few-shot cells draw both training and validation images, disjoint, from the training images."""
         return self.held_out or not self.named("id_val")
 
     def named(self, role: str) -> list[str]:
@@ -325,7 +329,7 @@ class Dataset(ABC):
 
 
 class OtherClasses(Dataset):
-    """A data set with the classes of one of its splits, which are not its own, in place of its own."""
+    """A data set with the classes of one of its splits, instead of its own."""
 
     name = ""
 

@@ -18,9 +18,9 @@ SOURCE = (
     "(or `flyp-sweep data prepare caltech101`)"
 )
 CUTS = {"train": (0.0, 0.6), "id_val": (0.6, 0.8), "id_test": (0.8, 1.0)}
-"""Which part of each class, and of all images, a split has."""
+"""The part of each class, and of all images, in each split, as an interval of fractions."""
 IMAGES = 8677
-"""In the 101 folders together."""
+"""Number of images in the 101 folders."""
 
 OWN_NAMES = {
     "Faces": "off-center face",
@@ -36,7 +36,7 @@ OWN_NAMES = {
     "snoopy": "snoopy (cartoon beagle)",
     "yin_yang": "yin and yang symbol",
 }
-"""Folder -> CLIP's name, where that is not the folder's with spaces; the two spaces are CLIP's."""
+"""Folder -> CLIP's class name, if it differs from the folder's name with spaces. The double space is CLIP's."""
 
 # fmt: off
 FOLDERS = (
@@ -54,7 +54,7 @@ FOLDERS = (
     "wrench", "yin_yang",
 )
 # fmt: on
-"""In label order; BACKGROUND_Google is no class."""
+"""In label order; BACKGROUND_Google is not a class."""
 
 TEMPLATES = (
     "a photo of a {}.",
@@ -95,13 +95,13 @@ TEMPLATES = (
 
 
 class Caltech101(Dataset):
-    """60% of each class are trained on, 20% validate and 20% test, the shares of FLYP's authors.
+    """60% of each class for training, 20% for validation and 20% for testing: the shares of FLYP's authors.
 
-    The publisher has no splits, and the authors draw every image on its own, with no fixed seed. Here the draw is set
-    by the files' names, so every complete copy is cut alike. The files lie in
-    ROOT/caltech101/101_ObjectCategories/<class>/image_0001.jpg; BACKGROUND_Google is left out, whether there or not.
-    Class names and templates are CLIP's. torchvision's class needs BACKGROUND_Google, and images that are numbered
-    without a gap: it fetches the files, and does not list them.
+    The publisher has no splits. The authors assign every image at random, without a fixed seed. Here file names
+    determine the assignment, so every complete copy has the same splits. The files are
+    ROOT/caltech101/101_ObjectCategories/<class>/image_0001.jpg; the folder BACKGROUND_Google is ignored. Class names
+    and templates are CLIP's. torchvision only downloads the files: its class cannot list them without
+    BACKGROUND_Google, or with gaps in the numbers.
     """
 
     name = "caltech101"
@@ -140,7 +140,7 @@ class Caltech101(Dataset):
 
 
 def _places(paths: Sequence[Path], folder: str) -> np.ndarray:
-    """Where in the draw of its class each image stands, float64 [N] between 0 and 1."""
+    """The position of each image in the draw of its class, float64 [N] between 0 and 1."""
     places = np.empty(len(paths))
     places[fixed_order([path.name for path in paths], folder)] = (np.arange(len(paths)) + 0.5) / max(1, len(paths))
     return places

@@ -1,4 +1,4 @@
-"""Which classes a data set has, what they are called, and how many images each split holds of them."""
+"""The classes of a data set, their display names, and the number of images per split."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flyp_sweep.trainers.datasets.class_labels import listed
 from flyp_sweep.trainers.datasets.own import OwnData
 
 MOST_LISTED = 20
-"""Classes that are listed; of more, the extremes of each split are told."""
+"""The most classes to list; of further ones, the extremes of each split are listed."""
 
 
 def census(dataset: Dataset) -> list[str]:
-    """A line for the header and for each class, `class = name` where these differ, as far as MOST_LISTED reaches."""
+    """A header and a line per class, `class = name` if these differ, for at most MOST_LISTED classes."""
     names = list(dataset.class_names)
     labels = dataset.classes if isinstance(dataset, OwnData) else names
     told = [name if label == name else f"{label} = {name}" for label, name in zip(labels, names, strict=True)]
@@ -40,8 +40,7 @@ def census(dataset: Dataset) -> list[str]:
 
 
 def groups_and_captions(dataset: Dataset) -> list[str]:
-    """What the images of a data set have besides labels: a line for the groups of each reported split, one for the
-    captions."""
+    """Further properties of the images: a line for the groups of each reported split, and a line for captions."""
     splits = [dataset.split(name) for name in dataset.splits]
     lines = []
     for split in splits:
@@ -56,7 +55,7 @@ def groups_and_captions(dataset: Dataset) -> list[str]:
 
 
 def images_per_class(split: Split, classes: int) -> np.ndarray:
-    """int64 [classes]: how many images of each class a split holds."""
+    """int64 [classes]: the number of images of each class in a split."""
     if split.class_map is None:
         return np.bincount(split.labels, minlength=classes)
     counts = np.bincount(split.labels, minlength=int(split.class_map.max()) + 1)

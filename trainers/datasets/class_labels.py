@@ -1,4 +1,4 @@
-"""Labels that people write by hand or by program: in which order they stand, and which of them are none."""
+"""Labels that people or programs write: their order, and which of them look alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from flyp_sweep.search_spaces.complaints import show
 
 MOST_LISTED = 10
-"""Classes that an error message lists."""
+"""The most classes in an error message."""
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _WHOLE = re.compile(r"([+-]?)0*([0-9]+)(\.0*)?")
@@ -17,9 +17,9 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
-    """Labels in their natural order: as numbers if all are numbers, else as texts in which numbers count as numbers.
+    """Labels in natural order: as numbers if all are numbers, else as texts with embedded numbers.
 
-    So 10 comes after 2, and `bird_10` after `bird_2`, in folders and in tables.
+    For example, 10 follows 2, and `bird_10` follows `bird_2`, in folders and in tables.
     """
     labels = sorted(labels)
     return sorted(labels, key=float if are_numbers(labels) else _natural)
@@ -30,12 +30,12 @@ def are_numbers(labels: Iterable[str]) -> bool:
 
 
 def _natural(label: str) -> list[str | int]:
-    # The split alternates between texts and digits, so that texts are compared with texts, numbers with numbers.
+    # The split alternates between texts and digits, so texts are compared with texts, and numbers with numbers.
     return [int(part) if at % 2 else part for at, part in enumerate(_DIGITS.split(label))]
 
 
 def plain(label: str) -> str:
-    """`label` without what readers overlook: case, Unicode form, spaces around it, zeros of numbers."""
+    """`label` without details that readers overlook: case, Unicode form, surrounding spaces, leading zeros."""
     text = unicodedata.normalize("NFKC", label)
     text = "".join(char for char in text if unicodedata.category(char) != "Cf")
     text = " ".join(text.casefold().split())
@@ -44,7 +44,7 @@ def plain(label: str) -> str:
 
 
 def alike(labels: Sequence[str]) -> tuple[str, str] | None:
-    """The first two labels that a reader would take for one."""
+    """The first two labels that a reader would confuse."""
     seen: dict[str, str] = {}
     for label in labels:
         other = seen.setdefault(plain(label), label)
@@ -54,7 +54,7 @@ def alike(labels: Sequence[str]) -> tuple[str, str] | None:
 
 
 def several_in_one(labels: Sequence[str]) -> tuple[str, str] | None:
-    """A label such as `cat|dog`, and a class that is a part of it."""
+    """A label such as `cat|dog`, and a class that is part of it."""
     known = set(labels)
     for label in labels:
         for part in label.split("|") if "|" in label else ():
@@ -64,7 +64,7 @@ def several_in_one(labels: Sequence[str]) -> tuple[str, str] | None:
 
 
 def resembling(label: str, known: Sequence[str]) -> str:
-    """` (it differs from 'cat' in ...)` for a label that a reader would take for a known one, else nothing."""
+    """` (it differs from 'cat' in ...)` for a label that a reader would confuse with a known one, else empty."""
     for other in known:
         if plain(other) == plain(label):
             return f" ({spelt(label)} differs from {spelt(other)} only in case, spaces, zeros or Unicode form)"
@@ -72,10 +72,10 @@ def resembling(label: str, known: Sequence[str]) -> str:
 
 
 def matched(names: Sequence[str], known: Sequence[str]) -> list[int | None]:
-    """Where each of `names` is among `known`, but for case, spaces, zeros and Unicode form; None: it is not.
+    """The index in `known` of each of `names`, ignoring case, spaces, zeros and Unicode form; None if it is absent.
 
-    ImageNet has two classes called `missile` and two called `sunglasses`: the order of the names tells which is meant.
-    Raises ValueError, of the name alone, where it does not.
+    ImageNet has two classes called `missile` and two called `sunglasses`: the order of the names distinguishes them.
+    Raises ValueError, with only the name, if it does not.
     """
     places: dict[str, list[int]] = {}
     for label, name in enumerate(known):
@@ -101,7 +101,7 @@ def matched(names: Sequence[str], known: Sequence[str]) -> list[int | None]:
 
 
 def spelt(label: str) -> str:
-    """`label` in quotes, with escapes for all that the eye may not see."""
+    """`label` in quotes, with escapes for invisible characters."""
     return ascii(label) if unicodedata.normalize("NFC", label) != label else show(label)
 
 

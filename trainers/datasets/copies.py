@@ -1,6 +1,7 @@
-"""Where copies of published data lie whose own link is dead, or often fails; none of them is ours.
+"""Other people's copies of published data whose own download link is dead or unreliable.
 
-Each was found in use by others, and was not compared. Those of clip-benchmark are encoded anew, as WebP.
+Others use each of these copies. We did not compare them with the originals. clip-benchmark's images are re-encoded as
+WebP.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ COPIES = {
     ),
     "sun397": "{hub: tanganke/sun397} (19,850 images to train on and 19,850 to test on; hold out id_val)",
 }
-"""Data set, in small letters alone -> entries of a search space's `dataset` that read a copy of the same images."""
+"""Data set, in lower-case letters only -> entries of a search space's `dataset` that read a copy of its images."""
 
 
 def with_copies(source: str, name: str) -> str:
-    """`source`, and after it the copies of the data set that is called `name` here or in torchvision, if any."""
+    """`source`, followed by the copies, if any, of the data set with this name, here or in torchvision."""
     copies = COPIES.get(name.lower().replace("_", ""))
     return f"{source}; copies: {copies}" if copies else source

@@ -1,4 +1,4 @@
-"""Where the images of a grid of corruptions and severities lie: in folders, or in arrays of pixels."""
+"""The images of a grid of corruptions and severities, in folders or in pixel arrays."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from flyp_sweep.trainers.datasets.named_files import NamedFiles, as_names
 
 LABELS = "labels.npy"
 BLOCKS = 5
-"""Severities of an array whose labels are written for all of them, one after the other, as in CIFAR-10-C."""
+"""Severities of an array with consecutive labels for all severities, as in CIFAR-10-C."""
 
 Cell = tuple[str, int]
 """A corruption and a severity."""
 
 
 class Grid(ABC):
-    """The corruptions in `folder`; nothing is read before it is asked for."""
+    """The corruptions in `folder`; nothing is read before it is needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,19 +43,19 @@ class Grid(ABC):
 
     @abstractmethod
     def severities(self, corruption: str) -> list[int]:
-        """Those of a corruption, upwards."""
+        """The severities of a corruption, in ascending order."""
 
     @abstractmethod
     def labels(self, cells: Sequence[Cell]) -> list[str]:
-        """The classes of which `cells` hold images, each once."""
+        """The distinct classes of the images in `cells`."""
 
     @abstractmethod
     def read(self, cells: Sequence[Cell], classes: Sequence[str]) -> tuple[EncodedImages, np.ndarray, list[int]]:
-        """The images of `cells`, one cell after the other; their labels, int64 [N]; how many each cell has."""
+        """The images of `cells`, cell by cell; their labels, int64 [N]; the number of images per cell."""
 
 
 class Folders(Grid):
-    """`corruption/severity/class/image`, as ImageNet-C has it; or with a folder around several corruptions."""
+    """`corruption/severity/class/image`, as in ImageNet-C, optionally with a folder around several corruptions."""
 
     def __init__(self, folder: Path, shown_as: ShownAs) -> None:
         super().__init__(folder)
@@ -63,7 +63,7 @@ class Folders(Grid):
 
     @cached_property
     def found(self) -> dict[str, Path]:
-        """Corruption -> its folder. Raises InputError for one that lies in two places."""
+        """Corruption -> its folder. Raises InputError for a corruption in two places."""
         places: dict[str, Path] = {}
         for path in subfolders(self.folder):
             for one in [path] if _severities(path) else [one for one in subfolders(path) if _severities(one)]:
@@ -112,7 +112,7 @@ def _severities(folder: Path) -> list[int]:
 
 
 class Arrays(Grid):
-    """`corruption.npy`, uint8 [severities * n, H, W, 3], and `labels.npy`, as CIFAR-10-C has them."""
+    """`corruption.npy`, uint8 [severities * n, H, W, 3], and `labels.npy`, as in CIFAR-10-C."""
 
     @property
     def corruptions(self) -> Collection[str]:
@@ -120,9 +120,9 @@ class Arrays(Grid):
 
     @cached_property
     def own_labels(self) -> np.ndarray:
-        """int64 [n]: the labels of the images of one severity, which all have in common.
+        """int64 [n]: the labels of the images of one severity, common to all severities.
 
-        Raises InputError for labels that severities do not have in common.
+        Raises InputError if severities differ in labels.
         """
         path = self.folder / LABELS
         found = _opened(path)
@@ -166,7 +166,7 @@ class Arrays(Grid):
 
 @dataclass(frozen=True)
 class ArrayImages(Packed):
-    """RGB images of the arrays `folder/NAME.npy`: image i is that in row `rows[i]` of array `of[i]`, int32 [N] each."""
+    """RGB images in the arrays `folder/NAME.npy`: image i is row `rows[i]` of array `of[i]`, both int32 [N]."""
 
     folder: Path
     arrays: tuple[str, ...]
@@ -222,7 +222,7 @@ def _unknown(place: Path, label: str, classes: Sequence[str]) -> InputError:
 
 @lru_cache(maxsize=64)
 def _opened(path: Path) -> np.ndarray:
-    """The array in a file, mapped into memory. Raises InputError when it is none."""
+    """The array in a file, memory-mapped. Raises InputError if it is no array."""
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:

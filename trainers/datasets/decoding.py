@@ -1,4 +1,4 @@
-"""From an image file to RGB pixels: as a viewer shows the image, or as torchvision's loaders read it."""
+"""Decodes image files to RGB pixels: as a viewer shows the image, or as torchvision's loaders read it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.search_spaces.sections import ShownAs
 
 PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors of a disk, a network or a machine that say nothing of the file."""
+"""Errors of a disk, a network or a machine, which do not mean that the file is damaged."""
 
 ORIENTATION = 0x0112
-"""The EXIF tag that says how a camera was held."""
+"""The EXIF tag of the camera's orientation."""
 
 DEEP = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
-"""Pillow's modes of more than 8 bits -> the value of white."""
+"""Pillow's modes with more than 8 bits -> the value of white."""
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # twice as large is refused anyway
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Pillow refuses images of twice the limit
 
 
 def read_image(
     source: str | Path | bytes, shown_as: ShownAs = "torchvision", name: Callable[[], str] | None = None
 ) -> Image.Image:
-    """The RGB image in the file or the bytes `source`, its first frame if there are several.
+    """The RGB image in the file or the bytes `source`; the first frame if there are several.
 
-    Raises InputError, with the path or the `name` of the image, when it cannot be decoded, and OSError when the disk or
+    Raises InputError, with the path or the `name` of the image, if it cannot be decoded, and OSError if the disk or
     network fails.
     """
     told = name or (lambda: str(source))
@@ -49,7 +49,7 @@ def read_image(
 
 
 class _Content(io.BytesIO):
-    """The whole of a file: one read takes less time than Pillow's many. Pillow's errors call it `name`."""
+    """The whole content of a file: one read is faster than Pillow's many. Pillow's errors call it `name`."""
 
     def __init__(self, source: str | Path | bytes, name: Callable[[], str]) -> None:
         if not isinstance(source, bytes):
@@ -63,9 +63,9 @@ class _Content(io.BytesIO):
 
 
 def as_viewed(image: Image.Image) -> Image.Image:
-    """`image` in RGB: upright, 8 bits a channel, on white where it is transparent.
+    """`image` in RGB: upright, 8 bits per channel, with white behind transparent pixels.
 
-    Raises ValueError for deep pixels whose scale is unknown.
+    Raises ValueError for deep pixels with an unknown scale.
     """
     image.load()
     image = _in_eight_bits(_upright(image))
@@ -76,7 +76,7 @@ def as_viewed(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """`image` as its EXIF data say that the camera was held."""
+    """`image`, rotated according to the camera's orientation in its EXIF data."""
     try:
         turned = image.getexif().get(ORIENTATION, 1) != 1
         return ImageOps.exif_transpose(image) if turned else image
@@ -85,7 +85,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _in_eight_bits(image: Image.Image) -> Image.Image:
-    """`image`, its depth scaled to 8 bits: whole numbers up to 65535, floats up to 1."""
+    """`image`, scaled to 8 bits: integers from a maximum of 65535, floats from a maximum of 1."""
     white = DEEP.get(image.mode)
     if white is None:
         return image

@@ -1,7 +1,8 @@
-"""Real handwriting that is already installed: the UCI digits of scikit-learn, and style shifts of its held-out part.
+"""Handwriting that is installed already: scikit-learn's UCI digits, and style shifts of its held-out part.
 
-Every image is dark ink on light paper, as in a photo of handwriting: 8x8 ink counts with a margin of one pixel of
-paper, so that rotations and crops keep the digit whole, brought to 32x32. All lives in memory; no data folder is used.
+Every image is dark ink on light paper, as in a photo of handwriting. It has 8x8 ink counts and a margin of one pixel,
+so that rotations and crops keep the digit whole, and is resized to 32x32. All images are in memory; no data folder is
+used.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ TEMPLATES = (
 SEED = 2023
 TRAIN, ID_VAL = 800, 400
 STYLED = 300
-"""Images of the ID test that every style shows: half of them, as a frontier passes over all styles at every alpha."""
+"""Number of ID test images in every style: about half, because a frontier evaluates all styles at every alpha."""
 
 Style = Callable[[np.ndarray, np.random.RandomState], np.ndarray]
 
@@ -63,7 +64,7 @@ def inverted(image: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
 
 
 def rotated(image: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """Turned by 30 to 40 degrees, either way."""
+    """Rotated by 30 to 40 degrees in either direction."""
     angle = rng.uniform(30, 40) * rng.choice((-1, 1))
     return np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BICUBIC, fillcolor=255))
 
@@ -74,12 +75,12 @@ def noisy(image: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
 
 
 def faint(image: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """Contrast cut to 15 to 25%: pale grey ink on white paper."""
+    """Contrast reduced to 15 to 25%: pale grey ink on white paper."""
     return _grey(255 - rng.uniform(0.15, 0.25) * (255.0 - image))
 
 
 def thick(image: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """Strokes widened by two pixels on each side, as by a broad marker."""
+    """Strokes widened by two pixels on each side, as with a broad marker."""
     return np.asarray(Image.fromarray(image).filter(ImageFilter.MinFilter(5)))
 
 
@@ -99,7 +100,8 @@ STYLES: Mapping[str, Style] = MappingProxyType(
 def restyle(pixels: np.ndarray, style: str) -> np.ndarray:
     """Shift images [N, 32, 32] (uint8, dark on light) to one of `STYLES`; the same on every call.
 
-    RandomState, because numpy promises never to change its stream (NEP 19) and the splits must not drift.
+    It uses RandomState, because numpy guarantees that its stream never changes (NEP 19), and the splits must not
+    change.
     """
     rng = np.random.RandomState(crc32(style.encode()))
     return np.stack([STYLES[style](image, rng) for image in pixels])
@@ -137,7 +139,7 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 class Digits(Dataset):
-    """UCI handwritten digits: 800 to train on, 400 for ID validation, 597 for ID test, 300 of those in six styles."""
+    """UCI handwritten digits: 800 for training, 400 for ID validation, 597 for ID test, 300 of those in six styles."""
 
     name = "digits"
     summary = "UCI handwritten digits (installed with scikit-learn), 10 classes, OOD: six styles of the held-out digits"
@@ -165,11 +167,11 @@ def _parts() -> dict[str, np.ndarray]:
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
-    """Float values on the scale 0..255 to uint8."""
+    """Float values between 0 and 255 as uint8."""
     clipped: np.ndarray = np.clip(np.rint(values), 0, 255)
     return clipped.astype(np.uint8)
 
 
 def _upscale(image: np.ndarray) -> np.ndarray:
-    """A small uint8 image to [32, 32], bicubic."""
+    """A small uint8 image resized to [32, 32], bicubic."""
     return np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC))

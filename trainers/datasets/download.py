@@ -1,6 +1,6 @@
-"""Files from the web, taken up where an earlier download was broken off; `flyp-sweep data prepare` alone asks for them.
+"""Downloads that resume after an interruption; only `flyp-sweep data prepare` uses them.
 
-Errors of the network are raised as they are: `fetch` makes a line of each.
+Network errors are raised unchanged: `fetch` turns each into one line.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from urllib.request import Request, urlopen
 Say = Callable[[str], None]
 
 PART = ".part"
-"""What a file is called until it is whole: its name and this."""
+"""Suffix of an incomplete file."""
 CHUNK = 2**20
 SECONDS = 10.0
-"""Between two lines of progress."""
+"""Seconds between two lines of progress."""
 PATIENCE = 60.0
-"""Seconds without a byte after which a connection counts as dead."""
+"""Seconds without data after which a connection counts as dead."""
 
 
 def text_at(address: str) -> str | None:
-    """The text at an address; None where there is none."""
+    """The text at an address; None if the address does not exist."""
     try:
         with _ask(address) as answer:
             content: bytes = answer.read()
@@ -37,9 +37,9 @@ def text_at(address: str) -> str | None:
 
 
 def download(address: str, path: Path, say: Say) -> None:
-    """Download the file at `address` to `path`; what came of it before, beside it, is kept and completed.
+    """Download the file at `address` to `path`, resuming the part that an earlier download left beside it.
 
-    `say` is told how far it is. Raises OSError (HTTPError, URLError) of the network and the disk.
+    `say` prints progress. Raises OSError (HTTPError, URLError) of the network and the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + PART)
@@ -49,7 +49,7 @@ def download(address: str, path: Path, say: Say) -> None:
     except HTTPError as error:
         if not have or error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        if error.headers.get("Content-Range", "") != f"bytes */{have}":  # else all of it is there
+        if error.headers.get("Content-Range", "") != f"bytes */{have}":  # equal: the file is complete
             part.unlink()
             answer = _ask(address)
             _receive(answer, part, 0, say)
@@ -60,7 +60,7 @@ def download(address: str, path: Path, say: Say) -> None:
 
 
 def _receive(answer: http.client.HTTPResponse, part: Path, have: int, say: Say) -> None:
-    """Write what a server answers behind the `have` bytes of a file. Raises ConnectionError when it breaks off."""
+    """Append a server's answer to the `have` bytes of a file. Raises ConnectionError if the connection breaks."""
     length = answer.headers.get("Content-Length")
     whole = have + int(length) if length else None
     with answer, part.open("ab" if have else "wb") as file:
@@ -76,10 +76,10 @@ def _receive(answer: http.client.HTTPResponse, part: Path, have: int, say: Say) 
 
 
 def _ask(address: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
-    """The answer of a server. The token of the hub goes to the hub alone, and not along to where it leads."""
+    """The answer of a server. The hub's token goes only to the hub, not to redirection targets."""
     from huggingface_hub import get_token
 
-    request = Request(address, headers=headers or {})  # noqa: S310 - http(s) alone, as the search space's model checks
+    request = Request(address, headers=headers or {})  # noqa: S310 - the search space's model allows only http(s)
     if urlsplit(address).hostname == "huggingface.co" and (token := get_token()):
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     answer: http.client.HTTPResponse = urlopen(request, timeout=PATIENCE)  # noqa: S310

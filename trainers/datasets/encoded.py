@@ -1,6 +1,6 @@
-"""Images that are kept as encoded files (JPEG, PNG, ...): files of their own, or parts of larger ones.
+"""Images in encoded form (JPEG, PNG, ...): as files, or as parts of larger files.
 
-Every reader gives its images in one of these forms, so that decoding, identity and checks are the same for all.
+Every reader returns one of these forms, so decoding, identity and checks are common to all.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from flyp_sweep.trainers.datasets.decoding import read_image
 
 
 class EncodedImages(ABC):
-    """A sequence of encoded images, decoded when indexed. It pickles without their bytes: workers get it whole."""
+    """A sequence of encoded images, decoded when indexed. It pickles without their bytes, for workers."""
 
     shown_as: ShownAs
-    """How pixels are made of the bytes."""
+    """How bytes are decoded to pixels."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def files(self) -> list[str]:
-        """The file that holds each image: its own, or one that holds others too."""
+        """The file that holds each image: its own, or one with several images."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """What each image is called in messages, each once: a path, or a path and a place within that file."""
+        """A unique name of each image for messages: a path, or a path and a place within that file."""
 
     @abstractmethod
     def keys(self) -> list[str]:
-        """What each image is called within its data set, wherever that lies: held-out splits are drawn by it."""
+        """A name of each image within its data set, independent of the data set's location. Held-out splits are drawn
+        by it."""
 
     @abstractmethod
     def taken(self, indices: np.ndarray) -> Self:
-        """Those of the images at `indices`, int64 [N]."""
+        """The images at `indices`, int64 [N]."""
 
     @abstractmethod
     def identity(self) -> Iterator[bytes]:
@@ -50,11 +51,11 @@ class EncodedImages(ABC):
 
     @abstractmethod
     def __getitem__(self, index: int, /) -> Image.Image:
-        """Image `index` in RGB. Raises InputError, naming it, when it cannot be decoded, and OSError of the disk."""
+        """Image `index` in RGB. Raises InputError, with its name, if it cannot be decoded, and OSError of the disk."""
 
     @property
     def decoding(self) -> str:
-        """How pixels are made of the bytes, where it is not as by torchvision."""
+        """The method of decoding, if it differs from torchvision's."""
         return self.shown_as if self.shown_as != "torchvision" else ""
 
 
@@ -63,11 +64,11 @@ class Packed(EncodedImages):
 
     @abstractmethod
     def encoded(self, index: int) -> bytes:
-        """The bytes of image `index`. Raises InputError, naming the file, when they cannot be read."""
+        """The bytes of image `index`. Raises InputError, with the file's name, if they cannot be read."""
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """What image `index` is called in messages."""
+        """The name of image `index`, for messages."""
 
     def names(self) -> list[str]:
         return [self.name(index) for index in range(len(self))]
@@ -84,7 +85,7 @@ class Packed(EncodedImages):
 
 
 def called(images: Images) -> list[str]:
-    """What each of `images` is called: its name, or its file where each has one; empty where it is its row alone."""
+    """The names of `images`, or their files if each has one; empty if only rows identify them."""
     if isinstance(images, EncodedImages):
         return images.names()
     files = list(map(os.fspath, images.files())) if isinstance(images, FromFiles) else []
@@ -92,5 +93,5 @@ def called(images: Images) -> list[str]:
 
 
 def below(folder: Path, file: str) -> str:
-    """The path of `file` from `folder`, where it lies in there, else the whole path."""
+    """The path of `file` relative to `folder`, if it is in that folder, else the whole path."""
     return file.removeprefix(f"{folder}{os.sep}")

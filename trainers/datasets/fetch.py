@@ -1,4 +1,4 @@
-"""Downloads, asked for by `flyp-sweep data prepare` alone: each data set has its own way, `Dataset.fetch`."""
+"""Downloads for `flyp-sweep data prepare`: each data set implements its own `Dataset.fetch`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Say = Callable[[str], None]
 
 
 def fetch(dataset: Dataset, say: Say = lambda line: None) -> None:
-    """Download what is missing of `dataset` to where it looks for it; `say` is told what is under way, in lines.
+    """Download the missing files of `dataset` to where it looks for them; `say` prints progress.
 
-    What an earlier download has left whole stays, if the library that fetches can take it up. Raises InputError, with
-    the cause and where the files come from, when a download fails and for a data set that has none.
+    Complete files of earlier downloads stay, if the downloading library supports it. Raises InputError, with the cause
+    and the files' source, if a download fails, or if the data set has none.
     """
     missing = dataset.missing()
     if not missing:
@@ -34,7 +34,7 @@ def fetch(dataset: Dataset, say: Say = lambda line: None) -> None:
 
 
 def cause(error: BaseException) -> str:
-    """Why a download failed, and what to do about it, in a line."""
+    """The cause of a failed download, and what to do about it, in one line."""
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -49,7 +49,7 @@ def cause(error: BaseException) -> str:
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
-    """An error, and those that it came from."""
+    """An error, and its causes."""
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
@@ -58,9 +58,9 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 def by_torchvision(name: str, root: Path, *calls: dict[str, str]) -> None:
-    """Have torchvision's class `name` download into `root`, made once with each of the arguments `calls`.
+    """Let torchvision's class `name` download into `root`, calling it once for each of the arguments in `calls`.
 
-    torchvision compares the publisher's checksums, and keeps a whole archive that is there.
+    torchvision compares the publisher's checksums, and keeps complete archives.
     """
     from torchvision import datasets
 

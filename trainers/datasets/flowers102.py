@@ -33,11 +33,11 @@ NAMES = (
 
 
 class Flowers102(Dataset):
-    """The publisher's splits: 10 images of each class to train on, 10 for validation, 6,149 to test on.
+    """The publisher's splits: 10 images of each class for training, 10 for validation, 6,149 images for testing.
 
-    The files lie in ROOT/flowers-102: jpg/image_00001.jpg and so on, imagelabels.mat and setid.mat. The labels in the
-    file count from 1. Class names, in the publisher's order, and template are CLIP's. torchvision's class takes no
-    .mat file but those of its checksums, and absent images for present ones: it fetches the files, and lists none.
+    The files are in ROOT/flowers-102: jpg/image_00001.jpg and so on, imagelabels.mat and setid.mat. The file's labels
+    count from 1. Class names, in the publisher's order, and template are CLIP's. torchvision only downloads the files:
+    its class refuses .mat files with other checksums, and does not notice absent images.
     """
 
     name = "flowers102"

@@ -17,14 +17,14 @@ SOURCE = (
     "(WILDS, FMoW v1.1, unpacked)"
 )
 OOD_FROM, TEST_FROM = 2013, 2016
-"""Images from before 2013 are ID, those from 2016 on the OOD test set; OOD validation is on the years between."""
+"""Images from before 2013 are ID, those from 2016 on are the OOD test set, those in between are OOD validation."""
 
 REGIONS = ("Africa", "Americas", "Asia", "Europe", "Oceania")
 NO_REGION = "no region"
 """Groups, in the order of their numbers.
 
-As in WILDS, countries whose region is empty in the table (Antarctica) are a group of their own, after these; countries
-that the table lacks are in no group, and so not in the worst region.
+As in WILDS, countries with an empty region in the table (Antarctica) form an additional, last group. Countries that
+the table lacks have no group, and do not affect the worst region.
 """
 
 CATEGORY_NAMES = """
@@ -42,9 +42,9 @@ CATEGORIES = tuple(CATEGORY_NAMES.split())
 
 
 class ClassName(str):
-    """A class name as published, `airport_hangar`, which a template can ask for with its article and in words.
+    """A published class name, such as `airport_hangar`, that templates can format with spaces and an article.
 
-    `{}` gives "airport_hangar", `{:a}` "an airport hangar": so do WiSE-FT's and FLYP's templates.
+    `{}` gives "airport_hangar", `{:a}` "an airport hangar", as in WiSE-FT's and FLYP's templates.
     """
 
     __slots__ = ()
@@ -57,13 +57,13 @@ class ClassName(str):
 
 
 class FMoW(Dataset):
-    """Uses of land and buildings in 62 classes; trained on years before 2013, OOD from 2016 on.
+    """Uses of land and buildings in 62 classes; training years are before 2013, OOD years from 2016 on.
 
-    OOD validation is on the years between, on the worst region too.
+    The years in between are OOD validation, also scored by the worst region.
 
-    Of the publisher's files, rgb_metadata.csv names each image's split, class, time and country: the image of row
-    N, counted from 0 and over the sequestered rows as well, is images/rgb_img_N.png. Rows without an image file do
-    not count, so that an incomplete copy shows.
+    The publisher's rgb_metadata.csv lists each image's split, class, time and country. Row N, counted from 0 and
+    including sequestered rows, is the image images/rgb_img_N.png. Rows without an image file do not count, so an
+    incomplete copy has fewer images.
     """
 
     name = "fmow"
@@ -92,7 +92,7 @@ class FMoW(Dataset):
     published = {"train": 76_863, "id_val": 11_483, "id_test": 11_327, "ood_val": 19_915, "ood_test": 22_108}
 
     def missing(self) -> list[Missing]:
-        """The publisher's two tables and its folder of images, where absent."""
+        """The publisher's two tables and its folder of images, if absent."""
         folder = self.root / FOLDER
         tables = [folder / name for name in ("rgb_metadata.csv", "country_code_mapping.csv")]
         absent = [path for path in tables if not path.is_file()]
@@ -100,7 +100,7 @@ class FMoW(Dataset):
         return [Missing(path, with_copies(SOURCE, self.name)) for path in absent]
 
     def load(self, split: str) -> Split:
-        """Return one split, with its regions as groups; raises InputError for an unknown one and damaged tables."""
+        """Return one split, with its regions as groups; raises InputError for an unknown one and for damaged tables."""
         if split not in self.splits:
             raise InputError(f"data set 'fmow' has no split {split!r}; it has {', '.join(self.splits)}")
         folder = self.root / FOLDER
@@ -128,7 +128,7 @@ class FMoW(Dataset):
 
     @cached_property
     def _split_names(self) -> np.ndarray:
-        """The name of each row's split among `splits`, empty for rows in none of them."""
+        """Each row's split among `splits`; empty for other rows."""
         drawn, years = self._table["split"], self._years
         names = np.full(len(drawn), "", dtype=object)
         before = years < OOD_FROM
@@ -141,7 +141,7 @@ class FMoW(Dataset):
 
     @cached_property
     def _years(self) -> np.ndarray:
-        """The year of each row in universal time."""
+        """The year of each row in UTC."""
         import pandas as pd
 
         try:
@@ -167,7 +167,7 @@ class FMoW(Dataset):
 
     @cached_property
     def _groups(self) -> np.ndarray:
-        """The number of each row's region, -1 where the table lacks its country."""
+        """Each row's region number, -1 if the table lacks its country."""
         countries = read_table(self.root / FOLDER / "country_code_mapping.csv", ["alpha-3", "region"])
         regions = dict(zip(countries["alpha-3"], countries["region"], strict=True))
         numbers = {region: number for number, region in enumerate((*REGIONS, ""))}

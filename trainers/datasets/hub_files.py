@@ -1,6 +1,6 @@
-"""Hugging Face data sets as Arrow files: fetched from the hub when asked to, converted from a folder, or found there.
+"""Hugging Face data sets as Arrow files: downloaded from the hub, converted from a folder, or found on disk.
 
-All that asks the `datasets` library is here. It is imported when it is needed, because that takes a second.
+Only this module uses the `datasets` library. It is imported on demand, because the import takes a second.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 EXTRA = "pip install 'flyp-sweep[hub]'"
 FOLDER = "hub"
-"""Where, under the root of data sets, those of the hub lie once they are fetched."""
+"""The folder, under the root of data sets, of those downloaded from the hub."""
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)?")
 REFERENCES = "refs"
 
 
 @dataclass(frozen=True)
 class ArrowSplit:
-    """A split as Arrow files; the features of its columns, as the `datasets` library has them."""
+    """A split as Arrow files, and the features of its columns, as `datasets` objects."""
 
     files: tuple[str, ...]
     features: Mapping[str, Any]
@@ -40,8 +40,8 @@ class ArrowSplit:
 
 @dataclass(frozen=True)
 class HubPlace:
-    """What a search space says of where a data set is: a repository of the hub, fetched to below `root`, or a folder
-    there."""
+    """The location of a data set in a search space: a hub repository, downloaded below `root`, or a folder below
+    `root`."""
 
     place: str
     config: str | None
@@ -63,30 +63,30 @@ class HubPlace:
 
     @property
     def _home(self) -> Path:
-        """Where the commits of this configuration lie that were fetched."""
+        """The folder of this configuration's downloaded commits."""
         return self.root / FOLDER / self.place.replace("/", "--") / (self.config or "default").replace("/", "--")
 
     @property
     def _reference(self) -> Path:
-        """The file that says which commit the revision was when it was fetched."""
+        """The file that records the revision's commit at the time of the download."""
         return self._home / REFERENCES / (self.revision or "main").replace("/", "--")
 
     def commit(self) -> str | None:
-        """The commit of the repository that was fetched; None: it was not."""
+        """The downloaded commit of the repository; None if there is none."""
         with suppress(OSError):
             found = self._reference.read_text(encoding="utf-8").strip()
             return found if (self._home / found).is_dir() else None
         return None
 
     def splits(self) -> dict[str, ArrowSplit]:
-        """Name -> split, of what is there. Nothing is downloaded; a folder's files are converted once.
+        """Name -> split, of the local data. Downloads nothing; converts a folder's files once.
 
-        Raises InputError when there is nothing, or it cannot be read.
+        Raises InputError if there is no data, or if it cannot be read.
         """
         if not self.is_folder:
             if commit := self.commit():
                 return _prepared(self._home / commit)
-            raise InputError(f"{self.place}: not fetched; `flyp-sweep data prepare SPACE.yaml` does that")
+            raise InputError(f"{self.place}: not downloaded yet; run `flyp-sweep data prepare SPACE.yaml`")
         if self.revision is not None:
             found = f"dataset.revision: found {show(self.revision)}"
             raise InputError(f"{found}, but {self.folder} is a folder; leave it out")
@@ -95,29 +95,29 @@ class HubPlace:
         return self._converted()
 
     def _converted(self) -> dict[str, ArrowSplit]:
-        """The splits of a folder of Parquet files and the like, in the library's cache."""
+        """The splits of a folder of Parquet files, images etc., in the library's cache."""
         builder = self._builder(str(self.folder))
         digest = hashlib.sha256(str(builder.hash).encode())
         for split, files in (builder.config.data_files or {}).items():
             digest.update(str(split).encode())
             for file in files:
                 digest.update(file_identity(file))
-        # A name of our own: the library's does not change with every file.
+        # We name the cache folder ourselves: the library's own name does not depend on every file.
         target = Path(f"{builder.cache_dir}-{digest.hexdigest()[:16]}")
         self._prepare(builder, target)
         return _prepared(target)
 
     def fetch(self) -> None:
-        """Download the repository's data and write them as Arrow files below `root`; what is whole is kept.
+        """Download the repository's data and write them as Arrow files below `root`; keeps complete files.
 
-        Raises InputError, in one line, when that fails.
+        Raises InputError, in one line, if that fails.
         """
         if self.commit() is not None:
             return
         commit = self._latest()
         builder = self._builder(self.place, commit)
-        if builder.hash != commit:  # the library has fallen back on another one that is in its cache
-            raise self._unfetched("the hub does not answer any more")
+        if builder.hash != commit:  # the library has fallen back to another commit in its cache
+            raise self._unfetched("the hub has stopped answering")
         self._prepare(builder, self._home / commit)
         self._reference.parent.mkdir(parents=True, exist_ok=True)
         draft = self._reference.with_name(f"{self._reference.name}.{os.getpid()}")
@@ -125,7 +125,7 @@ class HubPlace:
         draft.replace(self._reference)
 
     def _latest(self) -> str:
-        """The commit that the revision now is on the hub."""
+        """The revision's current commit on the hub."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -135,19 +135,19 @@ class HubPlace:
             raise self._gated() from error
         except RepositoryNotFoundError as error:
             raise InputError(
-                f"dataset.hub: found {show(self.place)}, which the Hugging Face hub does not have, or not for you; "
+                f"dataset.hub: found {show(self.place)}, which the Hugging Face hub does not have, or hides from you; "
                 "expected org/name, or a folder under --root; a private repository needs `hf auth login` or HF_TOKEN"
             ) from error
         except RevisionNotFoundError as error:
             raise InputError(
                 f"dataset.revision: found {show(self.revision)}; expected a branch, tag or commit of {self.place}"
             ) from error
-        except Exception as error:  # no network, HF_HUB_OFFLINE, a hub out of order
+        except Exception as error:  # no network, HF_HUB_OFFLINE, a hub failure
             raise self._unfetched(_reason(error)) from error
         return str(found)
 
     def _builder(self, place: str, commit: str | None = None) -> DatasetBuilder:
-        """The library's own reader of `place`. Raises InputError, in one line, for a place that it cannot read."""
+        """The library's builder for `place`. Raises InputError, in one line, if the library cannot read `place`."""
         datasets = library()
         try:
             return datasets.load_dataset_builder(place, name=self.config, revision=commit)
@@ -169,23 +169,25 @@ class HubPlace:
             )
 
     def _prepare(self, builder: DatasetBuilder, target: Path) -> None:
-        """Write the data as Arrow files, whole or not at all, unless they are there."""
+        """Write the data as Arrow files, atomically, unless they exist."""
         try:
             builder.download_and_prepare(str(target))
         except Exception as error:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> InputError:
-        """What an error of the library means, in a line."""
+        """One line for an error of the library."""
         reason = _reason(error)
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-            return InputError(one_line(f"{error.filename or self.place}: {error.strerror}; mend that, and start again"))
+            return InputError(
+                one_line(f"{error.filename or self.place}: {error.strerror}; solve that, and start again")
+            )
         if "gated" in reason:
             return self._gated()
         if "scripts are no longer supported" in reason:
             return InputError(
-                f"{self.place}: its images come from a loading script, which `datasets` runs no more; try "
-                "revision: refs/convert/parquet, which the hub makes of some, or another copy"
+                f"{self.place}: its images come from a loading script, which `datasets` no longer runs; try "
+                "revision: refs/convert/parquet, which the hub creates for some, or another copy"
             )
         if self.is_repository and not _is_of_content(error):
             return self._unfetched(reason)
@@ -196,7 +198,7 @@ class HubPlace:
 
     def _gated(self) -> InputError:
         return InputError(
-            f"{self.place}: its publisher lets nobody in who has not asked; accept the terms at "
+            f"{self.place}: access needs the publisher's permission; accept the terms at "
             f"https://huggingface.co/datasets/{self.place}, then `hf auth login` or set HF_TOKEN"
         )
 
@@ -207,9 +209,9 @@ class HubPlace:
 
 
 def library() -> Any:
-    """The `datasets` library; its progress bars are for terminals, and it logs no errors, which it raises too.
+    """The `datasets` library, with progress bars only on terminals, and without logged errors, which it also raises.
 
-    Raises InputError where it is not installed.
+    Raises InputError if it is not installed.
     """
     try:
         import datasets
@@ -222,7 +224,7 @@ def library() -> Any:
 
 
 def _prepared(folder: Path) -> dict[str, ArrowSplit]:
-    """The splits that the library has written into `folder`."""
+    """The splits that the library has written to `folder`."""
     datasets = library()
     from datasets.naming import filenames_for_dataset_split
 
@@ -239,12 +241,12 @@ def _prepared(folder: Path) -> dict[str, ArrowSplit]:
             )
             for name, split in info.splits.items()
         }
-    except Exception as error:  # a file that is damaged or gone
+    except Exception as error:  # a damaged or absent file
         raise InputError(f"{folder}: is damaged ({_reason(error)}); remove it, and prepare the data again") from error
 
 
 def _saved(folder: Path) -> dict[str, ArrowSplit]:
-    """The splits that `save_to_disk` has written into `folder`; one that has no name is called train."""
+    """The splits that `save_to_disk` has written to `folder`; a split without a name is called train."""
     datasets = library()
     try:
         found = datasets.load_from_disk(str(folder), keep_in_memory=False)
@@ -260,7 +262,7 @@ def _saved(folder: Path) -> dict[str, ArrowSplit]:
 
 
 def _is_of_content(error: Exception) -> bool:
-    """Whether an error says that the files are not as expected, rather than that they could not be fetched."""
+    """Whether an error means unexpected file contents, rather than a failed download."""
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -269,7 +271,7 @@ def _is_of_content(error: Exception) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Why the library failed, in half a line: the innermost cause where it wraps this in a line that says nothing."""
+    """The library's reason for a failure, in half a line: the innermost cause, if the outer error is uninformative."""
     chain = _chain(error)
     wraps = any(type(one).__name__ in ("DatasetGenerationError", "LocalEntryNotFoundError") for one in chain)
     told = chain[-1] if wraps else error
@@ -277,7 +279,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An error, and those that it was raised from."""
+    """An error, and the errors that caused it."""
     found = [error]
     while found[-1].__cause__ is not None:
         found.append(found[-1].__cause__)

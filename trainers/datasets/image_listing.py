@@ -1,4 +1,4 @@
-"""Which files in a folder are images: those that Pillow can open, wherever links lead. Nothing is decoded here."""
+"""Lists the images in a folder: files that Pillow can open, also behind links. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from PIL import Image
 from flyp_sweep.trainers.datasets.decoding import PASSING
 
 NO_PICTURES = frozenset({"BUFR", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
-"""Formats that Pillow identifies and cannot decode by itself."""
+"""Formats that Pillow identifies but cannot decode by itself."""
 UNMARKED = frozenset({"TGA"})
-"""Formats that begin with no mark of their own: Pillow may take any file for one."""
+"""Formats without a signature: Pillow may mistake any file for one."""
 
 HIDDEN, MACOS = "hidden", "in __MACOSX"
 NO_IMAGE, NO_CLASS, CIRCLE = "not opened by Pillow", "outside of the class folders", "links back to a folder above"
@@ -23,7 +23,7 @@ NO_IMAGE, NO_CLASS, CIRCLE = "not opened by Pillow", "outside of the class folde
 
 @dataclass
 class LeftOut:
-    """Files and folders that do not count: reason -> paths; and whether any link was followed to those that do."""
+    """Ignored files and folders: reason -> paths; and whether counted files were found through links."""
 
     paths: dict[str, list[str]] = field(default_factory=dict)
     linked: bool = False
@@ -32,7 +32,7 @@ class LeftOut:
         self.paths.setdefault(reason, []).append(path)
 
     def told(self, folder: Path) -> str:
-        """E.g. `3 hidden (cat/._0.jpg, ...), 1 not opened by Pillow (cat/notes.txt)`; empty for nothing."""
+        """E.g. `3 hidden (cat/._0.jpg, ...), 1 not opened by Pillow (cat/notes.txt)`; empty if nothing was ignored."""
         return ", ".join(
             f"{len(paths)} {reason} ({os.path.relpath(paths[0], folder)}{', ...' if len(paths) > 1 else ''})"
             for reason, paths in self.paths.items()
@@ -53,19 +53,19 @@ def suffixes() -> frozenset[str]:
 
 
 def is_named_as_image(name: str) -> bool:
-    """Whether a file of this name should be an image, by its suffix; hidden files are none."""
+    """Whether a file's suffix is that of an image; False for hidden files."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes()
 
 
 def is_left_behind(name: str) -> str | None:
-    """Why a file or folder of this name never counts; None: it may."""
-    if name.startswith("."):  # among them ._x, .DS_Store and .ipynb_checkpoints
+    """Why a file or folder with this name never counts; None if it may count."""
+    if name.startswith("."):  # includes ._x, .DS_Store and .ipynb_checkpoints
         return HIDDEN
     return MACOS if name == "__MACOSX" else None
 
 
 def subfolders(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
-    """The folders in `folder` that count, also through links, sorted. Raises OSError when `folder` cannot be read."""
+    """The subfolders of `folder` that count, also behind links, sorted. Raises OSError if `folder` cannot be read."""
     left_out = LeftOut() if left_out is None else left_out
     found = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -79,9 +79,9 @@ def subfolders(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
 
 
 def images_below(folder: str, left_out: LeftOut, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Paths of the images in `folder` and below. What is left out is added to `left_out`.
+    """Paths of the images in `folder` and its subfolders. Adds ignored ones to `left_out`.
 
-    Links are followed, but for those to a folder `above`, by device and inode. Raises OSError for unreadable folders.
+    Follows links, except to a folder `above`, given by device and inode. Raises OSError for unreadable folders.
     """
     stat = os.stat(folder)
     here = stat.st_dev, stat.st_ino
@@ -103,7 +103,7 @@ def images_below(folder: str, left_out: LeftOut, above: frozenset[tuple[int, int
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
-    """By its suffix, also of a link to nothing: decoding says what is wrong. Other files are looked into."""
+    """Decides by suffix, even for broken links, which decoding reports. Opens files with other suffixes."""
     if not entry.is_file():
         return entry.is_symlink() and is_named_as_image(entry.name)
     return is_named_as_image(entry.name) or _opens(entry.path)

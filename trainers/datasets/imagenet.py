@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC2012) with the five OOD sets of the paper, each in its publisher's folders."""
+"""ImageNet (ILSVRC2012) and the paper's five OOD sets, each in its publisher's folders."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FOLDERS = {
     ),
     "objectnet": ("objectnet-1.0/images", OBJECTNET),
 }
-"""Split -> the folder under ROOT that holds its images, and where that comes from."""
+"""Split -> the folder under ROOT with its images, and its source."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Labelled:
 
 
 class ImageNet(Dataset):
-    """ImageNet's 1000 classes in the order of their WordNet ids; the paper's protocol.
+    """ImageNet's 1000 classes in the order of their WordNet ids, with the paper's protocol.
 
     2% of the training images, drawn once within each class, are `id_val`; the validation images are `id_test`.
-    ImageNet-R and -A are scored among their 200 classes, ObjectNet among the 113 of its classes that ImageNet knows
-    (several ImageNet classes may stand for one of them), without the red border that ObjectNet's images have.
+    ImageNet-R and -A are scored among their 200 classes, ObjectNet among its 113 classes that ImageNet also has.
+    Several ImageNet classes may map to one ObjectNet class. The red border of ObjectNet's images is cut off.
     """
 
     name = "imagenet"
@@ -111,14 +111,14 @@ class ImageNet(Dataset):
         return imagenet_classes.templates()
 
     def missing(self) -> list[Missing]:
-        """The folders of splits, and ObjectNet's mapping files, that are absent."""
+        """The absent folders of splits, and ObjectNet's absent mapping files."""
         wanted = [(self.root / folder, source) for folder, source in FOLDERS.values()]
         absent = [Missing(path, source) for path, source in wanted if not path.is_dir()]
         mappings = [self._mappings / name for name in MAPPINGS]
         return absent + [Missing(path, OBJECTNET) for path in mappings if not path.is_file()]
 
     def load(self, split: str) -> Split:
-        """Return one split; raises InputError for an unknown one and for folders that are not the publisher's."""
+        """Return one split; raises InputError for an unknown one and for folders that differ from the publisher's."""
         if split not in self.splits:
             raise InputError(f"data set 'imagenet' has no split {split!r}; it has {', '.join(self.splits)}")
         if split in ("train", "id_val"):
@@ -128,7 +128,7 @@ class ImageNet(Dataset):
         return Split(split, self.splits[split], found.images, found.labels, self.metric, class_map)
 
     def _part(self, split: str) -> Split:
-        """The training images without those held out, or those held out."""
+        """The training images without the held-out ones, or the held-out ones."""
         found = self._labelled("train", _by_wordnet_id())
         rows = self._parts[split]
         images = NamedFiles(found.images.folder, found.images.relative[rows])
@@ -136,7 +136,7 @@ class ImageNet(Dataset):
 
     @cached_property
     def _parts(self) -> dict[str, np.ndarray]:
-        """Indices into the training images of the two splits made of them."""
+        """Indices into the training images for the two splits made from them."""
         labels = self._labelled("train", _by_wordnet_id()).labels
         order, cut = stratified_order(labels, SEED), round(HELD_OUT * len(labels))
         return {"train": np.sort(order[cut:]), "id_val": np.sort(order[:cut])}
@@ -152,7 +152,8 @@ class ImageNet(Dataset):
         return _by_wordnet_id(), None
 
     def _labelled(self, split: str, labels: dict[str, int], border: int = 0) -> Labelled:
-        """The images of a split's folder; ObjectNet's folders without a label are left out, others may not exist."""
+        """The images of a split's folder. Skips ObjectNet's folders without a label; other data sets must not have
+        any."""
         if split not in self._read:
             folder = self.root / FOLDERS[split][0]
             found = [path.name for path in _class_folders(folder)]
@@ -175,17 +176,17 @@ def _by_wordnet_id(subset: str = "imagenet") -> dict[str, int]:
 
 
 def subset_map(subset: str) -> np.ndarray:
-    """int64 [1000]: the label in the subset of each of ImageNet's classes, -1 for those that are not in it."""
+    """int64 [1000]: the subset's label for each of ImageNet's classes, -1 for classes outside the subset."""
     labels = _by_wordnet_id(subset)
     return np.array([labels.get(one, -1) for one in imagenet_classes.wordnet_ids()], dtype=np.int64)
 
 
 def objectnet_labels(mappings: Path) -> tuple[dict[str, int], np.ndarray]:
-    """Folder -> label of ObjectNet's classes that ImageNet knows, sorted by folder, and the class map int64 [1000].
+    """Folder -> label of ObjectNet's classes that ImageNet has, sorted by folder, and the class map int64 [1000].
 
-    The publisher maps folders to objects, objects to descriptions of ImageNet classes ("; " between them),
-    descriptions to ILSVRC2012's numbers (the line they stand in, from 0), and those to the usual class numbers.
-    Raises InputError when the files cannot be read or do not fit each other.
+    The publisher's files map folders to objects, objects to descriptions of ImageNet classes (separated by "; "),
+    descriptions to ILSVRC2012's numbers (their line numbers, from 0), and those to the usual class numbers. Raises
+    InputError if the files cannot be read or are inconsistent.
     """
     try:
         text = {name: (mappings / name).read_text(encoding="utf-8") for name in MAPPINGS}

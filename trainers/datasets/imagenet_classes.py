@@ -1,4 +1,4 @@
-"""ImageNet's classes, from files that open_clip and timm install; neither package is imported, which takes seconds."""
+"""ImageNet's classes, from files of open_clip and timm, without importing those packages, which takes seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def templates() -> tuple[str, ...]:
 
 @cache
 def _zero_shot_metadata() -> ModuleType:
-    """`open_clip.zero_shot_metadata`, which imports nothing, without the package around it."""
+    """`open_clip.zero_shot_metadata`, which imports nothing, loaded without its package."""
     path = _folder("open_clip") / "zero_shot_metadata.py"
     loader = SourceFileLoader("_open_clip_zero_shot_metadata", str(path))
     module = ModuleType(loader.name)

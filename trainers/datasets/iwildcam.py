@@ -1,4 +1,4 @@
-"""iWildCam 2020, as WILDS publishes it (iWildCam v2.0): animals before camera traps, shifted in place."""
+"""iWildCam 2020, as WILDS publishes it (iWildCam v2.0): animals in camera traps, shifted in place."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ javan whistling thrush; crestless fireback; crested serpent eagle; blue whistlin
 crab-eating fox; motorcycle; deer mouse; jaguarundi; bare-throated tiger heron; blue ground dove; red squirrel;
 unknown bird; grey-cowled wood rail; unknown dove; central american red brocket
 """
-"""The names that WiSE-FT and FLYP give the 182 classes, in label order; four of them name two classes each.
+"""WiSE-FT's and FLYP's names of the 182 classes, in label order. Four names stand for two classes each.
 
-The publisher's own files have Latin names only.
+The publisher's own files have only Latin names.
 """
 
 
 class IWildCam(Dataset):
-    """182 kinds of animals before camera traps; OOD are the traps of other places. Macro F1 as WILDS computes it.
+    """182 kinds of animals in camera traps; OOD images come from traps in other places. Macro F1 as WILDS computes it.
 
-    No split holds all of the classes, and labels are numbers into all of them. Of the publisher's files, metadata.csv
-    names each image's split, label and file in train/, where the images of all splits lie. Rows without an image file
-    do not count, so that an incomplete copy shows.
+    No split has all classes; labels index all of them. The publisher's metadata.csv lists each image's split, label and
+    file in train/, the folder of all splits. Rows without an image file do not count, so an incomplete copy has fewer
+    images.
     """
 
     name = "iwildcam"
@@ -72,7 +72,7 @@ class IWildCam(Dataset):
     published = {"train": 129_809, "id_val": 7_314, "id_test": 8_154, "ood_val": 14_961, "ood_test": 42_791}
 
     def missing(self) -> list[Missing]:
-        """The publisher's metadata.csv and folder of images, where absent."""
+        """The publisher's metadata.csv and folder of images, if absent."""
         table, images = self.root / FOLDER / "metadata.csv", self.root / FOLDER / "train"
         absent = ([] if table.is_file() else [table]) + ([] if images.is_dir() else [images])
         return [Missing(path, with_copies(SOURCE, self.name)) for path in absent]

@@ -1,4 +1,4 @@
-"""Files that a publisher lists: in what fixed order, and which of them are there."""
+"""Files that a publisher lists: a fixed order for them, and which of them exist."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from flyp_sweep.search_spaces.errors import InputError
 
 
 def fixed_order(names: Sequence[str], salt: str) -> list[int]:
-    """A permutation of range(len(names)) as good as random, set by each name alone.
+    """A random-like permutation of range(len(names)), determined by each name separately.
 
-    An absent file therefore does not move the others from one split to another.
+    An absent file therefore does not move other files to another split.
     """
     digests = [hashlib.sha256(f"{salt}/{name}".encode()).digest() for name in names]
     return sorted(range(len(names)), key=digests.__getitem__)
 
 
 def present(folder: Path, names: Sequence[str]) -> np.ndarray:
-    """Which of `names` are in `folder`: bool [N], from one look at the folder."""
+    """Which of `names` exist in `folder`: bool [N]. Lists the folder once."""
     try:
         found = set(os.listdir(folder))
     except OSError as error:
@@ -34,7 +34,7 @@ def present(folder: Path, names: Sequence[str]) -> np.ndarray:
 def read_mat(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     """The variables `keys` of a MATLAB file, without axes of length 1.
 
-    Raises InputError, naming the file, when it cannot be read or lacks one.
+    Raises InputError, with the file's name, if it cannot be read or lacks a variable.
     """
     from scipy.io import loadmat
 
@@ -51,7 +51,7 @@ def read_mat(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def from_one(path: Path, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Labels that count from 1 as labels that count from 0, int64 [N]. Raises InputError when one is out of range."""
+    """Labels that count from 1, converted to count from 0, int64 [N]. Raises InputError for a label out of range."""
     shifted = labels.astype(np.int64) - 1
     if len(shifted) and not 0 <= shifted.min() <= shifted.max() < classes:
         raise InputError(

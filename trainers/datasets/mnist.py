@@ -1,4 +1,4 @@
-"""MNIST's handwritten digits from the publisher's IDX files, with the UCI digits as a real change of data set."""
+"""MNIST's handwritten digits from the publisher's IDX files, with the UCI digits as a real distribution shift."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ UNSIGNED_BYTE = 0x08
 
 
 class MNIST(Dataset):
-    """The 10,000 images of MNIST's test file, cut by one fixed permutation into 6,000, 2,000 and 2,000.
+    """The 10,000 images of MNIST's test file, split by one fixed permutation into 6,000, 2,000 and 2,000.
 
-    Only the t10k files are read, and all ID splits come from them, whether or not the larger training file is there:
-    1.6 MB are enough for few-shot and laptop-sized trials, and the splits never depend on which files somebody has.
-    The numbers are therefore not comparable with accuracies on MNIST's own test set.
+    All ID splits come from the t10k files, even if the larger training file exists. 1.6 MB are enough for few-shot and
+    laptop-sized trials, and the splits do not depend on which files a user has. The numbers are therefore not
+    comparable with accuracies on MNIST's own test set.
 
-    The files lie in ROOT/mnist or in ROOT itself, gzipped or not. MNIST stores light ink on dark paper; the
-    images are turned to dark on light and padded from 28 to 32 pixels, like the UCI digits that serve as OOD sets.
+    The files are in ROOT/mnist or in ROOT itself, gzipped or not. MNIST stores light ink on dark paper. The images are
+    inverted to dark on light and padded from 28 to 32 pixels, like the UCI digits in the OOD splits.
     """
 
     name = "mnist"
@@ -51,7 +51,7 @@ class MNIST(Dataset):
     splits = {name: name for name in SHARES} | dict.fromkeys(SHIFTS, "ood")
 
     def missing(self) -> list[Missing]:
-        """The t10k files that are in neither ROOT/mnist nor ROOT."""
+        """The t10k files that are absent from both ROOT/mnist and ROOT."""
         return [
             Missing(self.root / "mnist" / f"{name}.gz", SOURCE.format(file=name))
             for name in (IMAGES, LABELS)
@@ -100,10 +100,10 @@ class MNIST(Dataset):
 
 
 def read_idx(path: Path, dims: int) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, gzipped when its name ends in .gz: uint8 with `dims` axes, read-only.
+    """Read an IDX file of unsigned bytes, gzipped if its name ends in .gz: uint8 with `dims` axes, read-only.
 
     The format: two zero bytes, the type code 0x08, the number of axes, each axis as a big-endian uint32, the bytes.
-    Raises InputError naming the file when it cannot be read or differs from that.
+    Raises InputError, with the file's name, if it cannot be read or has another format.
     """
     content = _content(path)
     magic, expected = content[:4], bytes((0, 0, UNSIGNED_BYTE, dims))
@@ -133,7 +133,7 @@ def _content(path: Path) -> bytes:
 
 
 def _check(images: np.ndarray, labels: np.ndarray, image_file: Path, label_file: Path) -> None:
-    """Raise InputError unless the two files fit each other and hold digits."""
+    """Raise InputError unless the two files match and hold digits."""
     if images.shape[1:] != (28, 28):
         raise InputError(f"{image_file}: found images of {images.shape[1]}x{images.shape[2]} pixels; expected 28x28")
     if len(images) != len(labels):
@@ -146,7 +146,7 @@ def _check(images: np.ndarray, labels: np.ndarray, image_file: Path, label_file:
 
 
 def _uci(split: str) -> Split:
-    """All 1797 UCI digits, as they are or in the style of `split`."""
+    """All 1797 UCI digits, unchanged or in the style of `split`."""
     pixels, labels = uci_digits()
     style = SHIFTS[split]
     return Split(split, "ood", GreyImages(restyle(pixels, style) if style else pixels), labels)

@@ -1,4 +1,4 @@
-"""Images stored as files of a folder: kept as names, because a million `Path` objects take half a gigabyte."""
+"""Images in files of a folder, stored as names, because a million `Path` objects take half a gigabyte."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NamedFiles(EncodedImages):
-    """Image files, decoded when indexed: `relative`, bytes [N], are their paths from `folder`.
+    """Image files, decoded when indexed: `relative`, bytes [N], are their paths relative to `folder`.
 
-    `border` pixels are cut off on each side.
+    `border` pixels are cut off each side.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class NamedFiles(EncodedImages):
 
     @property
     def decoding(self) -> str:
-        """How pixels are made of the files, where it is not as by torchvision and whole."""
+        """The method of decoding, if it differs from torchvision's, and the border."""
         told = [f"border {self.border}"] if self.border else []
         return " ".join(told + ([self.shown_as] if self.shown_as != "torchvision" else []))
 
@@ -68,7 +68,7 @@ class NamedFiles(EncodedImages):
 
 
 def below_folder(folder: Path, paths: Iterable[Path], shown_as: ShownAs = "torchvision") -> NamedFiles:
-    """The image files `paths`, which lie in `folder` or in folders of it."""
+    """The image files `paths`, which are in `folder` or its subfolders."""
     return NamedFiles(folder, as_names(below(folder, os.fspath(path)) for path in paths), shown_as=shown_as)
 
 
@@ -78,9 +78,9 @@ def as_names(names: Iterable[str]) -> np.ndarray:
 
 
 def image_names(folder: Path) -> list[str]:
-    """Sorted names of the image files that lie in `folder` itself; hidden ones do not count.
+    """Sorted names of the image files directly in `folder`, without hidden files.
 
-    Raises InputError when the folder cannot be read.
+    Raises InputError if the folder cannot be read.
     """
     try:
         names = [entry.name for entry in os.scandir(folder)]
@@ -90,7 +90,7 @@ def image_names(folder: Path) -> list[str]:
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """These columns of the CSV file `path`, every value as text. Raises InputError when they cannot be read."""
+    """These columns of the CSV file `path`, all values as text. Raises InputError if they cannot be read."""
     import pandas as pd
 
     try:

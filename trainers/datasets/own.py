@@ -1,4 +1,4 @@
-"""Your own data, described in the search space: what all readers have in common."""
+"""The common part of all readers of your own data, which the search space describes."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from flyp_sweep.trainers.datasets.listing import fixed_order
 
 WORST_GROUP = "worst_group_accuracy"
 MOST_GROUPS = 1000
-"""Groups of a split: each is a number in the ledger, at every alpha."""
+"""The largest number of groups in a split: the ledger records each group's accuracy at every alpha."""
 
 
 class OwnData(Dataset):
-    """A data set that the search space describes. A subclass is a reader: of one form in which people keep data.
+    """A data set that the search space describes. Each subclass reads one form of data.
 
-    Relative paths are looked for under `root`. The classes are those of the training split; every other split may
-    hold a subset of them. Without a training split, which only evaluation allows, they are those of all splits. A
-    reader says which classes there are, and how a split is loaded.
+    Relative paths start from `root`. The classes are those of the training split; other splits may lack some. Without a
+    training split, which is allowed for evaluation only, they are the classes of all splits. A reader lists the classes
+    and loads the splits.
     """
 
     name = ""
     is_own: ClassVar[bool] = True
     entry_type: ClassVar[type[OwnDataset]]
-    """The part of the YAML that this reader reads."""
+    """The YAML section that this reader reads."""
     stratum: ClassVar[str] = "each class"
-    """What a stratified part is held out of."""
+    """The unit that a stratified held-out part is drawn from."""
 
     def __init__(self, entry: OwnDataset, root: Path, shown_as: ShownAs = "viewer") -> None:
         super().__init__(root)
@@ -52,44 +52,44 @@ class OwnData(Dataset):
         self.metric = entry.metric or "accuracy"
         own = {split: place for split in SPLITS if (place := getattr(entry.sources, split)) is not None}
         self.held = {split: place for split, place in own.items() if isinstance(place, HeldOut)}
-        """The splits that are cut from the training images, and how."""
+        """The splits that are held out of the training images, and how."""
         self.held_out = "id_val" in self.held
         places = own | dict.fromkeys(self.held, own.get("train", "")) | entry.sources.shifted
         self.sources: dict[str, str] = places
-        """Where each split lies, in the words of the YAML; one that is held out lies with the training images."""
+        """The location of each split, as in the YAML; that of a held-out split is the training images' location."""
         self.splits = entry.sources.roles
         self.among = entry.predict_among
-        """Split -> among which classes predictions on it are, where the YAML says so."""
+        """Split -> the classes that predictions on it choose from, if the YAML says so."""
 
     @cached_property
     def paths(self) -> dict[str, Path]:
-        """Where each split lies, of readers whose places are paths."""
+        """The path of each split, for readers whose locations are paths."""
         return {split: self.resolve(place) for split, place in self.sources.items()}
 
     def resolve(self, path: str) -> Path:
-        """Where a path of the search space leads."""
+        """The absolute path of a path in the search space."""
         return self.root / os.path.expanduser(path)
 
     def where(self, split: str) -> str:
-        """Where a split lies, for messages."""
+        """The location of a split, for messages."""
         return str(self.paths[split])
 
     def if_new(self, split: str) -> str:
-        """What to do where a reported split has classes that training does not have, for messages."""
+        """Advice, for messages, if a reported split has classes that training lacks."""
         told = f"; if {split} has classes of its own, write predict_among: {{{split}: own}}"
         return told if self.splits[split] in REPORTED else ""
 
     @abstractmethod
     def read(self, split: str) -> Split:
-        """The split that lies in `sources[split]`, whole. Raises InputError when it cannot be read."""
+        """The whole split at `sources[split]`. Raises InputError if it cannot be read."""
 
     def groups_of(self, split: str) -> Sequence[str] | None:
-        """The name of each image's group, in the order of `read`; None where images have no groups."""
+        """The group name of each image, in the order of `read`; None if the images have no groups."""
         return None
 
     def load(self, split: str) -> Split:
-        """As `read`, with groups and the rule of scoring; where splits are held out of the training images, these are
-        cut."""
+        """As `read`, with groups and scoring rule. If splits are held out of the training images, selects the split's
+        images."""
         whole = self._in_groups(self.read(split))
         if self.held and split in ("train", *self.held):
             assert isinstance(whole.images, Divisible)
@@ -104,13 +104,13 @@ class OwnData(Dataset):
         return whole
 
     def _in_groups(self, split: Split) -> Split:
-        """The split with its groups, in natural order. Raises InputError for too many, and for none where the metric
-        needs them.
+        """The split with its groups, in natural order. Raises InputError for too many groups, and for none if the
+        metric needs them.
 
-        Of what a training sees, groups are kept only if it is selected by them: otherwise they would change the
-        identity of trials that do not depend on them.
+        In train and id_val, groups are kept only if selection uses them. Otherwise they would change the ids of trials
+        that do not depend on them.
         """
-        if split.groups is not None:  # the reader's own
+        if split.groups is not None:  # the reader has set them
             return split
         needed = self.metric == WORST_GROUP
         names = self.groups_of(split.name) if needed or split.role in REPORTED else None
@@ -131,19 +131,19 @@ class OwnData(Dataset):
         return replace(split, groups=np.array([numbers[name] for name in names]), group_names=tuple(distinct))
 
     def rules(self) -> list[str]:
-        """As of all data sets; what was held out of the training images, and how; and which texts training reads."""
+        """The rules of all data sets, plus: which splits are held out and how, and which texts training reads."""
         captioned = "train" in self.splits and self.split("train").captions is not None
         texts = ["train: contrastive losses pair each image with its caption, not with a prompt"] if captioned else []
         return [*(self._held_out_rule(split, held) for split, held in self.held.items()), *texts, *super().rules()]
 
     def _held_out_rule(self, split: str, held: HeldOut) -> str:
-        """How a split is held out, in words."""
+        """A held-out split's rule, in words."""
         of = self.stratum if held.stratified else "all images"
         share = f"fold {held.fold} of {held.folds}" if held.fraction is None else f"{100 * held.fraction:g}%"
         return f"{split}: {share} of {of}, held out of train, drawn with seed {held.seed}"
 
     def _parts(self, whole: Split) -> np.ndarray:
-        """The split that each of the training images belongs to, texts [N]; all folds have the same id_test."""
+        """The split of each training image, texts [N]. All folds share one id_test."""
         parts = np.full(len(whole), "train", dtype=object)
         for split in sorted(self.held):
             held = self.held[split]
@@ -152,16 +152,16 @@ class OwnData(Dataset):
         return parts
 
     def strata(self, whole: Split) -> np.ndarray:
-        """int64 [N]: the stratum of each training image, of all of which a part is held out."""
+        """int64 [N]: the stratum of each training image. A part of every stratum is held out."""
         return whole.labels
 
     def _held_out(self, whole: Split, split: str, held: HeldOut, free: np.ndarray) -> np.ndarray:
-        """The rows of the training images that are held out as `split`, int64 [n], of those that are `free`, bool [N].
+        """The rows of the training images that are held out as `split`, int64 [n], chosen from `free`, bool [N].
 
-        They are a fraction of each stratum and one at least, or, without strata, of all; or a fold, whose sizes differ
-        by one at most. An image is drawn by its own name, so neither more images in another class nor the place of the
-        data change the draw; folds are dealt from one class to the next. Raises InputError for a class, or a whole, of
-        fewer than two images.
+        They are a fraction of each stratum, at least one image, or, without strata, of all images. With folds, the
+        sizes differ by at most one. The draw depends on each image's own name: images added to another class, or
+        another location of the data, do not change it. Folds are dealt continuously over the classes. Raises InputError
+        for a class, or a whole, of fewer than two images.
         """
         assert isinstance(whole.images, Divisible)
         keys, salt = whole.images.keys(), f"{split} {held.seed}" if held.seed else split
@@ -188,7 +188,7 @@ class OwnData(Dataset):
         return rows
 
     def _check_two(self, whole: Split, split: str, classes: np.ndarray, free: np.ndarray) -> None:
-        """Raise InputError for one of the `classes`, int64 [N], that has fewer than two free images."""
+        """Raise InputError if one of the `classes`, int64 [N], has fewer than two free images."""
         counts = np.bincount(classes[free], minlength=int(classes.max()) + 1)
         for label in np.unique(classes):
             if counts[label] < 2:
@@ -199,14 +199,14 @@ class OwnData(Dataset):
                 )
 
     def places(self) -> dict[Path, str]:
-        """Each path with the first split that lies there: a held-out one lies with the training images."""
+        """Each path, and the first split at that path. A held-out split is at the path of the training images."""
         found: dict[Path, str] = {}
         for split, path in self.paths.items():
             found.setdefault(path, split)
         return found
 
     def told(self, split: str) -> str:
-        """Which key of the YAML says where a split is, and what lies there by a like name."""
+        """The YAML key of a split's location, and similar names found there, for messages."""
         key = split if split in SPLITS else f"{self.splits[split]}.{split}"
         around = self.paths[split].parent
         like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
@@ -215,35 +215,35 @@ class OwnData(Dataset):
 
     @property
     def fitted(self) -> list[str]:
-        """The splits whose labels are the classes."""
+        """The splits that determine the classes."""
         return ["train"] if "train" in self.sources else list(self.sources)
 
     @property
     def whole(self) -> str:
-        """Where the classes come from, for messages."""
+        """The origin of the classes, for messages."""
         return ", ".join(map(self.where, self.fitted))
 
     def found_labels(self) -> list[str]:
-        """The classes, of the training split where there is one. Raises InputError when it cannot be read."""
+        """The classes of the training split, else of all splits. Raises InputError if it cannot be read."""
         return list(dict.fromkeys(label for split in self.fitted for label in self.labels_of(split)))
 
     @abstractmethod
     def labels_of(self, split: str) -> list[str]:
-        """The labels of a split, each once. Raises InputError when it cannot be read."""
+        """The distinct labels of a split. Raises InputError if it cannot be read."""
 
     def ordered(self, labels: Sequence[str]) -> list[str]:
-        """`labels` in the order in which they are numbered: their natural one."""
+        """`labels` in label order. Default: natural order."""
         return in_order(labels)
 
     @abstractmethod
     def left_out(self, split: str) -> str:
-        """What of a split does not count, and why; empty when all does."""
+        """What the reader leaves out of a split, and why; empty if nothing."""
 
     @cached_property
     def classes(self) -> list[str]:
-        """The classes in label order: as in the YAML's mapping, else as `ordered` says.
+        """The classes in label order: that of the YAML's mapping, else that of `ordered`.
 
-        Raises InputError when the YAML names another number of classes, or one that is not there.
+        Raises InputError if the YAML names another number of classes, or an unknown one.
         """
         given, found = self.given_names, self.ordered(self.found_labels())
         if isinstance(given, dict):
@@ -265,12 +265,12 @@ class OwnData(Dataset):
 
     @property
     def templates(self) -> Sequence[str]:  # type: ignore[override]
-        """Those of the YAML."""
+        """The templates in the YAML."""
         return self.given_templates
 
     @property
     def class_ids(self) -> list[str]:  # type: ignore[override]
-        """The classes' own names."""
+        """The names of the classes in the data."""
         return self.classes
 
     @property
@@ -280,19 +280,19 @@ class OwnData(Dataset):
         return list(given) if isinstance(given, tuple) else self._displayed(classes)
 
     def _displayed(self, classes: Sequence[str]) -> list[str]:
-        """The display names of classes that the YAML lists in no order."""
+        """The display names of the classes, if the YAML does not list them in order."""
         given = self.given_names if isinstance(self.given_names, dict) else {}
         return [given.get(name, name.replace("_", " ")) for name in classes]
 
     @property
     def apart(self) -> list[str]:
-        """The splits whose classes are not those of training."""
+        """The splits with classes of their own, other than those of training."""
         return [split for split, among in self.among.items() if among == "own" and "train" in self.sources]
 
     def classes_of(self, split: str) -> list[str]:
-        """The classes that the labels of a split are numbers of: those of training, or its own in natural order.
+        """The classes that the labels of a split index: those of training, or the split's own in natural order.
 
-        Raises InputError for fewer than two of its own.
+        Raises InputError for fewer than two own classes.
         """
         if split not in self.apart:
             return self.classes
@@ -302,9 +302,9 @@ class OwnData(Dataset):
         return found
 
     def check_classes(self) -> None:
-        """Raise InputError for training data without two classes, an empty class, or one class under two labels.
+        """Raise InputError for fewer than two classes, an empty class, or labels that look like one class.
 
-        Labels that `class_names` maps to names are taken as they are.
+        Labels with a display name in `class_names` may look alike.
         """
         train, found = self.where("train"), in_order(self.found_labels())
         if len(found) < 2:
@@ -324,7 +324,7 @@ class OwnData(Dataset):
             )
 
     def _only(self, found: list[str]) -> str:
-        """The one class, or none, of the training split in words."""
+        """The only class of the training split, or its absence, in words."""
         return f"the one class {spelt(found[0])}" if found else "no class"
 
     def remarks(self) -> list[str]:
@@ -344,5 +344,5 @@ class OwnData(Dataset):
         return lines + self.particulars()
 
     def particulars(self) -> list[str]:
-        """Those of the remarks that hold too where the splits are added to another data set: a line each."""
+        """Those remarks that still apply if the splits are added to another data set, one line each."""
         return []

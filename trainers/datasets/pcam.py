@@ -24,7 +24,7 @@ SOURCE = "https://zenodo.org/records/2546921, unpacked (or `flyp-sweep data prep
 class Patches:
     """Images of an HDF5 file, read when indexed.
 
-    Every thread of every process opens the file for itself; pickling carries the path alone.
+    Every thread of every process opens the file separately; a pickle holds only the path.
     """
 
     def __init__(self, path: Path, count: int) -> None:
@@ -61,11 +61,12 @@ class Patches:
 
 
 class PCam(Dataset):
-    """262,144 patches to train on, 32,768 for validation and 32,768 to test on, 96x96, half of them with tumor tissue.
+    """262,144 patches for training, 32,768 for validation and 32,768 for testing, 96x96, half of them with tumor
+    tissue.
 
-    The files lie in ROOT/pcam under the publisher's names, unpacked. A patch is positive when its central 32x32 pixels
-    hold tumor tissue. Class names and template are CLIP's. torchvision's class opens the file anew for each image, and
-    does not pickle: it fetches the files, and does not read them.
+    The files are in ROOT/pcam under the publisher's names, unpacked. A patch is positive if its central 32x32 pixels
+    hold tumor tissue. Class names and template are CLIP's. torchvision only downloads the files: its class reopens the
+    file for each image, and cannot be pickled.
     """
 
     name = "pcam"
@@ -107,7 +108,7 @@ class PCam(Dataset):
 
 
 def _read(path: Path, key: str, *, pixels: bool) -> Any:
-    """The array `key` of an HDF5 file, or its shape alone. Raises InputError, naming the file, when there is none."""
+    """The array `key` of an HDF5 file, or only its shape. Raises InputError, with the file's name, if there is none."""
     import h5py
 
     try:

@@ -1,4 +1,4 @@
-"""Sentences as images, as in CLIP's Rendered SST-2, and that data set built from SST-2's text."""
+"""Renders sentences as images, like CLIP's Rendered SST-2, and builds that data set from SST-2's text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TEXTS = {"train": "train.tsv", "valid": "dev.tsv", "test": "test.tsv"}
 """Folder of the data set -> SST-2's file."""
 SIZE, MARGIN = 448, 16
 FONT_SIZES = (40, 36, 32, 28, 24, 20, 16, 12, 8)
-"""In pixels; the largest is taken with which the text fits."""
+"""In pixels; the largest size at which the text fits is used."""
 
 
 def render(text: str) -> Image.Image:
     """A grey 448x448 image of `text`, black on white, wrapped at spaces and centred.
 
-    CLIP's authors published their images, not their font; this is DejaVu Sans, which comes with matplotlib.
+    CLIP's authors published their images, but not their font. This uses DejaVu Sans, which comes with matplotlib.
     """
     image = Image.new("L", (SIZE, SIZE), 255)
     draw = ImageDraw.Draw(image)
@@ -39,9 +39,9 @@ def render(text: str) -> Image.Image:
 def prepare_from_text(source: Path, root: Path) -> dict[str, int]:
     """Write ROOT/rendered-sst2 from `train.tsv`, `dev.tsv` and `test.tsv` in `source`; returns images per folder.
 
-    A split appears when all its images are written: what an interrupted call left is redone, and a split that is
-    there with as many images of each class as the text has is kept. Raises InputError for text that cannot be read,
-    before anything is written, and for a split that holds another number of images.
+    A split appears when it is complete: incomplete splits of an interrupted call are written again. An existing split
+    with the text's number of images per class is kept. Raises InputError for unreadable text, before writing anything,
+    and for an existing split with another number of images.
     """
     texts = {part: read_tsv(source / name) for part, name in TEXTS.items()}
     for part, lines in texts.items():
@@ -50,7 +50,7 @@ def prepare_from_text(source: Path, root: Path) -> dict[str, int]:
 
 
 def read_tsv(path: Path) -> list[tuple[str, int]]:
-    """Sentences with their labels, 0 or 1, from lines of text, a tab and the label; a header line is passed over."""
+    """Sentences and labels, 0 or 1, from lines of text, a tab and the label; skips a header line."""
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -87,7 +87,7 @@ def _write(folder: Path, lines: list[tuple[str, int]]) -> None:
 
 
 def _wrapped(text: str, size: int, room: int) -> str:
-    """`text` in lines that are at most `room` pixels wide, save for words that are wider."""
+    """`text` in lines at most `room` pixels wide, except for wider words."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

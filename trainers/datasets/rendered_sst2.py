@@ -1,4 +1,4 @@
-"""Rendered SST-2: sentences of film reviews as images, as CLIP's authors published them or built from the text."""
+"""Rendered SST-2: sentences of film reviews as images, published by CLIP's authors or built from the text."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SOURCE = (
 
 
 class RenderedSST2(Dataset):
-    """6,920 sentences to train on, 872 for validation and 1,821 to test on; the model has to read them.
+    """6,920 sentences for training, 872 for validation and 1,821 for testing; the model has to read them.
 
-    The files lie in ROOT/rendered-sst2/{train,valid,test}/{negative,positive}/*.png. Class names and template are
-    CLIP's. torchvision's class, whose order this is, refuses a copy as a whole where a folder is empty, and cannot say
-    which is absent: it fetches the files, and does not list them.
+    The files are ROOT/rendered-sst2/{train,valid,test}/{negative,positive}/*.png. Class names and template are CLIP's,
+    the order is that of torchvision's class. torchvision only downloads the files: if a folder is empty, its class
+    refuses the whole copy, without naming the folder.
     """
 
     name = "rendered_sst2"

@@ -18,7 +18,7 @@ SOURCE = (
     "https://ai.stanford.edu/~jkrause/cars/car_dataset.html, is gone"
 )
 SEED, ID_VAL = 10, 0.2
-"""FLYP's authors hold out this share of the publisher's training images, by scikit-learn's `train_test_split`."""
+"""Seed and share with which FLYP's authors hold out training images, by scikit-learn's `train_test_split`."""
 
 # fmt: off
 NAMES = (
@@ -101,10 +101,10 @@ TEMPLATES = (
 class StanfordCars(Dataset):
     """The publisher's 8,144 training images, a fifth of them held out as id_val, and its 8,041 test images.
 
-    The fifth is the one that FLYP's authors hold out, file by file. The files lie in ROOT/stanford_cars:
-    devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat and the folders cars_train and cars_test. The labels in
-    the files count from 1. Class names, in the publisher's order (devkit/cars_meta.mat), and templates are CLIP's.
-    torchvision's class needs cars_meta.mat as well, which many copies lack, and takes absent images for present ones.
+    The fifth is exactly the one that FLYP's authors hold out. The files are in ROOT/stanford_cars:
+    devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat and the folders cars_train and cars_test. Their labels
+    count from 1. Class names, in the publisher's order (devkit/cars_meta.mat), and templates are CLIP's. torchvision's
+    class is not used: it also needs cars_meta.mat, which many copies lack, and does not notice absent images.
     """
 
     name = "stanford_cars"

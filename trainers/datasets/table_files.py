@@ -1,4 +1,4 @@
-"""Tables in .csv, .tsv and .parquet files: some of their columns, as text."""
+"""Reads some columns of .csv, .tsv and .parquet files as text."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OTHERS = {
     "\t": ("tabs", "name the file .tsv"),
     ",": ("commas", "name the file .csv"),
 }
-"""Separators that spreadsheets write -> their names, and what to do about them in a file of another suffix."""
+"""Other separators that spreadsheets write -> their names, and what to do about them."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Some columns of a table, every value as text; `numbers`, int64 [N], count its rows from 1, below the header.
+    """Some columns of a table, all values as text; `numbers`, int64 [N], are the row numbers from 1, below the header.
 
-    `empty` rows, which spreadsheets leave behind, are not among them.
+    Blank rows, which spreadsheets leave behind, are not included; `empty` counts them.
     """
 
     names: list[str]
@@ -40,10 +40,10 @@ class Columns:
 def read_columns(
     path: Path, wanted: Sequence[str], optional: Sequence[str] = (), named_by: str = "dataset.columns"
 ) -> Columns:
-    """The columns `wanted` of the table in `path`, and after them the `optional` ones that it has.
+    """The columns `wanted` of the table in `path`, followed by those of the `optional` columns that exist.
 
-    Raises InputError, in one line, when the file cannot be read, or lacks a column or rows. `named_by` is the setting
-    that names columns.
+    Raises InputError, in one line, if the file cannot be read, or has no such column or no rows. `named_by` is the YAML
+    key that names columns.
     """
     separator = SEPARATORS.get(path.suffix.lower())
     read = _read_parquet if separator is None else _read_text
@@ -58,8 +58,8 @@ def _read_text(path: Path, wanted: Sequence[str], optional: Sequence[str], named
 
     separator = SEPARATORS[path.suffix.lower()]
     try:
-        # Without a header and a filter of its own, pandas neither guesses an index where rows are longer than the
-        # header, nor renames a column that is there twice, nor takes a class named NA for an empty cell.
+        # header=None and no NA filter: otherwise pandas guesses an index if rows are longer than the header, renames
+        # repeated columns, and reads a class named NA as an empty cell.
         table = pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         table = table.fillna("")
     except (OSError, ValueError) as error:
@@ -69,7 +69,7 @@ def _read_text(path: Path, wanted: Sequence[str], optional: Sequence[str], named
     at = _find(path, names, found, named_by)
     rows = table.iloc[1:]
     blank = np.ones(len(rows), dtype=bool)
-    for column in [*at, *rows.columns]:  # the wanted ones first, which leave few rows for the others
+    for column in [*at, *rows.columns]:  # check the wanted columns first: they leave fewer rows to check in the others
         if not blank.any():
             break
         blank[blank] = rows.loc[blank, column].str.strip().eq("").to_numpy(dtype=bool)
@@ -93,7 +93,7 @@ def _read_parquet(path: Path, wanted: Sequence[str], optional: Sequence[str], na
 
 
 def _as_text(column: pa.ChunkedArray) -> list[str]:
-    """The values of a column as text, empty for none. Raises pyarrow.ArrowException for lists and the like."""
+    """The values of a column as text, empty for null. Raises pyarrow.ArrowException for nested values such as lists."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
@@ -102,7 +102,7 @@ def _as_text(column: pa.ChunkedArray) -> list[str]:
 
 
 def _find(path: Path, wanted: Sequence[str], names: list[str], named_by: str) -> list[int]:
-    """Where the columns `wanted` are among `names`."""
+    """The positions of the columns `wanted` among `names`."""
     for name in wanted:
         if (count := names.count(name)) != 1:
             found = f"the column {show(name)} {count} times" if count else f"no column {show(name)}"
@@ -115,7 +115,7 @@ def _find(path: Path, wanted: Sequence[str], names: list[str], named_by: str) ->
 
 
 def _separated(path: Path, wanted: Sequence[str], names: list[str]) -> str:
-    """What to do about columns that are separated in another way than the suffix says; empty when they are not."""
+    """Advice if the columns have another separator than the suffix implies, else empty."""
     own = SEPARATORS.get(path.suffix.lower())
     for separator, (name, cure) in OTHERS.items():
         if own not in (None, separator) and set(wanted) <= {*separator.join(names).split(separator)}:
@@ -124,15 +124,15 @@ def _separated(path: Path, wanted: Sequence[str], names: list[str]) -> str:
 
 
 def check_cells(path: Path, column: str, cells: Iterable[str], numbers: np.ndarray) -> None:
-    """Raise InputError for a cell of a column that is empty or no text on one line; `numbers` are those of its row."""
+    """Raise InputError for a cell that is empty or not a single line of text; `numbers` are row numbers."""
     for row, cell in enumerate(cells):
-        # `is_text` looks at every character, which takes seconds for the paths of a million ordinary images.
+        # `is_text` checks every character, which takes seconds for the paths of a million images.
         ordinary = cell.isprintable() and len(cell) <= LONGEST_TEXT
         if not cell.strip() or not (ordinary or is_text(cell)):
             found = f"{show(cell)} as" if cell.strip() else "no"
             raise InputError(
                 one_line(f"{path}: row {numbers[row]} below the header: found {found} {column}; ")
-                + f"expected 1 to {LONGEST_TEXT} characters on one line; mend or remove the row"
+                + f"expected 1 to {LONGEST_TEXT} characters on one line; correct or remove the row"
             )
 
 

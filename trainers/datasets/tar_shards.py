@@ -1,4 +1,4 @@
-"""Images within tar archives, as the WebDataset format has them: an index of each archive, and its images by offset."""
+"""Images in tar archives of the WebDataset format: an index of each archive, and its images by offset."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from flyp_sweep.trainers.datasets.image_listing import suffixes
 
 BLOCK = 512
 ZEROS = bytes(BLOCK)
-"""What ends an archive."""
+"""The end mark of an archive."""
 AHEAD = 4 * BLOCK
-"""Bytes read at once: the header of a member, one before it that holds its exact times, and a label."""
+"""Bytes per read: a member's header, an extended header with exact times before it, and a label."""
 HEADER = struct.Struct("100s24x12s20xc100x6s82x155s12x")
-"""Name, size, kind, magic and prefix of the name."""
+"""Name, size, kind, magic and name prefix."""
 USTAR = (b"ustar\0", b"ustar ")
 """The magic of POSIX and of GNU."""
 PLAIN = (b"0", b"\0", b"5")
-"""The kinds of ordinary files and of folders."""
+"""The kinds of regular files and of folders."""
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 class Member(NamedTuple):
-    """A file in an archive: its name, where its content is, and as much of that as was read along."""
+    """A file in an archive: its name, the location of its content, and the part of its content that is read already."""
 
     name: str
     offset: int
@@ -42,8 +42,8 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """The labelled images of one archive: their members, their labels as written, and the keys that have no image; and
-    when the archive had last changed, in ns since 1970."""
+    """The labelled images of one archive: members, labels as written, keys without an image, and the time of the
+    archive's last change, in ns since 1970."""
 
     images: list[Member]
     labels: list[str]
@@ -53,12 +53,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Shards(Packed):
-    """Images in tar archives below `folder`: `members`, bytes [N], in `archives`, of which `archive`, int32 [N], names
-    one for each; `offsets` and `sizes`, int64 [N], of their contents in bytes. `changed`, int64 [archives], is when
-    each archive had last changed as its members were listed, in ns since 1970.
+    """Images in tar archives below `folder`.
 
-    An archive is opened for each image, as an image file would be: so nothing stays open. One that is written anew
-    meanwhile is refused, as its images lie elsewhere.
+    Image i is `members[i]`, bytes [N], in the archive `archives[archive[i]]`, int32 [N]. `offsets` and `sizes`, int64
+    [N], locate its content in bytes. `changed`, int64 [archives], holds the time of each archive's last change at
+    listing, in ns since 1970.
+
+    An archive is opened for each image, like an image file, so nothing stays open. An archive that was rewritten since
+    the listing is refused, because its offsets have changed.
     """
 
     folder: str
@@ -108,9 +110,9 @@ class Shards(Packed):
 
 
 def samples_of(path: str) -> Samples:
-    """The labelled images of an archive, in its order. Raises InputError, naming the archive, for one that is damaged.
+    """The labelled images of an archive, in its order. Raises InputError, with the archive's name, if it is damaged.
 
-    As WebDataset has it, files whose names are equal up to the first dot belong together.
+    As in WebDataset, files whose names are equal up to the first dot belong together.
     """
     found: dict[str, dict[str, Member]] = {}
     members, changed = members_of(path), os.stat(path).st_mtime_ns
@@ -171,10 +173,10 @@ def content_of(path: str, member: Member) -> bytes:
 
 
 def members_of(path: str) -> list[Member]:
-    """The files in an archive, in its order. Raises InputError for one that is compressed, cut off or none.
+    """The files in an archive, in its order. Raises InputError for a compressed, truncated or invalid archive.
 
-    What Python's and GNU's tar write of ordinary files is read here, ten times as fast as by the standard library,
-    which reads all else.
+    Regular files as Python's and GNU's tar write them are parsed here, ten times as fast as by the standard library,
+    which reads all other archives.
     """
     try:
         with open(path, "rb") as file:
@@ -197,18 +199,18 @@ def members_of(path: str) -> list[Member]:
 
 
 class _CutOffError(Exception):
-    """The archive ends within a member, or without the mark of its end."""
+    """The archive ends within a member, or without its end mark."""
 
 
 def _plain(file: int, end: int) -> list[Member] | None:
-    """The members of an archive of `end` bytes, from their headers; None when one needs the library."""
+    """The members of an archive of `end` bytes, from their headers; None if one of them needs the standard library."""
     found: list[Member] = []
     at = 0
     while True:
         ahead, start = os.pread(file, AHEAD, at), 0
         if len(ahead) < BLOCK:
             raise _CutOffError
-        if ahead[156] == ord("x") and not _renames(ahead):  # times to the nanosecond, as Python writes them
+        if ahead[156] == ord("x") and not _renames(ahead):  # times in nanoseconds, as Python writes them
             start = 2 * BLOCK
             if len(ahead) < start + BLOCK:
                 raise _CutOffError
@@ -232,7 +234,7 @@ def _plain(file: int, end: int) -> list[Member] | None:
 
 
 def _size(digits: bytes) -> int | None:
-    """The size of a member; None where it is not written in plain octal digits."""
+    """The size of a member; None unless it is written in plain octal digits."""
     try:
         return int(digits.rstrip(b"\0 "), 8)
     except ValueError:
@@ -240,7 +242,7 @@ def _size(digits: bytes) -> int | None:
 
 
 def _renames(ahead: bytes) -> bool:
-    """Whether an extended header says more of a member than times and owners, or takes more than one block."""
+    """Whether an extended header holds more than times and owners, or takes more than one block."""
     size = _size(ahead[124:136])
     if size is None or size > BLOCK:
         return True
@@ -248,7 +250,7 @@ def _renames(ahead: bytes) -> bool:
 
 
 def _by_library(path: str, end: int) -> list[Member]:
-    """As `_plain`, of any archive."""
+    """As `_plain`, for any archive."""
     with tarfile.open(path, "r:") as archive:
         every = archive.getmembers()
     found = [Member(one.name, one.offset_data, one.size) for one in every if one.isreg() and not one.issparse()]

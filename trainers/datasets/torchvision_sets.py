@@ -1,6 +1,6 @@
-"""What torchvision knows of a data set, by its public API: classes and their splits, files, labels and class names.
+"""Reads torchvision data sets through their public API: classes and their splits, files, labels and class names.
 
-No image is decoded here where torchvision can give its file.
+Images are not decoded here if torchvision can give their files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OTHER_TASKS = frozenset(
     SintelStereo UCF101 VOCDetection VOCSegmentation WIDERFace
     """.split()  # noqa: SIM905
 )
-"""Classes of torchvision whose images have no single label, or that read no images."""
+"""torchvision classes whose images have no single label, or that read no images."""
 READ_BY_OTHERS = {
     "DatasetFolder": "{folders: {train: DIR, ...}}",
     "FakeData": "the data set digits",
@@ -35,26 +35,26 @@ READ_BY_OTHERS = {
     "PCAM": "the data set pcam, which reads the same files faster",
     "VisionDataset": "one of its subclasses",
 }
-"""Class -> what to write in its place."""
+"""torchvision class -> the recommended entry."""
 SPLIT_ARGUMENTS = ("split", "what", "version", "train", "background")
-"""How classes call the argument that chooses a split; the first that a class has is the one."""
+"""Names of the argument that selects a split, in order of preference."""
 TRUE_AND_FALSE = {"train": ("train", "test"), "background": ("background", "evaluation")}
-"""Of those that are true or false, what these are called in a search space."""
+"""Names in a search space for the values of boolean split arguments."""
 WHOLE = "all"
-"""What the one split is called of a class that has no such argument."""
+"""The name of the only split of a class without such an argument."""
 SET_HERE = frozenset({"root", "transform", "target_transform", "transforms", "download", "loader", "is_valid_file"})
 TARGETS = frozenset({"target_type", "target_types"})
 CLASS_NAMES = ("classes", "categories", "all_categories")
-"""The attributes in which classes keep the names of labels."""
+"""The attributes in which classes store the names of labels."""
 
 
 class NotThere(InputError):
-    """torchvision does not find the files of a data set."""
+    """torchvision cannot find the files of a data set."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A split of a data set: torchvision's class, the folder that it looks in, what it calls the split, and further
+    """A split of a torchvision data set: the class, its root folder, torchvision's name of the split, and further
     arguments."""
 
     kind: str
@@ -66,7 +66,7 @@ class Source:
         return f"torchvision.datasets.{self.kind} ({self.split})"
 
     def made(self, *, download: bool) -> Any:
-        """The object of torchvision. Raises InputError for an unknown split or option, and what torchvision raises."""
+        """The torchvision object. Raises InputError for an unknown split or option, and whatever torchvision raises."""
         kind = class_named(self.kind)
         known = parameters(kind)
         for name, _ in self.options:
@@ -99,7 +99,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Listing:
-    """A split: the file of each image (None: torchvision gives images alone), its label, int64 [N], and the classes in
+    """A split: the file of each image (None: torchvision gives only images), its label, int64 [N], and the classes in
     the order of torchvision's labels."""
 
     files: list[str] | None
@@ -109,7 +109,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Indexed:
-    """Images that torchvision has in memory: rows of a data set, int64 [N]. It pickles without them."""
+    """Images that torchvision holds in memory: rows of a data set, int64 [N]. It pickles without them."""
 
     source: Source
     rows: np.ndarray
@@ -128,7 +128,7 @@ class Indexed:
         return replace(self, rows=self.rows[indices])
 
     def identity(self) -> Iterator[bytes]:
-        """The pixels as torchvision keeps them, where it shows them, else those of each image."""
+        """The pixels as torchvision stores them, if it exposes them, else those of each image."""
         pixels = np.asarray(getattr(opened(self.source), "data", ()))
         yield f"{self.source.kind} {pixels.shape}\n".encode()
         yield self.rows.tobytes()
@@ -136,13 +136,13 @@ class Indexed:
 
 
 def path_of(path: str | Path) -> str:
-    """What torchvision is given in place of a decoder: images are decoded here, and known by their files."""
+    """The loader that torchvision gets: it returns the path, because images are decoded here and identified by file."""
     return str(path)
 
 
 @cache
 def names() -> list[str]:
-    """The classes of torchvision that this reads."""
+    """The torchvision classes that this module reads."""
     from torchvision import datasets
 
     found = [name for name in datasets.__all__ if inspect.isclass(getattr(datasets, name))]
@@ -150,13 +150,13 @@ def names() -> list[str]:
 
 
 def _meant(name: str) -> str:
-    """The class that a name resembles, whatever its case, for messages."""
+    """The class that a name resembles, ignoring case, for messages."""
     alike = [one for one in names() if one.casefold() == name.casefold()]
     return nearest(alike[0] if alike else name, names())
 
 
 def class_named(name: str) -> Any:
-    """A class of torchvision. Raises InputError for one that is unknown, or reads no images with a label each."""
+    """A torchvision class. Raises InputError for an unknown one, or one without images that have one label each."""
     from torchvision import datasets
 
     if name in READ_BY_OTHERS:
@@ -169,7 +169,7 @@ def class_named(name: str) -> Any:
 
 
 def parameters(kind: type) -> Mapping[str, inspect.Parameter]:
-    """The arguments of a class, with those that it hands on to the classes it inherits from."""
+    """The arguments of a class, including those that it passes on to its base classes."""
     found: dict[str, inspect.Parameter] = {}
     for base in inspect.getmro(kind):
         own = inspect.signature(base).parameters
@@ -180,9 +180,10 @@ def parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 
 
 def split_argument(kind: type) -> str | None:
-    """The argument that chooses a split: one that need not be given; EMNIST's `split`, which must be, is another thing.
+    """The argument that selects a split. It must have a default: EMNIST's `split`, which has none, means something
+    else.
 
-    Names that stand later are those of older classes.
+    Later names are those of older classes.
     """
     known = parameters(kind)
     for name in SPLIT_ARGUMENTS:
@@ -193,9 +194,9 @@ def split_argument(kind: type) -> str | None:
 
 @lru_cache(maxsize=16)
 def opened(source: Source) -> Any:
-    """torchvision's object of a split that is there; nothing is downloaded.
+    """torchvision's object for a split that exists; downloads nothing.
 
-    Raises NotThere where torchvision finds no files, and InputError for what it refuses or cannot read.
+    Raises NotThere if torchvision finds no files, and InputError for refused arguments and unreadable files.
     """
     class_named(source.kind)
     if not source.root.is_dir():
@@ -236,7 +237,7 @@ def listing(source: Source) -> Listing:
 
 
 def _indexed(dataset: Any, source: Source) -> tuple[list[str] | None, list[int]]:
-    """Files and labels, as torchvision indexes them; labels from `targets` or `labels` where there is no file."""
+    """Files and labels, as torchvision indexes them; without files, labels come from `targets` or `labels`."""
     first = _file(dataset[0][0])
     known = getattr(dataset, "targets", getattr(dataset, "labels", ()))
     if first is None and len(known) == len(dataset):
@@ -247,7 +248,7 @@ def _indexed(dataset: Any, source: Source) -> tuple[list[str] | None, list[int]]
 
 
 def _file(image: Any) -> str | None:
-    """The file of an image: itself, as the loader returns it, or that of an image which is open and not yet decoded."""
+    """The file of an image: the path from the loader, or the file of an opened image that is not decoded yet."""
     if isinstance(image, str):
         return image
     file = getattr(image, "filename", "") if isinstance(image, Image.Image) else ""
@@ -265,7 +266,7 @@ def _number(target: Any, source: Source) -> int:
 
 
 def _class_names(dataset: Any) -> list[str]:
-    """The classes as torchvision names them, in label order; of several names the first that no other class has."""
+    """torchvision's class names in label order; of several names, the first that no other class has."""
     found = next((list(getattr(dataset, name)) for name in CLASS_NAMES if hasattr(dataset, name)), [])
     firsts = [one if isinstance(one, str) else one[0] for one in found]
     return [
@@ -275,7 +276,7 @@ def _class_names(dataset: Any) -> list[str]:
 
 
 def _pets(source: Source) -> tuple[list[str], list[int]]:
-    """Files and labels of OxfordIIITPet, which decodes each image to tell its label."""
+    """Files and labels of OxfordIIITPet, whose own class decodes each image to return its label."""
     folder = source.root / "oxford-iiit-pet"
     lines = (folder / "annotations" / f"{source.split}.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.split() for line in lines]
@@ -283,7 +284,7 @@ def _pets(source: Source) -> tuple[list[str], list[int]]:
 
 
 def _signs(source: Source) -> tuple[list[str], list[int]]:
-    """Files and labels of GTSRB, which decodes each image to tell its label."""
+    """Files and labels of GTSRB, whose own class decodes each image to return its label."""
     from torchvision.datasets.folder import make_dataset
 
     folder = source.root / "gtsrb"
@@ -297,4 +298,4 @@ def _signs(source: Source) -> tuple[list[str], list[int]]:
 
 
 LISTED = {"OxfordIIITPet": _pets, "GTSRB": _signs}
-"""Classes that give images which they have decoded, and no files -> their lists of files and labels."""
+"""Classes that return decoded images and no files -> functions that list their files and labels."""

@@ -1,6 +1,6 @@
-"""The ensembles of trials: one small file each, found by their place in this package; those of others by entry points.
+"""The ensembles of trials. Each is one small file of this package, or an entry point of another package.
 
-An ensemble is a trial like any other: its specification names what it is made of, and so determines its result.
+An ensemble is a trial like any other: its specification names its ingredients, and so determines its result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Ensemble", "Members", "Mixture", "Soup", "curve", "get", "registry",
 
 @cache
 def registry() -> dict[str, Ensemble]:
-    """Name -> ensemble, by name: of every module of this package, and of other packages (see `trainers.plugins`)."""
+    """Name -> ensemble, sorted by name, of this package and of other packages (see `trainers.plugins`)."""
     return plugins.instances(__name__, Ensemble, plugins.ENSEMBLES)  # type: ignore[type-abstract]
 
 
@@ -34,7 +34,7 @@ def registry() -> dict[str, Ensemble]:
 def get(name: str) -> Ensemble:
     """The ensemble of this name, or the class that `module.path:ClassName` names.
 
-    Raises InputError for an unknown name, or when the class cannot be imported, is no `Ensemble` or lacks a part.
+    Raises InputError for an unknown name, and for a class that cannot be imported, is no `Ensemble` or is abstract.
     """
     if ":" in name:
         return plugins.imported(name, Ensemble, "ensembles")  # type: ignore[type-abstract]
@@ -42,15 +42,15 @@ def get(name: str) -> Ensemble:
 
 
 def soups(space: SearchSpace) -> frozenset[str]:
-    """The ensembles of `space` that are made of its searches. Raises InputError as `get` does."""
+    """The ensembles of `space` that combine trials of a search. Raises InputError as `get` does."""
     return frozenset(name for name in space.ensembles or () if isinstance(get(name), Soup))
 
 
 def curve(ensemble: Ensemble, method: Method, task: Task) -> Generator[Epoch, None, AlphaCurve]:
-    """The models between zero-shot and the ensemble of the task. Raises TrialFailed where a member cannot be trained.
+    """The models between zero-shot and the task's ensemble. Raises TrialFailed if a member cannot be trained.
 
-    `members` of the specification come best first: hyper-parameters that a model is made with, or predicts with, are
-    those of the best.
+    `members` of the specification come best first. Hyper-parameters for building the model and for prediction are those
+    of the best member.
     """
     best = replace(task, spec=replace(task.spec, hparams=task.spec.members[0].hparams))
     fitted, _ = found(method, best, task.spec)

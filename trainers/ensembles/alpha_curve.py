@@ -1,4 +1,4 @@
-"""The models between zero-shot and fine-tuned, evaluated: all alphas that must see an image share one pass over it."""
+"""Evaluates the models between zero-shot and fine-tuned, with one shared pass over the images for all alphas."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from flyp_sweep.trainers.training.fitted import Fitted
 from flyp_sweep.trainers.training.kept import exported, same
 
 PIECE_BYTES = 512 * 2**20
-"""Images that are held, normalised, while one alpha after the other sees them; at least a batch."""
+"""Bytes of normalised images kept in memory while every alpha evaluates them; at least one batch."""
 
 Logits = MutableMapping[float, list[torch.Tensor]]
-"""Alpha -> the logits [B, C] of the batches that this process has taken."""
+"""Alpha -> the logits [B, C] of each batch that this process computes."""
 
 Judge = Callable[[Split, float, torch.Tensor], Scores]
 """The scores of the model at an alpha on a split, from its logits [N, C]."""
 
 Mixed = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
-"""Logits [N, C] of the zero-shot and of the fine-tuned model, and an alpha between 0 and 1 -> those of the mixture."""
+"""Mixes logits [N, C] of the zero-shot and the fine-tuned model at an alpha between 0 and 1."""
 
 Part = tuple[Split, torch.Tensor, bool]
 """A batch of a split, and whether it is the last one."""
 
 
 def choose_alpha(on_id_val: Mapping[float, Scores]) -> float:
-    """The alpha of best score on `id_val`; ties: lower loss, then nearer to the fine-tuned model."""
+    """The alpha with the best score on `id_val`; ties: lower loss, then nearer to the fine-tuned model."""
     return max(on_id_val, key=lambda alpha: (*on_id_val[alpha].rank, alpha))
 
 
@@ -56,7 +56,7 @@ class AlphaCurve:
         self._captioned: dict[str, Captioned] = {}
 
     def on_id_val(self, alphas: Iterable[float]) -> dict[float, Scores]:
-        """Scores on `id_val`; those at alpha = 1 are the fit's own."""
+        """Scores on `id_val`; at alpha = 1 those of the fit."""
         others = [alpha for alpha in alphas if alpha != 1.0]
         ((_, found),) = self.on([self.task.id_val], others)
         return {alpha: self.fitted.scores if alpha == 1.0 else found[alpha] for alpha in alphas}
@@ -64,9 +64,9 @@ class AlphaCurve:
     def on(
         self, splits: Iterable[Split], alphas: Collection[float], judge: Judge = lambda split, _, own: score(own, split)
     ) -> Iterator[tuple[Split, dict[float, Scores]]]:
-        """Every split, with the scores that `judge` gives the models at `alphas` on it.
+        """Yield every split with the scores, by `judge`, of the models at `alphas`.
 
-        The logits at alpha = 0 are common to all trials.
+        All trials share the logits at alpha = 0.
         """
         seeing = self.seeing(alphas)
         logits: dict[str, Logits] = defaultdict(lambda: defaultdict(list))
@@ -85,7 +85,8 @@ class AlphaCurve:
                 yield split, found
 
     def _seen(self, split: Split, alpha: float, classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
-        """Logits [B, C] of a batch of a split; where that has captions, its features are kept for retrieval."""
+        """Logits [B, C] of a batch of a split. If the split has captions, the batch's features are kept for
+        retrieval."""
         captioned = self._captions_of(split)
         if captioned is None or self.method.frozen_encoder:
             return classify(classifier, batch)
@@ -93,7 +94,8 @@ class AlphaCurve:
         return captioned.seen(alpha, classifier, batch)
 
     def _captions_of(self, split: Split) -> Captioned | None:
-        """The captions of a split that is reported; None: it has none, or the method compares no texts with images."""
+        """The captions of a reported split; None if it has none, or if the method does not compare texts with
+        images."""
         if split.captions is None or split.role == "id_val" or not self.retrieves:
             return None
         if split.name not in self._captioned:
@@ -103,7 +105,7 @@ class AlphaCurve:
     def on_all(
         self, splits: Iterable[Split], alphas: Collection[float], judge: Judge
     ) -> Iterator[tuple[Split, dict[float, Scores]]]:
-        """As `on`; splits with classes of their own come last, those left out that the models cannot predict on."""
+        """As `on`. Splits with classes of their own come last, except those that the models cannot predict."""
         apart = []
 
         def alike() -> Iterator[Split]:
@@ -119,9 +121,10 @@ class AlphaCurve:
                 yield from models.on([split], alphas, judge)
 
     def with_classes(self, split: Split) -> AlphaCurve | None:
-        """The models for the classes of `split`, which training did not have; None where they cannot have these.
+        """The models for the classes of `split`, which training did not have; None if the models cannot predict them.
 
-        What was trained is exported anew. A soup of heads, each of which is of the classes of training, is no such.
+        They are exported again from the trained weights. A soup cannot predict new classes if it averages heads, which
+        belong to the training classes.
         """
         if not self.method.open_vocabulary:
             return None
@@ -137,15 +140,15 @@ class AlphaCurve:
         return AlphaCurve(self.method, task, fitted)
 
     def seeing(self, alphas: Iterable[float]) -> list[float]:
-        """At which alphas a model has to see the images: all but that of the zero-shot one."""
+        """The alphas whose models must see the images: all except the zero-shot model's."""
         return [alpha for alpha in alphas if alpha != 0.0]
 
     def joined(self, split: Split, logits: Logits, alphas: Iterable[float]) -> dict[float, torch.Tensor]:
-        """The logits [N, C] of a split at all `alphas` but 0, from what the models at `seeing` made of its batches."""
+        """The logits [N, C] of a split at all `alphas` except 0, from the batch logits of the models at `seeing`."""
         return {alpha: self.task.joined(logits.pop(alpha), split) for alpha in self.seeing(alphas)}
 
     def _parts(self, split: Split, seeing: Collection[float]) -> Iterator[Part]:
-        """The batches of a split that this process takes; one of no images where no alpha has to see them."""
+        """The batches of a split that this process computes; one batch without images if no alpha must see them."""
         if not seeing:
             yield split, torch.empty(0), True
             return
@@ -154,14 +157,14 @@ class AlphaCurve:
             yield split, batch, number == batches
 
     def at(self, alpha: float) -> nn.Module:
-        """The model at `alpha`, until another one is asked for: all share their memory."""
+        """The model at `alpha`, valid until the next call: the models share their memory."""
         if alpha != self._loaded:
             self.model.load_state_dict(interpolate(self.zero_shot, self.fitted.state, alpha))
             self._loaded = alpha
         return self.model
 
     def _classifier(self, alpha: float) -> Classifier:
-        """The classifier at `alpha`, whose weights the model then has."""
+        """The classifier at `alpha`, after loading its weights into the model."""
         model = self.at(alpha)
         if alpha not in self._classifiers:
             self._classifiers[alpha] = self.method.ready(model, self.task)
@@ -169,10 +172,10 @@ class AlphaCurve:
 
 
 class OutputCurve(AlphaCurve):
-    """The models between zero-shot (alpha = 0) and fine-tuned (alpha = 1), whose logits [N, C] are `mixed`.
+    """The models between zero-shot (alpha = 0) and fine-tuned (alpha = 1), with logits [N, C] mixed by `mixed`.
 
-    The fine-tuned model alone has to see the images; those of the zero-shot one are common to all trials. There is no
-    retrieval, as a mixture of outputs has no encoders.
+    Only the fine-tuned model sees the images; all trials share the zero-shot logits. Retrieval is impossible, because a
+    mixture of outputs has no encoders.
     """
 
     def __init__(self, method: Method, task: Task, fitted: Fitted, mixed: Mixed) -> None:
@@ -210,7 +213,8 @@ def pieces(parts: Iterable[Part], budget: int) -> Iterator[list[Part]]:
 def zero_shot_logits(task: Task, split: Split) -> torch.Tensor:
     """Logits [N, C] of the pretrained model on `split`.
 
-    They are made batch by batch, as those of other models are: the last bits of a product depend on the batch.
+    They are computed in the same batches as those of other models, because the last bits of a product depend on the
+    batch.
     """
     head = task.zero_shot_head.T
     return torch.cat([features @ head for features in task.shared.features(split).split(EVALUATION_BATCH)])

@@ -1,4 +1,4 @@
-"""What an ensemble is: how one model is made of the trials that are its members."""
+"""The base classes of ensembles: one model from several trials."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ from flyp_sweep.trainers.training.fitted import Fitted, point, report
 
 
 class Ensemble(Labelled, ABC):
-    """What all ensembles have. An ensemble is a `Soup` or a `Mixture`.
+    """What all ensembles have in common. An ensemble is a `Soup` or a `Mixture`.
 
-    `trainers.testing.ensemble_contract`, a suite to inherit, tests all that an ensemble promises.
+    Inherit the test suite `trainers.testing.ensemble_contract` to test every promise of an ensemble.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
-        """Make one model of the members, best first; yields at least one report."""
+        """Make one model from the members, best first; yields at least one report."""
 
     def curve(self, method: Method, task: Task, fitted: Fitted) -> AlphaCurve:
-        """The models between zero-shot and the ensemble: mixed in weight space, unless an ensemble says otherwise."""
+        """The models between zero-shot and the ensemble. Default: interpolated in weight space."""
         return AlphaCurve(method, task, fitted)
 
 
 class Soup(Ensemble):
-    """One model, made of the weights of the trials of a search that ran to their end: one soup of every search seed."""
+    """One model from the weights of a search's completed trials: one soup per search seed."""
 
     tries_members: ClassVar[bool] = False
-    """Whether it evaluates a model on `id_val` for every member; else it evaluates the soup alone."""
+    """Whether it evaluates a model on `id_val` for every member; otherwise it evaluates only the soup."""
 
 
 class Mixture(Ensemble):
-    """Two models, made of a repeat: its outputs are mixed with the zero-shot model's. One mixture of every repeat.
+    """A mixture of a repeat's outputs and the zero-shot model's outputs: one mixture per repeat.
 
-    At alpha = 1 it is the repeat, bit for bit, at alpha = 0 the zero-shot model.
+    At alpha = 1 it equals the repeat, bit for bit, and at alpha = 0 the zero-shot model.
     """
 
     @abstractmethod
     def mixed(self, zero_shot: torch.Tensor, finetuned: torch.Tensor, alpha: float) -> torch.Tensor:
-        """Logits [N, C] at an alpha between 0 and 1, from those of the two models, in float32.
+        """Logits [N, C] at an alpha between 0 and 1, from the two models' logits, in float32.
 
-        A row depends on the same row of the two alone: not on other images, nor on a label.
+        Each row must depend only on the same row of the inputs, not on other images or on labels.
         """
 
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
-        """The one member as it is."""
+        """Return its only member unchanged."""
         (member,) = members.specs
         own = yield from members.fit(member)
         fitted = replace(members.fitted(own.state), trained=own.trained)
@@ -74,9 +74,9 @@ class Mixture(Ensemble):
 
 @dataclass
 class Members:
-    """The trials that an ensemble is made of: their weights, and how mixtures of these score.
+    """The trials that an ensemble combines: their weights, and the scores of their mixtures.
 
-    `model` is a place to put weights. `retrained` are the members whose weights were gone.
+    `model` is a buffer for weights. `retrained` lists members that were retrained because their weights were missing.
     """
 
     method: Method
@@ -89,12 +89,12 @@ class Members:
         return self.task.spec.members
 
     def weights(self, member: TrialSpec) -> Generator[Epoch, None, State]:
-        """The best weights of a trial, as of `fit`."""
+        """The best weights of a trial, loaded or retrained, see `fit`."""
         return (yield from self.fit(member)).state
 
     def fit(self, member: TrialSpec) -> Generator[Epoch, None, Fitted]:
-        """The fit of a trial: that which was kept, else it is trained again, with a report per epoch."""
-        # The one checkpoint of this trial can hold one fit; of several members each is kept once it is trained.
+        """The fit of a trial: the kept one, or a new training with a report per epoch."""
+        # A checkpoint holds one fit, so several members cannot use it; each is kept after its training instead.
         checkpoint = self.task.checkpoint if len(self.specs) == 1 else None
         task = replace(self.task, spec=member, checkpoint=checkpoint)
         kept, _ = found(self.method, task)
@@ -116,7 +116,7 @@ class Members:
         return self.method.scores(self.model, self.task, self.task.id_val)
 
     def fitted(self, state: State) -> Fitted:
-        """The ensemble with these weights, reported once."""
+        """The ensemble with these weights, and one report."""
         scores = self.scores(state)
         return Fitted(state, scores, report(1, scores, 1, [point(1, scores)], self.notes), state)
 
@@ -124,7 +124,7 @@ class Members:
     def notes(self) -> Iterator[str]:
         if self.retrained:
             count = f"{len(self.retrained)} of {counted(len(self.specs), 'trial')}"
-            yield f"the weights of {count} that it is made of were gone: these were trained again"
+            yield f"the weights of {count} were missing: these trials were trained again"
 
 
 def shapes(state: State) -> dict[str, torch.Size]:

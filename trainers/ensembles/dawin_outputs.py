@@ -1,4 +1,4 @@
-"""DaWin's coefficients on outputs: of every image, the model that is surer has the larger share."""
+"""DaWin's coefficients, applied to outputs: for each image, the more confident model gets the larger share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from flyp_sweep.trainers.ensembles.base import Mixture
 class DawinOutputs(Mixture):
     """p = c * p1 + (1 - c) * p0, where c / (1 - c) = alpha / (1 - alpha) * exp(H(p0) - H(p1)).
 
-    p1 and p0 are the probabilities that the fine-tuned and the zero-shot model give an image, H their entropy in nats.
-    At alpha = 0.5, c is the coefficient of DaWin (Oh et al., 2025, Section 3). DaWin interpolates weights by c, which
-    takes a model for every image, or for every cluster of test images. Here outputs are mixed, as by the output
-    ensemble of its code (`ensemble_coef`): an image needs one pass, and depends on no other one. The code's
-    temperatures, and its offset by the statistics of a test set, are left out.
+    p1 and p0 are the probabilities of the fine-tuned and the zero-shot model for an image; H is entropy in nats. At
+    alpha = 0.5, c is the coefficient of DaWin (Oh et al., 2025, Section 3).
+
+    DaWin interpolates weights by c, which needs a model per image, or per cluster of test images. This class mixes
+    outputs instead, like the output ensemble of DaWin's code (`ensemble_coef`): each image needs one pass, and its
+    result does not depend on other images. It omits the code's temperatures, and its offset from test-set statistics.
     """
 
     name = "dawin_outputs"

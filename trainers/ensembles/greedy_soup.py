@@ -1,4 +1,4 @@
-"""The greedy soup: the mean of the weights of those configurations of a search that do not lower its score."""
+"""The greedy soup: averages the weights of a search's configurations, skipping those that lower its score."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from flyp_sweep.trainers.training.fitted import Fitted, point, report
 
 
 class GreedySoup(Soup):
-    """The mean of the weights of those members that do not lower its score on `id_val` (Wortsman et al., 2022,
-    Recipe 1).
+    """The mean of the weights of the members that do not lower its score on `id_val` (Wortsman et al., 2022, Recipe 1).
 
-    The best member comes first, so the soup's score is never below that one's. A tie: a member that leaves the score as
-    it was is taken, as Recipe 1 says; the authors' code leaves it out, as `greedy_soup_strict` does. Each member is
-    reported, with the soup that it was tried in as a point of the curve, and whether it was `taken`.
+    The best member comes first, so the soup never scores below it. On a tie, the member is taken, as in Recipe 1; the
+    authors' code leaves it out, see `greedy_soup_strict`. Each member has a report; its point of the curve holds the
+    score of the soup with the member, and whether it was `taken`.
     """
 
     name = "greedy_soup"
@@ -26,7 +25,7 @@ class GreedySoup(Soup):
     tries_members = True
 
     def admits(self, score: float, best: float) -> bool:
-        """Whether a member is taken whose soup has this `score`, where the soup without it has the `best` so far."""
+        """Whether to take a member: `score` is the soup's score with it, `best` the score without it."""
         return score >= best
 
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:

@@ -1,4 +1,4 @@
-"""The greedy soup as its authors' code makes it: of those configurations of a search that raise its score."""
+"""The greedy soup of its authors' code: it takes only configurations that raise its score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flyp_sweep.trainers.ensembles.greedy_soup import GreedySoup
 
 
 class StrictGreedySoup(GreedySoup):
-    """As `GreedySoup`, but a member that leaves the score as it was is left out, as in its authors' code.
+    """As `GreedySoup`, but a tie leaves the member out, as in the authors' code.
 
     Source: `main.py` of github.com/mlfoundations/model-soups.
     """

@@ -8,7 +8,7 @@ from flyp_sweep.trainers.ensembles.base import Mixture
 
 
 class LogitEnsemble(Mixture):
-    """logits = alpha * finetuned + (1 - alpha) * zero_shot, of all images alike."""
+    """logits = alpha * finetuned + (1 - alpha) * zero_shot, with the same alpha for all images."""
 
     name = "logit_ensemble"
     summary = "a repeat's logits mixed with the zero-shot model's, by an alpha chosen on ID validation data"

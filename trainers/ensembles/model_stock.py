@@ -1,4 +1,4 @@
-"""Model Stock: the mean of two fine-tuned models, drawn towards the pretrained one by the angle between them."""
+"""Model Stock: the mean of two fine-tuned models, moved towards the pretrained one by the angle between them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from flyp_sweep.trainers.training.fitted import Fitted
 class ModelStock(Soup):
     """w = t * (w1 + w2) / 2 + (1 - t) * w0 for every tensor, with t = 2 cos / (1 + cos) (Jang et al., 2024, Section 4).
 
-    cos is that of the angle between w1 - w0 and w2 - w0, and w0 are the pretrained weights. Here w1 and w2 are the two
-    best trials of a search, merged once, at the end: they differ in hyper-parameters and see the images in one order.
-    The paper's two share their hyper-parameters and differ in the order, and are also merged after every epoch. At an
-    obtuse angle t is 0 here, where the formula would leave the segment from w0 to the mean. Of a search with one trial
-    it is that trial, and a note says so.
+    w0 are the pretrained weights, and cos is the cosine of the angle between w1 - w0 and w2 - w0. Here w1 and w2 are
+    the two best trials of a search, merged once, at the end. They differ in hyper-parameters and share the image order.
+    The paper's two models share hyper-parameters and differ in the order, and are merged after every epoch as well.
+
+    For an obtuse angle t is 0 here; the formula would leave the segment from w0 to the mean. If the search has one
+    trial, the result is that trial, and a note says so.
     """
 
     name = "model_stock"
@@ -29,7 +30,7 @@ class ModelStock(Soup):
     def combine(self, members: Members) -> Generator[Epoch, None, Fitted]:
         first = yield from members.weights(members.specs[0])
         if len(members.specs) == 1:
-            fitted = members.fitted(first).noting(["its search has one trial to make it of: it is that trial"])
+            fitted = members.fitted(first).noting(["its search has only one trial: the result is that trial"])
         else:
             second = yield from members.weights(members.specs[1])
             mean = members.mixed(first, second, 0.5)
@@ -45,7 +46,7 @@ class ModelStock(Soup):
 
 
 def share(pretrained: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> float:
-    """t, from 0 to 1: how much of the mean of two tensors is taken, of all three of one shape."""
+    """t, from 0 to 1: the share of the mean of `first` and `second`. All three tensors have one shape."""
     one, other = ((tensor.double() - pretrained.double()).flatten() for tensor in (first, second))
     lengths = one.norm() * other.norm()
     cos = float(one @ other / lengths) if lengths > 0 else 0.0

@@ -13,7 +13,7 @@ def interpolate(zero_shot: State, finetuned: State, alpha: float) -> dict[str, t
     """theta = alpha * finetuned + (1 - alpha) * zero_shot for every floating-point tensor of two equal state dicts.
 
     The ends are exact: alpha = 0 returns the zero-shot values, alpha = 1 the fine-tuned ones, bit for bit. Integer
-    buffers come from the fine-tuned model. Raises ValueError when alpha is outside [0, 1] or the names differ.
+    buffers come from the fine-tuned model. Raises ValueError if alpha is outside [0, 1] or the names differ.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; expected a number in [0, 1]")
@@ -24,7 +24,7 @@ def interpolate(zero_shot: State, finetuned: State, alpha: float) -> dict[str, t
 
 def between(zero_shot: torch.Tensor, tuned: torch.Tensor, alpha: float) -> torch.Tensor:
     """The mixture of two tensors of one shape, with exact ends."""
-    # torch.lerp turns -0.0 into 0.0 at the ends, so these are not left to it.
+    # torch.lerp turns -0.0 into 0.0 at the ends, so handle the ends separately.
     if alpha == 1 or not tuned.is_floating_point():
         return tuned
     return zero_shot if alpha == 0 else torch.lerp(zero_shot, tuned, alpha)

@@ -1,4 +1,4 @@
-"""What a model says of each example, and how far its probabilities can be trusted."""
+"""A model's predictions for each example, and how well its probabilities are calibrated."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Outputs:
-    """Of N examples: the `predicted` label, int64; its probability, the `confidence`, float32; the probability of the
-    true label, `p_label`, float64; and per example the negative log-likelihood `nll` in nats and the Brier score."""
+    """Results for N examples: the `predicted` label, int64; its probability, `confidence`, float32; the probability of
+    the true label, `p_label`, float64; the negative log-likelihood `nll` in nats; and the Brier score."""
 
     predicted: np.ndarray
     confidence: np.ndarray
@@ -29,18 +29,17 @@ class Outputs:
     def calibration(self, labels: np.ndarray) -> dict[str, float]:
         """`nll` and `brier`, means over the examples, and `ece` in [0, 1]; `labels` is int64 [N].
 
-        The Brier score is that of several classes: the squared error summed over the classes, from 0 to 2 (Brier,
-        1950).
+        The Brier score is the multi-class one: the squared error summed over the classes, from 0 to 2 (Brier, 1950).
         """
         error = calibration_error(self.confidence, self.predicted == labels)
         return {"nll": float(self.nll.mean()), "brier": float(self.brier.mean()), "ece": error}
 
 
 def outputs(logits: torch.Tensor, split: Split) -> Outputs:
-    """What `logits` [N, C] say of the examples of `split`, computed in float64.
+    """The results of `logits` [N, C] for the examples of `split`, computed in float64.
 
-    A split with a class map has labels of its own: a label's probability is the sum over its classes, and the
-    prediction is the label of the likeliest class.
+    If the split has a class map, a label's probability is the sum over its classes, and the prediction is the label of
+    the most likely class.
     """
     parts = [_chunk(rows, torch.from_numpy(labels), split.class_map) for rows, labels in _chunks(logits, split.labels)]
     predicted, p_predicted, log_p, squares = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
@@ -51,8 +50,8 @@ def outputs(logits: torch.Tensor, split: Split) -> Outputs:
 def calibration_error(confidence: np.ndarray, is_right: np.ndarray) -> float:
     """Expected calibration error: |mean confidence - accuracy| of each bin, weighted by the bin's share of examples.
 
-    The bins hold equally many of the examples, ordered by confidence (equal ones by their order), to within one: BINS
-    equal-mass bins (Nguyen and O'Connor, 2015, Section 3; the weighted mean is that of Guo et al., 2017, eq. 3).
+    There are BINS equal-mass bins: ordered by confidence (ties: by index), they hold equally many examples, up to one
+    (Nguyen and O'Connor, 2015, Section 3). The weighted mean is that of Guo et al., 2017, eq. 3.
     """
     order = np.argsort(confidence, kind="stable")
     gaps = confidence[order].astype(np.float64) - is_right[order]

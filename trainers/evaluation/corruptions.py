@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 BY_CORRUPTION = "corruption_error/"
-"""How the metric of one corruption begins; its name follows."""
+"""Prefix of the metric of one corruption; its name follows."""
 
 
 def corruption_errors(
     is_right: np.ndarray, groups: np.ndarray, names: Sequence[str], reference: Mapping[str, float]
 ) -> dict[str, float]:
-    """The error under each corruption, averaged over severities, and the means of these over the corruptions.
+    """The error under each corruption, averaged over severities, and means over the corruptions.
 
-    `is_right`, bool [N], says which images are recognised, `groups`, int64 [N], which of the groups `names`, called
-    `corruption/severity`, each belongs to; every severity weighs the same, however many images it has.
-    `mean_corruption_error` is the unweighted mean over corruptions. With the errors of a `reference` model, by
-    corruption, `mce` is the mean over these of the error divided by the reference's: the mCE of Hendrycks and
+    `is_right`, bool [N], marks correct predictions. `groups`, int64 [N], assigns each image to one of the groups
+    `names`, called `corruption/severity`. Every severity has the same weight, however many images it has.
+
+    `mean_corruption_error` is the unweighted mean over corruptions. If a `reference` model's errors are given, `mce` is
+    the mean, over their corruptions, of the error divided by the reference's. This is the mCE of Hendrycks and
     Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations", ICLR 2019, section 4,
-    whose reference is AlexNet. All are fractions of which lower is better; an `mce` may exceed 1.
+    with AlexNet as reference. All are fractions, lower is better; `mce` may exceed 1.
     """
     counts = np.bincount(groups[groups >= 0], minlength=len(names))
     wrong = np.bincount(groups[(groups >= 0) & ~is_right], minlength=len(names))

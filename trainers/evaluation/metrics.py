@@ -1,4 +1,4 @@
-"""Classification metrics, each a fraction in [0, 1], and the scores that a model's logits get on a split."""
+"""Classification metrics, each a fraction in [0, 1], and the scores of a model's logits on a split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flyp_sweep.trainers.spec import Evaluation
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray, int], float]] = {}
 """Name -> function of (predictions [N], labels [N], number of classes)."""
 GROUP_ACCURACY = "group_accuracy/"
-"""With the name of a group behind it: the top-1 accuracy on that group's images."""
+"""Prefix of a group's top-1 accuracy; the group's name follows."""
 
 
 def _metric(function: Callable[[np.ndarray, np.ndarray, int], float]) -> Callable[[np.ndarray, np.ndarray, int], float]:
@@ -51,16 +51,16 @@ def macro_f1(predictions: np.ndarray, labels: np.ndarray, classes: int) -> float
 
 
 def worst_group_accuracy(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
-    """The lowest top-1 accuracy of a group; images of group -1 belong to none, and empty groups do not count.
+    """The lowest top-1 accuracy of a group. Images of group -1 belong to none; empty groups do not count.
 
-    For FMoW the groups are regions: its worst-region accuracy as WILDS computes it.
+    FMoW's groups are regions: this is its worst-region accuracy as WILDS computes it.
     """
     counts, hits = _by_group(predictions, labels, groups)
     return float(np.min(hits[counts > 0] / counts[counts > 0]))
 
 
 def _by_group(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images and hits of each group, int64 [groups] both, from one look at all images."""
+    """Images and hits of each group, both int64 [groups], from one pass over all images."""
     counts = np.bincount(groups[groups >= 0])
     return counts, np.bincount(groups[(groups >= 0) & (predictions == labels)], minlength=len(counts))
 
@@ -74,7 +74,7 @@ def all_metrics(
 ) -> dict[str, float]:
     """Every metric of `METRICS`; all arrays are int64 [N].
 
-    Where there are `groups`, `worst_group_accuracy` too, and `group_accuracy/NAME` of each that has a name and images.
+    With `groups`, also `worst_group_accuracy`, and `group_accuracy/NAME` of each group with a name and images.
     """
     found = {name: metric(predictions, labels, classes) for name, metric in METRICS.items()}
     if groups is not None:
@@ -104,14 +104,14 @@ class Scores:
         return self.score, -self.loss
 
     def adding(self, metrics: Mapping[str, float]) -> Scores:
-        """The same with more metrics."""
+        """A copy with more metrics."""
         return replace(self, metrics={**self.metrics, **metrics})
 
     def beats(self, other: Scores, metric: EpochMetric) -> bool:
-        """Whether a later epoch of these scores is kept in place of the `other`.
+        """Whether a later epoch with these scores replaces the `other` as the best.
 
-        By `accuracy`, the higher primary metric is (ties: the lower loss, then the earlier epoch); by `loss`, the lower
-        loss (ties: the later epoch).
+        `accuracy`: it needs a higher primary metric (ties: a lower loss, then the earlier epoch). `loss`: it needs a
+        lower loss (ties: the later epoch).
         """
         return self.loss <= other.loss if metric == "loss" else self.rank > other.rank
 
@@ -132,9 +132,10 @@ def score(logits: torch.Tensor, split: Split) -> Scores:
 
 
 def _mapped(logits: torch.Tensor, labels: torch.Tensor, class_map: np.ndarray) -> tuple[torch.Tensor, np.ndarray, int]:
-    """Loss, predictions and number of labels where several classes may stand for one label, and some for none.
+    """Loss, predictions and number of labels, if several classes may map to one label, and some to none.
 
-    The prediction is the label of the likeliest class; the loss sums the probabilities of a label's classes.
+    The prediction is the label of the most likely class; the loss uses the sum of the probabilities of a label's
+    classes.
     """
     kept = np.flatnonzero(class_map >= 0)
     targets, among = class_map[kept], logits[:, torch.from_numpy(kept).to(logits.device)].float()
@@ -146,5 +147,5 @@ def _mapped(logits: torch.Tensor, labels: torch.Tensor, class_map: np.ndarray) -
 
 
 def as_evaluation(scores: Scores, split: Split, alpha: float) -> Evaluation:
-    """What a result keeps of `scores`."""
+    """The part of `scores` that a result keeps."""
     return Evaluation(alpha, split.name, split.role, len(split), scores.primary, scores.metrics)

@@ -1,4 +1,4 @@
-"""Logits of a whole split; `metrics` makes numbers of them."""
+"""Logits of a whole split; `metrics` computes scores from them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Classifier = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class TwoTowers:
-    """A classifier by both encoders of an open_clip model: its `head` [C, D] are embeddings of texts, scaled.
+    """A classifier with both encoders of an open_clip model: `head` [C, D] holds scaled embeddings of texts.
 
-    Where images have captions, their retrieval is evaluated too.
+    If images have captions, their retrieval is evaluated too.
     """
 
     clip: Any

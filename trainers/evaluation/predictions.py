@@ -1,4 +1,4 @@
-"""What a repeat predicts of each example of the reported splits: collected during the evaluation, then written."""
+"""A repeat's predictions for each example of the reported splits: collected during the evaluation, then written."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 METADATA = b"flyp_sweep"
-"""The key of the Parquet file's metadata under which the trial's are, as JSON."""
+"""The metadata key of the Parquet file that holds the trial's metadata, as JSON."""
 
 Found = tuple[Split, float, Outputs, torch.Tensor | None]
-"""A split, the alpha of a model, what the model says of each example, and its logits [N, C] where they are kept."""
+"""A split, a model's alpha, the results for each example, and the logits [N, C] if they are kept."""
 
 
 class Predictions:
-    """Judges the models of a repeat, and remembers what those that tables show, at alphas `shown`, say of each example.
+    """Scores the models of a repeat, and collects the predictions of those at alphas `shown`, which tables report.
 
-    The scores of these hold calibration too. `chosen` is the alpha chosen on `id_val`.
+    The scores at `shown` include calibration. `chosen` is the alpha chosen on `id_val`.
     """
 
     def __init__(self, task: Task, shown: Collection[float], chosen: float) -> None:
@@ -52,7 +52,7 @@ class Predictions:
         return scores.adding(said.calibration(split.labels))
 
     def write(self) -> str | None:
-        """Write the file of the trial, if predictions are kept; returns why that could not be done."""
+        """Write the file of the trial, if predictions are kept; returns the reason if that fails."""
         if not self._found or self.task.prediction_files is None:
             return None
         return self.task.prediction_files.write(self.task.spec.trial_id, self.table())
@@ -82,7 +82,7 @@ class Predictions:
 
 
 def names_of(split: Split) -> list[str]:
-    """What tells the examples of a split apart: the path of each image's file below the folder of all, else its row."""
+    """Names of a split's examples: the path of each image's file below the common folder, else its row."""
     names = called(bare(split.images))
     if len(names) < 2 or len(set(names)) < len(names):
         return [str(row) for row in range(len(split))]
@@ -115,7 +115,7 @@ def _rows(found: Found, trial_id: str, examples: list[str]) -> pa.Table:
 
 
 def _lists(rows: np.ndarray) -> pa.ListArray:
-    """A list per row, of few enough rows that their offsets are 32-bit."""
+    """A list per row, in chunks whose offsets fit into 32 bits."""
     import pyarrow as pa
 
     count, length = rows.shape
@@ -129,7 +129,7 @@ def _constant(text: str, count: int) -> pa.DictionaryArray:
 
 
 def _labels(split: Split, classes: Collection[str]) -> list[str]:
-    """The names of a split's own labels: of its own classes, or each that of the first class that stands for it."""
+    """The names of a split's own labels: of its own classes, or of the first class that maps to each label."""
     if split.class_map is None:
         return list(split.class_names or classes)
     names = [""] * (int(split.class_map.max()) + 1)

@@ -1,4 +1,4 @@
-"""Retrieval between the images and the captions of a split: recall among the K nearest, in both directions."""
+"""Retrieval between the images and the captions of a split: recall at K, in both directions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ SIMILARITIES = 2**24
 class Captioned:
     """The images and captions of a split, and their embeddings by the models at several alphas.
 
-    Rows whose files are the same are one image, as are those whose bytes within a larger file are. Captions that the
-    tokenizer reads alike are one text. An image may have several captions, and a caption several images: each of them
-    is right.
+    Rows with the same file, or the same bytes within a larger file, are one image. Captions with the same tokens are
+    one text. An image may have several captions, and a caption several images: each of them is correct.
     """
 
     def __init__(self, task: Task, split: Split) -> None:
@@ -38,7 +37,7 @@ class Captioned:
 
     @torch.no_grad()
     def seen(self, alpha: float, model: TwoTowers, images: torch.Tensor) -> torch.Tensor:
-        """The logits [B, C] of a batch of `images` by the model at `alpha`, whose embeddings are kept."""
+        """The logits [B, C] of a batch of `images` by the model at `alpha`. Keeps the embeddings."""
         if alpha not in self._texts:
             self._texts[alpha] = model.texts(self.tokens)
         features = model.features(images)
@@ -46,9 +45,9 @@ class Captioned:
         return model.of_features(features)
 
     def metrics(self, alpha: float) -> dict[str, float]:
-        """`image_to_text_r1`, ... of the model at `alpha`; of the pretrained one where no other has seen the images.
+        """`image_to_text_r1`, ... of the model at `alpha`; the pretrained model's if no other has seen the images.
 
-        Every process calls it.
+        A collective: every process must call it.
         """
         if alpha not in self._features:
             features, texts = self.task.shared.features(self.split), self._pretrained_texts()
@@ -60,7 +59,7 @@ class Captioned:
         return {f"{way}_r{k}": recall for way, shares in found.items() for k, recall in shares.items()}
 
     def _pretrained_texts(self) -> torch.Tensor:
-        """Embeddings [U, D] of the distinct captions by the pretrained model, once per worker."""
+        """Embeddings [U, D] of the distinct captions by the pretrained model, computed once per worker."""
         task = self.task
 
         @torch.no_grad()
@@ -71,11 +70,11 @@ class Captioned:
 
 
 def recalls(queries: torch.Tensor, candidates: torch.Tensor, matches: torch.Tensor) -> dict[int, float]:
-    """K -> the share of `queries` with one of their candidates among the K most similar, for K of `NEAREST`.
+    """K -> the share of `queries` with a correct candidate among the K most similar ones, for K of `NEAREST`.
 
-    Shapes: `queries` [Q, D] and `candidates` [U, D], normalised; `matches` int64 [2, P], the right pairs of a query and
-    a candidate, of which each query has at least one. A wrong candidate that is as similar as the right one counts as
-    more similar. A few queries at a time are compared with all candidates.
+    Shapes: `queries` [Q, D] and `candidates` [U, D], normalised; `matches` int64 [2, P], the correct pairs of a query
+    and a candidate. Each query has at least one. On ties, wrong candidates rank before the correct one. A few queries
+    at a time are compared with all candidates.
     """
     of, right_ones = matches[:, matches[0].argsort(stable=True)]
     step = max(1, SIMILARITIES // len(candidates))
@@ -92,13 +91,13 @@ def recalls(queries: torch.Tensor, candidates: torch.Tensor, matches: torch.Tens
 
 
 def _distinct(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first row of each image, int64 [I], and which of the images each row holds, int64 [N]."""
+    """The first row of each image, int64 [I], and the image index of each row, int64 [N]."""
     found = bare(split.images)
     if isinstance(found, Packed):
         files = [hashlib.sha256(found.encoded(row)).hexdigest() for row in range(len(found))]
     else:
         files = called(found)
-    if len(set(files)) < 2:  # one file holds all, or there is none
+    if len(set(files)) < 2:  # no files, or one file for all images
         files = list(map(str, range(len(split))))
     numbers: dict[str, int] = {}
     rows = torch.tensor([numbers.setdefault(file, len(numbers)) for file in files])

@@ -1,4 +1,4 @@
-"""An exported folder, loaded to predict: labels and probabilities of image files."""
+"""Loads an exported folder and predicts: labels and probabilities of image files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TOP = 5
 DECODERS = 8
-"""Threads that decode images, at most: decoding leaves Python's lock for most of its time."""
+"""The largest number of threads that decode images; decoding mostly runs without Python's lock."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ExportedModel:
         model = ExportedModel.load("exported")
         model.predict(["a.png", "b.png"])       # a pandas DataFrame, a row per image
 
-    `labels` are in the order of the logits; `facts` say of which trial it is.
+    `labels` are in the order of the logits; `facts` describe the model's trial.
     """
 
     pretrained: Pretrained
@@ -51,7 +51,8 @@ class ExportedModel:
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device | None = None) -> ExportedModel:
-        """The model in `folder`, on `device` (None: a GPU if there is one). Raises InputError where there is none."""
+        """The model in `folder`, on `device` (None: a GPU if available). Raises InputError if it is no exported
+        folder."""
         folder = Path(folder)
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         check_exported(folder)
@@ -70,16 +71,16 @@ class ExportedModel:
 
     @torch.no_grad()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits [B, C] of normalised images [B, 3, H, W], as the model's preprocessing makes them."""
+        """Logits [B, C] of images [B, 3, H, W] that the model's preprocessing has normalised."""
         features = encode_image(self.pretrained.clip.visual, images)
         return self.portable.logits(features)
 
     def predict(
         self, paths: Sequence[str | Path], advance: Callable[[int], None] = lambda images: None
     ) -> pd.DataFrame:
-        """A row per image, in order: see `columns`. An image that cannot be read has its `error`, and nothing else.
+        """One row per image, in order, with the given `columns`. For an unreadable image, only `error` is set.
 
-        `advance` is told after every batch how many images it held.
+        Calls `advance` after every batch with its number of images.
         """
         import pandas as pd
 
@@ -93,7 +94,7 @@ class ExportedModel:
         return table.assign(error=pd.Series(errors, dtype=object))
 
     def _rows(self, files: Files, advance: Callable[[int], None]) -> Iterator[list[list[Any]]]:
-        """The rows of one batch after the other."""
+        """The rows of each batch in turn."""
         loader = Loader(self.pretrained.preprocess, self.device, min(DECODERS, torch.get_num_threads()))
         for batch in loader.evaluation_batches(files, self.facts.batch):
             logits = self.logits(loader.to_device(batch)).double()
@@ -108,12 +109,12 @@ class ExportedModel:
 
 
 def columns(top: int) -> list[str]:
-    """Of the prediction: `label`, `confidence`, then the most likely labels with their probabilities."""
+    """Columns of a prediction: `label`, `confidence`, then the most likely labels with their probabilities."""
     return ["label", "confidence", *(f"{what}_{at}" for at in range(1, top + 1) for what in ("label", "probability"))]
 
 
 class Files:
-    """Image files, decoded as the trial's were. One that cannot be decoded is black; `errors` says why, by index."""
+    """Image files, decoded as in the trial. An undecodable one is black; `errors` holds the reason, by index."""
 
     def __init__(self, paths: list[str], facts: Facts) -> None:
         self.paths = paths
@@ -134,7 +135,7 @@ class Files:
 
 
 def check_exported(folder: Path) -> None:
-    """Raise InputError where `folder` lacks a file of an exported model."""
+    """Raise InputError if `folder` lacks a file of an exported model."""
     if absent := [name for name in (CONFIG, HEAD, LABELS) if not (folder / name).is_file()]:
         raise InputError(
             f"{folder}: found no {absent[0]}; expected a folder of `flyp-sweep export`, or a run folder; name one"

@@ -1,4 +1,4 @@
-"""What an exported folder records of the trial that its model comes from, in the header of `head.safetensors`."""
+"""An exported folder's record of its model's trial, in the header of `head.safetensors`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NOTE = "logits = features @ weight.T (+ bias); features are L2-normalised; the l
 
 @dataclass(frozen=True)
 class Facts:
-    """The model is the trial's at `alpha`. Images were decoded `shown_as`, without `border` pixels on each side, and
-    went through encoders of `precision` in batches of `batch`, on a `device` with so many `threads`. `decoding` says
-    what else the data set did to the pixels of its files; empty: nothing."""
+    """The model is the trial's at `alpha`. Images were decoded as `shown_as` says, and `border` pixels were cut off
+    each side. Encoders ran in `precision`, in batches of `batch`, on `device` with `threads` threads. `decoding`
+    describes other changes that the data set makes to the pixels of its files; empty if there are none."""
 
     trial_id: str
     method: str
@@ -38,7 +38,7 @@ class Facts:
 
     @classmethod
     def of(cls, task: Task, trial_id: str, alpha: float, threads: int) -> Facts:
-        """Those of a trial, which has `threads`."""
+        """The facts of a trial that ran with `threads` threads."""
         images = bare(task.id_val.images)
         shown_as: ShownAs = getattr(images, "shown_as", "torchvision")
         border = int(getattr(images, "border", 0))
@@ -58,19 +58,20 @@ class Facts:
 
     @property
     def header(self) -> dict[str, str]:
-        """The header of a safetensors file: one entry, for the library writes several in an order of its own."""
+        """The header of a safetensors file. It has one entry, because safetensors does not preserve the order of
+        several."""
         return {KEY: json.dumps({**asdict(self), "note": NOTE})}
 
     @classmethod
     def from_header(cls, header: Mapping[str, str]) -> Facts:
-        """The facts in a header. Raises KeyError, TypeError or ValueError where it holds none."""
+        """The facts in a header. Raises KeyError, TypeError or ValueError if it has none."""
         told: dict[str, Any] = json.loads(header[KEY])
         del told["note"]
         return cls(**told)
 
 
 def bare(images: Images) -> Images:
-    """The images as the data set made them, without what remembers or draws from them."""
+    """The images as the data set made them, without wrappers that memoise them or select a subset."""
     while isinstance(images, Remembered | Subset):
         images = images.images
     return images

@@ -1,4 +1,4 @@
-"""The folder that `export` writes: what open_clip loads, the head, labels, prompts and a model card."""
+"""The folder that `export` writes: weights for open_clip, the head, labels, prompts and a model card."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ HEAD, LABELS, PROMPTS, CARD = "head.safetensors", "labels.json", "prompts.json",
 
 @dataclass(frozen=True)
 class Export:
-    """All that a folder is made of: the model of `task`'s trial that `facts` describe; `model` names its pretrained
-    one."""
+    """The content of a folder: the model of `task`'s trial, described by `facts`; `model` is the pretrained one's
+    entry."""
 
     portable: Portable
     task: Task
@@ -42,7 +42,8 @@ class Export:
     @classmethod
     @torch.no_grad()
     def of(cls, curve: AlphaCurve, trial_id: str, alpha: float, model: Model, threads: int) -> Export:
-        """The model at `alpha` of a trial that has `threads`. Raises InputError for one that open_clip cannot load."""
+        """The model at `alpha` of a trial that ran with `threads` threads. Raises InputError if open_clip cannot load
+        it."""
         task = curve.task
         portable = zero_shot(task) if alpha == 0 else curve.method.portable(curve.at(alpha).eval(), task)
         return cls(portable, task, model, Facts.of(task, trial_id, alpha, threads))
@@ -73,7 +74,7 @@ class Export:
             tokenizer.save_pretrained(str(folder))
         save_file(on_cpu(self.portable.clip.state_dict()), folder / WEIGHTS[0], {"format": "pt"})
         save_file(on_cpu(self.portable.tensors), folder / HEAD, self.facts.header)
-        for name in (WEIGHTS[0], HEAD):  # which safetensors lets nobody else read
+        for name in (WEIGHTS[0], HEAD):  # safetensors makes files readable for their owner only
             (folder / name).chmod((folder / CONFIG).stat().st_mode)
 
 
@@ -82,12 +83,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def on_cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies that share no memory, as safetensors wants them."""
+    """Copies that share no memory, as safetensors requires."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def check_free(folder: Path) -> None:
-    """Raise InputError where something is already at `folder`, an empty folder excepted, or nothing can be made."""
+    """Raise InputError if `folder` exists and is not an empty folder, or if it cannot be created."""
     try:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise InputError(
@@ -100,9 +101,9 @@ def check_free(folder: Path) -> None:
 
 @contextmanager
 def drafted(folder: Path) -> Iterator[Path]:
-    """A draft beside `folder`, which takes its place at the end of the block: so nothing half-written is ever there.
+    """A draft beside `folder`, which replaces it at the end of the block: `folder` never holds an incomplete export.
 
-    Raises InputError where it cannot be written.
+    Raises InputError if it cannot be written.
     """
     check_free(folder)
     draft = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.draft")

@@ -1,4 +1,4 @@
-"""Which images a user means to predict on: files, folders of images, and tables of paths."""
+"""Lists the images to predict on: files, folders of images, and tables of paths."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TABLES = (".csv", ".tsv", ".parquet")
 
 
 def image_paths(given: Sequence[Path], column: str = "path") -> list[str]:
-    """The images in order: files as they are, the images in folders and below, and those that tables name.
+    """The images in order: files, images in folders and their subfolders, and images that tables list.
 
-    A table names files in its column `column`, relative to the folder of the table. Raises InputError for a path that
-    leads nowhere, and for a folder without images.
+    A table lists files in its column `column`, relative to its own folder. Raises InputError for a path that does not
+    exist, and for a folder without images.
     """
     return [path for one in given for path in _paths(one, column)]
 
@@ -39,7 +39,7 @@ def _below(folder: Path) -> list[str]:
         found = list(images_below(str(folder), left_out))
     except OSError as error:
         raise InputError(
-            f"{error.filename}: cannot be read ({error.strerror}); mend that, or name another folder"
+            f"{error.filename}: cannot be read ({error.strerror}); solve that, or name another folder"
         ) from error
     if not found:
         told = left_out.told(folder)

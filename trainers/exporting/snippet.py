@@ -1,4 +1,4 @@
-"""Code for plain open_clip that predicts with an exported folder, bit for bit as the trial did."""
+"""Code for plain open_clip that predicts with an exported folder, bit for bit as in the trial."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ BF16 = """\
 
 
 def snippet(facts: Facts, votes: bool, adapter: bool) -> str:
-    """Python code that needs torch, open_clip and Pillow alone.
+    """Python code that needs only torch, open_clip and Pillow.
 
-    `votes`: the head has those of training images; `adapter`: it has one of features.
+    `votes`: the head includes votes of training images; `adapter`: the head includes a feature adapter.
     """
     head = HEAD.format(
         threads=facts.threads,

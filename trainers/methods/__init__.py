@@ -1,4 +1,4 @@
-"""The methods: one small file each, found by their place in this package; those of others by their entry points."""
+"""The methods. Each is one small file of this package, discovered automatically, or another package's entry point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FineTuned", "GradientMethod", "Method", "get", "named", "registry"]
 
 
 def named(space: SearchSpace, name: str) -> Method:
-    """The method of this name in `space`: one that `get` knows, or a checkpoint under its label.
+    """The method of this name in `space`: one that `get` knows, or a checkpoint with this label.
 
     Raises InputError as `get` does, and for a label that is the name of a method.
     """
@@ -31,7 +31,7 @@ def named(space: SearchSpace, name: str) -> Method:
 
 @cache
 def registry() -> dict[str, Method]:
-    """Name -> method, by name: of every module of this package, and of other packages (see `trainers.plugins`)."""
+    """Name -> method, sorted by name, of this package and of other packages (see `trainers.plugins`)."""
     return plugins.instances(__name__, Method, plugins.METHODS)  # type: ignore[type-abstract]
 
 
@@ -39,7 +39,7 @@ def registry() -> dict[str, Method]:
 def get(name: str) -> Method:
     """The method of this name, or the class that `module.path:ClassName` names.
 
-    Raises InputError for an unknown name, or when the class cannot be imported, is no `Method` or lacks a part.
+    Raises InputError for an unknown name, and for a class that cannot be imported, is no `Method` or is abstract.
     """
     if ":" in name:
         return plugins.imported(name, Method, "methods")  # type: ignore[type-abstract]

@@ -1,4 +1,4 @@
-"""What a method is: where it starts, what its loss is, how it predicts. How it is trained is `training`'s subject."""
+"""The base classes of methods: starting model, loss and prediction. The room `training` holds the training loop."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from flyp_sweep.trainers.plugins import Labelled
 from flyp_sweep.trainers.task import Task
 
 MOMENTUM = 0.9
-"""Of SGD."""
+"""The momentum of SGD."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a stream for more chance.
+    """A training batch: `images` [B, 3, H, W] normalised, `labels` int64 [B], and a random stream `rng`.
 
-    In place of images, a method that is trained `on_features` gets features [B, D]. `templates`, int64 [B], is the
-    template that each image comes with; None: the method draws one. `drawn` is what `GradientMethod.draw` gave.
-    `captions`, int64 [B, L], are the tokens of each image's own text, which takes the place of a prompt; None: there
-    are none, or the method does not read them.
+    A method with `on_features` gets features [B, D] as `images`. `templates`, int64 [B], holds one template index per
+    image; None: the method draws them. `drawn` is the result of `GradientMethod.draw`. `captions`, int64 [B, L], holds
+    the tokens of each image's own text, which replaces the prompt; None: the data has no captions, or the method does
+    not read them.
     """
 
     images: torch.Tensor
@@ -49,8 +49,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the optimiser: its `number`, from 1, of the `total` of the training, and the learning rate that the
-    schedule gave it, for parameters without one of their own."""
+    """One optimiser step: its `number`, from 1, out of `total` steps, and the scheduled learning rate `lr`.
+
+    Groups with a learning rate of their own follow the same schedule from their own base.
+    """
 
     number: int
     total: int
@@ -59,7 +61,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that the optimiser treats alike: `lr` is their learning rate after the warm-up."""
+    """Parameters with common optimiser settings: `lr` is their learning rate after the warm-up."""
 
     parameters: Sequence[nn.Parameter]
     lr: float
@@ -67,72 +69,73 @@ class Group:
 
 
 class Method(Labelled, ABC):
-    """What all methods have: what they search, their zero-shot end, and how they predict.
+    """What all methods have in common: hyper-parameters, the zero-shot model, and prediction.
 
-    A method is a `GradientMethod` or a `SolvedMethod`. It must not change what `task.shared` holds, which other trials
-    see too. `trainers.testing.method_contract`, a suite to inherit, tests all that a method promises.
+    A method is a `GradientMethod` or a `SolvedMethod`. It must not change the contents of `task.shared`: other trials
+    read them too. Inherit the test suite `trainers.testing.method_contract` to test every promise of a method.
     """
 
     name: str
-    """Of a class, unless its instances have names of their own: those are no methods that a registry could make."""
+    """The name in the search space. Set it on the class; the registry skips classes that set it per instance."""
     hparams: ClassVar[Mapping[str, Distribution | None]]
-    """Hyper-parameter -> the distribution it is searched over when the YAML gives none; None: the YAML must."""
+    """Hyper-parameter -> its default distribution; None: the search space must give one."""
     in_place_of: ClassVar[Mapping[str, str]] = {}
-    """Another name that the YAML may give -> the hyper-parameter whose place it takes: a strength in other units."""
+    """Alternative name in the YAML -> the hyper-parameter that it replaces: the same strength in other units."""
     domains: ClassVar[Mapping[str, Domain]] = {}
-    """Hyper-parameter -> the numbers, or words, it may be; other values are refused before a sweep starts. One that is
-    not named here may be of the kind (number, text, true/false) of its default."""
+    """Hyper-parameter -> its allowed numbers or words; the preflight refuses other values. A hyper-parameter without an
+    entry must have the kind (number, text, true/false) of its default."""
     frozen_encoder: ClassVar[bool] = False
-    """The image encoder stays as pretrained: the classifier takes cached features [B, D] in place of images."""
+    """The image encoder stays pretrained: the classifier takes cached features [B, D] instead of images."""
     seeded: ClassVar[bool] = True
-    """False where neither chance nor the training images play a part: one repeat, no interval, nothing to interpolate.
-    """
+    """False if the result depends on neither chance nor the training images. Such a method runs one repeat, gets no
+    interval and is not interpolated."""
     deterministic: ClassVar[bool] = False
-    """True where the same training images and the same configuration give the same model, whatever the seed.
+    """True if the same training images and configuration give the same model for every seed.
 
-    Such a method runs once on the whole training split. In few-shot cells the seed draws the images: it runs on every
-    seed there, like any other method. A subclass that draws at random says False again.
+    Such a method runs once on the whole training split. In few-shot cells the seed draws the images, so the method runs
+    on every seed there. A subclass that draws at random must set False again.
     """
 
     retrieves: ClassVar[bool] = False
-    """Its models have both encoders, so that images and captions can be compared: `classifier` returns a `TwoTowers`.
-    With a `frozen_encoder` both are the pretrained ones."""
+    """Its models have an image and a text encoder, so images and captions can be compared: `classifier` returns a
+    `TwoTowers`. With `frozen_encoder` both encoders are the pretrained ones."""
 
     open_vocabulary: ClassVar[bool] = False
-    """It predicts by prompts of classes, which may be others than those of training: with a task of other classes,
-    `zero_shot`, `export` and `classifier` make a model of these from what was trained."""
+    """It predicts with class prompts, so it can predict new classes. Given a task with other classes, `zero_shot`,
+    `export` and `classifier` build a model for those classes from the trained weights."""
 
     @abstractmethod
     def zero_shot(self, task: Task) -> nn.Module:
-        """A fresh model that predicts as the pretrained one does zero-shot: alpha = 0 of WiSE-FT.
+        """A fresh model with the pretrained model's zero-shot predictions: alpha = 0 of WiSE-FT.
 
-        Its state dict has the names that a fitted one has.
+        Its state dict has the same names as that of a fitted model.
         """
 
     def unfitted(self, task: Task) -> nn.Module:
-        """A fresh model of the form that a fit has: what is kept of a fit are the weights that differ from its weights.
+        """A fresh model with the architecture of the trained one. A run keeps only the weights that differ from it.
 
-        The zero-shot one, unless a method trains a model of another form than it predicts with.
+        Default: `zero_shot`. Override it if the trained model and the predicting model differ in form.
         """
         return self.zero_shot(task)
 
     def classifier(self, model: nn.Module, task: Task) -> Classifier:
-        """A function from a batch to logits [B, C]; what can be computed once for many batches is computed here."""
+        """A function from a batch to logits [B, C]. Compute here, once, whatever all batches have in common."""
         return model
 
     def export(self, state: dict[str, torch.Tensor], task: Task) -> dict[str, torch.Tensor]:
-        """The weights that a fit gives, from those of its best epoch: WiSE-FT interpolates them with `zero_shot`'s.
+        """Convert the trained weights of the best epoch to the weights that predict.
 
-        The fit's own weights, unless a method trains a model of another form than it predicts with.
+        WiSE-FT interpolates the result with `zero_shot`'s weights. Default: `state` itself. Override it if the trained
+        model and the predicting model differ in form.
         """
         return state
 
     def portable(self, model: nn.Module, task: Task) -> Portable:
-        """What `model`, of the form of `zero_shot`'s, consists of in open_clip's terms: `flyp-sweep export` writes it.
+        """`model`, a model like `zero_shot`'s, as open_clip parts: `flyp-sweep export` writes them to a folder.
 
-        Its logits are those of `classifier`, to the bit. By default that is known of an `ImageClassifier`, of a linear
-        layer over the frozen encoder's features, and of an open_clip model that predicts by its prompts. Raises
-        InputError for a model of another form: its method defines this hook.
+        Its logits equal those of `classifier`, bit for bit. The default handles an `ImageClassifier`, a linear layer
+        over the frozen encoder's features, and an open_clip model that predicts with its prompts. Raises InputError for
+        other models: their methods must override this hook.
         """
         if isinstance(model, ImageClassifier):
             return Portable(with_encoder(model.encoder, task), model.head.weight, model.head.bias)
@@ -141,17 +144,17 @@ class Method(Labelled, ABC):
         if type(model) is type(task.pretrained.clip):
             return Portable(model, zero_shot_head(model, task.prompts))
         raise InputError(
-            f"{self.name}: its model is a {type(model).__name__}, of which no folder for open_clip can be made; define "
-            f"{type(self).__name__}.portable(model, task), which returns a flyp_sweep.Portable"
+            f"{self.name}: its model is a {type(model).__name__}, which cannot be exported as a folder for open_clip; "
+            f"define {type(self).__name__}.portable(model, task), which returns a flyp_sweep.Portable"
         )
 
     def notes(self, task: Task) -> list[str]:
-        """What a reader of the fit's result should know, a sentence each: the `notes` of its ledger line."""
+        """Sentences for the reader of the fit's result: the `notes` of its ledger line."""
         return []
 
     @torch.no_grad()
     def ready(self, model: nn.Module, task: Task) -> Classifier:
-        """The classifier of `model` as it now is, in evaluation mode."""
+        """The classifier of `model` with its current weights, in evaluation mode."""
         model.eval()
         return self.classifier(model, task)
 
@@ -165,7 +168,7 @@ class Method(Labelled, ABC):
 
 
 class SolvedMethod(Method):
-    """A method without epochs: its model is computed at once."""
+    """A method without epochs: `solve` computes its model at once."""
 
     @abstractmethod
     def solve(self, task: Task) -> nn.Module:
@@ -175,39 +178,44 @@ class SolvedMethod(Method):
 class GradientMethod(Method):
     """A method that the shared training loop fits.
 
-    The loop calls `start` and `optimizer` once; for every batch `draw`, `inputs`, `encode` and `joint_loss` and, after
-    the optimiser's step, `after_step`; after every epoch `classifier`, for the evaluation on `id_val`; at the end
-    `export`. The loop trains the parameters of `start`'s model that require a gradient. `lr` and `weight_decay` are
-    those of the optimiser, unless `parameter_groups` says otherwise.
+    The loop calls the hooks in this order:
 
-    Where memory is short, `encode` is called twice on each of several chunks of `inputs`, and `joint_loss` on all
-    outputs put together. A method that defines `loss` in place of the three is given whole batches alone.
+    - once: `start`, `optimizer`;
+    - per batch: `draw`, `inputs`, `encode`, `joint_loss`, then, after the optimiser's step, `after_step`;
+    - per epoch: `classifier`, to evaluate on `id_val`;
+    - at the end: `export`.
 
-    Between epochs nothing is kept but the model's parameters and buffers, the optimiser's state and the curve: a trial
-    may go on in another process.
+    The loop trains those parameters of `start`'s model that require a gradient. `lr` and `weight_decay` apply to all of
+    them, unless `parameter_groups` overrides this.
+
+    If memory is short, the loop divides the `inputs` into chunks, calls `encode` twice per chunk, and calls
+    `joint_loss` on the concatenated outputs. A method that overrides `loss` instead always gets whole batches.
+
+    The only state between epochs is: the model's parameters and buffers, the optimiser's state, and the curve. A trial
+    may resume in another process.
     """
 
     hparams = {"lr": None, "weight_decay": None}
     pairs_templates: ClassVar[bool] = False
-    """Each image of a batch comes with a template: `train.pairs` may then draw both together."""
+    """Each image of a batch comes with a template: `train.pairs` may then draw images and templates together."""
     reads_captions: ClassVar[bool] = False
-    """Its loss takes the captions of training images, where there are some, in place of prompts of their classes."""
+    """Its loss reads the captions of training images, if the data has any, instead of class prompts."""
     smooths_labels: ClassVar[bool] = False
-    """Its loss has a cross-entropy over the classes, by `label_loss`, which reads `train.label_smoothing`."""
+    """Its loss has a cross-entropy over the classes, computed by `label_loss`, which reads `train.label_smoothing`."""
     decays_layers: ClassVar[bool] = True
-    """It trains layers below the top of an encoder, which `train.layer_decay` tells apart."""
+    """It trains layers below the top of an encoder, so `train.layer_decay` changes their learning rates."""
     on_features: ClassVar[bool] = False
-    """It is trained on the frozen encoder's features of the images as evaluation sees them: without augmentation."""
+    """It trains on the frozen encoder's features of evaluation views, without augmentation."""
     domains = {"lr": Number(above=0), "weight_decay": Number(least=0)}
 
     def start(self, task: Task) -> nn.Module:
-        """The model as training finds it; the zero-shot one unless a method says otherwise."""
+        """The model before the first step. Default: the zero-shot model."""
         return self.zero_shot(task)
 
     def parameter_groups(self, model: nn.Module, task: Task) -> list[Group]:
-        """The parameters to train: by default all of `model` that require a gradient, at the trial's `lr`.
+        """The parameters to train. Default: all parameters of `model` that require a gradient, at the trial's `lr`.
 
-        With `train.layer_decay` the rate is multiplied by the decay for each layer from the top of a tower.
+        `train.layer_decay` multiplies the rate by the decay for each layer below the top of a tower.
         """
         lr, decay = task.hparams["lr"], task.spec.layer_decay
         below = layers.distances(model, task.pretrained.clip) if decay != 1 else {}
@@ -218,24 +226,25 @@ class GradientMethod(Method):
         return [Group(own, lr * decay**at, task.hparams["weight_decay"]) for at, own in sorted(trained.items())]
 
     def optimizer(self, model: nn.Module, task: Task) -> torch.optim.Optimizer:
-        """The optimiser of `parameter_groups`. A method that changes steps adds hooks to it (`register_step_*_hook`).
+        """The optimiser of `parameter_groups`. To change its steps, register hooks on it (`register_step_*_hook`).
 
-        The loop gives each group the rate of its `base_lr` by the schedule, before every step.
+        Before every step, the loop sets the learning rate of each group from its `base_lr` and the schedule.
         """
         return make_optimizer(self.parameter_groups(model, task), task.spec.optimizer)
 
     def draw(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        """What is drawn from `batch.rng` for the batch as a whole: `joint_loss` finds it in `batch.drawn`."""
+        """Draw from `batch.rng` for the batch as a whole: `joint_loss` finds the result in `batch.drawn`."""
         return ()
 
     def inputs(self, batch: Batch, task: Task) -> tuple[torch.Tensor, ...]:
-        """What `encode` takes of a batch of B images, each [B, ...]. What rows draw from `batch.rng` is drawn here."""
+        """The inputs of `encode` for a batch of B images, each [B, ...]. Draw here what each row needs from
+        `batch.rng`."""
         return (batch.images,)
 
     def encode(self, model: nn.Module, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
-        """Outputs, each [b, ...], of the b rows of `inputs`: every row of its own, whatever the others are.
+        """Outputs, each [b, ...], of the b rows of `inputs`. A row's output must not depend on the other rows.
 
-        Integers among the outputs have no gradient.
+        Integer outputs have no gradient.
         """
         raise self._undefined()
 
@@ -247,24 +256,24 @@ class GradientMethod(Method):
         return NotImplementedError(f"{type(self).__name__} has neither `encode` and `joint_loss` nor a `loss`")
 
     def loss(self, model: nn.Module, batch: Batch, task: Task) -> torch.Tensor:
-        """The loss of one batch, a scalar; what the batch has not `drawn` is drawn here."""
+        """The loss of one batch, a scalar. Calls `draw` if the batch has no `drawn` yet."""
         batch = replace(batch, drawn=batch.drawn or self.draw(batch, task))
         return self.joint_loss(model, self.encode(model, self.inputs(batch, task), task), batch, task)
 
     @property
     def divisible(self) -> bool:
-        """Whether a batch can be encoded in chunks: not where `loss` may be something else than its three parts."""
+        """Whether batches can be encoded in chunks: False if the class overrides `loss`."""
         return type(self).loss is GradientMethod.loss
 
     @property
     def has_loss(self) -> bool:
-        """Whether it defines its loss: as `encode` and `joint_loss`, or as `loss`."""
+        """Whether the class defines its loss: `encode` and `joint_loss`, or `loss`."""
         own = type(self)
         parts = own.encode is not GradientMethod.encode and own.joint_loss is not GradientMethod.joint_loss
         return parts or not self.divisible
 
     def after_step(self, model: nn.Module, task: Task, step: Step) -> None:
-        """Called after every step of the optimiser, e.g. to keep a parameter within bounds."""
+        """Called after every step of the optimiser, e.g. to keep a parameter within bounds. Default: does nothing."""
 
 
 def make_optimizer(groups: Sequence[Group], kind: Optimizer) -> torch.optim.Optimizer:
@@ -273,7 +282,7 @@ def make_optimizer(groups: Sequence[Group], kind: Optimizer) -> torch.optim.Opti
         {"params": list(one.parameters), "lr": one.lr, "base_lr": one.lr, "weight_decay": one.weight_decay}
         for one in groups
     ]
-    fused = not any(one.is_meta for group in groups for one in group.parameters)  # there are no kernels without memory
+    fused = not any(one.is_meta for group in groups for one in group.parameters)  # meta tensors have no fused kernels
     if kind == "sgd":
         return torch.optim.SGD(told, momentum=MOMENTUM, fused=fused)
     return torch.optim.AdamW(told, fused=fused)
@@ -301,7 +310,7 @@ class ImageClassifier(nn.Module):
 def linear_head(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Linear:
     """A linear layer with a copy of `weight` [C, D] and `bias` [C] (None: zeros)."""
     classes, width = weight.shape
-    # Random initial weights, soon overwritten, would be drawn from the process's global stream.
+    # nn.Linear would draw initial weights from the process's global stream, only to overwrite them.
     head = nn.utils.skip_init(nn.Linear, width, classes, device=weight.device, dtype=weight.dtype)
     with torch.no_grad():
         head.weight.copy_(weight)

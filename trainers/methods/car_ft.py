@@ -1,4 +1,4 @@
-"""CAR-FT: fine-tuning that keeps what the pretrained encoder tells of an image's context."""
+"""CAR-FT: fine-tuning that preserves the pretrained encoder's predictions of an image's context."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from flyp_sweep.trainers.task import Task
 class ContextAwareFineTuning(FineTuning):
     """FT plus `context_weight` times the divergence between context distributions (Mao et al., 2024, Section 4).
 
-    A context is a template. Its embedding is the normalised mean over classes of the prompts' embeddings, as the
-    embedding of a class is the mean over templates. The distribution is the softmax over contexts of the cosines with
-    an image times the pretrained logit scale. The divergence is KL(pretrained || tuned), averaged over a batch.
+    A context is a template. Its embedding is the normalised mean of its prompts' embeddings over the classes. The
+    context distribution of an image is the softmax over contexts of its cosines with their embeddings, times the
+    pretrained logit scale. The divergence is KL(pretrained || tuned), averaged over a batch.
 
-    Source: the abstract and summaries of the paper alone. No code of its authors was found, so neither the direction of
-    the divergence, nor the scale in the softmax, nor the weight of 1 was compared.
+    Source: the paper's abstract and summaries only. The authors' code was not found. The direction of the divergence,
+    the scale in the softmax, and the weight of 1 are therefore unverified.
     """
 
     name = "car_ft"
@@ -55,7 +55,7 @@ def pretrained_features(images: torch.Tensor, task: Task) -> torch.Tensor:
 
 
 def contexts(task: Task) -> torch.Tensor:
-    """Weights [T, D] of a linear head that tells the contexts of an image apart, once per worker."""
+    """Weights [T, D] of a linear head that classifies the context of an image, computed once per worker."""
 
     @torch.no_grad()
     def compute() -> torch.Tensor:

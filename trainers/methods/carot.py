@@ -1,4 +1,4 @@
-"""CaRot: FLYP with an orthogonal projection of images, taught by a moving average of itself."""
+"""CaRot: FLYP with an orthogonal image projection, distilled from a moving average of itself."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from flyp_sweep.trainers.methods.trailing import Trailing
 from flyp_sweep.trainers.task import Task
 
 PROJECTIONS = (("attnpool", "c_proj"), ("head", "proj"))
-"""Where an image encoder of open_clip has its projection, as a linear layer of one of its parts."""
+"""Where open_clip's image encoders have a projection that is a linear layer of a submodule."""
 FIRST_DECAY, RISE = 0.05, 0.2
-"""The teacher's first decay, and the share of all steps in which the decay rises to `teacher_decay`."""
+"""The teacher's first decay, and the share of all steps during which the decay rises to `teacher_decay`."""
 
 
 class CalibratedRobust(FLYP):
-    """FLYP's loss, plus `orthogonality` times the distance of the image projection from orthogonal columns, plus
-    `distillation` times the cross-entropy of the batch's similarities, images to texts and back, with the teacher's.
+    """FLYP's loss plus two terms.
 
-    The distance is the Frobenius norm of W'W - I, for the projection W [width, D]. The teacher is a moving average of
-    the weights: after steps 1, 1 + `teacher_every`, ... it keeps a share of itself that rises linearly from 0.05 to
-    `teacher_decay` in the first fifth of the training. The student predicts.
+    - `orthogonality` times the Frobenius norm of W'W - I, for the image projection W [width, D].
+    - `distillation` times the cross-entropy between the batch's similarities, from images to texts and back, and those
+      of a teacher.
 
-    Source: Oh et al. (2024), Section 4. The losses, the teacher and the defaults are those of the authors' code, with
-    0.2 and 1.5 of its command for ImageNet. That command also adds 0.05 times the norm of the product of both
-    projections, which is left out here.
+    The teacher is a moving average of the weights. It is updated after steps 1, 1 + `teacher_every`, ... Its decay
+    rises linearly from 0.05 to `teacher_decay` in the first fifth of the training. The student predicts.
+
+    Source: Oh et al. (2024), Section 4. Losses, teacher and defaults are those of the authors' code, with 0.2 and 1.5
+    from its command for ImageNet. That command also adds 0.05 times the norm of the product of both projections, which
+    is omitted here.
     """
 
     name = "carot"
@@ -94,7 +96,7 @@ class CalibratedRobust(FLYP):
 
 
 def projection(visual: Any) -> torch.Tensor | None:
-    """The matrix [width, D] that projects into the space that images and texts share; None: the encoder has none."""
+    """The matrix [width, D] that projects into the shared space of images and texts; None if the encoder has none."""
     weights = projector(visual)
     return weights if weights is None or weights is getattr(visual, "proj", None) else weights.T
 
@@ -105,7 +107,7 @@ def projector(visual: Any) -> torch.Tensor | None:
     if isinstance(own, nn.Parameter):
         return own
     layers = [getattr(getattr(visual, holder, None), name, None) for holder, name in PROJECTIONS]
-    if hasattr(visual, "trunk"):  # of timm, whose classifier projects where open_clip adds no layer
+    if hasattr(visual, "trunk"):  # timm: its classifier is the projection, unless open_clip adds a layer
         layers.append(visual.trunk.get_classifier())
     return next((layer.weight for layer in layers if isinstance(layer, nn.Linear)), None)
 
@@ -122,6 +124,6 @@ def distilled(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
 
 
 def decay(step: Step, last: float) -> float:
-    """The share of itself that the teacher keeps after `step`."""
+    """The teacher's decay after `step`: the share of its weights that it keeps."""
     risen = min(1.0, (step.number - 1) / (RISE * step.total))
     return FIRST_DECAY + (last - FIRST_DECAY) * risen

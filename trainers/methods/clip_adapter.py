@@ -1,4 +1,4 @@
-"""CLIP-Adapter: two small layers change the frozen encoder's image features."""
+"""CLIP-Adapter: two small layers adapt the frozen encoder's image features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flyp_sweep.trainers.task import Task
 
 
 class AdaptedHead(nn.Module):
-    """The prompts' `head` [C, D] over features that layers `down` [H, D] and `up` [D, H] change (see `Adapter`)."""
+    """The prompts' `head` [C, D] over features adapted by the layers `down` [H, D] and `up` [D, H] (see `Adapter`)."""
 
     def __init__(self, head: torch.Tensor, down: torch.Tensor, up: torch.Tensor, ratio: float) -> None:
         super().__init__()
@@ -38,15 +38,15 @@ class AdaptedHead(nn.Module):
 class CLIPAdapter(FeatureClassifier):
     """Cross-entropy over an adapter of the image features, with a residual connection (Gao et al., 2024, Section 3.2).
 
-    `adapter_ratio` of the features are the adapter's output, whose hidden layer is 1 / `adapter_reduction` as wide; the
-    head stays zero-shot. Defaults, layers and their initial weights are those of the authors' code. It feeds features
-    before their normalisation, which changes no logit: without biases the layers scale as their input does.
+    The adapter's output replaces a share `adapter_ratio` of the features. Its hidden layer is narrower by the factor
+    `adapter_reduction`. The head stays zero-shot. Defaults, layers and their initial weights are those of the authors'
+    code. That code passes features before normalisation, which changes no logit: layers without biases are homogeneous.
 
-    At the zero-shot end of WiSE-FT both layers are zero. Their product scales by alpha squared, so every alpha is the
-    fitted model with a smaller ratio: ratio / (1 - ratio) times alpha squared.
+    At the zero-shot end of WiSE-FT both layers are zero. Their product scales with alpha squared, so every alpha equals
+    the fitted model with a smaller ratio: ratio / (1 - ratio) times alpha squared.
 
-    The paper's own text was not compared. Of its two adapters this is the visual one, which the code has; the authors
-    choose the ratio by data set, and show crops of the images.
+    The implementation was not compared with the paper's text. Of the paper's two adapters this is the visual one, as in
+    the code. The authors choose the ratio per data set, and train on crops of the images.
     """
 
     name = "clip_adapter"
@@ -67,7 +67,8 @@ class CLIPAdapter(FeatureClassifier):
         width, hidden = _widths(task)
         generator = torch.Generator().manual_seed(int(task.stream("adapter").integers(2**63)))
         down, up = (
-            (2 * torch.rand(rows, columns, generator=generator) - 1) / columns**0.5  # as torch's linear layers start
+            (2 * torch.rand(rows, columns, generator=generator) - 1)
+            / columns**0.5  # torch's initialisation of linear layers
             for rows, columns in ((hidden, width), (width, hidden))
         )
         return self._model(down, up, task)
@@ -80,6 +81,6 @@ class CLIPAdapter(FeatureClassifier):
 
 
 def _widths(task: Task) -> tuple[int, int]:
-    """Of the features, and of the hidden layer."""
+    """The widths of the features and of the hidden layer."""
     width = task.zero_shot_head.shape[1]
     return width, max(1, width // task.hparams["adapter_reduction"])

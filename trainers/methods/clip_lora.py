@@ -1,4 +1,4 @@
-"""CLIP-LoRA: low-rank updates of the attentions' q, k and v matrices in both encoders, by cross-entropy."""
+"""CLIP-LoRA: low-rank updates of the attentions' q, k and v matrices in both encoders, with cross-entropy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from flyp_sweep.trainers.methods.flyp_lora import LowRank
 from flyp_sweep.trainers.task import Task
 
 LAYERS = {"qkv": "qkv", "q_proj": "q", "k_proj": "k", "v_proj": "v", "query": "q", "key": "k", "value": "v"}
-"""Names of linear layers in attentions that are not torch's -> the matrices that their weight holds."""
+"""Names of linear layers in attention modules other than torch's -> the matrices in their weight."""
 
 
 class Updated(nn.Module):
-    """A frozen layer whose weight holds the matrices `parts`, some of which have an update of low rank.
+    """A frozen layer whose weight holds the matrices `parts`, some of them with a low-rank update.
 
-    In training, the input of an update goes through a dropout of its own; in evaluation, the weight has the updates.
+    In training, each update has its own dropout on its input. In evaluation, the updates are merged into the weight.
     """
 
     layer: Any
@@ -45,7 +45,7 @@ class Updated(nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """That of the layer with its updates."""
+        """The layer's weight with the updates."""
         weights = [self.updates[part](weight) if part in self.updates else weight for part, weight in self._weights()]
         return torch.cat(weights)
 
@@ -53,7 +53,7 @@ class Updated(nn.Module):
         return zip(self.parts, getattr(self.layer, self.source).chunk(len(self.parts)), strict=True)
 
     def projected(self, inputs: tuple[torch.Tensor, ...], bias: torch.Tensor | None) -> list[torch.Tensor]:
-        """What each part makes of its input [..., in]."""
+        """The output of each part for its input [..., in]."""
         biases = [None] * len(self.parts) if bias is None else bias.chunk(len(self.parts))
         found = []
         for given, (part, weight), own in zip(inputs, self._weights(), biases, strict=True):
@@ -66,7 +66,7 @@ class Updated(nn.Module):
 
 
 class UpdatedLinear(Updated):
-    """A linear layer: one matrix, or several that are packed."""
+    """A linear layer with one matrix, or with several packed ones."""
 
     source = "weight"
 
@@ -81,7 +81,7 @@ class UpdatedLinear(Updated):
 
 
 class UpdatedAttention(Updated):
-    """torch's attention, batch first, whose projections are packed."""
+    """torch's attention, batch first, with packed projections."""
 
     source = "in_proj_weight"
 
@@ -105,15 +105,15 @@ class UpdatedAttention(Updated):
 
 
 class CLIPLoRA(FLYPCrossEntropy):
-    """Cross-entropy over the classes' prompts, by updates of rank r = `lora_rank` of the attentions' matrices alone
+    """Cross-entropy over the classes' prompts, training only updates of rank r = `lora_rank` of attention matrices
     (Zanella and Ben Ayed, 2024, "Low-Rank Few-Shot Adaptation of Vision-Language Models", Section 3).
 
-    W x becomes W x + alpha / sqrt(r) * B A dropout(x), with `lora_alpha` and `lora_dropout`, for the matrices that
-    `lora_matrices` names, in all layers of both encoders; the logit scale stays. As with `flyp_lora`, merged weights
-    come out of a fit. Where an encoder reads a layer's weight itself, as RN50's pooling does, there is no dropout.
+    W x becomes W x + alpha / sqrt(r) * B A dropout(x), with `lora_alpha` and `lora_dropout`, for the matrices in
+    `lora_matrices`, in all layers of both encoders. The logit scale stays fixed. As in `flyp_lora`, a fit exports
+    merged weights. There is no dropout if an encoder reads a layer's weight directly, as RN50's pooling does.
 
-    Formula, scale, initial weights and defaults were compared with the authors' code. It takes the first template in
-    every step, where here one is drawn per class (`train.templates: 1` is the same), and updates neither pooling
+    Formula, scale, initial weights and defaults were compared with the authors' code. That code uses the first template
+    in every step; here each step draws one per class (`train.templates: 1` is the same). It updates neither pooling
     layers nor encoders of other libraries.
     """
 
@@ -170,9 +170,9 @@ class CLIPLoRA(FLYPCrossEntropy):
 
 
 def attention_layers(clip: Any, texts: bool = True) -> Iterator[tuple[nn.Module, str, nn.Module, str]]:
-    """The layers that hold q, k and v matrices in the image encoder and, with `texts`, in the text encoder.
+    """The layers with q, k and v matrices in the image encoder and, with `texts`, in the text encoder.
 
-    Each comes with the module and the name that it has there, and with the matrices that its weight holds.
+    Each item holds the parent module, the layer's name there, the layer, and the matrices in its weight.
     """
     encoders = [clip.visual, *([getattr(clip, "text", None) or clip.transformer] if texts else [])]
     for parent in [module for encoder in encoders for module in encoder.modules()]:

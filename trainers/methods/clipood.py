@@ -1,4 +1,4 @@
-"""CLIPood: fine-tuning of the image encoder with margins between classes, averaged along the trajectory."""
+"""CLIPood: fine-tunes the image encoder with margins between classes, and averages weights along the trajectory."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from flyp_sweep.trainers.task import Task
 
 
 class CLIPood(FineTuning):
-    """Margin metric softmax, and a Beta moving average of the weights, which predicts (Shu et al., 2023, Section 3).
+    """Margin metric softmax, and a Beta moving average of the weights for prediction (Shu et al., 2023, Section 3).
 
-    The class embeddings of the pretrained text encoder are the head; the image encoder alone is trained. In the loss,
-    `margin` times the distance of a class's embedding from the label's (1 - cosine) is added to the class's cosine. The
-    average weighs the weights after step t of n, t = 0 the pretrained ones, by the density of Beta(`beta`, `beta`) at
-    (t + 0.5) / (n + 1). An epoch is judged by the average as far as it then goes.
+    The head holds the class embeddings of the pretrained text encoder; only the image encoder is trained. The loss adds
+    a margin to each class's cosine: `margin` times the distance (1 - cosine) between its embedding and the label's. The
+    average weighs the weights after step t of n, with t = 0 the pretrained ones, by the density of Beta(`beta`, `beta`)
+    at (t + 0.5) / (n + 1). An epoch is evaluated with the average so far.
 
     The defaults, 0.3 and 0.5, and the average are those of the authors' code. As there, the encoder stays in evaluation
-    mode: batch norm keeps the pretrained statistics, which are those of the average too.
+    mode: batch norm keeps the pretrained statistics, also in the average.
     """
 
     name = "clipood"
@@ -74,7 +74,7 @@ def distances(labels: torch.Tensor, task: Task) -> torch.Tensor:
 
 @lru_cache(maxsize=4)
 def shares(total: int, beta: float) -> np.ndarray:
-    """[total + 1]: by which share of the way the average goes to the weights after each step; 1 for step 0."""
+    """[total + 1]: the share of the current weights in the average's update after each step; 1 for step 0."""
     at = (np.arange(total + 1) + 0.5) / (total + 1)
-    logs: np.ndarray = (beta - 1) * np.log(at * (1 - at))  # of the density, up to a term that the shares do not see
+    logs: np.ndarray = (beta - 1) * np.log(at * (1 - at))  # log density, up to a constant that cancels
     return np.exp(logs - np.logaddexp.accumulate(logs))

@@ -1,4 +1,4 @@
-"""CoCoOp: CoOp whose learned words are shifted for every image, by a small net that sees its features."""
+"""CoCoOp: CoOp with learned words that a small net shifts per image, based on its features."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from flyp_sweep.trainers.models.prompts import CHUNK, encode_text
 from flyp_sweep.trainers.task import Task
 
 WORDS = ("a", "photo", "of", "a")
-"""What the vectors stand for at first, as in the paper."""
+"""The words that initialise the vectors, as in the paper."""
 NARROWING = 16
-"""How many times narrower than the features the middle of the net is."""
+"""The net's hidden layer is this many times narrower than the features."""
 
 
 class Conditional(nn.Module):
-    """M context vectors [M, width], and the net that makes of an image's features [D] the shift [width] of all.
+    """M context vectors [M, width], and a net that maps an image's features [D] to a common shift [width] of them.
 
-    `share` is the share of the prompts in the logits; the rest is the zero-shot head's.
+    `share` is the weight of the prompts' logits; the zero-shot logits have the rest.
     """
 
     def __init__(self, context: torch.Tensor, net: nn.Module, share: float) -> None:
@@ -43,18 +43,19 @@ class Conditional(nn.Module):
 
 
 class CoCoOp(GradientMethod):
-    """Cross-entropy over prompts `[V]_1 + s ... [V]_M + s class.`, where the image determines s (Zhou et al., 2022b).
+    """Cross-entropy over prompts `[V]_1 + s ... [V]_M + s class.`, where s depends on the image (Zhou et al., 2022b).
 
-    "Conditional Prompt Learning for Vision-Language Models", Section 3.2: s is the output of a net with one hidden
-    layer of D / 16 units and ReLU, whose input are the frozen encoder's normalised features. The M = `context_tokens`
-    vectors start as the first of the words "a photo of a", or at random where M is above 4; the net starts as torch's
-    linear layers do. This and the default, 4, were compared with the authors' code; their numbers could not be. Its
-    authors train by SGD at 0.002 on batches of one image.
+    "Conditional Prompt Learning for Vision-Language Models", Section 3.2: s is the output of a net on the frozen
+    encoder's normalised features, with one hidden layer of D / 16 units and ReLU. The M = `context_tokens` vectors
+    start as the first of the words "a photo of a", or at random for M above 4. The net has torch's default
+    initialisation. These choices and the default of 4 were compared with the authors' code; their numbers were not
+    reproduced. The authors train by SGD at 0.002 on batches of one image.
 
-    Each image has its own C prompts: a batch takes B x C passes through the text encoder, and so does an evaluation of
-    B images. `train.micro_batch` bounds the memory. The fitted model has no linear head, so none is exported.
-    At the zero-shot end of WiSE-FT `share` is 0 and the weights are those that training starts from: in between,
-    interpolated prompts have a share alpha of the logits, and the zero-shot head has the rest.
+    Each image has its own C prompts: a batch of B images takes B x C passes through the text encoder, also in
+    evaluation. `train.micro_batch` bounds the memory. The fitted model has no linear head, so it cannot be exported.
+
+    At the zero-shot end of WiSE-FT `share` is 0, with the initial weights. In between, the interpolated prompts have a
+    share alpha of the logits, and the zero-shot head has the rest.
     """
 
     name = "cocoop"
@@ -97,11 +98,11 @@ class CoCoOp(GradientMethod):
 
 
 def refuse(method: str, why: str) -> NoReturn:
-    raise NotPortable(f"{method}: no folder for open_clip can be made of its models, for {why}; export at --alpha 0")
+    raise NotPortable(f"{method}: its models cannot be exported for open_clip, because {why}; export at --alpha 0")
 
 
 def prompted(model: Any, features: torch.Tensor, task: Task) -> torch.Tensor:
-    """Logits [B, C] of images of normalised `features` [B, D], by the prompts of each."""
+    """Logits [B, C] of images with normalised `features` [B, D], by each image's own prompts."""
     tokens = prompts(task)[0].flatten(0, 1)
     contexts = model(features).repeat_interleave(len(tokens), dim=0)
     with learned(contexts, task) as clip:
@@ -110,7 +111,7 @@ def prompted(model: Any, features: torch.Tensor, task: Task) -> torch.Tensor:
 
 
 def conditional(task: Task, share: float) -> Conditional:
-    """The model that training starts from, its prompts with this share of the logits."""
+    """The initial model, with the given share of the prompts' logits."""
     generator = torch.Generator().manual_seed(int(task.stream("context").integers(2**63)))
     context = first_context(task, generator)
     width = task.zero_shot_head.shape[1]
@@ -121,7 +122,7 @@ def conditional(task: Task, share: float) -> Conditional:
 
 @torch.no_grad()
 def first_context(task: Task, generator: torch.Generator) -> torch.Tensor:
-    """Vectors [M, width] of the first words of "a photo of a", or, for more than these four, of chance."""
+    """Vectors [M, width] of the first words of "a photo of a"; random for M above 4."""
     count, words = task.hparams["context_tokens"], words_of(task.pretrained.clip)
     if count > len(WORDS):
         return (DEVIATION * torch.randn(count, words.weight.shape[1], generator=generator)).to(words.weight)
@@ -131,7 +132,7 @@ def first_context(task: Task, generator: torch.Generator) -> torch.Tensor:
 
 
 def linear(inputs: int, outputs: int, like: torch.Tensor, generator: torch.Generator) -> nn.Linear:
-    """A layer with the random weights that torch's have at first, drawn from `generator`."""
+    """A layer with torch's initialisation for linear layers, drawn from `generator`."""
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs, device=like.device, dtype=like.dtype)
     with torch.no_grad():
         for parameter in layer.parameters():

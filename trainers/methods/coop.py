@@ -1,4 +1,4 @@
-"""CoOp: the words in front of the class names are learned, as vectors. Both encoders stay as pretrained."""
+"""CoOp: learns the words in front of the class names, as vectors. Both encoders stay as pretrained."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from flyp_sweep.trainers.models.prompts import CHUNK, encode_text, encode_unique
 from flyp_sweep.trainers.task import Task
 
 DEVIATION = 0.02
-"""Of the vectors that training starts from (Zhou et al., 2022, Section 4.1)."""
+"""Standard deviation of random initial vectors (Zhou et al., 2022, Section 4.1)."""
 
 
 class CoOp(GradientMethod):
-    """Cross-entropy over prompts `[V]_1 ... [V]_M class.`, whose M = `context_tokens` vectors are all that is trained.
+    """Cross-entropy over prompts `[V]_1 ... [V]_M class.`; only the M = `context_tokens` vectors are trained.
 
-    Source: Zhou et al. (2022), "Learning to Prompt for Vision-Language Models", Section 3.2, the unified context, in
-    front of the class. As there, images are randomly cropped: they go through the frozen encoder once an epoch, and
-    only evaluation takes cached features. What comes out of a fit are the prompts' embeddings, a linear head, so
-    WiSE-FT mixes heads, as for `lp`. The search space `adapters` trains it by SGD at 0.002, as its authors do.
+    Source: Zhou et al. (2022), "Learning to Prompt for Vision-Language Models", Section 3.2: the unified context, in
+    front of the class. As there, training images are randomly cropped, so they pass the frozen encoder once per epoch;
+    only evaluation uses cached features. A fit exports the prompts' embeddings, a linear head. WiSE-FT therefore mixes
+    heads, as for `lp`. The search space `adapters` trains it by SGD at 0.002, as its authors do.
     """
 
     name = "coop"
@@ -79,7 +79,7 @@ class CoOp(GradientMethod):
 
 @torch.no_grad()
 def head(context: torch.Tensor, task: Task) -> torch.Tensor:
-    """Weights [C, D] of the head that `context` [M, width] makes: embeddings of the classes' prompts, scaled."""
+    """Weights [C, D] of the head from `context` [M, width]: embeddings of the classes' prompts, scaled."""
     with learned(context, task) as clip:
         embeddings = [encode_text(clip, chunk) for chunk in prompts(task)[0].flatten(0, 1).split(CHUNK)]
         return clip.logit_scale.exp() * torch.cat(embeddings)
@@ -87,7 +87,7 @@ def head(context: torch.Tensor, task: Task) -> torch.Tensor:
 
 @contextmanager
 def learned(context: torch.Tensor, task: Task) -> Iterator[Any]:
-    """The frozen model, whose text tower sees `context` [M, width] where the prompts have their placeholders."""
+    """The frozen model; its text tower reads `context` [M, width] in place of the prompts' placeholders."""
 
     def put(module: nn.Module, tokens: Any, words: torch.Tensor) -> torch.Tensor:
         return words.index_copy(1, places, context.expand(len(words), -1, -1))
@@ -102,9 +102,9 @@ def learned(context: torch.Tensor, task: Task) -> Iterator[Any]:
 
 
 def words_of(clip: Any) -> nn.Embedding:
-    """The token embedding of a model's text tower, which is the model itself where that is a plain CLIP.
+    """The token embedding of a model's text tower. In a plain CLIP, the model itself is the text tower.
 
-    Raises TrialFailed for a tower of another library, which has it elsewhere.
+    Raises TrialFailed for a tower of another library, which stores it elsewhere.
     """
     tower = getattr(clip, "text", clip)
     embedding = getattr(tower, "token_embedding", None)
@@ -114,7 +114,7 @@ def words_of(clip: Any) -> nn.Embedding:
 
 
 def frozen(task: Task) -> Any:
-    """The pretrained model, whose weights, in the same memory, take no gradients; one per worker, for hooks."""
+    """The pretrained model without gradients, sharing its memory; one per worker, for hooks."""
 
     def compute() -> tuple[Any]:
         clip = task.pretrained.clip
@@ -125,9 +125,9 @@ def frozen(task: Task) -> Any:
 
 
 def prompts(task: Task) -> list[torch.Tensor]:
-    """Tokens [C, 1, L] of the classes' prompts with placeholders for the M vectors, and the places [M] of these.
+    """Tokens [C, 1, L] of the classes' prompts with placeholders for the M vectors, and the placeholders' places [M].
 
-    Raises TrialFailed where a prompt does not fit into the text tower's context.
+    Raises TrialFailed if a prompt exceeds the text tower's context.
     """
     count, names, tokenizer = task.hparams["context_tokens"], task.shared.dataset.class_names, task.pretrained.tokenizer
 

@@ -1,4 +1,4 @@
-"""The values that a hyper-parameter may take: what a method declares, and the check of what is to be searched."""
+"""The domain of a hyper-parameter, which its method declares, and the check of searched values against it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DASHES = re.compile("[\u2010-\u2015\u2212\ufe63\uff0d]")
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number within bounds: `above` and `below` are outside, `least` is inside; `whole`: without fractions.
+    """A finite number within bounds: `above` and `below` are exclusive, `least` is inclusive; `whole`: an integer.
 
-    A hyper-parameter may have the text `word` in place of a number.
+    The text `word` may replace the number.
     """
 
     above: float | None = None
@@ -33,7 +33,7 @@ class Number:
         return f"{number}, or {self.word}" if self.word else number
 
     def allows(self, value: Scalar) -> bool:
-        """Whether a hyper-parameter may have this value; true and false are no numbers."""
+        """Whether a hyper-parameter may have this value; true and false are not numbers."""
         if isinstance(value, str):
             return value == self.word
         if isinstance(value, bool) or not math.isfinite(value):
@@ -64,10 +64,10 @@ Domain = Number | Words
 
 
 def check_domain(distribution: Distribution, domain: Domain | None, default: Distribution | None) -> None:
-    """Raise FieldError when `distribution` holds a value outside `domain`.
+    """Raise FieldError if `distribution` holds a value outside `domain`.
 
-    Without a domain all values must be of one kind (numbers, texts, true/false), that of the `default` where there is
-    one, and no text may spell a number.
+    Without a domain, all values must have one kind (numbers, texts, true/false), that of the `default` if there is one.
+    A text must then not spell a number.
     """
     values = ends(distribution)
     if domain is None:
@@ -116,7 +116,7 @@ def _hint(value: Scalar, domain: Number) -> str:
 
 
 def _spelled(value: Scalar) -> str:
-    """How to write the number that a text spells, as a hint; empty when it spells none."""
+    """A hint for writing the number that a text spells; empty if it spells none."""
     if not isinstance(value, str):
         return ""
     plain = _DASHES.sub("-", value).replace("_", "").replace(" ", "")

@@ -1,4 +1,4 @@
-"""What methods share that train a module over the frozen encoder's features by cross-entropy."""
+"""A base class for methods that train a module over the frozen encoder's features with cross-entropy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flyp_sweep.trainers.task import Task
 
 
 class FeatureClassifier(GradientMethod):
-    """Its model maps normalised features [B, D] to logits [B, C]. A training image is encoded once, uncropped."""
+    """Its model maps normalised features [B, D] to logits [B, C]. Each training image is encoded once, uncropped."""
 
     frozen_encoder = True
     on_features = True

@@ -1,4 +1,4 @@
-"""A model that was fine-tuned elsewhere, as a row beside the methods: its weights come from a file."""
+"""A model that was fine-tuned elsewhere, as a row next to the methods: its weights come from a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flyp_sweep.trainers.models.prompts import zero_shot_head
 from flyp_sweep.trainers.task import Task
 
 CONTENT = "checkpoint"
-"""The hyper-parameter that holds the digest of the file's content: its path is no part of a trial."""
+"""The hyper-parameter with the digest of the file's content. A trial depends on the content, not on the path."""
 
 
 class FineTuned(SolvedMethod):
@@ -37,18 +37,18 @@ class FineTuned(SolvedMethod):
 
     @property
     def key(self) -> str:
-        """How an error names the entry of the search space."""
+        """The key of its entry in the search space, for errors."""
         return f"methods: {self.name}"
 
     def content(self) -> str:
-        """What identifies the weights. Raises InputError when the file is absent or no checkpoint."""
+        """The identity of the weights. Raises InputError if the file is absent or no checkpoint."""
         return f"sha256:{finetuned.content(self.path, self.key)}"
 
     def zero_shot(self, task: Task) -> nn.Module:
         return copy.deepcopy(task.pretrained.clip)
 
     def solve(self, task: Task) -> nn.Module:
-        """The model in the file. Raises InputError when it is another than the trial is of."""
+        """The model in the file. Raises InputError if the file has changed since the start of the run."""
         if (found := self.content()) != task.hparams[CONTENT]:
             raise InputError(
                 f"{self.key}: {self.path}: found {found}; expected {task.hparams[CONTENT]}, as at the start"

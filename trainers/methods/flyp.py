@@ -20,10 +20,11 @@ from flyp_sweep.trainers.task import Task
 class FLYP(GradientMethod):
     """The loss of the model's pretraining, between images and prompts of their classes (Goyal et al., 2023, Section 3).
 
-    Both encoders and what belongs to the loss (logit scale, SigLIP's bias, CoCa's decoder) are trained; every image
-    gets one template, drawn anew each time, or its caption where training images have captions. After each step the
-    scale is held at the bound of the model's family, or where it was loaded if that is beyond; FLYP's code has no
-    bound, and no run of ours with a CLIP has reached it.
+    It trains both encoders and the loss's own parameters (logit scale, SigLIP's bias, CoCa's decoder). In each step,
+    every image gets a random template, or its caption if training images have captions.
+
+    After each step the logit scale is clamped to the bound of the model's family, or to its loaded value if that is
+    larger. FLYP's code has no bound; no run of ours with a CLIP has reached it.
     """
 
     name = "flyp"
@@ -55,7 +56,7 @@ class FLYP(GradientMethod):
         return TwoTowers(model, self.head(model, task))
 
     def head(self, model: Any, task: Task) -> torch.Tensor:
-        """Weights [C, D] of the head that the prompts make."""
+        """Weights [C, D] of the head from the prompts."""
         return zero_shot_head(model, task.prompts)
 
     def portable(self, model: Any, task: Task) -> Portable:
@@ -63,21 +64,21 @@ class FLYP(GradientMethod):
 
 
 def texts_of(batch: Batch, task: Task) -> torch.Tensor:
-    """Tokens [B, L] of each image's text: its caption, or without captions a prompt of its class."""
+    """Tokens [B, L] of each image's text: its caption, or, without captions, a prompt of its class."""
     if batch.captions is not None:
         return batch.captions
     return task.prompts[batch.labels, templates_of(batch, task)]
 
 
 def templates_of(batch: Batch, task: Task) -> torch.Tensor:
-    """The template of each image, int64 [B]: the one that it comes with, or one at random."""
+    """The template of each image, int64 [B]: the batch's, or a random one."""
     if batch.templates is not None:
         return batch.templates
     return torch.from_numpy(batch.rng.integers(task.prompts.shape[1], size=len(batch.labels))).to(task.device)
 
 
 def without_captions(method: str, task: Task) -> None:
-    """Raise TrialFailed for a model whose pretraining also wrote captions: `method` encodes texts in its own way."""
+    """Raise TrialFailed for a model with a captioning objective: `method` encodes texts in its own way."""
     if isinstance(task.pretrained.objective, Captioning):
         raise TrialFailed(
             f"{method}: found {task.pretrained.arch}, whose pretraining also wrote captions; expected a model with "

@@ -1,4 +1,4 @@
-"""FLYP-CE: both encoders, but cross-entropy over a head of text embeddings in place of the contrastive loss."""
+"""FLYP-CE: trains both encoders, but with cross-entropy over a head of text embeddings, not the contrastive loss."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from flyp_sweep.trainers.task import Task
 
 
 class FLYPCrossEntropy(FLYP):
-    """The embeddings of all classes' prompts are the head, and cross-entropy trains both encoders and the logit scale.
+    """The embeddings of all classes' prompts form the head; cross-entropy trains both encoders and the logit scale.
 
-    Source: Goyal et al. (2023), Section 5, "Replacing contrastive loss of FLYP with cross-entropy". The paper leaves
-    open which description stands for a class in a step; here it is one template per class, drawn anew each step from
-    the distribution that FLYP draws from. So prompts stay as random as FLYP's, the loss alone differs, and a step costs
-    C prompts in place of C times the number of templates.
+    Source: Goyal et al. (2023), Section 5, "Replacing contrastive loss of FLYP with cross-entropy". The paper does not
+    specify the templates per step. Here each step draws one template per class, from the same distribution as FLYP. The
+    prompts are therefore as random as FLYP's, and only the loss differs. A step costs C prompts, not C times the number
+    of templates.
     """
 
     name = "flyp_ce"
@@ -44,10 +44,10 @@ class FLYPCrossEntropy(FLYP):
 
 
 def class_prompts(batch: Batch, prompts: torch.Tensor) -> torch.Tensor:
-    """Tokens [B, K, L] of one of `prompts` [C, T, L] per class, dealt out to a batch, K to an image, in order of class.
+    """Tokens [B, K, L]: one of `prompts` [C, T, L] per class, distributed over a batch, K per image, in order of class.
 
-    So each image brings its share of the head to `encode`, and micro-batches divide the text tower's work as they do
-    the image encoder's. Where there is room for more than the C classes, neighbours hold the same prompt.
+    Each image thereby carries its share of the head into `encode`, and micro-batches divide the text tower's work as
+    well as the image encoder's. If B x K exceeds C, neighbouring places hold the same prompt.
     """
     classes, templates, _ = prompts.shape
     drawn = torch.from_numpy(batch.rng.integers(templates, size=classes)).to(prompts.device)
@@ -58,14 +58,14 @@ def class_prompts(batch: Batch, prompts: torch.Tensor) -> torch.Tensor:
 
 
 def dealt(texts: torch.Tensor, task: Task) -> torch.Tensor:
-    """One embedding per class [C, D], of the encoded `class_prompts` [B, K, D] of a batch."""
+    """One embedding per class [C, D], from the encoded `class_prompts` [B, K, D] of a batch."""
     classes, places = task.prompts.shape[0], texts.shape[0] * texts.shape[1]
-    first = -(-torch.arange(classes, device=texts.device) * places // classes)  # the first place that holds each class
+    first = -(-torch.arange(classes, device=texts.device) * places // classes)  # the first place of each class
     return texts.flatten(0, 1)[first]
 
 
 def cross_entropy(
     images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, batch: Batch, task: Task
 ) -> torch.Tensor:
-    """Mean cross-entropy of `images` [B, D] over the head that `texts` [B, K, D], encoded `class_prompts`, hold."""
+    """Mean cross-entropy of `images` [B, D] over the head in `texts` [B, K, D], the encoded `class_prompts`."""
     return label_loss(scale * images @ dealt(texts, task).T, batch, task)

@@ -1,4 +1,4 @@
-"""FLYP whose weights are averaged along the trajectory."""
+"""FLYP with weights averaged along the trajectory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from flyp_sweep.trainers.task import Task
 
 
 class Averaged(Trailing):
-    """A model that is trained, `current`, and an exponential moving average of its weights, `average`.
+    """A trained model, `current`, and an exponential moving average of its weights, `average`.
 
-    After step t the average goes 1 - min(`decay`, t / (t + 9)) of the way to the current weights: the first steps,
-    when it would be all but the pretrained model, are forgotten sooner.
+    After step t the average moves by 1 - min(`decay`, t / (t + 9)) towards the current weights. The early average,
+    which is almost the pretrained model, is thereby forgotten faster.
     """
 
     def __init__(self, current: nn.Module, average: nn.Module, decay: float) -> None:
@@ -31,7 +31,7 @@ class Averaged(Trailing):
         self.steps: torch.Tensor
 
     def take_in(self) -> None:
-        """Take in the current weights, after a step."""
+        """Update the average with the current weights, after a step."""
         self.steps += 1
         self.follow(1 - (self.steps / (self.steps + 9)).clamp(max=self.decay))
 
@@ -39,7 +39,8 @@ class Averaged(Trailing):
 class FLYPMovingAverage(FLYP):
     """FLYP that predicts with the moving average of its weights, early stopping included (Polyak and Juditsky, 1992).
 
-    WiSE-FT averages the two ends of the trajectory (Goyal et al., 2023, Section 2); this averages what lies between.
+    WiSE-FT averages the two ends of the trajectory (Goyal et al., 2023, Section 2); this averages the points in
+    between.
     """
 
     name = "flyp_ema"

@@ -16,10 +16,10 @@ from flyp_sweep.trainers.task import Task
 
 
 class FLYPFrozenText(FLYP):
-    """The loss of pretraining, by which the image encoder alone is trained (Goyal et al., 2023, Section 5, "Updating
-    image embeddings via contrastive loss").
+    """The pretraining loss, training only the image encoder (Goyal et al., 2023, Section 5, "Updating image embeddings
+    via contrastive loss").
 
-    The logit scale (and SigLIP's bias), which is part of neither encoder, is trained as FLYP does.
+    The logit scale (and SigLIP's bias) belongs to neither encoder and is trained as in FLYP.
     """
 
     name = "flyp_frozen_text"

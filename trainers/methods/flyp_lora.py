@@ -1,4 +1,4 @@
-"""FLYP-LoRA: low-rank updates of every matrix of both encoders; nothing else but the logit scale is trained."""
+"""FLYP-LoRA: trains low-rank updates of every matrix of both encoders, and the logit scale."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from flyp_sweep.trainers.methods.flyp import FLYP
 from flyp_sweep.trainers.task import Task
 
 PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-"""Those of an attention that keeps three."""
+"""The weights of an attention with three separate projections."""
 
 
 class LowRank(nn.Module):
-    """W + scale * B A, with A [rank, in] as given and B [out, rank] zero at first (Hu et al., 2022, Section 4.1)."""
+    """W + scale * B A, with the given A [rank, in], and B [out, rank] initially zero (Hu et al., 2022, Section 4.1)."""
 
     def __init__(self, weight: torch.Tensor, down: torch.Tensor, scale: float = 1.0) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ class LowRank(nn.Module):
 class FLYPLowRank(FLYP):
     """FLYP's loss over low-rank updates of all linear and attention matrices (Hu et al., 2022) and the logit scale.
 
-    Convolutions, embeddings, biases and normalisations stay as pretrained. The updates' scale alpha / r is left out: it
-    does what the learning rate does. What comes out of a fit are merged weights, so WiSE-FT mixes matrices, not
-    factors, whose product would not be linear in alpha.
+    Convolutions, embeddings, biases and normalisations stay as pretrained. The updates have no scale alpha / r, because
+    it acts like the learning rate. A fit exports merged weights. WiSE-FT therefore mixes matrices, not factors, whose
+    product would not be linear in alpha.
     """
 
     name = "flyp_lora"
@@ -64,13 +64,13 @@ class FLYPLowRank(FLYP):
         model = self.start(task)
         model.load_state_dict(state)
         for module, name in matrices(model):
-            parametrize.remove_parametrizations(module, name)  # and leave what they come to
+            parametrize.remove_parametrizations(module, name)  # keeps the merged weight
         return dict(model.state_dict())
 
 
 def matrices(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Linear layers and attention, each with the name of a weight [out, in]: projections are packed into one, or are
-    three where queries have another width than keys and values."""
+    """Linear layers and attention modules, each with the name of a weight [out, in]. Attention packs its projections
+    into one weight, or has three if queries differ in width from keys and values."""
     for module in list(model.modules()):
         if isinstance(module, nn.Linear):
             yield module, "weight"

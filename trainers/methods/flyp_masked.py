@@ -1,4 +1,4 @@
-"""FLYP with masking: prompts of an image's own class are no negatives of it."""
+"""FLYP with masking: prompts of an image's own class are not negatives."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ class FLYPMasked(FLYP):
 
 
 def collisions(labels: torch.Tensor) -> torch.Tensor:
-    """Pairs of two rows of equal label, bool [B, B], for `labels` int64 [B]. Rows that all share one label add 0."""
+    """Pairs of two rows of equal label, bool [B, B], for `labels` int64 [B]. A batch of a single class has loss 0."""
     matching = torch.arange(len(labels), device=labels.device)
     return (labels[:, None] == labels) & (matching[:, None] != matching)

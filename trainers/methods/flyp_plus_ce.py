@@ -1,4 +1,4 @@
-"""FLYP + CE: the contrastive loss and, weighted, cross-entropy over a head of text embeddings."""
+"""FLYP + CE: the contrastive loss plus a weighted cross-entropy over a head of text embeddings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FLYPPlusCrossEntropy(FLYP):
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
         images, tokens = inputs
-        # Both losses' prompts go through the text tower together: those that they share go once.
+        # The text tower encodes the prompts of both losses together, so shared prompts are encoded once.
         texts = encode_unique(model, tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         return encode_image(model.visual, images), texts[:, 0], texts[:, 1:]
 

@@ -13,20 +13,21 @@ from flyp_sweep.trainers.methods.ft import FineTuning
 from flyp_sweep.trainers.task import Task
 
 RATE, BETAS, TINY = 1e-2, (0.9, 0.999), 1e-8
-"""Of the Adam that learns the radii, as in the authors' code; `TINY` is the smallest radius too, at the first step."""
+"""Constants of the Adam that learns the radii, as in the authors' code. `TINY` is also the smallest radius, at the
+first step."""
 
 
 class FastTrainableProjection(FineTuning):
     """FT with Fast Trainable Projection (Tian et al., 2023, NeurIPS) after every step of the optimiser.
 
-    The rows of a tensor that have moved further from the start than its radius, by the sum of absolute changes, are
-    brought back to it (see `project`). Adam learns the radius from the product of a step's gradient with the directions
-    that the step before went. `ftp_annealing`, from 0 to 1, multiplies this product where it would make the radius
-    smaller: at 1, the default, the constraint is strongest. The start is the pretrained encoder and the zero-shot head;
-    the authors leave a head that starts from chance unconstrained.
+    The distance of a row from its start is the sum of its absolute changes. Rows outside the tensor's radius are
+    projected back onto it (see `project`). Adam learns the radius from the product of a step's gradient with the
+    direction of the step before. `ftp_annealing`, from 0 to 1, multiplies products that would reduce the radius; at 1,
+    the default, the constraint is strongest. The start is the pretrained encoder and the zero-shot head. The authors
+    leave a randomly initialised head unconstrained.
 
-    Compared with the authors' AdamP and SGDP, not with the paper's text: weights were equal after 20 steps, to 1e-15.
-    Their scripts have no weight decay, so none is the default.
+    Compared with the authors' AdamP and SGDP: after 20 steps, the weights were equal to 1e-15. It was not compared with
+    the paper's text. The authors' scripts have no weight decay, so the default is none.
     """
 
     name = "ftp"
@@ -42,7 +43,7 @@ class FastTrainableProjection(FineTuning):
 
         def project_all(*step: Any) -> None:
             for parameter, origin in zip(trained, origins, strict=True):
-                if parameter.grad is not None:  # the state is the optimiser's, so that checkpoints hold it
+                if parameter.grad is not None:  # checkpoints include the optimiser's state, and with it the radii
                     project(parameter, origin, optimizer.state[parameter], task.hparams["ftp_annealing"])
 
         optimizer.register_step_post_hook(project_all)
@@ -51,9 +52,9 @@ class FastTrainableProjection(FineTuning):
 
 @torch.no_grad()
 def project(parameter: nn.Parameter, origin: torch.Tensor, state: dict[str, torch.Tensor], annealing: float) -> None:
-    """Bring the rows of `parameter`, which has its gradient, back to within the radius in `state`, which is updated.
+    """Project the rows of `parameter`, which has its gradient, into the radius in `state`, and update `state`.
 
-    A row is what the first index selects; a vector is one row. The length of a row is the sum of its absolute values.
+    The first index selects a row; a vector is one row. The length of a row is the sum of its absolute values.
     """
     rows = (len(parameter), -1) if parameter.ndim > 1 else (1, -1)
     moved = (parameter - origin).reshape(rows)
@@ -71,7 +72,8 @@ def project(parameter: nn.Parameter, origin: torch.Tensor, state: dict[str, torc
 
 
 def learn(state: dict[str, torch.Tensor], slope: torch.Tensor) -> None:
-    """A step of Adam on the radius; the corrections count the first step, which had no slope, as the authors' do."""
+    """A step of Adam on the radius. As in the authors' code, bias correction counts the first step, which had no
+    slope."""
     state["ftp_step"] = state["ftp_step"] + 1
     for name, beta, value in zip(("ftp_first", "ftp_second"), BETAS, (slope, slope.square()), strict=True):
         state[name] = beta * state[name] + (1 - beta) * value

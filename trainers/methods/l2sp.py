@@ -1,4 +1,4 @@
-"""L2-SP: fine-tuning that is pulled back towards the pretrained encoder."""
+"""L2-SP: fine-tuning with a penalty on the distance from the pretrained encoder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from flyp_sweep.trainers.task import Task
 
 
 class L2SP(FineTuning):
-    """FT plus lambda / 2 times the squared distance to the pretrained encoder (Li et al., 2018, eq. 2).
+    """FT plus lambda / 2 times the squared distance from the pretrained encoder (Li et al., 2018, eq. 2).
 
-    The head has no pretrained value: there the authors penalise the squared weights, which `head_strength` does. It is
-    0 unless the YAML says otherwise, as the head here starts from the zero-shot weights and not from chance.
+    The head has no pretrained value. The authors penalise its squared weights; `head_strength` does the same. Its
+    default is 0, because the head here starts from the zero-shot weights, not from random ones.
     """
 
     name = "l2sp"
@@ -35,6 +35,6 @@ class L2SP(FineTuning):
 
 
 def squared_distance(tuned: nn.Module, pretrained: nn.Module) -> torch.Tensor:
-    """Sum over all parameters of the squared differences; a scalar with gradients for `tuned` alone."""
+    """Sum over all parameters of the squared differences; a scalar, with gradients only for `tuned`."""
     pairs = zip(tuned.parameters(), pretrained.parameters(), strict=True)
     return torch.stack([(theta - origin.detach()).square().sum() for theta, origin in pairs]).sum()

@@ -1,4 +1,4 @@
-"""Lipsum-FT: fine-tuning that keeps the cosines of images with random texts."""
+"""Lipsum-FT: fine-tuning that preserves the cosines of images with random texts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from flyp_sweep.trainers.task import Task
 class LipsumFineTuning(FineTuning):
     """FT plus `lipsum_weight` times 1 / (2 M) times the squared change of an image's logits for M random texts.
 
-    A step draws `lipsum_texts` texts of `lipsum_tokens` tokens anew, each as likely as any other. The pretrained text
-    encoder embeds them; logits are cosines times the pretrained logit scale.
+    Each step draws `lipsum_texts` texts of `lipsum_tokens` uniformly random tokens. The pretrained text encoder embeds
+    them; logits are cosines times the pretrained logit scale.
 
     Source: Nam et al. (2024), Section 5.1. The formula and the defaults (weight 1, 80 texts of 8 tokens) are those of
-    the authors' code. There the head has no bias and is multiplied by the logit scale; here the scale is part of the
-    head, as in FT.
+    the authors' code. That code's head has no bias and is multiplied by the logit scale; here the head includes the
+    scale, as in FT.
     """
 
     name = "lipsum_ft"
@@ -62,9 +62,9 @@ class LipsumFineTuning(FineTuning):
 
 
 def random_texts(batch: Batch, task: Task) -> torch.Tensor:
-    """Tokens [M, context length] of random texts between CLIP's marks of start and end.
+    """Tokens [M, context length] of random texts between CLIP's start and end tokens.
 
-    Raises TrialFailed for a tokenizer without these marks, and for texts longer than the model reads.
+    Raises TrialFailed for a tokenizer without these tokens, and for texts that exceed the context.
     """
     tokenizer: Any = task.pretrained.tokenizer
     start, end = (getattr(tokenizer, name, None) for name in ("sot_token_id", "eot_token_id"))

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from flyp_sweep.trainers.errors import TrialFailed
 
 TOLERANCE = 1e-11
-"""Of the objective in nats: half of Newton's decrement, which is what a step would still gain."""
+"""Tolerance of the objective in nats, for half of Newton's decrement: the expected gain of another step."""
 MOST_STEPS, MOST_PRODUCTS = 100, 500
-"""Newton steps, and products with the Hessian in each."""
+"""The most Newton steps, and the most products with the Hessian per step."""
 
 
 def logistic_regression(
@@ -22,13 +22,13 @@ def logistic_regression(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Minimise mean cross-entropy + l2 / 2 * |W|^2 over W [C, D] and b [C], in float64.
 
-    Shapes: `features` [N, D], `labels` int64 [N]; `start` holds a W and a b to start from. The bias is not penalised.
-    The same problem as scikit-learn's LogisticRegression with C = 1 / (l2 N); for two classes, for which that has one
-    weight vector in place of two, with C = 2 / (l2 N).
+    Shapes: `features` [N, D], `labels` int64 [N]; `start` holds an initial W and b. The bias is not penalised. The
+    problem equals scikit-learn's LogisticRegression with C = 1 / (l2 N). For two classes, scikit-learn has a single
+    weight vector, and the equivalent is C = 2 / (l2 N).
 
-    The Newton steps are solved by conjugate gradients on centred features along their principal axes, preconditioned by
-    the variance along each: so small strengths take as few of them as large ones. Raises TrialFailed when that does not
-    converge.
+    Conjugate gradients solve for the Newton steps, on centred features along their principal axes. Their preconditioner
+    is the variance along each axis, so weak penalties take as few steps as strong ones. Raises TrialFailed if it does
+    not converge.
     """
     problem = Problem(features, labels, classes, l2)
     theta = problem.rotated(start)
@@ -68,14 +68,14 @@ class Problem:
         self.targets = sums / len(x)
 
     def rotated(self, start: list[torch.Tensor] | None) -> torch.Tensor:
-        """`theta` of W [C, D] and b [C]; zeros where there are none."""
+        """`theta` of W [C, D] and b [C]; zeros without a start."""
         if start is None:
             return self.mean.new_zeros(self.classes, len(self.strengths))
         weight, bias = start
         return torch.cat([weight @ self.axes, (bias + weight @ self.mean)[:, None]], dim=1)
 
     def unrotated(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """W [C, D] and b [C] of `theta`; a constant added to all biases changes no chance, so their mean is 0."""
+        """W [C, D] and b [C] of `theta`, with mean bias 0: a constant added to all biases changes no probability."""
         weight = theta[:, :-1] @ self.axes.T
         bias = theta[:, -1] - weight @ self.mean
         return weight, bias - bias.mean()
@@ -102,7 +102,7 @@ class Local:
         return change.T @ self.problem.inputs / len(change) + self.problem.strengths * direction
 
     def newton_step(self) -> tuple[torch.Tensor, bool]:
-        """The step to the optimum of the quadratic model, and whether conjugate gradients came to it in time."""
+        """The step to the optimum of the quadratic model, and whether conjugate gradients converged in time."""
         spread = (self.chances * (1 - self.chances)).mean(dim=0)
         diagonal = (spread[:, None] * self.problem.variances + self.problem.strengths).clamp_min(1e-12)
         step = torch.zeros_like(self.gradient)
@@ -110,7 +110,7 @@ class Local:
         scaled = rest / diagonal
         direction = scaled
         size = (rest * scaled).sum()
-        least = 1e-3 * TOLERANCE  # rounding bounds what can be reached
+        least = 1e-3 * TOLERANCE  # rounding limits the reachable accuracy
         goal = max(min(0.25, size.item() ** 0.25) ** 2 * size.item(), least)
         for _ in range(MOST_PRODUCTS):
             if size.item() <= goal:

@@ -1,4 +1,4 @@
-"""LP: linear probing, multinomial logistic regression on frozen image features."""
+"""LP: linear probing, i.e. multinomial logistic regression on frozen image features."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from flyp_sweep.trainers.shared import identity
 from flyp_sweep.trainers.task import Task
 
 STRENGTHS = tuple(10.0**exponent for exponent in range(-6, 7))
-"""Values of C searched when the YAML gives none: the range of CLIP's linear probes (Radford et al., 2021, App. A.3).
+"""Default values of C: the range of CLIP's linear probes (Radford et al., 2021, App. A.3).
 
-It holds that of FLYP's code, 0.1 to 100, and that of LP-FT's but for its weakest end, 1e-7.
+It includes the range of FLYP's code, 0.1 to 100, and that of LP-FT's code except its weakest end, 1e-7.
 """
 
 BEST = "best"
-"""The probe of LP-FT that is best on `id_val`."""
+"""The value of `probe_C` for LP-FT's best probe on `id_val`."""
 
 
 class LinearProbing(SolvedMethod):
-    """Cross-entropy + l2 / 2 * |W|^2, solved to convergence; the encoder is never run twice on an image.
+    """Cross-entropy + l2 / 2 * |W|^2, solved to convergence; the encoder runs only once per image.
 
-    The strength is given as scikit-learn's C, the weight of the sum of all images' losses against |W|^2 / 2: l2 is
-    1 / (C N) for N images, so a range of C suits few images and many. `l2` may be given in its place. For two classes
-    scikit-learn has one weight vector in place of two, so there l2 is 2 / (C N).
+    The strength is scikit-learn's C, the weight of the summed losses against |W|^2 / 2. It corresponds to l2 = 1 / (C
+    N) for N images, so one range of C suits few images and many. Alternatively, set `l2`. For two classes, scikit-learn
+    has a single weight vector, so l2 = 2 / (C N).
     """
 
     name = "lp"
@@ -51,14 +51,14 @@ class LinearProbing(SolvedMethod):
 
 
 def probe(task: Task, c: float) -> nn.Linear:
-    """The head for this C."""
+    """The linear head for this C."""
     weight, bias = _solution(task, c)
     like = task.zero_shot_head
     return linear_head(weight.to(like), bias.to(like))
 
 
 def best_probe(task: Task) -> tuple[nn.Linear, float]:
-    """The head of the best of `STRENGTHS` on `id_val` (ties: lower loss) and its C: the probing stage of LP-FT."""
+    """The best head of `STRENGTHS` on `id_val` (ties: lower loss), and its C: the probing stage of LP-FT."""
     method = LinearProbing()
     probes = [(probe(task, c), c) for c in STRENGTHS]
     return max(probes, key=lambda one: method.scores(one[0], task, task.id_val).rank)
@@ -67,8 +67,8 @@ def best_probe(task: Task) -> tuple[nn.Linear, float]:
 def _solution(task: Task, c: float) -> list[torch.Tensor]:
     """Weights [C, D] and biases [C] for this C, solved once per (training images, C) in a worker.
 
-    They are reached by way of the powers of ten below: from strong penalties to weak ones, on the same path whatever
-    trials the worker has run before.
+    The solver starts from the solutions for smaller powers of ten, from strong penalties to weak ones. This path does
+    not depend on earlier trials of the worker.
     """
 
     def solve() -> list[torch.Tensor]:

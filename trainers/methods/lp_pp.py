@@ -14,25 +14,26 @@ from flyp_sweep.trainers.methods.domains import Number
 from flyp_sweep.trainers.task import Task
 
 MOMENTUM = 0.9
-"""Of the prototypes' descent."""
+"""Momentum of the prototypes' descent."""
 TURN = 10
-"""Iterations of the prototypes to one of the shares."""
+"""Iterations of the prototypes per iteration of the shares."""
 FIRST_SHARE = 250
-"""Times the mean cosine of an image with its class's text: the shares that training starts from."""
+"""The initial shares are this number times the mean cosine of an image with its class's text."""
 
 
 class LPPlusPlus(SolvedMethod):
     """Cross-entropy over logits f . (w_k + a_k t_k) + b_k of normalised image features f and text embeddings t_k (Huang
     et al., 2024, "LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP").
 
-    Full-batch gradient descent in two blocks, with steps from the data: 4 N / (largest eigenvalue of F'F) for w and b,
-    N / (4 max_k sum_i (f_i . t_k)^2) for a. Prototypes start as the sums of their classes' features. Of the models
-    after every tenth iteration, and after the last, the best on `id_val` is taken (ties: lower loss, then the later).
+    It uses full-batch gradient descent in two blocks, with step sizes from the data: 4 N / (largest eigenvalue of F'F)
+    for w and b, N / (4 max_k sum_i (f_i . t_k)^2) for a. Prototypes start as the sums of their classes' features. The
+    result is the best model on `id_val` (ties: lower loss, then the later) after every tenth iteration and after the
+    last.
 
-    Formulas, steps and constants are those of the authors' code with its default settings; the paper's own text was not
-    compared. As there, the gradient by a is the sum over all iterations so far, which it is never cleared of. The
-    differences: b starts at zero, not at random, all features are of one view, and the authors look at the validation
-    images after every iteration.
+    Formulas, steps and constants are those of the authors' code with its default settings. It was not compared with the
+    paper's text. As in the code, the gradient by a accumulates over all iterations. There are three differences: b
+    starts at zero, not at random; all features are of one view; and the authors evaluate validation images after every
+    iteration.
     """
 
     name = "lp_pp"

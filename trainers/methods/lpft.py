@@ -15,10 +15,10 @@ from flyp_sweep.trainers.task import Task
 
 
 class LinearProbingFineTuning(FineTuning):
-    """FT whose head starts from linear probing (Kumar et al., 2022).
+    """FT with a head that starts from linear probing (Kumar et al., 2022).
 
-    `probe_C` is the probe's C (see `lp`): a number, searched like any hyper-parameter, or `best`, the one of lp's
-    default range that is best on `id_val`. Where that is an end of the range, the trial's notes say so.
+    `probe_C` is the probe's C (see `lp`): a number, searched like any hyper-parameter, or `best`, the best of lp's
+    default range on `id_val`. If the best is an end of the range, the trial's notes say so.
     """
 
     name = "lpft"

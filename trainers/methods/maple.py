@@ -1,4 +1,4 @@
-"""MaPLe: words that are learned in the first layers of the text tower, and tokens of the image tower made of them."""
+"""MaPLe: learned words in the first layers of the text tower, and image tokens computed from them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from flyp_sweep.trainers.task import Task
 
 
 class Coupled(nn.Module):
-    """Words [M, width of the text tower] for each layer, and layers that make of them tokens for the image tower.
+    """Words [M, width of the text tower] per layer, and linear maps from them to tokens for the image tower.
 
-    `share` is the share of the prompts in the logits; the rest is the zero-shot model's.
+    `share` is the weight of the prompts' logits; the zero-shot logits have the rest.
     """
 
     def __init__(self, words: Sequence[torch.Tensor], projections: Sequence[nn.Module], share: float) -> None:
@@ -47,15 +47,15 @@ class Coupled(nn.Module):
 class MaPLe(GradientMethod):
     """Cross-entropy over prompts in both towers, coupled by linear maps (Khattak et al., 2023, "MaPLe", Section 3.2).
 
-    As in CoOp, M = `context_tokens` vectors stand in front of the class name. Linear layers make of them M tokens
-    that follow the patches of an image. In each of the first J = `prompt_depth` layers, what the layer before made of
-    both is replaced by new ones. The first vectors start as words, as CoCoOp's do; the others are random.
+    As in CoOp, M = `context_tokens` vectors precede the class name. Linear maps turn them into M tokens that follow an
+    image's patches. In each of the first J = `prompt_depth` layers, new vectors and tokens replace the outputs of the
+    layer before at these places. The first vectors start as words, like CoCoOp's; the others are random.
 
-    Compared with the authors' code, not with the paper's text; their numbers could not be compared. The defaults, 2 and
-    9, are the code's. Its authors train by SGD at 0.0035 on batches of 4 images, for 5 epochs.
+    Compared with the authors' code, not with the paper's text; their numbers were not reproduced. The defaults, 2 and
+    9, are the code's. The authors train by SGD at 0.0035 on batches of 4 images, for 5 epochs.
 
-    Both towers have to be open_clip's own transformers. At the zero-shot end of WiSE-FT `share` is 0 and the weights
-    are those that training starts from: in between, interpolated prompts have a share alpha of the logits.
+    Both towers must be open_clip's own transformers. At the zero-shot end of WiSE-FT `share` is 0, with the initial
+    weights. In between, the interpolated prompts have a share alpha of the logits.
     """
 
     name = "maple"
@@ -110,7 +110,7 @@ class MaPLe(GradientMethod):
 
 
 def coupled(task: Task, share: float) -> Coupled:
-    """The model that training starts from, its prompts with this share of the logits."""
+    """The initial model, with the given share of the prompts' logits."""
     generator = torch.Generator().manual_seed(int(task.stream("context").integers(2**63)))
     first = first_context(task, generator)
     deep = torch.randn(task.hparams["prompt_depth"] - 1, *first.shape, generator=generator)
@@ -121,8 +121,8 @@ def coupled(task: Task, share: float) -> Coupled:
 
 
 def image_tower(task: Task) -> Any:
-    """The frozen image tower. Raises TrialFailed for one that has no place for tokens, or too few layers."""
-    from open_clip.transformer import VisionTransformer  # a second of imports, which a list of methods can do without
+    """The frozen image tower. Raises TrialFailed if it cannot take extra tokens, or has too few layers."""
+    from open_clip.transformer import VisionTransformer  # takes a second, which listing methods should not wait for
 
     clip, depth = frozen(task), task.hparams["prompt_depth"]
     if not isinstance(clip.visual, VisionTransformer):
@@ -137,9 +137,9 @@ def image_tower(task: Task) -> Any:
 
 @contextmanager
 def prompted(words: Sequence[torch.Tensor], patches: Sequence[torch.Tensor], task: Task) -> Iterator[Any]:
-    """The frozen model, with `words` [M, width] and `patches` [K, width] in its towers, one of each for a layer.
+    """The frozen model, with `words` [M, width] and `patches` [K, width] in its towers, one of each per layer.
 
-    Words take the places of the placeholders, patches those after an image's own; the last layer's output lacks these.
+    Words replace the placeholders. Patches follow the image's own, and are removed from the last layer's output.
     """
     visual, places, count = image_tower(task), prompts(task)[1], len(patches[0])
 
@@ -169,7 +169,7 @@ def prompted(words: Sequence[torch.Tensor], patches: Sequence[torch.Tensor], tas
 def before(
     module: nn.Module, put: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], vectors: torch.Tensor
 ) -> RemovableHandle:
-    """Has `put` change the first input, tokens [B, L, width], of `module` by `vectors` [M, width]."""
+    """Register a hook: `put` changes the first input of `module`, tokens [B, L, width], by `vectors` [M, width]."""
 
     def hook(module: nn.Module, inputs: Any) -> Any:
         tokens, *rest = inputs

@@ -1,4 +1,4 @@
-"""What a fitted model consists of in open_clip's terms, so that it can be used without this package."""
+"""A fitted model as open_clip parts, for use without this package."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from flyp_sweep.search_spaces.errors import InputError
 from flyp_sweep.trainers.task import Task
 
 CHUNK = 16_384
-"""Training images that vote at once, so that memory does not grow with their number."""
+"""Training images that vote at once, to bound the memory."""
 
 
 class NotPortable(InputError):
-    """Raised by `portable` of a method whose models are more than an open_clip model and a head: in one line, why."""
+    """A method's models are more than an open_clip model and a head; the message says why, in one line."""
 
 
 @dataclass(frozen=True)
 class Portable:
     """An open_clip model with both towers, and a linear head over its L2-normalised image features.
 
-    `weight` is [C, D]; a head of text embeddings contains the logit scale. `bias` is [C] or None. `votes` are added to
-    the logits: see `Votes`. `adapter` changes the features first: see `Adapter`.
+    `weight` is [C, D]; a head of text embeddings includes the logit scale. `bias` is [C] or None. `votes` are added to
+    the logits: see `Votes`. `adapter` first changes the features: see `Adapter`.
     """
 
     clip: Any
@@ -44,7 +44,7 @@ class Portable:
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The head by the names of a file; `from_tensors` reads them."""
+        """The head as named tensors, for a file; `from_tensors` reads them."""
         named: dict[str, torch.Tensor | None] = {"weight": self.weight, "bias": self.bias}
         for part in (self.votes, self.adapter):
             named |= {} if part is None else part.tensors
@@ -52,7 +52,7 @@ class Portable:
 
     @classmethod
     def from_tensors(cls, clip: Any, tensors: Mapping[str, torch.Tensor]) -> Portable:
-        """The head in `tensors` over the features of `clip`."""
+        """The head in `tensors`, over the features of `clip`."""
         return cls(
             clip, tensors["weight"], tensors.get("bias"), Votes.from_tensors(tensors), Adapter.from_tensors(tensors)
         )
@@ -71,7 +71,7 @@ class Votes:
     sharpness: torch.Tensor
 
     def added(self, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """`logits` [B, C] plus the votes on images of normalised `features` [B, D]."""
+        """`logits` [B, C] plus the votes for images with normalised `features` [B, D]."""
         for keys, labels in zip(self.keys.split(CHUNK), self.labels.split(CHUNK), strict=True):
             votes = torch.exp(-self.sharpness * (1 - features @ keys.T))
             logits = logits + self.weight * votes @ F.one_hot(labels, logits.shape[1]).to(votes)
@@ -83,7 +83,7 @@ class Votes:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Votes | None:
-        """Those in `tensors`; None: there are none."""
+        """The votes in `tensors`; None if there are none."""
         named = _named("cache_", tensors)
         return cls(**named) if named else None
 
@@ -101,7 +101,7 @@ class Adapter:
     ratio: torch.Tensor
 
     def changed(self, features: torch.Tensor) -> torch.Tensor:
-        """The normalised features [B, D] that normalised `features` [B, D] become."""
+        """The adapted, normalised features [B, D] for normalised `features` [B, D]."""
         learned = F.relu(F.linear(F.relu(F.linear(features, self.down)), self.up))
         return F.normalize(self.ratio * learned + (1 - self.ratio) * features, dim=-1)
 
@@ -111,13 +111,13 @@ class Adapter:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Adapter | None:
-        """That in `tensors`; None: there is none."""
+        """The adapter in `tensors`; None if there is none."""
         named = _named("adapter_", tensors)
         return cls(**named) if named else None
 
 
 def _named(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Those whose name begins with `prefix`, by the rest of it."""
+    """The tensors whose names begin with `prefix`, by the rest of their names."""
     return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
 
 

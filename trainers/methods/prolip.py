@@ -1,4 +1,5 @@
-"""ProLIP: fine-tuning of the image encoder's last projection alone, held near its pretrained value."""
+"""ProLIP: fine-tunes only the image encoder's last projection, with a penalty on its distance from the pretrained
+one."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ class ProLIP(FineTuning):
     """Cross-entropy over the projection's weights, plus `prolip_strength` times their squared distance from the
     pretrained ones (Fahes et al., 2025, "CLIP's Visual Embedding Projector is a Few-shot Cornucopia").
 
-    The zero-shot head, all other weights and the projection's bias stay as pretrained. The strength 1/shots, the
-    authors' choice without a validation set, is that for the mean number of training images per class.
+    The zero-shot head, all other weights and the projection's bias stay as pretrained. The authors' choice without a
+    validation set is the strength 1/shots; here `shots` is the mean number of training images per class.
 
-    The formula and the default were compared with the authors' code. It trains on stored features of many views of
-    each image with all images in a batch and no weight decay; here every batch is encoded anew.
+    The formula and the default were compared with the authors' code. That code trains on stored features of many views
+    of each image, with all images in a batch and no weight decay. Here every batch is encoded anew.
     """
 
     name = "prolip"
@@ -48,7 +49,7 @@ class ProLIP(FineTuning):
         return model
 
     def encode(self, model: Any, inputs: tuple[torch.Tensor, ...], task: Task) -> tuple[torch.Tensor, ...]:
-        model.encoder.eval()  # batch norm stays as pretrained with its statistics
+        model.encoder.eval()  # keeps the pretrained statistics of batch norm
         return super().encode(model, inputs, task)
 
     def joint_loss(self, model: Any, outputs: tuple[torch.Tensor, ...], batch: Batch, task: Task) -> torch.Tensor:
@@ -60,6 +61,6 @@ class ProLIP(FineTuning):
 
 
 def strength(task: Task) -> float:
-    """The weight of the squared distance: as given, or 1 / (training images per class)."""
+    """The weight of the squared distance: the given one, or 1 / (training images per class)."""
     given = task.hparams["prolip_strength"]
     return len(task.shared.dataset.class_names) / len(task.train) if given == PER_SHOT else float(given)

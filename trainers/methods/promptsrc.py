@@ -1,4 +1,4 @@
-"""PromptSRC: learned words and image tokens that are held to what the pretrained model says, and averaged."""
+"""PromptSRC: learned words and image tokens, regularised towards the pretrained model and averaged over epochs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from flyp_sweep.trainers.task import Task
 
 
 class Independent(nn.Module):
-    """Words [M, width of the text tower] and tokens [M, width of the image tower] for each layer.
+    """Words [M, width of the text tower] and tokens [M, width of the image tower] per layer.
 
-    `share` is the share of the prompts in the logits; the rest is the zero-shot model's.
+    `share` is the weight of the prompts' logits; the zero-shot logits have the rest.
     """
 
     def __init__(self, words: list[torch.Tensor], patches: list[torch.Tensor], share: float) -> None:
@@ -39,20 +39,21 @@ class Independent(nn.Module):
 
 
 class PromptSRC(MaPLe):
-    """Self-regulating prompts (Khattak et al., 2023b): as `maple`, with separate image tokens and three regulations.
+    """Self-regulating prompts (Khattak et al., 2023b): as `maple`, with separate image tokens and three
+    regularisations.
 
-    1. To the cross-entropy are added `text_weight` and `image_weight` times the mean absolute differences of the
-       normalised features of classes and of images from the pretrained model's, and the KL divergence of the prompts'
-       distribution from the zero-shot one, KL(zero-shot || prompts), divided by the number of classes as in the code.
-    2. The prompts after each epoch e of E are averaged with the weights of a normal density at e / E, of mean
-       `average_mean` and deviation `average_deviation`. The average predicts. An epoch is judged by the average as far
-       as it then goes.
-    3. The pretrained features of a class are of many templates: here the zero-shot head's, there 60 of ImageNet's.
+    1. The loss adds three terms to the cross-entropy. `text_weight` and `image_weight` weigh the mean absolute
+       differences between the normalised features of classes and of images and the pretrained model's. The third is
+       the divergence KL(zero-shot || prompts) of the predictions, divided by the number of classes as in the code.
+    2. The prompts are averaged over epochs. Epoch e of E has the weight of a normal density at e / E, with mean
+       `average_mean` and deviation `average_deviation`. The average predicts. An epoch is evaluated with the average
+       so far.
+    3. The pretrained class features average many templates: here those of the zero-shot head, there 60 of ImageNet's.
 
     The M = `context_tokens` words and as many image tokens are in the first `prompt_depth` layers of the towers.
-    Compared with the authors' code, not with the paper's text. Defaults are the code's for few shots, where mean and
-    deviation are 30 and 30 of 50 epochs, or 45 and 5 for fine-grained data sets. Its numbers could not be compared. Its
-    authors train by SGD at 0.0025 on batches of 4 images.
+    Compared with the authors' code, not with the paper's text. Defaults are the code's for few shots. There, mean and
+    deviation are 30 and 30 of 50 epochs, or 45 and 5 for fine-grained data sets. The authors' numbers were not
+    reproduced. They train by SGD at 0.0025 on batches of 4 images.
     """
 
     name = "promptsrc"
@@ -105,13 +106,13 @@ class PromptSRC(MaPLe):
 
 
 def share(epoch: int, epochs: int, mean: float, deviation: float) -> float:
-    """The weight of an epoch, from 1, of `epochs` among those up to it: 1 for the first one."""
+    """The weight of an epoch, from 1, in the average over the epochs so far: 1 for the first one."""
     logs = [-0.5 * ((one / epochs - mean) / deviation) ** 2 for one in range(1, epoch + 1)]
     return math.exp(logs[-1] - max(logs)) / sum(math.exp(one - max(logs)) for one in logs)
 
 
 def independent(task: Task, share: float) -> Independent:
-    """The prompts that training starts from, with this share of the logits."""
+    """The initial prompts, with the given share of their logits."""
     generator = torch.Generator().manual_seed(int(task.stream("context").integers(2**63)))
     first, depth = first_context(task, generator), task.hparams["prompt_depth"]
     width = image_tower(task).conv1.out_channels

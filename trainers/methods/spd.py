@@ -1,4 +1,4 @@
-"""SPD: fine-tuning whose optimiser pulls back the tensors that move away from the pretrained model without need."""
+"""SPD: fine-tuning whose optimiser undoes part of the steps that move a tensor away from its pretrained value."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from flyp_sweep.trainers.task import Task
 
 
 class SelectiveProjectionDecay(FineTuning):
-    """FT with selective projection decay in place of weight decay (Tian et al., 2024, Algorithm 1).
+    """FT with selective projection decay instead of weight decay (Tian et al., 2024, Algorithm 1).
 
-    After every step each tensor is looked at. Where its gradient points away from the start, so that descent would lead
-    back, and the step has led further away all the same, `spd_strength` times the relative growth of the distance is
-    taken back (see `pulled`). The start is the pretrained encoder and the zero-shot head.
+    It checks each tensor after every step. Suppose descent along the gradient would reduce the distance from the start,
+    but the step has increased it. Then `spd_strength` times the relative growth of the distance is undone (see
+    `pulled`). The start is the pretrained encoder and the zero-shot head.
 
     The formula was compared with two copies of the authors' AdamSPD, not with the paper's text. There the strength
-    stands in place of AdamW's weight decay, which is 0 here unless the YAML says otherwise. The default of 1, which
-    undoes all of such a growth, could not be compared with the paper.
+    replaces AdamW's weight decay, whose default is therefore 0 here. The default strength of 1, which undoes the whole
+    growth, is not verified against the paper.
     """
 
     name = "spd"
@@ -57,10 +57,10 @@ class SelectiveProjectionDecay(FineTuning):
 def pulled(
     after: torch.Tensor, before: torch.Tensor, origin: torch.Tensor, gradient: torch.Tensor, strength: float
 ) -> torch.Tensor:
-    """What becomes of a tensor that a step has led from `before` to `after`; all are of one shape.
+    """The tensor after correcting a step from `before` to `after`; all tensors have one shape.
 
-    With the distance d from `origin`, a share of `strength` * max(0, d(after) - d(before)) / d(after) of the way back
-    to `origin` is gone where `gradient` * (`before` - `origin`), summed, is above 0.
+    Let d be the distance from `origin`. If the sum of `gradient` * (`before` - `origin`) is positive, the tensor moves
+    towards `origin` by the share `strength` * max(0, d(after) - d(before)) / d(after).
     """
     moved, was = after - origin, before - origin
     far = moved.norm()

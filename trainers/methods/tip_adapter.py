@@ -1,4 +1,4 @@
-"""Tip-Adapter: the training images vote, by how alike they look to the frozen encoder. Nothing is trained."""
+"""Tip-Adapter: training images vote, weighted by their similarity to the image in the frozen encoder. No training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flyp_sweep.trainers.task import Task
 
 
 class KeyValueCache(nn.Module):
-    """Zero-shot logits, of the prompts' `head` [C, D], plus `Votes`."""
+    """The zero-shot logits of the prompts' `head` [C, D], plus `Votes`."""
 
     def __init__(
         self, head: torch.Tensor, keys: torch.Tensor, labels: torch.Tensor, weight: float, sharpness: float
@@ -42,10 +42,10 @@ class KeyValueCache(nn.Module):
 
 
 class TipAdapter(SolvedMethod):
-    """Training-free Tip-Adapter (Zhang et al., 2022, Section 3.1), its alpha and beta searched on `id_val`.
+    """Training-free Tip-Adapter (Zhang et al., 2022, Section 3.1), with its alpha and beta searched on `id_val`.
 
-    They are `cache_weight` and `cache_sharpness` here. At the zero-shot end of WiSE-FT the votes weigh nothing, so
-    interpolation scales their weight. Keys are of one view of each image, where the authors average ten random ones.
+    They are called `cache_weight` and `cache_sharpness` here. At the zero-shot end of WiSE-FT the votes have weight 0,
+    so interpolation scales their weight. Each key is one view of an image; the authors average ten random views.
     """
 
     name = "tip_adapter"
@@ -70,6 +70,6 @@ class TipAdapter(SolvedMethod):
 
 
 def cache_of(task: Task, weight: float) -> KeyValueCache:
-    """The cache that the training images make."""
+    """The cache from the training images."""
     keys, labels = task.shared.features(task.train), torch.from_numpy(task.train.labels).to(task.device)
     return KeyValueCache(task.zero_shot_head, keys, labels, weight, task.hparams["cache_sharpness"])

@@ -1,4 +1,4 @@
-"""Tip-Adapter-F: Tip-Adapter whose keys are trained."""
+"""Tip-Adapter-F: Tip-Adapter with trained keys."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from flyp_sweep.trainers.methods.tip_adapter import TipAdapter, cache_of
 from flyp_sweep.trainers.task import Task
 
 EPSILON = 1e-4
-"""Of AdamW: that of the authors' code, 10,000 times the usual one."""
+"""AdamW's epsilon in the authors' code, 10,000 times the usual one."""
 
 
 class TipAdapterF(FeatureClassifier):
-    """Cross-entropy over the keys of Tip-Adapter's cache (Zhang et al., 2022, Section 3.2); labels stay as they are.
+    """Cross-entropy over the keys of Tip-Adapter's cache (Zhang et al., 2022, Section 3.2); the labels stay fixed.
 
-    Training starts from the training-free cache. At the zero-shot end of WiSE-FT the keys are those and the votes weigh
-    nothing, so interpolation mixes the keys and scales the votes.
+    Training starts from the training-free cache. The zero-shot end of WiSE-FT has that cache's keys and votes of weight
+    0, so interpolation mixes the keys and scales the votes.
 
-    AdamW's epsilon, `lr` and `weight_decay` are those of the authors' code. It trains with a sharpness of 1 and one
-    weight per data set (1.17 on ImageNet), searches others on validation data afterwards, and shows random crops; here
-    a trial predicts with the weight and sharpness that it was trained with, and every image has one view.
+    AdamW's epsilon, `lr` and `weight_decay` are those of the authors' code. That code trains with a sharpness of 1 and
+    one weight per data set (1.17 on ImageNet), on random crops, and searches both values on validation data afterwards.
+    Here a trial predicts with its training values, and every image has one view.
     """
 
     name = "tip_adapter_f"

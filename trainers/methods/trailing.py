@@ -1,4 +1,4 @@
-"""A model beside an average of its weights, for methods that predict with the average or learn from it."""
+"""A model together with an average of its weights, for methods that predict with the average or learn from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Trailing(nn.Module):
-    """A model that is trained, `current`, and one of the same form that trails it, `average`."""
+    """A trained model, `current`, and a model of the same form that follows it, `average`."""
 
     def __init__(self, current: nn.Module, average: nn.Module) -> None:
         super().__init__()
@@ -16,6 +16,6 @@ class Trailing(nn.Module):
 
     @torch.no_grad()
     def follow(self, share: float | torch.Tensor) -> None:
-        """Take the average's parameters this share of the way to the current ones."""
+        """Move the average's parameters by this share towards the current ones."""
         for average, current in zip(self.average.parameters(), self.current.parameters(), strict=True):
             average.lerp_(current, share)

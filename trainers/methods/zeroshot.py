@@ -12,7 +12,7 @@ from flyp_sweep.trainers.task import Task
 
 
 class ZeroShot(SolvedMethod):
-    """Class embeddings as the head on frozen features: no seeds, nothing to search."""
+    """Class embeddings as the head on frozen features: no seeds, no hyper-parameters."""
 
     name = "zeroshot"
     label = "Zeroshot"
@@ -31,7 +31,7 @@ class ZeroShot(SolvedMethod):
         return self.zero_shot(task)
 
     def notes(self, task: Task) -> list[str]:
-        """Whether the model knows these classes at all: an accuracy within two standard errors of chance says no."""
+        """A note if the model may not know these classes: its accuracy is at most two standard errors above chance."""
         labels, chance = task.id_val.labels, 1 / len(task.zero_shot_head)
         predicted = (task.shared.features(task.id_val) @ task.zero_shot_head.T).argmax(dim=1).cpu().numpy()
         accuracy = float((predicted == labels).mean())

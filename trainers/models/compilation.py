@@ -1,9 +1,9 @@
-"""Compiled training: the image encoder's steps as fused kernels, by torch.compile.
+"""Compiled training: torch.compile fuses the kernels of the image encoder's training steps.
 
-Nothing but training steps is compiled. They come in few shapes, so each gets code of its own: code for any shape would
-be tuned to the one that a worker happened to meet first, and a trial's last bits would depend on the trials before it.
-Evaluation, where every split has another last batch, and the text tower, to which every batch brings other prompts,
-stay as they are, and with them all that is computed of the pretrained model.
+Each input shape gets its own compiled code. Code for dynamic shapes would be tuned to the first shape that a worker
+sees, so a trial's last bits would depend on the trials before it. Training steps have few shapes. Evaluation is not
+compiled, because every split has another last batch; nor is the text tower, because every batch has other prompts. All
+values computed from the pretrained model are therefore unchanged.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import torch
 from torch import nn
 
 OPTIONS: dict[str, Any] = {"fallback_random": True, "deterministic": True}
-"""Dropout draws as without compilation, and no kernel is chosen by the clock."""
+"""Dropout draws as without compilation, and timings do not select kernels."""
 NO_LIMITS: Any = {"recompile_limit": sys.maxsize, "accumulated_recompile_limit": sys.maxsize}
-"""Beyond a limit torch would go on without compilation, and so with other bits in a worker that has seen many cells."""
+"""Above its limit torch stops compiling, which would change the last bits in a worker that has run many cells."""
 
 
 def compile_training(clip: Any) -> None:
-    """Have the image encoder of an open_clip model train in compiled code from now on, and so all copies of it."""
-    # `nn.Module.compile` would be lost by copies; a class is shared by them, and so is its code.
+    """From now on, the image encoder of an open_clip model, and all copies of it, train in compiled code."""
+    # Copies would lose `nn.Module.compile`, but they share the class, and with it the compiled code.
     kind: Any = type(clip.visual)
     clip.visual.__class__ = _compiled(kind)
 
 
 def cpp_compiler() -> str | None:
-    """The C++ compiler that torch would use for a CPU; None: there is none."""
+    """The C++ compiler that torch would use for a CPU; None if there is none."""
     command = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    try:  # a Mac has a clang++ that only says how to install one
+    try:  # a Mac may have a clang++ that only prints how to install one
         subprocess.run([*shlex.split(command), "--version"], check=True, capture_output=True)
     except (OSError, ValueError, subprocess.CalledProcessError):
         return None
@@ -43,7 +43,7 @@ def cpp_compiler() -> str | None:
 
 @cache
 def _compiled(kind: Any) -> Any:
-    """The same class of modules, with a compiled forward in training mode: copying and saving one are as before."""
+    """A subclass with a compiled forward in training mode. Copying and saving work as before."""
     config: Any = torch.compiler.config
     unlimited = config.patch(NO_LIMITS)
     compiled: Any = torch.compile(kind.forward, dynamic=False, options=OPTIONS)

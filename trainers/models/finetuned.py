@@ -1,4 +1,4 @@
-"""A CLIP that was fine-tuned elsewhere: its file, checked against a pretrained model and loaded in its form."""
+"""A CLIP that was fine-tuned elsewhere: checks its file against a pretrained model, and loads it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
     from flyp_sweep.trainers.models.pretrained import Clip
 
-EXPECTED = "expected the weights of a CLIP alone, for its own text encoder makes the head"
+EXPECTED = "expected the weights of a CLIP alone: its own text encoder computes the head"
 
 
 def content(path: Path, key: str) -> str:
-    """16 hexadecimal digits of the file's content. Raises InputError, which names `key`, when it is no checkpoint."""
+    """16 hexadecimal digits of the file's content. Raises InputError, which names `key`, if it is no checkpoint."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no file"
         raise InputError(f"{key}: {path}: found {found}; expected a checkpoint: .pt, .pth, .bin or .safetensors")
@@ -26,17 +26,19 @@ def content(path: Path, key: str) -> str:
         weights.check_readable(path, key)
         return weights.content_digest([path])
     except OSError as error:
-        raise InputError(f"{key}: {path}: cannot be read ({error.strerror}); mend that or name another") from error
+        raise InputError(
+            f"{key}: {path}: cannot be read ({error.strerror}); solve that, or name another file"
+        ) from error
 
 
 def check(path: Path, model: Model, key: str) -> list[str]:
-    """What is worth knowing of a checkpoint beside the pretrained `model`, a line each.
+    """Remarks about a checkpoint for the pretrained `model`, one line each.
 
-    Raises InputError, which names `key`, when the file does not hold weights of that architecture, and those alone.
+    Raises InputError, which names `key`, if the file does not hold exactly the weights of that architecture.
     """
     found = file_weights(path, key)
     clip = pretrained.skeleton(model)
-    if clip is None:  # of a hub, whose files may have to be fetched: what is wrong is found when it is loaded
+    if clip is None:  # a hub's model may have to be downloaded first: loading it will find errors
         return []
     lines = pretrained.check_weights(found, path, model.arch, clip, key)
     if beside := [*found.beside, *state_dicts.surplus(found.state, clip.state_dict())]:
@@ -45,7 +47,7 @@ def check(path: Path, model: Model, key: str) -> list[str]:
 
 
 def _activation(found: FileWeights, path: Path, model: Model, clip: Clip, key: str) -> list[str]:
-    """A line where the file does not say its activation, though its library would; InputError for another one."""
+    """A remark if the file lacks an activation that its library records; InputError for another activation."""
     quick = pretrained.computes_quick_gelu(clip) or weights.trained_with_quick_gelu(model)
     if (file := weights.local_file(model)) is not None and not pretrained.is_bundled(model):
         quick = quick or bool(file_weights(file).quick_gelu)
@@ -58,7 +60,8 @@ def _activation(found: FileWeights, path: Path, model: Model, clip: Clip, key: s
 
 
 def load_into(clip: Clip, path: Path, key: str) -> None:
-    """Give `clip`, an open_clip model, the weights in `path`. Raises InputError, which names `key`, if they differ."""
+    """Load the weights in `path` into `clip`, an open_clip model. Raises InputError, which names `key`, if they
+    differ."""
     import open_clip
 
     found = file_weights(path, key)

@@ -1,7 +1,7 @@
-"""Files of the Hugging Face hub: found in the local cache or fetched, and told at once where the hub does not answer.
+"""Files of the Hugging Face hub: found in the local cache or downloaded. If the hub does not answer, fails fast.
 
-HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE mean what they mean to huggingface_hub. Left to itself, that takes
-half a minute of retries to find out that there is no network.
+HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE have the same meaning as for huggingface_hub. That library alone
+would retry for half a minute before it reports a missing network.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.file_download import repo_folder_name
 
 PATIENCE = 3.0
-"""Seconds that the hub has to answer."""
+"""Seconds to wait for the hub's answer."""
 
 
 class HubError(Exception):
-    """A file cannot be had; says why in half a line."""
+    """A file is unavailable; the message is the reason, in half a line."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of the repository `repo`: the first of `names` that the repository holds."""
+    """One file of the repository `repo`: the first of `names` that exists there."""
 
     repo: str
     names: tuple[str, ...]
 
     @property
     def url(self) -> str:
-        """Where it is fetched from."""
+        """Its download URL."""
         return hf_hub_url(self.repo, self.names[0])
 
     @property
@@ -43,7 +43,7 @@ class HubFile:
         return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.repo, repo_type="model")
 
     def cached(self) -> Path | None:
-        """The file in the cache, as huggingface_hub finds it without the network."""
+        """The file in the cache, if huggingface_hub finds it without network."""
         for name in self.names:
             with suppress(LocalEntryNotFoundError):
                 return Path(hf_hub_download(self.repo, name, local_files_only=True))
@@ -52,32 +52,32 @@ class HubFile:
     def fetch(self) -> Path:
         """Download the file into the cache, with huggingface_hub's progress bar.
 
-        Raises HubError when the hub refuses, or the repository holds none of the names.
+        Raises HubError if the hub refuses, or if the repository has none of the names.
         """
         for name in self.names:
             try:
                 return Path(hf_hub_download(self.repo, name))
             except RemoteEntryNotFoundError:
                 continue
-            except Exception as error:  # repositories that are absent, private or gated, a full disk, a torn connection
+            except Exception as error:  # absent, private or gated repositories, a full disk, a broken connection
                 raise HubError(_half_a_line(error)) from error
         raise HubError(f"{self.repo} holds no {' or '.join(self.names)}")
 
 
 def silent() -> str | None:
-    """Why the hub does not answer, within PATIENCE seconds; None when it does, whatever it says."""
+    """Why the hub does not answer within PATIENCE seconds; None if it answers, with any status."""
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     outcome: list[str | None] = []
 
     def ask() -> None:
         try:
-            get_session().head(constants.ENDPOINT, timeout=PATIENCE)  # the session knows proxies and certificates
+            get_session().head(constants.ENDPOINT, timeout=PATIENCE)  # the session has proxies and certificates
             outcome.append(None)
-        except Exception as error:  # the kinds are those of whatever HTTP library huggingface_hub uses
+        except Exception as error:  # depends on the HTTP library that huggingface_hub uses
             outcome.append(f"{constants.ENDPOINT} does not answer: {_half_a_line(error)}")
 
-    # In a thread of its own because looking up a name may take much longer than any timeout that can be passed on.
+    # In a separate thread: a DNS lookup may take much longer than any timeout of the request.
     asking = Thread(target=ask, daemon=True)
     asking.start()
     asking.join(PATIENCE)
@@ -86,9 +86,9 @@ def silent() -> str | None:
 
 @contextmanager
 def cache_where_silent() -> Iterator[None]:
-    """Within it, huggingface_hub uses its cache alone, and so at once, where the hub does not answer."""
+    """In the block, huggingface_hub uses only its cache, without delay, if the hub does not answer."""
     reason = silent()
-    session = get_session()  # the one client that huggingface_hub asks with
+    session = get_session()  # huggingface_hub sends all requests through this client
     before = session.event_hooks
 
     def refuse(request: Any) -> None:

@@ -1,4 +1,4 @@
-"""The weights of transformers' `CLIPModel` by open_clip's names; the library itself is not needed."""
+"""Converts weights of transformers' `CLIPModel` to open_clip's names, without needing transformers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flyp_sweep.search_spaces.errors import InputError
 
 CONFIG = "config.json"
 QUICK_GELU = "quick_gelu"
-"""The activation of OpenAI's models, which a configuration of transformers means where it names none."""
+"""The activation of OpenAI's models: the default of transformers' configurations."""
 
 TOWERS = {"vision": "visual.", "text": ""}
 LAYER = re.compile(r"(vision|text)_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
@@ -40,19 +40,18 @@ OUTSIDE = {
     "logit_scale": "logit_scale",
 }
 PROJECTIONS = {"visual_projection.weight": "visual.proj", "text_projection.weight": "text_projection"}
-"""Matrices [D, W] there, [W, D] in open_clip."""
+"""Matrices with shape [D, W] there, [W, D] in open_clip."""
 
 COUNTED = "position_ids"
-"""Positions 0, 1, ...: no weights."""
+"""Positions 0, 1, ...: buffers, not weights."""
 
 State = Mapping[str, torch.Tensor]
 
 
 def converted(state: State) -> dict[str, torch.Tensor] | None:
-    """The weights by open_clip's names; None where one has a name that a `CLIPModel` has not.
+    """The weights by open_clip's names; None if a name is not one of a `CLIPModel`.
 
-    Source: transformers' own script from the one to the other, `convert_clip_original_pytorch_to_hf.py`, read
-    backwards.
+    Source: transformers' conversion script `convert_clip_original_pytorch_to_hf.py`, in reverse.
     """
     found: dict[str, torch.Tensor] = {}
     thirds: dict[str, dict[str, torch.Tensor]] = {}
@@ -78,7 +77,7 @@ def converted(state: State) -> dict[str, torch.Tensor] | None:
 
 
 def quick_gelu(path: Path) -> bool | None:
-    """Whether the model in `path` computes QuickGELU, by the configuration beside it; None where there is none.
+    """Whether the configuration beside `path` specifies QuickGELU; None if there is no configuration.
 
     Raises InputError for a configuration that cannot be read.
     """
@@ -89,5 +88,5 @@ def quick_gelu(path: Path) -> bool | None:
         return str(json.loads(config.read_text("utf-8"))["vision_config"].get("hidden_act", QUICK_GELU)) == QUICK_GELU
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{config}: not the configuration of a CLIPModel ({error}); mend it or move it away"
+            f"{config}: not the configuration of a CLIPModel ({error}); repair it or move it away"
         ) from error

@@ -8,6 +8,6 @@ from torch import nn
 
 
 def encode_image(visual: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """L2-normalised features [B, D] of `images` [B, 3, H, W]; a tower for captions hands out those of patches too."""
+    """L2-normalised features [B, D] of `images` [B, 3, H, W]. Drops the patch features of captioning towers."""
     features = visual(images)
     return F.normalize(features[0] if isinstance(features, tuple) else features, dim=-1)

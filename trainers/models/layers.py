@@ -1,4 +1,4 @@
-"""How far below the top of its tower a parameter lies, in layers: by which its learning rate may be made smaller."""
+"""The distance of parameters from the top of their tower, in layers, for layer-wise learning rate decay."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from torch import nn
 
 _OF_THE_STEM = re.compile(r"(^|\.)(conv|bn|stem|patch|ln_pre|shared)|emb")
-"""Names, outside the blocks, of what comes before them; a layer that pools comes after."""
+"""Names, outside the blocks, of parameters below the blocks; pooling layers are above them."""
 
 
 def distances(model: nn.Module, clip: Any) -> dict[int, int]:
-    """`id` of a parameter -> layers from the top of its tower, for all towers in `model` that are built as `clip`'s.
+    """`id` of a parameter -> layers from the top of its tower, for all towers in `model` built like those of `clip`.
 
-    Both encoders count for themselves: projection, last normalisation and head lie at 0, the last block at 1, the
-    embeddings below the first block. What belongs to no tower is not in here. As in the fine-tuning of BEiT (Bao et
-    al., 2022) and MAE (He et al., 2022), with timm's own grouping for the towers that it makes.
+    The two encoders are counted separately: projection, last normalisation and head have distance 0, the last block 1,
+    and the embeddings one more than the first block. Parameters outside the towers are absent. This follows the
+    fine-tuning of BEiT (Bao et al., 2022) and MAE (He et al., 2022); timm towers use timm's own grouping.
     """
     found: dict[int, int] = {}
     for tower, beside in _towers(model, clip):
@@ -28,7 +28,8 @@ def distances(model: nn.Module, clip: Any) -> dict[int, int]:
 
 
 def _towers(model: nn.Module, clip: Any) -> Iterator[tuple[nn.Module, str]]:
-    """Each tower, and the prefix of what in its module belongs to another one (none: empty)."""
+    """Each tower, and the name prefix of those of its module's parameters that belong to another tower (none:
+    empty)."""
     for module in model.modules():
         if type(module) is type(clip.visual):
             yield module, ""
@@ -38,7 +39,7 @@ def _towers(model: nn.Module, clip: Any) -> Iterator[tuple[nn.Module, str]]:
 
 
 def _of_timm(tower: nn.Module) -> dict[str, int]:
-    """Name -> distance in a tower whose trunk timm made, by timm's groups of layers; empty for any other tower."""
+    """Name -> distance in a tower with a timm trunk, by timm's layer groups; empty for other towers."""
     trunk: Any = getattr(tower, "trunk", None)
     if not hasattr(trunk, "group_matcher"):
         return {}
@@ -51,13 +52,13 @@ def _of_timm(tower: nn.Module) -> dict[str, int]:
 
 
 def _matched(name: str, matcher: Mapping[str, Any]) -> bool:
-    """Whether a parameter belongs to the stem or a block; what comes after these matches nothing."""
+    """Whether a parameter belongs to the stem or a block. Parameters above the blocks match nothing."""
     patterns = [one for spec in matcher.values() if spec for one in ([spec] if isinstance(spec, str) else spec)]
     return any(re.match(one if isinstance(one, str) else one[0], name) for one in patterns)
 
 
 def _blocks(tower: nn.Module, beside: str) -> list[str]:
-    """The names of a tower's blocks in their order: of a ResNet's stages, else of the largest row of like modules."""
+    """The names of a tower's blocks in order: a ResNet's stages, else the longest sequence of equal modules."""
     stages = [f"layer{number}" for number in (1, 2, 3, 4)]
     children = dict(tower.named_children())
     if children.keys() >= set(stages):

@@ -1,4 +1,4 @@
-"""The weights in a local model file by open_clip's names, whichever library wrote the file."""
+"""The weights in a local model file, by open_clip's names, whichever library wrote the file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from safetensors.torch import save_file
 from flyp_sweep.trainers.models import hugging_face, state_dicts, weights
 
 PRETRAINED = "model.pretrained"
-"""The key of a search space that an error names, unless it is another."""
+"""The default key of a search space that an error names."""
 
 
 @dataclass(frozen=True)
 class FileWeights:
-    """What a file holds: the `state` of a CLIP, and the names of tensors that stand beside it there.
+    """The content of a file: the `state` of a CLIP, and the names of other tensors in the file.
 
-    `quick_gelu` says whether the model was trained with that activation (None: the file does not say). A `plain` file
-    is one that open_clip reads itself.
+    `quick_gelu`: whether the model was trained with that activation (None: the file does not say). `plain`: open_clip
+    can read the file itself.
     """
 
     state: state_dicts.State
@@ -45,11 +45,11 @@ def file_weights(path: Path, key: str = PRETRAINED) -> FileWeights:
 
 @contextmanager
 def for_open_clip(path: Path, found: FileWeights) -> Iterator[Path]:
-    """A file of these weights that open_clip's loader reads: `path` itself, or one that is gone afterwards."""
+    """A file of these weights that open_clip's loader reads: `path` itself, or a temporary file."""
     if found.plain:
         yield path
         return
-    # open_clip's own loader of TorchScript takes any architecture, so the weights go through its loader of files.
+    # open_clip's TorchScript loader accepts any architecture, so use its loader of state dicts instead.
     with TemporaryDirectory() as folder:
         file = Path(folder) / "weights.safetensors"
         save_file({name: value.contiguous().clone() for name, value in found.state.items()}, file)

@@ -1,4 +1,4 @@
-"""What a model was pretrained with: the loss between images and captions that FLYP continues, one class per family.
+"""The pretraining losses between images and captions, which FLYP continues: one class per family of models.
 
 softmax     CLIP and its kin: EVA, DFN, MetaCLIP, PE
 sigmoid     models with a trained bias: SigLIP, SigLIP 2
@@ -21,37 +21,37 @@ Outputs = tuple[torch.Tensor, ...]
 
 
 class Objective(ABC):
-    """The loss that a family of models was pretrained with, for an open_clip model `clip` of it.
+    """The pretraining loss of a family of models, for an open_clip model `clip`.
 
-    `encode` gives every row of its own, so that a batch may be encoded in parts; `joint_loss` needs all rows.
+    `encode` treats every row separately, so a batch may be encoded in parts; `joint_loss` needs all rows.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     bound: ClassVar[float | None] = None
-    """The largest logarithm of the logit scale in pretraining; None: pretraining had no bound."""
+    """The largest logarithm of the logit scale in pretraining; None if pretraining had no bound."""
 
     def encode(self, clip: Any, images: torch.Tensor, tokens: torch.Tensor) -> Outputs:
-        """Normalised features of images [B, 3, H, W] and embeddings of their captions, `tokens` [B, L]: [B, D] both,
-        then what else the objective needs of each pair."""
+        """Normalised features of images [B, 3, H, W] and embeddings of their captions, `tokens` [B, L]: both [B, D],
+        then further outputs per pair that the objective needs."""
         return encode_image(clip.visual, images), encode_unique(clip, tokens)
 
     @abstractmethod
     def joint_loss(self, clip: Any, outputs: Outputs, collisions: torch.Tensor | None = None) -> torch.Tensor:
-        """The loss of a batch in nats, a scalar, from the `outputs` of `encode`; row i of an image matches caption i.
+        """The loss of a batch in nats, a scalar, from the `outputs` of `encode`; image i matches caption i.
 
-        Pairs at `collisions`, bool [B, B], count neither as matching nor as not matching.
+        Pairs at `collisions`, bool [B, B], count neither as positives nor as negatives.
         """
 
     def keep_in_bounds(self, clip: Any, loaded: torch.Tensor) -> None:
-        """Hold the logit scale at the family's bound, or at the `loaded` value where that is larger."""
+        """Clamp the logit scale to the family's bound, or to the `loaded` value if that is larger."""
         if self.bound is not None:
             with torch.no_grad():
                 clip.logit_scale.clamp_(max=loaded.detach().clamp(min=self.bound))
 
 
 class Softmax(Objective):
-    """The contrastive loss of CLIP, whose code keeps the scale at 100 or below (Radford et al., 2021, Section 2.5)."""
+    """CLIP's contrastive loss. CLIP's code clips the scale to at most 100 (Radford et al., 2021, Section 2.5)."""
 
     name = "softmax"
     summary = "contrastive, softmax over the batch (CLIP)"
@@ -62,7 +62,7 @@ class Softmax(Objective):
 
 
 class Sigmoid(Objective):
-    """The pairwise loss of SigLIP (Zhai et al., 2023, eq. 1 and Algorithm 1), whose scale has no bound there."""
+    """SigLIP's pairwise loss (Zhai et al., 2023, eq. 1 and Algorithm 1), with an unbounded scale."""
 
     name = "sigmoid"
     summary = "pairwise sigmoid with a trained bias (SigLIP)"
@@ -74,8 +74,8 @@ class Sigmoid(Objective):
 class Captioning(Softmax):
     """CoCa: the contrastive loss, plus `WEIGHT` times the cross-entropy of each caption's next token.
 
-    Source: Yu et al. (2022), eq. 4 with the weights of Section 4.1, 1 and 2. As in open_clip, the mean goes over all
-    tokens of the batch that are no padding.
+    Source: Yu et al. (2022), eq. 4 with the weights of Section 4.1, 1 and 2. As in open_clip, the mean is over all
+    tokens of the batch except padding.
     """
 
     name = "captioning"
@@ -112,10 +112,10 @@ def contrastive_loss(
 ) -> torch.Tensor:
     """Symmetric InfoNCE over a batch of matching pairs: mean of the image-to-text and the text-to-image cross-entropy.
 
-    Shapes: `image_features` and `text_features` [B, D], both L2-normalised, row i of one matching row i of the other;
-    `logit_scale` a scalar, already exponentiated. Returns a scalar in nats. Equal captions in a batch stay as they are:
-    each is still a negative of the others (FLYP, eq. 1 and Section 3; the temperature and the mean in place of eq. 1's
-    sum are those of CLIP's code), unless `collisions`, bool [B, B], leaves them out in both directions.
+    Shapes: `image_features` and `text_features` [B, D], both L2-normalised, with matching rows; `logit_scale` a scalar,
+    already exponentiated. Returns a scalar in nats. Equal captions in a batch remain negatives of each other (FLYP, eq.
+    1 and Section 3), unless `collisions`, bool [B, B], leaves such pairs out in both directions. As in CLIP's code,
+    there is a temperature, and a mean instead of eq. 1's sum.
     """
     logits = logit_scale * image_features @ text_features.T
     if collisions is not None:
@@ -131,9 +131,9 @@ def pairwise_loss(
     logit_bias: torch.Tensor,
     collisions: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Sum over all pairs of a batch of the loss of telling by a sigmoid whether they match, divided by B.
+    """Sum of the sigmoid losses of all pairs of a batch, matching or not, divided by B.
 
-    Shapes and units as of `contrastive_loss`; `logit_bias` is a scalar.
+    Shapes and units as in `contrastive_loss`; `logit_bias` is a scalar.
     """
     logits = logit_scale * image_features @ text_features.T + logit_bias
     sign = 2 * torch.eye(len(logits), device=logits.device, dtype=logits.dtype) - 1

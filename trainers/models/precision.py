@@ -1,7 +1,7 @@
-"""Mixed precision: encoders that compute in bfloat16 where autocast holds that to be safe.
+"""Mixed precision: encoders compute in bfloat16, in the operations that autocast considers safe.
 
-Weights, gradients, the optimiser's state and all that an encoder hands out stay float32; heads and losses are not
-touched, because bfloat16 cannot tell logits of neighbouring classes apart.
+Weights, gradients, optimiser state and the encoders' outputs stay float32. So do heads and losses, because bfloat16
+cannot distinguish the logits of similar classes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch import nn
 from flyp_sweep.search_spaces.training import Precision
 
 ENCODERS = ("visual", "transformer", "text", "text_decoder")
-"""What open_clip's models call their towers: the image tower, the text tower's layers or the whole of it, and
-the tower that writes captions."""
+"""Attribute names of the towers in open_clip models: the image tower, the text tower or its layers, and the captioning
+tower."""
 
 
 def set_precision(clip: nn.Module, precision: Precision) -> None:
-    """Have the encoders of an open_clip model compute in `precision` from now on, and so all copies of them."""
+    """From now on, the encoders of an open_clip model, and all copies of it, compute in `precision`."""
     if precision == "bf16":
         for name in ENCODERS:
             encoder = getattr(clip, name, None)
@@ -31,7 +31,7 @@ def set_precision(clip: nn.Module, precision: Precision) -> None:
 
 @cache
 def _in_bfloat16(kind: Any) -> Any:
-    """The same class of modules, with a forward under autocast: copying and saving one are as before."""
+    """A subclass with a forward under autocast. Copying and saving work as before."""
 
     def forward(self: nn.Module, inputs: torch.Tensor, *rest: Any, **more: Any) -> Any:
         with torch.autocast(inputs.device.type, torch.bfloat16):

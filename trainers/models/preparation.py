@@ -1,4 +1,4 @@
-"""How a model wants its images, known without its weights: by architecture and tag, or a file beside the weights."""
+"""A model's preprocessing, determined without its weights: from architecture and tag, or a file beside the weights."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
 
 USUAL_SIZE = 224
-"""Pixels on each side, of open_clip's architectures that name none."""
+"""Default pixels per side, for open_clip architectures without an image size."""
 
 
 def preparation(model: Model) -> Preprocess | None:
-    """As `load(model, ...).preprocess`; None where a hub has the configuration and the local cache does not.
+    """As `load(model, ...).preprocess`; None if only the hub has the configuration, and the local cache does not.
 
     Raises InputError for a configuration that cannot be read.
     """
@@ -39,9 +39,9 @@ def preparation(model: Model) -> Preprocess | None:
 
 
 def views(models: Iterable[Model]) -> list[Preprocess]:
-    """The preparations by which images of a search space are compared: one for each way to make pixels.
+    """The distinct preprocessings that a search space's images are compared by.
 
-    A model whose configuration only a hub has is taken for a usual one. Raises InputError as `preparation` does.
+    A model whose configuration only the hub has counts as `usual`. Raises InputError as `preparation` does.
     """
     found: dict[str, Preprocess] = {}
     for model in models:
@@ -51,21 +51,21 @@ def views(models: Iterable[Model]) -> list[Preprocess]:
 
 
 def usual() -> Preprocess:
-    """The preparation that OpenAI's models want, at 224 x 224 pixels: for data of which no model is known."""
+    """The preprocessing of OpenAI's models at 224 x 224 pixels, for data without a known model."""
     return Preprocess.from_config(_whole({}, preprocessing.of_tag("", "")))
 
 
 def _of_file(path: Path) -> dict[str, Any]:
-    """What an `open_clip_config.json` says."""
+    """The content of an `open_clip_config.json`."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         return _whole(told["model_cfg"], told.get("preprocess_cfg", {}))
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"model.arch: {path}: not a configuration of open_clip ({error}); mend it") from error
+        raise InputError(f"model.arch: {path}: not a configuration of open_clip ({error}); repair it") from error
 
 
 def _whole(architecture: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of an architecture whose weights come with `told`; open_clip's defaults fill it in."""
+    """An architecture's configuration, updated with its weights' settings `told`, and open_clip's defaults."""
     size = architecture.get("vision_cfg", {}).get("image_size", USUAL_SIZE)
     given = {name: value for name, value in told.items() if name != "size" and value is not None}
     return {**preprocessing.of_tag("", ""), "mode": "RGB", "fill_color": 0, **given, "size": size}

@@ -1,4 +1,5 @@
-"""How the images of a model file are to be prepared: by a configuration beside the file, by tags, or assumed aloud."""
+"""The image preprocessing of a model file: from a configuration beside the file, from tags, or assumed with a
+remark."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ KEYS = ("mean", "std", "interpolation", "resize_mode")
 
 
 def config_beside(path: Path) -> Path | None:
-    """The configuration in the folder of a checkpoint, if there is one."""
+    """The configuration in a checkpoint's folder, if there is one."""
     beside = path.with_name(CONFIG)
     return beside if beside.is_file() else None
 
 
 def preprocess_of(model: Model, path: Path) -> tuple[dict[str, Any], str | None]:
-    """What open_clip is to be told of images for the weights in `path`, and what is assumed, in a line, where it is.
+    """open_clip's image settings for the weights in `path`, and a remark if they are assumed.
 
     Raises InputError for a configuration that cannot be read.
     """
@@ -48,7 +49,7 @@ def _read(path: Path) -> dict[str, Any]:
         given = told.get("preprocess_cfg", told)
         return {key: tuple(given[key]) if key in ("mean", "std") else str(given[key]) for key in KEYS if key in given}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"model.pretrained: {path}: not a configuration of open_clip ({error}); mend it") from error
+        raise InputError(f"model.pretrained: {path}: not a configuration of open_clip ({error}); repair it") from error
 
 
 def _tags(arch: str) -> list[str]:
@@ -58,7 +59,7 @@ def _tags(arch: str) -> list[str]:
 
 
 def of_tag(arch: str, tag: str) -> dict[str, Any]:
-    """What a tag wants; without a tag, what OpenAI's models want."""
+    """The image settings of a tag; without a tag, those of OpenAI's models."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -69,7 +70,7 @@ def of_tag(arch: str, tag: str) -> dict[str, Any]:
 
 
 def _cached_as(arch: str, path: Path) -> str | None:
-    """The tag whose repository's copy in the hub's cache `path` is in."""
+    """The tag whose repository in the hub's cache contains `path`."""
     from open_clip.pretrained import get_pretrained_cfg
 
     for tag in _tags(arch):

@@ -1,4 +1,4 @@
-"""Pretrained CLIP models: loaded through open_clip."""
+"""Loads pretrained CLIP models through open_clip."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 MOST_LOG_SCALE = 10.0
-"""The logit scale is the exponential of a weight, 4.6 at most in CLIP and 4.8 in SigLIP: no model has e^10, 22,026."""
+"""Bound of the logit scale's logarithm. It is at most 4.6 in CLIP and 4.8 in SigLIP: no model has e^10, 22,026."""
 
 Clip = Any
-"""An open_clip model: `CLIP` or its kin, with `visual`, `logit_scale` and `encode_text` but no common type."""
+"""An open_clip model: `CLIP` or a relative with `visual`, `logit_scale` and `encode_text`, but without a common
+type."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pretrained CLIP on its device, with what belongs to it. `clip` is shared: copy before training."""
+    """A pretrained CLIP on its device, with tokenizer and preprocessing. `clip` is shared: copy before training."""
 
     clip: Clip
     tokenizer: Tokenizer
@@ -50,12 +51,12 @@ class Pretrained:
 
     @cached_property
     def objective(self) -> Objective:
-        """The loss that it was pretrained with."""
+        """The loss of its pretraining."""
         return objective_of(self.clip)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the architecture and all weights: what determines, on one kind of machine, what comes out."""
+        """Hash of the architecture and all weights. It determines the outputs on one kind of machine."""
         digest = hashlib.sha256(f"{self.arch} {self.precision} {version('open_clip_torch')} {self.clip!r}".encode())
         for name, tensor in self.clip.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -66,12 +67,11 @@ class Pretrained:
 def load(model: Model, device: torch.device, precision: Precision = "fp32", compiled: bool = False) -> Pretrained:
     """Load `model` with float32 weights and in evaluation mode; its encoders compute in `precision`.
 
-    With `compiled`, copies of its image encoder train in compiled code.
+    With `compiled`, copies of its image encoder train in compiled code. Weights of tags and hub ids come from the local
+    cache, or are downloaded to it.
 
-    Tags and hub ids come from the local cache, which is filled if need be.
-
-    Raises InputError when the architecture is unknown, or the weights are unknown, unreadable or do not fit it, or can
-    be neither found nor fetched.
+    Raises InputError if the architecture is unknown, or if the weights are unknown, unreadable, unavailable or do not
+    fit it.
     """
     from flyp_sweep.trainers.data.images import Preprocess
 
@@ -116,7 +116,7 @@ def _create(model: Model, path: Path | None, device: torch.device) -> Clip:
 
 
 def architecture_of(model: Model) -> dict[str, Any]:
-    """open_clip's configuration of the architecture, as JSON values, with the activation that the weights want."""
+    """open_clip's configuration of the architecture, as JSON values, with the activation that the weights need."""
     config: dict[str, Any] = with_ours().get_model_config(model.arch)
     path = weights.local_file(model)
     of_file = path is not None and not is_bundled(model) and file_weights(path).quick_gelu
@@ -126,9 +126,9 @@ def architecture_of(model: Model) -> dict[str, Any]:
 
 
 def check_file(model: Model) -> list[str]:
-    """Read the local checkpoint of `model`, if it names one; returns what a user has to know of it, a line each.
+    """Read the local checkpoint of `model`, if it names one; returns remarks for the user, one line each.
 
-    Raises InputError for weights that are not the architecture's, or not finite, by their names.
+    Raises InputError, with names of weights, if they are not those of the architecture or are not finite.
     """
     path = weights.local_file(model)
     if path is None or is_bundled(model):
@@ -151,9 +151,9 @@ def check_file(model: Model) -> list[str]:
 
 
 def check_weights(found: FileWeights, path: Path, arch: str, clip: Clip, key: str = PRETRAINED) -> list[str]:
-    """What is worth knowing of the weights in `path`, a line each, for the architecture that `clip` has.
+    """Remarks about the weights in `path` for the architecture of `clip`, one line each.
 
-    Raises InputError, which names `key`, for weights that are not the architecture's, or not finite, by their names.
+    Raises InputError, which names `key` and weights, if they are not those of the architecture or are not finite.
     """
     if (name := state_dicts.not_finite(found.state)) is not None:
         raise InputError(f"{key}: {path}: found a NaN or an infinity in {name}; expected finite weights")
@@ -179,7 +179,7 @@ def _open(
 ) -> Clip:
     open_clip = with_ours()
 
-    # open_clip first draws random weights, which the process's global stream must not notice.
+    # open_clip first draws random weights, which must not advance the process's global stream.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         return open_clip.create_model(
             arch,
@@ -192,10 +192,10 @@ def _open(
 
 
 def _pad_beforehand(clip: Clip) -> None:
-    """Have the bundled model's later stages pad maps before they convolve them, in place of doing so on the way.
+    """Make the bundled model's later stages pad their inputs explicitly, before each convolution.
 
-    Forwards not a bit changes. Kernels that are larger than their maps are refused by oneDNN's fast code for their
-    gradients, and with the other a training step takes a quarter longer.
+    Forward passes are bit for bit the same. oneDNN's fast gradient code does not support kernels larger than their
+    input; without explicit padding a training step takes a quarter longer.
     """
     for stage in clip.visual.trunk.stages[1:]:
         for block in stage.blocks:
@@ -203,7 +203,7 @@ def _pad_beforehand(clip: Clip) -> None:
 
 
 def parameter_count(model: Model) -> int | None:
-    """Parameters of the architecture, counted without memory for them; None where a hub would have to be asked."""
+    """Number of parameters of the architecture, counted without memory for them; None if only a hub knows it."""
     if is_bundled(model):
         return digits_clip.PARAMETERS
     clip = skeleton(model)
@@ -211,7 +211,7 @@ def parameter_count(model: Model) -> int | None:
 
 
 def objective_summary(model: Model) -> str:
-    """The loss of its pretraining, in words; empty where a hub would have to be asked."""
+    """The loss of its pretraining, in words; empty if only a hub knows it."""
     if is_bundled(model):
         return Softmax.summary
     clip = skeleton(model)
@@ -219,15 +219,15 @@ def objective_summary(model: Model) -> str:
 
 
 def batch_normalisations(model: Model) -> int:
-    """How many layers of the architecture normalise over batches; 0 where a hub would have to be asked."""
+    """Number of batch normalisation layers of the architecture; 0 if only a hub knows it."""
     clip = None if is_bundled(model) else skeleton(model)
     return 0 if clip is None else sum(isinstance(module, BATCH_NORMALISATION) for module in clip.modules())
 
 
 def skeleton(model: Model) -> Clip | None:
-    """The architecture without memory for its weights; None where a hub would have to be asked.
+    """The architecture without memory for its weights; None if only a hub knows it.
 
-    To be copied before it is changed: it is built once per process.
+    It is built once per process: copy it before changing it.
     """
     if model.arch.startswith(weights.HUB):
         return None
@@ -240,20 +240,20 @@ def _skeleton(arch: str) -> Clip:
 
 
 def without_memory(arch: str) -> Clip:
-    """The architecture, whose weights have shapes but no values."""
+    """The architecture with weights that have shapes but no values."""
     return without_weights(arch, torch.device("meta"))
 
 
 def without_weights(arch: str, device: torch.device) -> Clip:
     """The architecture with random weights on `device`.
 
-    Raises InputError when the configuration of a text tower of Hugging Face's can be neither found nor fetched.
+    Raises InputError if the configuration of a Hugging Face text tower is unavailable.
     """
     open_clip, tower = with_ours(), text_sides.text_config(arch).get("hf_model_name")
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # open_clip warns of weights that nobody will use
+    logging.disable(logging.WARNING)  # open_clip warns about random weights, which are intended here
     try:
-        # Without `device` around it, open_clip would build it on the CPU first, in up to 20 GB.
+        # Outside the `device` context, open_clip would first build it on the CPU, in up to 20 GB.
         with torch.random.fork_rng(devices=[]), cache_where_silent() if tower else nullcontext(), device:
             return open_clip.create_model(arch, load_weights=False, pretrained_text=False, device=device)
     except Exception as error:  # many types, of transformers and the hub
@@ -265,12 +265,12 @@ def without_weights(arch: str, device: torch.device) -> Clip:
 
 
 def is_bundled(model: Model) -> bool:
-    """Whether it is the model that ships with the package, whose weights open_clip does not know."""
+    """Whether it is the model that ships with the package. open_clip does not know its weights."""
     return (model.arch, model.pretrained) == (digits_clip.ARCH, "bundled")
 
 
 def check_architecture(model: Model) -> None:
-    """Raise InputError when open_clip knows no architecture, or no weights of it, by the names in `model`."""
+    """Raise InputError if open_clip does not know the architecture, or the weights, that `model` names."""
     if is_bundled(model):
         return
     open_clip = with_ours()
@@ -308,7 +308,7 @@ def check_architecture(model: Model) -> None:
 
 
 def check_loads(model: Model) -> None:
-    """Load `model` for a look if its weights are a user's own files; raises InputError as `load` does."""
+    """Load `model` as a test if its weights are the user's own files; raises InputError as `load` does."""
     own = model.arch.startswith(weights.FOLDER) or weights.local_file(model) is not None
     if own and not is_bundled(model):
         load(model, torch.device("cpu"))

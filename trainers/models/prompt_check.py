@@ -1,4 +1,4 @@
-"""Whether a model's tokenizer tells the prompts of the user's own classes apart, and which prompts it cuts."""
+"""Checks whether a tokenizer distinguishes the prompts of the user's own classes, and which prompts it truncates."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from flyp_sweep.search_spaces.model import Model
 
 LONGER = 8
-"""Context lengths in which a prompt that is cut is looked at."""
+"""Truncation is checked with a context this many times longer."""
 MOST_CAPTIONS = 50_000
-"""Captions of a split that are looked at: a few seconds of work."""
+"""Captions of a split that are checked: a few seconds of work."""
 
 
 def remarks(of: str, classes: Sequence[str], names: Sequence[str], model: Model, templates: Sequence[str]) -> list[str]:
-    """What to know of the prompts of `classes` with these display `names`, a line each; `of` says what has them.
+    """Remarks about the prompts of `classes` with display `names`, one line each; `of` names their origin in errors.
 
-    Raises InputError when two classes have the same tokens.
+    Raises InputError if two classes have the same tokens.
     """
     tokenizer = text_sides.tokenizer_of(model)
     if tokenizer is None:
@@ -44,7 +44,7 @@ def remarks(of: str, classes: Sequence[str], names: Sequence[str], model: Model,
 
 
 def caption_remarks(captions: Sequence[str], model: Model) -> list[str]:
-    """What to know of the captions of a split, a line each. Of very many, the first ones are looked at."""
+    """Remarks about the captions of a split, one line each. If there are very many, it checks the first ones."""
     tokenizer = text_sides.tokenizer_of(model)
     if tokenizer is None:
         return [f"captions: not compared, as the tokenizer of {model.label} is not in the cache"]
@@ -57,7 +57,7 @@ def caption_remarks(captions: Sequence[str], model: Model) -> list[str]:
 
 
 def indistinct(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> tuple[int, int] | None:
-    """The first two classes whose prompts have the same tokens in every template; None when all can be told apart."""
+    """The first two classes whose prompts have the same tokens in every template; None if all classes differ."""
     rows = tokenize(tokenizer, class_names, templates).flatten(start_dim=1)
     seen: dict[tuple[int, ...], int] = {}
     for label, row in enumerate(rows.tolist()):
@@ -68,12 +68,12 @@ def indistinct(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequ
 
 
 def cut(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> list[str]:
-    """The prompts that are longer than the model's context, so that it never sees their ends."""
+    """The prompts that are longer than the model's context, which truncates them."""
     return cut_texts(tokenizer, [template.format(name) for name in class_names for template in templates])
 
 
 def cut_texts(tokenizer: Tokenizer, texts: list[str]) -> list[str]:
-    """Those of `texts` that are longer than the model's context."""
+    """The `texts` that are longer than the model's context."""
     tokens = tokenizer(texts)
     length = tokens.shape[1]
     longer = tokenizer([*texts, ""], LONGER * length)

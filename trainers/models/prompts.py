@@ -1,4 +1,4 @@
-"""Prompts: tokenised once, encoded only as far as they reach, averaged into zero-shot heads."""
+"""Prompts: tokenised once, encoded without their padding, averaged into zero-shot heads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import nn
 
 
 class Tokenizer(Protocol):
-    """Tokens of each text, int64 [N, context length]: those of the model, or of another length."""
+    """Tokens of each text, int64 [N, context length]; the context length is the model's, or another on request."""
 
     def __call__(self, texts: list[str], context_length: int | None = None, /) -> torch.Tensor: ...
 
 
 CHUNK = 1024
-"""Prompts that go through the text tower at once when a head is built."""
+"""Prompts per text tower batch when a head is built."""
 
 
 def tokenize(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
@@ -27,15 +27,15 @@ def tokenize(tokenizer: Tokenizer, class_names: Sequence[str], templates: Sequen
 
 
 def tokens_of(tokenizer: Tokenizer, texts: Sequence[str]) -> torch.Tensor:
-    """Tokens of many texts, int32 [N, context length]: half of what a tokenizer takes for them."""
+    """Tokens of many texts, int32 [N, context length]: half the memory of the tokenizer's int64."""
     return torch.cat([tokenizer(list(texts[at : at + CHUNK])).int() for at in range(0, len(texts), CHUNK)])
 
 
 def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
     """L2-normalised text embeddings [N, D] of `tokens` [N, context length]; `clip` is any open_clip model.
 
-    In a causal tower nothing after the end token can change the embedding at it: the batch is cut after its longest
-    prompt's end token, with the same result up to rounding. Other towers see all tokens.
+    In a causal tower, tokens after the end token cannot change its embedding. The batch is therefore truncated after
+    the end token of its longest prompt; the result is the same up to rounding. Other towers get all tokens.
     """
     tower = getattr(clip, "text", clip)
     ends = _end_positions(tower, tokens)
@@ -54,7 +54,7 @@ def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def encode_unique(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """As `encode_text`, with every distinct prompt of the batch encoded once; gradients add up over its copies."""
+    """As `encode_text`, but each distinct prompt of the batch is encoded once; gradients add up over its copies."""
     unique, inverse = torch.unique(tokens, dim=0, return_inverse=True)
     return encode_text(clip, unique)[inverse]
 
@@ -75,10 +75,10 @@ def zero_shot_head(clip: Any, prompts: torch.Tensor) -> torch.Tensor:
 
 
 def _end_positions(tower: Any, tokens: torch.Tensor) -> torch.Tensor | None:
-    """Index [N] of the token that each embedding is read at, if none after it can change it; None: any token may.
+    """Index [N] of the token whose embedding is the text's, if later tokens cannot change it; None if they can.
 
-    `tower` is a text tower, or a plain CLIP, which is its own. It says so by its causal mask and its pooling; a mask
-    that is made for each text, as for padding or CoCa's last token, is left to the tower.
+    `tower` is a text tower, or a plain CLIP, which is its own text tower. Its causal mask and its pooling tell. Towers
+    that build a mask per text, for padding or for CoCa's last token, get None.
     """
     is_causal = getattr(tower, "attn_mask", None) is not None and getattr(tower, "cls_emb", None) is None
     if not is_causal or getattr(tower, "use_pad_mask", False):

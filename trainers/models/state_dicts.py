@@ -1,4 +1,4 @@
-"""What a checkpoint file holds: the state dict in it, whoever wrapped it, and whether it fits an architecture."""
+"""The state dict in a checkpoint file, whichever wrapper it has, and whether it fits an architecture."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from safetensors.torch import load_file
 from flyp_sweep.search_spaces.errors import InputError
 
 SECTIONS = ("state_dict", "model_state_dict", "model")
-"""Where training scripts put the weights beside optimiser and epoch."""
+"""Keys under which training scripts store the weights, next to optimiser and epoch."""
 
 COMPILED = "_orig_mod."
-"""What `torch.compile` puts before the names of a module."""
+"""The prefix that `torch.compile` adds to a module's names."""
 
 ANCHOR = "logit_scale"
-"""A weight of every CLIP: what stands before it stands before all names."""
+"""A weight of every CLIP: its prefix is the prefix of all names."""
 
 FOREIGN = "image_encoder.model."
-"""MobileCLIP's own names, which open_clip translates."""
+"""MobileCLIP's own names, which open_clip converts."""
 
 HUGGING_FACE = ("vision_model.", "text_model.")
 POSITIONS = ("visual.positional_embedding", "positional_embedding", "visual.trunk.pos_embed")
@@ -33,7 +33,7 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Found:
-    """The `state` dict of a CLIP, whether open_clip would not find it as it stands, and the other tensors' names."""
+    """The `state` dict of a CLIP, whether open_clip needs a converted file for it, and the names of other tensors."""
 
     state: State
     wrapped: bool
@@ -41,7 +41,7 @@ class Found:
 
 
 def read(path: Path, key: str) -> Found:
-    """The weights in a file that is no TorchScript archive.
+    """The weights in a file other than a TorchScript archive.
 
     Raises InputError, which names `key`, for a file without a CLIP's weights.
     """
@@ -57,7 +57,7 @@ def read(path: Path, key: str) -> Found:
 
 
 def unwrapped(content: object) -> Found:
-    """The state dict in what a file holds, by the names that the model itself has; nothing where there is none."""
+    """The state dict in a file's content, by the model's own names; empty if there is none."""
     if not isinstance(content, Mapping):
         return Found({}, False)
     section = next((name for name in SECTIONS if isinstance(content.get(name), Mapping)), None)
@@ -72,7 +72,7 @@ def unwrapped(content: object) -> Found:
 
 
 def is_hugging_face(state: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the names are those of transformers."""
+    """Whether the names are transformers' names."""
     return any(name.startswith(HUGGING_FACE) for name in state)
 
 
@@ -83,10 +83,9 @@ def check_fits(
     expected: Mapping[str, torch.Size],
     key: str = "model.pretrained",
 ) -> None:
-    """Raise InputError, with the names found beside those expected, where `state` is none of the architecture's.
+    """Raise InputError, which names `key`, if `state` does not fit the architecture, with the names found and expected.
 
-    `expected` holds the shapes of the architecture's weights. Position embeddings may have another grid. The error
-    names `key`.
+    `expected` holds the shapes of the architecture's weights. Position embeddings may have another grid.
     """
     if any(name.startswith(FOREIGN) for name in state):
         return
@@ -112,7 +111,7 @@ def check_fits(
 
 
 def resized(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size]) -> list[str]:
-    """The position embeddings of `state` that open_clip interpolates to the architecture's, a line each."""
+    """A remark for each position embedding of `state` that open_clip interpolates to the architecture's shape."""
     wanted = {_short(name): shape for name, shape in expected.items()}
     return [
         f"{name} is interpolated from {tuple(value.shape)} to {tuple(wanted[_short(name)])}"
@@ -122,7 +121,7 @@ def resized(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size
 
 
 def surplus(state: Mapping[str, torch.Tensor], expected: Iterable[str]) -> list[str]:
-    """The weights of `state` that an architecture, whose names are `expected`, does not have."""
+    """The weights of `state` that are not among the names `expected` of an architecture."""
     if any(name.startswith(FOREIGN) for name in state):
         return []
     wanted = {_short(name) for name in expected}
@@ -130,12 +129,12 @@ def surplus(state: Mapping[str, torch.Tensor], expected: Iterable[str]) -> list[
 
 
 def not_finite(state: Mapping[str, torch.Tensor]) -> str | None:
-    """The first weight that holds NaN or an infinity."""
+    """The name of the first weight with a NaN or an infinity."""
     return next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
 
 
 def _short(name: str) -> str:
-    """The name in a CLIP whose text tower stands by itself, and in one whose text tower is a part."""
+    """A name common to CLIPs with a separate text tower and CLIPs that contain theirs."""
     return name.removeprefix("text.")
 
 

@@ -1,4 +1,4 @@
-"""The text sides of models: tokenizers, and what of them comes from Hugging Face's transformers."""
+"""The text sides of models: tokenizers, and the parts that come from Hugging Face's transformers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from flyp_sweep.trainers.models.prompts import Tokenizer
 
 OF_TRANSFORMERS = {"hf_tokenizer_name": "tokenizer", "hf_model_name": "text encoder"}
-"""Key of `text_cfg` in open_clip's configurations -> what is taken from transformers where it is set."""
+"""Key of `text_cfg` in open_clip's configurations -> the part that comes from transformers if the key is set."""
 
 EXTRA = "pip install 'flyp-sweep[hf]'"
 
 
 def with_ours() -> ModuleType:
-    """open_clip, once it knows the architecture of the bundled model."""
+    """open_clip, with the architecture of the bundled model registered."""
     import open_clip
 
     open_clip.add_model_config(digits_clip.CONFIG_DIR)
@@ -34,7 +34,7 @@ def with_ours() -> ModuleType:
 
 
 def check_packages(arch: str) -> None:
-    """Raise InputError when the architecture needs transformers, which is not installed; a hub's is not known."""
+    """Raise InputError if the architecture needs transformers and it is not installed. Hub models are not checked."""
     text = text_config(arch)
     needs = [what for key, what in OF_TRANSFORMERS.items() if text.get(key)]
     if needs and find_spec("transformers") is None:
@@ -46,36 +46,36 @@ def check_packages(arch: str) -> None:
 
 
 def tokenizer_of(model: Model) -> Tokenizer | None:
-    """The tokenizer of `model`; None where the model's files have to be fetched from a hub first.
+    """The tokenizer of `model`; None if the model's files must be downloaded from a hub first.
 
-    Raises InputError when they are there and those of the tokenizer are neither in the cache nor to be fetched.
+    Raises InputError if the model's files are local, but those of the tokenizer are unavailable.
     """
     hugging = model.arch.startswith(weights.HUB) or _hugging_face_tokenizer(model) is not None
     return None if hugging and weights.absent(model) else tokenizer(model)
 
 
 def context_length(model: Model) -> int:
-    """Tokens of a prompt, as the architecture reads them."""
+    """The architecture's number of tokens per prompt."""
     return int(text_config(model.arch).get("context_length", 77))
 
 
 def _hugging_face_tokenizer(model: Model) -> str | None:
-    """The repository of the architecture's tokenizer; None where open_clip's own reads the prompts."""
+    """The repository of the architecture's tokenizer; None if open_clip has its own."""
     return text_config(model.arch).get("hf_tokenizer_name")
 
 
 def text_config(arch: str) -> dict[str, Any]:
-    """What open_clip's configuration says of the text tower; empty where a hub has it, or nobody."""
+    """The text tower in open_clip's configuration; empty if only a hub has it, or if it is unknown."""
     if arch.startswith(weights.HUB):
         return {}
     config: dict[str, Any] = {}
-    with suppress(OSError, ValueError):  # of a folder, whose own checks say so
+    with suppress(OSError, ValueError):  # the checks of local folders report these errors
         config = with_ours().get_model_config(arch) or {}
     return config.get("text_cfg", {})
 
 
 def tokenizer(model: Model) -> Tokenizer:
-    """The tokenizer of `model`, from the cache or a hub. Raises InputError when there is no way to get it."""
+    """The tokenizer of `model`, from the cache or a hub. Raises InputError if it is unavailable."""
     open_clip, repository = with_ours(), _hugging_face_tokenizer(model)
     own = repository is None and not model.arch.startswith(weights.HUB)
     try:
@@ -99,7 +99,7 @@ def unfetched(arch: str, part: str, repository: str, error: Exception) -> str:
 
 
 def wants_transformers(error: BaseException) -> bool:
-    """Whether `error` comes of transformers not being installed."""
+    """Whether `error` results from a missing transformers package."""
     return find_spec("transformers") is None and "transformers" in str(error)
 
 

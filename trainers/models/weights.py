@@ -1,4 +1,4 @@
-"""Where a model's weights are: a local file or folder, or files of a hub that open_clip will ask for."""
+"""The location of a model's weights: a local file or folder, or hub files that open_clip will download."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
 HUB = "hf-hub:"
 FOLDER = "local-dir:"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What open_clip looks for in a repository whose tag names no file, in its order."""
+"""Files that open_clip looks for in a repository whose tag names no file, in order."""
 
 LFS_POINTER = b"version https://git-lfs"
-"""How the file begins that Git keeps in place of a large one."""
+"""The beginning of a Git LFS pointer file."""
 
 OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-"""What OpenAI's archives hold besides weights."""
+"""Entries of OpenAI's archives that are not weights."""
 
 
 def local_file(model: Model) -> Path | None:
-    """The checkpoint that `model.pretrained` names, or None when it is one of open_clip's tags or nothing."""
+    """The checkpoint that `model.pretrained` names; None if it is a tag of open_clip, or empty."""
     if model.pretrained == "bundled":
         return digits_clip.CHECKPOINT
     if model.pretrained is None or _tag(model):
@@ -50,9 +50,9 @@ def local_file(model: Model) -> Path | None:
 
 
 def fingerprint(model: Model) -> str:
-    """What identifies the weights in a trial id: the digest of local files, else architecture and tag.
+    """The identity of the weights in a trial id: a digest of local files, else architecture and tag.
 
-    Raises InputError when a local file is absent or is not a checkpoint.
+    Raises InputError if a local file is absent or is not a checkpoint.
     """
     if model.arch.startswith(FOLDER):
         return f"{FOLDER}{content_digest(_folder_files(Path(model.arch.removeprefix(FOLDER))))}"
@@ -69,9 +69,9 @@ def fingerprint(model: Model) -> str:
 
 
 def check_readable(path: Path, key: str = "model.pretrained") -> None:
-    """Raise InputError, which names `key`, when `path` is no checkpoint.
+    """Raise InputError, which names `key`, if `path` is no checkpoint.
 
-    Reads what it says of its tensors, not their values.
+    Reads the description of its tensors, but not their values.
     """
     if (instead := _mistaken(path)) is not None:
         raise InputError(f"{key}: {path}: found {instead[0]}; expected weights: {instead[1]}")
@@ -89,13 +89,13 @@ def check_readable(path: Path, key: str = "model.pretrained") -> None:
             if not is_torchscript(path):
                 torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
             return
-        except pickle.UnpicklingError as error:  # torch's own words advise to load it without the check
+        except pickle.UnpicklingError as error:  # torch's message recommends loading without the check
             if whole := re.search(r"GLOBAL ([\w.]+)", str(error)):
                 raise InputError(
-                    f"{key}: {path}: found a pickled {whole[1]}, which only code can read; expected weights "
-                    "alone: save them with torch.save(model.state_dict(), PATH)"
+                    f"{key}: {path}: found a pickled {whole[1]}, which only its own code can read; expected only "
+                    "weights: save them with torch.save(model.state_dict(), PATH)"
                 ) from error
-            reason = "it is torn, or holds more than tensors"
+            reason = "it is incomplete, or holds more than tensors"
         except Exception as error:  # zip and torch raise many types
             reason = str(error)
     raise InputError(
@@ -104,7 +104,7 @@ def check_readable(path: Path, key: str = "model.pretrained") -> None:
 
 
 def _mistaken(path: Path) -> tuple[str, str] | None:
-    """What a file is in place of what its name says, and what to do; None: nothing is known of it."""
+    """What the file really is, if its name is misleading, and what to do; None if the name seems right."""
     with suppress(OSError), path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
             return "a Git LFS pointer, which stands for a file", "fetch it with `git lfs pull`"
@@ -126,16 +126,16 @@ def is_torchscript(path: Path) -> bool:
 def torchscript_weights(path: Path) -> tuple[dict[str, torch.Tensor], bool]:
     """The state dict of a TorchScript archive, and whether it is one of OpenAI's."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch means to drop the format, which concerns no user
+        warnings.simplefilter("ignore", FutureWarning)  # torch deprecates the format, which users cannot change
         state = torch.jit.load(path, map_location="cpu").state_dict()
     weights = {name: value.contiguous() for name, value in state.items() if name not in OPENAI_EXTRAS}
     return weights, len(weights) < len(state)
 
 
 def wanted(model: Model) -> tuple[HubFile, ...]:
-    """The files that open_clip will ask the hub for; none for local weights.
+    """The files that open_clip will request from the hub; none for local weights.
 
-    Raises InputError for a hub id that cannot be one.
+    Raises InputError for a malformed hub id.
     """
     if model.arch.startswith(HUB):
         repo = model.arch.removeprefix(HUB)
@@ -149,19 +149,19 @@ def wanted(model: Model) -> tuple[HubFile, ...]:
 
 
 def absent(model: Model) -> tuple[HubFile, ...]:
-    """Those of the files `wanted` that are not in the local cache."""
+    """The `wanted` files that are not in the local cache."""
     return tuple(file for file in wanted(model) if file.cached() is None)
 
 
 def described(model: Model, file: HubFile) -> str:
-    """What is fetched, from where, to where."""
+    """A download in words: weights, source and destination."""
     return f"{called(model)} from {file.url} into {file.folder}"
 
 
 def fetch(model: Model, say: Callable[[str], None] | None = None) -> None:
-    """Download what is absent into the cache, having told `say` of each file.
+    """Download absent files into the cache; calls `say` before each file.
 
-    Raises InputError, within seconds where there is no network, when that cannot be done.
+    Raises InputError if that fails; without network, within seconds.
     """
     for file in absent(model):
         try:
@@ -178,13 +178,13 @@ def fetch(model: Model, say: Callable[[str], None] | None = None) -> None:
 
 
 def called(model: Model) -> str:
-    """The weights in words."""
+    """A description of the weights."""
     own = model.arch.startswith((HUB, FOLDER))
     return f"weights of {model.arch}" if own else f"weights {model.pretrained!r} of {model.arch}"
 
 
 def trained_with_quick_gelu(model: Model) -> bool:
-    """Whether the tag's weights were trained with QuickGELU; open_clip by itself only warns of the mismatch."""
+    """Whether the tag's weights were trained with QuickGELU; open_clip only warns about a mismatch."""
     return bool(_tag(model).get("quick_gelu"))
 
 
@@ -193,7 +193,7 @@ def _key(model: Model) -> str:
 
 
 def _local(model: Model) -> str:
-    """How to name the same weights as local files: a tag says whether they want QuickGELU, a file does not."""
+    """How to specify the same weights as local files. Tags imply QuickGELU, so it must be specified for files."""
     if model.arch.startswith(HUB):
         return f"name a folder that holds {CONFIG} and the weights: --set model.arch={FOLDER}/path"
     quick = trained_with_quick_gelu(model) and not model.arch.endswith("-quickgelu")
@@ -202,16 +202,16 @@ def _local(model: Model) -> str:
 
 
 def _tag(model: Model) -> dict[str, Any]:
-    """What open_clip knows of the weights; empty when they are not one of its tags."""
+    """open_clip's record of the weights; empty if they are not one of its tags."""
     if model.pretrained in (None, "bundled"):
         return {}
-    from open_clip.pretrained import get_pretrained_cfg  # seconds, which a misspelt key in the YAML should not cost
+    from open_clip.pretrained import get_pretrained_cfg  # takes seconds: a misspelt YAML key should fail before it
 
     return get_pretrained_cfg(model.arch, model.pretrained)
 
 
 def _alternatives(name: str) -> tuple[str, ...]:
-    """The names that open_clip tries for the file of a tag, in its order: safetensors first."""
+    """The file names that open_clip tries for a tag, in order: safetensors first."""
     if name in ("", WEIGHTS[1]):
         return WEIGHTS
     if name.endswith((".bin", ".pth")):
@@ -220,7 +220,7 @@ def _alternatives(name: str) -> tuple[str, ...]:
 
 
 def _folder_files(folder: Path) -> list[Path]:
-    """The configuration in `folder` and the checkpoints that open_clip chooses from."""
+    """The configuration in `folder` and the checkpoints that open_clip may choose."""
     config = folder / CONFIG
     if not config.is_file():
         raise InputError(
@@ -233,7 +233,7 @@ def _folder_files(folder: Path) -> list[Path]:
 
 
 def content_digest(files: Iterable[Path]) -> str:
-    """16 hexadecimal digits: of the one file's content, or of the contents of several."""
+    """16 hexadecimal digits of one file's content, or of several files' contents."""
     digests = []
     for path in files:
         with path.open("rb") as file:

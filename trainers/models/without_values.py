@@ -1,4 +1,4 @@
-"""Tensors without memory that answer: code that asks for a value of one is told 0, so that it runs to its end."""
+"""Tensors without memory: code that reads a value gets 0, so that it can run to its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 META = torch.device("meta")
-"""The device of tensors that have shapes and no values."""
+"""The device of tensors with shapes and without values."""
 
 TOLD: frozenset[Any] = frozenset(
     {
@@ -17,21 +17,21 @@ TOLD: frozenset[Any] = frozenset(
         *(torch.Tensor.__int__, torch.Tensor.__float__, torch.Tensor.__index__),
     }
 )
-"""What gives values out: of a tensor without values, those of zeros of its shape."""
+"""Functions that return values; for a tensor without values, they get zeros of its shape."""
 
 TRUTHS: frozenset[Any] = frozenset({torch.Tensor.__bool__, torch.equal, torch.Tensor.equal, torch.allclose})
-"""What decides which way code goes."""
+"""Functions whose results code branches on."""
 
 SHAPED_BY_VALUES: frozenset[Any] = frozenset(
     {torch.unique, torch.Tensor.unique, torch.nonzero, torch.Tensor.nonzero, torch.bincount, torch.Tensor.bincount}
 )
-"""What gives tensors whose shapes depend on values."""
+"""Functions that return tensors with value-dependent shapes."""
 
 
 class WithoutValues(TorchFunctionMode):
-    """Within it, tensors on `META` answer as zeros do wherever code needs their values; all of them are finite.
+    """In this mode, tensors on `META` behave as zeros wherever code needs their values; all of them are finite.
 
-    `guessed` says whether code has asked whether something holds: it may then have gone another way than in a trial.
+    `guessed`: code has tested a condition on values, so it may have taken another branch than a real trial.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def _leaves(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
 
 
 def _moved(value: Any, device: torch.device | None = None) -> Any:
-    """`value` with its tensors on `device`; without one, zeros in place of those that have no values."""
+    """`value` with its tensors on `device`; without `device`, with zeros for tensors without values."""
     if isinstance(value, torch.Tensor):
         if device is not None:
             return value.to(device)

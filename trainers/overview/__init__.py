@@ -1,1 +1,1 @@
-"""What a person should see of a data set before a training: numbers, example pictures, and what looks wrong."""
+"""An overview of a data set before training: numbers, example pictures, and possible problems."""

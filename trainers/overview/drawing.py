@@ -1,4 +1,4 @@
-"""Which images of a split are looked at, by a fixed seed, and how large they are."""
+"""Draws the images of a split to look at, with a fixed seed, and reads their sizes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from flyp_sweep.trainers.overview.facts import Size, Sizes
 
 SEED = 0
 OPENED = 2000
-"""Images of a split whose size is read."""
+"""Images per split whose size is read."""
 DECODED_PIXELS, MOST_DECODED = 10**9, 20_000
-"""Pixels and images of a data set that are decoded: its splits share them."""
+"""Pixels and images that are decoded per data set; its splits share them."""
 FEWEST_DECODED = 100
-"""Images of a split that are decoded whatever they take."""
+"""Images per split that are always decoded."""
 
 
 def spread(labels: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the rows of a split with these `labels`, or all: one of each class before a second of any.
+    """`count` rows of a split with these `labels`, or all, ordered by label.
 
-    In the order of their labels.
+    Takes one image of each class before a second image of any class.
     """
     order = np.random.default_rng(SEED).permutation(len(labels))
     shuffled = labels[order]
@@ -37,20 +37,20 @@ def spread(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def sample(images: int, count: int) -> np.ndarray:
-    """`count` of the rows of a split, or all, in order: int64 [N]."""
+    """`count` rows of a split, or all, in order: int64 [N]."""
     if count >= images:
         return np.arange(images)
     return np.sort(np.random.default_rng(SEED).choice(images, count, replace=False))
 
 
 def to_decode(images: int, sizes: Sizes | None, splits: int) -> int:
-    """How many images of a split, one of `splits`, can be decoded while somebody waits."""
+    """The number of images of a split, one of `splits`, that can be decoded while a user waits."""
     area = sizes.median[0] * sizes.median[1] if sizes else 1
     return min(images, max(FEWEST_DECODED, min(MOST_DECODED, DECODED_PIXELS // area) // splits))
 
 
 def sizes_of(images: Images) -> Sizes | None:
-    """The sizes of at most OPENED images; None where none can be opened."""
+    """The sizes of at most OPENED images; None if none can be opened."""
     found = [size for row in sample(len(images), OPENED).tolist() if (size := _size(images, row))]
     if not found:
         return None
@@ -59,7 +59,7 @@ def sizes_of(images: Images) -> Sizes | None:
 
 
 def _size(images: Images, row: int) -> Size | None:
-    """The size of an image, of encoded ones as their header says; None for one that is not there, or is no image."""
+    """The size of an image, for encoded ones from the header; None if it is absent or no image."""
     try:
         if not isinstance(images, EncodedImages):
             return images[row].size
@@ -71,5 +71,5 @@ def _size(images: Images, row: int) -> Size | None:
 
 
 def one(images: EncodedImages, row: int) -> EncodedImages:
-    """Image `row` alone."""
+    """Image `row` only."""
     return images.taken(np.array([row]))

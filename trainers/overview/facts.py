@@ -1,4 +1,4 @@
-"""What is seen of a data set, as plain values: made by `overview.make`, shown by whoever has a page or a terminal."""
+"""The contents of an overview as plain values: `overview.make` computes them, pages and terminals show them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Size = tuple[int, int]
 class Example:
     """An image as the model gets it, with the text that it is paired with.
 
-    `view` is the PNG of the evaluation view, `training` that of a training view of a training image. Without a view,
-    `problem` says why the image cannot be decoded.
+    `view` is the PNG of the evaluation view, `training` that of a training view, for training images. Without a view,
+    `problem` is the decoding error.
     """
 
     label: str
@@ -27,7 +27,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the images as they are stored, by area, of the `seen` images that were opened."""
+    """Stored image sizes, ordered by area, of the `seen` images that were opened."""
 
     smallest: Size
     median: Size
@@ -37,9 +37,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class SplitOverview:
-    """One split. `counts` holds the images of each class, in label order, `looked` how many images were decoded.
+    """One split. `counts` holds the number of images per class, in label order; `looked` is the number of decoded
+    images.
 
-    A split that cannot be read has no images, and `problem` says why.
+    An unreadable split has no images, and `problem` is the reason.
     """
 
     name: str
@@ -54,14 +55,14 @@ class SplitOverview:
 
     @property
     def held(self) -> list[tuple[str, int]]:
-        """The classes of which there are images."""
+        """The classes with images."""
         return [(name, count) for name, count in self.counts if count]
 
 
 @dataclass(frozen=True)
 class DatasetOverview:
-    """A data set: its splits and, a line each, the `rules` by which these were made and are scored, what is `wrong`, so
-    that a run refuses it, and what is `suspicious`."""
+    """A data set: its splits, and lists of lines. `rules`: how splits were made and are scored. `wrong`: problems that
+    a run refuses. `suspicious`: other possible problems."""
 
     name: str
     classes: int
@@ -74,5 +75,5 @@ class DatasetOverview:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every image was looked at."""
+        """Whether every image was decoded."""
         return all(split.looked == split.images and not split.problem for split in self.splits)

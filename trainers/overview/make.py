@@ -1,4 +1,4 @@
-"""A look at a data set: its images, classes and sizes, examples as a model gets them, and what is suspicious."""
+"""Makes the overview of a data set: images, classes, sizes, examples as a model gets them, and possible problems."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ from flyp_sweep.trainers.overview import drawing
 from flyp_sweep.trainers.overview.facts import DatasetOverview, Example, SplitOverview
 
 EXAMPLES, FEW_EXAMPLES = 8, 2
-"""Pictures of a split, and of an OOD split of a data set that has more than MANY_SPLITS, e.g. a grid of corruptions."""
+"""Pictures per split, and per OOD split of a data set with more than MANY_SPLITS, e.g. a grid of corruptions."""
 MANY_SPLITS = 20
 
 Check = Callable[[], Sequence[str] | None]
-"""Returns remarks, a line each, or raises InputError for what a run would refuse."""
+"""Returns remarks, one line each, or raises InputError for what a run would refuse."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """How images and texts get to the model: its preprocessing, the augmentation of training views (`batched`: of
-    images that were brought to the model's size before), how many templates are used (None: all), and whether a run
-    skips images that cannot be decoded."""
+    """How images and texts get to the model: preprocessing, augmentation of training views (`batched`: after resizing),
+    number of templates (None: all), and whether a run skips undecodable images."""
 
     view: Preprocess
     augmentation: Augmentation = PAPER
@@ -48,7 +47,7 @@ class Shown:
 
 @dataclass
 class Seen:
-    """What has been seen of a data set so far: what the looks found, and split -> hashes of the images looked at."""
+    """Results so far: the findings, and split -> hashes of the decoded images."""
 
     found: Found = field(default_factory=Found)
     pixels: dict[str, np.ndarray] = field(default_factory=dict)
@@ -63,10 +62,10 @@ def overview(
     checks: Sequence[Check] = (),
     say: inspection.Say = lambda line: None,
 ) -> DatasetOverview:
-    """What a person should see of `dataset`, broken or not: what is broken is said in the overview.
+    """The overview of `dataset`. If the data set is broken, the overview says how.
 
-    Of a large split a fixed sample is decoded, or with `deep`, or if the cache knows already, every image. `checks` are
-    further ones.
+    Of a large split, only a fixed sample is decoded. With `deep`, or if the cache holds the results, all images count.
+    `checks` are additional checks.
     """
     seen = Seen()
     splits = []
@@ -96,8 +95,8 @@ def _judged(
     hashes: Hashes,
     checks: Sequence[Check],
 ) -> tuple[list[str], list[str], list[str]]:
-    """The rules of splits, what a run would refuse, and what is suspicious: a line each, none twice, none that a split
-    says already."""
+    """The rules of splits, problems that a run would refuse, and suspicious facts: lines without repetitions, and
+    without those that a split reports itself."""
     wrong = [f"missing: {one.path} (from {one.source})" for one in dataset.missing()]
     counts = {split.name: split.images for split in splits if not split.problem}
 
@@ -123,7 +122,7 @@ def _judged(
 
 
 def _tried(check: Check, wrong: list[str], remarks: list[str]) -> None:
-    """Note what a check says, or what it refuses."""
+    """Add a check's remarks, or its refusal."""
     try:
         remarks += check() or []
     except (InputError, OSError) as error:
@@ -131,7 +130,7 @@ def _tried(check: Check, wrong: list[str], remarks: list[str]) -> None:
 
 
 def _classes(dataset: Dataset) -> int:
-    """How many classes there are; 0 where that cannot be read, as every split then says."""
+    """The number of classes; 0 if unreadable, which every split then reports."""
     try:
         return len(dataset.class_names)
     except (InputError, OSError):
@@ -146,7 +145,7 @@ def _line(error: InputError | OSError) -> str:
 def _of_split(
     dataset: Dataset, split: Split, shown: Shown, seen: Seen, cache: Cache | None, deep: bool, say: inspection.Say
 ) -> SplitOverview:
-    """What is seen of one split; `seen` gets its unreadable, empty and alike images."""
+    """The overview of one split; adds its unreadable, blank and equal images to `seen`."""
     names = list(split.names(dataset))
     sizes = drawing.sizes_of(split.images)
     look = Look(split.images, split.name, cache, say, [shown.view])
@@ -199,7 +198,7 @@ def _examples(dataset: Dataset, split: Split, shown: Shown) -> list[Example]:
 
 
 def training_views(images: Sequence[Image.Image], shown: Shown) -> list[Image.Image]:
-    """A training view of each image, as the space's augmentation draws it."""
+    """A training view of each image, drawn with the search space's augmentation."""
     loader = Loader(shown.view, torch.device("cpu"))
     rng, batches = np.random.default_rng(drawing.SEED), [range(len(images))]
     if shown.batched:
@@ -210,7 +209,7 @@ def training_views(images: Sequence[Image.Image], shown: Shown) -> list[Image.Im
 
 
 def _file(split: Split, row: int) -> str:
-    """What an image is called within its data set."""
+    """The name of an image within its data set."""
     images = split.images
     return images.taken(np.array([row])).keys()[0] if isinstance(images, EncodedImages) else f"image {row}"
 

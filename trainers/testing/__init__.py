@@ -1,1 +1,1 @@
-"""What tests of methods need, this project's and those of others: a small bench, and a suite to inherit."""
+"""Support for tests of methods, ensembles and readers, here and in other packages: test suites and a test bench."""

@@ -1,4 +1,4 @@
-"""A bench to test methods on: the shipped CLIP, and a data set of a few dozen real digits in memory."""
+"""A test bench for methods: the shipped CLIP, and a data set of a few dozen real digits in memory."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from flyp_sweep.trainers.training.fitted import Fitted
 
 CPU = torch.device("cpu")
 VALUES = {"lr": 1e-3, "weight_decay": 0.1, "l2sp_strength": 0.01, "l2": 1e-3, "prompt_depth": 1}
-"""Hyper-parameters as trials have them here, unless a test says otherwise."""
+"""Default hyper-parameters of trials on the bench."""
 ROWS = {"train": (0, 8), "id_val": (8, 17), "id_test": (17, 24)} | dict.fromkeys(("inverted", "faint", "new"), (24, 31))
-"""Split -> which of a class's images are in it."""
+"""Split -> the images of each class that it holds."""
 REPORTED = ("id_test", "inverted", "faint")
-"""The splits that nothing may be chosen on."""
+"""The splits that must not influence any choice."""
 
 NEW_CLASSES = ("three", "four")
 CAPTIONS = ("somebody wrote", "a scan of the digit")
-"""How captions begin; the name of the class follows."""
+"""Beginnings of captions; the name of the class follows."""
 
 T = TypeVar("T")
 
@@ -60,11 +60,11 @@ class Pictures:
 
 
 class Tiny(Dataset):
-    """Zeros, ones and twos of the UCI digits; two kinds of OOD.
+    """Zeros, ones and twos of the UCI digits, with two kinds of OOD.
 
-    `closed` splits raise when they are loaded; the labels of `poisoned` ones are permuted; those that were loaded are
-    in `opened`, in order. Where it is `captioned`, every image has one of two captions of its class. With
-    `new_classes` there is an OOD split of threes and fours.
+    `closed` splits raise when they are loaded. `poisoned` splits have permuted labels. `opened` lists the loaded
+    splits, in order. With `captioned`, every image has one of two captions of its class. With `new_classes` there is an
+    OOD split of threes and fours.
     """
 
     name = "tiny"
@@ -127,7 +127,7 @@ class Bench:
     def spec(
         self, method: str | Method = "ft", *, stage: str = SEARCH, shots: int | None = None, **changes: Any
     ) -> TrialSpec:
-        """A trial of a method, or of a registered one by its name; what `changes` leave out is small and quick."""
+        """A small and quick trial of a method, given as object or by its registered name, with `changes`."""
         name = method if isinstance(method, str) else method.name
         given: dict[str, Any] = {
             "seed": 0,
@@ -156,7 +156,7 @@ class Bench:
         return Task(worker or self.worker(), spec or self.spec(), checkpoint)
 
     def run(self, spec: TrialSpec, worker: Shared | None = None, method: Method | None = None) -> TrialResult:
-        """The result of a trial, in a fresh worker when none is given; of a registered method when that is not."""
+        """The result of a trial, by default in a fresh worker and with the registered method."""
         return finish(trial.run(method or methods.get(spec.cell.method), self.task(spec, worker)))
 
     def fit(
@@ -170,7 +170,7 @@ class Bench:
         return finish(fit(method or methods.get(spec.cell.method), self.task(spec, worker, checkpoint)))
 
     def refusal(self, method: Method, model: nn.Module, task: Task) -> str | None:
-        """The line in which a method refuses to hand out a model for open_clip; None: it does not."""
+        """The message with which a method refuses to export a model for open_clip; None if it does not refuse."""
         try:
             method.portable(model, task)
         except NotPortable as error:
@@ -189,7 +189,7 @@ class Bench:
 
 
 def hyper_parameters(method: str | Method) -> dict[str, Any]:
-    """A value for each hyper-parameter of a method, or of a registered one by its name."""
+    """A value for each hyper-parameter of a method, given as object or by its registered name."""
     if isinstance(method, str):
         if method not in methods.registry():
             return {name: VALUES[name] for name in ("lr", "weight_decay")}
@@ -202,12 +202,12 @@ def hyper_parameters(method: str | Method) -> dict[str, Any]:
 
 @cache
 def shipped() -> Pretrained:
-    """The shipped CLIP, shared by all tests: none may change it."""
+    """The shipped CLIP, shared by all tests: they must not change it."""
     return pretrained.load(Model(arch="digits-clip", pretrained="bundled"), CPU)
 
 
 def finish(running: Generator[object, None, T]) -> T:
-    """What a generator returns at its end."""
+    """The return value of a generator."""
     while True:
         try:
             next(running)
@@ -216,12 +216,12 @@ def finish(running: Generator[object, None, T]) -> T:
 
 
 def global_streams() -> tuple[bytes, str, str]:
-    """The global generators of torch, numpy and Python, as they are."""
+    """The states of the global generators of torch, numpy and Python."""
     return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state()), str(random.getstate())
 
 
 def without_dropout(model: nn.Module) -> nn.Module:
-    """The model with its dropout off, which draws anew for every micro-batch."""
+    """The model without dropout, which would draw anew for every micro-batch."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.eval()
@@ -229,7 +229,7 @@ def without_dropout(model: nn.Module) -> nn.Module:
 
 
 def nudged(model: nn.Module) -> nn.Module:
-    """The model a little away from where it starts, where a penalty may have no gradient."""
+    """The model slightly moved from its start, where a penalty may have no gradient."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -238,7 +238,7 @@ def nudged(model: nn.Module) -> nn.Module:
 
 
 def a_batch(method: Method, task: Task) -> Batch:
-    """The first ten training images, or features of theirs, of which several are of one class."""
+    """The first ten training images, or their features; some share a class."""
     labels = torch.from_numpy(task.train.labels[:10])
     if isinstance(method, GradientMethod) and method.on_features:
         return Batch(task.shared.features(task.train)[:10], labels, np.random.default_rng(5))

@@ -1,12 +1,13 @@
-"""What every ensemble promises, as tests to inherit: the built-in ensembles pass the same.
+"""The promises of every ensemble as tests to inherit. The built-in ensembles pass the same tests.
 
     class TestMyEnsemble(EnsembleContract):
         @pytest.fixture
         def ensemble(self) -> Ensemble:
             return MyEnsemble()
 
-Failures show values where a conftest says
-`pytest.register_assert_rewrite("flyp_sweep.trainers.testing.ensemble_contract")`. This module needs pytest.
+For assertion details in failures, call
+`pytest.register_assert_rewrite("flyp_sweep.trainers.testing.ensemble_contract")` in a conftest. This module needs
+pytest.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from flyp_sweep.trainers.training.fitted import Fitted
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEARCHED = tuple({"lr": lr, "weight_decay": 0.1} for lr in (1e-3, 3e-4, 3e-3))
-"""The configurations that soups are made of, best first."""
+"""The configurations that soups combine, best first."""
 
 
 class EnsembleContract:
-    """Inherit it and give the fixture `ensemble`.
+    """Inherit it and define the fixture `ensemble`.
 
-    The ensembles are made of trials of `ft` on `Tiny`'s three classes with the shipped model, 3 images of each class.
+    The ensembles combine trials of `ft` on `Tiny`'s three classes with the shipped model, 3 images of each class.
     """
 
     @pytest.fixture
@@ -57,7 +58,7 @@ class EnsembleContract:
         yield Made(ensemble, Bench(shipped()))
         torch.set_num_threads(threads)
 
-    # What it says of itself
+    # Its declarations
 
     def test_it_says_what_it_is_and_what_it_is_made_of(self, ensemble: Ensemble) -> None:
         assert ensemble.name.isidentifier(), "a name is a key of the YAML and a part of a column of the results"
@@ -98,10 +99,10 @@ class EnsembleContract:
         asked = made.run(kept=kept).notes
         (told,) = asked
         assert told.startswith("the weights of ")
-        assert told.endswith(" that it is made of were gone: these were trained again")
+        assert told.endswith(" were missing: these trials were trained again")
         for member in made.spec.members:
             made.bench_run(member, kept)
-        for file in tmp_path.iterdir():  # the ensemble's own, so that it is made of its members again
+        for file in tmp_path.iterdir():  # the ensemble's own fits, so that it is combined again
             if file.stem == made.spec.trial_id:
                 file.unlink()
         from_kept, again = made.run(kept=kept), made.run()
@@ -188,11 +189,11 @@ class EnsembleContract:
             assert one.opened[-3:] == list(REPORTED)
             assert set(one.opened[:-3]) <= {"train", "id_val"}
         closed = made.bench.worker(Tiny(closed=REPORTED))
-        finish(made.curve(closed)).on_id_val(ALPHAS)  # all that is chosen is chosen before a test split is opened
+        finish(made.curve(closed)).on_id_val(ALPHAS)  # all choices are made before a test split is opened
 
 
 class Made:
-    """Trials that are one ensemble: of three searched trials of `ft`, or of a repeat."""
+    """Trials that form one ensemble: three search trials of `ft`, or a repeat."""
 
     def __init__(self, ensemble: Ensemble, bench: Bench) -> None:
         self.ensemble, self.bench, self.method = ensemble, bench, methods.get("ft")
@@ -214,7 +215,7 @@ class Made:
         return finish(trial.run(self.method, replace(self.bench.task(member), kept=kept)))
 
     def keeping(self, folder: Path) -> KeptFits:
-        """A run that keeps the fits of `folder`: of members, and of ensembles that are models of their own."""
+        """A run that keeps fits in `folder`: of members, and of ensembles whose models differ from them."""
         model = {"arch": "digits-clip", "pretrained": "bundled"}
         search = {"num_samples": 3, "space": {"lr": 1e-3, "weight_decay": 0.1}}
         given = {"name": "kept", "dataset": "digits", "model": model, "methods": ["ft"], "search": search}
@@ -223,7 +224,7 @@ class Made:
 
 
 class Recording(Members):
-    """Members that say which of them were asked for; if `reshaped`, the second one has other shapes."""
+    """Members that record the requests for them; if `reshaped`, the second one has other shapes."""
 
     asked: list[TrialSpec]
     reshaped: bool
@@ -245,12 +246,13 @@ class Recording(Members):
 
 
 def reported(result: TrialResult, alpha: float) -> list[Evaluation]:
-    """What is reported at `alpha`: not `id_val`, of which soups draw other images than repeats in few-shot cells."""
+    """The reported evaluations at `alpha`, without `id_val`: in few-shot cells soups draw other id_val images than
+    repeats."""
     return [plain(line) for line in result.evaluations if line.alpha == alpha and line.role != "id_val"]
 
 
 def collected(running: Generator[Epoch, None, Any]) -> tuple[list[Epoch], Any]:
-    """The reports of a generator, and what it returns."""
+    """The reports of a generator, and its return value."""
     reports = []
     while True:
         try:

@@ -1,13 +1,13 @@
-"""What every method promises, as tests to inherit: the built-in methods pass the same.
+"""The promises of every method as tests to inherit. The built-in methods pass the same tests.
 
     class TestMyMethod(MethodContract):
         @pytest.fixture
         def method(self) -> Method:
             return MyMethod()
 
-A hyper-parameter that needs a value of its own gets it from a fixture `hparams`; a fixture `pretrained` gives another
-model than the bundled one. Failures show values where a conftest says
-`pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")`. This module needs pytest.
+A fixture `hparams` sets values for hyper-parameters; a fixture `pretrained` replaces the bundled model. For assertion
+details in failures, call `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.method_contract")` in a
+conftest. This module needs pytest.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ from flyp_sweep.trainers.training.fit import fit, found
 
 MICRO_BATCH = 3
 LEARNED = 5
-"""Epochs in which a method is to make headway."""
+"""Epochs within which a method must make progress."""
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WAYS = ("image_to_text", "text_to_image")
 RETRIEVAL = {f"{way}_r{k}" for way in WAYS for k in NEAREST}
 
 
 class MethodContract:
-    """Inherit it and give the fixture `method`.
+    """Inherit it and define the fixture `method`.
 
-    The trials are of `Tiny`'s three classes with the shipped model: 24 images, 3 steps an epoch.
+    The trials use `Tiny`'s three classes with the shipped model: 24 images, 3 steps an epoch.
     """
 
     @pytest.fixture
@@ -71,17 +71,17 @@ class MethodContract:
 
     @pytest.fixture
     def pretrained(self) -> Pretrained:
-        """The model that trials are of, where the bundled one will not do."""
+        """The model of the trials; override it if the bundled one is unsuitable."""
         return shipped()
 
     @pytest.fixture
     def hparams(self) -> Mapping[str, Any]:
-        """Values of hyper-parameters, where those that the bench would take will not do."""
+        """Values of hyper-parameters; override it if the bench's values are unsuitable."""
         return {}
 
     @pytest.fixture
     def is_portable(self) -> bool:
-        """Whether its models come out for open_clip: False where `portable` raises `NotPortable`."""
+        """Whether its models can be exported for open_clip: False if `portable` raises `NotPortable`."""
         return True
 
     @pytest.fixture
@@ -92,7 +92,7 @@ class MethodContract:
         yield Trials(method, Bench(pretrained), {**hyper_parameters(method), **hparams})
         torch.set_num_threads(threads)
 
-    # What it says of itself
+    # Its declarations
 
     def test_it_says_what_it_is_and_what_it_searches(self, method: Method) -> None:
         assert method.name.isidentifier(), "a name is a key of the YAML and a column of the results"
@@ -111,7 +111,7 @@ class MethodContract:
     def test_training_lowers_the_loss(self, trials: Trials) -> None:
         if not isinstance(trials.method, GradientMethod):
             pytest.skip(f"{trials.method.name} is not trained by gradients")
-        # With labels that the pretrained model holds to be wrong, there is something to learn.
+        # With labels that the pretrained model considers wrong, there is something to learn.
         wrong = trials.bench.worker(Tiny(poisoned=("train", "id_val")))
         curve = trials.fit(trials.spec(epochs=LEARNED), wrong).report.curve
         assert curve[-1]["train_loss"] < curve[0]["train_loss"]

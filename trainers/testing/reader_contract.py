@@ -1,13 +1,13 @@
-"""What every reader of own data promises, as tests to inherit: the built-in readers pass the same.
+"""The promises of every reader of own data as tests to inherit. The built-in readers pass the same tests.
 
     class TestFolders(ReaderContract):
         def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
             ...  # put the bytes there as people have them
             return {"folders": {"train": "train", "id_val": "val", "id_test": "test", "ood": {"sketch": "sketch"}}}
 
-Every form of data is compared with a table of the same files: where a trial reads them makes no difference to its id.
-Failures show values where a conftest says
-`pytest.register_assert_rewrite("flyp_sweep.trainers.testing.reader_contract")`. This module needs pytest.
+Every form of data is compared with a table of the same files: a trial's id must not depend on the form. For assertion
+details in failures, call `pytest.register_assert_rewrite("flyp_sweep.trainers.testing.reader_contract")` in a
+conftest. This module needs pytest.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from flyp_sweep.trainers.datasets.encoded import EncodedImages
 CLASSES = ("ant", "big_bee", "cat")
 NAMES = {"cat": "house cat", "ant": "red ant", "big_bee": "bumblebee"}
 SPLITS = {"train": "train", "id_val": "id_val", "id_test": "id_test", "sketch": "ood"}
-"""Split -> role; a form that cannot hold an OOD set leaves it out."""
+"""Split -> role; a form without OOD sets leaves the OOD set out."""
 PER_CLASS = {"train": 4, "id_val": 2, "id_test": 2, "sketch": 1}
 
 
@@ -64,7 +64,7 @@ def _sixteen_bits(suffix: str, kind: str) -> tuple[str, bytes, np.ndarray]:
 
 
 def _transparent() -> tuple[str, bytes, np.ndarray]:
-    """Noise that nobody sees, on the left; a viewer shows white there."""
+    """Invisible noise on the left; a viewer shows white there."""
     pixels = np.random.default_rng(5).integers(0, 256, (9, 12, 4), dtype=np.uint8)
     pixels[..., 3] = 255
     pixels[:, :6, 3] = 0
@@ -94,12 +94,12 @@ ODD: dict[str, Callable[[], tuple[str, bytes, np.ndarray]]] = {
     "animated": _moving,
     "one pixel": lambda: (".png", _saved(Image.new("RGB", (1, 1), "white"), "png"), np.full((1, 1, 3), 255)),
 }
-"""Image files as people have them -> the suffix, the bytes, and what a viewer shows, uint8 [height, width, 3]."""
+"""Unusual image files -> the suffix, the bytes, and what a viewer shows, uint8 [height, width, 3]."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image as it is handed to a reader's form: the split, the name of its file, its bytes and its class."""
+    """An image for a reader's form: its split, file name, bytes and class."""
 
     split: str
     name: str
@@ -128,18 +128,18 @@ def encoded(pixels: np.ndarray, kind: str = "png", **options: Any) -> bytes:
 
 
 class ReaderContract(ABC):
-    """A subclass says how images are written in its form; `extra` are keys of the YAML that all of its spaces have."""
+    """A subclass writes images in its form; `extra` holds YAML keys that all of its search spaces have."""
 
     splits = tuple(SPLITS)
-    """Those that the form can hold."""
+    """The splits that the form supports."""
     holds_new_classes = True
     """Whether an OOD set of this form may have classes that training lacks."""
 
     @abstractmethod
     def write(self, folder: Path, images: Sequence[Example]) -> dict[str, Any]:
-        """Write `images`, in their order, into the empty `folder`; returns what the YAML says, with no `name`.
+        """Write `images`, in their order, into the empty `folder`; returns the YAML section, without `name`.
 
-        The paths in there start from `folder`.
+        Its paths are relative to `folder`.
         """
 
     @pytest.fixture
@@ -215,7 +215,7 @@ class ReaderContract(ABC):
     @pytest.mark.parametrize("content", [b"", b"<html>404 Not Found</html>"], ids=["empty", "a web page"])
     def test_what_is_no_image_is_named(self, tmp_path: Path, images: list[Example], content: bytes) -> None:
         made = self.made(tmp_path / "a", [replace(images[0], content=content), *images[1:]])
-        try:  # a form whose images count by their content leaves it out, and says so
+        try:  # a form that identifies images by content leaves such a file out, and reports that
             told = made.left_out("train")  # type: ignore[attr-defined]
             bad = look_through(made, None).bad
         except InputError as error:
@@ -322,7 +322,7 @@ class ReaderContract(ABC):
 
 
 def space(own: dict[str, Any]) -> SearchSpace:
-    """A search space whose one data set is `own`, called `mine`."""
+    """A search space with the single data set `own`, named `mine`."""
     rest = {"name": "s", "model": {"arch": "digits-clip"}, "methods": ["zeroshot"], "search": {"num_samples": 1}}
     return from_mapping({**rest, "dataset": {"name": "mine", **own}})
 
@@ -332,7 +332,7 @@ def identity(made: Dataset) -> Identity:
 
 
 def in_table(folder: Path, images: Sequence[Example]) -> dict[str, Any]:
-    """`images` in files and a table each split, as the YAML says it."""
+    """`images` as files with a table per split, as a YAML section."""
     splits = dict.fromkeys(one.split for one in images)
     for split in splits:
         own = [one for one in images if one.split == split]

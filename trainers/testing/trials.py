@@ -50,12 +50,12 @@ def keeping(policy: Policy) -> KeptFits:
 
 
 def plain(line: Evaluation) -> Evaluation:
-    """An evaluation without calibration, which only the models have that tables show."""
+    """An evaluation without calibration, which only the models in tables have."""
     return replace(line, metrics={name: line.metrics[name] for name in METRICS})
 
 
 def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
-    """All gradients of a batch's loss, one after the other, taken in micro-batches of `size`."""
+    """All gradients of a batch's loss, concatenated, computed in micro-batches of `size`."""
     method = trials.method
     assert isinstance(method, GradientMethod)
     task = trials.bench.task(trials.spec(micro_batch=size), worker)
@@ -69,7 +69,7 @@ def gradient(trials: Trials, worker: Shared, size: int | None) -> torch.Tensor:
 
 
 def shared_tensors(trials: Trials, worker: Shared, spec: TrialSpec) -> dict[str, torch.Tensor]:
-    """Copies of what trials of a worker share."""
+    """Copies of the tensors that trials of a worker share."""
     task = trials.bench.task(spec, worker)
     shared = {"prompts": task.prompts, "head": task.zero_shot_head, "features": worker.features(task.id_val)}
     return {name: tensor.clone() for name, tensor in shared.items()}

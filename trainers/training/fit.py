@@ -1,4 +1,4 @@
-"""A fit of any method on a task: found where it is kept, else made by the loop over epochs, or at once."""
+"""Fits a method on a task: reuses a kept fit, or trains by epochs, or solves at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flyp_sweep.trainers.training.kept import exported, packed, unpacked
 
 
 def found_or_fitted(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
-    """The fit of a trial that is kept, else as `fit`; a note says why a kept one is not used."""
+    """The kept fit of the trial, if any, else a new `fit`. A note says why a kept fit is unusable."""
     kept, trouble = found(method, task)
     if kept is not None:
         return kept
@@ -23,9 +23,9 @@ def found_or_fitted(method: Method, task: Task) -> Generator[Epoch, None, Fitted
 
 
 def found(method: Method, task: Task, trial: TrialSpec | None = None) -> tuple[Fitted | None, str | None]:
-    """The fit of the task's own trial, or of the ensemble `trial`, where an earlier run of it has kept its fit.
+    """The kept fit of the task's own trial, or of the ensemble `trial`, and a reason if a kept fit is unusable.
 
-    Without one, the text says why a kept one cannot be used; None: there is none.
+    Both are None if no fit was kept.
     """
     trial = trial or task.spec
     saved, trouble = task.kept.read(trial) if task.kept and task.kept.wanted(trial) else (None, None)
@@ -36,9 +36,9 @@ def found(method: Method, task: Task, trial: TrialSpec | None = None) -> tuple[F
 
 
 def fit(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
-    """Fit `method`: yields a report per epoch and returns the best one, with the weights that the method exports.
+    """Fit `method`: yields a report per epoch and returns the best epoch with the exported weights.
 
-    The fit is kept where it may be asked for again. Raises TrialFailed as the loop and the method do.
+    Saves the fit if later trials may need it. Raises TrialFailed as the loop and the method do.
     """
     if isinstance(method, GradientMethod):
         fitted = yield from loop.train(method, task)
@@ -51,7 +51,7 @@ def fit(method: Method, task: Task) -> Generator[Epoch, None, Fitted]:
 
 
 def keep(fitted: Fitted, method: Method, task: Task, trial: TrialSpec | None = None) -> Fitted:
-    """Keep a fit where it may be asked for again; a note says so where that could not be done."""
+    """Save a fit that later trials may need; a note says if saving failed."""
     trial = trial or task.spec
     if task.kept is None or task.ranks.rank != 0 or not task.kept.wanted(trial):
         return fitted
@@ -60,7 +60,7 @@ def keep(fitted: Fitted, method: Method, task: Task, trial: TrialSpec | None = N
 
 
 def solved(method: SolvedMethod, task: Task) -> Generator[Epoch, None, Fitted]:
-    """The fit of a method without epochs: one report."""
+    """Fit a method without epochs, with a single report."""
     model = method.solve(task)
     scores = method.scores(model, task, task.id_val)
     state = dict(model.state_dict())

@@ -1,4 +1,4 @@
-"""What comes out of a fit: its best epoch, the points of its curve, and its reports."""
+"""The result of a fit: its best epoch, the points of its curve, and its reports."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from flyp_sweep.trainers.spec import Epoch
 class Fitted:
     """The best epoch of a fit: its weights, and its scores on `id_val`.
 
-    `state` are the weights that the method predicts with, `trained` those that it has trained: the same, but for a
-    method that trains a model of another form (see `Method.export`).
+    `trained` are the trained weights, `state` the weights that predict. They differ only if the method's trained model
+    has another form, see `Method.export`.
     """
 
     state: Mapping[str, torch.Tensor]
@@ -25,7 +25,7 @@ class Fitted:
     trained: Mapping[str, torch.Tensor]
 
     def noting(self, notes: Iterable[str]) -> Fitted:
-        """The same with more notes in its report."""
+        """A copy with more notes in its report."""
         return replace(self, report=replace(self.report, notes=[*self.report.notes, *notes]))
 
 

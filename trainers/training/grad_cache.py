@@ -1,16 +1,18 @@
-"""The gradient of a batch, taken from a few images at a time where the whole does not fit into memory.
+"""The gradient of a batch that exceeds the memory, computed from a few images at a time.
 
-A method's loss sees the examples through their outputs alone (see `GradientMethod`), so its gradient can be had in
-three passes, as in GradCache (Gao et al., 2021, Section 3, arXiv:2101.06983):
+A method's loss sees the examples only through their outputs (see `GradientMethod`). The gradient can therefore be
+computed in three passes, as in GradCache (Gao et al., 2021, Section 3, arXiv:2101.06983):
 
-1. every micro-batch is encoded without a graph;
-2. the loss of all outputs together is differentiated by them, and by what it uses itself: a head, a scale, a penalty;
-3. every micro-batch is encoded again, with a graph, and the gradients by its outputs are sent back through it.
+1. encode every micro-batch without a graph;
+2. compute the loss of all outputs, and its gradients by the outputs and by the parameters that the loss itself uses:
+   a head, a scale, a penalty;
+3. encode every micro-batch again, with a graph, and back-propagate the gradients by its outputs.
 
-That is the whole batch's gradient up to rounding, in the memory of a micro-batch, for one forward pass more.
+The result equals the whole batch's gradient up to rounding. It needs the memory of a micro-batch and one additional
+forward pass.
 
-Several processes take it in the same way (see `distributed`): each encodes its rows of the batch, at once or in
-micro-batches, and has the loss of all outputs; what is left is to add up their gradients.
+Several processes do the same (see `distributed`). Each encodes its rows of the batch, at once or in micro-batches,
+and computes the loss of all outputs. Finally, they add up their gradients.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ BATCH_NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBa
 
 
 class Gradients:
-    """Takes the gradients of one trial's batches, and remembers how many images fit at once.
+    """Computes the gradients of one trial's batches, and remembers how many images fit into memory.
 
-    `size` images are encoded at a time by each process (None: all its rows), from `train.micro_batch` on downwards: it
-    is halved whenever a device runs out of memory, and `notes` then says so.
+    `size` is the number of images that each process encodes at a time (None: all its rows). It starts at
+    `train.micro_batch`. Whenever a device runs out of memory, it is halved, and `notes` says so.
     """
 
     def __init__(self, method: GradientMethod, model: nn.Module, task: Task) -> None:
@@ -51,7 +53,7 @@ class Gradients:
 
     @cached_property
     def obstacle(self) -> str | None:
-        """Why batches cannot be divided; None: they can. To be asked of a model in training mode."""
+        """Why batches cannot be divided; None if they can. Call it with the model in training mode."""
         if not self.method.divisible:
             return f"{self.method.name} defines the loss of whole batches alone, not `encode` and `joint_loss`"
         for name, module in self.model.named_modules():
@@ -62,7 +64,7 @@ class Gradients:
     def backward(self, batch: Batch) -> torch.Tensor:
         """Set the gradients of the model's parameters to those of the loss of `batch`; returns the loss, detached.
 
-        Raises TrialFailed when the batch has to be divided and cannot be, or one image is too much for the device.
+        Raises TrialFailed if the batch must be divided and cannot be, or if one image exceeds the device's memory.
         """
         if self.size is not None and self.obstacle:
             raise TrialFailed(f"train.micro_batch: found {self.size}; expected nothing, for {self.obstacle}")
@@ -76,7 +78,7 @@ class Gradients:
             try:
                 return self._attempt(batch, inputs)
             except torch.OutOfMemoryError:
-                pass  # only after this block are the exception, and the tensors of the frames it holds, let go
+                pass  # leaving this block releases the exception, and with it the tensors in its frames
             self._halve(len(self.ranks.rows(len(batch.labels))))
             drawn.restore()
 
@@ -126,20 +128,21 @@ class Gradients:
         return loss.detach()
 
     def _chunks(self, inputs: Tensors) -> list[Tensors]:
-        """This process's rows of `inputs`, as many at a time as are to be encoded at once."""
+        """This process's rows of `inputs`, in chunks of `size`."""
         if self.ranks.world > 1:
             rows = self.ranks.rows(len(inputs[0])).to(inputs[0].device)
             inputs = tuple(one[rows] for one in inputs)
         return list(zip(*(one.split(self.size or len(one)) for one in inputs), strict=True))
 
     def _forget(self) -> None:
-        """Leave to process 0 what the loss itself gave to parameters: it is the same in all, and counts once."""
+        """Drop, except in process 0, the gradients of the loss's own parameters: all processes have the same, to count
+        once."""
         for parameter in self.model.parameters():
             if parameter.grad is not None:
                 parameter.grad.zero_()
 
     def _halve(self, images: int) -> None:
-        """Take the next attempt at a batch of so many images in micro-batches of half the size that was too large."""
+        """Halve the size of micro-batches for the next attempt at a batch of `images` images."""
         tried = min(self.size or images, images)
         found = f"the device ran out of memory with {counted(tried, 'image')} at once"
         if self.obstacle:
@@ -148,17 +151,17 @@ class Gradients:
             raise TrialFailed(f"{found}; take a smaller model, a larger device or more of it (resources.gpu)")
         self.size = tried // 2
         self.notes = [f"micro-batches of {self.size}: the device ran out of memory with {tried}"]
-        torch.cuda.empty_cache()  # blocks of the larger size would only be in the way, also of other processes
+        torch.cuda.empty_cache()  # cached blocks of the larger size would block memory, also for other processes
 
 
 def _gradient(output: torch.Tensor) -> torch.Tensor:
-    """The gradient by `output`; zeros for one that the loss does not use."""
+    """The gradient by `output`; zeros if the loss does not use it."""
     return torch.zeros_like(output) if output.grad is None else output.grad
 
 
 @dataclass(frozen=True)
 class RandomState:
-    """Torch's global generators as they were: the CPU's and, where it has one, the device's."""
+    """A snapshot of torch's global generators: the CPU's and, if there is one, the device's."""
 
     cpu: torch.Tensor
     cuda: torch.Tensor | None
@@ -177,7 +180,7 @@ class RandomState:
 
 @contextmanager
 def own_draws(ranks: Ranks, device: torch.device) -> Generator[None]:
-    """Draws in the block are each process's own; those after it are common to all, as those before it were."""
+    """In the block, each process draws its own random numbers. After it, all share the stream from before the block."""
     if ranks.world == 1:
         yield
         return

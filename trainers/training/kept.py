@@ -1,4 +1,4 @@
-"""What is kept of a fit: the weights that differ from the pretrained model's, and all else that the fit gave."""
+"""Converts fits to files and back: weights that differ from the pretrained ones, and all other results of the fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = Mapping[str, torch.Tensor]
 
 
 def packed(fitted: Fitted, method: Method, task: Task) -> Saved:
-    """A fit as a file holds it: its scores and its report as facts, its weights as far as they were changed."""
+    """A fit as file content: scores and report as facts, and the changed weights."""
     base = _unfitted(method, task)
     changed = {name: one for name, one in fitted.trained.items() if name not in base or not same(one, base[name])}
     facts = {"scores": asdict(fitted.scores), "report": asdict(fitted.report), "unchanged": _unchanged(base, changed)}
@@ -27,9 +27,9 @@ def packed(fitted: Fitted, method: Method, task: Task) -> Saved:
 
 
 def unpacked(saved: Saved, method: Method, task: Task) -> Fitted | None:
-    """The fit that `packed` made a file of, bit for bit.
+    """The fit that `packed` converted, bit for bit.
 
-    None for a file of another form of the model, of no fit, or of other pretrained weights than the model now has.
+    None if the file belongs to another model architecture, to no fit, or to other pretrained weights.
     """
     base = _unfitted(method, task)
     trained = {**base, **{name: one.to(task.device) for name, one in saved.tensors.items()}}
@@ -39,25 +39,25 @@ def unpacked(saved: Saved, method: Method, task: Task) -> Fitted | None:
         return None
     try:
         scores, report = Scores(**saved.facts["scores"]), Epoch(**saved.facts["report"])
-    except (KeyError, TypeError):  # made by another version of the code
+    except (KeyError, TypeError):  # another version of the code wrote it
         return None
     return Fitted(exported(trained, method, task), scores, report, trained)
 
 
 def exported(trained: State, method: Method, task: Task) -> dict[str, torch.Tensor]:
-    """The weights that a method predicts with, from those that were trained. An ensemble is made of such already."""
+    """The weights that predict, from the trained ones. The weights of an ensemble are exported already."""
     return dict(trained) if task.spec.ingredients else method.export(dict(trained), task)
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors are equal bit for bit: 0.0 is not -0.0."""
+    """Whether two tensors are bit for bit equal: 0.0 differs from -0.0."""
     if (one.shape, one.dtype) != (other.shape, other.dtype):
         return False
     return torch.equal(*(each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other)))
 
 
 def _unchanged(base: State, changed: State) -> str:
-    """A hash of the weights that a file leaves out."""
+    """A hash of the unchanged weights, which the file omits."""
     digest = hashlib.sha256()
     for name in sorted(base.keys() - changed.keys()):
         digest.update(name.encode())

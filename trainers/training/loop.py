@@ -1,4 +1,4 @@
-"""The one training loop: AdamW or SGD, warm-up and cosine, early stopping by the score on `id_val`."""
+"""The shared training loop: AdamW or SGD, warm-up and cosine, early stopping by the score on `id_val`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from flyp_sweep.trainers.training.grad_cache import Gradients
 
 
 def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int) -> float:
-    """Learning rate of step `step`, from 0: linear warm-up to `base`, then half a cosine down to 0 at `total_steps`."""
+    """Learning rate of step `step`, from 0: linear warm-up to `base`, then a half cosine to 0 at `total_steps`."""
     if step < warmup_steps:
         return base * (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
@@ -32,13 +32,12 @@ def learning_rate(step: int, *, base: float, warmup_steps: int, total_steps: int
 
 
 def train(method: GradientMethod, task: Task) -> Generator[Epoch, None, Fitted]:
-    """Train `method` on the task, yielding a report after every epoch and returning the best one.
+    """Train `method` on the task: yields a report after every epoch and returns the best epoch.
 
-    The best epoch is the one of highest score on `id_val` (ties: lower loss, then earlier), or of lowest loss, see
-    `Scores.beats`; `patience` epochs in a row that are not the best so far end the training. With `include_start` the
-    model that training starts from is a candidate, as epoch 0. Goes on after the last epoch that `task.checkpoint`
-    holds, with the numbers that an undisturbed training gives. Raises TrialFailed when a loss is not finite, and as
-    `Gradients` does.
+    The best epoch has the highest score on `id_val` (ties: lower loss, then earlier), or the lowest loss, see
+    `Scores.beats`. Training ends early after `patience` epochs without a new best. With `include_start`, the starting
+    model competes as epoch 0. Training resumes after the last epoch in `task.checkpoint`, with the same numbers as
+    uninterrupted training. Raises TrialFailed for a loss that is not finite, and as `Gradients` does.
     """
     spec = task.spec
     progress = Progress.of(method, task)
@@ -62,10 +61,9 @@ def _scores(method: GradientMethod, progress: Progress, task: Task) -> Scores:
 
 
 class Progress:
-    """How far a training has come: the model and optimiser after the last whole epoch, the best epoch, the curve.
+    """The state of a training after its last whole epoch: model, optimiser, best epoch, curve, size of micro-batches.
 
-    Also the size that micro-batches have come to. No random state belongs to it: an epoch draws from a stream of its
-    own (see `train_epoch`).
+    It has no random state: each epoch draws from its own stream (see `train_epoch`).
     """
 
     def __init__(
@@ -81,13 +79,13 @@ class Progress:
 
     @classmethod
     def of(cls, method: GradientMethod, task: Task) -> Progress:
-        """As far as the task's checkpoint says; where there is none, or none that fits, before the first epoch."""
+        """The state in the task's checkpoint; a fresh state if there is no usable checkpoint."""
         saved = None if task.checkpoint is None else task.checkpoint.load()
         progress = cls._before(method, task)
         if task.checkpoint is not None and saved is not None:
             try:
                 progress.restore(saved)
-            except (KeyError, RuntimeError, TypeError, ValueError) as error:  # made by another version of the code
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:  # another version of the code wrote it
                 task.checkpoint.trouble = f"the checkpoint does not fit, so the trial began anew ({error})"
                 progress = cls._before(method, task)
         return progress if task.ranks.agree(progress.epoch) else cls._before(method, task)
@@ -104,20 +102,20 @@ class Progress:
         return Fitted(state, scores, report(self.epoch, scores, best_epoch, self.curve, self.gradients.notes), state)
 
     def over(self, spec: TrialSpec) -> bool:
-        """Whether the last epoch was the last one, by number or by patience."""
+        """Whether training ends after the last epoch, by number of epochs or by patience."""
         patience = spec.epochs if spec.patience is None else spec.patience
         late = self.best is not None and self.epoch - self.best[0] >= patience
         return late or self.epoch >= spec.epochs
 
     def add(self, scores: Scores, **more: float) -> None:
-        """Take in the scores of the model as it is after the last epoch, with `more` for the curve."""
+        """Add the scores of the current model, with `more` values for the curve's point."""
         self.curve.append(point(self.epoch, scores, **more))
         if self.best is None or scores.beats(self.best[1], self.metric):
             state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             self.best = self.epoch, scores, state
 
     def saved(self) -> Saved:
-        """All of it, for a checkpoint; a model that is its own best epoch is saved once."""
+        """The whole state, for a checkpoint. If the current model is the best, it is saved once."""
         assert self.best is not None
         best_epoch, scores, state = self.best
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -137,7 +135,7 @@ class Progress:
         return Saved(tensors, facts)
 
     def restore(self, saved: Saved) -> None:
-        """Go to the epoch after which `saved` was made. Raises one of several errors when it is not of this fit."""
+        """Load the state `saved`. Raises one of several errors if it belongs to another fit."""
         if saved.facts["torch"] != torch.__version__:
             raise ValueError(f"it was made with torch {saved.facts['torch']}, this is {torch.__version__}")
         self.model.load_state_dict(saved.part("model"))
@@ -157,8 +155,8 @@ class Progress:
 def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Task, epoch: int) -> float:
     """One pass over the training images in this epoch's order; returns the mean loss per step.
 
-    Order, crops and the method's own draws come from the stream of (stage, seed, epoch): an epoch can be repeated
-    without those before it.
+    Order, crops and the method's own draws come from the stream of (stage, seed, epoch), so an epoch can be repeated
+    without the earlier ones.
     """
     spec, split = task.spec, task.train
     rng = task.stream("epoch", epoch)
@@ -194,9 +192,9 @@ def train_epoch(gradients: Gradients, optimizer: torch.optim.Optimizer, task: Ta
 
 
 def pairs(task: Task, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """The images of this epoch and the template of each, int64 [N] both, out of all N x T pairs.
+    """The images of this epoch and the template of each, both int64 [N], out of all N x T pairs.
 
-    In T epochs each pair comes once, as in FLYP's code, so an epoch may lack an image or hold it several times.
+    Each pair occurs once in T epochs, as in FLYP's code. An epoch may therefore lack an image or repeat it.
     """
     images, templates = len(task.train), task.prompts.shape[1]
     cycle, part = divmod(epoch - 1, templates)
@@ -205,7 +203,7 @@ def pairs(task: Task, epoch: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
-    # Looked at once per epoch: reading every step's loss would make a GPU wait for the host at every step.
+    # Checked once per epoch: reading the loss after every step would make the GPU wait for the host.
     finite = torch.isfinite(losses)
     if not finite.all():
         worst = int((~finite).nonzero()[0])
@@ -215,7 +213,7 @@ def _mean_loss(losses: torch.Tensor, first_step: int) -> float:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Generator[None]:
-    """Torch's global generator seeded inside, and as it was outside: for dropout and its like."""
+    """Seed torch's global generator in the block, e.g. for dropout, and restore it afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

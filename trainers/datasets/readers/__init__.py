@@ -1,1 +1,1 @@
-"""The readers of own data: a file for each form in which people keep data sets, found by its place."""
+"""The readers of your own data: one file per form of data, discovered automatically."""

@@ -35,16 +35,16 @@ FOLDERS = {
     "EuroSAT": "2750",
     "UCF101": "UCF-101-midframes",
 }
-"""CoOp's name of a data set -> the folder beside its file that paths start from."""
+"""CoOp's name of a data set -> the folder, beside its file, that its paths start from."""
 MOST_VALIDATED = 4
-"""CoOp draws as many validation images per class as shots, but no more than these."""
+"""CoOp draws as many validation images per class as shots, up to this number."""
 
 Row = tuple[str, int, str]
 """The path of an image, its label and the name of its class."""
 
 
 class CoopImages(OwnData):
-    """The three splits of a `split_zhou_*.json`: classes are called as there and numbered as there."""
+    """The three splits of a `split_zhou_*.json`, with the file's class names and numbers."""
 
     entry_type: ClassVar[type[OwnDataset]] = CoopDataset
     summary = "CoOp's splits, in a JSON file"
@@ -60,7 +60,7 @@ class CoopImages(OwnData):
         return f"{self.file}: {self.sources[split]}"
 
     def missing(self) -> list[Missing]:
-        """The file or the folder that is absent; when there is none, the first absent image."""
+        """The absent file or folder; if none is absent, the first absent image."""
         if not self.file.is_file():
             return [Missing(self.file, INSTRUCTIONS)]
         if not self.folder.is_dir():
@@ -78,7 +78,7 @@ class CoopImages(OwnData):
         return list(dict.fromkeys(name for _, _, name in self._rows(split)))
 
     def ordered(self, labels: Sequence[str]) -> list[str]:
-        """By the numbers in the file."""
+        """In the order of the numbers in the file."""
         return sorted(labels, key=self._numbers.__getitem__)
 
     def read(self, split: str) -> Split:
@@ -98,11 +98,11 @@ class CoopImages(OwnData):
         return ""
 
     def few_shot_draw(self, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """CoOp's draw with seed `seed + 1`, where the space asks for it.
+        """CoOp's draw with seed `seed + 1`, if the search space asks for it.
 
-        Source: `generate_fewshot_dataset` of Dassl, which CoOp calls for the training and then the validation images
-        after `random.seed`: a sample of each class, in the order in which these occur; of a class with too few images
-        some are drawn several times.
+        Source: `generate_fewshot_dataset` of Dassl. CoOp calls it after `random.seed`, for the training and then the
+        validation images. It samples each class in order of first occurrence, with repetition if a class has too few
+        images.
         """
         if not self.draws:
             return None
@@ -116,7 +116,7 @@ class CoopImages(OwnData):
 
     @cached_property
     def _all(self) -> dict[str, list[Row]]:
-        """Every split of the file. Raises InputError for another file than CoOp's."""
+        """All splits of the file. Raises InputError if it is not CoOp's format."""
         expected = 'expected {"train": [[path, label, class name], ...], "val": ..., "test": ...}, as CoOp writes it'
         try:
             found = json.loads(self.file.read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ class CoopImages(OwnData):
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        """Class -> its number. Raises InputError where a class has two numbers, or a number two classes."""
+        """Class -> its number. Raises InputError if a class has two numbers, or a number two classes."""
         numbers: dict[str, int] = {}
         names: dict[int, str] = {}
         for split, rows in self._all.items():

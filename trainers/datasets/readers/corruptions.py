@@ -34,9 +34,9 @@ SOURCES = "ImageNet-C: https://zenodo.org/records/2235448; CIFAR-10-C: https://z
 
 
 class CorruptionGrid(OwnData):
-    """A folder of corruptions as one OOD split, whose groups are called `corruption/severity`.
+    """A folder of corruptions as one OOD split, with groups named `corruption/severity`.
 
-    Where the 15 corruptions of ImageNet-C are there, others are left out: their authors keep these for validation.
+    If ImageNet-C's 15 test corruptions are present, others are left out: the authors reserve those for validation.
     """
 
     entry_type: ClassVar[type[OwnDataset]] = CorruptionDataset
@@ -54,7 +54,7 @@ class CorruptionGrid(OwnData):
 
     @cached_property
     def grid(self) -> Grid:
-        """Raises InputError for a folder that holds none, or not the whole of what is asked for."""
+        """The grid. Raises InputError for a folder without corruptions, or with missing files."""
         found = Arrays(self.folder) if (self.folder / LABELS).is_file() else Folders(self.folder, self.shown_as)
         if not found.corruptions:
             raise InputError(
@@ -65,7 +65,7 @@ class CorruptionGrid(OwnData):
 
     @cached_property
     def corruptions(self) -> list[str]:
-        """Those that are taken, the 15 of ImageNet-C first."""
+        """The corruptions to evaluate, the 15 of ImageNet-C first."""
         found = self.grid.corruptions
         usual = [name for name in ALEXNET if name in found]
         if self.only is None:
@@ -80,7 +80,7 @@ class CorruptionGrid(OwnData):
 
     @cached_property
     def taken(self) -> list[int]:
-        """The severities that are taken. Raises InputError where a corruption lacks one that others have."""
+        """The severities to evaluate. Raises InputError if a corruption lacks one that others have."""
         held = {name: self.grid.severities(name) for name in self.corruptions}
         wanted = sorted(self.severities or {severity for found in held.values() for severity in found})
         for name, found in held.items():
@@ -109,7 +109,7 @@ class CorruptionGrid(OwnData):
 
     @property
     def reference(self) -> dict[str, float]:
-        """AlexNet's errors where this is the whole of ImageNet-C."""
+        """AlexNet's errors, if the folder holds all of ImageNet-C."""
         whole = self.corruptions == list(ALEXNET) and self.taken == list(SEVERITIES)
         return ALEXNET if whole and set(self.classes) == set(wordnet_ids()) else {}
 

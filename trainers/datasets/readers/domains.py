@@ -19,10 +19,10 @@ from flyp_sweep.trainers.datasets.readers.folders import ImageFolders
 
 
 class DomainFolders(ImageFolders):
-    """A folder per domain, in it a folder per class: the ID domains are the training split, each OOD domain a split.
+    """A folder per domain, with a folder per class: the ID domains form the training split, each OOD domain is a split.
 
-    A part that is held out of the training split is one of each domain and class. An image is drawn by its path below
-    the folder of domains, so the same images of a domain are held out whichever domain is OOD.
+    A held-out part takes a share of each domain and class. The draw uses an image's path below the folder of domains,
+    so a domain's held-out images do not depend on which domain is OOD.
     """
 
     entry_type: ClassVar[type[OwnDataset]] = DomainDataset
@@ -45,7 +45,7 @@ class DomainFolders(ImageFolders):
         return ", ".join(map(str, self.folders_of(split)))
 
     def missing(self) -> list[Missing]:
-        """The folder of domains, or those of domains, that are absent."""
+        """The absent folder of domains, or the absent domains."""
         told = f"dataset.domains of {self.name!r} in the search space"
         if not self.folder.is_dir():
             return [Missing(self.folder, told)]
@@ -54,7 +54,7 @@ class DomainFolders(ImageFolders):
         return [Missing(path, f"{told}{nearest(path.name, found)}") for path in wanted if path.name not in found]
 
     def strata(self, whole: Split) -> np.ndarray:
-        """Domains x classes."""
+        """One stratum per domain and class."""
         assert isinstance(whole.images, EncodedImages)
         keys = whole.images.keys()
         domains = [key.partition(os.sep)[0] for key in keys]

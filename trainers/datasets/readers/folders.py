@@ -22,7 +22,7 @@ from flyp_sweep.trainers.datasets.own import OwnData
 
 
 class ImageFolders(OwnData):
-    """A folder per split, in it a folder per class; `image_listing` says which files count."""
+    """A folder per split, with a folder per class; `image_listing` decides which files count."""
 
     entry_type: ClassVar[type[OwnDataset]] = FolderDataset
     summary = "image folders, one per split"
@@ -36,11 +36,11 @@ class ImageFolders(OwnData):
         return [Missing(path, self.told(split)) for path, split in found if not path.is_dir()]
 
     def base(self, split: str) -> Path:
-        """The folder that the paths of images are told from."""
+        """The folder that image paths are relative to."""
         return self.paths[split]
 
     def folders_of(self, split: str) -> list[Path]:
-        """The folders of classes in which the images of a split lie."""
+        """The folders that contain the class folders of a split."""
         return [self.paths[split]]
 
     def labels_of(self, split: str) -> list[str]:
@@ -55,7 +55,7 @@ class ImageFolders(OwnData):
         return Split(split, self.splits[split], images, np.array(numbers, dtype=np.int64), self.metric)
 
     def _labelled(self, split: str, folder: Path, left_out: LeftOut) -> list[tuple[Path, int]]:
-        """The images of a folder of classes with their labels. Raises InputError for other classes and for none."""
+        """The images of a folder of classes, with labels. Raises InputError for an unknown class, and for no images."""
         classes = self.classes_of(split)
         labels = {name: label for label, name in enumerate(classes)}
         found = subfolders(folder, left_out)
@@ -76,7 +76,7 @@ class ImageFolders(OwnData):
         return self._left_out[split].told(self.base(split))
 
     def check_classes(self) -> None:
-        """As of all own data; and no file is linked into two classes."""
+        """As for all own data; also refuses files that are linked into two classes."""
         super().check_classes()
         for split in self.sources:
             loaded = self.split(split)
@@ -89,11 +89,13 @@ class ImageFolders(OwnData):
         told = super()._only(found)
         if not inside:
             return told
-        return f"{told}, in which lie the folders {listed([path.name for path in inside])} (name {found[0]!r} instead?)"
+        return (
+            f"{told}, which contains the folders {listed([path.name for path in inside])} (name {found[0]!r} instead?)"
+        )
 
 
 def _check_links(paths: Iterable[Path], labels: np.ndarray, classes: Sequence[str]) -> None:
-    """Raise InputError when links lead to one file from two classes."""
+    """Raise InputError if links from two classes lead to one file."""
     real_folder = cache(os.path.realpath)
     seen: dict[str, tuple[Path, int]] = {}
     for path, label in zip(paths, labels.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Your own data: a Hugging Face data set, of the hub or in a folder, described in the YAML."""
+"""Your own data: a Hugging Face data set, on the hub or in a folder, described in the YAML."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ CALLED = {
     "id_val": ("validation", "valid", "val", "dev"),
     "id_test": ("test", "testing"),
 }
-"""Split -> the names that publishers give it: where the data set lacks the first, another one of these is meant."""
+"""Split -> publishers' names for it, in order of preference."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a split: the distinct ones, in the publisher's order where there is one, and which each row has."""
+    """The labels of a split: the distinct ones, in the publisher's order if there is one, and the index of each
+    row's."""
 
     names: list[str]
     codes: np.ndarray
 
 
 class HubImages(OwnData):
-    """A Hugging Face data set: a split per split, an image and a label per row; rows count from 0, as on the hub."""
+    """A Hugging Face data set with an image and a label per row. Rows count from 0, as on the hub."""
 
     entry_type: ClassVar[type[OwnDataset]] = HubDataset
     summary = "a Hugging Face data set"
@@ -63,7 +64,8 @@ class HubImages(OwnData):
         return [Missing(Path(self.place.place), "the Hugging Face hub, by `flyp-sweep data prepare SPACE.yaml`")]
 
     def fetch(self, say: Any) -> bool:
-        """See `Dataset.fetch`: into `hub` below the root, by way of the hub's own cache, which resumes downloads."""
+        """See `Dataset.fetch`. Downloads into `hub` below the root, through the hub's cache, which resumes
+        downloads."""
         if not self.place.is_repository:
             return False
         say(f"fetching {self.place.place} from the Hugging Face hub")
@@ -79,7 +81,7 @@ class HubImages(OwnData):
         return [name for name, is_used in zip(labels.names, used, strict=True) if is_used]
 
     def ordered(self, labels: Sequence[str]) -> list[str]:
-        """The order of ClassLabel, where the labels are such; else as of all own data."""
+        """The order of the ClassLabel feature, if there is one; else as for all own data."""
         order = self._class_names(self.fitted[0], self.label)
         if order is None or not set(labels) <= set(order):
             return super().ordered(labels)
@@ -103,7 +105,7 @@ class HubImages(OwnData):
         return Split(split, self.splits[split], images, labels, self.metric, captions=self._captions(split))
 
     def groups_of(self, split: str) -> Sequence[str] | None:
-        """As `OwnData` says; an OOD split may lack the columns, unless the metric needs groups."""
+        """As in `OwnData`. An OOD split may lack the columns, unless the metric needs groups."""
         lacking = set(self.groups) - set(self._split(split).features)
         if not self.groups or (lacking and self.splits[split] in SHIFTED and self.metric != WORST_GROUP):
             return None
@@ -117,7 +119,7 @@ class HubImages(OwnData):
         return named_groups(self.groups, cells)
 
     def _captions(self, split: str) -> list[str] | None:
-        """The caption of each row. Raises InputError for a row without one; an evaluated split may lack the column."""
+        """The caption of each row. Raises InputError for a row without one. Evaluated splits may lack the column."""
         lacking = self.caption not in self._split(split).features
         if self.caption is None or (lacking and split not in (*self.fitted, *self.held)):
             return None
@@ -138,15 +140,15 @@ class HubImages(OwnData):
         if self.caption is not None:
             lacking = [split for split in self.sources if self.caption not in self._split(split).features]
             lines += [
-                f"{split}: found no column {show(self.caption)}: there is no retrieval on it" for split in lacking
+                f"{split}: found no column {show(self.caption)}: retrieval is not evaluated on it" for split in lacking
             ]
         names, used = self._class_names(self.fitted[0], self.label) or [], {*self.classes}
         if unused := [name for name in names if name not in used]:
-            lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
+            lines.append(f"not used as classes, because {self.whole} has no image of them: {listed(unused)}")
         return lines
 
     def particulars(self) -> list[str]:
-        """Which commit of the hub's data set this is."""
+        """The commit of the hub's data set."""
         commit = None if self.place.is_folder else self.place.commit()
         return [f"{self.place.place} of the Hugging Face hub, commit {commit}"] if commit else []
 
@@ -155,7 +157,7 @@ class HubImages(OwnData):
         return self.place.splits()
 
     def _published(self, split: str) -> str:
-        """The publisher's name of a split. Raises InputError where the data set has none such."""
+        """The publisher's name of a split. Raises InputError if the data set has no such split."""
         wanted, known = self.sources[split], list(self._all)
         if wanted in known:
             return wanted
@@ -176,7 +178,7 @@ class HubImages(OwnData):
         return self._all[self._published(split)]
 
     def _column(self, split: str, name: str) -> list[pa.Array]:
-        """A column of a split, in the pieces that lie in its files."""
+        """A column of a split, in the chunks of its files."""
         own = self._split(split)
         if name not in own.features:
             raise InputError(
@@ -186,9 +188,9 @@ class HubImages(OwnData):
         return [chunk for file in own.files for chunk in opened(file).column(name).chunks]
 
     def _texts(self, split: str, name: str) -> list[str]:
-        """A column as texts, class labels by their names, empty for none.
+        """A column as texts: class labels by name, empty for null.
 
-        Raises InputError for a column of lists and the like.
+        Raises InputError for a column of lists or other nested values.
         """
         import pyarrow as pa
 
@@ -205,12 +207,12 @@ class HubImages(OwnData):
             ) from error
 
     def _key_of(self, column: str) -> str:
-        """Which key of the YAML names a column."""
+        """The YAML key that names a column."""
         keys = {self.image: "image", self.label: "label", self.caption: "caption"}
         return f"dataset.{keys.get(column, 'group')}"
 
     def _class_names(self, split: str, column: str) -> list[str] | None:
-        """What the numbers of a column stand for, where its feature is ClassLabel."""
+        """The names of a column's numbers, if its feature is ClassLabel."""
         names = getattr(self._split(split).features.get(column), "names", None)
         return None if names is None else list(names)
 
@@ -238,7 +240,7 @@ class HubImages(OwnData):
         return Labels(found.tolist(), codes)
 
     def _check_labelled(self, split: str, wrong: np.ndarray, column: pa.ChunkedArray) -> None:
-        """Raise InputError where rows have no label: hub data sets of which the test labels are secret have -1."""
+        """Raise InputError for rows without a label: hub data sets mark secret test labels by -1."""
         if wrong.any():
             first = int(wrong.argmax())
             raise InputError(

@@ -27,18 +27,18 @@ from flyp_sweep.trainers.datasets.own import WORST_GROUP, OwnData
 from flyp_sweep.trainers.datasets.table_files import check_cells, read_columns
 
 IN_COLUMN = {"train": ("train",), "id_val": ("id_val", "val", "valid", "validation"), "id_test": ("id_test", "test")}
-"""Split -> what the column of splits may call it, an OOD set by its label; case does not count."""
+"""Split -> its accepted names in the column of splits; for an OOD set, its label. Case is ignored."""
 
 FEWEST_ROWS = 10
-"""Rows of a training table that may well have a class each."""
+"""A training table of at most this many rows may have one class per row."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table: paths as written, bytes [N]; its distinct labels; int64 [N], which of these each row has.
+    """The rows of a table: paths as written, bytes [N], distinct labels, and the label index of each row, int64 [N].
 
-    `numbers`, int64 [N], count them from 1, below the header; `empty` more rows hold nothing. `groups` and `captions`
-    are texts [N], None where the table has no such column.
+    `numbers`, int64 [N], are row numbers from 1, below the header. `empty` counts blank rows. `groups` and `captions`
+    are texts [N], None if the table has no such column.
     """
 
     paths: np.ndarray
@@ -55,9 +55,9 @@ class Rows:
 
 
 class ImageTables(OwnData):
-    """A table per split, in it a row per image; see `table_files` for the kinds of files.
+    """A table per split with a row per image; `table_files` lists the supported formats.
 
-    Paths in a table start from `images`, or, without it, from the table's own folder.
+    Paths in a table start from `images`; without `images`, from the table's folder.
     """
 
     entry_type: ClassVar[type[OwnDataset]] = TableDataset
@@ -69,13 +69,13 @@ class ImageTables(OwnData):
         self.images = None if entry.images is None else self.resolve(entry.images)
         self._read: dict[str, Rows] = {}
         self._unused: dict[Path, Counter[str]] = {}
-        """Table -> the values of its column of splits that no split has, and how many rows have each."""
+        """Table -> the values in its column of splits that belong to no split, and their number of rows."""
         self._sizes: dict[Path, int] = {}
         """Table -> its rows."""
         self._again: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def missing(self) -> list[Missing]:
-        """The tables and the folder of images that are absent; when there are none, the first absent image.
+        """The absent tables and folder of images; if none is absent, the first absent image.
 
         Raises InputError for a table that cannot be read.
         """
@@ -103,7 +103,7 @@ class ImageTables(OwnData):
         return counted(empty, "empty row") if empty else ""
 
     def check_classes(self) -> None:
-        """As of all own data; and labels are those of classes, one for each image."""
+        """As for all own data; also checks that labels are plausible classes, and that each image has one label."""
         table, rows = self.paths["train"], self._rows("train")
         if self.given_names is None and FEWEST_ROWS < len(rows.labels) == len(rows.codes):
             raise InputError(
@@ -123,7 +123,7 @@ class ImageTables(OwnData):
         lines += [*self._left_over(), *self._without_groups()]
         for split in self.paths:
             if self.columns.caption and self._rows(split).captions is None:
-                lines.append(f"{split}: found no column {show(self.columns.caption)}: there is no retrieval on it")
+                lines.append(f"{split}: found no column {show(self.columns.caption)}: retrieval is not evaluated on it")
             order, again = self._repeated(split)
             if again.any():
                 found = counted(again.sum(), "row")
@@ -144,7 +144,8 @@ class ImageTables(OwnData):
             )
 
     def _repeated(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of a split ordered by image, int64 [N]; which of them, bool [N - 1], have that of the one before."""
+        """The rows of a split ordered by image, int64 [N]; and, bool [N - 1], whether a row repeats the previous
+        image."""
         if split not in self._again:
             folder, paths = os.fsencode(self.base(split)), self._rows(split).paths.tolist()
             images = np.array([os.path.normpath(os.path.join(folder, path)) for path in paths])
@@ -165,7 +166,7 @@ class ImageTables(OwnData):
             )
 
     def base(self, split: str) -> Path:
-        """The folder that the paths of a split's images start from."""
+        """The folder that a split's image paths start from."""
         return self.images or self.paths[split].parent
 
     def groups_of(self, split: str) -> Sequence[str] | None:
@@ -199,10 +200,10 @@ class ImageTables(OwnData):
             )
 
     def _asked(self, split: str) -> tuple[list[str], list[str]]:
-        """The columns that the table of a split must have, and those that it may lack.
+        """The columns that the table of a split must have, and those that it may have.
 
-        A table of one split alone may lack the column of splits: all rows are its. OOD sets may lack groups, unless
-        they are scored by them. A table that nothing is trained on may lack captions.
+        A table of a single split may lack the column of splits: all rows belong to the split. OOD sets may lack groups,
+        unless their metric needs groups. Tables that training does not read may lack captions.
         """
         columns, role = self.columns, self.splits[split]
         wanted, optional = [*columns.path_parts[1::2], columns.label], list[str]()
@@ -217,9 +218,9 @@ class ImageTables(OwnData):
         return list(dict.fromkeys(wanted)), [name for name in dict.fromkeys(optional) if name not in wanted]
 
     def _conditions(self, split: str) -> Mapping[str, Sequence[str]]:
-        """The values that the rows of a split have in some columns; a split that is held out has those of train.
+        """The column values that select the rows of a split. A held-out split has the conditions of train.
 
-        Raises InputError where there are none for a table of several splits.
+        Raises InputError if a split without conditions shares its table with other splits.
         """
         rules = self.columns.split
         assert not isinstance(rules, str)
@@ -235,7 +236,7 @@ class ImageTables(OwnData):
         return {}
 
     def _own_rows(self, split: str, cells: Mapping[str, np.ndarray], numbers: np.ndarray) -> np.ndarray:
-        """The rows of a table, int64 [N], that belong to a split. Raises InputError for none."""
+        """The rows of a table, int64 [N], that belong to a split. Raises InputError if there are none."""
         column = self.columns.split
         if not isinstance(column, str):
             return self._rows_with(split, cells, len(numbers))
@@ -257,10 +258,10 @@ class ImageTables(OwnData):
         return np.flatnonzero(met)
 
     def _rows_named(self, split: str, of: list[str]) -> np.ndarray:
-        """The rows that the column of splits, `of`, gives to a split.
+        """The rows whose value in the column of splits, `of`, names the split.
 
-        A split that is held out is drawn from the rows of train. Other names of a split count where no row has its own,
-        and none is that of another split: WILDS, for one, has id_val beside val, which is OOD.
+        A held-out split takes rows of train. Alternative names count only if no row has the split's own name, and if
+        the name does not mean another split: in WILDS, for example, id_val exists beside val, which is OOD.
         """
         table = self.paths[split]
         named = [value.strip().casefold() for value in of]
@@ -281,14 +282,14 @@ class ImageTables(OwnData):
         return rows
 
     def _left_over(self) -> Iterator[str]:
-        """Which tables have rows that meet the conditions of no split."""
+        """Tables with rows that meet the conditions of no split, one remark each."""
         for table, size in self._sizes.items() if isinstance(self.columns.split, dict) else ():
             own = [self._rows(split).numbers for split, path in self.paths.items() if path == table]
             if unused := size - len(np.unique(np.concatenate(own))):
                 yield f"{table}: not used: {counted(unused, 'row')} that dataset.columns.split gives to no split"
 
     def _without_groups(self) -> Iterator[str]:
-        """Which splits have no groups, though others have."""
+        """Splits without groups, if other splits have groups, one remark each."""
         for split, role in self.splits.items():
             if self.columns.groups and role in SHIFTED and self._rows(split).groups is None:
                 lacking = " or ".join(self.columns.groups)
@@ -321,7 +322,7 @@ class ImageTables(OwnData):
 
 
 def _joined(parts: Sequence[str], cells: Mapping[str, np.ndarray]) -> Iterable[str]:
-    """Paths, put together of texts and columns in turn."""
+    """Paths, joined from alternating texts and columns."""
     if len(parts) == 3 and not parts[0] and not parts[2]:
         return cells[parts[1]]
     values = zip(*(cells[name] for name in parts[1::2]), strict=True)
@@ -329,7 +330,7 @@ def _joined(parts: Sequence[str], cells: Mapping[str, np.ndarray]) -> Iterable[s
 
 
 def named_groups(columns: Sequence[str], cells: Mapping[str, np.ndarray]) -> list[str]:
-    """The group of each row: the value of the one column, or of each by its name, as `y=0,place=1`."""
+    """The group of each row: the value of a single column, or `y=0,place=1` for several columns."""
     if len(columns) == 1:
         return [cell.strip() for cell in cells[columns[0]]]
     rows = zip(*(cells[name] for name in columns), strict=True)

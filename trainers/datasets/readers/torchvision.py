@@ -30,9 +30,10 @@ from flyp_sweep.trainers.datasets.torchvision_sets import (
 
 
 class TorchvisionData(OwnData):
-    """A class of torchvision, asked for each split; images that are files are decoded here, as all of a user's own.
+    """A torchvision data set class, built once per split. Image files are decoded here, like all of the user's own
+    data.
 
-    Classes stand in torchvision's order. A class that torchvision does not name is called by its number.
+    Classes have torchvision's order. A class without a name is called by its number.
     """
 
     entry_type: ClassVar[type[OwnDataset]] = TorchvisionDataset
@@ -45,14 +46,14 @@ class TorchvisionData(OwnData):
         self.options = tuple(sorted(entry.options.items()))
 
     def source(self, split: str) -> Source:
-        """What torchvision is asked for a split."""
+        """The arguments that torchvision gets for a split."""
         return Source(self.kind, self.folder, self.sources[split], self.options)
 
     def where(self, split: str) -> str:
         return f"{self.folder}, {self.source(split)}"
 
     def missing(self) -> list[Missing]:
-        """The folder, for each of torchvision's splits that it does not find there."""
+        """The folder, for each torchvision split that is not found in it."""
         fetched = "; `flyp-sweep data prepare SPACE.yaml` has torchvision fetch it" if self._can_be_fetched() else ""
         absent = []
         for source in dict.fromkeys(map(self.source, self.sources)):
@@ -80,7 +81,7 @@ class TorchvisionData(OwnData):
         return sorted(labels, key=self._known(places).__getitem__)
 
     def _known(self, splits: Sequence[str]) -> dict[str, int]:
-        """The classes that torchvision knows in some splits, whether they have images or not -> their order."""
+        """The classes that torchvision lists in some splits, with or without images -> their order."""
         names = dict.fromkeys(name for split in splits for name in listing(self.source(split)).classes)
         return {name: place for place, name in enumerate(names)}
 
@@ -97,7 +98,7 @@ class TorchvisionData(OwnData):
         return Split(split, self.splits[split], self._images(split, found), labels, self.metric)
 
     def left_out(self, split: str) -> str:
-        """Nothing: what counts is torchvision's affair."""
+        """Nothing: torchvision decides which images count."""
         return ""
 
     def _images(self, split: str, found: Listing) -> Images:

@@ -29,12 +29,13 @@ from flyp_sweep.trainers.datasets.tar_shards import Shards, samples_of
 NAMES, TEMPLATES, TYPE = "classnames.txt", "zeroshot_classification_templates.txt", "dataset_type.txt"
 COUNT = "nshards.txt"
 THREADS = 8
-"""Archives that are read at once: a network disk answers several questions at once."""
+"""Archives read in parallel: network disks answer several requests at once."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """The images of a split, which of the distinct `labels`, as written, each has, int64 [N]; and what is left out."""
+    """The images of a split; its distinct `labels` as written; each image's label index, int64 [N]; what is left
+    out."""
 
     images: Shards
     labels: list[str]
@@ -43,10 +44,10 @@ class Index:
 
 
 class WebShards(OwnData):
-    """A folder of tar archives per split; `tar_shards` says what counts in them.
+    """A folder of tar archives per split; `tar_shards` defines which files count.
 
-    Labels are numbers of lines in `classnames.txt`, from 0, or one of its names; without that file they are the
-    classes themselves. Numbers in a split of another data set are those of that one's `classnames.txt`.
+    A label is a line number of `classnames.txt`, from 0, or one of its names. Without that file, the labels are the
+    classes. Numbers in a split from another data set refer to that data set's `classnames.txt`.
     """
 
     entry_type: ClassVar[type[OwnDataset]] = WebDataset
@@ -61,7 +62,7 @@ class WebShards(OwnData):
         self._classes: dict[Path, list[str]] = {}
 
     def resolve(self, path: str) -> Path:
-        """Where the place of a split leads, from the folder of the data set."""
+        """The absolute path of a split, relative to the data set's folder."""
         return Path(os.path.normpath(self.base / os.path.expanduser(path)))
 
     def missing(self) -> list[Missing]:
@@ -78,7 +79,7 @@ class WebShards(OwnData):
         return absent
 
     def fetch(self, say: Say) -> bool:
-        """Download what is missing of the data set at its address; files that are whole stay."""
+        """Download the missing files from the data set's address; complete files stay."""
         if not self.address:
             return False
         for name in (NAMES, TEMPLATES, TYPE):
@@ -98,7 +99,7 @@ class WebShards(OwnData):
         return [self._class(split, label) for label in index.labels]
 
     def ordered(self, labels: Sequence[str]) -> list[str]:
-        """As the lines of `classnames.txt`; without that file as of all own data."""
+        """In the order of `classnames.txt`; without that file, as for all own data."""
         names = self._names_in(self.base)
         order = {name: line for line, name in enumerate(distinct(names or ()))}
         return sorted(labels, key=order.__getitem__) if set(labels) <= order.keys() else super().ordered(labels)
@@ -111,7 +112,7 @@ class WebShards(OwnData):
 
     @cached_property
     def templates(self) -> Sequence[str]:  # type: ignore[override]
-        """Those of the YAML, else of `zeroshot_classification_templates.txt`, else a plain one."""
+        """The templates in the YAML, else those in `zeroshot_classification_templates.txt`, else a plain one."""
         if self.given_templates:
             return self.given_templates
         path = self.base / TEMPLATES
@@ -121,7 +122,7 @@ class WebShards(OwnData):
         for number, line in enumerate(lines, 1):
             if not is_template(line):
                 raise InputError(
-                    f"{path}: line {number}: found {line!r}; expected one {{c}} for the class name; mend it, or give "
+                    f"{path}: line {number}: found {line!r}; expected one {{c}} for the class name; correct it, or set "
                     "dataset.templates"
                 )
         return list(dict.fromkeys(lines))
@@ -147,7 +148,7 @@ class WebShards(OwnData):
         lines, names = super().remarks(), self._names_in(self.base) or []
         used = {name for split in self.splits for name in self.classes_of(split)}
         if unused := [name for name in distinct(names) if name not in used]:
-            lines.append(f"no classes, as {self.whole} has no image of them: {listed(unused)}")
+            lines.append(f"not used as classes, because {self.whole} has no image of them: {listed(unused)}")
         if self.given_names is None:
             repeated = [name for name, count in Counter(self.class_names).items() if count > 1]
             lines += [f"several classes are called {name!r}: their zero-shot prompts are equal" for name in repeated]
@@ -200,7 +201,7 @@ class WebShards(OwnData):
             raise InputError(f"{path}: found {show(kind)}; expected 'classification': images with one label each")
 
     def _class(self, split: str, label: str) -> str:
-        """The class that a label of a split stands for. Raises InputError for one that is no line's."""
+        """The class of a label in a split. Raises InputError if no line corresponds to it."""
         folder = self._home(self.paths[split])
         if folder not in self._classes:
             self._classes[folder] = self._classes_in(folder)
@@ -213,16 +214,16 @@ class WebShards(OwnData):
             return label
         raise InputError(
             f"{self._first(split, label)}: found label {spelt(label)}; expected 0 to {len(classes) - 1}, the number of "
-            f"a line of {folder / NAMES}, counted from 0, or what stands there{nearest(label, classes)}"
+            f"a line of {folder / NAMES}, counted from 0, or the name on that line{nearest(label, classes)}"
         )
 
     def _first(self, split: str, label: str) -> str:
-        """The first image of a split with this label."""
+        """The first image of a split with this label, for messages."""
         index = self._index(split)
         return index.images.name(int(np.argmax(index.codes == index.labels.index(label))))
 
     def _classes_in(self, folder: Path) -> list[str]:
-        """The classes that the lines of a folder's class names stand for, in the words of this data set."""
+        """This data set's classes for the lines of a folder's `classnames.txt`."""
         names, known = self._names_in(folder) or [], self._names_in(self.base)
         if folder == self.base or known is None:
             return distinct(names)
@@ -237,7 +238,7 @@ class WebShards(OwnData):
         return [name if at is None else own[at] for name, at in zip(names, places, strict=True)]
 
     def _home(self, place: Path) -> Path:
-        """The folder of the data set that a split belongs to: the one that has class names of its own, else this."""
+        """The data set folder that a split belongs to: the folder with its own class names, else this data set's."""
         around = place.parent if _is_pattern(place) else place
         return next((one for one in (around, around.parent) if (one / NAMES).is_file()), self.base)
 
@@ -248,7 +249,7 @@ class WebShards(OwnData):
         return self._names[folder]
 
     def _archives(self, place: Path) -> list[Path]:
-        """The archives of a split, whether they are there or not: as many as `nshards.txt` counts, else those found."""
+        """The archives of a split, present or not: as many as `nshards.txt` counts, else those found."""
         if _is_pattern(place):
             return list(chain.from_iterable(map(_matching, _in_braces(os.fspath(place)))))
         if (place / COUNT).is_file():
@@ -256,7 +257,7 @@ class WebShards(OwnData):
         return _sorted(place.glob("*.tar"))
 
     def _is_fetched(self, place: Path) -> bool:
-        """Whether a place is one below the address."""
+        """Whether a location is below the data set's address."""
         return self.address is not None and place.is_relative_to(self.base)
 
     def _address(self, file: Path) -> str:
@@ -269,7 +270,7 @@ class WebShards(OwnData):
 
 
 def lines_of(path: Path) -> list[str]:
-    """The lines of a text file without spaces around them; empty ones at its end do not count."""
+    """The stripped lines of a text file, without empty lines at its end."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().split("\n")]
     except (OSError, ValueError) as error:
@@ -280,7 +281,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """`names`, of which one that was there before has its count behind it, as in ImageNet's two of `missile`."""
+    """`names`, with a count appended to repeated ones, as for ImageNet's two classes `missile`."""
     seen = Counter[str]()
     made = []
     for name in names:
@@ -297,18 +298,18 @@ def _count(path: Path) -> int:
 
 
 def _is_pattern(place: Path) -> bool:
-    """Whether a place is an archive, or a pattern of several, and no folder."""
+    """Whether a location is an archive, or a pattern for several, and not a folder."""
     return ".tar" in place.suffixes or bool(re.search(r"[*?\[{]", place.name))
 
 
 def _sorted(paths: Iterable[Path]) -> list[Path]:
-    """By name, 10 after 2."""
+    """Sorted by name, with 10 after 2."""
     by_name = {path.name: path for path in paths}
     return [by_name[name] for name in in_order(by_name)]
 
 
 def _in_braces(pattern: str) -> list[str]:
-    """The texts that `{00..12}` in a pattern stands for."""
+    """The texts that a range such as `{00..12}` in a pattern expands to."""
     found = re.search(r"\{([0-9]+)\.\.([0-9]+)\}", pattern)
     if not found:
         return [pattern]
@@ -319,6 +320,6 @@ def _in_braces(pattern: str) -> list[str]:
 
 
 def _matching(path: str) -> list[Path]:
-    """The files that a pattern with stars matches; a path without stars as it is."""
+    """The files that match a pattern with stars; a path without stars unchanged."""
     folder, name = os.path.split(path)
     return _sorted(Path(folder).glob(name)) if re.search(r"[*?\[]", name) else [Path(path)]

@@ -27,9 +27,9 @@ DRAWS = 4
 
 
 def caption(digit: int, medium: str, styles: Sequence[str], uniforms: Sequence[float]) -> str:
-    """One sentence about a picture of `digit`; `uniforms` are the DRAWS numbers in [0, 1) that decide on its wording.
+    """One sentence about a picture of `digit`; the DRAWS numbers `uniforms` in [0, 1) determine its wording.
 
-    The digit is a word in two captions of three, the medium is told in three of four, the styles in two of three.
+    Two captions in three spell the digit as a word; three in four name the medium, two in three the styles.
     """
     phrase = PHRASES[int(uniforms[0] * len(PHRASES))]
     name = WORDS[digit] if uniforms[1] < 2 / 3 else str(digit)
@@ -40,7 +40,7 @@ def caption(digit: int, medium: str, styles: Sequence[str], uniforms: Sequence[f
 
 
 def _with_article(sentence: str) -> str:
-    """Write `an` for `a` where a vowel follows."""
+    """Write `an` for `a` before a vowel."""
     words = sentence.split(" ")
     for i, following in enumerate(words[1:]):
         if words[i] == "a" and (following[0] in "aeiou8") and not following.startswith("one"):

@@ -13,12 +13,12 @@ from torch import Tensor
 from flyp_sweep.trainers.models.digits_clip.strokes import CANVAS, REACH
 
 OVERSAMPLING = 4
-# These map 0-9 to symbols, or to nothing.
+# These fonts map 0-9 to symbols, or to nothing.
 WITHOUT_DIGITS = ("LastResort", "DejaVuSansDisplay", "DejaVuSerifDisplay", "STIXSiz", "STIXNonUni", "cmex", "cmsy")
 
 
 def font_files() -> list[Path]:
-    """The TrueType fonts with digits that are installed with matplotlib, by name."""
+    """matplotlib's TrueType fonts with digits, sorted by name."""
     import matplotlib
 
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -48,7 +48,7 @@ def _mask(font: Path, text: str) -> np.ndarray:
 
 
 def _signed_distance(ink: np.ndarray) -> Tensor:
-    """Bool mask [OVERSAMPLING * CANVAS] squared to a field [CANVAS, CANVAS] of distances to its outline."""
+    """Distances [CANVAS, CANVAS] to the outline of a square bool mask with OVERSAMPLING * CANVAS pixels per side."""
     from scipy.ndimage import distance_transform_edt
 
     pixels = distance_transform_edt(~ink) - distance_transform_edt(ink)

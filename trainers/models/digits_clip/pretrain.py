@@ -38,7 +38,7 @@ REPORT_EVERY = 100
 
 
 class Captioner:
-    """Tokenises captions, each distinct one once."""
+    """Tokenises captions, each distinct caption once."""
 
     def __init__(self) -> None:
         self._tokenizer = open_clip.get_tokenizer(ARCH)
@@ -55,9 +55,9 @@ class Captioner:
 def pretrain(steps: int, seed: int, batch_size: int, per_digit: int) -> open_clip.CLIP:
     """Train the tiny CLIP from scratch and return it in evaluation mode.
 
-    The seed decides on the weights and the pictures; `per_digit` is the number of handwritten samples in the bank.
+    The seed determines the weights and the pictures; `per_digit` is the number of handwritten samples in the bank.
     """
-    with torch.random.fork_rng(devices=[]):  # the weights are drawn from the global stream, which others may be using
+    with torch.random.fork_rng(devices=[]):  # protects the global stream, which the initial weights are drawn from
         torch.manual_seed(seed)
         clip = _create()
     bank, generator = build_bank(per_digit), torch.Generator().manual_seed(seed)
@@ -80,13 +80,13 @@ def pretrain(steps: int, seed: int, batch_size: int, per_digit: int) -> open_cli
 
 
 class Progress:
-    """Prints the mean loss since the last line, and the time that is left."""
+    """Prints the mean loss since the last line, and the remaining time."""
 
     def __init__(self, steps: int) -> None:
         self._steps, self._losses, self._started = steps, list[float](), time.monotonic()
 
     def __call__(self, step: int, loss: float) -> None:
-        """Take note of a step's loss; a line every REPORT_EVERY steps."""
+        """Add a step's loss; prints a line every REPORT_EVERY steps."""
         self._losses.append(loss)
         if step % REPORT_EVERY and step != self._steps:
             return
@@ -102,7 +102,7 @@ def save(clip: open_clip.CLIP, path: Path) -> None:
     weights = {name: weight.half().contiguous() for name, weight in clip.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, path)
-    path.chmod(0o644)  # safetensors writes for the owner alone; an installed package is read by others
+    path.chmod(0o644)  # safetensors makes files readable for their owner only; other users read an installed package
 
 
 def load(path: Path = CHECKPOINT) -> open_clip.CLIP:
@@ -114,7 +114,7 @@ def load(path: Path = CHECKPOINT) -> open_clip.CLIP:
 
 @torch.no_grad()
 def zero_shot_accuracy(clip: open_clip.CLIP, dataset: Dataset) -> dict[str, float]:
-    """Accuracy of the zero-shot classifier on every split that is not trained on."""
+    """Accuracy of the zero-shot classifier on every split except the training split."""
     tokens = prompts.tokenize(open_clip.get_tokenizer(ARCH), dataset.class_names, dataset.templates)
     head = prompts.zero_shot_head(clip, tokens)
     splits = [dataset.load(name) for name, role in dataset.splits.items() if role != "train"]
@@ -149,7 +149,7 @@ def _loss(clip: open_clip.CLIP, batch: Batch, captioner: Captioner, preprocess: 
 
 
 def _optimizer(clip: open_clip.CLIP) -> torch.optim.Optimizer:
-    """AdamW; biases, gains and embeddings do not decay, the last so that tokens no caption uses keep their start."""
+    """AdamW without decay of biases, gains and embeddings: tokens that no caption uses keep their initial embedding."""
     decayed, free = list[nn.Parameter](), list[nn.Parameter]()
     for name, parameter in clip.named_parameters():
         (free if parameter.ndim < 2 or "embedding" in name else decayed).append(parameter)

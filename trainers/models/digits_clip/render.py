@@ -1,6 +1,6 @@
 """Captioned pictures of digits, a batch at a time: glyphs from a bank of distance fields, bent, inked and styled.
 
-No UCI or MNIST image is used. A distance field makes the width of the pen a threshold, and the whole batch a handful of
+No UCI or MNIST image is used. With distance fields, the pen's width is a threshold, and a whole batch takes a few
 tensor operations. Pictures are float [B, 32, 32] in [0, 1] until they are returned as uint8.
 """
 
@@ -59,7 +59,7 @@ class Batch:
 
 
 def render(bank: Bank, count: int, generator: torch.Generator) -> Batch:
-    """`count` random pictures with their captions; the generator decides on all of it."""
+    """`count` random pictures with captions, determined by the generator."""
     digits = torch.randint(10, (count,), generator=generator)
     media = (torch.rand(count, generator=generator) < HANDWRITTEN).long()
     styles = _draw_styles(count, generator)
@@ -75,13 +75,13 @@ def render(bank: Bank, count: int, generator: torch.Generator) -> Batch:
 
 
 def low_resolution(ink: Tensor) -> Tensor:
-    """Ink [B, 32, 32] averaged over blocks of 4x4 pixels, as a coarse scanner would, and brought back to 32x32."""
+    """Ink [B, 32, 32] averaged over blocks of 4x4 pixels, like a coarse scan, at 32x32 again."""
     coarse = F.avg_pool2d(ink[:, None], 4)
     return F.interpolate(coarse, size=(SIZE, SIZE), mode="bicubic").clamp(0, 1)[:, 0]
 
 
 def _draw_styles(count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """For each style, which pictures have it: bool [B]. None, one or two per picture, never both thick and thin."""
+    """For each style, which pictures have it: bool [B]. Zero to two styles per picture, never both thick and thin."""
     first, second = torch.randint(len(STYLES), (2, count), generator=generator)
     plain, also = torch.rand(2, count, generator=generator)
     chosen = {
@@ -104,7 +104,7 @@ def _ink(fields: Tensor, media: Tensor, styles: dict[str, Tensor], generator: to
 
 
 def _pen(media: Tensor, styles: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-    """Half the width of the stroke [B]; for printed glyphs, how far the outline is moved outwards."""
+    """Half the stroke width [B]; for printed glyphs, the outward shift of the outline."""
     count = len(media)
     normal = _uniform(count, 0.08, 0.18, generator)
     thin = _uniform(count, 0.03, 0.06, generator)

@@ -1,7 +1,7 @@
-"""Synthetic handwriting: every digit as a few stroke skeletons, jittered, and turned into distance fields.
+"""Synthetic handwriting: jittered stroke skeletons of every digit, as distance fields.
 
-A skeleton is a tuple of strokes, a stroke the points "x,y x,y ..." on a sheet of 100 by 100, y down. A Catmull-Rom
-curve runs through the points; a point written twice is a corner.
+A skeleton is a tuple of strokes. A stroke is a list of points "x,y x,y ..." on a sheet of 100 by 100, y down. A
+Catmull-Rom curve runs through the points; a repeated point is a corner.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def trace(skeleton: Skeleton, count: int, jitter: float, generator: torch.Genera
 
 
 def catmull_rom(points: Tensor) -> Tensor:
-    """Points [B, K, 2] to SAMPLES points [B, SAMPLES, 2] on the curve through them."""
+    """SAMPLES points [B, SAMPLES, 2] on the curve through points [B, K, 2]."""
     ends = torch.cat([points[:, :1], points, points[:, -1:]], dim=1)
     place = torch.linspace(0, points.shape[1] - 1 - 1e-4, SAMPLES)
     first = place.long()
@@ -111,7 +111,7 @@ def catmull_rom(points: Tensor) -> Tensor:
 
 
 def _normalise(curves: list[Tensor], aspect: Tensor) -> list[Tensor]:
-    """Centre digits made of several curves, make them 2 high, and their unit square 2 * `aspect` [B] wide."""
+    """Centre digits made of several curves, with height 2 and a unit square 2 * `aspect` [B] wide."""
     every = torch.cat(curves, dim=1)
     low, high = every.amin(1, keepdim=True), every.amax(1, keepdim=True)
     height = (high - low)[..., 1:]
