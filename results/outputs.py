@@ -307,9 +307,9 @@ def plot_run(
     figures = [figure for one in drawn for figure in one.figures.values()]
     reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]
     if kind and not figures:
+        others = f"choose another one by --figure: {', '.join(one for one in KINDS if one != kind)}"
         raise InputError(
-            f"--figure {kind}: {folder.label} has none: {'; '.join(reasons) or 'nothing is there yet'}; "
-            "choose another one"
+            f"{folder.label}: found no {kind} figure: {'; '.join(reasons) or 'nothing is there yet'}; {others}"
         )
     warnings = _edge_lines(run) if kind in (None, "sensitivity") else []
     if not output or not into_file:

@@ -117,7 +117,8 @@ class SearchSpace(Section):
         default=None,
         description="a whole number, 1 or more, or a list of them (leave it out for the full training set)",
     )
-    """Training images per class. A list makes cells for each number. Left out: the full training set."""
+    """Training images per class, and as many ID validation images. A list makes cells for each number. Left out: the
+    full splits."""
     model: Annotated[
         Annotated[Model, Tag(MAPPING)] | Annotated[tuple[Model, ...], FromList, Field(min_length=1), Tag(LIST)],
         Discriminator(shape),

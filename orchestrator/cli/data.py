@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 root_option = click.option(
     "--root",
+    "--data-root",
+    "root",
     type=UserPath(),
     default=Path("data"),
     envvar="FLYP_SWEEP_DATA",

@@ -15,6 +15,7 @@ def describe(space: SearchSpace, plans: Sequence[CellPlan]) -> str:
     """Cells, trials and image passes of a sweep: at most, as if no trial stopped early."""
     lines = [f"{space.name}: {counted(len(plans), 'cell')}"]
     lines += [f"  {plan.cell.key}: {_trials(plan)}, {passes(plan):,} image passes" for plan in plans]
+    lines += dict.fromkeys(f"  {drawn}" for drawn in map(_drawn, plans) if drawn)
     total = sum(map(planned_trials, plans))
     lines.append(f"{counted(total, 'trial')} and {sum(map(passes, plans)):,} image passes at most")
     return "\n".join(lines)
@@ -31,6 +32,15 @@ def _trials(plan: CellPlan) -> str:
     kind = "soup" if plan.is_soup else "ensemble"
     members = counted(planned_configs(plan.base), "configuration") if plan.is_soup else "a repeat"
     return f"{counted(len(plan.repeat_seeds), kind)} of {members} of {plan.base.cell.method}"
+
+
+def _drawn(plan: CellPlan) -> str:
+    """The images that a trial of a few-shot cell draws; nothing for other cells."""
+    if plan.cell.shots is None:
+        return ""
+    train, id_val = plan.images["train"], plan.images["id_val"]
+    drawn = f"{counted(train, 'training image')} and {counted(id_val, 'ID validation image')}"
+    return f"each {plan.cell.shots}-shot trial of {plan.cell.dataset} draws {drawn}"
 
 
 def passes(plan: CellPlan) -> int:
