@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from itertools import chain
 from typing import Any
 
 import click
 
 from flyp_sweep.orchestrator.cli.completion import complete_space
-from flyp_sweep.orchestrator.cli.options import console, sweep_options
+from flyp_sweep.orchestrator.cli.options import console, console_on, sweep_options
 from flyp_sweep.orchestrator.cli.run_address import RunAddress
 
 
@@ -34,5 +35,8 @@ def run(space: str, overrides: tuple[str, ...], dry_run: bool, deep: bool, **opt
     given = RunOptions(**options, command=shlex.join(["flyp-sweep", *sys.argv[1:]]))
     if not dry_run:
         sys.exit(sweep.run(space, overrides, given, console()))  # whether or not anybody reads what it prints
-    for line in sweep.dry_run(space, overrides, given, deep, lambda line: click.echo(line, err=True)):
+    lines = sweep.dry_run(space, overrides, given, deep, lambda line: click.echo(line, err=True))
+    with console_on(sys.stderr).status(sweep.CHECKING):  # on a terminal alone
+        first = next(lines)
+    for line in chain([first], lines):
         click.echo(line)

@@ -100,8 +100,8 @@ def run_space(
         remote = stack.enter_context(opened(options.url, path)) if options.url else None
         engine.check()
         told = partial(say, console=console)
-        told(CHECKING)
-        checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=True, say=told)
+        with console.status(CHECKING):  # on a terminal alone
+            checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=True, say=told)
         if new:
             fetch_weights(space.models, console)
             stack.enter_context(locked(path))
@@ -146,7 +146,6 @@ def dry_run(
     space = read_space(source, overrides, options)
     path, data_root = options.run_path(space), options.data_root.resolve()
     TuneEngine(options.address).check()
-    tell(CHECKING)
     checked = check(space, data_root, options.allow_incomplete, options.allow_overlap, decode=deep, say=tell)
     kept = kept_in_store(options.url) if options.url else TrialFiles(path / WEIGHTS).names()
     ready = prepared(space, checked, path, kept, retry_failed=options.retry_failed)

@@ -51,7 +51,7 @@ class Estimate:
     def __str__(self) -> str:
         unknown = [f"{one_of(labels)} with {model}" for model, labels in self.unknown.items()][:MOST_NAMED]
         lacking = f"no earlier trial of {', nor of '.join(unknown)} on these data and this machine" if unknown else ""
-        if not self.trials or (lacking and self.seconds < 1):
+        if not self.trials:
             return f"no estimate of time: {lacking}"
         wall = duration(self.seconds / self.at_once)
         parallel = f", {counted(self.at_once, 'trial')} at once" if self.at_once > 1 else ""
