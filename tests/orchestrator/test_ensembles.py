@@ -204,7 +204,7 @@ def test_the_disk_is_told_of_the_weights_and_a_disk_without_room_for_them_is_ref
     parameters = plans[0].model.parameters
     assert needed.members == 4 * parameters * 2 * (3 * 2 + 3), "two methods, of each the search and the repeats"
     assert needed.weights == 4 * parameters * 2 * (1 + 2), "of two methods, the best repeat and two best soups"
-    assert "until ensembles are made" in str(needed)
+    assert "until the ensembles are made" in str(needed)
     alone = ensembles(ensembles=None, weights={"keep": "none"})
     assert "weights" not in str(disk_usage.estimate(alone, plans_of(alone)))
     over = {plan.cell for plan in plans if plan.cell.method.startswith("ft")}
