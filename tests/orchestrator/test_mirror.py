@@ -189,7 +189,9 @@ def running(record: Record, epochs: int, started: str = "2026-11-21T21:59:00+00:
     ]
     named = {name: record[name] for name in ("trial_id", "stage", "seed", "hparams", "config_id", "settings")}
     cell = Cell(**record["cell"])
-    return RunningTrial(cell=cell, metric="accuracy", planned_epochs=3, started=started, epochs=tuple(done), **named)
+    return RunningTrial(
+        cell=cell, metric="accuracy", planned_epochs=3, started=started, updated=started, epochs=tuple(done), **named
+    )
 
 
 def with_curve(record: Record) -> Record:

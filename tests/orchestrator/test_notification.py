@@ -108,5 +108,5 @@ def test_it_determines_no_number() -> None:
 @pytest.mark.parametrize("value", ["''", "[a]", "3"])
 def test_a_command_that_is_none_is_refused(value: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(f"{QUICK}notify: {value}\n")
-    with pytest.raises(InputError, match=r"x\.yaml: notify: found .*; expected "):
+    with pytest.raises(InputError, match=r"x\.yaml:9: notify: found .*; expected "):
         load(tmp_path / "x.yaml")

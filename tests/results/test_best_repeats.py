@@ -157,5 +157,5 @@ def test_a_run_without_predictions_has_no_section_and_says_why_there_is_no_figur
     assert "What the models predict" not in (tmp_path / "report.html").read_text()
     reason = "cannot be read" if broken else "the run has no predictions of single images"
     assert any(reason in line for line in plot_run(RunFolder(tmp_path), tmp_path / "out").warnings)
-    with pytest.raises(InputError, match=f"--figure confusion: .* none: digits, digits-clip, confusion: .*{reason}"):
+    with pytest.raises(InputError, match=f"found no confusion figure: digits, digits-clip, confusion: .*{reason}"):
         plot_run(RunFolder(tmp_path), None, "confusion")

@@ -47,7 +47,7 @@ def test_every_layout_and_format_shows_any_metric_in_its_unit(calibrated, metric
     for style in ("text", "markdown", "latex"):
         printed = " ".join(render(table, style).split())
         assert entry.printed in printed
-        assert {"nll": "log-likelihood in nats:", "brier": "Brier score:"}.get(metric, "in ") in printed
+        assert {"nll": "log-likelihood in nats", "brier": "Brier score"}.get(metric, "in ") in printed
     column = json.loads(render(table, "json"))["tables"][0]["columns"][0]
     lower = METRICS[metric].lower_is_better
     assert (column["metric"], column["better"]) == (metric, "lower" if lower else "higher")
