@@ -24,8 +24,9 @@ def test_a_sweep_ends_with_a_table_and_figures(small):
     assert made >= {"space.yaml", "ledger.jsonl", "results.parquet", "tables/comparison.tex", "tables/comparison.csv"}
     assert "report.html" in made
     figures = {path.name for path in (small.run / "figures").iterdir()}
-    kinds = ("frontier", "sensitivity", "reliability", "confusion")
-    assert figures == {f"{kind}-digits-digits-clip-full.{suffix}" for kind in kinds for suffix in ("png", "pdf")}
+    kinds = ("frontier", "ood", "training", "sensitivity", "reliability", "classes", "confusion")
+    suffixes = ("png", "svg", "pdf")
+    assert figures == {f"{kind}-digits-digits-clip-full.{suffix}" for kind in kinds for suffix in suffixes}
 
 
 def test_the_driver_leaves_mlflow_to_its_mirror(small):
@@ -100,12 +101,12 @@ def test_mlflow_holds_the_sweep_and_every_trial_once(small):
     artifacts = {item.path for item in client.list_artifacts(parents[0].info.run_id)}
     assert {"tables", "figures", "space.yaml"} <= artifacts
     flyp = next(run for run in children if run.data.tags["method"] == "flyp" and run.data.tags["stage"] == "repeat")
-    assert len(client.get_metric_history(flyp.info.run_id, "epoch/train_loss")) == 2
+    assert len(client.get_metric_history(flyp.info.run_id, "train/loss")) == 2
     record = next(r for r in trials(small.run) if r["trial_id"] == flyp.data.tags["flyp_sweep.trial_id"])
     measured = record_of(record).measurements
     id_test = {one.alpha: one.value for one in measured if one.split == "id_test" and one.is_primary}
-    assert flyp.data.metrics["without/id_test/accuracy"] == id_test[1.0]
-    assert flyp.data.metrics["with/id_test/accuracy"] == id_test[record["alpha"]]
+    assert flyp.data.metrics["id_test/accuracy"] == id_test[1.0]
+    assert flyp.data.metrics["wiseft/id_test/accuracy"] == id_test[record["alpha"]]
 
 
 def test_sync_rebuilds_the_mirror_and_a_second_time_adds_nothing(small, tmp_path):

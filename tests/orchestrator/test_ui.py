@@ -43,7 +43,7 @@ def announced(server: subprocess.Popen[str], port: int) -> str:
 
 
 def test_from_the_printed_address_to_a_trial_s_curves_and_the_figure(address, tmp_path: Path):
-    with opened(address, width=1600) as page:
+    with opened(address, width=3200) as page:  # columns out of sight are not in the page
         page.set_default_timeout(1000 * PATIENCE_SECONDS)
         for column in ("metrics.`score`", "params.`method`", "params.`stage`"):
             page.locator(f'[role=columnheader][col-id="{column}"]').wait_for()
@@ -59,6 +59,7 @@ def test_from_the_printed_address_to_a_trial_s_curves_and_the_figure(address, tm
 
         repeats.first.click()
         page.get_by_role("tab", name="Model metrics").click()
+        page.get_by_placeholder("Search metric charts").fill("val/accuracy")
         page.locator(".js-plotly-plot .scatterlayer .trace path.js-line").first.wait_for()
 
         page.goto(parent)
@@ -67,6 +68,6 @@ def test_from_the_printed_address_to_a_trial_s_curves_and_the_figure(address, tm
         page.get_by_text("frontier-digits-digits-clip-full.png").click()
         picture = page.locator("img[src^='blob:']").first
         picture.wait_for()
-        assert picture.evaluate("image => image.naturalWidth") == 650
+        assert picture.evaluate("image => image.naturalWidth") == 975
         page.get_by_text("report.html", exact=True).click()
         page.frame_locator("iframe").locator("table.numbers").first.wait_for()
