@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, get_args, get_origin
+from typing import get_args, get_origin
 
-import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -21,6 +20,7 @@ from flyp_sweep.search_spaces.model import SearchSpace
 from flyp_sweep.search_spaces.own_data import HeldOut, OwnDataset
 from flyp_sweep.search_spaces.readers import READERS
 from flyp_sweep.search_spaces.translation import choices_of, keys_of
+from flyp_sweep.search_spaces.yaml_text import flow
 
 Row = tuple[str, ...]
 
@@ -126,14 +126,7 @@ def _default(name: str, field: FieldInfo, defaults: Section | None) -> str:
     value = getattr(defaults, name) if defaults else field.get_default()
     if isinstance(value, Section):
         return "its defaults"
-    return "-" if value is None else f"`{_yaml(value)}`"
-
-
-def _yaml(value: Any) -> str:
-    """A value as one line of YAML."""
-    as_lists = list(value) if isinstance(value, tuple) else value
-    text: str = yaml.safe_dump(as_lists, default_flow_style=True, width=10**6)
-    return text.removesuffix("\n").removesuffix("\n...")
+    return "-" if value is None else f"`{flow(value)}`"
 
 
 def _sections(section: type[Section]) -> dict[str, list[type[Section]]]:
@@ -153,7 +146,7 @@ def _within(annotation: Any) -> Iterator[type[Section]]:
 
 
 def _distributions() -> str:
-    rows: list[Row] = [(f"`lr: {_yaml(one.to_json())}`", inspect.cleandoc(type(one).__doc__ or "")) for one in DRAWN]
+    rows: list[Row] = [(f"`lr: {flow(one.to_json())}`", inspect.cleandoc(type(one).__doc__ or "")) for one in DRAWN]
     return _table(rows, ("in YAML", "meaning"))
 
 

@@ -93,7 +93,7 @@ def _expected(error: Any, root: type[BaseModel]) -> tuple[str, str]:
         if choices := choices_of(field.annotation):
             return f"one of {', '.join(choices)}", nearest(str(found), choices)
         return _mapping_of(next(_models(field.annotation, location))), ""
-    hint = _hint(error)
+    hint = _hint(error, field.description)
     # The description is that of the list; what is wrong is one of the texts in it.
     if error["type"] == "string_type" and isinstance(_clean(location)[-1], int):
         return "a text", hint
@@ -107,13 +107,14 @@ def choices_of(annotation: Any) -> tuple[str, ...]:
     return next((get_args(one) for one in get_args(annotation) if get_origin(one) is Literal), ())
 
 
-def _hint(error: Any) -> str:
+def _hint(error: Any, expected: str) -> str:
     """What to do about a number that is written as a text, the other way round, or about one that is too large."""
     kind, found = error["type"], error["input"]
     if kind == "string_type" and isinstance(found, bool | int | float):
         return f"(in quotes it is a text: '{str(found).lower()}')"
     if kind == "less_than_equal" and isinstance(found, int):
-        return f"(at most {error['ctx']['le']:g})"
+        most = f"{error['ctx']['le']:g}"
+        return "" if most in expected.split() else f"(at most {most})"
     if isinstance(found, str) and kind in ("int_type", "float_type", "union_tag_invalid") and found.strip().isdecimal():
         return "(leave out the quotes)"
     return ""

@@ -115,8 +115,7 @@ class _Writer:
             yield from _line(code, comment)
             yield from self.section(held, None, place, f"{code[: code.index('#') + 2]}  ")
         else:
-            value = AUTO.get(place, held)
-            yield from _line(f"{code} {flow(list(value) if isinstance(value, tuple) else value)}", comment)
+            yield from _line(f"{code} {flow(AUTO.get(place, held))}", comment)
 
 
 def _indent(code: str) -> str:

@@ -58,6 +58,12 @@ def test_what_is_wrong_is_one_line(section, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_message_says_a_bound_once():
+    with pytest.raises(InputError) as caught:
+        search_spaces.from_mapping({**SPACE, "tables": {"decimals": 7}})
+    assert str(caught.value) == "search space: tables.decimals: found 7; expected a whole number from 0 to 6"
+
+
 def test_it_can_be_set_on_the_command_line():
     space = search_spaces.from_mapping(SPACE, overrides=["tables.decimals=2", "tables.methods=[ft]"])
     assert space.tables is not None
