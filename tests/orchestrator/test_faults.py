@@ -197,6 +197,7 @@ def test_a_signal_ends_ray_saves_what_is_under_way_and_writes_what_there_is(tmp_
         output, _ = driver.communicate(timeout=60)
         assert driver.returncode == 130, output
         assert "tables: runs/small/tables" in output
+        assert (tmp_path / "runs/small/tables/comparison.txt").is_file()
         assert "nothing is lost; go on with: flyp-sweep run small.yaml" in output
         assert "Traceback" not in output
         assert len(list((tmp_path / "runs/small/running").glob("*.safetensors"))) == 2

@@ -30,6 +30,7 @@ def told(folder: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in (folder / "told.txt").read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_the_command_is_told_how_the_run_ended_and_where_it_is(tmp_path: Path) -> None:
     code, output = run_serially(write(tmp_path, QUICK), cwd=tmp_path, stop_after=1)
     run = tmp_path.resolve() / "runs" / "quick"
@@ -62,6 +63,7 @@ def test_bad_input_is_told_too(tmp_path: Path) -> None:
     assert (code, found["FLYP_SWEEP_STATUS"], found["FLYP_SWEEP_REPORT"]) == (2, "bad_input", "")
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_one_line_and_changes_nothing(tmp_path: Path) -> None:
     code, output = run_serially(write(tmp_path, ONE_CELL, "echo first; echo no route >&2; exit 7"), cwd=tmp_path)
     assert (code, len(trials(tmp_path / "runs" / "quick"))) == (0, 1)

@@ -217,6 +217,7 @@ class Looking(SerialEngine):
         super().run(replace(work, stop=look))
 
 
+@pytest.mark.slow
 def test_every_epoch_of_a_sweep_is_seen_while_it_runs_and_is_that_of_the_ledger(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(SPACE.replace("EPOCHS", "3"))
     engine = Looking()

@@ -69,22 +69,9 @@ def test_ours_against_the_papers(runs):
 
 
 def test_what_a_table_shows_is_chosen_on_the_command_line(runs):
-    options = [
-        "--label",
-        "flyp=A = B & C",
-        "--methods",
-        "flyp, lp",
-        "--sort",
-        "PCAM",
-        "--decimals",
-        "3",
-        "--caption",
-        "Mine.",
-    ]
-    options += ["--columns", '"PCAM",IQM']
-    code, output = call(
-        "table", "runs/pcam", "runs/caltech101", *options, "--columns", '"PCAM",IQM', "--caption", "Mine."
-    )
+    options = ["--label", "flyp=A = B & C", "--methods", "flyp, lp", "--sort", "PCAM", "--decimals", "3"]
+    options += ["--columns", '"PCAM",IQM', "--caption", "Mine."]
+    code, output = call("table", "runs/pcam", "runs/caltech101", *options)
     assert code == 0, output
     lines = output.splitlines()
     assert next(line.split() for line in lines if line.startswith("Methods")) == ["Methods", "PCAM", "IQM"]
@@ -263,8 +250,7 @@ def test_a_figure_in_a_file_is_the_one_in_the_folder(runs, suffix):
     assert b"CreationDate" not in content
 
 
-def test_a_figure_for_a_paper_has_no_title_and_no_small_text(runs):
-    """Neither in the PDF, whose text can be read, nor are fonts left out of it."""
+def test_a_figure_for_a_paper_fits_a_column_and_embeds_its_fonts(runs):
     Example().write(runs / "pcam", Example().run())
     for style in ("screen", "paper"):
         assert call("plot", "runs/pcam", "--style", style, "--figure", "ood", "-o", f"{style}.pdf")[0] == 0

@@ -79,7 +79,9 @@ def test_a_figure_holds_curves_stars_dots_and_the_diamond(example):
     assert lines[COLOURS["ft"], "*", "None"].get_xydata() == pytest.approx(np.array([[83, 60]]))
     end = lines[COLOURS["ft"], "s", "None"]
     assert end.get_xydata() == pytest.approx(np.array([[90.5, 65]]))
-    assert lines[COLOURS["ft"], "*", "None"].get_markerfacecolor() == "none", "a star hides no mark below it"
+    star = lines[COLOURS["ft"], "*", "None"]
+    assert star.get_markerfacecolor() == "none", "a star hides no mark below it"
+    assert star.get_zorder() > end.get_zorder()
     assert lines[COLOURS["ft"], "o", "None"].get_xydata() == pytest.approx(curve.get_xydata()), "a dot at each alpha"
     assert lines["black", "D", "None"].get_xydata() == pytest.approx(np.array([[60, 45]]))
     dotted = lines[COLOURS["flyp"], "None", ":"]  # alpha 1 and the chosen alpha alone: no curve to draw

@@ -84,7 +84,9 @@ def test_an_id_test_split_can_be_held_out_too(root: Path) -> None:
 
 def test_an_absent_domain_is_named_with_what_is_there(root: Path) -> None:
     dataset = made(root, {"id_domains": ["art"], "ood_domains": ["clip_art"]})
-    with pytest.raises(InputError, match=r"found no .*clip_art \(dataset.domains of 'office'.*'clipart'"):
+    with pytest.raises(
+        InputError, match=r"found no .*clip_art \(dataset.domains of 'office'.*; did you mean 'clipart'\?\)"
+    ):
         check_files(dataset)
     assert not made(root, {"id_domains": ["art"], "ood_domains": ["real"]}).missing()
 

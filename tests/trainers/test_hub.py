@@ -73,6 +73,31 @@ def test_whole_numbers_without_names_are_in_their_order(tmp_path: Path) -> None:
     assert made.read("train").labels.tolist() == [made.classes.index(str(label)) for label in labels]
 
 
+OWN_NAMES = """---
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: data/train-*}
+  - {split: val, path: data/validation-*}
+  - {split: test, path: data/test-*}
+  - {split: sketch, path: data/sketch-*}
+---
+"""
+"""A data set card that gives the splits names of its own."""
+
+
+def test_a_split_under_another_usual_name_is_taken_and_told(tmp_path: Path) -> None:
+    write(tmp_path)
+    plain = make(tmp_path)
+    assert not [line for line in plain.remarks() if "; took" in line]
+    (tmp_path / "birds/README.md").write_text(OWN_NAMES)
+    made = make(tmp_path)
+    assert [line for line in made.remarks() if "; took" in line] == [
+        "id_val: found no split 'validation'; took 'val'",
+    ]
+    assert made.split("id_val").labels.tolist() == plain.split("id_val").labels.tolist()
+
+
 def test_several_files_are_one_split_whose_rows_count_from_0(tmp_path: Path) -> None:
     for number in range(3):
         rows = TRAIN[number * 4 : number * 4 + 4]

@@ -308,6 +308,9 @@ def test_one_table_serves_several_splits_by_a_column_of_theirs(tmp_path: Path) -
     assert files == {split: [f"{name}.png".encode() for name in names] for split, names in named.items()}
     assert dataset.class_names == ["x", "y"]
     assert f"{tmp_path / 'one.csv'}: not used: split 'extra', rows: 1" in dataset.remarks()
+    assert [one for one in dataset.remarks() if "; took" in one] == [
+        "id_val: found no row of split 'id_val'; took those of val"
+    ]
     (absent,) = dataset.missing()
     assert absent.source.startswith("row 1 of")
     held_out = make(tmp_path, IN_ONE | {"id_val": {"from": "train", "fraction": 0.4}}, columns={"split": "part"})
@@ -320,6 +323,7 @@ def test_another_name_of_a_split_does_not_count_beside_its_own(tmp_path: Path) -
     dataset = make(tmp_path, IN_ONE, columns={"split": "part"})
     assert dataset.load("id_val").images.relative.tolist() == [b"i.png"]  # type: ignore[attr-defined]
     assert any("not used: split ' VAL', rows: 1" in line for line in dataset.remarks())
+    assert not any("; took" in line for line in dataset.remarks())
 
 
 def test_rows_of_no_split_need_no_label(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ class OwnData(Dataset):
         around = self.paths[split].parent
         like = nearest(self.paths[split].name, [one.name for one in around.iterdir()]) if around.is_dir() else ""
         key_of_split = f"dataset.{self.splits_key}.{key} of {self.name!r} in the search space"
-        return "; ".join(filter(None, (key_of_split, like.strip(" ()"))))
+        return with_hint(key_of_split, like)
 
     @property
     def fitted(self) -> list[str]:
@@ -346,3 +346,8 @@ class OwnData(Dataset):
     def particulars(self) -> list[str]:
         """Those remarks that still apply if the splits are added to another data set, one line each."""
         return []
+
+
+def with_hint(told: str, hint: str) -> str:
+    """`told`, and a hint in parentheses, or none: a text that stands in parentheses itself."""
+    return "; ".join(filter(None, (told, hint.strip(" ()"))))

@@ -15,6 +15,7 @@ from flyp_sweep.search_spaces.sections import ShownAs
 from flyp_sweep.trainers.datasets.base import Missing, Split
 from flyp_sweep.trainers.datasets.encoded import EncodedImages
 from flyp_sweep.trainers.datasets.image_listing import subfolders
+from flyp_sweep.trainers.datasets.own import with_hint
 from flyp_sweep.trainers.datasets.readers.folders import ImageFolders
 
 
@@ -51,7 +52,7 @@ class DomainFolders(ImageFolders):
             return [Missing(self.folder, told)]
         found = [path.name for path in subfolders(self.folder)]
         wanted = dict.fromkeys(folder for split in self.sources for folder in self.folders_of(split))
-        return [Missing(path, f"{told}{nearest(path.name, found)}") for path in wanted if path.name not in found]
+        return [Missing(path, with_hint(told, nearest(path.name, found))) for path in wanted if path.name not in found]
 
     def strata(self, whole: Split) -> np.ndarray:
         """One stratum per domain and class."""

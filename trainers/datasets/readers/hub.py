@@ -31,7 +31,8 @@ CALLED = {
     "id_val": ("validation", "valid", "val", "dev"),
     "id_test": ("test", "testing"),
 }
-"""Split -> publishers' names for it, in order of preference."""
+"""Split -> publishers' names for it. If the data set lacks the name in the search space, but has exactly one of the
+others, that one is taken."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,13 @@ class HubImages(OwnData):
         return lines
 
     def particulars(self) -> list[str]:
-        """The commit of the hub's data set."""
+        """The commit of the hub's data set, and the splits that it has by another name."""
         commit = None if self.place.is_folder else self.place.commit()
-        return [f"{self.place.place} of the Hugging Face hub, commit {commit}"] if commit else []
+        lines = [f"{self.place.place} of the Hugging Face hub, commit {commit}"] if commit else []
+        for split, wanted in self.sources.items():
+            if split not in self.held and (taken := self._published(split)) != wanted:
+                lines.append(f"{split}: found no split {spelt(wanted)}; took {spelt(taken)}")
+        return lines
 
     @cached_property
     def _all(self) -> dict[str, ArrowSplit]:

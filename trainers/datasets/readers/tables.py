@@ -72,6 +72,8 @@ class ImageTables(OwnData):
         """Table -> the values in its column of splits that belong to no split, and their number of rows."""
         self._sizes: dict[Path, int] = {}
         """Table -> its rows."""
+        self._taken: dict[str, list[str]] = {}
+        """Split -> the names of its rows in the column of splits, if it has several accepted names there."""
         self._again: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def missing(self) -> list[Missing]:
@@ -120,6 +122,8 @@ class ImageTables(OwnData):
         lines = super().remarks()
         for table, unused in self._unused.items():
             lines += [f"{table}: not used: split {spelt(value)}, rows: {count}" for value, count in unused.items()]
+        for split, names in self._taken.items():
+            lines.append(f"{split}: found no row of split {spelt(split)}; took those of {listed(names)}")
         lines += [*self._left_over(), *self._without_groups()]
         for split in self.paths:
             if self.columns.caption and self._rows(split).captions is None:
@@ -277,6 +281,8 @@ class ImageTables(OwnData):
                 f"{table}: found no row of {split} among the values of {self.columns.split}: {listed(sorted({*of}))}; "
                 f"expected {' or '.join(used[split])}, or conditions in dataset.columns.split"
             )
+        if len(used[split]) > 2:
+            self._taken[split] = sorted({named[row] for row in rows})
         known = {name for names in used.values() for name in names}
         self._unused[table] = Counter(value for value, name in zip(of, named, strict=True) if name not in known)
         return rows

@@ -159,9 +159,9 @@ class WebShards(OwnData):
         for place, split in self.places().items():
             if not (place / COUNT).is_file():
                 continue
-            counted_ones = self._archives(place)
-            if beyond := [path.name for path in _sorted(place.glob("*.tar")) if path not in counted_ones]:
-                has = counted(len(counted_ones), "archive")
+            counted_by_it = self._archives(place)
+            if beyond := [path.name for path in _sorted(place.glob("*.tar")) if path not in counted_by_it]:
+                has = counted(len(counted_by_it), "archive")
                 lines.append(f"{split}: {place / COUNT} counts {has}; left out {listed(beyond)}")
         return lines
 
