@@ -1,6 +1,8 @@
-"""Times in words."""
+"""Times in words, and the time of day as files hold it: UTC, in ISO form, to the second."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 
 def duration(seconds: float) -> str:
@@ -18,3 +20,13 @@ def time_left(seconds: float | None, *, at_least: bool = False) -> str:
     if seconds is None:
         return "time left known after the first epoch"
     return f"{'at least' if at_least else 'about'} {duration(seconds)} left"
+
+
+def utc_now() -> str:
+    """The time in UTC in ISO form, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def seconds_ago(time: str) -> float:
+    """The seconds since a UTC time in ISO form, by this machine's clock; at least 0."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())

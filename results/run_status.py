@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from flyp_sweep.results.durations import seconds_ago, utc_now
 from flyp_sweep.results.ledger.file import last_selections, trials_by_id
 from flyp_sweep.results.ledger.run_folder import RunFolder
 from flyp_sweep.results.ledger.running_trials import RunningTrial, read_running, read_sweep
 from flyp_sweep.results.ledger.schema import SelectionRecord, TrialRecord
-from flyp_sweep.results.running_rows import seconds_ago
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.loading import load
 from flyp_sweep.search_spaces.model import SearchSpace
@@ -84,16 +83,19 @@ def read_status(folder: RunFolder, driver: Driver | None = None, *, driver_known
     selections = {cell: one for cell, one in selections.items() if space.may_try(cell.base.method, one.hparams)}
     running, sweep = read_running(folder.running), read_sweep(folder.running) if driver else None
     planned = {one.cell: one.trials for one in sweep.cells} if sweep else {}
+    of_cell: defaultdict[Cell, list[TrialRecord]] = defaultdict(list)
+    for trial in trials:
+        of_cell[trial.cell].append(trial)
     stages: dict[Cell, str] = {}
     found = []
     for cell in cells:
-        own = [one for one in trials if one.cell == cell]
+        own = of_cell[cell]
         stages[cell] = _stage(space, cell, own, selections.get(cell), stages)
         found.append(_cell_status(cell, stages[cell], own, selections.get(cell), planned.get(cell)))
     left = sweep.seconds_left if sweep else None
     return RunStatus(
         label=folder.label,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=utc_now(),
         cells=found,
         failures=[trial for trial in trials if trial.status == FAILED],
         not_counted=len(every) - len(trials),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flyp_sweep.results.durations import duration
+from flyp_sweep.results.durations import duration, seconds_ago
 from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.naming import shots_label
 from flyp_sweep.search_spaces.cell import Cell
+from flyp_sweep.search_spaces.complaints import counted
 
 T = TypeVar("T")
 
@@ -44,11 +44,6 @@ class CellNames:
         return self._names.get(cell, cell.key)
 
 
-def seconds_ago(time: str) -> float:
-    """The seconds since a UTC time in ISO form, by this machine's clock; at least 0."""
-    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
-
-
 def left_now(trial: RunningTrial) -> float | None:
     """The seconds that the epochs of the trial will still take from now on; None before the first has ended."""
     left = trial.seconds_left
@@ -74,6 +69,14 @@ def state(trial: RunningTrial) -> tuple[str, str, str]:
     return epoch, f"{100 * last.score:.1f}%", words
 
 
+def running_part(
+    trials: Sequence[RunningTrial], names: CellNames, most: int | None = None, *, wide: bool = False
+) -> list[RenderableType]:
+    """A heading and the `running_table`; nothing where no trial runs."""
+    heading = f"running: {counted(len(trials), 'trial')}, last score on ID validation data"
+    return [Text(heading, style="bold"), running_table(trials, names, most, wide=wide)] if trials else []
+
+
 def running_table(
     trials: Sequence[RunningTrial], names: CellNames, most: int | None = None, *, wide: bool = False
 ) -> RenderableType:
@@ -86,7 +89,7 @@ def running_table(
     shown = cut(trials, most)
     several = len({trial.node for trial in trials if trial.node}) > 1
     for trial in shown:
-        more = [short(settings(trial)), trial.node if several else ""] if wide else []
+        more = [short(settings(trial.hparams)), trial.node if several else ""] if wide else []
         table.add_row(short(names.of(trial.cell)), trial.stage, what(trial), *state(trial), *more)
     return with_rest(table, len(trials) - len(shown))
 
@@ -96,11 +99,10 @@ def with_rest(table: Table, left_out: int, more: str = "more") -> RenderableType
     return Group(table, short(f"and {left_out:,} {more}")) if left_out else table
 
 
-def settings(trial: RunningTrial) -> str:
-    """The hyper-parameters, e.g. `lr=0.000845 weight_decay=0.1`."""
-    return " ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in trial.hparams.items()
+def settings(hparams: Mapping[str, Any], between: str = " ") -> str:
+    """Hyper-parameters with three digits, e.g. `lr=0.000845 weight_decay=0.1`."""
+    return between.join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in hparams.items()
     )
 
 
@@ -123,6 +125,19 @@ def cut(items: Sequence[T], most: int | None) -> Sequence[T]:
     return items if most is None or len(items) <= most else items[: max(0, most - 1)]
 
 
+def open_first(items: Sequence[T], is_over: Callable[[T], bool], most: int | None) -> list[T]:
+    """The items of a table of `most` rows, in their order: those that are over go first where there is no room."""
+    first = sorted(range(len(items)), key=lambda at: is_over(items[at]))
+    return [items[at] for at in sorted(cut(first, most))]
+
+
+def shares(cells: int, trials: int, lines: int) -> tuple[int, int]:
+    """How many of the `lines` the rows of cells and of trials get: trials half of them at least, if they need it."""
+    lines = max(2, lines)
+    for_trials = min(trials, max(lines // 2, lines - cells))
+    return lines - for_trials, for_trials
+
+
 def in_short(trials: Sequence[RunningTrial], names: CellNames, most: int = 3) -> str:
     """Running trials for a line: `flyp config 3/8 epoch 4/12 (81.2%), ft seed 2 epoch 1/12 (79.0%) and 5 more`."""
     told = []
@@ -131,11 +146,3 @@ def in_short(trials: Sequence[RunningTrial], names: CellNames, most: int = 3) ->
         told.append(" ".join(filter(None, [names.of(trial.cell), what(trial), epoch, f"({score})" if score else ""])))
     more = len(trials) - len(told)
     return ", ".join(told) + (f" and {more:,} more" if more else "")
-
-
-def by_cell(trials: Iterable[RunningTrial]) -> Mapping[Cell, int]:
-    """How many trials of each cell run."""
-    counts: dict[Cell, int] = {}
-    for trial in trials:
-        counts[trial.cell] = counts.get(trial.cell, 0) + 1
-    return counts

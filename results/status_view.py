@@ -12,7 +12,16 @@ from rich.text import Text
 from flyp_sweep.results.durations import time_left
 from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.run_status import CellStatus, RunStatus
-from flyp_sweep.results.running_rows import CellNames, cut, left_now, rows, running_table, short, with_rest
+from flyp_sweep.results.running_rows import (
+    CellNames,
+    left_now,
+    open_first,
+    rows,
+    running_part,
+    shares,
+    short,
+    with_rest,
+)
 from flyp_sweep.search_spaces.complaints import counted
 
 FORMAT = 1
@@ -31,18 +40,17 @@ def text_of(status: RunStatus, lines: int | None = None, *, wide: bool = False) 
     """
     names = CellNames(one.cell for one in status.cells)
     failures = [f"failed {one.trial_id} {names.of(one.cell)}: {one.reason}" for one in status.failures]
-    rest = None if lines is None else max(4, lines - OTHER_LINES - min(len(failures), FAILURES_SHOWN))
-    for_trials = None if rest is None else min(len(status.running), max(rest // 2, rest - len(status.cells)))
-    for_cells = None if rest is None or for_trials is None else rest - for_trials
+    for_cells, for_trials = None, None
+    if lines is not None:
+        room = max(4, lines - OTHER_LINES - min(len(failures), FAILURES_SHOWN))
+        for_cells, for_trials = shares(len(status.cells), len(status.running), room)
     parts: list[RenderableType] = [Text(f"{status.label}: {names.common}".rstrip(": "), style="bold")]
     parts.append(cell_table(status.cells, names, for_cells))
     parts += [Text(line, style="red") for line in (failures if lines is None else failures[-FAILURES_SHOWN:])]
     if status.not_counted:
         told = f"not counted: {counted(status.not_counted, 'trial')} of an earlier version of the search space"
         parts.append(Text(told))
-    if status.running:
-        heading = f"running: {counted(len(status.running), 'trial')}, last score on ID validation data"
-        parts += [Text(heading, style="bold"), running_table(status.running, names, for_trials, wide=wide)]
+    parts += running_part(status.running, names, for_trials, wide=wide)
     return [*parts, *(Text(line) for line in _driver(status))]
 
 
@@ -51,8 +59,8 @@ def cell_table(cells: list[CellStatus], names: CellNames, most: int | None = Non
     table = rows(7, right=range(2, 7))
     headings = ("cell", "stage", "done", "stopped", "failed", "left", "best ID val %")
     table.add_row(*(Text(heading, style="bold") for heading in headings))
-    shown = cut(sorted(cells, key=lambda one: one.stage in OVER), most)
-    for one in sorted(shown, key=cells.index):
+    shown = open_first(cells, lambda one: one.stage in OVER, most)
+    for one in shown:
         left = "?" if one.left is None else str(one.left)
         best = "-" if one.best_score is None else f"{100 * one.best_score:.1f}"
         counts = map(str, (one.done, one.stopped, one.failed))

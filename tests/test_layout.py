@@ -73,7 +73,7 @@ ROOMS = {
         "report": {"analysis", "durations", "ledger", "metrics", "naming", "statistics", "tables"},
         "durations": set[str](),
         "running_rows": {"durations", "ledger", "naming"},
-        "run_status": {"ledger", "running_rows"},
+        "run_status": {"durations", "ledger"},
         "status_view": {"durations", "ledger", "run_status", "running_rows"},
         "outputs": {"analysis", "figures", "files", "ledger", "metrics", "report", "tables"},
     },

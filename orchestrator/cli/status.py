@@ -65,9 +65,8 @@ def _print(status: RunStatus, as_object: bool, *, in_one_line: bool = False) -> 
         return
     terminal = console()
     for part in text_of(status, wide=terminal.width >= WIDE):
-        terminal.print(
-            part, soft_wrap=isinstance(part, Text) and not terminal.is_terminal
-        )  # a program gets whole lines
+        is_whole = isinstance(part, Text) and not terminal.is_terminal  # a program gets whole lines
+        terminal.print(part, soft_wrap=is_whole)
 
 
 def _follow_by_lines(run: Path | str, every: float, as_object: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
@@ -12,9 +12,8 @@ from rich.text import Text
 from flyp_sweep.orchestrator.protocol.cells import CellProtocol
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.under_way import UnderWay
-from flyp_sweep.results.running_rows import WIDE, CellNames, cut, rows, running_table, short, with_rest
+from flyp_sweep.results.running_rows import WIDE, CellNames, open_first, rows, running_part, shares, short, with_rest
 from flyp_sweep.search_spaces.cell import Cell
-from flyp_sweep.search_spaces.complaints import counted
 
 LONG, SHORT = 30, 12
 """Characters of a bar, in a wide terminal and in another."""
@@ -46,17 +45,15 @@ class Board:
         cells, running = shares(len(self.protocol.cells), len(trials), console.height - OTHER_LINES)
         is_wide = options.max_width >= WIDE
         parts: list[RenderableType] = [short(self.names.common), self._cells(cells, LONG if is_wide else SHORT)]
-        if trials:
-            heading = f"running: {counted(len(trials), 'trial')}, last score on ID validation data"
-            parts += [Text(heading, style="bold"), running_table(trials, self.names, running, wide=is_wide)]
+        parts += running_part(trials, self.names, running, wide=is_wide)
         yield Group(*parts, Text(self.line, style="bold"))
 
     def _cells(self, most: int, bar: int) -> RenderableType:
         """Cells that are not over come first where there is no room for all; rows keep the order of the sweep."""
         order = self.protocol.cells
-        shown: Sequence[CellProtocol] = cut(sorted(order, key=lambda cell: cell.over), most)
+        shown = open_first(order, lambda cell: cell.over, most)
         table = rows(6, right=(3,))
-        for cell in sorted(shown, key=order.index):
+        for cell in shown:
             table.add_row(*self._row(cell, bar))
         over = sum(cell.over for cell in order) - sum(cell.over for cell in shown)
         return with_rest(table, len(order) - len(shown), f"more, {over:,} of them over")
@@ -71,10 +68,3 @@ class Board:
         failed = f"{self.failed[key]} failed" if self.failed[key] else ""
         bar = ProgressBar(total=planned, completed=planned if cell.over else done, width=width)
         return short(self.names.of(key)), stage, bar, f"{done}/{planned}", best, Text(failed, style="red")
-
-
-def shares(cells: int, trials: int, lines: int) -> tuple[int, int]:
-    """How many of the `lines` the rows of cells and of trials get: trials half of them at least, if they need it."""
-    lines = max(2, lines)
-    for_trials = min(trials, max(lines // 2, lines - cells))
-    return lines - for_trials, for_trials

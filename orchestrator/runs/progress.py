@@ -16,7 +16,7 @@ from flyp_sweep.orchestrator.runs.under_way import UnderWay
 from flyp_sweep.results.durations import duration, time_left
 from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.ledger.schema import TrialRecord
-from flyp_sweep.results.running_rows import CellNames, in_short
+from flyp_sweep.results.running_rows import CellNames, in_short, settings
 from flyp_sweep.search_spaces.cell import Cell
 from flyp_sweep.search_spaces.complaints import counted
 from flyp_sweep.trainers.spec import REPEAT, SEARCH, TrialSpec
@@ -88,7 +88,7 @@ class Progress:
 
     def selected(self, selection: Selection) -> None:
         if not self.console.is_interactive and selection.score is not None:
-            chosen = ", ".join(f"{name}={_short(value)}" for name, value in selection.winner.items())
+            chosen = settings(selection.winner, ", ")
             score = f"score {100 * selection.score:.1f}% on ID validation data"
             self.console.print(f"selected {selection.plan.cell.key}: {chosen} ({score})", soft_wrap=True)
 
@@ -134,7 +134,3 @@ class Progress:
 
     def _board(self) -> RenderableType:
         return Board(self.protocol, self.under_way, self.names, self.best, self.failed, self.line())
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

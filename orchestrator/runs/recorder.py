@@ -6,7 +6,6 @@ import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, cast
 from typing import Protocol as Interface
@@ -17,6 +16,7 @@ from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.protocol.selection import Selection
 from flyp_sweep.orchestrator.runs.under_way import UnderWay, other_settings
 from flyp_sweep.orchestrator.store.trial_files import TrialFiles
+from flyp_sweep.results.durations import utc_now
 from flyp_sweep.results.ledger.file import Ledger
 from flyp_sweep.results.ledger.running_trials import RunningTrial
 from flyp_sweep.results.ledger.schema import (
@@ -174,7 +174,6 @@ class Recorder:
 
     def _record(self, spec: TrialSpec, ending: Mapping[str, Any]) -> TrialRecord:
         """The ledger's line: what was run, how the trial ended, what came out."""
-        settings = other_settings(spec)
         result = dict(ending.get("result") or {})
         evaluations = result.pop("evaluations", [])
         return TrialRecord(
@@ -184,14 +183,14 @@ class Recorder:
             seed=spec.seed,
             hparams=dict(spec.hparams),
             config_id=spec.config_id,
-            settings=settings,
+            settings=other_settings(spec),
             status=ending["status"],
             reason=ending.get("reason"),
             **result,
             evaluations=[AlphaRecord(at["alpha"], [SplitRecord(**one) for one in at["splits"]]) for at in evaluations],
             log=ending.get("log"),
             seconds=round(ending["seconds"], 3),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            finished=utc_now(),
             versions=self._versions,
             machine=ending.get("machine"),
         )

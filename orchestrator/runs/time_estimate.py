@@ -51,15 +51,15 @@ class Estimate:
     def __str__(self) -> str:
         unknown = [f"{one_of(labels)} with {model}" for model, labels in self.unknown.items()][:MOST_NAMED]
         lacking = f"no earlier trial of {', nor of '.join(unknown)} on these data and this machine" if unknown else ""
-        if not self.trials:
+        wall = self.seconds / self.at_once
+        if not self.trials or (lacking and wall < 1):  # "more than 0 s" would say nothing
             return f"no estimate of time: {lacking}"
-        wall = duration(self.seconds / self.at_once)
         parallel = f", {counted(self.at_once, 'trial')} at once" if self.at_once > 1 else ""
         more = f" and {len(self.runs) - MOST_NAMED} more" if len(self.runs) > MOST_NAMED else ""
         source = f"{counted(self.trials, 'earlier trial')} in {', '.join(self.runs[:MOST_NAMED])}{more}"
         if lacking:
-            return f"time: more than {wall}{parallel}, estimated from {source}; {lacking}"
-        return f"time: {wall} at most{parallel}, estimated from {source}"
+            return f"time: more than {duration(wall)}{parallel}, estimated from {source}; {lacking}"
+        return f"time: {duration(max(1.0, wall))} at most{parallel}, estimated from {source}"
 
 
 class Past(NamedTuple):

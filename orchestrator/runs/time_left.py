@@ -8,13 +8,13 @@ apart. The sum over all trials, less what the running ones have done, is divided
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.results.ledger.running_trials import RunningTrial
-from flyp_sweep.results.running_rows import by_cell, left_now
+from flyp_sweep.results.running_rows import left_now
 from flyp_sweep.search_spaces.cell import Cell
 
 Key = tuple[object, ...]
@@ -31,8 +31,8 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Seconds left; None before the first epoch of a trained method has ended.
+class SecondsLeft:
+    """How long a sweep will still take; None before the first epoch of a trained method has ended.
 
     `at_least`: nothing is known yet of some cells without epochs or of ensembles, and they are left out.
     """
@@ -56,27 +56,27 @@ class TimeLeft:
         if epochs:
             self._add(self._paces, cell, epochs if self._has_epochs(cell) else 1, seconds)
 
-    def estimate(self, waiting: Mapping[Cell, int], running: Iterable[RunningTrial], at_once: int) -> Estimate:
+    def estimate(self, waiting: Mapping[Cell, int], running: Iterable[RunningTrial], at_once: int) -> SecondsLeft:
         """The time left, where so many trials of each cell have not begun, and `at_once` run at once."""
         running = list(running)
         now = self._with_epochs_of(running)
         own = [left_now(trial) for trial in running]
         known = [one for one in own if one is not None]
-        starting = by_cell(trial for trial, left in zip(running, own, strict=True) if left is None)
+        starting = Counter(trial.cell for trial, left in zip(running, own, strict=True) if left is None)
         total, longest, at_least = sum(known), max(known, default=0.0), False
         for cell in {**waiting, **starting}:
-            count = waiting.get(cell, 0) + starting.get(cell, 0)
+            count = waiting.get(cell, 0) + starting[cell]
             seconds = self._trial_seconds(cell, now) if count else 0.0
             if seconds is None and self._has_epochs(cell):
-                return Estimate(None)  # these trials take most of the time, so a bound without them says little
+                return SecondsLeft(None)  # these trials take most of the time, so a bound without them says little
             if seconds is None:
                 at_least = True
             else:
                 total += count * seconds
-                longest = max(longest, seconds if count else 0.0)
+                longest = max(longest, seconds)
         if at_least and not total:
-            return Estimate(None)
-        return Estimate(max(longest, total / max(1, at_once)), at_least)
+            return SecondsLeft(None)
+        return SecondsLeft(max(longest, total / max(1, at_once)), at_least)
 
     def _with_epochs_of(self, running: Iterable[RunningTrial]) -> Mapping[Key, Pace]:
         paces: defaultdict[Key, Pace] = defaultdict(Pace)

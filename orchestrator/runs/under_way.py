@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,8 @@ from flyp_sweep.orchestrator.protocol.plan import CellPlan
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
 from flyp_sweep.orchestrator.runs.resume import Finished
 from flyp_sweep.orchestrator.runs.running_files import RunningFiles
-from flyp_sweep.orchestrator.runs.time_left import Estimate, TimeLeft
+from flyp_sweep.orchestrator.runs.time_left import SecondsLeft, TimeLeft
+from flyp_sweep.results.durations import utc_now
 from flyp_sweep.results.ledger.running_trials import EpochReport, PlannedCell, RunningSweep, RunningTrial
 from flyp_sweep.results.ledger.schema import Stage, TrialRecord
 from flyp_sweep.trainers.spec import DONE, FAILED, SEARCH, TrialSpec
@@ -83,7 +83,7 @@ class UnderWay:
         self.files.remove(trial_id)
         self._write_sweep()
 
-    def time_left(self) -> Estimate:
+    def time_left(self) -> SecondsLeft:
         """How long the sweep will still take, for as many trials at once as have run at once so far."""
         trials = self.running
         running = Counter(trial.cell for trial in trials)
@@ -119,11 +119,6 @@ class UnderWay:
                 at_least=left.at_least,
             )
         )
-
-
-def utc_now() -> str:
-    """The time in UTC in ISO form, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def trial_of(spec: TrialSpec, protocol: Protocol) -> RunningTrial:

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flyp_sweep.results.durations import utc_now
 from flyp_sweep.search_spaces.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,7 @@ class Owner:
 @cache
 def this_driver() -> Owner:
     """This process."""
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    return Owner(socket.gethostname(), os.getpid(), since, _machine(), secrets.token_hex(8))
+    return Owner(socket.gethostname(), os.getpid(), utc_now(), _machine(), secrets.token_hex(8))
 
 
 @contextmanager

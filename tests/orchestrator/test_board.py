@@ -12,13 +12,13 @@ from rich.console import Console
 from sweeps import plans_of, space_of
 
 from flyp_sweep.orchestrator.protocol.protocol import Protocol
-from flyp_sweep.orchestrator.runs.board import Board, shares
+from flyp_sweep.orchestrator.runs.board import Board
 from flyp_sweep.orchestrator.runs.progress import Progress
 from flyp_sweep.orchestrator.runs.time_left import TimeLeft
 from flyp_sweep.orchestrator.runs.under_way import UnderWay
 from flyp_sweep.results.durations import duration, time_left
 from flyp_sweep.results.ledger.running_trials import EpochReport, RunningTrial
-from flyp_sweep.results.running_rows import CellNames, running_table
+from flyp_sweep.results.running_rows import CellNames, running_table, shares
 from flyp_sweep.search_spaces.cell import Cell
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from pathlib import Path
@@ -13,7 +14,9 @@ from rich.console import Console
 from serial_engine import run_serially
 
 from flyp_sweep.orchestrator.runs.end_screen import BELOW, EndScreen
+from flyp_sweep.orchestrator.runs.options import RunOptions
 from flyp_sweep.orchestrator.runs.printing import wrapped
+from flyp_sweep.orchestrator.runs.sweep import dry_run
 from flyp_sweep.results.outputs import Outputs
 from flyp_sweep.results.tables.make import make_table
 from flyp_sweep.results.tables.summary import summary_of
@@ -109,11 +112,11 @@ def test_prose_breaks_between_words_and_keeps_its_indent() -> None:
 @pytest.mark.slow
 def test_a_run_says_what_is_there_how_long_it_may_take_and_what_it_has_done(tmp_path: Path) -> None:
     (tmp_path / "quick.yaml").write_text(QUICK)
-    code, output = run_serially("quick.yaml", cwd=tmp_path, stop_after=2)
+    code, output = run_serially("quick.yaml", cwd=tmp_path, stop_after=4)
     lines = output.splitlines()
     unknown = "no estimate of time: no earlier trial of Zeroshot or LP with digits-clip on these data and this machine"
     assert (code, lines.count(unknown)) == (130, 1), output
-    assert re.fullmatch(r"2 trials in .*\d s", lines[-5])
+    assert re.fullmatch(r"4 trials in .*\d s", lines[-5])
     assert lines[-4:] == [
         "tables: runs/quick/tables (printed by: flyp-sweep table runs/quick)",
         "figures: runs/quick/figures",
@@ -123,10 +126,14 @@ def test_a_run_says_what_is_there_how_long_it_may_take_and_what_it_has_done(tmp_
     code, output = run_serially("quick.yaml", cwd=tmp_path)
     lines = output.splitlines()
     assert code == 0
-    assert "2 finished trials of this folder count" in lines
-    assert any(line.startswith("time: ") and "earlier trial" in line and "runs/quick" in line for line in lines)
+    assert "4 finished trials of this folder count" in lines
+    assert unknown.replace("Zeroshot or LP", "LP") in lines, "no repeat of LP has ended"
     assert "digits, digits-clip, full" in lines
     assert lines[-1] == "next: flyp-sweep ui"
     code, output = run_serially("quick.yaml", cwd=tmp_path)
     assert "no trial was left to run" in output.splitlines()
     assert "time: " not in output
+    with contextlib.chdir(tmp_path):
+        lines = list(dry_run("quick.yaml", [], RunOptions(out=Path("runs/again"))))
+    known = r"time: .+ s at most(, \d+ trials at once)?, estimated from 5 earlier trials in runs/quick"
+    assert [bool(re.fullmatch(known, line)) for line in lines if line.startswith("time: ")] == [True], lines

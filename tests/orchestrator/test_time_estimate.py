@@ -124,6 +124,16 @@ def test_what_is_unknown_is_named_beside_what_is_known(tmp_path: Path) -> None:
     assert said.endswith("; no earlier trial of FT with digits-clip on these data and this machine")
 
 
+def test_there_is_no_bound_and_no_time_of_0_s(tmp_path: Path) -> None:
+    plans = plans_of(space_of(methods=METHODS))
+    zeroshot, _ = plans
+    ledger(tmp_path / "runs" / "before", line(zeroshot, zeroshot.repeat_trial({}, 0), 0.4, 0))
+    said = str(estimate(Protocol(plans), tmp_path / "runs" / "new"))
+    assert said == "no estimate of time: no earlier trial of FT with digits-clip on these data and this machine"
+    said = str(estimate(Protocol([zeroshot]), tmp_path / "runs" / "new"))
+    assert said == f"time: 1 s at most, estimated from 1 earlier trial in {tmp_path}/runs/before"
+
+
 def test_steps_are_told_once_where_they_are_the_same() -> None:
     assert steps_line(plans_of(space_of(methods=["zeroshot", "ft", "flyp"]))) == "14 steps per trial"
     few = plans_of(space_of(methods=["ft"], shots=[4, 16], train={"epochs": 2, "batch_size": 40, "warmup_steps": 0}))
