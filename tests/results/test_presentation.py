@@ -188,7 +188,7 @@ def test_labels_reach_the_report_its_figures_and_the_summary_as_text(example, tm
     outputs = write_outputs(folder, [])
     page = folder.report.read_text()
     claims = page.partition('id="claims"')[2].partition('id="figures"')[0]
-    assert "Ours &lt;b&gt;&amp;-- has the highest mean on mean OOD" in claims
+    assert "Ours &lt;b&gt;&amp;-- has the highest mean OOD accuracy" in claims
     assert "<b>&--" not in page
     assert "FLYP" not in claims
     assert [row.label for row in outputs.summary.grids[0].rows][-1] == "Ours <b>&--"
