@@ -53,7 +53,7 @@ def draw(curves: ShotsCurves) -> Figure:
         title = literal(block_title(curves.dataset, curves.model, None))
         rows[0].set_title(f"{title}, {SIDE_LABELS[curves.side]}", loc="left").set_label(TITLE)
         rows[-1].set_xlabel("shots (images per class)")
-        add_legend(figure, _legend(curves, labels), labels.values(), "upper")
+        add_legend(figure, _legend(curves, labels), labels.values(), "outside upper center")
         lay_out(figure)
     return figure
 

@@ -248,7 +248,7 @@ def _add_legend(figure: Figure, points: Frontier, colours: dict[str, str], shape
         figure,
         handles,
         [curve.label for curve in points.curves],
-        "upper",
+        "outside upper center",
         labels=["$\\alpha$ = 1" if isinstance(one, tuple) else str(one.get_label()) for one in handles],
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0.1)},
         handlelength=1.8,

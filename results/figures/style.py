@@ -118,13 +118,13 @@ def add_legend(
     figure: Figure,
     handles: Sequence[Any],
     names: Iterable[str],
-    place: Literal["lower", "upper"] = "lower",
+    loc: Literal["outside lower center", "outside upper center"] = "outside lower center",
     **look: Any,
 ) -> None:
     """The legend of a whole figure, below or above its panels, in as many columns as fit `names`."""
     figure.legend(
         handles=handles,
-        loc=f"outside {place} center",
+        loc=loc,
         ncols=legend_columns(names),
         frameon=False,
         columnspacing=1.2,
