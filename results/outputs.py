@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from flyp_sweep.results.analysis.cells import cell_results
 from flyp_sweep.results.analysis.evidence import Evidence, evidence_of, read_evidence
+from flyp_sweep.results.analysis.training_curves import CurveReader, SeedCurve
 from flyp_sweep.results.files import write
 from flyp_sweep.results.ledger.labels import with_labels
 from flyp_sweep.results.ledger.run_folder import LEDGER, RunFolder
+from flyp_sweep.results.ledger.schema import Record
 from flyp_sweep.results.metrics import metric_of
 from flyp_sweep.results.tables.formats import format_names, format_of
 from flyp_sweep.results.tables.make import make_table
@@ -116,7 +118,10 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     from flyp_sweep.results.ledger.tidy import write_parquet  # pandas is heavy, and a table does without
     from flyp_sweep.results.report import report
 
-    run, material, table, options, refused = _read_with_table(folder, planned)
+    ledger = _read_ledger(folder)
+    evidence = evidence_of(ledger.records, folder.name, planned, ledger.sha256)
+    table, options, refused = table_of(evidence, folder)
+    run, material = _labelled(ledger, folder, planned, folder.name, options.labels)
     write_parquet(material.frame, folder.results)
     paths = []
     for name in format_names():
@@ -130,28 +135,17 @@ def write_outputs(folder: RunFolder, planned: list[Cell]) -> Outputs:
     return Outputs(table, [*paths, *figures, folder.report], told, summary_of(run.evidence, options))
 
 
-def table_of(evidence: Evidence, folder: RunFolder) -> tuple[Table, list[str]]:
-    """The table of a run as its search space wants it; else the plain one, and why.
+def table_of(evidence: Evidence, folder: RunFolder) -> tuple[Table, TableOptions, list[str]]:
+    """The table of a run as its search space wants it, else the plain one, with its options; and why it is plain.
 
     The names of splits and columns are known when they have been measured. A wrong one must not cost a run its table.
     """
+    options = table_options([folder])
     try:
-        return make_table([evidence], options=table_options([folder])), []
+        return make_table([evidence], options=options), options, []
     except InputError as error:
         line = f"{folder.space}: {error}; mend it there, or give the option, and make the table again"
-        return make_table([evidence]), [line]
-
-
-def _read_with_table(folder: RunFolder, planned: list[Cell]) -> tuple[Run, Material, Table, TableOptions, list[str]]:
-    """A run with its table and the options of this table; see `table_of`. Without the options there are no labels."""
-    options = table_options([folder])
-    run, material = _read(folder, planned, folder.name, options.labels)
-    table, refused = table_of(run.evidence, folder)
-    if refused:
-        options = TableOptions()
-        run, material = _read(folder, planned, folder.name)
-        table = make_table([run.evidence])
-    return run, material, table, options, refused
+        return make_table([evidence]), TableOptions(), [line]
 
 
 def _write_figures(material: Material, folder: RunFolder) -> tuple[list[Path], dict[str, bytes], list[str]]:
@@ -202,7 +196,10 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     from flyp_sweep.results.report import report
 
     options = table_options(folders)
-    read = [_read(folder, planned_cells(folder), name, options.labels) for folder, name in _named(folders)]
+    read = [
+        _labelled(_read_ledger(folder), folder, planned_cells(folder), name, options.labels)
+        for folder, name in _named(folders)
+    ]
     table = make_table([run.evidence for run, _ in read], layout, options)
     pictures: dict[str, bytes] = {}
     for run, material in read:
@@ -213,29 +210,38 @@ def write_report(folders: Sequence[RunFolder], layout: str, output: Path) -> lis
     return [line for run, _ in read for line in _edge_lines(run)]
 
 
-def _read(
-    folder: RunFolder, planned: list[Cell], name: str, labels: Mapping[str, str] | None = None
-) -> tuple[Run, Material]:
-    """What reports and figures need of a run, all from one reading of its ledger.
+@dataclass(frozen=True)
+class _Ledger:
+    """One reading of a ledger: its records without the curves of training, those of the repeats, and its hash."""
 
-    `labels` are those of `TableOptions`: methods have them wherever they are printed.
-    """
+    records: Sequence[Record]
+    curves: Mapping[str, SeedCurve]
+    sha256: str
+
+
+def _read_ledger(folder: RunFolder) -> _Ledger:
+    reader = CurveReader()
+    records, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
+    return _Ledger(records, reader.curves, sha256)
+
+
+def _labelled(
+    ledger: _Ledger, folder: RunFolder, planned: list[Cell], name: str, labels: Mapping[str, str]
+) -> tuple[Run, Material]:
+    """What reports and figures need of a run; its methods have the `labels` of `TableOptions` wherever they stand."""
     from flyp_sweep.results.analysis.best_repeats import predicted_in
     from flyp_sweep.results.analysis.searches import searches_of
-    from flyp_sweep.results.analysis.training_curves import CurveReader
     from flyp_sweep.results.figures import Material
     from flyp_sweep.results.ledger.tidy import tidy_frame
     from flyp_sweep.results.report import Run
 
-    reader = CurveReader()
-    read, sha256 = folder.ledger.load_hashed(curves=False, listen=reader.take)
-    records = with_labels(read, labels) if labels else read
-    evidence = evidence_of(records, name, planned, sha256)
+    records = with_labels(ledger.records, labels)
+    evidence = evidence_of(records, name, planned, ledger.sha256)
     space = load(folder.space) if folder.space.is_file() else None
     text = folder.space.read_text(encoding="utf-8") if space else ""
     run = Run(name, text, tuple(records), evidence, tuple(searches_of(records, space)))
     read_predicted = partial(predicted_in, records, folder.prediction_files)
-    return run, Material(tidy_frame(records), evidence, run.searches, reader.curves, read_predicted, labels or {})
+    return run, Material(tidy_frame(records), evidence, run.searches, ledger.curves, read_predicted, labels)
 
 
 def _with_all(run: Run, material: Material) -> Run:
@@ -302,7 +308,8 @@ def plot_run(
         raise InputError(f"-o {output}: found {output.suffix}, expected {one_of(SUFFIXES)}, or a folder")
     if into_file:
         kind = kind or "frontier"
-    run, material = _read(folder, planned_cells(folder), folder.name, table_options([folder]).labels)
+    labels = table_options([folder]).labels
+    run, material = _labelled(_read_ledger(folder), folder, planned_cells(folder), folder.name, labels)
     drawn = draw(material, [kind] if kind else list(KINDS), look)
     figures = [figure for one in drawn for figure in one.figures.values()]
     reasons = [f"{title}: {reason}" for one in drawn for title, reason in one.skipped.items()]

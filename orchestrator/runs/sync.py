@@ -54,7 +54,7 @@ def _sync(folder: RunFolder, uri: str | None, data_root: Path, say: Callable[[st
             logger.add(record)
         for trial in read_running(folder.running):  # broken off
             logger.show(trial)
-        table, refused = table_of(evidence_of(records, folder.name, planned, sha256), folder)
+        table, _, refused = table_of(evidence_of(records, folder.name, planned, sha256), folder)
         for line in refused:
             say(f"warning: {line}")
         logger.finish(render(table, "markdown"), complete=complete)

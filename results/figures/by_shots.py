@@ -13,13 +13,13 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS, Evidence
 from flyp_sweep.results.analysis.shots import Line, Panel, ShotsCurves, shots_curves
 from flyp_sweep.results.figures.style import (
-    GRID,
     STYLE,
     TITLE,
     Drawn,
+    add_grid,
+    add_legend,
     colours_of,
     lay_out,
-    legend_columns,
     line_handles,
     literal,
     marker,
@@ -53,21 +53,14 @@ def draw(curves: ShotsCurves) -> Figure:
         title = literal(block_title(curves.dataset, curves.model, None))
         rows[0].set_title(f"{title}, {SIDE_LABELS[curves.side]}", loc="left").set_label(TITLE)
         rows[-1].set_xlabel("shots (images per class)")
-        figure.legend(
-            handles=_legend(curves, labels),
-            loc="outside upper center",
-            ncols=legend_columns(labels.values()),
-            frameon=False,
-            columnspacing=1.2,
-        )
+        add_legend(figure, _legend(curves, labels), labels.values(), "outside upper center")
         lay_out(figure)
     return figure
 
 
 def _draw_panel(axes: Axes, panel: Panel, methods: list[str]) -> None:
     axes.set_xscale("log", base=2)
-    axes.grid(color=GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
+    add_grid(axes)
     axes.set_ylabel(panel.label)
     shots = sorted({count for line in panel.lines for count in line.intervals})
     axes.xaxis.set_major_locator(FixedLocator(shots))

@@ -13,13 +13,13 @@ from matplotlib.patches import Patch
 from flyp_sweep.results.analysis.by_split import Bars, SplitBars
 from flyp_sweep.results.analysis.evidence import SIDE_LABELS
 from flyp_sweep.results.figures.style import (
-    GRID,
     STYLE,
     Drawn,
+    add_grid,
+    add_legend,
     add_title,
     colours_of,
     lay_out,
-    legend_columns,
     literal,
     new_figure,
     shortened,
@@ -56,22 +56,16 @@ def draw(one: SplitBars, names: Mapping[str, str] = MappingProxyType({})) -> Fig
         row[0].set_yticks(range(len(splits)), [shortened(printed.get(name, name), _LONGEST) for name in splits])
         more = f", the first {len(splits)} of {len(one.splits)} splits" if len(one.splits) > len(splits) else ""
         add_title(figure, one.title + more)
-        figure.legend(
-            handles=[Patch(color=_colours(labels)[name], label=literal(label)) for name, label in labels.items()],
-            loc="outside lower center",
-            ncols=legend_columns(labels.values()),
-            frameon=False,
-            columnspacing=1.2,
-            handlelength=1.2,
-        )
+        colours = _colours(labels)
+        handles = [Patch(color=colours[name], label=literal(label)) for name, label in labels.items()]
+        add_legend(figure, handles, labels.values(), handlelength=1.2)
         lay_out(figure)
     return figure
 
 
 def _draw_panel(axes: Axes, bars: tuple[Bars, ...], splits: tuple[str, ...], methods: list[str]) -> None:
-    height = 0.8 / len(methods)
-    axes.grid(axis="x", color=GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
+    height, colours = 0.8 / len(methods), _colours(methods)
+    add_grid(axes, "x")
     axes.tick_params(axis="y", length=0)
     highest = max(100 * found.mean for own in bars for found in own.intervals.values())
     axes.set(xlim=(0, max(100, 1.05 * highest)), ylim=(len(splits) - 0.5, -0.5))  # the first split on top
@@ -80,7 +74,7 @@ def _draw_panel(axes: Axes, bars: tuple[Bars, ...], splits: tuple[str, ...], met
         held = [(at, own.intervals[split]) for at, split in enumerate(splits) if split in own.intervals]
         places = [at + shift for at, _ in held]
         means = [100 * found.mean for _, found in held]
-        axes.barh(places, means, height=0.9 * height, color=_colours(methods)[own.method])
+        axes.barh(places, means, height=0.9 * height, color=colours[own.method])
         able = [(place, found) for place, (_, found) in zip(places, held, strict=True) if found.n > 1]
         axes.errorbar(
             [100 * found.mean for _, found in able],
@@ -93,4 +87,4 @@ def _draw_panel(axes: Axes, bars: tuple[Bars, ...], splits: tuple[str, ...], met
 
 
 def _colours(methods: Iterable[str]) -> dict[str, str]:
-    return colours_of(name for name in methods if name != ZEROSHOT) | {ZEROSHOT: "#777777"}
+    return colours_of(methods) | {ZEROSHOT: "#777777"}  # black bars would weigh too much

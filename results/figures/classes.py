@@ -7,11 +7,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from flyp_sweep.results.analysis.best_repeats import Predicted, PredictedBlock
-from flyp_sweep.results.figures.per_block import draw_each
+from flyp_sweep.results.figures.per_block import draw_each, without_id_test
 from flyp_sweep.results.figures.style import (
     GRID,
     STYLE,
     Drawn,
+    add_grid,
+    add_legend,
     add_title,
     colours_of,
     lay_out,
@@ -22,7 +24,6 @@ from flyp_sweep.results.figures.style import (
     shapes_of,
     shortened,
 )
-from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.results.statistics.confusion import per_class_accuracy
 
 MOST_CLASSES = 20
@@ -34,12 +35,7 @@ _LONGEST = 22  # characters of a class's name
 
 def draw_classes(predicted: Predicted) -> Drawn:
     """`classes-<dataset>-<model>-<shots>` for every block with per-example outputs on an ID test split."""
-    return draw_each(
-        "classes",
-        predicted,
-        draw,
-        lambda block: "" if any(one.id_split for one in block.methods) else "there is no ID test split",
-    )
+    return draw_each("classes", predicted, draw, without_id_test)
 
 
 def draw(block: PredictedBlock) -> Figure:
@@ -50,14 +46,13 @@ def draw(block: PredictedBlock) -> Figure:
     occurring = np.flatnonzero(~np.isnan(found).all(axis=0))
     order = occurring[np.argsort(np.nanmean(found[:, occurring], axis=0), kind="stable")][:MOST_CLASSES]
     methods = [one.method for one, _ in shown]
-    colours = colours_of(name for name in methods if name != ZEROSHOT) | {ZEROSHOT: "black"}
-    shapes = shapes_of(methods) | {ZEROSHOT: "D"}
-    columns = legend_columns(one.label for one, _ in shown)
+    colours, shapes = colours_of(methods), shapes_of(methods)
+    labels = [one.label for one, _ in shown]
+    rows = -(-len(shown) // legend_columns(labels))
     with rc_context(STYLE):
-        figure = new_figure((_MARK * len(shown) + _GAP) * len(order) + _REST + 0.15 * -(-len(shown) // columns))
+        figure = new_figure((_MARK * len(shown) + _GAP) * len(order) + _REST + 0.15 * rows)
         axes = figure.subplots()
-        axes.grid(axis="x", color=GRID, linewidth=0.5)
-        axes.set_axisbelow(True)
+        add_grid(axes, "x")
         for at in range(0, len(order), 2):
             axes.axhspan(at - 0.5, at + 0.5, color=GRID, alpha=0.35, linewidth=0, zorder=0)
         shifts = (np.arange(len(shown)) - (len(shown) - 1) / 2) * _MARK / (_MARK * len(shown) + _GAP)
@@ -72,6 +67,6 @@ def draw(block: PredictedBlock) -> Figure:
         axes.set_xlabel("accuracy (%)")
         hardest = f", the {len(order)} hardest of {len(occurring):,} classes" if len(occurring) > len(order) else ""
         add_title(figure, f"{block.title}: ID test{hardest}")
-        figure.legend(loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2)
+        add_legend(figure, axes.get_legend_handles_labels()[0], labels)
         lay_out(figure)
     return figure

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from flyp_sweep.results.analysis.best_repeats import BestRepeat, Predicted, PredictedBlock
-from flyp_sweep.results.figures.per_block import draw_each
+from flyp_sweep.results.figures.per_block import draw_each, without_id_test
 from flyp_sweep.results.figures.style import (
     DENSE,
     STYLE,
@@ -41,12 +41,7 @@ _LONGEST = 14  # characters of a class's name
 
 def draw_confusion(predicted: Predicted) -> Drawn:
     """`confusion-<dataset>-<model>-<shots>` for every block with per-example outputs on an ID test split."""
-    return draw_each(
-        "confusion",
-        predicted,
-        draw,
-        lambda block: "" if any(one.id_split for one in block.methods) else "there is no ID test split",
-    )
+    return draw_each("confusion", predicted, draw, without_id_test)
 
 
 def draw(block: PredictedBlock) -> Figure:

@@ -29,14 +29,14 @@ from flyp_sweep.results.analysis.frontiers import (
     skip_reason,
 )
 from flyp_sweep.results.figures.style import (
-    GRID,
     STYLE,
     TITLE,
     Drawn,
     SavedFigures,
+    add_grid,
+    add_legend,
     colours_of,
     lay_out,
-    legend_columns,
     literal,
     marker,
     new_figure,
@@ -97,8 +97,7 @@ def draw(points: Frontier) -> Figure:
     with rc_context(STYLE):
         figure = new_figure(_HEIGHT)
         axes = figure.add_subplot()
-        axes.grid(color=GRID, linewidth=0.5)
-        axes.set_axisbelow(True)
+        add_grid(axes)
         axes.margins(0.09)
         methods = [curve.method for curve in points.curves]
         colours, shapes = colours_of(methods), shapes_of(methods)
@@ -245,14 +244,13 @@ def _all_points(curve: Curve, zeroshot: Point | None) -> Array:
 
 def _add_legend(figure: Figure, points: Frontier, colours: dict[str, str], shapes: dict[str, str]) -> None:
     handles = _handles(points, colours, shapes)
-    figure.legend(
-        handles=handles,
+    add_legend(
+        figure,
+        handles,
+        [curve.label for curve in points.curves],
+        "outside upper center",
         labels=["$\\alpha$ = 1" if isinstance(one, tuple) else str(one.get_label()) for one in handles],
         handler_map={tuple: HandlerTuple(ndivide=None, pad=0.1)},
-        loc="outside upper center",
-        ncols=legend_columns(curve.label for curve in points.curves),
-        frameon=False,
-        columnspacing=1.2,
         handlelength=1.8,
     )
 

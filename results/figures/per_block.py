@@ -23,3 +23,8 @@ def draw_each(
         {stem: draw(block) for stem, block in zip(stems, able, strict=True)},
         {f"{title}, {kind}": reason for title, reason in skipped.items()},
     )
+
+
+def without_id_test(block: PredictedBlock) -> str:
+    """The reason of a block without per-example outputs on an ID test split, `""` where it has some."""
+    return "" if any(one.id_split for one in block.methods) else "there is no ID test split"

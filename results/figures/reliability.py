@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from flyp_sweep.results.analysis.best_repeats import Predicted, PredictedBlock
 from flyp_sweep.results.figures.per_block import draw_each
 from flyp_sweep.results.figures.style import (
-    GRID,
     STYLE,
     WIDTH,
     Drawn,
+    add_grid,
+    add_legend,
     add_title,
     colours_of,
     lay_out,
@@ -22,7 +23,6 @@ from flyp_sweep.results.figures.style import (
     new_figure,
     shapes_of,
 )
-from flyp_sweep.results.naming import ZEROSHOT
 
 _LEGEND_ROW = 0.17  # inches
 _REST = 0.75
@@ -39,12 +39,11 @@ def draw(block: PredictedBlock) -> Figure:
 
     A point per bin of 15 that hold equally many images each, of the best repeat of each method.
     """
-    methods = [one.method for one in block.methods]
     panels = list(dict.fromkeys(name for one in block.methods for name in one.pooled))
-    columns = legend_columns(one.label for one in block.methods)
+    labels = [one.label for one in block.methods]
     side = (WIDTH - 0.5) / 2
     with rc_context(STYLE):
-        figure = new_figure(side + _REST + _LEGEND_ROW * -(-len(methods) // columns))
+        figure = new_figure(side + _REST + _LEGEND_ROW * -(-len(labels) // legend_columns(labels)))
         row = figure.subplots(1, max(2, len(panels)), sharey=True, squeeze=False)[0]
         for axes in row[len(panels) :]:
             axes.remove()
@@ -52,19 +51,16 @@ def draw(block: PredictedBlock) -> Figure:
             _draw_panel(axes, block, panel)
         row[0].set_ylabel("accuracy (%)")
         add_title(figure, block.title)
-        handles, labels = row[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.2)
+        add_legend(figure, row[0].get_legend_handles_labels()[0], labels)
         lay_out(figure)
     return figure
 
 
 def _draw_panel(axes: Axes, block: PredictedBlock, panel: str) -> None:
     names = [one.method for one in block.methods]
-    colours = colours_of(name for name in names if name != ZEROSHOT) | {ZEROSHOT: "black"}
-    shapes = shapes_of(names) | {ZEROSHOT: "D"}
+    colours, shapes = colours_of(names), shapes_of(names)
     axes.set_title(panel, loc="left", fontsize=8)
-    axes.grid(color=GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
+    add_grid(axes)
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="confidence (%)")
     axes.plot([0, 100], [0, 100], color="#888888", linewidth=0.8, linestyle=":", zorder=1)
     for one in block.methods:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import itertools
 import warnings
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from flyp_sweep.results.files import write
+from flyp_sweep.results.naming import ZEROSHOT
 from flyp_sweep.search_spaces.cell import WITH
 
 # Okabe and Ito, "Color universal design" (2008); methods beyond the paper's take Paul Tol's muted colours in turn.
@@ -106,6 +108,30 @@ def add_title(figure: Figure, text: str) -> None:
     figure.suptitle(literal(text), x=0.01, ha="left", fontsize=8.5, label=TITLE)
 
 
+def add_grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
+    """Thin lines at the ticks, below what is drawn."""
+    axes.grid(axis=axis, color=GRID, linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def add_legend(
+    figure: Figure,
+    handles: Sequence[Any],
+    names: Iterable[str],
+    loc: Literal["outside lower center", "outside upper center"] = "outside lower center",
+    **look: Any,
+) -> None:
+    """The legend of a whole figure, below or above its panels, in as many columns as fit `names`."""
+    figure.legend(
+        handles=handles,
+        loc=loc,
+        ncols=legend_columns(names),
+        frameon=False,
+        columnspacing=1.2,
+        **look,
+    )
+
+
 def for_paper(figure: Figure) -> Figure:
     """The figure as a paper takes it: without its title, and with no text below `PAPER_SIZE` points but the dense."""
     dense = [axes for axes in figure.axes if axes.get_label() == DENSE]
@@ -132,8 +158,8 @@ def lay_out(figure: Figure) -> None:
 
 
 def colours_of(methods: Iterable[str]) -> dict[str, str]:
-    """A colour for every method, the same in all figures for those that are known."""
-    colours = COLOURS | OTHER_COLOURS
+    """A colour for every method, the same in all figures for those that are known; black for the zero-shot model."""
+    colours = COLOURS | OTHER_COLOURS | {ZEROSHOT: "black"}
     spare = itertools.cycle(_SPARE_COLOURS)
     shades, spare_shades = dict(_SHADES), itertools.cycle(_SPARE_SHADES)
     own_colours = {}
@@ -162,10 +188,10 @@ def _mixed(colour: str, other: str, share: float) -> str:
 
 
 def shapes_of(methods: Iterable[str]) -> dict[str, str]:
-    """A marker for every method: lines are told apart without their colours, too."""
+    """A marker for every method: lines are told apart without their colours, too. The zero-shot model has a diamond."""
     known = [*COLOURS, *OTHER_COLOURS]
-    others = [method for method in methods if method not in known]
-    return {method: _MARKERS[at % len(_MARKERS)] for at, method in enumerate([*known, *others])}
+    others = [method for method in methods if method not in (*known, ZEROSHOT)]
+    return {method: _MARKERS[at % len(_MARKERS)] for at, method in enumerate([*known, *others])} | {ZEROSHOT: "D"}
 
 
 def literal(name: str) -> str:

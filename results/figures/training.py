@@ -12,13 +12,13 @@ from matplotlib.ticker import MaxNLocator
 
 from flyp_sweep.results.analysis.training_curves import BlockCurves, MethodCurves, SeedCurve
 from flyp_sweep.results.figures.style import (
-    GRID,
     STYLE,
     Drawn,
+    add_grid,
+    add_legend,
     add_title,
     colours_of,
     lay_out,
-    legend_columns,
     line_handles,
     marker,
     new_figure,
@@ -61,19 +61,12 @@ def draw(block: BlockCurves) -> Figure:
             if with_loss:
                 _draw_method(rows[1], one, lambda seed: list(seed.losses), *look)
         for axes, label in zip(rows, (f"id_val {metric} (%)", "id_val loss"), strict=False):
-            axes.grid(color=GRID, linewidth=0.5)
-            axes.set_axisbelow(True)
+            add_grid(axes)
             axes.set_ylabel(label)
         rows[-1].set_xlabel("epoch (0: before training)")
         rows[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
         add_title(figure, block.title)
-        figure.legend(
-            handles=line_handles(labels),
-            loc="outside lower center",
-            ncols=legend_columns(labels.values()),
-            frameon=False,
-            columnspacing=1.2,
-        )
+        add_legend(figure, line_handles(labels), labels.values())
         lay_out(figure)
     return figure
 

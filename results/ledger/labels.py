@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from flyp_sweep.results.ledger.schema import Record, SelectionRecord
-from flyp_sweep.results.naming import method_label, printed_method
+from flyp_sweep.results.naming import printed_method
 
 
 def with_labels(records: Iterable[Record], labels: Mapping[str, str]) -> list[Record]:
@@ -16,6 +16,5 @@ def with_labels(records: Iterable[Record], labels: Mapping[str, str]) -> list[Re
 
 
 def _labelled(selection: SelectionRecord, labels: Mapping[str, str]) -> SelectionRecord:
-    method = selection.cell.method
-    label = printed_method(method, selection.label or method_label(method, {}), labels)
+    label = printed_method(selection.cell.method, selection.label, labels)
     return msgspec.structs.replace(selection, label=label)

@@ -104,9 +104,9 @@ def _contenders(rows: Sequence[PlannedRow], column: Column) -> list[Contender]:
 
 
 def _name(column: Column, with_side: bool, labels: Mapping[str, str]) -> str:
-    """E.g. `mean OOD with ensembling`, `OOD sketch (macro F1)`."""
+    """E.g. `mean OOD accuracy with ensembling`, `OOD sketch macro F1`."""
     names = {"id_test": "ID test", "mean_ood": "mean OOD"}
     split = next(part.split for one in column.sources for part in one.parts)
-    metric = "" if column.metric == "accuracy" else f" ({metric_of(column.metric).named})"
     side = f" {SIDE_LABELS[column.side]}" if with_side else ""
-    return names.get(column.role, f"OOD {labels.get(split, split)}") + metric + side
+    name = names.get(column.role, f"OOD {labels.get(split, split)}")
+    return f"{name} {metric_of(column.metric).named}{side}"

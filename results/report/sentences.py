@@ -25,14 +25,14 @@ class Contender:
 
 
 def claim(what: str, metric: Metric, held: Sequence[Contender], control: str | None = None) -> str:
-    """The sentences on one column, `what` being its name; `held` are the methods that have a number there.
+    """The sentences on one column, e.g. of `mean OOD accuracy` (`what`); `held` are the methods with a number there.
 
     The methods are compared with the `control` (by name or label) alone, if there is one; else with the best.
     """
     if control:
         parts = _with_control(what, metric, held, control)
     elif len(held) < 2:
-        return f"Only {held[0].label} has a number on {what}: {_mean(held[0], metric)}. {_seeds(held)}".rstrip()
+        return f"Only {held[0].label} has a number for {what}: {_mean(held[0], metric)}. {_seeds(held)}".rstrip()
     else:
         parts = _with_the_best(what, metric, held)
     return " ".join([*parts, _seeds(held)]).rstrip()
@@ -46,8 +46,8 @@ def _with_the_best(what: str, metric: Metric, held: Sequence[Contender]) -> list
         return _tested(what, metric, held, marks, best)
     others = [f"{one.label} {_mean(one, metric)}" for one in held if one is not best]
     return [
-        f"{best.label} has the {metric.best} mean on {what}, {_mean(best, metric)} (beside {joined(others)}), but "
-        f"nothing is tested: the methods share fewer than {FEWEST_SEEDS} seeds."
+        f"{best.label} has the {_best_mean(what, metric)}, {_mean(best, metric)} ({joined(others)}), but nothing is "
+        f"tested: the methods share fewer than {FEWEST_SEEDS} seeds."
     ]
 
 
@@ -59,11 +59,10 @@ def _tested(what: str, metric: Metric, held: Sequence[Contender], marks: ColumnM
     few = [row for row in marks.few if held[row] is not best]
     several = len(same) > 1
     if level or few:
-        means = "means" if several else "mean"
-        verb = f"{'have' if several else 'has'} the {metric.best} {means}"
+        verb = f"{'have' if several else 'has'} the {_best_mean(what, metric)}"
     else:
-        verb = f"{'are' if several else 'is'} {metric.best}"
-    first = f"{joined([held[row].label for row in same])} {verb} on {what}, {_mean(best, metric)}"
+        verb = f"{'are' if several else 'is'} {metric.best} in {what}"
+    first = f"{joined([held[row].label for row in same])} {verb}, {_mean(best, metric)}"
     side = "higher" if metric.lower_is_better else "lower"
     if worse:
         (label, size), *rest = [(held[row].label, _size(marks, row, metric)) for row in _by_size(worse, marks)]
@@ -78,9 +77,9 @@ def _with_control(what: str, metric: Metric, held: Sequence[Contender], control:
     """The sentences of a column whose methods are compared with one that was named beforehand."""
     at = next((at for at, one in enumerate(held) if control in (one.method, one.label)), None)
     if at is None:
-        return [f"Nothing is compared on {what}: the control, {control}, has no number there."]
+        return [f"Nothing is compared for {what}: the control, {control}, has no number there."]
     marks = control_marks([one.sample for one in held], at, lower_is_better=metric.lower_is_better)
-    first = f"{held[at].label}, the control, has {_mean(held[at], metric)} on {what}"
+    first = f"{held[at].label}, the control, has {_mean(held[at], metric)} for {what}"
     found = {
         "better": [row for row, one in enumerate(marks.versus) if one and one.is_better],
         "worse": [row for row, one in enumerate(marks.versus) if one and one.is_worse],
@@ -147,6 +146,11 @@ def _printed(found: Interval, metric: Metric) -> str:
     if found.n < 2:
         return metric.printed(found.mean)
     return f"{metric.printed(found.mean)} [{metric.printed(found.low)}, {metric.printed(found.high)}]"
+
+
+def _best_mean(what: str, metric: Metric) -> str:
+    """E.g. `highest mean ID test accuracy`: of the mean OOD accuracy one `mean` is enough."""
+    return f"{metric.best} mean {what.removeprefix('mean ')}"
 
 
 def _mean(one: Contender, metric: Metric) -> str:

@@ -188,7 +188,7 @@ def test_labels_reach_the_report_its_figures_and_the_summary_as_text(example, tm
     outputs = write_outputs(folder, [])
     page = folder.report.read_text()
     claims = page.partition('id="claims"')[2].partition('id="figures"')[0]
-    assert "Ours &lt;b&gt;&amp;-- has the highest mean on mean OOD" in claims
+    assert "Ours &lt;b&gt;&amp;-- has the highest mean OOD accuracy" in claims
     assert "<b>&--" not in page
     assert "FLYP" not in claims
     assert [row.label for row in outputs.summary.grids[0].rows][-1] == "Ours <b>&--"
@@ -213,12 +213,13 @@ def test_of_several_runs_the_first_that_says_something_wins(example, tmp_path):
 
 
 def test_a_wrong_name_in_the_section_costs_no_table_but_a_warning(example, tmp_path):
-    folder = folder_of(tmp_path, example, "tables: {labels: {phto: P}}\n")
+    folder = folder_of(tmp_path, example, "tables: {labels: {phto: P, flyp: Ours}}\n")
     outputs = write_outputs(folder, [])
     (line,) = [line for line in outputs.warnings if "phto" in line]
     assert "did you mean 'photo'?" in line
     assert "space.yaml" in line
     assert "FLYP" in (folder.tables / "comparison.txt").read_text()
+    assert "Ours" not in {*folder.frame()["method_label"], *(row.label for row in outputs.table.grids[0].rows)}
 
 
 def test_names_are_not_refused_before_they_can_be_known(example):
